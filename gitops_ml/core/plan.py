@@ -1,0 +1,186 @@
+"""The plan: what would be done about the drift between desired and observed state, each action with its cause.
+
+Actions are data. Whoever executes them decides nothing; whoever reads them sees one stable line each.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from gitops_ml.core.generation import ContainerSpec, Generation
+from gitops_ml.core.rollout import Attempt, Outcome
+from gitops_ml.core.verdict import Verdict
+
+Sync = Literal["Synced", "OutOfSync"]
+Health = Literal["Healthy", "Progressing", "Degraded", "Missing"]
+
+
+class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
+    """One thing to do, and why. `deployment` is empty for what belongs to the environment as a whole."""
+
+    because: str
+    deployment: str = ""
+
+    @property
+    def subject(self) -> str:
+        """The generation or the object that the action is about, as its line names it."""
+        return "-"
+
+    def line(self, environment: str) -> str:
+        """`<verb> <environment>/<deployment> <generation> because <cause>`."""
+        verb = str(self.__struct_config__.tag)
+        return f"{verb} {environment}/{self.deployment or 'gateway'} {self.subject} because {self.because}"
+
+
+class RaiseGateway(_Action, frozen=True, kw_only=True, tag="raise-gateway"):
+    """Make the network, the volume and the gateway's container where they are missing, and start what is stopped.
+
+    `remove` are containers that stand in its place.
+    """
+
+    spec: ContainerSpec
+    remove: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.spec.image
+
+
+class _OfGeneration(_Action, frozen=True, kw_only=True):
+    generation: Generation
+
+    @property
+    def subject(self) -> str:
+        return self.generation.fingerprint
+
+
+class Begin(_OfGeneration, frozen=True, kw_only=True, tag="begin"):
+    """Write the intent of a rollout into the journal."""
+
+    attempt: Attempt
+
+
+class Build(_OfGeneration, frozen=True, kw_only=True, tag="build"):
+    """Have the generation's image on the engine. `attempt` is None when an incumbent's image has gone."""
+
+    attempt: str | None
+
+
+class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
+    """Make and start these replicas of a generation, and start again those of `resume`."""
+
+    replicas: tuple[int, ...]
+    resume: tuple[str, ...] = ()
+    await_ready: bool = False
+
+    @property
+    def subject(self) -> str:
+        return f"{self.generation.fingerprint} x{len(self.replicas) + len(self.resume)}"
+
+
+class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
+    """Run the checks of a candidate, and write the verdict into the journal."""
+
+    attempt: Attempt
+
+
+class Route(_OfGeneration, frozen=True, kw_only=True, tag="route"):
+    """Send all traffic to the running replicas of a generation; `without` are those about to go."""
+
+    without: tuple[str, ...] = ()
+
+
+class Unroute(_Action, frozen=True, kw_only=True, tag="unroute"):
+    """Take the deployment's route away."""
+
+
+class Stop(_Action, frozen=True, kw_only=True, tag="stop"):
+    """Drain and stop containers, and keep them: the incumbent of a recreate."""
+
+    containers: tuple[str, ...]
+    subject_: str
+
+    @property
+    def subject(self) -> str:
+        return self.subject_
+
+
+class Retire(Stop, frozen=True, kw_only=True, tag="retire"):
+    """Drain, stop and remove containers."""
+
+
+class Remove(Stop, frozen=True, kw_only=True, tag="remove"):
+    """Remove containers that serve nobody."""
+
+
+class Settle(_OfGeneration, frozen=True, kw_only=True, tag="settle"):
+    """Write the end of a rollout into the journal."""
+
+    attempt: str
+    outcome: Outcome
+
+
+class Withdraw(_Action, frozen=True, kw_only=True, tag="withdraw"):
+    """Write into the journal that the deployment is no longer declared and nothing of it is left."""
+
+
+class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
+    """Write the records of these attempts into Git."""
+
+    attempts: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return ",".join(self.attempts)
+
+
+Action = (
+    RaiseGateway | Begin | Build | Start | Verify | Route | Unroute | Stop | Retire | Remove | Settle | Withdraw | Publish
+)
+
+
+class Replicas(msgspec.Struct, frozen=True, kw_only=True):
+    """How many replicas are declared, and how many of the serving generation answer."""
+
+    desired: int
+    ready: int
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one deployment stands: four states that are never mixed, and what to know about them."""
+
+    name: str
+    model: str
+    version: str
+    digest: str
+    generation: str
+    sync: Sync
+    health: Health
+    verification: Verdict
+    hold: str | None
+    replicas: Replicas
+    endpoint: str
+    message: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pass would do, in order, and where everything stands before it.
+
+    `refused` are removals that the policy does not allow without `--confirm-removals`, by deployment; `broken` is what
+    is wrong with a declaration, by deployment.
+    """
+
+    environment: str
+    commit: str
+    at: datetime
+    actions: tuple[Action, ...] = ()
+    statuses: tuple[DeploymentStatus, ...] = ()
+    refused: tuple[str, ...] = ()
+    broken: dict[str, str] = {}
+
+    def lines(self) -> list[str]:
+        """The plan as text, one stable line per action."""
+        return [action.line(self.environment) for action in self.actions]

@@ -1,0 +1,113 @@
+"""From desired and observed state to a plan: pure, so that the same four inputs give the same plan, byte for byte.
+
+The decisions of one pass for the whole environment are here; those for one deployment are in `rollout_planner`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from gitops_ml.core import drift, plan
+from gitops_ml.core.desired import Desired
+from gitops_ml.core.generation import ContainerSpec, Generation
+from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.rollout import State
+from gitops_ml.core.rollout_planner import Wanted, plan_deployment, plan_withdrawal
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan is a function of, beside the desired state and the snapshot.
+
+    `wanted` are the desired deployments with their generations, by name; `state` what the journal adds up to.
+    """
+
+    desired: Desired
+    snapshot: Snapshot
+    state: State
+    now: datetime
+    wanted: Mapping[str, Wanted]
+    gateway: ContainerSpec
+    confirm_removals: bool = False
+
+
+def make_plan(inputs: Inputs) -> plan.Plan:
+    """The plan of one pass."""
+    desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
+    actions: list[plan.Action] = list(_gateway(inputs))
+    statuses = []
+    for name in sorted(inputs.wanted):
+        steps, status = plan_deployment(inputs.wanted[name], snapshot, state.of(name), inputs.now)
+        actions += steps
+        statuses.append(status)
+    present = _present(snapshot, state)
+    gone = sorted(present - desired.deployments.keys() - desired.broken.keys())
+    refused = _refused(inputs, len(present), gone)
+    for name in gone:
+        if name not in refused:
+            actions += plan_withdrawal(name, snapshot)
+    if state.unpublished:
+        attempts = tuple(a.id for a in state.unpublished)
+        actions.append(plan.Publish(attempts=attempts, because="Git does not hold these verdicts yet"))
+    return plan.Plan(
+        environment=desired.name,
+        commit=desired.commit,
+        at=inputs.now,
+        actions=tuple(actions),
+        statuses=tuple(statuses),
+        refused=refused,
+        broken=desired.broken,
+    )
+
+
+def _gateway(inputs: Inputs) -> list[plan.Action]:
+    snapshot, spec = inputs.snapshot, inputs.gateway
+    if not inputs.wanted and not _present(snapshot, inputs.state):
+        return []
+    found = [c for c in snapshot.containers if c.role == "gateway"]
+    running = [c for c in found if c.state == "running"]
+    if snapshot.network is None or not snapshot.volume or not found:
+        missing = "network" if snapshot.network is None else "volume" if not snapshot.volume else "container"
+        stale = tuple(c.id for c in found)
+        return [plan.RaiseGateway(spec=spec, remove=stale, because=f"the environment has no {missing}")]
+    gateway = snapshot.gateway
+    assert gateway is not None
+    differences = drift.container_drift(spec, gateway, None)
+    extra = tuple(c.id for c in found if c.id != gateway.id)
+    if differences:
+        ids = tuple(c.id for c in found)
+        return [plan.RaiseGateway(spec=spec, remove=ids, because=f"its {differences[0]}")]
+    if gateway not in running:
+        return [plan.RaiseGateway(spec=spec, remove=extra, because=f"it is {gateway.state}")]
+    if extra:
+        return [plan.RaiseGateway(spec=spec, remove=extra, because="there is more than one")]
+    return []
+
+
+def _present(snapshot: Snapshot, state: State) -> set[str]:
+    """The deployments that the host knows: by containers, by routes or by the journal."""
+    by_container = {c.deployment for c in snapshot.containers if c.role == "replica" and c.deployment}
+    return by_container | snapshot.routes.keys() | state.deployments.keys()
+
+
+def _refused(inputs: Inputs, present: int, gone: list[str]) -> tuple[str, ...]:
+    """Removals that need a person: more than the policy's share in one pass, or the last deployment (DESIGN §2)."""
+    if not gone or inputs.confirm_removals:
+        return ()
+    share = int(inputs.desired.environment.policy.max_removals.rstrip("%"))
+    allowed = math.floor(present * share / 100)
+    last = len(gone) == present
+    return tuple(gone) if last or len(gone) > allowed else ()
+
+
+def generations_in_use(state: State) -> dict[str, Generation]:
+    """The generations that a journal still speaks of, by fingerprint: what must not be pruned."""
+    found: dict[str, Generation] = {}
+    for deployment in state.deployments.values():
+        for generation in (deployment.serving, deployment.open.generation if deployment.open else None):
+            if generation:
+                found[generation.fingerprint] = generation
+    return found

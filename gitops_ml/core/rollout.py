@@ -1,0 +1,262 @@
+"""A rollout is host state: the entries of the environment's journal, and the state that they add up to.
+
+Nothing about a rollout lives in a process. What was intended, judged and settled is appended to the journal on the
+environment's volume before the mutation that it justifies, and every pass folds the journal anew. So any process, on
+any machine, goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import msgspec
+
+from gitops_ml.core.desired import Deployment
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.verdict import CheckResult, Verdict
+
+Outcome = Literal["promoted", "failed", "inconclusive", "superseded"]
+KEPT_ATTEMPTS = 20
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """One entry of the journal. `at` is the engine's clock, ISO 8601."""
+
+    at: str
+
+
+class Intent(_Entry, frozen=True, kw_only=True, tag="intent"):
+    """A candidate is about to be started. `boot` marks a generation that was verified before, on a blank host."""
+
+    attempt: str
+    generation: Generation
+    incumbent: Generation | None
+    strategy: str
+    key: str
+    boot: bool = False
+
+
+class Built(_Entry, frozen=True, kw_only=True, tag="built"):
+    """The candidate's image is on the engine."""
+
+    attempt: str
+    deployment: str
+    image_id: str
+
+
+class Judged(_Entry, frozen=True, kw_only=True, tag="judged"):
+    """The checks have decided. `logs` are the candidate's last lines where it failed."""
+
+    attempt: str
+    deployment: str
+    verdict: Verdict
+    checks: tuple[CheckResult, ...]
+    logs: str = ""
+
+
+class Settled(_Entry, frozen=True, kw_only=True, tag="settled"):
+    """The rollout is over."""
+
+    attempt: str
+    deployment: str
+    outcome: Outcome
+
+
+class Applied(_Entry, frozen=True, kw_only=True, tag="applied"):
+    """A pass acted on this commit; an older one is refused from now on."""
+
+    commit: str
+
+
+class Published(_Entry, frozen=True, kw_only=True, tag="published"):
+    """Git holds the record of these attempts."""
+
+    attempts: tuple[str, ...]
+    commit: str
+
+
+class Retried(_Entry, frozen=True, kw_only=True, tag="retried"):
+    """A person said `--retry`: the quarantine of a deployment is lifted."""
+
+    deployment: str
+
+
+class Withdrawn(_Entry, frozen=True, kw_only=True, tag="withdrawn"):
+    """The deployment is no longer declared, and its containers are gone."""
+
+    deployment: str
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One rollout, from its intent to its record in Git."""
+
+    id: str
+    generation: Generation
+    incumbent: Generation | None
+    strategy: str
+    key: str
+    started: str
+    boot: bool = False
+    verdict: Verdict | None = None
+    checks: tuple[CheckResult, ...] = ()
+    logs: str = ""
+    outcome: Outcome | None = None
+    settled: str | None = None
+    published: str | None = None
+
+    @property
+    def deployment(self) -> str:
+        return self.generation.deployment
+
+
+class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal says of one deployment. `attempts` are the settled ones, oldest first, at most 20."""
+
+    serving: Generation | None = None
+    open: Attempt | None = None
+    attempts: tuple[Attempt, ...] = ()
+    quarantine: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest settled attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    def of_key(self, key: str) -> Attempt | None:
+        """The newest settled attempt with this quarantine key."""
+        return next((a for a in reversed(self.attempts) if a.key == key), None)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal of one environment adds up to."""
+
+    applied: str | None = None
+    deployments: dict[str, DeploymentState] = {}
+
+    def of(self, deployment: str) -> DeploymentState:
+        return self.deployments.get(deployment, DeploymentState())
+
+    @property
+    def unpublished(self) -> tuple[Attempt, ...]:
+        """Settled attempts that Git does not hold yet, oldest first. A superseded one is no news."""
+        found = [a for d in self.deployments.values() for a in d.attempts if not a.published]
+        return tuple(sorted((a for a in found if a.outcome != "superseded"), key=lambda a: (a.settled or "", a.id)))
+
+
+class Checkpoint(_Entry, frozen=True, kw_only=True, tag="checkpoint"):
+    """The state that all earlier entries add up to; written when the journal is compacted."""
+
+    state: State
+
+
+Entry = Intent | Built | Judged | Settled | Applied | Published | Retried | Withdrawn | Checkpoint
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """One entry as the JSON of a journal file."""
+    return msgspec.json.encode(entry)
+
+
+def quarantine_key(generation: Generation, declaration: Deployment, holdout: str | None) -> str:
+    """What must change before a failed generation is tried again (DESIGN §9): itself, or how it is judged."""
+    verify = msgspec.json.encode(declaration.verify, order="sorted")
+    content = b"\n".join((generation.deployment.encode(), generation.fingerprint.encode(), verify, (holdout or "").encode()))
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def fold(files: Mapping[str, bytes]) -> State:
+    """The state that a journal's entries add up to, in the order of their names.
+
+    A file that does not parse is an append that was cut off, and counts as never written: what it justified had not
+    been done yet.
+    """
+    entries = []
+    for name in sorted(files):
+        try:
+            entries.append(_decoder.decode(files[name]))
+        except msgspec.DecodeError:
+            continue
+    return fold_entries(entries)
+
+
+def fold_entries(entries: Iterable[Entry]) -> State:
+    """The same, of entries that are decoded already."""
+    state = State()
+    for entry in entries:
+        state = _step(state, entry)
+    return state
+
+
+def _step(state: State, entry: Entry) -> State:
+    match entry:
+        case Checkpoint():
+            return entry.state
+        case Applied():
+            return msgspec.structs.replace(state, applied=entry.commit)
+        case Published():
+            return _published(state, entry)
+        case Intent():
+            return _put(state, entry.generation.deployment, _begun(state.of(entry.generation.deployment), entry))
+        case Withdrawn():
+            rest = {k: v for k, v in state.deployments.items() if k != entry.deployment}
+            return msgspec.structs.replace(state, deployments=rest)
+        case Retried():
+            return _put(state, entry.deployment, msgspec.structs.replace(state.of(entry.deployment), quarantine=()))
+        case Built() | Judged() | Settled():
+            return _put(state, entry.deployment, _advanced(state.of(entry.deployment), entry))
+
+
+def _put(state: State, name: str, deployment: DeploymentState) -> State:
+    return msgspec.structs.replace(state, deployments={**state.deployments, name: deployment})
+
+
+def _begun(deployment: DeploymentState, entry: Intent) -> DeploymentState:
+    attempt = Attempt(
+        id=entry.attempt,
+        generation=entry.generation,
+        incumbent=entry.incumbent,
+        strategy=entry.strategy,
+        key=entry.key,
+        started=entry.at,
+        boot=entry.boot,
+    )
+    return msgspec.structs.replace(deployment, open=attempt)
+
+
+def _advanced(deployment: DeploymentState, entry: Built | Judged | Settled) -> DeploymentState:
+    attempt = deployment.open
+    if attempt is None or attempt.id != entry.attempt:
+        return deployment
+    replace = msgspec.structs.replace
+    match entry:
+        case Built():
+            generation = replace(attempt.generation, image_id=entry.image_id)
+            return replace(deployment, open=replace(attempt, generation=generation))
+        case Judged():
+            judged = replace(attempt, verdict=entry.verdict, checks=entry.checks, logs=entry.logs)
+            return replace(deployment, open=judged)
+        case Settled():
+            done = replace(attempt, outcome=entry.outcome, settled=entry.at)
+            stays_out = entry.outcome in ("failed", "inconclusive")
+            return replace(
+                deployment,
+                open=None,
+                serving=attempt.generation if entry.outcome == "promoted" else deployment.serving,
+                attempts=(*deployment.attempts, done)[-KEPT_ATTEMPTS:],
+                quarantine=(*deployment.quarantine, attempt.key)[-KEPT_ATTEMPTS:] if stays_out else deployment.quarantine,
+            )
+
+
+def _published(state: State, entry: Published) -> State:
+    replace = msgspec.structs.replace
+    deployments = {}
+    for name, deployment in state.deployments.items():
+        attempts = tuple(
+            replace(a, published=entry.commit) if a.id in entry.attempts else a for a in deployment.attempts
+        )
+        deployments[name] = replace(deployment, attempts=attempts)
+    return replace(state, deployments=deployments)
