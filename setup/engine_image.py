@@ -1,0 +1,86 @@
+"""The few words that set-up has to say to the engine, so that it needs no `docker` command line on the machine.
+
+ping             exit 0 when an engine answers
+has REF          exit 0 when the engine holds the image
+pull REF         exit 0 when it was pulled; gives up when a registry does not answer, not when it is merely slow
+import REF TAR CHANGE...   make an image of a root file system
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound
+
+FIRST_ANSWER = 15  # seconds until a registry must have said something
+STALLED = 60  # seconds without any progress afterwards
+
+
+class _Silent(Exception):
+    """The registry said nothing for too long."""
+
+
+def _too_long(_signum: int, _frame: FrameType | None) -> None:
+    raise _Silent
+
+
+def pull(client: docker.APIClient, ref: str) -> None:
+    """Pull `ref`, bounded by silence: a dead network costs 15 s, a slow one whatever it takes.
+
+    Raises:
+        DockerException: the registry, or the engine, refused.
+        _Silent: no word from it.
+    """
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(FIRST_ANSWER)
+    repository, _, tag = ref.rpartition(":")
+    for event in client.pull(repository, tag=tag, stream=True, decode=True):
+        signal.alarm(STALLED)
+        if "error" in event:
+            raise DockerException(str(event["error"]))
+    signal.alarm(0)
+
+
+def import_tar(client: docker.APIClient, ref: str, tar: Path, changes: list[str]) -> None:
+    """Make the image `ref` of the root file system in `tar`, with Dockerfile instructions as its configuration.
+
+    Raises:
+        DockerException: the engine could not store it (a full disk, most often).
+    """
+    repository, _, tag = ref.rpartition(":")
+    answer = client.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+    if "errorDetail" in answer:
+        raise DockerException(answer.strip())
+
+
+def main(command: str, *args: str) -> int:
+    """Run one of the words above; returns the exit code."""
+    try:
+        client = docker.from_env(timeout=600 if command == "import" else 10).api
+        if command == "ping":
+            client.ping()
+        elif command == "has":
+            client.inspect_image(args[0])
+        elif command == "pull":
+            pull(client, args[0])
+        elif command == "import":
+            import_tar(client, args[0], Path(args[1]), list(args[2:]))
+        else:
+            raise SystemExit(__doc__)
+    except ImageNotFound:
+        return 1
+    except _Silent:
+        print(f"{args[0]}: the registry did not answer", file=sys.stderr)
+        return 1
+    except (APIError, DockerException, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(sys.argv[1:] or [""])))

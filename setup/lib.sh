@@ -1,0 +1,38 @@
+# shellcheck shell=bash
+# What every set-up script shares. Sourced, never run.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python="$root/.venv/bin/python"
+run_dir="$root/.run"
+# Images that the tool names; keep equal to gitops_ml's own defaults.
+python_image=python:3.11-slim-bookworm
+gateway_image=traefik:v3
+
+say() { printf '%s\n' "set-up: $*" >&2; }
+
+# fail <what and why> <what to do>
+fail() {
+    printf '%s\n' "set-up: $1" "  mend: $2" >&2
+    exit 1
+}
+
+# Whether Debian packages can be installed here without asking anybody.
+can_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; }
+
+# install_packages <why> <package>...
+install_packages() {
+    local why=$1
+    shift
+    can_install || fail "$why: $* missing" "as root, on Debian or Ubuntu: apt-get install $*; elsewhere, its equivalent"
+    say "$why: installing $*"
+    mkdir -p "$run_dir"
+    {
+        # A fresh machine has no package lists; one that has them is not slowed down by fetching them again.
+        apt-get install -y --no-install-recommends "$@" ||
+            { apt-get update && apt-get install -y --no-install-recommends "$@"; }
+    } >>"$run_dir/apt.log" 2>&1 </dev/null || {
+        tail -n 15 "$run_dir/apt.log" >&2
+        fail "apt-get could not install $*" "look at $run_dir/apt.log, then: apt-get update && apt-get install $*"
+    }
+}
+export DEBIAN_FRONTEND=noninteractive
