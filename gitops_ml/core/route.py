@@ -1,0 +1,133 @@
+"""The route file of one deployment: what the gateway is told, as bytes.
+
+Pure and deterministic, so that the file that should be there can be compared with the one that is. It is JSON, which is
+YAML too. Its revision, a hash of its own content, is the name of a middleware that its routers use: so the gateway's
+API says not merely that it knows the deployment, but which content it has loaded.
+
+Prefixes are exact segments: `/churn` never takes the requests of `/churn-eu`. A generation that is given no traffic has
+a service only when a pin header can reach it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitops_ml.core.generation import HEALTH_PATH, MODEL_PATH
+
+PIN_HEADER = "X-Gitops-Ml-Generation"
+HEALTH_INTERVAL = "2s"
+# Longer than a small batch may hold the server's loop: a busy server must not be taken for a dead one, which refuses
+# the connection at once and needs no time-out.
+HEALTH_TIMEOUT = "3s"
+_REVISION = re.compile(rb'"([a-z0-9-]+-rev-([0-9a-f]{12}))"')
+
+
+def route_file(
+    deployment: str,
+    backends: Iterable[tuple[str, int, str]],
+    *,
+    weights: Mapping[str, int],
+    mirror: Mapping[str, int] | None = None,
+    pin_header: bool = False,
+    health: str | Mapping[str, str] = HEALTH_PATH,
+) -> bytes:
+    """The route file that sends a deployment's traffic to its generations.
+
+    Args:
+        deployment: its name; the path segment under which it is reached.
+        backends: (network alias, port, generation) of every replica.
+        weights: share of the traffic by generation; only ratios count. Those of 0 get none.
+        mirror: percent of the requests that are copied to a generation whose answers nobody sees.
+        pin_header: let a request header choose the generation, also one without weight.
+        health: the path that answers 200 when a replica is ready; one for all, or by generation.
+    """
+    servers: dict[str, list[tuple[str, int]]] = {}
+    for alias, port, generation in backends:
+        servers.setdefault(generation, []).append((alias, port))
+    weighted = {g: w for g, w in sorted(weights.items()) if w > 0}
+    mirrored = {g: p for g, p in sorted((mirror or {}).items()) if p > 0}
+    wanted = sorted({*weighted, *mirrored, *(servers if pin_header else ())})
+    services: dict[str, Any] = {
+        f"{deployment}-{g}": _generation_service(
+            sorted(servers.get(g, [])), health if isinstance(health, str) else health.get(g, HEALTH_PATH)
+        )
+        for g in wanted
+    }
+    shares = [{"name": f"{deployment}-{g}", "weight": w} for g, w in weighted.items()]
+    split: dict[str, Any] = {"weighted": {"services": shares, "healthCheck": {}}}
+    if mirrored:
+        services[f"{deployment}-split"] = split
+        copies = [{"name": f"{deployment}-{g}", "percent": p} for g, p in mirrored.items()]
+        services[deployment] = {
+            "mirroring": {"service": f"{deployment}-split", "mirrors": copies, "healthCheck": {}}
+        }
+    else:
+        services[deployment] = split
+    pins = wanted if pin_header else []
+
+    def content(revision: str) -> bytes:
+        strip = f"{deployment}-rev-{revision}"
+        http = {
+            "routers": _routers(deployment, strip, pins),
+            "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
+            "services": services,
+        }
+        text = json.dumps({"http": http}, indent=1, sort_keys=True, ensure_ascii=True)
+        # The gateway's file provider expands Go templates before it parses.
+        return text.replace("{{", "{\\u007b").encode() + b"\n"
+
+    return content(hashlib.sha256(content("")).hexdigest()[:12])
+
+
+def revision_of(content: bytes) -> str | None:
+    """The revision that a route file carries; None where it is none of ours."""
+    found = {match[2].decode() for match in _REVISION.finditer(content)}
+    return found.pop() if len(found) == 1 else None
+
+
+def revision_name(deployment: str, revision: str) -> str:
+    """The name under which the gateway's API knows this revision."""
+    return f"{deployment}-rev-{revision}"
+
+
+def loaded_revision(middleware: str) -> tuple[str, str] | None:
+    """(deployment, revision) from a middleware's name as the gateway's API gives it; None for any other."""
+    match = re.fullmatch(r"(.+)-rev-([0-9a-f]{12})(?:@file)?", middleware)
+    return (match[1], match[2]) if match else None
+
+
+def _generation_service(servers: list[tuple[str, int]], health: str) -> dict[str, Any]:
+    return {
+        "loadBalancer": {
+            "servers": [{"url": f"http://{alias}:{port}"} for alias, port in servers],
+            "healthCheck": {"path": health, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT},
+            "passHostHeader": True,
+        }
+    }
+
+
+def _routers(deployment: str, strip: str, pins: list[str]) -> dict[str, Any]:
+    protocol = _segment(f"{MODEL_PATH}/{deployment}")
+    stripped = _segment(f"/{deployment}")
+    routers: dict[str, Any] = {}
+    for kind, rule, middlewares in (("protocol", protocol, []), ("stripped", stripped, [strip])):
+        routers[f"{deployment}-{kind}"] = _router(rule, deployment, middlewares)
+        for g in pins:
+            pinned = f"({rule}) && Header(`{PIN_HEADER}`, `{g}`)"
+            routers[f"{deployment}-{kind}-{g}"] = _router(pinned, f"{deployment}-{g}", middlewares)
+    return routers
+
+
+def _router(rule: str, service: str, middlewares: list[str]) -> dict[str, Any]:
+    router: dict[str, Any] = {"rule": rule, "service": service, "entryPoints": ["web"]}
+    if middlewares:
+        router["middlewares"] = middlewares
+    return router
+
+
+def _segment(path: str) -> str:
+    return f"Path(`{path}`) || PathPrefix(`{path}/`)"
