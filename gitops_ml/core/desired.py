@@ -21,9 +21,18 @@ DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
-Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="a number with ms, s, m, h or d, such as 30s")]
+Duration = Annotated[
+    str,
+    Meta(
+        pattern=DURATION_PATTERN,
+        description="a number with ms, s, m, h or d, such as 30s",
+    ),
+]
 Size = Annotated[str, Meta(pattern=SIZE_PATTERN, description="a number with k, m or g, such as 512m")]
-Digest = Annotated[str, Meta(pattern=r"^md5:[0-9a-f]{32}(\.dir)?$", description="what `gitops-ml bump` wrote")]
+Digest = Annotated[
+    str,
+    Meta(pattern=r"^md5:[0-9a-f]{32}(\.dir)?$", description="what `gitops-ml bump` wrote"),
+]
 EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -34,7 +43,10 @@ def seconds(duration: str) -> float:
     """A duration such as `200ms`, `30s` or `1h`, in seconds. Raises `InputError` when it is none."""
     match = re.fullmatch(r"([0-9.]+)(ms|s|m|h|d)", duration)
     if not match:
-        raise InputError(f"`{duration}` is not a duration", mend="write a number with ms, s, m, h or d, such as 30s")
+        raise InputError(
+            f"`{duration}` is not a duration",
+            mend="write a number with ms, s, m, h or d, such as 30s",
+        )
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -42,7 +54,10 @@ def size_bytes(size: str) -> int:
     """A size such as `512m`, in bytes (binary multiples, as Docker counts). Raises `InputError` when it is none."""
     match = re.fullmatch(r"([0-9]+)(k|m|g)", size)
     if not match:
-        raise InputError(f"`{size}` is not a size", mend="write a number with k, m or g, such as 512m")
+        raise InputError(
+            f"`{size}` is not a size",
+            mend="write a number with k, m or g, such as 512m",
+        )
     return int(match[1]) * _BYTES[match[2]]
 
 
@@ -212,8 +227,14 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     broken: dict[str, str] = {}
 
 
-def json_schema(kind: Literal["project", "environment", "deployment"]) -> dict[str, Any]:
+def json_schema(
+    kind: Literal["project", "environment", "deployment"],
+) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of one of the three files."""
-    types: dict[str, type] = {"project": Project, "environment": Environment, "deployment": Deployment}
+    types: dict[str, type] = {
+        "project": Project,
+        "environment": Environment,
+        "deployment": Deployment,
+    }
     schema = msgspec.json.schema(types[kind])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -33,7 +33,9 @@ def container_drift(spec: ContainerSpec, container: Container, image_id: str | N
     found = [Drift(what=what, declared=str(a), observed=str(b)) for what, a, b in _listed(spec, container, image_id)]
     if container.facts:
         facts = _declared_facts(spec), _observed_facts(container.facts)
-        found += [Drift(what=k, declared=str(v), observed=str(facts[1][k])) for k, v in facts[0].items() if v != facts[1][k]]
+        found += [
+            Drift(what=k, declared=str(v), observed=str(facts[1][k])) for k, v in facts[0].items() if v != facts[1][k]
+        ]
         found += _env_drift(spec.env, container.facts.env)
         found += _alias_drift(spec, container.facts)
     return tuple(sorted(found, key=lambda d: d.what))
@@ -50,7 +52,11 @@ def _listed(spec: ContainerSpec, container: Container, image_id: str | None) -> 
         yield "name", spec.name, container.name
     wrong = sorted(k for k, v in spec.labels.items() if container.labels.get(k) != v)
     if wrong:
-        yield "labels", {k: spec.labels[k] for k in wrong}, {k: container.labels.get(k) for k in wrong}
+        yield (
+            "labels",
+            {k: spec.labels[k] for k in wrong},
+            {k: container.labels.get(k) for k in wrong},
+        )
 
 
 def _declared_facts(spec: ContainerSpec) -> dict[str, object]:
@@ -98,9 +104,25 @@ def _env_drift(declared: dict[str, str], observed: dict[str, str]) -> list[Drift
     changed = sorted(k for k in declared.keys() | observed.keys() if declared.get(k) != observed.get(k))
     if not changed:
         return []
-    return [Drift(what="env", declared="as declared", observed=f"different in {', '.join(changed)}")]
+    return [
+        Drift(
+            what="env",
+            declared="as declared",
+            observed=f"different in {', '.join(changed)}",
+        )
+    ]
 
 
 def _alias_drift(spec: ContainerSpec, facts: ContainerFacts) -> list[Drift]:
     missing = [a for a in spec.aliases if a not in facts.aliases]
-    return [Drift(what="aliases", declared=str(list(spec.aliases)), observed=str(list(facts.aliases)))] if missing else []
+    return (
+        [
+            Drift(
+                what="aliases",
+                declared=str(list(spec.aliases)),
+                observed=str(list(facts.aliases)),
+            )
+        ]
+        if missing
+        else []
+    )

@@ -156,13 +156,22 @@ def generation_of(desired: Resolved, *, commit: str, base: str, serving_version:
         cpus=declared.resources.cpus,
         memory=size_bytes(declared.resources.memory),
         pids=declared.resources.pids,
-        env={**declared.env, **({"GITOPS_ML_ALLOW_PICKLE": "1"} if serve.allow_pickle else {})},
+        env={
+            **declared.env,
+            **({"GITOPS_ML_ALLOW_PICKLE": "1"} if serve.allow_pickle else {}),
+        },
         secrets=dict(declared.secrets),
     )
 
 
 def replica_spec(
-    generation: Generation, *, project: str, environment: str, replica: int, suffix: str, drain: float
+    generation: Generation,
+    *,
+    project: str,
+    environment: str,
+    replica: int,
+    suffix: str,
+    drain: float,
 ) -> ContainerSpec:
     """One replica of a generation, as the engine is asked to make it. `drain` in seconds."""
     identity = {
@@ -185,7 +194,13 @@ def replica_spec(
     }
     service = generation.pattern == "service"
     return ContainerSpec(
-        name=scoped(project, environment, generation.deployment, generation.fingerprint[:8], f"{replica}-{suffix}"),
+        name=scoped(
+            project,
+            environment,
+            generation.deployment,
+            generation.fingerprint[:8],
+            f"{replica}-{suffix}",
+        ),
         image=generation.image_id or generation.image,
         labels={**owner_labels(project, environment, "replica"), **identity},
         network=scoped(project, environment),

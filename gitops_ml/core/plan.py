@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from gitops_ml.core import desired
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.rollout import Attempt, Outcome
 from gitops_ml.core.verdict import Verdict
@@ -82,9 +83,11 @@ class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
 
 
 class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
-    """Run the checks of a candidate, and write the verdict into the journal."""
+    """Run the checks of a candidate, and write the verdict into the journal. `holdout` is the digest of its rows."""
 
     attempt: Attempt
+    checks: desired.Verify
+    holdout: str | None
 
 
 class Route(_OfGeneration, frozen=True, kw_only=True, tag="route"):
@@ -138,7 +141,19 @@ class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
 
 
 Action = (
-    RaiseGateway | Begin | Build | Start | Verify | Route | Unroute | Stop | Retire | Remove | Settle | Withdraw | Publish
+    RaiseGateway
+    | Begin
+    | Build
+    | Start
+    | Verify
+    | Route
+    | Unroute
+    | Stop
+    | Retire
+    | Remove
+    | Settle
+    | Withdraw
+    | Publish
 )
 
 

@@ -107,7 +107,10 @@ def generations_in_use(state: State) -> dict[str, Generation]:
     """The generations that a journal still speaks of, by fingerprint: what must not be pruned."""
     found: dict[str, Generation] = {}
     for deployment in state.deployments.values():
-        for generation in (deployment.serving, deployment.open.generation if deployment.open else None):
+        for generation in (
+            deployment.serving,
+            deployment.open.generation if deployment.open else None,
+        ):
             if generation:
                 found[generation.fingerprint] = generation
     return found

@@ -142,7 +142,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def unpublished(self) -> tuple[Attempt, ...]:
         """Settled attempts that Git does not hold yet, oldest first. A superseded one is no news."""
         found = [a for d in self.deployments.values() for a in d.attempts if not a.published]
-        return tuple(sorted((a for a in found if a.outcome != "superseded"), key=lambda a: (a.settled or "", a.id)))
+        return tuple(
+            sorted(
+                (a for a in found if a.outcome != "superseded"),
+                key=lambda a: (a.settled or "", a.id),
+            )
+        )
 
 
 class Checkpoint(_Entry, frozen=True, kw_only=True, tag="checkpoint"):
@@ -164,7 +169,14 @@ def encode(entry: Entry) -> bytes:
 def quarantine_key(generation: Generation, declaration: Deployment, holdout: str | None) -> str:
     """What must change before a failed generation is tried again (DESIGN §9): itself, or how it is judged."""
     verify = msgspec.json.encode(declaration.verify, order="sorted")
-    content = b"\n".join((generation.deployment.encode(), generation.fingerprint.encode(), verify, (holdout or "").encode()))
+    content = b"\n".join(
+        (
+            generation.deployment.encode(),
+            generation.fingerprint.encode(),
+            verify,
+            (holdout or "").encode(),
+        )
+    )
     return hashlib.sha256(content).hexdigest()[:16]
 
 
@@ -200,12 +212,20 @@ def _step(state: State, entry: Entry) -> State:
         case Published():
             return _published(state, entry)
         case Intent():
-            return _put(state, entry.generation.deployment, _begun(state.of(entry.generation.deployment), entry))
+            return _put(
+                state,
+                entry.generation.deployment,
+                _begun(state.of(entry.generation.deployment), entry),
+            )
         case Withdrawn():
             rest = {k: v for k, v in state.deployments.items() if k != entry.deployment}
             return msgspec.structs.replace(state, deployments=rest)
         case Retried():
-            return _put(state, entry.deployment, msgspec.structs.replace(state.of(entry.deployment), quarantine=()))
+            return _put(
+                state,
+                entry.deployment,
+                msgspec.structs.replace(state.of(entry.deployment), quarantine=()),
+            )
         case Built() | Judged() | Settled():
             return _put(state, entry.deployment, _advanced(state.of(entry.deployment), entry))
 
@@ -247,7 +267,9 @@ def _advanced(deployment: DeploymentState, entry: Built | Judged | Settled) -> D
                 open=None,
                 serving=attempt.generation if entry.outcome == "promoted" else deployment.serving,
                 attempts=(*deployment.attempts, done)[-KEPT_ATTEMPTS:],
-                quarantine=(*deployment.quarantine, attempt.key)[-KEPT_ATTEMPTS:] if stays_out else deployment.quarantine,
+                quarantine=(*deployment.quarantine, attempt.key)[-KEPT_ATTEMPTS:]
+                if stays_out
+                else deployment.quarantine,
             )
 
 

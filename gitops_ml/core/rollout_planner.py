@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.core import plan
-from gitops_ml.core.desired import Resolved
+from gitops_ml.core.desired import Resolved, Verify
 from gitops_ml.core.drift import container_drift
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.observed import Container, Snapshot
@@ -95,7 +95,14 @@ def plan_withdrawal(name: str, snapshot: Snapshot) -> Steps:
         steps.append(plan.Unroute(deployment=name, because=because))
     ids = tuple(c.id for c in snapshot.replicas(name))
     if ids:
-        steps.append(plan.Retire(deployment=name, containers=ids, subject_=f"x{len(ids)}", because=because))
+        steps.append(
+            plan.Retire(
+                deployment=name,
+                containers=ids,
+                subject_=f"x{len(ids)}",
+                because=because,
+            )
+        )
     steps.append(plan.Withdraw(deployment=name, because=because))
     return steps
 
@@ -145,7 +152,14 @@ def _bring_up(scene: _Scene, attempt: Attempt, because: str) -> Steps:
     generation, name = attempt.generation, scene.wanted.name
     steps: Steps = []
     if generation.image_id is None:
-        steps.append(plan.Build(deployment=name, generation=generation, attempt=attempt.id, because=because))
+        steps.append(
+            plan.Build(
+                deployment=name,
+                generation=generation,
+                attempt=attempt.id,
+                because=because,
+            )
+        )
     if attempt.strategy == "recreate" and attempt.incumbent:
         running = tuple(c.id for c in scene.of(attempt.incumbent) if c.state == "running")
         if running:
@@ -153,7 +167,16 @@ def _bring_up(scene: _Scene, attempt: Attempt, because: str) -> Steps:
             cause = "the strategy is recreate"
             steps.append(plan.Stop(deployment=name, containers=running, subject_=subject, because=cause))
     steps += _missing(scene, generation, because, await_ready=False)
-    steps.append(plan.Verify(deployment=name, generation=generation, attempt=attempt, because="it has not been verified"))
+    steps.append(
+        plan.Verify(
+            deployment=name,
+            generation=generation,
+            attempt=attempt,
+            checks=Verify() if attempt.boot else scene.wanted.resolved.declaration.verify,
+            holdout=None if attempt.boot else scene.wanted.resolved.holdout,
+            because="it has not been verified",
+        )
+    )
     return steps
 
 
@@ -165,13 +188,24 @@ def _missing(scene: _Scene, generation: Generation, because: str, *, await_ready
     if bad:
         ids = tuple(c.id for c, _ in bad)
         cause = bad[0][1]
-        steps.append(plan.Remove(deployment=name, containers=ids, subject_=generation.fingerprint, because=cause))
+        steps.append(
+            plan.Remove(
+                deployment=name,
+                containers=ids,
+                subject_=generation.fingerprint,
+                because=cause,
+            )
+        )
     taken = {c.replica for c in good}
     absent = tuple(n for n in range(scene.replicas) if n not in taken)
     if absent:
         steps.append(
             plan.Start(
-                deployment=name, generation=generation, replicas=absent, because=because, await_ready=await_ready
+                deployment=name,
+                generation=generation,
+                replicas=absent,
+                because=because,
+                await_ready=await_ready,
             )
         )
     return steps
@@ -204,7 +238,11 @@ def _promote(scene: _Scene, attempt: Attempt) -> Steps:
         *(s for s in restart if isinstance(s, plan.Start)),
         plan.Route(deployment=name, generation=generation, without=without, because=because),
         plan.Settle(
-            deployment=name, generation=generation, attempt=attempt.id, outcome="promoted", because="all traffic is on it"
+            deployment=name,
+            generation=generation,
+            attempt=attempt.id,
+            outcome="promoted",
+            because="all traffic is on it",
         ),
     ]
     others = [c for c in scene.containers if c.generation != generation.fingerprint]
@@ -241,7 +279,11 @@ def _abort(scene: _Scene, attempt: Attempt, outcome: plan.Outcome, because: str)
         steps.append(plan.Remove(deployment=name, containers=ids, subject_=subject, because=because))
     steps.append(
         plan.Settle(
-            deployment=name, generation=attempt.generation, attempt=attempt.id, outcome=outcome, because=because
+            deployment=name,
+            generation=attempt.generation,
+            attempt=attempt.id,
+            outcome=outcome,
+            because=because,
         )
     )
     return steps
@@ -264,7 +306,13 @@ def _heal(scene: _Scene) -> Steps:
     if absent:
         because = bad[0][1] if bad else f"{len(good)} of {scene.replicas} replicas run"
         steps.append(
-            plan.Start(deployment=name, generation=serving, replicas=absent, because=because, await_ready=True)
+            plan.Start(
+                deployment=name,
+                generation=serving,
+                replicas=absent,
+                because=because,
+                await_ready=True,
+            )
         )
     leaving = [c for c, _ in bad] + surplus
     route_drift = _route_drift(scene, serving)
@@ -284,14 +332,20 @@ def _heal(scene: _Scene) -> Steps:
 def _retire(name: str, containers: list[Container], because: str) -> plan.Retire:
     subject = ",".join(sorted({c.generation for c in containers}))
     return plan.Retire(
-        deployment=name, containers=tuple(c.id for c in containers), subject_=subject, because=because
+        deployment=name,
+        containers=tuple(c.id for c in containers),
+        subject_=subject,
+        because=because,
     )
 
 
 def _remove(name: str, containers: tuple[Container, ...], because: str) -> plan.Remove:
     subject = ",".join(sorted({c.generation for c in containers}))
     return plan.Remove(
-        deployment=name, containers=tuple(c.id for c in containers), subject_=subject, because=because
+        deployment=name,
+        containers=tuple(c.id for c in containers),
+        subject_=subject,
+        because=because,
     )
 
 
@@ -313,7 +367,11 @@ def _sorted_out(scene: _Scene, generation: Generation) -> tuple[list[Container],
     good: list[Container] = []
     bad: list[tuple[Container, str]] = []
     for container in scene.of(generation):
-        differences = container_drift(expected_spec(scene.wanted, generation, container), container, generation.image_id)
+        differences = container_drift(
+            expected_spec(scene.wanted, generation, container),
+            container,
+            generation.image_id,
+        )
         if container.state not in ("running", "restarting"):
             bad.append((container, f"a replica is {container.state}"))
         elif differences:
@@ -392,7 +450,10 @@ def _verification(scene: _Scene) -> tuple[Verdict, str]:
     """The verdict on what is declared: of its open rollout, or of the newest attempt with its key."""
     state, wanted = scene.state, scene.wanted
     if state.open and not state.open.boot:
-        return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
+        return (
+            state.open.verdict or "Unverified",
+            f"rollout of {state.open.generation.version} under way",
+        )
     attempt = state.of_key(wanted.key)
     if attempt and attempt.verdict and attempt.outcome != "superseded":
         failing = [c for c in attempt.checks if c.result != "pass"]
@@ -404,4 +465,10 @@ def _verification(scene: _Scene) -> tuple[Verdict, str]:
     return "Unverified", ""
 
 
-__all__ = ["Wanted", "expected_spec", "plan_deployment", "plan_withdrawal", "wanted_route"]
+__all__ = [
+    "Wanted",
+    "expected_spec",
+    "plan_deployment",
+    "plan_withdrawal",
+    "wanted_route",
+]

@@ -1,0 +1,115 @@
+"""Reading `environments/` at a commit: never from the work tree, and one broken file never stops the others."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.yaml_files import parse
+from gitops_ml.core.desired import NAME_PATTERN, Deployment, Environment, Project
+from gitops_ml.errors import InputError, SourceError
+
+ROOT = "environments"
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment as its files declare it at a commit, its versions not looked up yet.
+
+    `broken` holds what is wrong with a file, by deployment; `records` the raw record files, by deployment.
+    """
+
+    project: str
+    name: str
+    commit: str
+    environment: Environment
+    deployments: dict[str, Deployment]
+    broken: dict[str, str]
+    records: dict[str, bytes]
+
+
+def environment_names(repo: Repository, commit: str) -> list[str]:
+    """The environments that a commit declares, sorted."""
+    found = {path.split("/")[1] for path in repo.read_files(commit, ROOT + "/") if path.endswith("/environment.yaml")}
+    return sorted(found)
+
+
+def read_project(repo: Repository, commit: str) -> Project:
+    """`environments/project.yaml` at a commit. Raises `SourceError` when it is absent, `InputError` when it is wrong."""
+    path = f"{ROOT}/project.yaml"
+    data = repo.read_file(commit, path)
+    if data is None:
+        raise SourceError(
+            f"{path} is not in commit {commit[:12]}",
+            why="it names the project",
+            mend="gitops-ml init",
+        )
+    return parse(data, path, Project)
+
+
+def read_environment(repo: Repository, commit: str, name: str) -> Declared:
+    """All files of one environment at a commit.
+
+    Raises `SourceError` when the environment is not declared there, and `InputError` when its `environment.yaml` or
+    the project's file is wrong. What is wrong with a deployment's file is returned in `broken`.
+    """
+    project = read_project(repo, commit)
+    folder = f"{ROOT}/{name}/"
+    files = repo.read_files(commit, folder)
+    main = files.get(f"{folder}environment.yaml")
+    if main is None:
+        known = ", ".join(environment_names(repo, commit)) or "none"
+        raise SourceError(
+            f"environment `{name}` is not in commit {commit[:12]}",
+            why=f"{folder}environment.yaml is absent; declared: {known}",
+            mend=f"restore {folder}, or name one that is declared",
+        )
+    environment = parse(main, f"{folder}environment.yaml", Environment)
+    deployments: dict[str, Deployment] = {}
+    broken: dict[str, str] = {}
+    for path, data in sorted(files.items()):
+        match = re.fullmatch(re.escape(folder) + r"models/([^/]+)\.ya?ml", path)
+        if not match:
+            continue
+        try:
+            deployments[_checked_name(match[1], path)] = parse(data, path, Deployment)
+        except InputError as error:
+            broken[match[1]] = str(error)
+    records = {
+        path.removeprefix(f"{folder}records/").removesuffix(".yaml"): data
+        for path, data in files.items()
+        if path.startswith(f"{folder}records/") and path.endswith(".yaml")
+    }
+    return Declared(
+        project=project.name,
+        name=name,
+        commit=commit,
+        environment=environment,
+        deployments=deployments,
+        broken=broken,
+        records=records,
+    )
+
+
+def _checked_name(name: str, path: str) -> str:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(
+            f"{path}: `{name}` is not a deployment's name",
+            why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters",
+            mend="rename the file",
+        )
+    return name
+
+
+def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[str]]:
+    """Which environments listen where: names by (engine, port), so that two on one port are found at plan."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for name in environment_names(repo, commit):
+        path = f"{ROOT}/{name}/environment.yaml"
+        try:
+            environment = parse(repo.read_file(commit, path) or b"", path, Environment)
+        except InputError:
+            continue
+        found.setdefault((environment.engine or "", environment.gateway.port), []).append(name)
+    return found

@@ -1,0 +1,145 @@
+"""Reading and publishing records: the journal's verdicts as commits, with the revert of what failed beside them.
+
+Every try starts from the tip as it was just fetched, builds one commit on top of it and pushes it with the tip as the
+expected old value; whoever pushed in between makes the try start again. A record is keyed by its attempts, so that
+doing it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import yaml
+
+from gitops_ml.clients.declarations import set_fields
+from gitops_ml.clients.environments import ROOT, Declared, read_environment
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.yaml_files import parse, plain
+from gitops_ml.core.desired import Deployment
+from gitops_ml.core.record import Record, commit_message, restored_fields, updated, wants_revert
+from gitops_ml.core.rollout import Attempt, State
+from gitops_ml.errors import GitopsError, InputError, PushRejected
+
+TRIES = 5
+SameGeneration = Callable[[Declared, Attempt], bool]
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def read_record(data: bytes, path: str) -> Record | None:
+    """A record file; None when it cannot be read, since a record that someone broke must not stop a rollout."""
+    try:
+        value, _ = plain(data, path)
+        return msgspec.convert(value, Record)
+    except (InputError, msgspec.ValidationError):
+        return None
+
+
+def write_record(record: Record) -> bytes:
+    """A record file's content."""
+    head = "# Written by gitops-ml. Edits are overwritten, and a pull request that makes one fails `gitops-ml plan`.\n"
+    body = yaml.dump(msgspec.to_builtins(record), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return (head + body).encode()
+
+
+def publish(repo: Repository, environment: str, state: State, *, engine: str, same_generation: SameGeneration) -> str:
+    """Write the records of all unpublished attempts, and the reverts that they ask for; the commit that holds them.
+
+    Args:
+        state: what the journal adds up to.
+        engine: the engine's own id.
+        same_generation: whether a tip still declares the generation that an attempt tried.
+
+    Raises:
+        PushRejected: the remote refused, or others pushed five times in a row; the journal keeps the verdicts.
+    """
+    attempts = list(state.unpublished)
+    for _ in range(TRIES):
+        repo.fetch()
+        tip = repo.tip()
+        declared = read_environment(repo, tip, environment)
+        branch = declared.environment.records.branch
+        reverts = _reverts(repo, declared, attempts, same_generation)
+        reverted = {name: version for name, (version, _, _) in reverts.items()}
+        edits = {path: text for _, path, text in reverts.values()}
+        message = commit_message(environment, attempts, reverted)
+        if branch is None or branch == repo.branch:
+            files = _records(declared.records, state, attempts, environment, engine) | edits
+            commit = repo.commit_files(tip, files, message)
+            done = repo.publish(commit, tip)
+        else:
+            commit, done = _publish_apart(repo, branch, state, attempts, environment, engine, message)
+            if done and edits:
+                done = repo.publish(repo.commit_files(tip, edits, message), tip)
+        if done:
+            return commit
+    raise PushRejected(
+        f"the record of {environment} is not in Git",
+        why=f"others pushed {TRIES} times in between; the journal keeps it",
+        mend=f"gitops-ml sync {environment}",
+    )
+
+
+def _publish_apart(
+    repo: Repository,
+    branch: str,
+    state: State,
+    attempts: Sequence[Attempt],
+    environment: str,
+    engine: str,
+    message: str,
+) -> tuple[str, bool]:
+    """The records on a branch of their own, for protected mains; it is begun from nothing where it is absent."""
+    tip = repo.tip_of(branch)
+    folder = f"{ROOT}/{environment}/records/"
+    before = repo.read_files(tip, folder) if tip else {}
+    known = {path.removeprefix(folder).removesuffix(".yaml"): data for path, data in before.items()}
+    commit = repo.commit_files(tip, _records(known, state, attempts, environment, engine), message)
+    return commit, repo.publish(commit, tip, branch=branch)
+
+
+def _records(
+    known: dict[str, bytes], state: State, attempts: Sequence[Attempt], environment: str, engine: str
+) -> dict[str, bytes | None]:
+    files: dict[str, bytes | None] = {}
+    for name in sorted({a.deployment for a in attempts}):
+        path = record_path(environment, name)
+        previous = read_record(known[name], path) if name in known else None
+        files[path] = write_record(updated(previous, state.of(name), name, engine))
+    return files
+
+
+def record_path(environment: str, deployment: str) -> str:
+    """Where the record of a deployment is kept."""
+    return f"{ROOT}/{environment}/records/{deployment}.yaml"
+
+
+def _reverts(
+    repo: Repository, declared: Declared, attempts: Sequence[Attempt], same_generation: SameGeneration
+) -> dict[str, tuple[str, str, bytes | None]]:
+    """What is to be put back, by deployment: the version, the path and the text.
+
+    Only where this tip still declares what failed; otherwise a person has moved on, and nothing is reverted.
+    """
+    found: dict[str, tuple[str, str, bytes | None]] = {}
+    for attempt in attempts:
+        name = attempt.deployment
+        declaration = declared.deployments.get(name)
+        if declaration is None or attempt.incumbent is None:
+            continue
+        if not wants_revert(attempt, declaration, declared.environment.policy.auto_revert):
+            continue
+        if not same_generation(declared, attempt):
+            continue
+        path = f"{ROOT}/{declared.name}/models/{name}.yaml"
+        before = repo.read_file(attempt.incumbent.commit, path)
+        now = repo.read_file(declared.commit, path)
+        if before is None or now is None:
+            continue
+        try:
+            verified = parse(before, path, Deployment)
+        except GitopsError:
+            continue
+        fields = restored_fields(verified) | {"digest": attempt.incumbent.digest}
+        found[name] = (verified.version, path, set_fields(now.decode(), fields).encode())
+    return found
