@@ -1,8 +1,8 @@
-"""The few words that set-up has to say to the engine, so that it needs no `docker` command line on the machine.
+"""The few words that set-up has to say to the engine, so that no `docker` command has to be there.
 
 ping             exit 0 when an engine answers
 has REF          exit 0 when the engine holds the image
-pull REF         exit 0 when it was pulled; gives up when a registry does not answer, not when it is merely slow
+pull REF         exit 0 when it was pulled; gives up on a registry that is silent, not on a slow one
 import REF TAR CHANGE...   make an image of a root file system
 """
 
@@ -20,12 +20,12 @@ FIRST_ANSWER = 15  # seconds until a registry must have said something
 STALLED = 60  # seconds without any progress afterwards
 
 
-class _Silent(Exception):
+class _RegistrySilent(Exception):
     """The registry said nothing for too long."""
 
 
 def _too_long(_signum: int, _frame: FrameType | None) -> None:
-    raise _Silent
+    raise _RegistrySilent
 
 
 def pull(client: docker.APIClient, ref: str) -> None:
@@ -33,7 +33,7 @@ def pull(client: docker.APIClient, ref: str) -> None:
 
     Raises:
         DockerException: the registry, or the engine, refused.
-        _Silent: no word from it.
+        _RegistrySilent: no word from it.
     """
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(FIRST_ANSWER)
@@ -46,7 +46,7 @@ def pull(client: docker.APIClient, ref: str) -> None:
 
 
 def import_tar(client: docker.APIClient, ref: str, tar: Path, changes: list[str]) -> None:
-    """Make the image `ref` of the root file system in `tar`, with Dockerfile instructions as its configuration.
+    """Make the image `ref` of the root file system in `tar`, configured by Dockerfile instructions.
 
     Raises:
         DockerException: the engine could not store it (a full disk, most often).
@@ -60,20 +60,20 @@ def import_tar(client: docker.APIClient, ref: str, tar: Path, changes: list[str]
 def main(command: str, *args: str) -> int:
     """Run one of the words above; returns the exit code."""
     try:
-        client = docker.from_env(timeout=600 if command == "import" else 10).api
+        client = docker.from_env(timeout=600 if command == "import" else 10)
         if command == "ping":
             client.ping()
         elif command == "has":
-            client.inspect_image(args[0])
+            client.images.get(args[0])
         elif command == "pull":
-            pull(client, args[0])
+            pull(client.api, args[0])
         elif command == "import":
-            import_tar(client, args[0], Path(args[1]), list(args[2:]))
+            import_tar(client.api, args[0], Path(args[1]), list(args[2:]))
         else:
             raise SystemExit(__doc__)
     except ImageNotFound:
         return 1
-    except _Silent:
+    except _RegistrySilent:
         print(f"{args[0]}: the registry did not answer", file=sys.stderr)
         return 1
     except (APIError, DockerException, OSError) as error:

@@ -1,0 +1,46 @@
+# Everything a developer types. A bare `make` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean setup format lock
+bin := .venv/bin
+scripts := setup/lib.sh setup/venv setup/engine setup/images .ci/run
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup  ## the whole line on real data, in a scratch clone, on a Docker engine
+	@$(bin)/gitops-ml demo
+
+test: setup  ## every test, with a real engine: under 15 minutes. ARGS='-k rollout' narrows it
+	@$(bin)/pytest $(ARGS)
+
+check: .venv  ## formatting, lint, types, layers, scripts and the unit tests: under a minute
+	@$(bin)/ruff format --check .
+	@$(bin)/ruff check .
+	@$(bin)/mypy
+	@$(bin)/lint-imports --no-logo
+	@$(bin)/shellcheck -x $(scripts)
+	@$(bin)/pytest -q tests/unit
+
+bench:  ## list what can be measured; NAME=<one of them> measures it
+	@setup/bench $(NAME)
+
+clean:  ## remove what these targets made in this folder; the engine and its images stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist .run/*.log
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: .venv  ## virtual environment, Docker engine, base images: what is there is used
+	@setup/engine
+	@setup/images
+
+format:  ## rewrite the sources in the one format
+	@$(bin)/ruff format .
+	@$(bin)/ruff check --fix .
+
+lock: .venv  ## resolve requirements/*.txt again, with hashes. UPGRADE=1 takes the newest
+	@setup/lock $(if $(UPGRADE),--upgrade)
+
+.PHONY: .venv
+.venv:
+	@setup/venv

@@ -1,0 +1,156 @@
+"""What every test shares: an engine that must answer, names that clean up after themselves, and honest skips.
+
+A test that was skipped has verified nothing. So each one is printed as SKIPPED with its reason, and under CI
+the run fails unless docs/not-verified.md lists it.
+"""
+
+from __future__ import annotations
+
+import calendar
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import docker
+
+PROJECT_LABEL = "gitops-ml.project"
+SCRATCH = "scratch"  # every project that a test makes is called scratch-<test>-<random>
+ABANDONED = 3 * 3600  # seconds after which another run's scratch object has no owner any more
+NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
+
+_skipped: dict[str, str] = {}
+
+
+# --- the engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The engine of DOCKER_HOST, or the local one. None is a failure, not a skip: `make setup` brings one."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=120)
+        client.ping()
+    except DockerException as error:
+        pytest.fail(f"no Docker engine answers: {error}\n  mend: make setup", pytrace=False)
+    yield client
+    sweep_abandoned(client)
+    client.close()
+
+
+@pytest.fixture
+def scratch_project(engine: docker.DockerClient, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """A factory of project names. What carries one on the engine is removed after the test, failed or not."""
+    names: list[str] = []
+    stem = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))[:20].strip("-")
+
+    def new() -> str:
+        names.append(f"{SCRATCH}-{stem}-{secrets.token_hex(3)}")
+        return names[-1]
+
+    yield new
+    for name in names:
+        remove_project(engine, name)
+
+
+def remove_project(client: docker.DockerClient, name: str) -> None:
+    """Remove every container, network, volume and image whose project label is `name`."""
+    _remove_labelled(client, f"{PROJECT_LABEL}={name}")
+
+
+def sweep_abandoned(client: docker.DockerClient) -> None:
+    """Remove what a killed run left behind. What is younger may be another run's and is left alone."""
+    projects = {
+        container.labels[PROJECT_LABEL]
+        for container in client.containers.list(all=True, filters={"label": PROJECT_LABEL}, ignore_removed=True)
+        if container.labels[PROJECT_LABEL].startswith(f"{SCRATCH}-")
+        and time.time() - _created(container.attrs["Created"]) > ABANDONED
+    }
+    for project in projects:
+        remove_project(client, project)
+
+
+def _created(stamp: str) -> float:
+    # Engines write nanoseconds, which fromisoformat does not read.
+    return calendar.timegm(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+def _remove_labelled(client: docker.DockerClient, label: str) -> None:
+    chosen = {"label": label}
+    for container in client.api.containers(all=True, filters=chosen):
+        _quietly(client.api.remove_container, container["Id"], force=True, v=True)
+    for network in client.api.networks(filters=chosen):
+        _quietly(client.api.remove_network, network["Id"])
+    for volume in client.api.volumes(filters=chosen)["Volumes"] or []:
+        _quietly(client.api.remove_volume, volume["Name"], force=True)
+    for image in client.api.images(filters=chosen):
+        _quietly(client.api.remove_image, image["Id"], force=True)
+
+
+def _quietly(remove: Callable[..., object], *args: str, **options: bool) -> None:
+    from docker.errors import APIError, NotFound
+
+    try:
+        remove(*args, **options)
+    except NotFound:
+        pass
+    except APIError as error:
+        # A removal that is already in progress is what was wanted.
+        if error.status_code != 409:
+            raise
+
+
+# --- skips
+
+
+def listed_as_not_verified(text: str) -> set[str]:
+    """The test ids of docs/not-verified.md: whatever stands in backquotes and begins with `tests/`."""
+    return set(re.findall(r"`(tests/[^`]+)`", text))
+
+
+def is_listed(test: str, listed: set[str]) -> bool:
+    """Whether the test, its function (without parameters), its class or its file is listed."""
+    return any(test == entry or test.startswith((f"{entry}::", f"{entry}[")) for entry in listed)
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    # An expected failure did run; pytest reports it as skipped too.
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        _skipped[report.nodeid] = reason.removeprefix("Skipped: ")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def _unlisted() -> list[str]:
+    listed = listed_as_not_verified(NOT_VERIFIED.read_text()) if NOT_VERIFIED.exists() else set()
+    return sorted(test for test in _skipped if not is_listed(test, listed))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if os.environ.get("CI") == "true" and exitstatus == pytest.ExitCode.OK and _unlisted():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for test, reason in sorted(_skipped.items()):
+        terminalreporter.write_line(f"SKIPPED {test}: {reason}")
+    if os.environ.get("CI") == "true":
+        for test in _unlisted():
+            terminalreporter.write_line(f"NOT VERIFIED and not in docs/not-verified.md: {test}", red=True)

@@ -1,0 +1,36 @@
+"""Two locks, one set of versions: a model must be served with what it was trained with."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+def pins(lock: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+
+
+def test_serving_uses_the_versions_that_are_developed_with() -> None:
+    serving, dev = pins(ROOT / "requirements" / "serving.txt"), pins(ROOT / "requirements" / "dev.txt")
+    assert {"scikit-learn", "pandas", "numpy", "skops", "uvicorn"} <= serving.keys()
+    assert {name: dev.get(name) for name in serving} == serving
+
+
+def test_serving_input_is_the_extra() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
+    lines = (ROOT / "requirements" / "serving.in").read_text().splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == extra
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_locks_carry_a_hash_for_everything_and_no_place(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text and " @ " not in text
+    for requirement in re.split(r"\n(?=[a-z0-9])", text.strip()):
+        assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
