@@ -41,7 +41,7 @@ FIRST_VERSION = "v0.0.1"
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """One Git tag. `created` is in seconds since the epoch: the tagger's date, or the commit's for a lightweight tag."""
+    """One Git tag. `created` is the tagger's date (a lightweight tag's: the commit's), in seconds since the epoch."""
 
     name: str
     commit: str
@@ -140,12 +140,10 @@ def split_model(model: str) -> tuple[str, str]:
 
 
 def order(version: str) -> tuple[object, ...]:
-    """Sort key of `v<semver>`, by semver.org's rule 11; build metadata, which has no rank there, breaks ties as text."""
+    """Sort key of `v<semver>`, by semver.org's rule 11; build metadata, without rank there, breaks ties as text."""
     core, _, build = version[1:].partition("+")
     numbers, _, pre = core.partition("-")
-    parts = tuple(
-        (0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".") if pre
-    )
+    parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".") if pre)
     return (*(int(n) for n in numbers.split(".")), not pre, parts, build)
 
 
@@ -180,7 +178,9 @@ def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str])
             continue
         if said.action == "register":
             registered.setdefault(said.version, tag)
-        last[said.version] = max(last.get(said.version, (-1, False)), (tag.created, said.action == "deregister"))
+        last[said.version] = max(
+            last.get(said.version, (-1, False)), (tag.created, said.action == "deregister")
+        )
     versions = [
         Version(
             model=name,

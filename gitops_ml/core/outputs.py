@@ -1,0 +1,186 @@
+"""Where a path's bytes are, read from the DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files, parsed.
+
+DVC's own answer to the same question builds its whole index, which takes longer than all the rest of a pass. These
+documents are plain data with a published schema, so a path is looked up in them directly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from gitops_ml.errors import InputError, VersionNotFound, VersionRefused
+
+_MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One output that DVC tracks.
+
+    `path` is relative to the repository's root, `digest` is `md5:<hex>` (for a folder, of DVC's manifest of it),
+    `size` in bytes if known. `plain` is False when the bytes do not lie under `files/md5` of a cache or remote, but
+    where only DVC itself knows: imports, cloud-versioned remotes, objects of DVC 2.x. `cached` False: the bytes are in
+    Git and not in DVC. `remote` is the one remote that the output names for itself.
+    """
+
+    path: str
+    digest: str
+    is_dir: bool
+    source: str
+    size: int | None = None
+    plain: bool = True
+    cached: bool = True
+    remote: str | None = None
+
+
+def inside(folder: str, path: str, what: str) -> str:
+    """`path`, written in `folder`, relative to the repository's root.
+
+    Raises VersionRefused, which names `what`, when it leads out of the repository.
+    """
+    if _URL.match(path) or path.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
+        raise VersionRefused(
+            f"{what} is an external path: {path}",
+            why="its bytes are under no digest of this repository, so they may change without a commit",
+            mend="bring it in: dvc import-url, or make it the output of a stage",
+        )
+    joined = posixpath.normpath(posixpath.join(folder, path))
+    if joined == ".." or joined.startswith("../") or joined == "." or "\n" in joined:
+        raise VersionRefused(
+            f"{what} lies outside the repository: {path}",
+            why="only what a commit of this repository holds has a version",
+            mend="name a path below the repository's root",
+        )
+    return joined
+
+
+def artifact_path(document: Any, file: str, model: str, name: str) -> str:
+    """The path of the artifact `name` of the dvc.yaml `document`, which is at `file`, relative to the root.
+
+    Raises:
+        VersionNotFound: no such artifact; names the nearest ones.
+        InputError: `artifacts:` is not what DVC's schema says.
+        VersionRefused: the path is external or outside the repository.
+    """
+    artifacts = document.get("artifacts") if isinstance(document, Mapping) else None
+    if artifacts is None:
+        artifacts = {}
+    if not isinstance(artifacts, Mapping):
+        raise InputError(
+            f"{file}: artifacts: is no mapping", mend=f"artifacts: {{{name}: {{path: …, type: model}}}}"
+        )
+    if name not in artifacts:
+        near = difflib.get_close_matches(name, [str(a) for a in artifacts], n=1)
+        known = f"it has: {', '.join(sorted(str(a) for a in artifacts))}" if artifacts else "it has none"
+        raise VersionNotFound(
+            f"{model} is not under artifacts: in {file}",
+            why=known,
+            mend=f"did you mean {near[0]}?" if near else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
+        )
+    entry = artifacts[name]
+    path = entry.get("path") if isinstance(entry, Mapping) else None
+    if not isinstance(path, str) or not path:
+        raise InputError(f"{file}: artifacts.{name} has no path", mend=f"artifacts: {{{name}: {{path: …}}}}")
+    return inside(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
+
+
+def lock_outputs(lock: Any, pipeline: Any, file: str) -> list[Output]:
+    """The outputs in the dvc.lock `lock` at `file`; `pipeline` is the dvc.yaml beside it, for working directories."""
+    found: list[Output] = []
+    stages = lock.get("stages") if isinstance(lock, Mapping) else None
+    declared = pipeline.get("stages") if isinstance(pipeline, Mapping) else None
+    for stage, content in (stages or {}).items():
+        spec = _stage(declared, str(stage))
+        folder = posixpath.join(posixpath.dirname(file), str(spec.get("wdir") or ""))
+        remotes = _annotations(spec)
+        for out in (content or {}).get("outs") or ():
+            written = str(out.get("path", ""))
+            notes = remotes.get(written, {})
+            found += _output(out, folder, file, imported=False, notes=notes)
+    return found
+
+
+def dvc_outputs(document: Any, file: str) -> list[Output]:
+    """The outputs of the .dvc file `document` at `file`."""
+    if not isinstance(document, Mapping):
+        return []
+    folder = posixpath.join(posixpath.dirname(file), str(document.get("wdir") or ""))
+    # An import's bytes are not pushed to this repository's remotes: DVC fetches them from where they came.
+    imported = bool(document.get("deps"))
+    found: list[Output] = []
+    for out in document.get("outs") or ():
+        found += _output(out, folder, file, imported=imported, notes=out)
+    return found
+
+
+def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | None:
+    """The output that holds `path`, and the path inside it ("" when it is the output itself).
+
+    Raises VersionRefused when `path` is only a folder above several outputs.
+    """
+    known = list(outputs)
+    for out in known:
+        if out.path == path:
+            return out, ""
+    for out in known:
+        if out.is_dir and path.startswith(f"{out.path}/"):
+            return out, path[len(out.path) + 1 :]
+    below = sorted(out.path for out in known if out.path.startswith(f"{path}/"))
+    if below:
+        raise VersionRefused(
+            f"{path} is no output of its own",
+            why=f"it is a folder that holds outputs: {', '.join(below[:4])}",
+            mend=f"make {path} one output of its stage, or name one of those",
+        )
+    return None
+
+
+def _stage(declared: Any, name: str) -> Mapping[str, Any]:
+    stages = declared if isinstance(declared, Mapping) else {}
+    spec = stages.get(name, stages.get(name.partition("@")[0]))
+    if isinstance(spec, Mapping) and isinstance(spec.get("do"), Mapping):
+        spec = spec["do"]
+    return spec if isinstance(spec, Mapping) else {}
+
+
+def _annotations(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for kind in ("outs", "metrics", "plots"):
+        listed = spec.get(kind)
+        for entry in listed if isinstance(listed, list) else ():
+            if isinstance(entry, Mapping):
+                found |= {str(path): notes for path, notes in entry.items() if isinstance(notes, Mapping)}
+    return found
+
+
+def _output(
+    out: Mapping[str, Any], folder: str, file: str, *, imported: bool, notes: Mapping[str, Any]
+) -> list[Output]:
+    match = _MD5.fullmatch(str(out.get("md5", "")))
+    written = str(out.get("path", ""))
+    path = posixpath.normpath(posixpath.join(folder, written))
+    if not written or _URL.match(written) or path.startswith(("/", "../")):
+        return []
+    by_cloud = "files" in out or "cloud" in out
+    if match is None and not by_cloud:
+        return []
+    size = out.get("size")
+    return [
+        Output(
+            path=path,
+            digest=f"md5:{match[1]}" if match else "",
+            is_dir=bool(match[2]) if match else "files" in out,
+            source=file,
+            size=size if isinstance(size, int) else None,
+            # DVC 3 writes `hash: md5`; without it the digest is DVC 2's, over line ends made uniform.
+            plain=match is not None and not by_cloud and not imported and out.get("hash") == "md5",
+            cached=notes.get("cache") is not False,
+            remote=str(notes["remote"]) if notes.get("remote") else None,
+        )
+    ]
