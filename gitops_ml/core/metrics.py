@@ -1,0 +1,251 @@
+"""The named metrics of the holdout check, computed thousands of times on resampled groups without touching the rows.
+
+Each metric is turned, once, into a function of how often every group was drawn. Most are ratios of sums over rows, so
+sums per group are all that a replicate needs; the area under the ROC curve needs one count per pair of groups. The
+definitions, names and conventions are scikit-learn's (with `sample_weight` = how often a row was drawn), which is the
+oracle of the tests; importing it at run time would cost more than all the arithmetic.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from gitops_ml.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Statistic = Callable[[Floats], Floats]
+    """Draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,)."""
+
+Kind = Literal["ranking", "probability", "class", "value"]
+_PAIR_GROUPS = 400
+_CELLS = 100_000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named metric: what of an answer it reads, and which direction is better."""
+
+    name: str
+    kind: Kind
+    lower_is_better: bool = False
+
+    @property
+    def task(self) -> str:
+        return "regression" if self.kind == "value" else "classification"
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("roc_auc", "ranking"),
+        Metric("average_precision", "ranking"),
+        Metric("accuracy", "class"),
+        Metric("balanced_accuracy", "class"),
+        Metric("f1", "class"),
+        Metric("log_loss", "probability", lower_is_better=True),
+        Metric("brier", "probability", lower_is_better=True),
+        Metric("mae", "value", lower_is_better=True),
+        Metric("rmse", "value", lower_is_better=True),
+        Metric("r2", "value"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """True values and one model's answers to n rows.
+
+    Classification: `truth` and `predicted` hold class numbers (0 … classes-1), `probability` is of shape (n, classes),
+    `positive` the number of the positive class. Regression: `truth` and `predicted` hold values, `classes` is 0.
+    """
+
+    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    probability: NDArray[np.float64] | None = None
+    classes: int = 0
+    positive: int | None = None
+
+
+def metric_named(name: str) -> Metric:
+    """The metric of this name. Raises `InputError` with the nearest name that exists."""
+    if name in METRICS:
+        return METRICS[name]
+    near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.4)
+    mend = f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(METRICS)}"
+    raise InputError(f"there is no metric `{name}`", why=f"known are {', '.join(METRICS)}", mend=mend)
+
+
+def check_metric(metric: Metric, task: str, classes: int, has_probability: bool) -> None:
+    """Raises `InputError` where a model of this task, with so many classes, cannot be judged by the metric."""
+    if metric.task != task:
+        usable = ", ".join(name for name, known in METRICS.items() if known.task == task)
+        raise InputError(f"`{metric.name}` does not judge a {task} model", mend=f"use one of {usable}")
+    if metric.kind == "ranking" and classes != 2:
+        raise InputError(
+            f"`{metric.name}` needs two classes", why=f"the model has {classes}", mend="use log_loss or f1"
+        )
+    if metric.kind in ("ranking", "probability") and not has_probability:
+        raise InputError(
+            f"`{metric.name}` needs probabilities",
+            why="the model answers without `predict_proba`",
+            mend="use accuracy",
+        )
+
+
+def statistic(metric: Metric, sample: Sample, codes: Ints, groups: int) -> Statistic:
+    """The metric as a function of draws. `codes` of shape (n,) holds each row's group number (0 … groups-1).
+
+    Values are NaN where the metric is not defined, such as a ranking of one class only.
+    """
+    if metric.kind == "ranking":
+        pairs = metric.name == "roc_auc" and groups <= _PAIR_GROUPS
+        return _auc_by_pairs(sample, codes, groups) if pairs else _ranking(metric.name, sample, codes)
+    if metric.kind == "class":
+        return _confusion(metric.name, sample, codes, groups)
+    return _sums(metric.name, sample, codes, groups)
+
+
+def _positives(sample: Sample) -> tuple[NDArray[np.bool_], Floats]:
+    assert sample.probability is not None and sample.positive is not None  # see check_metric
+    return sample.truth == sample.positive, sample.probability[:, sample.positive]
+
+
+def _per_group(columns: list[Floats], codes: Ints, groups: int) -> Floats:
+    import numpy as np
+
+    return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in columns], axis=1)
+
+
+def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
+    """Area under the ROC curve as a quadratic form: wins[g, h] counts pairs of a positive in g above a negative in h.
+
+    A tie counts one half (the Mann-Whitney form; Hanley & McNeil 1982, Radiology 143:29-36).
+    """
+    import numpy as np
+
+    positive, score = _positives(sample)
+    _, ranks = np.unique(score, return_inverse=True)
+    levels = int(ranks.max()) + 1
+    positive_ranks, positive_codes = ranks[positive], codes[positive]
+    wins = np.zeros((groups, groups))
+    for group in np.unique(codes[~positive]):
+        at = np.bincount(ranks[~positive & (codes == group)], minlength=levels)
+        below = np.cumsum(at) - 0.5 * at
+        wins[:, group] = np.bincount(positive_codes, weights=below[positive_ranks], minlength=groups)
+    totals = _per_group([positive.astype(np.float64), (~positive).astype(np.float64)], codes, groups)
+
+    def values(draws: Floats) -> Floats:
+        number = draws @ totals
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area: Floats = np.einsum("rg,rg->r", draws @ wins, draws) / (number[:, 0] * number[:, 1])
+        return area
+
+    return values
+
+
+def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
+    """A ranking metric over rows sorted once by falling score, rows of one score taken together."""
+    import numpy as np
+
+    positive, score = _positives(sample)
+    order = np.argsort(-score, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    ordered_codes, ordered_positive = codes[order], positive[order].astype(np.float64)
+
+    def some(draws: Floats) -> Floats:
+        weight = draws[:, ordered_codes]
+        hits = np.add.reduceat(weight * ordered_positive, starts, axis=1)
+        misses = np.add.reduceat(weight * (1 - ordered_positive), starts, axis=1)
+        total = hits.sum(axis=1)
+        found, false = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if name == "roc_auc":
+                area: Floats = (misses * (found - 0.5 * hits)).sum(axis=1) / (total * false[:, -1])
+                return area
+            precision = np.where(hits > 0, found / (found + false), 0.0)
+            average: Floats = (hits * precision).sum(axis=1) / total
+        return average
+
+    # A few draws at a time: what fits the processor's cache is twice as quick, and memory stays bounded.
+    step = max(1, _CELLS // len(codes))
+
+    def values(draws: Floats) -> Floats:
+        return np.concatenate([some(draws[start : start + step]) for start in range(0, len(draws), step)])
+
+    return values
+
+
+def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
+    """Metrics of the confusion matrix: per class, rows that are it, were called it, and both."""
+    import numpy as np
+
+    masks = [np.arange(sample.classes)[:, None] == side[None, :] for side in (sample.truth, sample.predicted)]
+    columns = [*masks[0], *masks[1], *(masks[0] & masks[1])]
+    totals = _per_group([column.astype(np.float64) for column in columns], codes, groups)
+
+    def values(draws: Floats) -> Floats:
+        actual, called, both = np.split(draws @ totals, 3, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if name == "accuracy":
+                result: Floats = both.sum(axis=1) / actual.sum(axis=1)
+            elif name == "balanced_accuracy":
+                result = np.where(actual > 0, both / actual, 0.0).sum(axis=1) / (actual > 0).sum(axis=1)
+            else:
+                present = actual + called > 0
+                scores = np.where(present, 2 * both / (actual + called), 0.0)
+                binary = sample.classes == 2 and sample.positive is not None
+                result = scores[:, sample.positive or 0] if binary else scores.sum(axis=1) / present.sum(axis=1)
+        return result
+
+    return values
+
+
+def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
+    """Metrics that are means over rows, or ratios of them."""
+    import numpy as np
+
+    loss = _loss(name, sample)
+    # A shift changes no variance, and keeps its two large terms from cancelling each other.
+    truth = sample.truth - sample.truth.mean()
+    totals = _per_group([np.ones_like(truth), loss, truth, truth**2], codes, groups)
+
+    def values(draws: Floats) -> Floats:
+        number, losses, first, second = (draws @ totals).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean: Floats = losses / number
+            if name == "rmse":
+                mean = np.sqrt(mean)
+            elif name == "r2":
+                mean = 1 - losses / (second - first**2 / number)
+        return mean
+
+    return values
+
+
+def _loss(name: str, sample: Sample) -> Floats:
+    import numpy as np
+
+    if name in ("mae", "rmse", "r2"):
+        error = sample.predicted - sample.truth
+        absolute: Floats = np.abs(error) if name == "mae" else error**2
+        return absolute
+    assert sample.probability is not None  # see check_metric
+    rows = np.arange(len(sample.truth))
+    own = sample.probability[rows, sample.truth.astype(np.int64)]
+    if name == "log_loss":
+        tiny = float(np.finfo(np.float64).eps)
+        logs: Floats = -np.log(np.clip(own, tiny, 1 - tiny))
+        return logs
+    if sample.classes == 2:
+        binary: Floats = (1 - own) ** 2
+        return binary
+    several: Floats = (sample.probability**2).sum(axis=1) - own**2 + (1 - own) ** 2
+    return several
