@@ -1,0 +1,285 @@
+"""The model server's HTTP side: routes of the Open Inference Protocol v2 around one loaded model.
+
+Small requests are predicted in the event loop, since handing them to a thread costs more than they do; large
+ones, and those of a model that has proved slow, in one thread, so that health keeps answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gitops_ml.serving import SERVING_VERSION
+from gitops_ml.serving.body import HEADER_LENGTH, header_length, read_body
+from gitops_ml.serving.loader import Model, Outputs
+from gitops_ml.serving.manifest import PLATFORMS, Manifest, TensorSpec
+from gitops_ml.serving.metrics import Metrics
+from gitops_ml.serving.protocol import (
+    InferenceRequest,
+    InferenceResponse,
+    ProtocolError,
+    parse_request,
+    read_columns,
+    wanted_outputs,
+    write_response,
+)
+
+log = logging.getLogger("gitops_ml.serving")
+
+SLOW_SECONDS = 0.05
+"""A request that held the event loop for longer sends those after it to the thread, until one is quick
+again."""
+
+EXTENSIONS = ["binary_tensor_data", "model_configuration"]
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this server says it is; version and digest are what makes a generation ready."""
+
+    deployment: str
+    model: str
+    version: str
+    digest: str
+    generation: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """`body_bytes`: the largest body, also after decompression; `inline_bytes`: the largest one predicted in
+    the loop."""
+
+    body_bytes: int = 64 << 20
+    inline_bytes: int = 16 << 10
+
+
+class ModelApp:
+    """ASGI application over one model.
+
+    Attributes:
+        in_flight: requests begun and not yet answered, without health, metrics and the in-flight count
+            itself.
+        draining: once set, readiness is refused and every answer closes its connection, so that no client
+            sends a request over a kept-alive connection that is about to go.
+    """
+
+    def __init__(self, model: Model, manifest: Manifest, identity: Identity, limits: Limits) -> None:
+        self.in_flight = 0
+        self.draining = False
+        self._model = model
+        self._manifest = manifest
+        self._identity = identity
+        self._limits = limits
+        self._metrics = Metrics(msgspec.to_builtins(identity))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._slow = False
+        self._quiet: set[str] = set()
+        self._metadata = msgspec.json.encode(self._describe())
+        self._app = self._routes()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        counted = scope["type"] == "http" and scope["path"] not in self._quiet
+        self.in_flight += counted
+        try:
+            await self._app(scope, receive, self._closing(send) if self.draining else send)
+        finally:
+            self.in_flight -= counted
+
+    def _routes(self) -> ASGIApp:
+        name = self._identity.deployment
+        health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
+        health["/gitops-ml/in-flight"] = self._count
+        routes = [Route("/v2", self._server), Route("/v2/", self._server)]
+        for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+            routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
+            routes.append(Route(model, self._model_metadata))
+            routes.append(Route(f"{model}/ready", self._model_ready))
+            routes.append(Route(f"{model}/config", self._config))
+        routes.extend(Route(path, endpoint) for path, endpoint in health.items())
+        own = (f"/v2/models/{name}", f"/v2/models/{name}/versions/{self._identity.version}")
+        for path in (*health, *(f"{path}/ready" for path in own)):
+            self._quiet.update((path, f"/{name}{path}"))
+        # Clients that put the deployment into their base URL reach this server without the gateway as well.
+        return Starlette(
+            routes=[*routes, Mount(f"/{name}", routes=list(routes))],
+            exception_handlers={
+                HTTPException: _http_error,
+                ProtocolError: _protocol_error,
+                Exception: _failed,
+            },
+        )
+
+    def rehearse(self, body: bytes) -> None:
+        """Answer `body` without a client; raises whatever the model raises."""
+        answer, _, _ = self._answer(body, None)
+        if inspect.isawaitable(answer):
+            asyncio.run(_finish(answer))
+
+    async def _live(self, _: Request) -> Response:
+        return _json({"live": True})
+
+    async def _ready(self, _: Request) -> Response:
+        return _json({"ready": not self.draining}, 503 if self.draining else 200)
+
+    async def _count(self, _: Request) -> Response:
+        return _json({"in_flight": self.in_flight})
+
+    async def _scrape(self, _: Request) -> Response:
+        return Response(self._metrics.text(self.in_flight), media_type=self._metrics.content_type)
+
+    async def _server(self, _: Request) -> Response:
+        return _json({"name": "gitops-ml", "version": str(SERVING_VERSION), "extensions": EXTENSIONS})
+
+    async def _model_metadata(self, request: Request) -> Response:
+        self._check(request)
+        return Response(self._metadata, media_type="application/json")
+
+    async def _model_ready(self, request: Request) -> Response:
+        self._check(request)
+        return await self._ready(request)
+
+    async def _config(self, request: Request) -> Response:
+        """Triton's model configuration extension, as far as clients need it to build their requests."""
+        self._check(request)
+        return _json(
+            {
+                "name": self._identity.deployment,
+                "platform": PLATFORMS[self._manifest.format],
+                "backend": self._manifest.format,
+                "max_batch_size": 0,
+                "input": [_config_tensor(spec) for spec in self._manifest.inputs],
+                "output": [_config_tensor(spec) for spec in self._manifest.outputs],
+            }
+        )
+
+    async def _infer(self, request: Request) -> Response:
+        self._check(request)
+        body = await read_body(request, self._limits.body_bytes)
+        started = time.perf_counter()
+        code, rows = 500, 0
+        try:
+            header = request.headers.get(HEADER_LENGTH)
+            if self._slow or self._model.threaded or len(body) > self._limits.inline_bytes:
+                loop = asyncio.get_running_loop()
+                answer, rows, seconds = await loop.run_in_executor(self._thread, self._answer, body, header)
+            else:
+                answer, rows, seconds = self._answer(body, header)
+            if len(body) <= self._limits.inline_bytes:
+                self._slow = seconds > SLOW_SECONDS
+            response = await answer if inspect.isawaitable(answer) else answer
+            code = 200
+            return response
+        except ProtocolError as error:
+            code = error.status
+            raise
+        finally:
+            self._metrics.answered(code, rows, time.perf_counter() - started)
+
+    def _answer(self, body: bytes, header: str | None) -> tuple[Response | Awaitable[Response], int, float]:
+        """The answer or, where the model is asynchronous, its promise; rows; and seconds that this thread was
+        held."""
+        started = time.perf_counter()
+        inference, binary = parse_request(body, header_length(header))
+        wanted = wanted_outputs(inference, self._manifest.outputs)
+        columns, rows = read_columns(inference, binary, self._manifest.inputs)
+        outputs = self._model.predict(columns, [spec.name for spec, _ in wanted])
+        answer: Response | Awaitable[Response]
+        if isinstance(outputs, Awaitable):
+            answer = self._awaited(outputs, inference, wanted, rows)
+        else:
+            answer = self._respond(outputs, inference, wanted, rows)
+        return answer, rows, time.perf_counter() - started
+
+    async def _awaited(
+        self,
+        outputs: Awaitable[Outputs],
+        inference: InferenceRequest,
+        wanted: list[tuple[TensorSpec, bool]],
+        rows: int,
+    ) -> Response:
+        return self._respond(await outputs, inference, wanted, rows)
+
+    def _respond(
+        self, outputs: Outputs, inference: InferenceRequest, wanted: list[tuple[TensorSpec, bool]], rows: int
+    ) -> Response:
+        for spec, _ in wanted:
+            if outputs[spec.name].shape[:1] != (rows,):
+                shape = list(outputs[spec.name].shape)
+                raise RuntimeError(f"output {spec.name!r} has shape {shape} for {rows} rows")
+        head = InferenceResponse(self._identity.deployment, self._identity.version, inference.id, [])
+        content, length = write_response(head, [(spec, binary, outputs[spec.name]) for spec, binary in
+        wanted]) if length is None:
+            return Response(content, media_type="application/json")
+        return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
+
+    def _check(self, request: Request) -> None:
+        model, version = request.path_params["model"], request.path_params.get("version")
+        if model != self._identity.deployment:
+            raise ProtocolError(f"unknown model {model!r}; this server has {self._identity.deployment!r}", 404)
+        if version not in (None, self._identity.version):
+            raise ProtocolError(f"unknown version {version!r}; this server has {self._identity.version!r}", 404)
+
+    def _describe(self) -> dict[str, Any]:
+        identity = self._identity
+        return {
+            "name": identity.deployment,
+            "versions": [identity.version],
+            "platform": PLATFORMS[self._manifest.format],
+            "inputs": self._manifest.inputs,
+            "outputs": self._manifest.outputs,
+            "parameters": {
+                "model": identity.model,
+                "version": identity.version,
+                "digest": identity.digest,
+                "generation": identity.generation,
+            },
+        }
+
+    def _closing(self, send: Send) -> Send:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        return closing
+
+
+async def _finish(answer: Awaitable[Response]) -> Response:
+    return await answer
+
+
+def _config_tensor(spec: TensorSpec) -> dict[str, object]:
+    kind = {"BYTES": "TYPE_STRING"}.get(spec.datatype, f"TYPE_{spec.datatype}")
+    return {"name": spec.name, "data_type": kind, "dims": spec.shape}
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    known = cast(HTTPException, error)
+    response = _json({"error": known.detail}, known.status_code)
+    response.headers.update(known.headers or {})
+    return response
+
+
+async def _protocol_error(_: Request, error: Exception) -> Response:
+    return _json({"error": str(error)}, cast(ProtocolError, error).status)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    """The model raised: a fault of ours to the client, who learns what it was; the traceback is logged by
+    uvicorn."""
+    return _json({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)

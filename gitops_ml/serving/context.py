@@ -1,0 +1,186 @@
+"""Build contexts of the two images of a model: pure bytes in, pure bytes out; whoever talks to the engine
+sends them.
+
+The *runtime* image holds the base, the model's own locked requirements and this server: built once for each
+set of them. The *model* image adds the artifact as one layer. Both build with the classic builder of engine
+20.10: no BuildKit, no syntax directive, no mounts. Index addresses, credentials and certificates reach only
+the build stage, so that neither the image nor its history holds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from gitops_ml.errors import InputError
+from gitops_ml.serving import SERVING_VERSION
+
+PACKAGE = Path(__file__).parent.parent
+USER = "65532:65532"
+
+PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
+CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+
+RUNTIME_DOCKERFILE = """\
+FROM {base} AS build
+ARG {args}
+COPY build /build
+RUN python3 -m venv --without-pip /opt/gitops-ml/venv \\
+ && {certificates}python3 -m pip --python /opt/gitops-ml/venv/bin/python install --no-cache-dir --no-compile
+    \\ --disable-pip-version-check --no-input --require-hashes --only-binary=:all: -r /build/requirements.txt
+    \\
+ && {compile} /opt/gitops-ml/venv
+COPY gitops_ml /opt/gitops-ml/gitops_ml
+RUN {compile} /opt/gitops-ml/gitops_ml && mkdir /probe
+
+FROM {base}
+COPY --from=build /opt/gitops-ml /opt/gitops-ml
+COPY --from=build --chown={user} /probe /probe
+ENV PATH=/opt/gitops-ml/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
+    PYTHONPATH=/opt/gitops-ml PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+    \\ HOME=/tmp
+USER {user}
+WORKDIR /
+EXPOSE 8080
+CMD ["python", "-m", "gitops_ml.serving.server"]
+"""
+
+# Compiled files that are never checked against their sources: nothing in a read-only image changes, and
+# starts are quicker. Test suites inside packages are never imported.
+COMPILE = "python3 -m compileall -q -j 0 -x '/tests?/' --invalidation-mode unchecked-hash"
+
+MODEL_DOCKERFILE = "FROM {runtime}\nCOPY model /model\n"
+
+
+def runtime_key(requirements: bytes, base_id: str) -> str:
+    """Names a runtime image: SHA-256 (hex) over the requirements, the base image's ID and SERVING_VERSION."""
+    digest = hashlib.sha256(f"{SERVING_VERSION}\n{base_id}\n".encode())
+    digest.update(requirements)
+    return digest.hexdigest()
+
+
+def runtime_context(requirements: bytes, base: str, certificates: bytes | None = None) -> bytes:
+    """Build context (a tar) of the runtime image; the same arguments give the same bytes.
+
+    Args:
+        requirements: a requirements file with a hash for every package.
+        base: reference of an image with Python and pip.
+        certificates: PEM bundle that pip trusts while building; None takes the caller's (`pip_certificates`).
+
+    Raises:
+        InputError: `base` is no image reference.
+    """
+    pem = pip_certificates() if certificates is None else certificates
+    files = {"build/requirements.txt": requirements}
+    if pem:
+        files["build/certificates.pem"] = pem
+    for path in server_sources():
+        files[f"gitops_ml/{path.relative_to(PACKAGE).as_posix()}"] = path.read_bytes()
+    files["gitops_ml/__init__.py"] = b""
+    files["Dockerfile"] = _runtime_dockerfile(_reference(base), with_certificates=bool(pem)).encode()
+    return _tar(files)
+
+
+def model_context(model: Path | Iterable[tuple[str, bytes]], runtime_image: str) -> bytes:
+    """Build context (a tar) of a model image: the artifact at /model, readable by all and writable by none.
+
+    Args:
+        model: the artifact's folder, or its files as (path below /model with `/`, content).
+        runtime_image: reference or ID of the runtime image.
+
+    Raises:
+        InputError: a path that leaves the artifact, a link or a special file in the folder, no file at all.
+    """
+    files = {}
+    for name, content in _folder_files(model) if isinstance(model, Path) else model:
+        path = PurePosixPath(name)
+        if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:
+            raise InputError(f"the model holds a file named {name!r}", why="it would leave the artifact")
+        files[f"model/{path}"] = content
+    if not files:
+        raise InputError("the model holds no file", mend="dvc repro train")
+    files["Dockerfile"] = MODEL_DOCKERFILE.format(runtime=_reference(runtime_image)).encode()
+    return _tar(files)
+
+
+def build_args(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Build arguments that let pip in the build stage reach what pip reaches here.
+
+    The caller's index, time-out and proxy settings, without those that name files of this machine. They do
+    not change which bytes are installed: every package is locked by its hash. They may hold credentials:
+    never log them.
+    """
+    env = os.environ if env is None else env
+    found = {name: env[name] for name in (*PASSED_ON, *PROXIES) if env.get(name)}
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        kept = [url for url in found.pop(name, "").split() if urlsplit(url).scheme in ("http", "https")]
+        if kept:
+            found[name] = " ".join(kept)
+    return found
+
+
+def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:
+    """The PEM bundle that pip uses here, where the caller's environment names one; else empty."""
+    env = os.environ if env is None else env
+    for name in CERTIFICATES:
+        path = Path(env.get(name) or "/nonexistent")
+        if path.is_file():
+            return path.read_bytes()
+    return b""
+
+
+def server_sources() -> list[Path]:
+    """Files of this package that go into the runtime image, sorted."""
+    serving = sorted(path for path in (PACKAGE / "serving").glob("*.py") if path.name != "context.py")
+    return [PACKAGE / "errors.py", *serving]
+
+
+def source_digest() -> str:
+    """SHA-256 (hex) over what makes the runtime image behave as it does, for the guard on SERVING_VERSION."""
+    digest = hashlib.sha256(_runtime_dockerfile("BASE", with_certificates=False).encode())
+    for path in server_sources():
+        if path.name != "__init__.py":
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _runtime_dockerfile(base: str, *, with_certificates: bool) -> str:
+    certificates = "PIP_CERT=/build/certificates.pem " if with_certificates else ""
+    args = "\nARG ".join(PASSED_ON)
+    return RUNTIME_DOCKERFILE.format(base=base, args=args, certificates=certificates, user=USER, compile=COMPILE)
+
+
+def _reference(image: str) -> str:
+    if not image or any(character.isspace() for character in image):
+        raise InputError(f"{image!r} is no image reference")
+    return image
+
+
+def _folder_files(folder: Path) -> Iterable[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise InputError(f"the model holds {path.name!r}", why="it is a link or a special file")
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    """A tar of `files` whose bytes depend on nothing else: sorted, no times, no owners, read-only for all."""
+    folders = {str(parent) for name in files for parent in PurePosixPath(name).parents if str(parent) != "."}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(folders | set(files)):
+            entry = tarfile.TarInfo(name)
+            if name in folders:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(entry)
+            else:
+                entry.mode, entry.size = 0o444, len(files[name])
+                archive.addfile(entry, io.BytesIO(files[name]))
+    return buffer.getvalue()

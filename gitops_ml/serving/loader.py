@@ -1,0 +1,235 @@
+"""Loads the model that lies beside its manifest, whatever its format, behind one interface.
+
+Runs only inside a locked-down container. A skops file may build only types that skops trusts, the few that
+tree models need, and those that the model's own reviewed manifest names; a pickle is loaded only where the
+deployment says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gitops_ml.errors import GitopsError, ModelRejected
+from gitops_ml.serving.manifest import Manifest, TensorSpec, model_file, read_manifest
+from gitops_ml.serving.protocol import Column
+
+TRUSTED_TYPES = (
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+    "numpy.dtype",
+)
+"""Types beyond skops' own list that every tree model of scikit-learn holds; none runs code when it is
+built."""
+
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
+"""Methods of an estimator that an output of the manifest may name."""
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+class Model(Protocol):
+    """A loaded model: named columns in, named arrays out, n rows each."""
+
+    threaded: bool
+    """True where calls must never overlap: all of them run in the server's one thread."""
+
+    def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs | Awaitable[Outputs]:
+        """Compute `outputs`; may return an awaitable, which is awaited in the server's event loop."""
+
+
+def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest, Model]:
+    """Load the artifact in `model_dir`.
+
+    Raises:
+        ModelRejected: the manifest, the file or a type in it cannot be accepted; the message says which.
+    """
+    manifest = read_manifest(model_dir)
+    loaders: dict[str, Callable[[], Model]] = {
+        "skops": lambda: _skops(model_file(model_dir, manifest), manifest),
+        "joblib": lambda: _joblib(model_file(model_dir, manifest), manifest, allow_pickle),
+        "onnx": lambda: _onnx(model_file(model_dir, manifest), manifest),
+        "predictor": lambda: _predictor(model_dir, manifest),
+    }
+    try:
+        return manifest, loaders[manifest.format]()
+    except GitopsError:
+        raise
+    except Exception as error:  # a corrupt or hostile file may raise anything at all
+        raise ModelRejected(
+            f"the {manifest.format} model {manifest.name!r} cannot be loaded",
+            why=f"{type(error).__name__}: {error}",
+            mend="dvc repro train",
+        ) from error
+
+
+class Estimator:
+    """A scikit-learn estimator that takes a DataFrame, one column for each input tensor."""
+
+    threaded = False
+
+    def __init__(self, estimator: Any, manifest: Manifest) -> None:
+        from sklearn.pipeline import Pipeline
+
+        for spec in manifest.outputs:
+            if spec.name not in METHODS or not callable(getattr(estimator, spec.name, None)):
+                raise ModelRejected(
+                    f"the model has no output {spec.name!r}",
+                    why=f"outputs are methods of {type(estimator).__name__} out of {', '.join(METHODS)}",
+                    mend="name the outputs in the manifest after methods of the estimator",
+                )
+        self._whole = estimator
+        # Several outputs share one pass through the steps before the last, as Pipeline.predict itself runs
+        # them.
+        self._before = estimator[:-1] if type(estimator) is Pipeline and len(estimator.steps) > 1 else None
+        self._matrix = len(manifest.inputs) == 1 and len(manifest.inputs[0].shape) > 1
+
+    def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
+        """Outputs are of shape (n,) or (n, classes)."""
+        data = next(iter(columns.values())) if self._matrix else _frame(columns)
+        if self._before is None or len(outputs) < 2:
+            return {name: getattr(self._whole, name)(data) for name in outputs}
+        data = self._before.transform(data)
+        last = self._whole.steps[-1][1]
+        return {name: getattr(last, name)(data) for name in outputs}
+
+
+class OnnxModel:
+    """An ONNX session: one input for each tensor, or all columns as one matrix where it has a single
+    input."""
+
+    threaded = False
+
+    def __init__(self, session: Any, manifest: Manifest) -> None:
+        self._session = session
+        self._inputs = {node.name: len(node.shape) for node in session.get_inputs()}
+        self._stacked = len(self._inputs) == 1 and set(self._inputs) != {spec.name for spec in
+        manifest.inputs} absent = {spec.name for spec in manifest.outputs} - {node.name for node in
+        session.get_outputs()} unfed = set() if self._stacked else set(self._inputs) ^ {spec.name for spec in
+        manifest.inputs} if absent or unfed:
+            raise ModelRejected(
+                "the manifest and the ONNX graph name different tensors",
+                why=", ".join(sorted(absent | unfed)),
+                mend="name inputs and outputs in the manifest as the graph does",
+            )
+
+    def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
+        """Outputs have the shapes that the graph gives them."""
+        feed: dict[str, NDArray[Any]]
+        if self._stacked:
+            feed = {next(iter(self._inputs)): np.column_stack([np.asarray(column) for column in
+            columns.values()])}
+        else:
+            feed = {name: _ranked(columns[name], rank) for name, rank in self._inputs.items()}
+        names = list(outputs)
+        return dict(zip(names, map(np.asarray, self._session.run(names, feed)), strict=True))
+
+
+class Predictor:
+    """The user's own class: `Class(model_dir)`, and `predict(frame)` that gives a mapping, or the one
+    output's array.
+
+    A coroutine function is awaited; any other is called in the server's one thread, so that it need not be
+    thread-safe.
+    """
+
+    def __init__(self, predictor: Any, outputs: Sequence[TensorSpec]) -> None:
+        self._predict = predictor.predict
+        self._only = outputs[0].name if len(outputs) == 1 else None
+        self._names = [spec.name for spec in outputs]
+        self._asynchronous = inspect.iscoroutinefunction(self._predict)
+        self.threaded = not self._asynchronous
+
+    def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs | Awaitable[Outputs]:
+        """Outputs have the shapes that the user's class gives them."""
+        if self._asynchronous:
+            return self._awaited(columns, outputs)
+        return self._chosen(self._predict(_frame(columns)), outputs)
+
+    async def _awaited(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
+        return self._chosen(await self._predict(_frame(columns)), outputs)
+
+    def _chosen(self, answer: Any, outputs: Sequence[str]) -> Outputs:
+        if not isinstance(answer, Mapping):
+            if self._only is None:
+                raise TypeError(f"predict() must give a mapping of {', '.join(self._names)}")
+            answer = {self._only: answer}
+        return {name: np.asarray(answer[name]) for name in outputs}
+
+
+def _skops(path: Path, manifest: Manifest) -> Model:
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    try:
+        estimator = skops.io.load(path, trusted=[*TRUSTED_TYPES, *manifest.trusted_types])
+    except UntrustedTypesFoundException as error:
+        raise ModelRejected(
+            f"{path.name} holds types that are not trusted",
+            why=str(error).replace("\n", " "),
+            mend="review them; types that are safe to build go to `trusted_types` of the model's manifest",
+        ) from error
+    return Estimator(estimator, manifest)
+
+
+def _joblib(path: Path, manifest: Manifest, allow_pickle: bool) -> Model:
+    if not allow_pickle:
+        raise ModelRejected(
+            f"{path.name} is a pickle, which runs any code when it is loaded",
+            why="the deployment does not allow pickles",
+            mend="train to skops, or set `env: {GITOPS_ML_ALLOW_PICKLE: '1'}` in the deployment",
+        )
+    import joblib
+
+    return Estimator(joblib.load(path), manifest)
+
+
+def _onnx(path: Path, manifest: Manifest) -> Model:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelRejected(
+            "the model is ONNX and the runtime has no onnxruntime",
+            why=str(error),
+            mend="add onnxruntime to the model's locked requirements",
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return OnnxModel(session, manifest)
+
+
+def _predictor(model_dir: Path, manifest: Manifest) -> Model:
+    module_name, _, class_name = (manifest.predictor or "").partition(":")
+    if not module_name or not class_name:
+        raise ModelRejected(
+            f"predictor {manifest.predictor!r} is not of the form module:Class",
+            mend="correct the model's manifest",
+        )
+    sys.path.insert(0, str(model_dir))
+    predictor = getattr(importlib.import_module(module_name), class_name)(model_dir)
+    return Predictor(predictor, manifest.outputs)
+
+
+def _frame(columns: Mapping[str, Column]) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def _ranked(column: Column, rank: int) -> NDArray[Any]:
+    array = np.asarray(column, dtype=object) if isinstance(column, list) else column
+    return array.reshape(-1, 1) if array.ndim == 1 and rank == 2 else array
+
+
+def _threads() -> int:
+    import os
+
+    return int(os.environ.get("OMP_NUM_THREADS", "1"))

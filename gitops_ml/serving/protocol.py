@@ -1,0 +1,292 @@
+"""The Open Inference Protocol v2 on the wire: JSON, and the binary tensor data extension that tritonclient
+speaks.
+
+Bytes come in, named columns go out, and the other way round; no HTTP here and no model.
+Source: https://github.com/kserve/open-inference-protocol (specification/protocol/inference_rest.md) and
+Triton's `extension_binary_data.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from gitops_ml.serving.manifest import TensorSpec
+
+Column = NDArray[Any] | list[str | None]
+"""A numeric tensor, or the strings of a BYTES tensor with None where a value is missing."""
+
+NUMPY_TYPES: dict[str, type[np.generic]] = {
+    "BOOL": np.bool_,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+}
+
+
+class ProtocolError(Exception):
+    """The request cannot be answered; `status` is its HTTP status, the message is for the client."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class RequestTensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any] = {}
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class RequestedOutput(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferenceRequest(msgspec.Struct):
+    inputs: list[RequestTensor]
+    id: str = ""
+    parameters: dict[str, Any] = {}
+    outputs: list[RequestedOutput] = []
+
+
+class ResponseTensor(msgspec.Struct, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any] = {}
+    data: list[Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class InferenceResponse(msgspec.Struct):
+    model_name: str
+    model_version: str
+    id: str
+    outputs: list[ResponseTensor]
+
+
+def _element(datatype: str) -> Any:
+    if datatype == "BOOL":
+        return bool
+    if datatype == "BYTES":
+        return str | None
+    return float | None if datatype.startswith("FP") else int
+
+
+_REQUEST = msgspec.json.Decoder(InferenceRequest)
+_ANY = msgspec.json.Decoder()
+_FLAT: dict[str, msgspec.json.Decoder[list[Any]]] = {
+    datatype: msgspec.json.Decoder(list[_element(datatype)])  # type: ignore[misc]
+    for datatype in (*NUMPY_TYPES, "BYTES")
+}
+_ENCODER = msgspec.json.Encoder()
+_FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def parse_request(body: bytes, header_length: int | None) -> tuple[InferenceRequest, memoryview]:
+    """Split a body into its JSON part and its binary tensors.
+
+    Args:
+        body: the HTTP body, decompressed.
+        header_length: bytes of JSON at its start (`Inference-Header-Content-Length`), None where all of it is
+        JSON.
+
+    Raises:
+        ProtocolError: the JSON is broken or is no inference request.
+    """
+    view = memoryview(body)
+    end = len(body) if header_length is None else header_length
+    if not 0 <= end <= len(body):
+        raise ProtocolError(f"Inference-Header-Content-Length is {end}, the body has {len(body)} bytes")
+    try:
+        return _REQUEST.decode(view[:end]), view[end:]
+    except _FAULTS as error:
+        raise ProtocolError(f"the body is no inference request: {error}") from error
+
+
+def read_columns(
+    request: InferenceRequest, binary: memoryview, specs: Sequence[TensorSpec]
+) -> tuple[dict[str, Column], int]:
+    """The request's tensors in the order of `specs`, and the number of rows.
+
+    Raises:
+        ProtocolError: a tensor is missing, unknown, given twice, of another datatype, shape or length.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    found: dict[str, Column] = {}
+    rows: int | None = None
+    offset = 0
+    for tensor in request.inputs:
+        spec = by_name.get(tensor.name)
+        if spec is None:
+            raise ProtocolError(f"unknown input {tensor.name!r}; the model takes {_listed(by_name)}")
+        if tensor.name in found:
+            raise ProtocolError(f"input {tensor.name!r} is given twice")
+        if tensor.datatype != spec.datatype:
+            raise ProtocolError(f"input {tensor.name!r} is {spec.datatype}, not {tensor.datatype}")
+        shape, count = _shape(tensor, spec)
+        if rows is not None and count != rows:
+            raise ProtocolError(f"input {tensor.name!r} has {count} rows, the inputs before it have {rows}")
+        rows = count
+        size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            found[tensor.name] = _json_values(tensor, shape)
+            continue
+        if type(size) is not int or not 0 <= size <= len(binary) - offset:
+            raise ProtocolError(f"input {tensor.name!r} has a binary_data_size of {size!r}, beyond the body's end")
+        found[tensor.name] = _binary_values(tensor, shape, binary[offset : offset + size])
+        offset += size
+    if offset != len(binary):
+        raise ProtocolError(f"{len(binary) - offset} bytes of binary data belong to no input")
+    missing = [name for name in by_name if name not in found]
+    if missing:
+        raise ProtocolError(f"missing input {_listed(missing)}")
+    if not rows:
+        raise ProtocolError("the inputs have no rows")
+    return {name: found[name] for name in by_name}, rows
+
+
+def wanted_outputs(request: InferenceRequest, specs: Sequence[TensorSpec]) -> list[tuple[TensorSpec, bool]]:
+    """The outputs to compute, each with whether it goes out as binary data.
+
+    Raises:
+        ProtocolError: an unknown output, or an extension that is not spoken here.
+    """
+    default = request.parameters.get("binary_data_output") is True
+    if not request.outputs:
+        return [(spec, default) for spec in specs]
+    by_name = {spec.name: spec for spec in specs}
+    wanted = []
+    for output in request.outputs:
+        if output.name not in by_name:
+            raise ProtocolError(f"unknown output {output.name!r}; the model gives {_listed(by_name)}")
+        if "classification" in output.parameters or "shared_memory_region" in output.parameters:
+            raise ProtocolError("the classification and shared memory extensions are not supported")
+        wanted.append((by_name[output.name], output.parameters.get("binary_data", default) is True))
+    return wanted
+
+
+def write_response(
+    response: InferenceResponse, arrays: Sequence[tuple[TensorSpec, bool, NDArray[Any]]]
+) -> tuple[bytes, int | None]:
+    """The body of an answer and, where it carries binary data, the length of its JSON part."""
+    binary: list[bytes] = []
+    for spec, as_binary, array in arrays:
+        tensor = ResponseTensor(name=spec.name, datatype=spec.datatype, shape=list(array.shape))
+        values = _as_datatype(array, spec.datatype)
+        if as_binary:
+            raw = _bytes_tensor(values.ravel()) if spec.datatype == "BYTES" else values.tobytes()
+            tensor.parameters = {"binary_data_size": len(raw)}
+            binary.append(raw)
+        else:
+            tensor.data = values.ravel().tolist()
+        response.outputs.append(tensor)
+    head = _ENCODER.encode(response)
+    return (b"".join([head, *binary]), len(head)) if binary else (head, None)
+
+
+def _shape(tensor: RequestTensor, spec: TensorSpec) -> tuple[tuple[int, ...], int]:
+    """The shape to give the values, and their rows; a column may come as [n] or [n, 1]."""
+    given = tuple(tensor.shape)
+    width = spec.shape[1:]
+    fits = given[1:] in ((), (1,)) if width in ((), (1,)) else len(given) == len(spec.shape)
+    fits = fits and all(size in (-1, have) for size, have in zip(width, given[1:], strict=False))
+    if not given or min(given) < 0 or not fits:
+        raise ProtocolError(f"input {tensor.name!r} has shape {list(given)}, the model takes {list(spec.shape)}")
+    return ((given[0],) if width in ((), (1,)) else given), given[0]
+
+
+def _json_values(tensor: RequestTensor, shape: tuple[int, ...]) -> Column:
+    if tensor.data is msgspec.UNSET:
+        raise ProtocolError(f"input {tensor.name!r} has no data")
+    try:
+        values = _FLAT[tensor.datatype].decode(tensor.data)
+    except _FAULTS as error:
+        values = _nested_values(tensor, error)
+    if len(values) != math.prod(shape):
+        raise ProtocolError(f"input {tensor.name!r} has {len(values)} values for shape {tensor.shape}")
+    if tensor.datatype == "BYTES" and len(shape) == 1:
+        return values
+    if tensor.datatype == "BYTES":
+        return np.array(values, dtype=object).reshape(shape)
+    try:
+        return np.array(values, dtype=NUMPY_TYPES[tensor.datatype]).reshape(shape)
+    except (OverflowError, ValueError) as error:
+        raise ProtocolError(f"input {tensor.name!r} does not fit {tensor.datatype}: {error}") from error
+
+
+def _nested_values(tensor: RequestTensor, flat_error: Exception) -> list[Any]:
+    """Row-major values of data that came nested ([[1.0], [2.0]]), which the protocol allows as well."""
+    wrong = ProtocolError(f"input {tensor.name!r} does not hold {tensor.datatype} values: {flat_error}")
+    assert not isinstance(tensor.data, msgspec.UnsetType)
+    try:
+        values = _ANY.decode(tensor.data)
+        while isinstance(values, list) and values and all(isinstance(value, list) for value in values):
+            values = [inner for value in values for inner in value]
+        return msgspec.convert(values, list[_element(tensor.datatype)])  # type: ignore[misc, no-any-return]
+    except _FAULTS:
+        raise wrong from flat_error
+
+
+def _binary_values(tensor: RequestTensor, shape: tuple[int, ...], raw: memoryview) -> Column:
+    if tensor.datatype == "BYTES":
+        strings = _strings(tensor.name, raw, math.prod(shape))
+        return strings if len(shape) == 1 else np.array(strings, dtype=object).reshape(shape)
+    dtype = np.dtype(NUMPY_TYPES[tensor.datatype])
+    if len(raw) != math.prod(shape) * dtype.itemsize:
+        raise ProtocolError(
+            f"input {tensor.name!r} has {len(raw)} bytes for {tensor.datatype} values of shape {tensor.shape}"
+        )
+    return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()  # estimators may want to write
+
+
+def _strings(name: str, raw: memoryview, count: int) -> list[str | None]:
+    """Strings of a binary BYTES tensor: each is four little-endian bytes of length, then UTF-8."""
+    values: list[str | None] = []
+    offset, end = 0, len(raw)
+    try:
+        while offset < end:
+            start = offset + 4
+            offset = start + int.from_bytes(raw[offset:start], "little")
+            if offset > end:
+                raise ProtocolError(f"input {name!r} has a string beyond the end of its binary data")
+            values.append(str(raw[start:offset], "utf-8"))
+    except UnicodeDecodeError as error:
+        raise ProtocolError(f"input {name!r} has a string that is not UTF-8") from error
+    if len(values) != count:
+        raise ProtocolError(f"input {name!r} has {len(values)} strings for {count} values")
+    return values
+
+
+def _as_datatype(array: NDArray[Any], datatype: str) -> NDArray[Any]:
+    if datatype == "BYTES":
+        return np.array([_text(value) for value in array.ravel().tolist()], dtype=object).reshape(array.shape)
+    return np.ascontiguousarray(array, dtype=NUMPY_TYPES[datatype])
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _bytes_tensor(values: NDArray[Any]) -> bytes:
+    encoded = [value.encode() for value in values]
+    return b"".join(part for value in encoded for part in (len(value).to_bytes(4, "little"), value))
+
+
+def _listed(names: Iterable[str] | Mapping[str, object]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,171 @@
+"""`python -m gitops_ml.serving.server`: load the model, then serve it.
+
+The port is bound only once the model is loaded and has answered its own example, so that whoever connects
+reaches a model that works. When that fails the process exits with 1, and its last log line says what and why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from gitops_ml.errors import GitopsError, InputError, ModelRejected
+
+if TYPE_CHECKING:
+    from gitops_ml.serving.app import ModelApp
+
+log = logging.getLogger("gitops_ml.serving")
+
+KEEP_ALIVE_SECONDS = 620
+"""Longer than gateways keep idle connections (Traefik: 90 s), so that it is never this side that closes one
+in use."""
+
+LINGER_SECONDS = 0.2
+"""After SIGTERM, how long requests that are already on their way over kept-alive connections are still
+taken."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main() -> int:
+    """Serve until SIGTERM; the process's exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    started = time.monotonic()
+    try:
+        limit_threads(os.environ)
+        app, port = load_app(os.environ)
+        log.info("loaded %s in %.2f s", os.environ["GITOPS_ML_DEPLOYMENT"], time.monotonic() - started)
+        return serve(app, os.environ.get("GITOPS_ML_HOST", "0.0.0.0"), port)
+    except GitopsError as error:
+        log.critical("refused to serve: %s", str(error).replace("\n", ";"))
+        return 1
+
+
+def limit_threads(env: os._Environ[str] | dict[str, str]) -> None:
+    """Set what the numeric libraries read when they are imported, unless it is set: as many threads as there
+    are CPUs."""
+    for name in THREAD_VARIABLES:
+        env.setdefault(name, str(cpu_limit()))
+
+
+def cpu_limit(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """CPUs this container may use, rounded up: its cgroup's quota (version 2 or 1), and the CPUs it may run
+    on."""
+    allowed = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        return max(1, min(allowed, -(-int(quota) // int(period))))
+    with contextlib.suppress(OSError, ValueError):
+        quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
+        period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
+        if int(quota) > 0:
+            return max(1, min(allowed, -(-int(quota) // int(period))))
+    return allowed
+
+
+def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
+    """The application over the loaded model, and the port to serve it on.
+
+    Raises:
+        InputError: the environment lacks something or holds a wrong value.
+        ModelRejected: the model cannot be loaded, or fails on its own example.
+    """
+    from gitops_ml.serving.app import Identity, Limits, ModelApp
+    from gitops_ml.serving.loader import load_model
+
+    names = {field: f"GITOPS_ML_{field.upper()}" for field in Identity.__struct_fields__}
+    absent = [name for name in names.values() if not env.get(name)]
+    if absent:
+        raise InputError("the model server's environment is incomplete", why=f"{', '.join(absent)} not set")
+    limits = Limits(
+        body_bytes=_number(env, "GITOPS_ML_MAX_BODY_BYTES", Limits().body_bytes),
+        inline_bytes=_number(env, "GITOPS_ML_INLINE_BYTES", Limits().inline_bytes),
+    )
+    port = _number(env, "GITOPS_ML_PORT", 8080)
+    model_dir = Path(env.get("GITOPS_ML_MODEL_DIR", "/model"))
+    manifest, model = load_model(model_dir, allow_pickle=env.get("GITOPS_ML_ALLOW_PICKLE") == "1")
+    app = ModelApp(model, manifest, Identity(**{field: env[name] for field, name in names.items()}), limits)
+    _warm_up(app, model_dir)
+    return app, port
+
+
+def serve(app: ModelApp, host: str, port: int) -> int:
+    """Serve `app` until SIGTERM or SIGINT; what is in flight then is answered first."""
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Exits 0 after a signal, and first lets the clients of kept-alive connections know."""
+
+        stop_at: float | None = None
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if self.stop_at is not None and sig == signal.SIGINT:
+                self.force_exit = True
+            app.draining = True
+            self.stop_at = self.stop_at or time.monotonic() + LINGER_SECONDS
+
+        async def on_tick(self, counter: int) -> bool:
+            if self.stop_at is not None and time.monotonic() >= self.stop_at:
+                log.info("stopping with %d in flight", app.in_flight)
+                self.should_exit = True
+            return await super().on_tick(counter)
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Generator[None, None, None]:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self.handle_exit)
+            yield
+
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ws="none",
+    )
+    Server(config).run()
+    log.info("stopped")
+    return 0
+
+
+def _warm_up(app: ModelApp, model_dir: Path) -> None:
+    """Answer the model's own example: the first user does not pay for what is imported lazily, and it proves
+    the model."""
+    from gitops_ml.serving.manifest import EXAMPLE
+
+    example = model_dir / EXAMPLE
+    if not example.is_file():
+        return
+    try:
+        app.rehearse(example.read_bytes())
+    except Exception as error:  # the model is foreign code
+        raise ModelRejected(
+            f"the model fails on its own {EXAMPLE}",
+            why=f"{type(error).__name__}: {error}",
+            mend="dvc repro train",
+        ) from error
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not text.isascii() or not text.isdigit():
+        raise InputError(f"{name} is {text!r}", why="it must be a whole number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
