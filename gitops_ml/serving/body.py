@@ -41,8 +41,8 @@ async def read_body(request: Request, limit: int) -> bytes:
     if encoding == "identity":
         return body
     try:
-        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, whichever its header
-        says body = unpacker.decompress(body, limit + 1)
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, whichever it is
+        body = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
         raise ProtocolError(f"the body is no {encoding}: {error}") from error
     if len(body) > limit:

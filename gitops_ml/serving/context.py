@@ -32,9 +32,9 @@ FROM {base} AS build
 ARG {args}
 COPY build /build
 RUN python3 -m venv --without-pip /opt/gitops-ml/venv \\
- && {certificates}python3 -m pip --python /opt/gitops-ml/venv/bin/python install --no-cache-dir --no-compile
-    \\ --disable-pip-version-check --no-input --require-hashes --only-binary=:all: -r /build/requirements.txt
-    \\
+ && {certificates}python3 -m pip --python /opt/gitops-ml/venv/bin/python install \\
+    --no-cache-dir --no-compile --disable-pip-version-check --no-input \\
+    --require-hashes --only-binary=:all: -r /build/requirements.txt \\
  && {compile} /opt/gitops-ml/venv
 COPY gitops_ml /opt/gitops-ml/gitops_ml
 RUN {compile} /opt/gitops-ml/gitops_ml && mkdir /probe
@@ -43,8 +43,8 @@ FROM {base}
 COPY --from=build /opt/gitops-ml /opt/gitops-ml
 COPY --from=build --chown={user} /probe /probe
 ENV PATH=/opt/gitops-ml/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \\
-    PYTHONPATH=/opt/gitops-ml PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-    \\ HOME=/tmp
+    PYTHONPATH=/opt/gitops-ml PYTHONSAFEPATH=1 PYTHONNOUSERSITE=1 \\
+    PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 USER {user}
 WORKDIR /
 EXPOSE 8080
@@ -153,7 +153,9 @@ def source_digest() -> str:
 def _runtime_dockerfile(base: str, *, with_certificates: bool) -> str:
     certificates = "PIP_CERT=/build/certificates.pem " if with_certificates else ""
     args = "\nARG ".join(PASSED_ON)
-    return RUNTIME_DOCKERFILE.format(base=base, args=args, certificates=certificates, user=USER, compile=COMPILE)
+    return RUNTIME_DOCKERFILE.format(
+        base=base, args=args, certificates=certificates, user=USER, compile=COMPILE
+    )
 
 
 def _reference(image: str) -> str:

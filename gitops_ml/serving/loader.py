@@ -110,10 +110,11 @@ class OnnxModel:
     def __init__(self, session: Any, manifest: Manifest) -> None:
         self._session = session
         self._inputs = {node.name: len(node.shape) for node in session.get_inputs()}
-        self._stacked = len(self._inputs) == 1 and set(self._inputs) != {spec.name for spec in
-        manifest.inputs} absent = {spec.name for spec in manifest.outputs} - {node.name for node in
-        session.get_outputs()} unfed = set() if self._stacked else set(self._inputs) ^ {spec.name for spec in
-        manifest.inputs} if absent or unfed:
+        fed = {spec.name for spec in manifest.inputs}
+        self._stacked = len(self._inputs) == 1 and set(self._inputs) != fed
+        absent = {spec.name for spec in manifest.outputs} - {node.name for node in session.get_outputs()}
+        unfed = set() if self._stacked else set(self._inputs) ^ fed
+        if absent or unfed:
             raise ModelRejected(
                 "the manifest and the ONNX graph name different tensors",
                 why=", ".join(sorted(absent | unfed)),
@@ -124,8 +125,9 @@ class OnnxModel:
         """Outputs have the shapes that the graph gives them."""
         feed: dict[str, NDArray[Any]]
         if self._stacked:
-            feed = {next(iter(self._inputs)): np.column_stack([np.asarray(column) for column in
-            columns.values()])}
+            feed = {
+                next(iter(self._inputs)): np.column_stack([np.asarray(column) for column in columns.values()])
+            }
         else:
             feed = {name: _ranked(columns[name], rank) for name, rank in self._inputs.items()}
         names = list(outputs)
