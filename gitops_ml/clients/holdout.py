@@ -1,7 +1,8 @@
-"""Labelled rows from a parquet or CSV file, as inference requests for a model and as labels, groups and times to judge.
+"""Labelled rows from a parquet or CSV file, as inference requests for a model and as labels, groups and times
+to judge.
 
-The only reader of held-out data, straight from Arrow columns to the tensors that a model's manifest names: a data
-frame in between would cost its import and would turn a missing whole number into a fraction.
+The only reader of held-out data, straight from Arrow columns to the tensors that a model's manifest names: a
+data frame in between would cost its import and would turn a missing whole number into a fraction.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BATCH_ROWS = 2000
-"""Rows in one request: large enough that HTTP costs nothing, small enough that other requests get their turn."""
+"""Rows in one request: large enough that HTTP costs nothing, small enough that other requests get their turn.
+"""
 
 _ARROW_TYPES = {
     "BOOL": "bool_",
@@ -56,7 +58,8 @@ class Rows:
 
 
 def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
-    """Read parquet or CSV (by the file's name); with `limit`, that many rows, the same ones for the same bytes.
+    """Read parquet or CSV (by the file's name); with `limit`, that many rows, the same ones for the same
+    bytes.
 
     Raises `InputError` for another format, bytes that cannot be read, or no rows.
     """
@@ -72,9 +75,13 @@ def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
 
             table = csv.read_csv(io.BytesIO(data))
         else:
-            raise InputError(f"held-out data `{filename}` cannot be read", mend="write it as .parquet or .csv")
+            raise InputError(
+                f"held-out data `{filename}` cannot be read", mend="write it as .parquet or .csv"
+            )
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"held-out data `{filename}` cannot be read", why=str(error), mend="dvc repro") from error
+        raise InputError(
+            f"held-out data `{filename}` cannot be read", why=str(error), mend="dvc repro"
+        ) from error
     count = int(table.num_rows)
     if not count:
         raise InputError(f"held-out data `{filename}` holds no rows", mend="dvc repro")
@@ -89,8 +96,8 @@ def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
 def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> list[dict[str, Any]]:
     """Open Inference Protocol v2 bodies that ask for all rows, in order, `batch_rows` at a time.
 
-    NaN and null both become null. Raises `InputError` that names every missing column, or the column whose values do
-    not fit the datatype.
+    NaN and null both become null. Raises `InputError` that names every missing column, or the column whose
+    values do not fit the datatype.
     """
     names = rows.table.column_names
     missing = [tensor.name for tensor in manifest.inputs if tensor.name not in names]
@@ -112,8 +119,9 @@ def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> li
 def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
     """True labels, groups and times of the rows.
 
-    The label's column is the spec's, else the manifest's target; the time's is the one that the model was trained by,
-    where the data has it. Raises `InputError` for a column that is missing or holds missing values.
+    The label's column is the spec's, else the manifest's target; the time's is the one that the model was
+    trained by, where the data has it. Raises `InputError` for a column that is missing or holds missing
+    values.
     """
     label = spec.label or (manifest.target.name if manifest.target else None)
     if label is None:
@@ -136,7 +144,7 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 
 def _column(rows: Rows, tensor: Tensor) -> pa.Array:
-    """One column in the tensor's datatype, with null for every missing value; a matrix stays one list a row."""
+    """One column in the tensor's datatype, null for every missing value; a matrix stays one list a row."""
     import pyarrow as pa
 
     column = rows.table.column(tensor.name).combine_chunks()
@@ -223,6 +231,8 @@ def _times(rows: Rows, name: str | None) -> NDArray[np.datetime64]:
 
 
 def _offset(column: pa.Array) -> bool:
-    """Whether times in text carry an offset from UTC (Arrow reads those with one and those without differently)."""
+    """Whether times in text carry an offset from UTC (Arrow reads those with one and those without
+    differently).
+    """
     first = next((value for value in column.to_pylist() if value), "")
     return first.endswith("Z") or "+" in first or "-" in first[19:]

@@ -1,7 +1,7 @@
 """What models answered to labelled rows, as the metrics read it.
 
-Answers come back as tensors, labels from a file: here both become numbers of classes or values, once, and what cannot
-become so is named instead of being scored.
+Answers come back as tensors, labels from a file: here both become numbers of classes or values, once, and
+what cannot become so is named instead of being scored.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class LabelledRows:
     """What is known of n rows beside the inputs: true labels, group of each row, time of each row (UTC).
 
-    `groups` and `times` are None where the data has none; then rows are resampled one by one, and an overlap with
-    training cannot be seen.
+    `groups` and `times` are None where the data has none; then rows are resampled one by one, and an overlap
+    with training cannot be seen.
     """
 
     labels: NDArray[Any]
@@ -34,7 +34,9 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Answers:
-    """One model's answers to all rows: `predicted` of shape (n,), `probability` of shape (n, classes) or None."""
+    """One model's answers to all rows: `predicted` of shape (n,), `probability` of shape (n, classes) or
+    None.
+    """
 
     predicted: NDArray[Any]
     probability: NDArray[np.float64] | None = None
@@ -42,14 +44,15 @@ class Answers:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """Why a model gave no answers. `refused` is true where the model itself answered the rows with an error."""
+    """Why a model gave no answers. `refused` is true where the model itself answered with an error."""
 
     reason: str
     refused: bool = False
 
 
 def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answers:
-    """The answers in a probe's outputs, one mapping of tensors per request body, flat or nested, in the rows' order.
+    """The answers in a probe's outputs, one mapping of tensors per request body, flat or nested, in the rows'
+    order.
 
     Raises `InputError` where a `predict` tensor is missing or shapes do not fit.
     """
@@ -58,11 +61,15 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
     missing = [number for number, output in enumerate(outputs) if "predict" not in output]
     if missing or not outputs:
         where = f"answer {missing[0] + 1} of {len(outputs)}" if missing else "no answer at all"
-        raise InputError("the model gives no `predict` output", why=where, mend="list it in the manifest's outputs")
+        raise InputError(
+            "the model gives no `predict` output", why=where, mend="list it in the manifest's outputs"
+        )
     predicted = np.concatenate([np.asarray(output["predict"]).reshape(-1) for output in outputs])
     if not all("predict_proba" in output for output in outputs):
         return Answers(predicted)
-    flat = np.concatenate([np.asarray(output["predict_proba"], dtype=np.float64).ravel() for output in outputs])
+    flat = np.concatenate(
+        [np.asarray(output["predict_proba"], dtype=np.float64).ravel() for output in outputs]
+    )
     classes = len(manifest.classes or ()) or 1
     if flat.size != len(predicted) * classes:
         raise InputError(
@@ -101,7 +108,7 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
 
 
 def class_name(value: Any) -> str:
-    """A class by one name, whether it came as 1, 1.0, True or numpy's own: JSON and parquet differ in that."""
+    """A class by one name, whether it came as 1, 1.0, True or numpy's own: JSON and parquet differ."""
     item = value.item() if hasattr(value, "item") else value
     if isinstance(item, bool):
         return str(int(item))

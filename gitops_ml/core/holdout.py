@@ -1,8 +1,9 @@
-"""The holdout check: a candidate on labelled rows, against absolute bounds and, paired, against the incumbent.
+"""The holdout check: a candidate on labelled rows, against absolute bounds and, paired, against the
+incumbent.
 
-It reads what both models answered to the same rows and gives one result per metric. Everything that would make the
-figures meaningless (rows that a model was trained on, too few groups, one class only, answers that are not numbers)
-is inconclusive and says so, since a figure that looks like evidence is worse than none.
+It reads what both models answered to the same rows and gives one result per metric. Everything that would
+make the figures meaningless (rows that a model was trained on, too few groups, one class only, answers that
+are not numbers) is inconclusive and says so, since a figure that looks like evidence is worse than none.
 """
 
 from __future__ import annotations
@@ -39,22 +40,26 @@ def judge_holdout(
 ) -> list[CheckResult]:
     """One result per metric, or one for all where none can be judged.
 
-    `incumbent` is None on a first deployment; it and an incumbent that cannot answer leave the absolute bounds.
-    `alpha` is the two-sided error of each interval; the half that can stop a candidate is divided by the number of
-    metrics, the half that lets it pass is not, since it has to pass them all (Berger 1982, intersection-union).
-    Nothing is raised for data or answers: what cannot be judged is inconclusive.
+    `incumbent` is None on a first deployment; it and an incumbent that cannot answer leave the absolute
+    bounds. `alpha` is the two-sided error of each interval; the half that can stop a candidate is divided by
+    the number of metrics, the half that lets it pass is not, since it has to pass them all (Berger 1982,
+    intersection-union). Nothing is raised for data or answers: what cannot be judged is inconclusive.
     """
     unfit = _unfit(rows, manifest, incumbent_manifest if isinstance(incumbent, Answers) else None)
     if unfit:
         return [unfit]
     if isinstance(candidate, NoAnswer):
         refused = candidate.refused and not isinstance(incumbent, NoAnswer)
-        return [_single("fail" if refused else "inconclusive", f"the candidate gave no answers: {candidate.reason}")]
+        return [
+            _single(
+                "fail" if refused else "inconclusive", f"the candidate gave no answers: {candidate.reason}"
+            )
+        ]
     codes, groups = _codes(rows)
     few = _few(spec, rows, manifest, groups)
     if few:
         return [few]
-    results = []
+    results, dated = [], rows.times is not None
     for name, bound in sorted(spec.metrics.items()):
         try:
             metric = metric_named(name)
@@ -76,7 +81,9 @@ def judge_holdout(
             "groups": groups,
             "group": spec.group or "row",
         }
-        results.append(_judge(metric, bound, intervals, unpaired, figures, replicates, rows.times is not None))
+        results.append(
+            _judge(metric, bound, intervals, unpaired, figures, replicates, dated, incumbent is None)
+        )
     return results
 
 
@@ -93,8 +100,9 @@ def _judge(
     figures: dict[str, Figure],
     replicates: int,
     dated: bool,
+    first: bool,
 ) -> CheckResult:
-    """The bounds of one metric held against its intervals. A gain is positive where the candidate is better."""
+    """The bounds of one metric against its intervals. A gain is positive where the candidate is better."""
     ours = intervals[0]
     figures |= {"candidate": ours.point, "candidate_low": ours.low, "candidate_high": ours.high}
     figures |= {"min": bound.min, "max": bound.max, "max_drop": bound.max_drop}
@@ -105,13 +113,21 @@ def _judge(
         reason = f"{metric.name} is not defined on these rows ({undefined} of {replicates} resamples)"
         return _result(metric.name, "inconclusive", reason, figures)
     if bound.min is not None and ours.point < bound.min:
-        return _result(metric.name, "fail", f"{metric.name} {ours.point:.4f} is below min {bound.min:g}", figures)
+        return _result(
+            metric.name, "fail", f"{metric.name} {ours.point:.4f} is below min {bound.min:g}", figures
+        )
     if bound.max is not None and ours.point > bound.max:
-        return _result(metric.name, "fail", f"{metric.name} {ours.point:.4f} is above max {bound.max:g}", figures)
-    within = f"{metric.name} {ours.point:.4f} keeps its bounds"
+        return _result(
+            metric.name, "fail", f"{metric.name} {ours.point:.4f} is above max {bound.max:g}", figures
+        )
+    absolute = bound.min is not None or bound.max is not None
+    within = (
+        f"{metric.name} {ours.point:.4f} keeps its bounds" if absolute else f"{metric.name} {ours.point:.4f}"
+    )
     if len(intervals) == 1:
         figures["incumbent"] = None
-        return _result(metric.name, "pass", f"{within}; {unpaired}", figures)
+        judged = absolute or first
+        return _result(metric.name, "pass" if judged else "inconclusive", f"{within}; {unpaired}", figures)
     theirs, difference = intervals[1], intervals[2]
     sign = -1 if metric.lower_is_better else 1
     low, high = sorted((sign * difference.low, sign * difference.high))
@@ -122,10 +138,10 @@ def _judge(
         "gain_high": high,
     }
     if bound.max_drop is None:
-        return _result(metric.name, "pass", within, figures)
-    change = (
-        f"{metric.name} {ours.point:.4f} against the incumbent's {theirs.point:.4f}: gain {low:+.4f} to {high:+.4f}"
-    )
+        reason = within if absolute else f"no bound is declared for {metric.name}"
+        return _result(metric.name, "pass" if absolute else "inconclusive", reason, figures)
+    versus = f"{metric.name} {ours.point:.4f} against the incumbent's {theirs.point:.4f}"
+    change = f"{versus}: gain {low:+.4f} to {high:+.4f}"
     if high < -bound.max_drop:
         return _result(metric.name, "fail", f"{change}, worse by more than {bound.max_drop:g}", figures)
     if low > -bound.max_drop or low == high == 0:
@@ -149,7 +165,9 @@ def _unfit(rows: LabelledRows, manifest: Manifest, incumbent: Manifest | None) -
         seen = int(((rows.times >= first) & (rows.times <= last)).sum())
         figures[f"{whose}_training_rows"] = seen
         if seen:
-            said.append(f"{seen} of {len(rows.labels)} rows lie in the {whose}'s training range {first} to {last}")
+            said.append(
+                f"{seen} of {len(rows.labels)} rows lie in the {whose}'s training range {first} to {last}"
+            )
     return _single("inconclusive", "; ".join(said), figures) if said else None
 
 
@@ -168,7 +186,9 @@ def _few(spec: Holdout, rows: LabelledRows, manifest: Manifest, groups: int) -> 
     figures: dict[str, Figure] = {"rows": len(rows.labels), "groups": groups}
     if groups < MIN_GROUPS:
         unit = f"groups of `{spec.group}`" if spec.group else "rows"
-        reason = f"{groups} {unit} are too few to judge by: fewer than {MIN_GROUPS} give no interval to rely on"
+        reason = (
+            f"{groups} {unit} are too few to judge by: fewer than {MIN_GROUPS} give no interval to rely on"
+        )
         return _single("inconclusive", reason, figures)
     if manifest.task == "classification":
         values, counts = np.unique(rows.labels, return_counts=True)

@@ -1,7 +1,8 @@
-"""The model's own description of itself, as far as judging it needs: inputs, answers, classes, training range.
+"""The model's own description of itself, as far as judging it needs: inputs, answers, classes, training
+range.
 
-Written by the `train` stage as manifest.json beside the model. Keys that judging does not need are left to the server,
-so a manifest of a newer server can still be judged.
+Written by the `train` stage as manifest.json beside the model. Keys that judging does not need are left to
+the server, so a manifest of a newer server can still be judged.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """The column that the model predicts, and the class that counts as positive (null unless there are two)."""
+    """The column that the model predicts, and the positive class (null unless there are two)."""
 
     name: str
     positive: str | int | float | bool | None = None
@@ -64,12 +65,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def trained(self) -> tuple[datetime, datetime] | None:
-        """First and last time of the rows that it was trained on, in UTC; None where that was not recorded."""
+        """First and last time of the rows that it was trained on, in UTC; None if not recorded."""
         return self.training.span if self.training else None
 
 
 def moment(text: str) -> datetime:
-    """A time in ISO 8601 as UTC; one without an offset is taken as UTC. Raises `InputError` when it is none."""
+    """A time in ISO 8601 as UTC; without an offset it is taken as UTC. Raises `InputError` when it is none."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError as error:
@@ -84,4 +85,6 @@ def parse_manifest(content: bytes) -> Manifest:
     try:
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise InputError("manifest.json of the model cannot be read", why=str(error), mend="dvc repro train") from error
+        raise InputError(
+            "manifest.json of the model cannot be read", why=str(error), mend="dvc repro train"
+        ) from error

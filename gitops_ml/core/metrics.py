@@ -1,9 +1,11 @@
-"""The named metrics of the holdout check, computed thousands of times on resampled groups without touching the rows.
+"""The named metrics of the holdout check, computed thousands of times on resampled groups without touching
+the rows.
 
-Each metric is turned, once, into a function of how often every group was drawn. Most are ratios of sums over rows, so
-sums per group are all that a replicate needs; the area under the ROC curve needs one count per pair of groups. The
-definitions, names and conventions are scikit-learn's (with `sample_weight` = how often a row was drawn), which is the
-oracle of the tests; importing it at run time would cost more than all the arithmetic.
+Each metric is turned, once, into a function of how often every group was drawn. Most are ratios of sums over
+rows, so sums per group are all that a replicate needs; the area under the ROC curve needs one count per pair
+of groups. The definitions, names and conventions are scikit-learn's (with `sample_weight` = how often a row
+was drawn), which is the oracle of the tests; importing it at run time would cost more than all the
+arithmetic.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
     Statistic = Callable[[Floats], Floats]
-    """Draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,)."""
+    """Draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,).
+    """
 
 Kind = Literal["ranking", "probability", "class", "value"]
 _PAIR_GROUPS = 400
@@ -63,8 +66,9 @@ METRICS = {
 class Sample:
     """True values and one model's answers to n rows.
 
-    Classification: `truth` and `predicted` hold class numbers (0 … classes-1), `probability` is of shape (n, classes),
-    `positive` the number of the positive class. Regression: `truth` and `predicted` hold values, `classes` is 0.
+    Classification: `truth` and `predicted` hold class numbers (0 … classes-1), `probability` is of shape (n,
+    classes), `positive` the number of the positive class. Regression: `truth` and `predicted` hold values,
+    `classes` is 0.
     """
 
     truth: NDArray[np.float64]
@@ -84,7 +88,7 @@ def metric_named(name: str) -> Metric:
 
 
 def check_metric(metric: Metric, task: str, classes: int, has_probability: bool) -> None:
-    """Raises `InputError` where a model of this task, with so many classes, cannot be judged by the metric."""
+    """Raises `InputError` where a model of this task and so many classes cannot be judged by the metric."""
     if metric.task != task:
         usable = ", ".join(name for name, known in METRICS.items() if known.task == task)
         raise InputError(f"`{metric.name}` does not judge a {task} model", mend=f"use one of {usable}")
@@ -125,7 +129,8 @@ def _per_group(columns: list[Floats], codes: Ints, groups: int) -> Floats:
 
 
 def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
-    """Area under the ROC curve as a quadratic form: wins[g, h] counts pairs of a positive in g above a negative in h.
+    """Area under the ROC curve as a quadratic form: wins[g, h] counts pairs of a positive in g above a
+    negative in h.
 
     A tie counts one half (the Mann-Whitney form; Hanley & McNeil 1982, Radiology 143:29-36).
     """
@@ -202,7 +207,9 @@ def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic
                 present = actual + called > 0
                 scores = np.where(present, 2 * both / (actual + called), 0.0)
                 binary = sample.classes == 2 and sample.positive is not None
-                result = scores[:, sample.positive or 0] if binary else scores.sum(axis=1) / present.sum(axis=1)
+                result = (
+                    scores[:, sample.positive or 0] if binary else scores.sum(axis=1) / present.sum(axis=1)
+                )
         return result
 
     return values

@@ -1,14 +1,16 @@
-"""Is the candidate worse than the incumbent by more than is borne, on the same labelled rows? A paired bootstrap.
+"""Is the candidate worse than the incumbent by more than is borne, on the same labelled rows? A paired
+bootstrap.
 
-Method. Whole groups (days, say) are drawn with replacement, as many as there are, and both models are scored on the
-same draw, so that what is common to both cancels: the cluster bootstrap of Field & Welsh 2007 (JRSS B 69:369-390),
-'sampling whole clusters' in Ren et al. 2010 (J. Appl. Stat. 37:1487-1498), paired as in Efron & Tibshirani 1993 (An
-Introduction to the Bootstrap, ch. 8 and 13). The interval is the percentile interval, widened for few groups as in
-Hesterberg 2015 (The American Statistician 69:371-386, 'expanded percentile interval'): the plain one is too short by
-sqrt((G-1)/G) and uses a normal where a t quantile is due.
+Method. Whole groups (days, say) are drawn with replacement, as many as there are, and both models are scored
+on the same draw, so that what is common to both cancels: the cluster bootstrap of Field & Welsh 2007 (JRSS B
+69:369-390), 'sampling whole clusters' in Ren et al. 2010 (J. Appl. Stat. 37:1487-1498), paired as in Efron &
+Tibshirani 1993 (An Introduction to the Bootstrap, ch. 8 and 13). The interval is the percentile interval,
+widened for few groups as in Hesterberg 2015 (The American Statistician 69:371-386, 'expanded percentile
+interval'): the plain one is too short by sqrt((G-1)/G) and uses a normal where a t quantile is due.
 
-Assumes that groups are drawn independently from what the model will meet, that rows within a group may depend in any
-way, and that the metric is smooth in the groups' shares. It knows nothing of a world that changes after the last row.
+Assumes that groups are drawn independently from what the model will meet, that rows within a group may depend
+in any way, and that the metric is smooth in the groups' shares. It knows nothing of a world that changes
+after the last row.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def paired_intervals(
 ) -> list[Interval]:
     """Intervals for each statistic, and last for the first minus the second where there are two.
 
-    `tails` is the error allowed below and above (0.025 each for a 95 % interval). The same seed gives the same intervals.
+    `tails` is the error allowed below and above (0.025 each for a 95 % interval). The same seed gives the
+    same intervals.
     """
     import numpy as np
 
@@ -92,7 +95,8 @@ def _interval(point: float, values: NDArray[np.float64], groups: int, tails: tup
 
 
 def expanded_tail(tail: float, groups: int) -> float:
-    """The quantile to read instead of `tail`, so that few groups get a wider interval (Hesterberg 2015, eq. 5).
+    """The quantile to read instead of `tail`, so that few groups get a wider interval (Hesterberg 2015, eq.
+    5).
 
     `groups` ≥ 2.
     """
@@ -100,14 +104,15 @@ def expanded_tail(tail: float, groups: int) -> float:
 
 
 def t_quantile(probability: float, freedom: int) -> float:
-    """The quantile of Student's t, for `probability` ≥ 0.5, by bisection on the density's integral (to 1e-9)."""
+    """The quantile of Student's t, for `probability` ≥ 0.5, by bisection on the density's integral."""
     if freedom > 2000:
         return NormalDist().inv_cdf(probability)
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
     power = freedom - 1
 
     def above_centre(x: float) -> float:
-        # With x = sqrt(freedom) * tan(a) the density's integral is that of cos(a) ** (freedom - 1): no tail is cut.
+        # With x = sqrt(freedom) * tan(a) the density's integral is that of cos(a) ** (freedom - 1): no tail
+        # is cut.
         end, steps = math.atan(x / math.sqrt(freedom)), 400
         width = end / steps
         inner = sum((4 if i % 2 else 2) * math.cos(i * width) ** power for i in range(1, steps))

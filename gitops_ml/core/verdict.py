@@ -1,7 +1,8 @@
-"""What a check says and what all checks together mean, so that 'not enough evidence' can never be read as success.
+"""What a check says and what all checks together mean, so that 'not enough evidence' can never be read as
+success.
 
-A check gives pass, fail or inconclusive, one sentence and the figures that decided it; a verdict is drawn from checks
-by one rule, here and nowhere else.
+A check gives pass, fail or inconclusive, one sentence and the figures that decided it; a verdict is drawn
+from checks by one rule, here and nowhere else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 def overall(checks: Iterable[CheckResult]) -> Verdict:
-    """The verdict of all checks: any fail is Failed, else any inconclusive is Inconclusive; no check is Unverified."""
+    """The verdict of all checks: any fail is Failed, else any inconclusive is Inconclusive; no check is
+    Unverified.
+    """
     results = {check.result for check in checks}
     if not results:
         return "Unverified"
@@ -53,15 +56,19 @@ def judge_ready(target: Mapping[str, Any]) -> CheckResult:
     figures: dict[str, Figure] = {"ready_seconds": waited}
     if target.get("ready") is True:
         after = f" after {waited:.1f} s" if isinstance(waited, int | float) else ""
-        return CheckResult(name="ready", result="pass", reason=f"its metadata is as declared{after}", figures=figures)
-    return CheckResult(name="ready", result="fail", reason=_sentence(target, "it never became ready"), figures=figures)
+        return CheckResult(
+            name="ready", result="pass", reason=f"its metadata is as declared{after}", figures=figures
+        )
+    return CheckResult(
+        name="ready", result="fail", reason=_sentence(target, "it never became ready"), figures=figures
+    )
 
 
 def judge_smoke(target: Mapping[str, Any]) -> CheckResult:
     """Whether the candidate answers one real inference, its model's stored example, with usable numbers.
 
-    `target` is one target of a probe's result. A candidate that is not ready fails; a model that stores no example
-    cannot be judged and is inconclusive.
+    `target` is one target of a probe's result. A candidate that is not ready fails; a model that stores no
+    example cannot be judged and is inconclusive.
     """
     if target.get("ready") is not True:
         return CheckResult(name="smoke", result="fail", reason=_sentence(target, "it never became ready"))

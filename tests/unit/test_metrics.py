@@ -1,4 +1,6 @@
-"""Every metric, as a function of draws, against scikit-learn with `sample_weight` = how often a row was drawn."""
+"""Every metric, as a function of draws, against scikit-learn with `sample_weight` = how often a row was
+drawn.
+"""
 
 from __future__ import annotations
 
@@ -121,6 +123,8 @@ def test_an_unknown_metric_names_the_nearest() -> None:
         ("log_loss", "classification", 2, False, "needs probabilities"),
     ],
 )
-def test_a_metric_that_does_not_fit_the_model(name: str, task: str, classes: int, probability: bool, says: str) -> None:
+def test_a_metric_that_does_not_fit_the_model(
+    name: str, task: str, classes: int, probability: bool, says: str
+) -> None:
     with pytest.raises(InputError, match=says):
         check_metric(METRICS[name], task, classes, probability)
