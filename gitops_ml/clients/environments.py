@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from gitops_ml.clients.git import Repository
-from gitops_ml.clients.yaml_files import parse
+from gitops_ml.clients.yaml_files import MAX_BYTES, parse
 from gitops_ml.core.desired import NAME_PATTERN, Deployment, Environment, Project
 from gitops_ml.errors import InputError, SourceError
 
@@ -31,8 +31,8 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
 def environment_names(repo: Repository, commit: str) -> list[str]:
     """The environments that a commit declares, sorted."""
-    found = {path.split("/")[1] for path in repo.read_files(commit, ROOT + "/") if path.endswith("/environment.yaml")}
-    return sorted(found)
+    folders = [name for name, entry in repo.entries(commit, ROOT).items() if entry.is_folder]
+    return sorted(n for n in folders if repo.entry(commit, f"{ROOT}/{n}/environment.yaml"))
 
 
 def read_project(repo: Repository, commit: str) -> Project:
@@ -56,16 +56,16 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
     """
     project = read_project(repo, commit)
     folder = f"{ROOT}/{name}/"
-    files = repo.read_files(commit, folder)
-    main = files.get(f"{folder}environment.yaml")
-    if main is None:
+    files = {path: file.data for path, file in repo.read_files(commit, folder, limit=MAX_BYTES).items() if file.regular}
+    main = files.get(f"{folder}environment.yaml", b"")
+    if f"{folder}environment.yaml" not in files:
         known = ", ".join(environment_names(repo, commit)) or "none"
         raise SourceError(
             f"environment `{name}` is not in commit {commit[:12]}",
             why=f"{folder}environment.yaml is absent; declared: {known}",
             mend=f"restore {folder}, or name one that is declared",
         )
-    environment = parse(main, f"{folder}environment.yaml", Environment)
+    environment = parse(_whole(main, f"{folder}environment.yaml"), f"{folder}environment.yaml", Environment)
     deployments: dict[str, Deployment] = {}
     broken: dict[str, str] = {}
     for path, data in sorted(files.items()):
@@ -73,13 +73,13 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
         if not match:
             continue
         try:
-            deployments[_checked_name(match[1], path)] = parse(data, path, Deployment)
+            deployments[_checked_name(match[1], path)] = parse(_whole(data, path), path, Deployment)
         except InputError as error:
             broken[match[1]] = str(error)
     records = {
         path.removeprefix(f"{folder}records/").removesuffix(".yaml"): data
         for path, data in files.items()
-        if path.startswith(f"{folder}records/") and path.endswith(".yaml")
+        if data is not None and path.startswith(f"{folder}records/") and path.endswith(".yaml")
     }
     return Declared(
         project=project.name,
@@ -90,6 +90,12 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
         broken=broken,
         records=records,
     )
+
+
+def _whole(data: bytes | None, path: str) -> bytes:
+    if data is None:
+        raise InputError(f"{path} is too large", why=f"at most {MAX_BYTES} bytes are read", mend="make it smaller")
+    return data
 
 
 def _checked_name(name: str, path: str) -> str:

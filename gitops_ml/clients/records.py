@@ -15,7 +15,7 @@ import yaml
 from gitops_ml.clients.declarations import set_fields
 from gitops_ml.clients.environments import ROOT, Declared, read_environment
 from gitops_ml.clients.git import Repository
-from gitops_ml.clients.yaml_files import parse, plain
+from gitops_ml.clients.yaml_files import MAX_BYTES, parse, plain
 from gitops_ml.core.desired import Deployment
 from gitops_ml.core.record import Record, commit_message, restored_fields, updated, wants_revert
 from gitops_ml.core.rollout import Attempt, State
@@ -66,11 +66,11 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         if branch is None or branch == repo.branch:
             files = _records(declared.records, state, attempts, environment, engine) | edits
             commit = repo.commit_files(tip, files, message)
-            done = repo.publish(commit, tip)
+            done = repo.publish(commit, tip) .state == "pushed"
         else:
             commit, done = _publish_apart(repo, branch, state, attempts, environment, engine, message)
             if done and edits:
-                done = repo.publish(repo.commit_files(tip, edits, message), tip)
+                done = repo.publish(repo.commit_files(tip, edits, message), tip) .state == "pushed"
         if done:
             return commit
     raise PushRejected(
@@ -89,13 +89,20 @@ def _publish_apart(
     engine: str,
     message: str,
 ) -> tuple[str, bool]:
-    """The records on a branch of their own, for protected mains; it is begun from nothing where it is absent."""
-    tip = repo.tip_of(branch)
-    folder = f"{ROOT}/{environment}/records/"
-    before = repo.read_files(tip, folder) if tip else {}
-    known = {path.removeprefix(folder).removesuffix(".yaml"): data for path, data in before.items()}
-    commit = repo.commit_files(tip, _records(known, state, attempts, environment, engine), message)
-    return commit, repo.publish(commit, tip, branch=branch)
+    """The records on a branch of their own, for protected mains; where it is absent it is begun from the tracked tip."""
+    tip = repo.find_tip(branch)
+    parent = tip or repo.tip()
+    commit = repo.commit_files(
+        parent, _records(records_at(repo, parent, environment), state, attempts, environment, engine), message
+    )
+    return commit, repo.publish(commit, tip, branch) .state == "pushed"
+
+
+def records_at(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
+    """The raw records of an environment at a commit, by deployment."""
+    folder = f"{ROOT}/{environment}/records"
+    files = repo.read_files(commit, folder, limit=MAX_BYTES)
+    return {path.rsplit("/", 1)[1].removesuffix(".yaml"): f.data for path, f in files.items() if f.data is not None}
 
 
 def _records(

@@ -28,6 +28,7 @@ REPLICA = LABEL + "replica"
 MODEL = LABEL + "model"
 VERSION = LABEL + "version"
 ALIAS = LABEL + "alias"
+PATTERN = LABEL + "pattern"
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +181,7 @@ def replica_spec(
         REPLICA: str(replica),
         MODEL: generation.model,
         VERSION: generation.version,
+        PATTERN: generation.pattern,
         ALIAS: alias(generation.deployment, generation.fingerprint, replica, suffix),
     }
     env = {

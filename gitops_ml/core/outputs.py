@@ -1,7 +1,8 @@
-"""Where a path's bytes are, read from the DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files, parsed.
+"""Where a path's bytes are, read from the DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files,
+parsed.
 
-DVC's own answer to the same question builds its whole index, which takes longer than all the rest of a pass. These
-documents are plain data with a published schema, so a path is looked up in them directly.
+DVC's own answer to the same question builds its whole index, which takes longer than all the rest of a pass.
+These documents are plain data with a published schema, so a path is looked up in them directly.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One output that DVC tracks.
 
-    `path` is relative to the repository's root, `digest` is `md5:<hex>` (for a folder, of DVC's manifest of it),
-    `size` in bytes if known. `plain` is False when the bytes do not lie under `files/md5` of a cache or remote, but
-    where only DVC itself knows: imports, cloud-versioned remotes, objects of DVC 2.x. `cached` False: the bytes are in
-    Git and not in DVC. `remote` is the one remote that the output names for itself.
+    `path` is relative to the repository's root, `digest` is `md5:<hex>` (for a folder, of DVC's manifest of
+    it), `size` in bytes if known. `plain` is False when the bytes do not lie under `files/md5` of a cache or
+    remote, but where only DVC itself knows: imports, cloud-versioned remotes, objects of DVC 2.x. `cached`
+    False: the bytes are in Git and not in DVC. `remote` is the one remote that the output names for itself.
     """
 
     path: str
@@ -91,7 +92,9 @@ def artifact_path(document: Any, file: str, model: str, name: str) -> str:
 
 
 def lock_outputs(lock: Any, pipeline: Any, file: str) -> list[Output]:
-    """The outputs in the dvc.lock `lock` at `file`; `pipeline` is the dvc.yaml beside it, for working directories."""
+    """The outputs in the dvc.lock `lock` at `file`; `pipeline` is the dvc.yaml beside it, for working
+    directories.
+    """
     found: list[Output] = []
     stages = lock.get("stages") if isinstance(lock, Mapping) else None
     declared = pipeline.get("stages") if isinstance(pipeline, Mapping) else None

@@ -383,15 +383,15 @@ def _sorted_out(scene: _Scene, generation: Generation) -> tuple[list[Container],
     return good, bad
 
 
-def wanted_route(wanted: Wanted, generation: Generation, containers: list[Container]) -> bytes:
+def one_generation_route(
+    deployment: str, generation: Generation, containers: list[Container], *, pin_header: bool
+) -> bytes:
     """The route file that sends all traffic of a deployment to these containers of one generation."""
-    backends = [(c.alias, generation.port, generation.fingerprint) for c in containers]
     return route_file(
-        wanted.name,
-        backends,
+        deployment,
+        [(c.alias, generation.port, generation.fingerprint) for c in containers],
         weights={generation.fingerprint: 100},
-        mirror=None,
-        pin_header=wanted.pin_header,
+        pin_header=pin_header,
         health=generation.health,
     )
 
@@ -400,7 +400,7 @@ def _route_drift(scene: _Scene, generation: Generation) -> str:
     """What is wrong with the route, as a cause; empty when it is as it should be and the gateway has loaded it."""
     name, snapshot = scene.wanted.name, scene.snapshot
     good, _ = _sorted_out(scene, generation)
-    expected = wanted_route(scene.wanted, generation, good)
+    expected = one_generation_route(name, generation, good, pin_header=scene.wanted.pin_header)
     if name not in snapshot.routes:
         return "it has no route"
     if snapshot.routes[name] != expected:
@@ -460,7 +460,9 @@ def _verification(scene: _Scene) -> tuple[Verdict, str]:
         said = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
         return attempt.verdict, said
     if state.serving and state.last and state.serving.fingerprint == wanted.generation.fingerprint:
-        found = [a for a in state.attempts if a.generation.fingerprint == state.serving.fingerprint and a.verdict]
+        found = [
+            a for a in state.attempts if a.generation.fingerprint == state.serving.fingerprint and a.verdict
+        ]
         return (found[-1].verdict or "Unverified", "") if found else ("Unverified", "")
     return "Unverified", ""
 
@@ -470,5 +472,4 @@ __all__ = [
     "expected_spec",
     "plan_deployment",
     "plan_withdrawal",
-    "wanted_route",
 ]

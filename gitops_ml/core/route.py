@@ -1,11 +1,11 @@
 """The route file of one deployment: what the gateway is told, as bytes.
 
-Pure and deterministic, so that the file that should be there can be compared with the one that is. It is JSON, which is
-YAML too. Its revision, a hash of its own content, is the name of a middleware that its routers use: so the gateway's
-API says not merely that it knows the deployment, but which content it has loaded.
+Pure and deterministic, so that the file that should be there can be compared with the one that is. It is JSON,
+which is YAML too. Its revision, a hash of its own content, is the name of a middleware that its routers use: so the
+gateway's API says not merely that it knows the deployment, but which content it has loaded.
 
-Prefixes are exact segments: `/churn` never takes the requests of `/churn-eu`. A generation that is given no traffic has
-a service only when a pin header can reach it.
+Prefixes are exact segments: `/churn` never takes the requests of `/churn-eu`. A generation that is given no traffic
+has a service only when a pin header can reach it. Names are joined by a dot, which no deployment's name holds.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from gitops_ml.core.generation import HEALTH_PATH, MODEL_PATH
 
 PIN_HEADER = "X-Gitops-Ml-Generation"
 HEALTH_INTERVAL = "2s"
-# Longer than a small batch may hold the server's loop: a busy server must not be taken for a dead one, which refuses
-# the connection at once and needs no time-out.
+# Longer than a small batch may hold the server's loop: a busy server must not be taken for a dead one, which
+# refuses the connection at once and needs no time-out.
 HEALTH_TIMEOUT = "3s"
-_REVISION = re.compile(rb'"([a-z0-9-]+-rev-([0-9a-f]{12}))"')
+_REVISION = re.compile(rb'"([a-z0-9-]+\.rev-([0-9a-f]{12}))"')
 
 
 def route_file(
@@ -52,25 +52,25 @@ def route_file(
     mirrored = {g: p for g, p in sorted((mirror or {}).items()) if p > 0}
     wanted = sorted({*weighted, *mirrored, *(servers if pin_header else ())})
     services: dict[str, Any] = {
-        f"{deployment}-{g}": _generation_service(
+        f"{deployment}.{g}": _generation_service(
             sorted(servers.get(g, [])), health if isinstance(health, str) else health.get(g, HEALTH_PATH)
         )
         for g in wanted
     }
-    shares = [{"name": f"{deployment}-{g}", "weight": w} for g, w in weighted.items()]
+    shares = [{"name": f"{deployment}.{g}", "weight": w} for g, w in weighted.items()]
     split: dict[str, Any] = {"weighted": {"services": shares, "healthCheck": {}}}
     if mirrored:
-        services[f"{deployment}-split"] = split
-        copies = [{"name": f"{deployment}-{g}", "percent": p} for g, p in mirrored.items()]
+        services[f"{deployment}.split"] = split
+        copies = [{"name": f"{deployment}.{g}", "percent": p} for g, p in mirrored.items()]
         services[deployment] = {
-            "mirroring": {"service": f"{deployment}-split", "mirrors": copies, "healthCheck": {}}
+            "mirroring": {"service": f"{deployment}.split", "mirrors": copies, "healthCheck": {}}
         }
     else:
         services[deployment] = split
     pins = wanted if pin_header else []
 
     def content(revision: str) -> bytes:
-        strip = f"{deployment}-rev-{revision}"
+        strip = revision_name(deployment, revision)
         http = {
             "routers": _routers(deployment, strip, pins),
             "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
@@ -91,12 +91,18 @@ def revision_of(content: bytes) -> str | None:
 
 def revision_name(deployment: str, revision: str) -> str:
     """The name under which the gateway's API knows this revision."""
-    return f"{deployment}-rev-{revision}"
+    return f"{deployment}.rev-{revision}"
+
+
+def service_generation(service: str) -> tuple[str, str] | None:
+    """(deployment, generation) from a service's name in the gateway's access log; None for any other service."""
+    match = re.fullmatch(r"([a-z0-9-]+)\.([0-9a-f]{12})(?:@file)?", service)
+    return (match[1], match[2]) if match else None
 
 
 def loaded_revision(middleware: str) -> tuple[str, str] | None:
     """(deployment, revision) from a middleware's name as the gateway's API gives it; None for any other."""
-    match = re.fullmatch(r"(.+)-rev-([0-9a-f]{12})(?:@file)?", middleware)
+    match = re.fullmatch(r"(.+)\.rev-([0-9a-f]{12})(?:@file)?", middleware)
     return (match[1], match[2]) if match else None
 
 
@@ -115,10 +121,10 @@ def _routers(deployment: str, strip: str, pins: list[str]) -> dict[str, Any]:
     stripped = _segment(f"/{deployment}")
     routers: dict[str, Any] = {}
     for kind, rule, middlewares in (("protocol", protocol, []), ("stripped", stripped, [strip])):
-        routers[f"{deployment}-{kind}"] = _router(rule, deployment, middlewares)
+        routers[f"{deployment}.{kind}"] = _router(rule, deployment, middlewares)
         for g in pins:
             pinned = f"({rule}) && Header(`{PIN_HEADER}`, `{g}`)"
-            routers[f"{deployment}-{kind}-{g}"] = _router(pinned, f"{deployment}-{g}", middlewares)
+            routers[f"{deployment}.{kind}-{g}"] = _router(pinned, f"{deployment}.{g}", middlewares)
     return routers
 
 

@@ -1,12 +1,14 @@
 """What a version of a model is, read from Git tags alone.
 
-The grammar and its meaning are GTO's (its `constants.tag_re` and `Artifact`/`Version.is_active`), so that `gto show`,
-DVC Studio and this tool agree on which versions exist and which of them were taken back. It is written anew, and not
-imported from gto, because gto reads one tag at a time: `gto show` takes 9 s for 1,000 tags.
+The grammar and its meaning are GTO's (its `constants.tag_re` and `Artifact`/`Version.is_active`), so that
+`gto show`, DVC Studio and this tool agree on which versions exist and which of them were taken back. It is
+written anew, and not imported from gto, because gto reads one tag at a time: `gto show` takes 9 s for 1,000
+tags.
 
     <model>@v<semver>            registers a version        <model>@v<semver>!    deregisters it
-    <model>@deprecated           retires the whole model    <model>#<stage>       a stage: never desired state here
-    each may end in #<counter>;  a model of path/to/dvc.yaml is named path/to:model, and path/to=model in its tags
+    <model>@deprecated           retires the whole model    <model>#<stage>       a stage: never desired state
+    here each may end in #<counter>;  a model of path/to/dvc.yaml is named path/to:model, and path/to=model in
+    its tags
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ FIRST_VERSION = "v0.0.1"
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """One Git tag. `created` is the tagger's date (a lightweight tag's: the commit's), in seconds since the epoch."""
+    """One Git tag.
+
+    `created` is the tagger's date (a lightweight tag's: the commit's), in seconds since the epoch.
+    """
 
     name: str
     commit: str
@@ -62,7 +67,8 @@ class TagName(msgspec.Struct, frozen=True, kw_only=True):
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One registered version of a model.
 
-    `active` is False once a later tag deregistered it. `created` is that of the registering tag, in epoch seconds.
+    `active` is False once a later tag deregistered it. `created` is that of the registering tag, in epoch
+    seconds.
     """
 
     model: str
@@ -140,7 +146,9 @@ def split_model(model: str) -> tuple[str, str]:
 
 
 def order(version: str) -> tuple[object, ...]:
-    """Sort key of `v<semver>`, by semver.org's rule 11; build metadata, without rank there, breaks ties as text."""
+    """Sort key of `v<semver>`, by semver.org's rule 11; build metadata, without rank there, breaks ties as
+    text.
+    """
     core, _, build = version[1:].partition("+")
     numbers, _, pre = core.partition("-")
     parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".") if pre)
@@ -148,10 +156,11 @@ def order(version: str) -> tuple[object, ...]:
 
 
 def read_tags(tags: Iterable[Tag]) -> dict[str, Model]:
-    """Every model that the tags name. Lightweight tags say nothing (GTO skips them); they are kept for messages.
+    """Every model that the tags name. Lightweight tags say nothing (GTO skips them); they are kept for
+    messages.
 
-    The latest event decides; of events in the same second a deregistration wins over a registration, and anything
-    wins over a deprecation, as in GTO.
+    The latest event decides; of events in the same second a deregistration wins over a registration, and
+    anything wins over a deprecation, as in GTO.
     """
     events: dict[str, list[tuple[TagName, Tag]]] = {}
     light: dict[str, list[str]] = {}
@@ -238,7 +247,8 @@ def choose(models: Mapping[str, Model], model: str, version: str) -> Version | N
 def next_version(model: Model, step: Step | None) -> str:
     """The version after the highest one ever registered, so that no deregistered name is used twice.
 
-    `step` None means patch. A first version is `v0.0.1`, as in GTO; a pre-release is completed by its own release.
+    `step` None means patch. A first version is `v0.0.1`, as in GTO; a pre-release is completed by its own
+    release.
     """
     if not model.versions:
         return FIRST_VERSION

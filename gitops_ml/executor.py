@@ -1,0 +1,247 @@
+"""Doing what a plan says, and deciding nothing: each action in its order, each deployment apart from the others.
+
+What one deployment's actions raise ends that deployment's actions in this pass, and no other's. The next pass starts
+from what is there, so an action that was cut off is planned again, or is found done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gitops_ml import checks
+from gitops_ml.clients import images
+from gitops_ml.core import plan, rollout
+from gitops_ml.core.generation import ALIAS, PATTERN, Generation, replica_spec
+from gitops_ml.core.observed import Container
+from gitops_ml.core.rollout_planner import one_generation_route
+from gitops_ml.core.verdict import overall
+from gitops_ml.errors import EngineFailed, GitopsError, LockLost
+from gitops_ml.site import Site
+
+WORKERS = 4
+
+
+@dataclass
+class Done:
+    """What a pass came to: what went wrong by deployment, and the attempts that it judged or settled."""
+
+    errors: dict[str, GitopsError] = field(default_factory=dict)
+    settled: dict[str, str] = field(default_factory=dict)
+
+
+def execute(actions: Iterable[plan.Action], site: Site) -> Done:
+    """Perform the actions: those of the environment first, then those of its deployments side by side.
+
+    Raises `GitopsError` when the environment's own actions fail; a deployment's errors are returned.
+    """
+    own: list[plan.Action] = []
+    by_deployment: dict[str, list[plan.Action]] = {}
+    for action in actions:
+        if isinstance(action, plan.Publish):
+            continue
+        (by_deployment.setdefault(action.deployment, []) if action.deployment else own).append(action)
+    for action in own:
+        _perform(action, site)
+    done = Done()
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        try:
+            for name, error in zip(
+                by_deployment,
+                pool.map(lambda steps: _perform_all(steps, site, done), by_deployment.values()),
+                strict=True,
+            ):
+                if error:
+                    done.errors[name] = error
+        except BaseException:
+            site.stopping.set()
+            raise
+    return done
+
+
+def _perform_all(actions: list[plan.Action], site: Site, done: Done) -> GitopsError | None:
+    for action in actions:
+        try:
+            _perform(action, site)
+        except LockLost:
+            raise
+        except GitopsError as error:
+            return error
+        if isinstance(action, plan.Settle):
+            done.settled[action.deployment] = action.outcome
+    return None
+
+
+def _perform(action: plan.Action, site: Site) -> None:
+    site.report(action.line(site.environment))
+    match action:
+        case plan.RaiseGateway():
+            site.raise_gateway(action.spec, action.remove)
+        case plan.Begin():
+            _begin(action, site)
+        case plan.Build():
+            _build(action, site)
+        case plan.Start():
+            _start(action, site)
+        case plan.Verify():
+            _verify(action, site)
+        case plan.Route():
+            _route(action, site)
+        case plan.Unroute():
+            site.unroute(action.deployment)
+        case plan.Retire():
+            _remove(_drain(action, site), site)
+        case plan.Remove():
+            _remove(_among(action, site), site)
+        case plan.Stop():
+            _drain(action, site)
+        case plan.Settle():
+            site.write(
+                rollout.Settled(
+                    at=site.at(), attempt=action.attempt, deployment=action.deployment, outcome=action.outcome
+                )
+            )
+        case plan.Withdraw():
+            site.write(rollout.Withdrawn(at=site.at(), deployment=action.deployment))
+
+
+def _begin(action: plan.Begin, site: Site) -> None:
+    attempt = action.attempt
+    site.write(
+        rollout.Intent(
+            at=site.at(),
+            attempt=attempt.id,
+            generation=attempt.generation,
+            incumbent=attempt.incumbent,
+            strategy=attempt.strategy,
+            key=attempt.key,
+            boot=attempt.boot,
+        )
+    )
+
+
+def _build(action: plan.Build, site: Site) -> None:
+    generation = action.generation
+    image_id = _image(generation, site)
+    site.remember_image(generation, image_id)
+    if action.attempt:
+        site.write(
+            rollout.Built(at=site.at(), attempt=action.attempt, deployment=generation.deployment, image_id=image_id)
+        )
+
+
+def _image(generation: Generation, site: Site) -> str:
+    if generation.pattern == "image":
+        return site.engine.image_id(generation.image) or site.engine.pull(generation.image)
+    files = site.models.artifact(generation)
+    site.check()
+    return images.ensure_model_image(site.engine, generation, files, base=site.base)
+
+
+def _start(action: plan.Start, site: Site) -> None:
+    generation = action.generation
+    started: list[str] = []
+    for container in action.resume:
+        site.check()
+        site.engine.start(container)
+        started.append(container)
+    known = msgspec.structs.replace(generation, image_id=site.image_of(generation)) if action.replicas else generation
+    for replica in action.replicas:
+        spec = replica_spec(
+            known,
+            project=site.project,
+            environment=site.environment,
+            replica=replica,
+            suffix=site.suffix(),
+            drain=site.drain,
+        )
+        site.check()
+        container = site.engine.create(spec)
+        site.engine.start(container)
+        started.append(container)
+    if action.await_ready:
+        _await_ready(generation, started, site)
+
+
+def _await_ready(generation: Generation, started: list[str], site: Site) -> None:
+    mine = [c for c in site.containers(generation.deployment) if c.id in started]
+    found = checks.readiness(site, generation, mine)
+    if found.result == "pass":
+        return
+    logs = "\n".join(site.engine.logs(c.id, tail=20) for c in mine)
+    for container in mine:
+        site.engine.remove(container.id)
+    raise EngineFailed(
+        f"{generation.deployment} {generation.version} did not become ready again",
+        why=f"{found.reason}\n{logs}".strip(),
+        mend=f"gitops-ml sync {site.environment}",
+    )
+
+
+def _verify(action: plan.Verify, site: Site) -> None:
+    evidence = checks.verify(site, action)
+    verdict = overall(evidence.checks)
+    for check in evidence.checks:
+        site.report(f"{check.name} {check.result} {site.environment}/{action.deployment}: {check.reason}")
+    site.write(
+        rollout.Judged(
+            at=site.at(),
+            attempt=action.attempt.id,
+            deployment=action.deployment,
+            verdict=verdict,
+            checks=tuple(evidence.checks),
+            logs=evidence.logs,
+        )
+    )
+
+
+def _route(action: plan.Route, site: Site) -> None:
+    generation = action.generation
+    running = [
+        c
+        for c in site.containers(action.deployment)
+        if c.generation == generation.fingerprint and c.state == "running" and c.id not in action.without
+    ]
+    if not running:
+        raise EngineFailed(
+            f"no replica of {action.deployment} {generation.version} runs",
+            why="so its route is left as it is",
+            mend=f"gitops-ml sync {site.environment}",
+        )
+    route = one_generation_route(action.deployment, generation, running, pin_header=site.pin_header)
+    site.switch(action.deployment, route)
+
+
+def _among(action: plan.Stop, site: Site) -> list[Container]:
+    return [c for c in site.containers(action.deployment) if c.id in action.containers]
+
+
+def _drain(action: plan.Stop, site: Site) -> list[Container]:
+    """Let containers that have lost their traffic finish what they have, then stop them."""
+    leaving = _among(action, site)
+    running = [c for c in leaving if c.state == "running"]
+    ours = [c.labels.get(ALIAS, "") for c in running if c.labels.get(PATTERN) == "service"]
+    cut = site.drained(ours) if ours else 0
+    if len(ours) < len(running):
+        time.sleep(site.drain)
+    if cut:
+        site.report(
+            f"cut {site.environment}/{action.deployment}: {cut} requests outlasted the drain of {site.drain:g} s"
+        )
+    for container in running:
+        site.check()
+        site.engine.stop(container.id, grace=max(1, round(site.drain)))
+    return leaving
+
+
+def _remove(containers: list[Container], site: Site) -> None:
+    for container in containers:
+        site.check()
+        site.engine.remove(container.id)
+
+
+__all__ = ["Done", "execute"]

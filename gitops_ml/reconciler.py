@@ -1,0 +1,395 @@
+"""One pass for one environment, and the loop that repeats passes until all is settled.
+
+A pass reads as it happens: fetch the source, read what is desired, observe, plan; and where there is something to do,
+lock, observe and plan again, confirm, execute, record, unlock. A pass with nothing to do takes no lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitops_ml.clients import gateway, images, lock, models, records
+from gitops_ml.clients.engine import Engine
+from gitops_ml.clients.environments import Declared, shared_ports
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.source import read_desired, resolve
+from gitops_ml.core import plan, rollout
+from gitops_ml.core.desired import Desired, Environment, Resolved, seconds
+from gitops_ml.core.generation import Generation, generation_of
+from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.planner import Inputs, make_plan
+from gitops_ml.core.record import Record
+from gitops_ml.core.rollout_planner import Wanted
+from gitops_ml.errors import (
+    EngineMismatch,
+    GitopsError,
+    InputError,
+    LockHeld,
+    PushRejected,
+    RemovalRefused,
+    SourceError,
+    Stalled,
+    Temporary,
+)
+from gitops_ml.executor import Done, execute
+from gitops_ml.serving import SERVING_VERSION
+from gitops_ml.site import Site
+
+BACKOFF = (1.0, 2.0, 4.0)
+MOST_PASSES = 50
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person said on the command line beside the environment's name."""
+
+    allow_older: bool = False
+    confirm_removals: bool = False
+    rebind: bool = False
+    retry: bool = False
+    break_lock: str | None = None
+    fetch: bool = True
+
+
+@dataclass
+class Target:
+    """One environment of one clone, and the engine that it is reconciled against."""
+
+    repo: Repository
+    environment: str
+    report: Callable[[str], None]
+    options: Options = field(default_factory=Options)
+    engine: Engine | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What one look at the source and the host came to."""
+
+    desired: Desired
+    records: Mapping[str, Record]
+    snapshot: Snapshot
+    state: rollout.State
+    wanted: Mapping[str, Wanted]
+    plan: plan.Plan
+
+
+@dataclass
+class Result:
+    """What a `sync` came to. `errors` by deployment, empty name for the environment itself."""
+
+    view: View
+    passes: int = 0
+    settled: dict[str, list[str]] = field(default_factory=dict)
+    errors: dict[str, GitopsError] = field(default_factory=dict)
+    commit: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 done · 1 error · 3 verification failed · 4 inconclusive or held · 5 the record could not be pushed."""
+        if any(isinstance(e, PushRejected) for e in self.errors.values()):
+            return 5
+        if self.errors or self.view.plan.broken or self.view.plan.refused:
+            return 1
+        outcomes = {outcome for found in self.settled.values() for outcome in found}
+        waiting = [s for s in self.view.plan.statuses if s.sync == "OutOfSync"]
+        if "failed" in outcomes or any(s.verification == "Failed" for s in waiting):
+            return 3
+        if "inconclusive" in outcomes or waiting:
+            return 4
+        return 0
+
+
+def look(target: Target) -> View:
+    """Fetch, read, observe and plan; nothing is changed, and no lock is taken.
+
+    Raises:
+        SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
+        EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
+    """
+    repo = target.repo
+    commit = repo.fetch() if target.options.fetch else repo.tip()
+    desired, declared = read_desired(repo, commit, target.environment)
+    _require_own_port(repo, desired)
+    known = _records(repo, declared)
+    engine = _engine(target, desired.environment)
+    snapshot = engine.snapshot(
+        desired.project, desired.name, base=images.BASE_IMAGE, cache=Path(repo.git_dir) / "gitops-ml"
+    )
+    _require_engine(target, snapshot, known)
+    state = rollout.fold(snapshot.journal)
+    _require_descent(target, state, commit)
+    wanted = {name: _wanted(repo, desired, name, known.get(name), state, snapshot) for name in desired.deployments}
+    inputs = Inputs(
+        desired=desired,
+        snapshot=snapshot,
+        state=state,
+        now=snapshot.at,
+        wanted=wanted,
+        gateway=gateway.gateway_spec(desired.project, desired.name, desired.environment.gateway),
+        confirm_removals=target.options.confirm_removals,
+    )
+    return View(desired, known, snapshot, state, wanted, make_plan(inputs))
+
+
+def reconcile(target: Target) -> tuple[View, Done, str | None]:
+    """One pass: what was seen, what came of it, and the commit that recorded it.
+
+    Raises what `look` raises, `LockHeld` when another pass holds the environment, and `PushRejected`.
+    """
+    view = look(target)
+    if not view.plan.actions and not target.options.retry:
+        return view, Done(), None
+    engine = _engine(target, view.desired.environment)
+    _prepare(engine, view)
+    with lock.acquire(
+        engine, view.desired.project, view.desired.name, gateway.GATEWAY_IMAGE, breaking=target.options.break_lock
+    ) as held:
+        view = look(target)
+        site = _site(target, engine, view, held)
+        if target.options.retry:
+            view = _retried(target, view, site)
+        done = _act(view, site)
+        commit = _record(target, engine, view, site) if done.settled or view.state.unpublished else None
+    return view, done, commit
+
+
+def sync(target: Target) -> Result:
+    """Repeat passes until nothing is left to do, or nothing more can be done.
+
+    Trouble that may pass is tried again with backoff; what needs a person is reported and left.
+    """
+    settled: dict[str, list[str]] = {}
+    committed: str | None = None
+    failures = 0
+    for number in range(1, MOST_PASSES + 1):
+        try:
+            view, done, commit = reconcile(target)
+        except (LockHeld, PushRejected):
+            raise
+        except Temporary as error:
+            failures += 1
+            if failures > len(BACKOFF):
+                raise
+            target.report(f"retry {target.environment} in {BACKOFF[failures - 1]:g} s: {error.what}")
+            time.sleep(BACKOFF[failures - 1])
+            continue
+        target.options = _once(target.options)
+        committed = commit or committed
+        for name, outcome in done.settled.items():
+            settled.setdefault(name, []).append(outcome)
+        if not view.plan.actions:
+            return Result(view, number, settled, {}, committed)
+        if done.errors:
+            stuck = all(isinstance(e, Stalled) for e in done.errors.values())
+            failures += 1
+            if failures > len(BACKOFF) or (stuck and not done.settled and _only(view, done)):
+                return Result(view, number, settled, dict(done.errors), committed)
+            if not stuck:
+                time.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
+        else:
+            failures = 0
+    raise SourceError(
+        f"{target.environment} did not settle in {MOST_PASSES} passes",
+        why="what is declared and what runs keep differing",
+        mend=f"gitops-ml plan {target.environment}",
+    )
+
+
+def _once(options: Options) -> Options:
+    """What a person said once holds for one pass."""
+    return Options(
+        allow_older=options.allow_older,
+        confirm_removals=options.confirm_removals,
+        rebind=options.rebind,
+        fetch=options.fetch,
+    )
+
+
+def _only(view: View, done: Done) -> bool:
+    """Whether all that was planned belongs to deployments that a person has to look after."""
+    return {a.deployment for a in view.plan.actions if a.deployment} <= done.errors.keys()
+
+
+# --- what a pass is made of ------------------------------------------------------------------------------------------
+
+
+def _engine(target: Target, environment: Environment) -> Engine:
+    if target.engine is None:
+        if environment.engine is None and target.environment != "dev":
+            raise InputError(
+                f"environments/{target.environment}/environment.yaml names no engine",
+                why="outside dev the engine is never the caller's own",
+                mend="add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
+            )
+        target.engine = Engine.connect(environment.engine)
+    return target.engine
+
+
+def _records(repo: Repository, declared: Declared) -> dict[str, Record]:
+    raw = dict(declared.records)
+    branch = declared.environment.records.branch
+    if branch and branch != repo.branch and (tip := repo.find_tip(branch)):
+        raw = records.records_at(repo, tip, declared.name)
+    found = {name: records.read_record(data, records.record_path(declared.name, name)) for name, data in raw.items()}
+    return {name: record for name, record in found.items() if record is not None}
+
+
+def _require_own_port(repo: Repository, desired: Desired) -> None:
+    port = (desired.environment.engine or "", desired.environment.gateway.port)
+    sharing = shared_ports(repo, desired.commit).get(port, [])
+    if len(sharing) > 1:
+        raise InputError(
+            f"{' and '.join(sharing)} both listen on port {port[1]}",
+            why="one engine's port is one gateway's",
+            mend=f"change gateway.port in environments/{desired.name}/environment.yaml",
+        )
+
+
+def _require_engine(target: Target, snapshot: Snapshot, known: Mapping[str, Record]) -> None:
+    others = sorted({r.engine for r in known.values() if r.engine != snapshot.engine})
+    if others and not target.options.rebind:
+        raise EngineMismatch(
+            f"{target.environment} runs on engine {others[0]}, and {snapshot.engine} answers",
+            why="the records name another engine: DOCKER_HOST, the host or the engine itself has changed",
+            mend=f"gitops-ml sync {target.environment} --rebind, if that is meant",
+        )
+
+
+def _require_descent(target: Target, state: rollout.State, commit: str) -> None:
+    applied = state.applied
+    if applied is None or applied == commit or target.options.allow_older:
+        return
+    if not target.repo.is_ancestor(applied, commit):
+        raise SourceError(
+            f"{commit[:12]} does not descend from {applied[:12]}, which {target.environment} runs",
+            why="this clone is stale, or history was rewritten",
+            mend=f"git fetch, or gitops-ml sync {target.environment} --allow-older",
+        )
+
+
+def _wanted(
+    repo: Repository,
+    desired: Desired,
+    name: str,
+    record: Record | None,
+    state: rollout.State,
+    snapshot: Snapshot,
+) -> Wanted:
+    resolved = desired.deployments[name]
+    settings = desired.environment.gateway
+    base = snapshot.base_id or ""
+    blank = name not in state.deployments
+    boot = _boot(repo, desired, name, record, base) if blank and record else None
+    generation = generation_of(resolved, commit=desired.commit, base=base, serving_version=SERVING_VERSION)
+    return Wanted(
+        resolved=resolved,
+        generation=generation,
+        project=desired.project,
+        environment=desired.name,
+        drain=seconds(settings.drain),
+        pin_header=settings.pin_header,
+        endpoint=f"http://{settings.bind}:{settings.port}/v2/models/{name}",
+        boot=boot if boot and boot.fingerprint != generation.fingerprint else None,
+    )
+
+
+def _boot(repo: Repository, desired: Desired, name: str, record: Record, base: str) -> Generation | None:
+    """The last verified generation as this host would run it; None when it cannot be had any more."""
+    if record.verified is None:
+        return None
+    commit = record.verified.commit
+    try:
+        resolved = _verified_declaration(repo, desired.name, name, commit)
+    except GitopsError:
+        return None
+    if resolved.digest != record.verified.digest:
+        return None
+    return generation_of(resolved, commit=commit, base=base, serving_version=SERVING_VERSION)
+
+
+def _verified_declaration(repo: Repository, environment: str, name: str, commit: str) -> Resolved:
+    from gitops_ml.clients.environments import read_environment
+
+    declared = read_environment(repo, commit, environment)
+    if name not in declared.deployments:
+        raise SourceError(f"{name} is not declared in {commit[:12]}")
+    return resolve(repo, commit, name, declared.deployments[name])
+
+
+def _prepare(engine: Engine, view: View) -> None:
+    """Have the base and the gateway's image before the lock is taken: a pull may take minutes."""
+    if view.wanted:
+        images.ensure_base(engine, images.BASE_IMAGE)
+    images.ensure_base(engine, gateway.GATEWAY_IMAGE)
+
+
+def _site(target: Target, engine: Engine, view: View, held: lock.Lock) -> Site:
+    settings = view.desired.environment.gateway
+    return Site(
+        engine=engine,
+        snapshot=view.snapshot,
+        lock=held,
+        models=models.Store(target.repo),
+        base=images.BASE_IMAGE,
+        drain=seconds(settings.drain),
+        pin_header=settings.pin_header,
+        report=target.report,
+    )
+
+
+def _retried(target: Target, view: View, site: Site) -> View:
+    """Lift the quarantine of what is declared, and look again."""
+    for name in sorted(view.wanted):
+        if view.state.of(name).quarantine:
+            site.write(rollout.Retried(at=site.at(), deployment=name))
+    return look(target)
+
+
+def _act(view: View, site: Site) -> Done:
+    if view.plan.refused:
+        site.report(str(_refusal(view)))
+    acting = [a for a in view.plan.actions if not isinstance(a, plan.Publish)]
+    if not acting:
+        return Done()
+    done = execute(acting, site)
+    if view.state.applied != view.desired.commit:
+        site.write(rollout.Applied(at=site.at(), commit=view.desired.commit))
+    return done
+
+
+def _refusal(view: View) -> RemovalRefused:
+    names = ", ".join(view.plan.refused)
+    return RemovalRefused(
+        f"{names} of {view.desired.name} would be removed",
+        why=f"policy.max_removals is {view.desired.environment.policy.max_removals}, or it is the last one",
+        mend=f"gitops-ml sync {view.desired.name} --confirm-removals",
+    )
+
+
+def _record(target: Target, engine: Engine, view: View, site: Site) -> str | None:
+    """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
+    state = rollout.fold(engine.journal(view.desired.project, view.desired.name))
+    if not state.unpublished:
+        return None
+    base = view.snapshot.base_id or ""
+
+    def same_generation(declared: Declared, attempt: rollout.Attempt) -> bool:
+        name = attempt.deployment
+        try:
+            resolved = resolve(target.repo, declared.commit, name, declared.deployments[name])
+        except GitopsError:
+            return False
+        now = generation_of(resolved, commit=declared.commit, base=base, serving_version=SERVING_VERSION)
+        return now.fingerprint == attempt.generation.fingerprint
+
+    commit = records.publish(
+        target.repo, view.desired.name, state, engine=view.snapshot.engine, same_generation=same_generation
+    )
+    ids = tuple(a.id for a in state.unpublished)
+    site.write(rollout.Published(at=site.at(), attempts=ids, commit=commit))
+    site.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids)}")
+    return commit

@@ -1,0 +1,134 @@
+"""Where the executor acts: one environment on one engine, with the lock held, and what its actions need beside a plan.
+
+Everything that a mutation goes through passes here once: the lock is checked, the engine's clock is read, the journal
+is written.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Protocol
+
+from gitops_ml.clients import gateway, journal
+from gitops_ml.clients.engine import Engine
+from gitops_ml.clients.lock import Lock
+from gitops_ml.core.generation import ContainerSpec, Generation
+from gitops_ml.core.observed import Container, Snapshot
+from gitops_ml.core.rollout import Entry, encode
+from gitops_ml.errors import EngineFailed
+
+
+class Models(Protocol):
+    """Where bytes come from: model artifacts and held-out rows, hashed before they are handed out."""
+
+    def artifact(self, generation: Generation) -> Mapping[str, bytes]:
+        """The files of a generation's model, by their path inside the artifact. Raises `VersionError`."""
+        ...
+
+    def data(self, commit: str, path: str, digest: str) -> bytes:
+        """One data file as a commit pins it. Raises `VersionError`."""
+        ...
+
+
+class Site:
+    """One environment on one engine, for the time of one pass.
+
+    Args:
+        snapshot: what was observed under the lock.
+        drain: how long a container that has lost its traffic may finish what it has, in seconds.
+        report: receives one line for each thing that a person may want to see.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        snapshot: Snapshot,
+        lock: Lock,
+        models: Models,
+        base: str,
+        drain: float,
+        pin_header: bool,
+        report: Callable[[str], None],
+    ) -> None:
+        self.engine = engine
+        self.project, self.environment = snapshot.project, snapshot.environment
+        self.models = models
+        self.base = base
+        self.drain = drain
+        self.pin_header = pin_header
+        self.report = report
+        self.stopping = threading.Event()
+        self._lock = lock
+        self._started = monotonic()
+        self._at = snapshot.at
+        self._gateway = snapshot.gateway.id if snapshot.gateway else ""
+        self._images: dict[str, str] = {}
+        self._writing = threading.Lock()
+
+    def check(self) -> None:
+        """To be called before each mutation. Raises `LockLost` when the lock has gone, or the pass is being stopped."""
+        if self.stopping.is_set():
+            raise KeyboardInterrupt
+        self._lock.check()
+
+    def now(self) -> datetime:
+        """The engine's clock: as the snapshot read it, and what has passed since."""
+        return self._at + timedelta(seconds=monotonic() - self._started)
+
+    def write(self, *entries: Entry) -> None:
+        """Append to the journal. Nothing that an entry justifies may be done before this returns."""
+        with self._writing:
+            journal.append(self.engine, self._gateway, [encode(entry) for entry in entries])
+
+    def at(self) -> str:
+        return self.now().isoformat()
+
+    def raise_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
+        """Make what is missing of the environment's network, volume and gateway, and have the gateway answer."""
+        self.check()
+        for container in remove:
+            self.engine.remove(container)
+        self._gateway = gateway.raise_gateway(self.engine, self.project, self.environment, spec)
+
+    def containers(self, deployment: str) -> list[Container]:
+        """The replicas of a deployment as they are now, in a stable order."""
+        found = self.engine.containers(self.project, self.environment)
+        mine = [c for c in found if c.role == "replica" and c.deployment == deployment]
+        return sorted(mine, key=lambda c: (c.generation, c.replica, c.created, c.id))
+
+    def switch(self, deployment: str, route: bytes) -> None:
+        """Replace a deployment's route file, and return when the gateway has loaded it."""
+        self.check()
+        gateway.switch(self.engine, self._gateway, deployment, route)
+
+    def unroute(self, deployment: str) -> None:
+        self.check()
+        gateway.remove_route(self.engine, self._gateway, deployment)
+
+    def drained(self, aliases: list[str]) -> int:
+        """Wait until these servers have no request in flight; how many they still had when the drain was over."""
+        return gateway.drained(self.engine, self._gateway, aliases, deadline=self.drain).cut
+
+    def remember_image(self, generation: Generation, image_id: str) -> None:
+        self._images[generation.fingerprint] = image_id
+
+    def image_of(self, generation: Generation) -> str:
+        """The image that a generation is to run. Raises `EngineFailed` when no step of the plan has made it."""
+        found = self._images.get(generation.fingerprint) or generation.image_id
+        if not found:
+            raise EngineFailed(
+                f"{generation.deployment} {generation.fingerprint} has no image",
+                why="it was not built",
+                mend=f"gitops-ml sync {self.environment}",
+            )
+        return found
+
+    @staticmethod
+    def suffix() -> str:
+        """What makes the name of a new container its own."""
+        return secrets.token_hex(3)
