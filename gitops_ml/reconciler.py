@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitops_ml.clients import gateway, images, lock, models, records
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.environments import Declared, shared_ports
+from gitops_ml.clients.environments import Declared, environment_names, shared_ports
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.source import read_desired, resolve
 from gitops_ml.core import plan, rollout
@@ -51,7 +51,7 @@ class Options:
     rebind: bool = False
     retry: bool = False
     break_lock: str | None = None
-    fetch: bool = True
+    rev: str | None = None
 
 
 @dataclass
@@ -111,10 +111,10 @@ def look(target: Target) -> View:
         EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
     """
     repo = target.repo
-    commit = repo.fetch() if target.options.fetch else repo.tip()
+    commit = repo.resolve(target.options.rev) if target.options.rev else repo.fetch()
     desired, declared = read_desired(repo, commit, target.environment)
     _require_own_port(repo, desired)
-    known = _records(repo, declared)
+    known = records.read_records(repo, declared)
     engine = _engine(target, desired.environment)
     snapshot = engine.snapshot(
         desired.project, desired.name, base=images.BASE_IMAGE, cache=Path(repo.git_dir) / "gitops-ml"
@@ -133,6 +133,26 @@ def look(target: Target) -> View:
         confirm_removals=target.options.confirm_removals,
     )
     return View(desired, known, snapshot, state, wanted, make_plan(inputs))
+
+
+def targets(repo: Repository, environments: list[str], report: Callable[[str], None], options: Options) -> list[Target]:
+    """The named environments as targets; all that the tip declares where none is named."""
+    if not environments:
+        commit = repo.resolve(options.rev) if options.rev else repo.fetch()
+        environments = environment_names(repo, commit)
+    return [Target(repo, name, report, options) for name in environments]
+
+
+def require_untouched_records(repo: Repository, since: str, rev: str | None) -> None:
+    """Refuse a change that edits records: only gitops-ml writes them. Raises `InputError`."""
+    commit = repo.resolve(rev or "HEAD")
+    touched = [path for path in repo.changed_files(since, commit) if records.RECORD_PATH.fullmatch(path)]
+    if touched:
+        raise InputError(
+            f"{', '.join(touched)} is edited since {since}",
+            why="records are written by gitops-ml only",
+            mend=f"git checkout {since} -- {' '.join(touched)}",
+        )
 
 
 def reconcile(target: Target) -> tuple[View, Done, str | None]:
@@ -205,7 +225,7 @@ def _once(options: Options) -> Options:
         allow_older=options.allow_older,
         confirm_removals=options.confirm_removals,
         rebind=options.rebind,
-        fetch=options.fetch,
+        rev=options.rev,
     )
 
 
@@ -227,15 +247,6 @@ def _engine(target: Target, environment: Environment) -> Engine:
             )
         target.engine = Engine.connect(environment.engine)
     return target.engine
-
-
-def _records(repo: Repository, declared: Declared) -> dict[str, Record]:
-    raw = dict(declared.records)
-    branch = declared.environment.records.branch
-    if branch and branch != repo.branch and (tip := repo.find_tip(branch)):
-        raw = records.records_at(repo, tip, declared.name)
-    found = {name: records.read_record(data, records.record_path(declared.name, name)) for name, data in raw.items()}
-    return {name: record for name, record in found.items() if record is not None}
 
 
 def _require_own_port(repo: Repository, desired: Desired) -> None:
@@ -261,7 +272,7 @@ def _require_engine(target: Target, snapshot: Snapshot, known: Mapping[str, Reco
 
 def _require_descent(target: Target, state: rollout.State, commit: str) -> None:
     applied = state.applied
-    if applied is None or applied == commit or target.options.allow_older:
+    if applied is None or applied == commit or target.options.allow_older or target.options.rev:
         return
     if not target.repo.is_ancestor(applied, commit):
         raise SourceError(

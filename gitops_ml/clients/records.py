@@ -7,6 +7,7 @@ doing it twice changes nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -22,6 +23,7 @@ from gitops_ml.core.rollout import Attempt, State
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
 TRIES = 5
+RECORD_PATH = re.compile(rf"{ROOT}/[^/]+/records/.+")
 SameGeneration = Callable[[Declared, Attempt], bool]
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -33,6 +35,16 @@ def read_record(data: bytes, path: str) -> Record | None:
         return msgspec.convert(value, Record)
     except (InputError, msgspec.ValidationError):
         return None
+
+
+def read_records(repo: Repository, declared: Declared) -> dict[str, Record]:
+    """The readable records of an environment, from the branch that its policy names."""
+    raw = dict(declared.records)
+    branch = declared.environment.records.branch
+    if branch and branch != repo.branch and (tip := repo.find_tip(branch)):
+        raw = records_at(repo, tip, declared.name)
+    found = {name: read_record(data, record_path(declared.name, name)) for name, data in raw.items()}
+    return {name: record for name, record in found.items() if record is not None}
 
 
 def write_record(record: Record) -> bytes:
@@ -66,11 +78,11 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         if branch is None or branch == repo.branch:
             files = _records(declared.records, state, attempts, environment, engine) | edits
             commit = repo.commit_files(tip, files, message)
-            done = repo.publish(commit, tip) .state == "pushed"
+            done = repo.publish(commit, tip).state == "pushed"
         else:
             commit, done = _publish_apart(repo, branch, state, attempts, environment, engine, message)
             if done and edits:
-                done = repo.publish(repo.commit_files(tip, edits, message), tip) .state == "pushed"
+                done = repo.publish(repo.commit_files(tip, edits, message), tip).state == "pushed"
         if done:
             return commit
     raise PushRejected(
@@ -95,7 +107,7 @@ def _publish_apart(
     commit = repo.commit_files(
         parent, _records(records_at(repo, parent, environment), state, attempts, environment, engine), message
     )
-    return commit, repo.publish(commit, tip, branch) .state == "pushed"
+    return commit, repo.publish(commit, tip, branch).state == "pushed"
 
 
 def records_at(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:

@@ -1,0 +1,203 @@
+"""`plan`, `sync` and `status`: what would be done, doing it, and where everything stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gitops_ml.cli import render
+
+if TYPE_CHECKING:
+    from gitops_ml.reconciler import Options, Result, Target, View
+
+Environments = Annotated[list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Repo = Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(plan)
+    app.command()(sync)
+    app.command()(status)
+
+
+def plan(
+    environments: Environments = None,
+    rev: Annotated[str | None, typer.Option(help="Plan this commit instead of the fetched tip.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Fail if records were edited since this commit; for pull requests.")
+    ] = None,
+    as_json: AsJson = False,
+    repo: Repo = ".",
+) -> None:
+    """Show what a sync would do, one line per action, and change nothing. Exit 2 when changes are pending."""
+    from gitops_ml import reconciler
+
+    options = reconciler.Options(rev=rev)
+    if against:
+        reconciler.require_untouched_records(_repository(repo), against, rev)
+    views = [reconciler.look(target) for target in _targets(repo, environments, options)]
+    if as_json:
+        typer.echo(render.as_json([_plan_json(view) for view in views]))
+    else:
+        for view in views:
+            for line in view.plan.lines():
+                typer.echo(line)
+            _complain(view)
+    if any(view.plan.broken or view.plan.refused for view in views):
+        raise typer.Exit(1)
+    if any(view.plan.actions for view in views):
+        raise typer.Exit(2)
+    if not as_json:
+        render.progress("nothing to do")
+
+
+def sync(
+    environments: Environments = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try what is in quarantine again.")] = False,
+    allow_older: Annotated[bool, typer.Option("--allow-older", help="Apply a commit that is behind the host.")] = False,
+    confirm_removals: Annotated[
+        bool, typer.Option("--confirm-removals", help="Remove more than policy.max_removals allows.")
+    ] = False,
+    rebind: Annotated[bool, typer.Option("--rebind", help="Accept another engine than the records name.")] = False,
+    break_lock: Annotated[str | None, typer.Option(metavar="ID", help="Break the lock with this id first.")] = None,
+    as_json: AsJson = False,
+    repo: Repo = ".",
+) -> None:
+    """Make the host match Git: roll out, verify, record, revert, heal.
+
+    Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or held, 5 the record could not
+    be pushed.
+    """
+    from gitops_ml import reconciler
+
+    options = reconciler.Options(
+        retry=retry,
+        allow_older=allow_older,
+        confirm_removals=confirm_removals,
+        rebind=rebind,
+        break_lock=break_lock,
+    )
+    results = [reconciler.sync(target) for target in _targets(repo, environments, options)]
+    if as_json:
+        typer.echo(render.as_json([_status_json(result.view) for result in results]))
+    for result in results:
+        _conclude(result, quiet=as_json)
+    code = _worst([result.exit_code for result in results])
+    if code:
+        raise typer.Exit(code)
+
+
+def status(environments: Environments = None, as_json: AsJson = False, repo: Repo = ".") -> None:
+    """Show where every deployment stands: sync, health, verification, hold."""
+    from gitops_ml import reconciler
+
+    views = [reconciler.look(target) for target in _targets(repo, environments, reconciler.Options())]
+    if as_json:
+        typer.echo(render.as_json([_status_json(view) for view in views]))
+        return
+    rows = [row for view in views for row in _rows(view)]
+    if rows:
+        typer.echo(render.table(_HEAD, rows))
+    else:
+        render.progress("nothing is declared")
+    for view in views:
+        _complain(view)
+
+
+_HEAD = (
+    "ENVIRONMENT",
+    "DEPLOYMENT",
+    "VERSION",
+    "GENERATION",
+    "SYNC",
+    "HEALTH",
+    "VERIFICATION",
+    "HOLD",
+    "READY",
+    "ENDPOINT",
+)
+
+
+def _rows(view: View) -> list[list[str]]:
+    return [
+        [
+            view.desired.name,
+            s.name,
+            s.version,
+            s.generation,
+            s.sync,
+            s.health,
+            s.verification,
+            s.hold or "-",
+            f"{s.replicas.ready}/{s.replicas.desired}",
+            s.endpoint,
+        ]
+        for s in view.plan.statuses
+    ]
+
+
+def _plan_json(view: View) -> dict[str, Any]:
+    return {
+        "environment": view.desired.name,
+        "commit": view.desired.commit,
+        "engine": view.snapshot.engine,
+        "actions": [
+            {"verb": a.__struct_config__.tag, "deployment": a.deployment, "subject": a.subject, "because": a.because}
+            for a in view.plan.actions
+        ],
+        "refused": view.plan.refused,
+        "broken": view.plan.broken,
+    }
+
+
+def _status_json(view: View) -> dict[str, Any]:
+    return {
+        "environment": view.desired.name,
+        "commit": view.desired.commit,
+        "engine": view.snapshot.engine,
+        "deployments": view.plan.statuses,
+        "broken": view.plan.broken,
+    }
+
+
+def _complain(view: View) -> None:
+    """What is wrong or waiting, to stderr."""
+    for name, error in sorted(view.plan.broken.items()):
+        render.progress(f"error: {view.desired.name}/{name}: {error}")
+    for name in view.plan.refused:
+        render.progress(
+            f"error: {view.desired.name}/{name} would be removed: more than policy.max_removals allows, or the last one\n"
+            f"  mend: gitops-ml sync {view.desired.name} --confirm-removals"
+        )
+    for s in view.plan.statuses:
+        if s.message:
+            render.progress(f"{view.desired.name}/{s.name}: {s.message}")
+
+
+def _conclude(result: Result, *, quiet: bool) -> None:
+    view = result.view
+    if not quiet and view.plan.statuses:
+        typer.echo(render.table(_HEAD, _rows(view)))
+    _complain(view)
+    for name, error in sorted(result.errors.items()):
+        render.progress(f"error: {view.desired.name}/{name}: {error}")
+
+
+def _worst(codes: list[int]) -> int:
+    """The one exit code of several environments: what a person must see first."""
+    return next((code for code in (1, 5, 3, 4) if code in codes), 0)
+
+
+def _repository(path: str) -> Any:
+    from gitops_ml.clients.git import Repository
+
+    return Repository.open(path)
+
+
+def _targets(path: str, environments: list[str] | None, options: Options) -> list[Target]:
+    from gitops_ml import reconciler
+
+    return reconciler.targets(_repository(path), environments or [], render.progress, options)

@@ -1,0 +1,82 @@
+"""`history`: what was rolled out, with the figures that decided, as Git remembers it. Needs no engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitops_ml.cli import render
+
+if TYPE_CHECKING:
+    from gitops_ml.core.record import Record, RecordedAttempt
+    from gitops_ml.core.verdict import CheckResult
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(history)
+
+
+def history(
+    environment: Annotated[str, typer.Argument(help="The environment.")],
+    deployment: Annotated[str | None, typer.Argument(help="Only this deployment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    fetch: Annotated[bool, typer.Option(help="Fetch the remote first.")] = True,
+    repo: Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")] = ".",
+) -> None:
+    """Show the attempts of an environment's deployments, newest first, with the checks that decided them."""
+    from gitops_ml.clients.environments import read_environment
+    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.records import read_records
+    from gitops_ml.errors import InputError
+
+    clone = Repository.open(repo)
+    commit = clone.fetch() if fetch else clone.tip()
+    found = read_records(clone, read_environment(clone, commit, environment))
+    if deployment is not None:
+        if deployment not in found:
+            known = ", ".join(sorted(found)) or "none"
+            raise InputError(
+                f"{environment}/{deployment} has no record",
+                why=f"recorded there: {known}",
+                mend=f"gitops-ml sync {environment}",
+            )
+        found = {deployment: found[deployment]}
+    if as_json:
+        typer.echo(render.as_json(found))
+        return
+    for name in sorted(found):
+        _show(environment, name, found[name])
+    if not found:
+        render.progress(f"{environment} has no records yet")
+
+
+def _show(environment: str, name: str, record: Record) -> None:
+    typer.echo(f"{environment}/{name}")
+    for attempt in record.attempts:
+        typer.echo(f"  {_when(attempt)}  {attempt.version}  {attempt.generation}  {_verdict(attempt)}")
+        for check in attempt.checks:
+            typer.echo(f"    {render.paint(check.result)} {check.name}: {check.reason}{_figures(check)}")
+        for line in attempt.logs:
+            typer.echo(f"    | {line}")
+
+
+def _when(attempt: RecordedAttempt) -> str:
+    return (attempt.settled or attempt.started)[:19].replace("T", " ")
+
+
+def _verdict(attempt: RecordedAttempt) -> str:
+    instead = f", over {attempt.incumbent}" if attempt.incumbent else ""
+    return (
+        f"{render.paint(attempt.verdict)} ({attempt.strategy}, {attempt.outcome}{instead}) from {attempt.commit[:12]}"
+    )
+
+
+def _figures(check: CheckResult) -> str:
+    shown = [
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in check.figures.items()
+        if isinstance(value, float | int | str) and value != ""
+    ]
+    return f" [{', '.join(shown)}]" if shown else ""

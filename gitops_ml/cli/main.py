@@ -1,0 +1,44 @@
+"""The command `gitops-ml`: which commands there are, and how errors leave the process."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from gitops_ml import __version__
+from gitops_ml.cli import deploy, doctor, history, holds, init, promotion, schema, versions
+from gitops_ml.errors import GitopsError
+
+app = typer.Typer(
+    name="gitops-ml",
+    help="Git-native continuous delivery of machine-learning models: Git declares, a Docker host runs, data judges.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (init, doctor, versions, promotion, deploy, history, holds, schema):
+    module.add_to(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gitops-ml {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Git-native continuous delivery of machine-learning models: Git declares, a Docker host runs, data judges."""
+
+
+def main() -> None:
+    """Run the command line. A `GitopsError` is printed to stderr and becomes its exit code."""
+    try:
+        app()
+    except GitopsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
