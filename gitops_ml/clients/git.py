@@ -1,8 +1,10 @@
-"""The Git repository as everyone else sees it: what was last fetched, never what lies in somebody's work tree.
+"""The Git repository as everyone else sees it: what was last fetched, never what lies in somebody's work
+tree.
 
-`fetch` mirrors the remote's branches and tags under `refs/gitops-ml/<remote>/`, all or nothing. So a tag that moved or
-went on the remote moves or goes here as well, a user's own tags and remote-tracking branches are left alone, and no
-local branch can be taken for a fetched one. A repository without a remote is its own truth: its branches and tags.
+`fetch` mirrors the remote's branches and tags under `refs/gitops-ml/<remote>/`, all or nothing. So a tag that
+moved or went on the remote moves or goes here as well, a user's own tags and remote-tracking branches are
+left alone, and no local branch can be taken for a fetched one. A repository without a remote is its own
+truth: its branches and tags.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from gitops_ml.clients import git_commits, git_remote
 from gitops_ml.clients.git_commits import AUTHOR, Author
@@ -29,8 +31,9 @@ _LINK, _FOLDER, _SUBMODULE = "120000", "40000", "160000"
 class File(NamedTuple):
     """One entry of a commit's tree.
 
-    `mode` as in Git: 100644, 100755, 120000 (a symbolic link, `data` is where it points), 160000 (a submodule, without
-    data). `data` is None when it is larger than the limit asked for; `size` is in bytes all the same.
+    `mode` as in Git: 100644, 100755, 120000 (a symbolic link, `data` is where it points), 160000 (a
+    submodule, without data). `data` is None when it is larger than the limit asked for; `size` is in bytes
+    all the same.
     """
 
     mode: str
@@ -74,6 +77,8 @@ class Repository:
         self.common_dir = common_dir
         self.bare = bare
         self.git = Git(root)
+        self.parsed: dict[str, Any] = {}
+        """What others made of objects, by object id: the same blob is parsed once in a pass."""
         self._head = head
         self._trees: dict[str, dict[str, Entry]] = {}
         self._tags: dict[str, list[Tag]] = {}
@@ -81,7 +86,10 @@ class Repository:
 
     @classmethod
     def open(cls, path: Path | str = ".") -> Self:
-        """The repository that holds `path`. Raises SourceError when none does, or Git does not trust its owner."""
+        """The repository that holds `path`.
+
+        Raises SourceError when none does, or Git does not trust its owner.
+        """
         folder = Path(path).absolute()
         git = Git(folder)
         done = git.run(
@@ -119,14 +127,18 @@ class Repository:
 
     @cached_property
     def config(self) -> dict[str, str]:
-        """Git's configuration for this clone, the last value of each key; sections and names are in lower case."""
+        """Git's configuration for this clone, the last value of each key; sections and names are in lower
+        case.
+        """
         done = self.git.must("config", "--list", "-z")
         pairs = (line.partition("\n") for line in done.out.decode("utf-8", "surrogateescape").split("\0") if line)
         return {key: value for key, _, value in pairs}
 
     @cached_property
     def remote(self) -> str | None:
-        """The remote of the current branch's upstream, else `origin`, else the only one; None when there is none."""
+        """The remote of the current branch's upstream, else `origin`, else the only one; None when there is
+        none.
+        """
         remotes = sorted({k[7:-4] for k in self.config if k.startswith("remote.") and k.endswith(".url")})
         own = self.config.get(f"branch.{self._head}.remote") if self._head else None
         if own in remotes:
@@ -143,7 +155,9 @@ class Repository:
 
     @cached_property
     def branch(self) -> str:
-        """The tracked branch: the current one's upstream, else the remote's HEAD; the current one without a remote."""
+        """The tracked branch: the current one's upstream, else the remote's HEAD; the current one without a
+        remote.
+        """
         if self.remote is None:
             if self._head is None:
                 raise SourceError(
@@ -177,8 +191,8 @@ class Repository:
     def fetch(self, timeout: float = 120.0) -> str:
         """Bring in the remote's branches and tags, all or nothing, and return the tracked branch's tip.
 
-        Nothing is changed by a fetch that fails, is cut, or finds the tracked branch gone; a fetch without a remote
-        does nothing. `timeout` is in seconds.
+        Nothing is changed by a fetch that fails, is cut, or finds the tracked branch gone; a fetch without a
+        remote does nothing. `timeout` is in seconds.
 
         Raises:
             SourceUnavailable: the remote does not answer, in time or at all, or does not have the branch.
@@ -194,7 +208,10 @@ class Repository:
         self._commits.clear()
 
     def tip(self, branch: str | None = None) -> str:
-        """The commit at the fetched tip of `branch` (the tracked one). Raises SourceUnavailable when it has none."""
+        """The commit at the fetched tip of `branch` (the tracked one).
+
+        Raises SourceUnavailable when it has none.
+        """
         commit = self.find_tip(branch)
         if commit is None:
             name = branch or self.branch
@@ -220,7 +237,8 @@ class Repository:
         return commit
 
     def find_shared(self, rev: str) -> str | None:
-        """The commit that `rev` names for everyone: a commit id, or a fetched tag or branch; None for anything else.
+        """The commit that `rev` names for everyone: a commit id, or a fetched tag or branch; None for
+        anything else.
 
         `HEAD` or a local branch is something else in each clone, and is not found, except as the branch of a
         repository without a remote.
@@ -241,7 +259,10 @@ class Repository:
         return self._commits[rev]
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether `newer` descends from `older` or is it. A commit that this clone does not have is nobody's."""
+        """Whether `newer` descends from `older` or is it.
+
+        A commit that this clone does not have is nobody's.
+        """
         if older == newer:
             return True
         return self.git.run("merge-base", "--is-ancestor", older, newer).code == 0
@@ -316,9 +337,17 @@ class Repository:
         return self._tags[where]
 
     def log(self, path: str = "", n: int = 20, rev: str | None = None) -> list[Commit]:
-        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`."""
+        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or
+        `rev`.
+        """
         done = self.git.must(
-            "log", "-z", f"-n{n}", "--format=%H%n%an%n%ae%n%ct%n%B", rev or self.tip(), "--", *([path] if path else [])
+            "log",
+            "-z",
+            f"-n{n}",
+            "--format=%H%n%an%n%ae%n%ct%n%B",
+            rev or self.tip(),
+            "--",
+            *([path] if path else []),
         )
         found = []
         for text in done.out.decode("utf-8", "replace").split("\0"):
@@ -343,17 +372,20 @@ class Repository:
     def commit_files(
         self, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author = AUTHOR
     ) -> str:
-        """A commit on `parent` with `changes` (None removes a file), touching neither index, work tree nor any ref.
+        """A commit on `parent` with `changes` (None removes a file), touching neither index, work tree nor
+        any ref.
 
-        Returns `parent` itself when nothing changes. Raises SourceError when it cannot be made, as when signing fails.
+        Returns `parent` itself when nothing changes. Raises SourceError when it cannot be made, as when
+        signing fails.
         """
         return git_commits.commit_files(self, parent, changes, message, author)
 
     def publish(self, commit: str, expected_old: str | None, branch: str | None = None) -> Published:
-        """Move `branch` (the tracked one) from `expected_old` (None: it does not exist) to its descendant `commit`.
+        """Move `branch` (the tracked one) from `expected_old` (None: it does not exist) to its descendant
+        `commit`.
 
-        Compare-and-swap, never forced. It says `pushed` only after the ref was read back; `raced` when the branch is
-        no longer at `expected_old`: fetch, build the commit anew on the new tip, try again.
+        Compare-and-swap, never forced. It says `pushed` only after the ref was read back; `raced` when the
+        branch is no longer at `expected_old`: fetch, build the commit anew on the new tip, try again.
 
         Raises:
             PushRejected: the remote, or uncommitted edits in the checked-out branch, stand against it.
@@ -363,7 +395,10 @@ class Repository:
         return published
 
     def verify_commit_signature(self, commit: str, allowed_signers: bytes) -> str:
-        """Who signed `commit`, by the SSH keys of `allowed_signers`. Raises SourceError when none of them did."""
+        """Who signed `commit`, by the SSH keys of `allowed_signers`.
+
+        Raises SourceError when none of them did.
+        """
         return git_commits.verify_commit_signature(self, commit, allowed_signers)
 
 

@@ -1,4 +1,5 @@
-"""A branch of a repository without a remote is moved as a fast-forward would: its work tree, if any, goes along.
+"""A branch of a repository without a remote is moved as a fast-forward would: its work tree, if any, goes
+along.
 
 Where the user has uncommitted edits on the paths that would move, nothing moves at all.
 """
@@ -70,7 +71,14 @@ def _refuse_edits(repository: Repository, folder: Path, old: str, new: str) -> N
     changed = repository.git.must("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).out
     paths = [p for p in changed.split(b"\0") if p]
     status = repository.git.run(
-        *("--literal-pathspecs", "status", "--porcelain", "-z", "--untracked-files=all", "--ignored=matching"),
+        *(
+            "--literal-pathspecs",
+            "status",
+            "--porcelain",
+            "-z",
+            "--untracked-files=all",
+            "--ignored=matching",
+        ),
         *("--no-renames", "--", *(p.decode("utf-8", "surrogateescape") for p in paths)),
         folder=folder,
     )

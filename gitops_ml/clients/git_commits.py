@@ -41,7 +41,7 @@ _TAG_FORMAT = "%00".join(
 
 
 def identity(repository: Repository) -> dict[str, str]:
-    """The committer for commits and tags of ours: the user's Git identity, if there is one, else gitops-ml."""
+    """The committer of our commits and tags: the user's Git identity, if there is one, else gitops-ml."""
     config = repository.config
     name = os.environ.get("GIT_COMMITTER_NAME") or config.get("committer.name") or config.get("user.name")
     email = os.environ.get("GIT_COMMITTER_EMAIL") or config.get("committer.email") or config.get("user.email")
@@ -114,7 +114,8 @@ def create_tag(repository: Repository, name: str, commit: str, message: str) -> 
     git = repository.git
     if git.run("check-ref-format", f"refs/tags/{name}").code != 0:
         raise InputError(f"'{name}' is no name for a tag", mend="git help check-ref-format")
-    # The tagger's date orders GTO's events, and git keeps whole seconds; nothing of ours may depend on their order.
+    # The tagger's date orders GTO's events, and git keeps whole seconds; nothing of ours may depend on their
+    # order.
     done = git.run("tag", "-a", "-F", "-", name, commit, stdin=message.encode(), env=identity(repository))
     if done.code != 0:
         raise InputError(f"the tag {name} could not be made", why=done.messages[-300:], mend=f"git show {name}")
@@ -125,13 +126,18 @@ def verify_commit_signature(repository: Repository, commit: str, allowed_signers
     mend = "sign it (git commit --amend -S), or add the key to .gitops-ml/allowed_signers in a signed commit"
     found = repository.git.read_one(f"{commit}^{{commit}}")
     header = (found.data or b"").partition(b"\n\n")[0] if found else b""
-    # A GPG signature would be judged by the keyring of whoever runs this, and not by the repository's own list.
+    # A GPG signature would be judged by the keyring of whoever runs this, and not by the repository's own
+    # list.
     if b"-----BEGIN SSH SIGNATURE-----" not in header:
         raise SourceError(f"commit {commit[:12]} is not signed with an SSH key", mend=mend)
     with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
         signers = Path(folder) / "allowed_signers"
         signers.write_bytes(allowed_signers)
-        options = (f"gpg.ssh.allowedSignersFile={signers}", "gpg.ssh.revocationFile=", "gpg.ssh.program=ssh-keygen")
+        options = (
+            f"gpg.ssh.allowedSignersFile={signers}",
+            "gpg.ssh.revocationFile=",
+            "gpg.ssh.program=ssh-keygen",
+        )
         flags = [word for option in options for word in ("-c", option)]
         done = repository.git.run(*flags, "log", "-1", "--format=%G?%n%GS", commit)
     state, _, signer = done.text.partition("\n")

@@ -1,8 +1,9 @@
-"""How the git program is run: with a known environment, without prompts or hooks, and never longer than allowed.
+"""How the git program is run: with a known environment, without prompts or hooks, and never longer than
+allowed.
 
-Two ways: one process per command, and one long-lived `git cat-file --batch` for objects, since a pass reads hundreds
-of them and a process costs 3 ms each. GitPython would do the same through the same program, but importing it takes
-60 ms, a tenth of what a pass over 50 deployments may take.
+Two ways: one process per command, and one long-lived `git cat-file --batch` for objects, since a pass reads
+hundreds of them and a process costs 3 ms each. GitPython would do the same through the same program, but
+importing it takes 60 ms, a tenth of what a pass over 50 deployments may take.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ QUICK = 60.0
 
 
 class Done(NamedTuple):
-    """What a git command gave: its exit code (-1: it did not end in time), its output, and its last messages."""
+    """What a git command gave: exit code (-1: it did not end in time), output, and messages."""
 
     code: int
     out: bytes
@@ -49,7 +50,10 @@ class Done(NamedTuple):
 
 
 class Object(NamedTuple):
-    """One Git object. `data` is None when it is larger than the reader's limit; `size` is in bytes all the same."""
+    """One Git object.
+
+    `data` is None when it is larger than the reader's limit; `size` is in bytes all the same.
+    """
 
     id: str
     type: str
@@ -61,7 +65,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for git: the caller's identity and credentials, but not the caller's repository."""
     env = {key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES}
     env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
-    # ssh asks on the terminal itself, whatever git is told; a pass must fail rather than wait for a passphrase.
+    # ssh asks on the terminal itself, whatever git is told; a pass must fail rather than wait for a
+    # passphrase.
     if not env.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"}:
         env["GIT_SSH_COMMAND"] = "ssh -oBatchMode=yes -oConnectTimeout=15"
     return env | dict(extra or {})

@@ -1,9 +1,11 @@
-"""What goes to and comes from the remote: all or nothing, never forced, and believed only once it was read back."""
+"""What goes to and comes from the remote: all or nothing, never forced, and believed only once it was read
+back.
+"""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from gitops_ml.clients import git_checkout
 from gitops_ml.clients.git_process import Done
@@ -16,15 +18,8 @@ _SLOW = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30", "-c", "prot
 _PUSH_SECONDS = 120.0
 
 
-class Published(NamedTuple):
-    """What became of a publication.
-
-    `pushed`: the ref was read back and holds the commit. `raced`: someone else moved the branch first, `tip` is where
-    it is now (None: it is gone).
-    """
-
-    state: Literal["pushed", "raced"]
-    tip: str | None
+Published = Literal["pushed", "raced"]
+"""`pushed`: the ref was read back and holds the commit. `raced`: someone else moved the branch first."""
 
 
 def fetch(repository: Repository, timeout: float) -> None:
@@ -76,7 +71,7 @@ def publish(repository: Repository, commit: str, expected_old: str | None, branc
         )
     if repository.remote is None:
         now = git_checkout.move_branch(repository, branch, commit, expected_old)
-        return Published("pushed", commit) if now == commit else Published("raced", now)
+        return "pushed" if now == commit else "raced"
     ref = f"refs/heads/{branch}"
     done = repository.git.run(
         *_SLOW,
@@ -91,9 +86,9 @@ def publish(repository: Repository, commit: str, expected_old: str | None, branc
     now = _read_back(repository, ref, done)
     if now == commit or (now is not None and done.code == 0 and _on_top(repository, branch, now, commit)):
         _mirror(repository, branch, now)
-        return Published("pushed", now)
+        return "pushed"
     if now != expected_old:
-        return Published("raced", now)
+        return "raced"
     raise PushRejected(
         f"{repository.remote} did not take {commit[:12]} on {branch}",
         why=_reason(done),
@@ -122,7 +117,10 @@ def push_tag(repository: Repository, name: str) -> None:
 
 
 def _read_back(repository: Repository, ref: str, pushed: Done) -> str | None:
-    """The object at the remote's `ref`, None when it has none. Raises PushRejected when the remote does not answer."""
+    """The object at the remote's `ref`, None when it has none.
+
+    Raises PushRejected when the remote does not answer.
+    """
     asked = repository.git.run(*_SLOW, "ls-remote", str(repository.remote), ref, timeout=30.0)
     if asked.code != 0:
         raise PushRejected(

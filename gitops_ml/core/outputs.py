@@ -8,6 +8,8 @@ These documents are plain data with a published schema, so a path is looked up i
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.errors import InputError, VersionNotFound, VersionRefused
+from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
 
 _MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -35,9 +37,16 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     is_dir: bool
     source: str
     size: int | None = None
-    plain: bool = True
+    imported: bool = False
+    by_cloud: bool = False
+    legacy: bool = False
     cached: bool = True
     remote: str | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the bytes lie under `files/md5` of a cache or remote, and not where only DVC itself knows."""
+        return not (self.imported or self.by_cloud or self.legacy)
 
 
 def inside(folder: str, path: str, what: str) -> str:
@@ -73,9 +82,7 @@ def artifact_path(document: Any, file: str, model: str, name: str) -> str:
     if artifacts is None:
         artifacts = {}
     if not isinstance(artifacts, Mapping):
-        raise InputError(
-            f"{file}: artifacts: is no mapping", mend=f"artifacts: {{{name}: {{path: …, type: model}}}}"
-        )
+        raise InputError(f"{file}: artifacts: is no mapping", mend=f"artifacts: {{{name}: {{path: …, type: model}}}}")
     if name not in artifacts:
         near = difflib.get_close_matches(name, [str(a) for a in artifacts], n=1)
         known = f"it has: {', '.join(sorted(str(a) for a in artifacts))}" if artifacts else "it has none"
@@ -114,12 +121,44 @@ def dvc_outputs(document: Any, file: str) -> list[Output]:
     if not isinstance(document, Mapping):
         return []
     folder = posixpath.join(posixpath.dirname(file), str(document.get("wdir") or ""))
-    # An import's bytes are not pushed to this repository's remotes: DVC fetches them from where they came.
-    imported = bool(document.get("deps"))
+    # What `dvc import` brought is not pushed to this repository's remotes: DVC gets it from the other repository.
+    imported = any(isinstance(dep, Mapping) and "repo" in dep for dep in document.get("deps") or ())
     found: list[Output] = []
     for out in document.get("outs") or ():
         found += _output(out, folder, file, imported=imported, notes=out)
     return found
+
+
+def manifest_digest(files: Mapping[str, str]) -> str:
+    """`md5:<hex>` of a folder: of DVC's manifest of it.
+
+    Args:
+        files: the md5 in hex of each file, by its path in the folder.
+    """
+    listed = [{"md5": md5, "relpath": name} for name, md5 in sorted(files.items())]
+    text = json.dumps(listed, sort_keys=True)
+    return f"md5:{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def read_manifest(data: bytes, path: str) -> dict[str, str]:
+    """The md5 of each file of a folder, by its path in it, from DVC's manifest of the folder.
+
+    Raises ObjectCorrupt when it is none, or names a file outside the folder: whoever can write to a remote
+    can write any manifest, and its names become paths on disk.
+    """
+    try:
+        listed = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(data)]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ObjectCorrupt(f"the manifest of {path} is none of DVC's", mend="dvc push it again") from error
+    for name, md5 in listed:
+        parts = name.split("/")
+        if not _MD5.fullmatch(md5) or {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name:
+            raise ObjectCorrupt(
+                f"the manifest of {path} names {name!r}",
+                why="only plain paths below the folder may be in it",
+                mend="dvc push it again",
+            )
+    return dict(listed)
 
 
 def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | None:
@@ -177,13 +216,23 @@ def _output(
     return [
         Output(
             path=path,
-            digest=f"md5:{match[1]}" if match else "",
+            digest=f"md5:{match[1]}" if match else _files_digest(out),
             is_dir=bool(match[2]) if match else "files" in out,
             source=file,
             size=size if isinstance(size, int) else None,
             # DVC 3 writes `hash: md5`; without it the digest is DVC 2's, over line ends made uniform.
-            plain=match is not None and not by_cloud and not imported and out.get("hash") == "md5",
+            legacy=not by_cloud and out.get("hash") != "md5",
+            imported=imported,
+            by_cloud=by_cloud,
             cached=notes.get("cache") is not False,
             remote=str(notes["remote"]) if notes.get("remote") else None,
         )
     ]
+
+
+def _files_digest(out: Mapping[str, Any]) -> str:
+    """The digest of a cloud-versioned folder, whose files are listed in place of a manifest ("" if not by
+    md5).
+    """
+    files = {str(f.get("relpath", "")): str(f.get("md5", "")) for f in out.get("files") or ()}
+    return manifest_digest(files) if files and all(files.values()) else ""

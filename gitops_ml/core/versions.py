@@ -140,7 +140,7 @@ def split_model(model: str) -> tuple[str, str]:
         raise InputError(
             f"'{model}' is no model name",
             why="letters, digits, '-', '_' and '/', starting and ending with a letter or a digit",
-            mend="use the name under artifacts: in dvc.yaml, with its folder before a colon if it is not the root's",
+            mend="use the name under artifacts: in dvc.yaml, as <folder>:<name> where that is not the root's",
         )
     return (match["folder"] or "").strip("/"), match["name"]
 
@@ -187,9 +187,7 @@ def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str])
             continue
         if said.action == "register":
             registered.setdefault(said.version, tag)
-        last[said.version] = max(
-            last.get(said.version, (-1, False)), (tag.created, said.action == "deregister")
-        )
+        last[said.version] = max(last.get(said.version, (-1, False)), (tag.created, said.action == "deregister"))
     versions = [
         Version(
             model=name,

@@ -1,0 +1,415 @@
+"""What a model version holds and where its bytes are, without a checkout: the commit says it, DVC's stores
+have it.
+
+A version is its GTO tag if there is one, else a revision that means the same in every clone. The digest of a
+path is that of DVC's own output where DVC tracks it. Where Git tracks it, it is what DVC's would be: the md5
+of the bytes, or of the manifest of the folder. So `digest:` in a declaration has one form, whoever tracks the
+model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import tempfile
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from gitops_ml.clients.declarations import load
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.models_store import Store, store_of
+from gitops_ml.core.outputs import (
+    Output,
+    artifact_path,
+    dvc_outputs,
+    find_output,
+    inside,
+    lock_outputs,
+    manifest_digest,
+    read_manifest,
+)
+from gitops_ml.core.versions import Model, choose, is_version, read_tags, split_model
+from gitops_ml.errors import (
+    GitopsError,
+    InputError,
+    ObjectCorrupt,
+    VersionMoved,
+    VersionNotFound,
+    VersionRefused,
+)
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_DOCUMENT_BYTES = 16 << 20
+READ_BYTES = 64 << 20
+
+
+class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
+    """What one path of one commit holds.
+
+    `digest` is `md5:<hex>`: of the file's bytes, or of DVC's manifest of the folder. `kind` is where the
+    bytes are: `dvc` (a cache or remote, by digest), `indirect` (only DVC itself can get them), `git`. `size`
+    is in bytes, None where unknown.
+    """
+
+    commit: str
+    path: str
+    digest: str
+    kind: Literal["dvc", "indirect", "git"]
+    is_dir: bool
+    size: int | None = None
+    output: Output | None = None
+    inner: str = ""
+
+
+class ResolvedVersion(ResolvedPath, frozen=True, kw_only=True):
+    """What one version of a model holds. `tag` is None where the version is another Git revision."""
+
+    model: str
+    version: str
+    tag: str | None = None
+
+
+class ModelFile(NamedTuple):
+    """One verified file of a model: its name in the model, where it is now, and its size in bytes."""
+
+    name: str
+    path: Path
+    size: int
+
+
+def resolve(
+    repo: Repository, model: str, version: str, digest: str | None = None, *, local: bool = False
+) -> ResolvedVersion:
+    """What `version` of `model` holds.
+
+    Args:
+        version: `v<semver>` or `latest` of a GTO tag, else a tag, a branch or a commit id.
+        digest: what it has to hold; a declaration's pin.
+        local: by this clone's own tags, not by the fetched ones: for what is not pushed yet.
+
+    Raises:
+        VersionNotFound, VersionRefused: no such version, artifact or output; it was taken back, is external …
+        VersionMoved: it holds something else than `digest`.
+        ObjectMissing, ObjectCorrupt: only where a path inside a DVC folder makes its manifest necessary.
+    """
+    folder, name = split_model(model)
+    commit, exact, tag = _commit_of(repo, model, version, local)
+    file = posixpath.join(folder, "dvc.yaml")
+    document = _document(repo, commit, file)
+    if document is None:
+        raise VersionNotFound(
+            f"{model} {version} has no {file}",
+            why=f"commit {commit[:12]} does not hold that file, which declares artifacts:",
+            mend=f"register a commit that has it: gitops-ml register {model}",
+        )
+    path = artifact_path(document, file, model, name)
+    held = resolve_path(repo, commit, path)
+    if digest is not None and digest.removesuffix(".dir") != held.digest:
+        raise VersionMoved(
+            f"{model} {exact} no longer holds {digest}",
+            why=f"{tag or exact} is at commit {commit[:12]}, which holds {held.digest}",
+            mend=f"put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {exact}",
+        )
+    fields = {f: getattr(held, f) for f in ResolvedPath.__struct_fields__}
+    return ResolvedVersion(model=model, version=exact, tag=tag, **fields)
+
+
+def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
+    """What `path`, relative to the repository's root, holds at `commit`. Raises as `resolve`."""
+    path = inside("", path, path)
+    found = find_output(_near_outputs(repo, commit, path), path)
+    entry = repo.entry(commit, path)
+    if found is None and entry is None:
+        found = find_output(_all_outputs(repo, commit), path)
+    if found is not None and found[0].cached:
+        return _from_dvc(repo, commit, path, *found)
+    if entry is None:
+        raise VersionNotFound(
+            f"{path} is not in commit {commit[:12]}",
+            why="neither Git nor dvc.lock nor a .dvc file of that commit has it",
+            mend=f"dvc repro (or dvc add {path}), then commit dvc.lock (or {path}.dvc)",
+        )
+    held = _git_files(repo, commit, path)
+    digest = manifest_digest(held[1]) if entry.is_folder else f"md5:{held[1]['']}"
+    return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=held[0])
+
+
+def models(repo: Repository, *, local: bool = False) -> dict[str, Model]:
+    """Every model that has tags, by the fetched tags or this clone's own ones."""
+    return read_tags(repo.tags(local=local))
+
+
+def declared_models(repo: Repository, commit: str) -> dict[str, str]:
+    """The artifacts of the root's dvc.yaml at `commit`: paths by name; what is no path is left out."""
+    document = _document(repo, commit, "dvc.yaml")
+    artifacts = document.get("artifacts") if isinstance(document, dict) else None
+    found = artifacts.items() if isinstance(artifacts, dict) else ()
+    return {str(name): str(entry["path"]) for name, entry in found if isinstance(entry, dict) and "path" in entry}
+
+
+def fetch(repo: Repository, held: ResolvedPath, folder: Path) -> list[ModelFile]:
+    """Bring the bytes of `held` into `folder`, every file hashed on its way; a single file keeps its name.
+
+    Raises:
+        ObjectMissing: some bytes are in no cache and no remote.
+        ObjectCorrupt: what a remote has does not hash to its digest.
+        SourceUnavailable: a remote that may have them does not answer.
+    """
+    if held.kind == "git":
+        return list(_write_git(repo, held, folder))
+    if held.kind == "indirect":
+        return _indirect(repo, held, folder)
+    return _plain(repo, held, folder)
+
+
+def _plain(repo: Repository, held: ResolvedPath, folder: Path) -> list[ModelFile]:
+    store = _store(repo, held)
+    files = []
+    for name, md5 in _listing(store, held).items():
+        target = folder / (name or posixpath.basename(held.path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size = store.copy(md5, target, posixpath.join(held.path, name))
+        files.append(ModelFile(target.relative_to(folder).as_posix(), target, size))
+    return files
+
+
+def read(
+    repo: Repository, held: ResolvedPath, names: Container[str] | None = None, limit: int = READ_BYTES
+) -> dict[str, bytes]:
+    """The bytes of the files of `held` that are in `names` (all if None), verified. Raises as `fetch`.
+
+    Also raises InputError when one of them is larger than `limit` bytes: use `fetch`.
+    """
+    with tempfile.TemporaryDirectory(prefix="gitops-ml-") as place:
+        folder = Path(place)
+        if held.kind == "dvc" and held.is_dir:
+            store, files = _store(repo, held), []
+            for number, (name, md5) in enumerate(_listing(store, held).items()):
+                if names is None or name in names:
+                    target = folder / str(number)
+                    size = store.copy(md5, target, posixpath.join(held.path, name))
+                    files.append(ModelFile(name, target, size))
+        else:
+            files = [f for f in fetch(repo, held, folder) if names is None or f.name in names]
+        for file in files:
+            if file.size > limit:
+                raise InputError(
+                    f"{file.name} of {held.path} has {file.size} bytes", why=f"at most {limit} are read at once"
+                )
+        return {file.name: file.path.read_bytes() for file in files}
+
+
+def places(repo: Repository, held: ResolvedPath) -> list[str]:
+    """Where all bytes of `held` are: `git`, `cache`, the names of remotes.
+
+    Empty: nowhere. Nothing is hashed.
+    """
+    if held.kind == "git":
+        return ["git"]
+    if held.kind == "indirect":
+        try:
+            with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
+                _indirect(repo, held, Path(folder))
+        except GitopsError:
+            return []
+        return ["dvc"]
+    store = _store(repo, held)
+    try:
+        names = set(_listing(store, held).values())
+    except GitopsError:
+        return []
+    if held.output is not None and held.output.is_dir:
+        names.add(f"{held.output.digest.removeprefix('md5:')}.dir")
+    return store.places(names)
+
+
+def remote_names(repo: Repository) -> list[str]:
+    """The DVC remotes that the fetched tip configures, the default one first."""
+    return [remote.name for remote in store_of(repo).remotes]
+
+
+def _commit_of(repo: Repository, model: str, version: str, local: bool) -> tuple[str, str, str | None]:
+    """The commit, the exact name and the tag of a version."""
+    known = models(repo, local=local)
+    if version == "latest" or is_version(version):
+        chosen = choose(known, model, version)
+        if chosen is not None:
+            return chosen.commit, chosen.version, chosen.tag
+    commit = repo.find_shared(version)
+    if commit is not None:
+        return commit, version, None
+    have = [v.version for v in known[model].versions if v.active][:3] if model in known else []
+    where = f"on {repo.remote}" if repo.remote and not local else "in this repository"
+    prefixed = is_version(f"v{version}")
+    raise VersionNotFound(
+        f"{model} {version} does not exist",
+        why=f"no tag {model.replace(':', '=')}@{version} and no tag, branch or commit {version} {where}"
+        + (f"; the highest versions are {', '.join(have)}" if have else ""),
+        mend=f"write v{version}" if prefixed else f"gitops-ml versions {model}; push a tag with git push --tags",
+    )
+
+
+def _document(repo: Repository, commit: str, file: str) -> Any:
+    found = repo.git.read_one(f"{commit}:{file}", _DOCUMENT_BYTES)
+    return None if found is None or found.data is None else _parsed(repo, found.id, found.data, file)
+
+
+def _parsed(repo: Repository, blob: str, data: bytes, file: str) -> Any:
+    if blob not in repo.parsed:
+        repo.parsed[blob] = load(data, file)
+    return repo.parsed[blob]
+
+
+def _near_outputs(repo: Repository, commit: str, path: str) -> list[Output]:
+    """The outputs in the documents where `path` usually is: a dvc.lock at or above it, a .dvc file beside it."""
+    parts = path.split("/")
+    above = ["/".join(parts[:n]) for n in range(len(parts))]
+    files = [posixpath.join(folder, "dvc.lock") for folder in above]
+    files += [f"{'/'.join(parts[:n])}.dvc" for n in range(1, len(parts) + 1)]
+    return _outputs(repo, commit, files)
+
+
+def _all_outputs(repo: Repository, commit: str) -> list[Output]:
+    names = repo.list_files(commit)
+    return _outputs(repo, commit, [n for n in names if n.endswith(".dvc") or posixpath.basename(n) == "dvc.lock"])
+
+
+def _outputs(repo: Repository, commit: str, files: list[str]) -> list[Output]:
+    found: list[Output] = []
+    for file, blob in zip(files, list(repo.git.read((f"{commit}:{f}" for f in files), _DOCUMENT_BYTES)), strict=True):
+        if blob is None or blob.type != "blob" or blob.data is None:
+            continue
+        document = _parsed(repo, blob.id, blob.data, file)
+        if file.endswith(".dvc"):
+            found += dvc_outputs(document, file)
+        else:
+            pipeline = _document(repo, commit, posixpath.join(posixpath.dirname(file), "dvc.yaml"))
+            found += lock_outputs(document, pipeline, file)
+    return found
+
+
+def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: str) -> ResolvedPath:
+    if not output.digest:
+        raise VersionRefused(
+            f"{path} has no digest in {output.source}",
+            why="its remote keeps versions by itself, and md5 is not among what it recorded",
+            mend=f"dvc commit {output.path}",
+        )
+    kind: Literal["dvc", "indirect"] = "dvc" if output.plain else "indirect"
+    held = ResolvedPath(
+        commit=commit,
+        path=output.path,
+        digest=output.digest,
+        kind=kind,
+        is_dir=output.is_dir,
+        size=output.size,
+        output=output,
+    )
+    if not inner:
+        return held
+    if kind == "indirect":
+        raise VersionRefused(
+            f"{path} lies inside {output.path}, whose content only DVC can get",
+            mend=f"name {output.path} itself",
+        )
+    files = _listing(_store(repo, held), held)
+    one = files.get(inner)
+    below = {n[len(inner) + 1 :]: md5 for n, md5 in files.items() if n.startswith(f"{inner}/")}
+    if one is None and not below:
+        raise VersionNotFound(
+            f"{path} is not in commit {commit[:12]}",
+            why=f"{output.path} (from {output.source}) does not hold {inner}",
+            mend=f"it holds: {', '.join(sorted(files)[:5])}",
+        )
+    return msgspec.structs.replace(
+        held,
+        path=path,
+        digest=f"md5:{one}" if one else manifest_digest(below),
+        is_dir=one is None,
+        size=None,
+        inner=inner,
+    )
+
+
+def _store(repo: Repository, held: ResolvedPath) -> Store:
+    source = held.output.source if held.output else ""
+    return store_of(repo, posixpath.dirname(source), held.output.remote if held.output else None)
+
+
+def _listing(store: Store, held: ResolvedPath) -> dict[str, str]:
+    """The md5 of each file, by its name in `held`; the name of a single file is ""."""
+    output = held.output
+    assert output is not None
+    if not output.is_dir:
+        return {"": output.digest.removeprefix("md5:")}
+    data = store.read(f"{output.digest.removeprefix('md5:')}.dir", output.path)
+    files = read_manifest(data, output.path)
+    if not held.inner:
+        return files
+    if held.inner in files:
+        return {"": files[held.inner]}
+    start = f"{held.inner}/"
+    return {name.removeprefix(start): md5 for name, md5 in files.items() if name.startswith(start)}
+
+
+def _git_files(repo: Repository, commit: str, path: str) -> tuple[int, dict[str, str]]:
+    """The size in all, and the md5 of each file that Git tracks at `path`, by its name there ("": `path`
+    itself).
+    """
+    total, digests = 0, {}
+    for name, data in _git_bytes(repo, commit, path):
+        total += len(data)
+        digests[name] = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return total, digests
+
+
+def _git_bytes(repo: Repository, commit: str, path: str) -> Iterator[tuple[str, bytes]]:
+    entry = repo.entry(commit, path)
+    assert entry is not None
+    listed = {"": entry}
+    if entry.is_folder:
+        listed = {n[len(path) + 1 :]: e for n, e in repo.list_files(commit, path).items()}
+    for name, one in listed.items():
+        found = repo.git.read_one(one.id) if one.mode.startswith("100") else None
+        if found is None or found.data is None:
+            raise VersionRefused(
+                f"{posixpath.join(path, name)} is a symbolic link or a submodule",
+                why="its bytes are not in this commit",
+                mend="commit the file itself, or dvc add it",
+            )
+        if found.data.startswith(_LFS):
+            raise VersionRefused(
+                f"{posixpath.join(path, name)} is kept by Git LFS",
+                why="Git holds only a pointer to it",
+                mend=f"git lfs untrack it and dvc add {path}",
+            )
+        yield name, found.data
+
+
+def _write_git(repo: Repository, held: ResolvedPath, folder: Path) -> Iterator[ModelFile]:
+    for name, data in _git_bytes(repo, held.commit, held.path):
+        name = name or posixpath.basename(held.path)
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        yield ModelFile(name, target, len(data))
+
+
+def _indirect(repo: Repository, held: ResolvedPath, folder: Path) -> list[ModelFile]:
+    from gitops_ml.clients import models_dvc
+
+    assert held.output is not None
+    files = models_dvc.download(repo, held.commit, held.path, held.is_dir, folder, _store(repo, held))
+    for hashed in ("md5-dos2unix", "md5") if held.output.legacy else ("md5", "md5-dos2unix"):
+        digests = {name: models_dvc.md5(path, hashed) for name, path in files.items()}
+        digest = manifest_digest(digests) if held.is_dir else f"md5:{next(iter(digests.values()), '')}"
+        if digest == held.digest:
+            return [ModelFile(name, path, path.stat().st_size) for name, path in sorted(files.items())]
+    raise ObjectCorrupt(
+        f"{held.path} at commit {held.commit[:12]} is not {held.digest}",
+        why="what DVC brought hashes to something else",
+        mend=f"dvc update {held.path}.dvc, or dvc push it again from where it is right",
+    )
