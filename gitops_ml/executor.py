@@ -174,7 +174,7 @@ def _await_ready(generation: Generation, started: list[str], site: Site) -> None
         return
     logs = "\n".join(site.engine.logs(c.id, tail=20) for c in mine)
     for container in mine:
-        site.engine.remove(container.id)
+        site.engine.remove(container.id, force=True)
     raise EngineFailed(
         f"{generation.deployment} {generation.version} did not become ready again",
         why=f"{found.reason}\n{logs}".strip(),
@@ -241,7 +241,7 @@ def _drain(action: plan.Stop, site: Site) -> list[Container]:
 def _remove(containers: list[Container], site: Site) -> None:
     for container in containers:
         site.check()
-        site.engine.remove(container.id)
+        site.engine.remove(container.id, force=True)
 
 
 __all__ = ["Done", "execute"]

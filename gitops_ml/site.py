@@ -16,7 +16,7 @@ from typing import Protocol
 from gitops_ml.clients import gateway, journal
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.lock import Lock
-from gitops_ml.core.generation import ContainerSpec, Generation
+from gitops_ml.core.generation import PORT, ContainerSpec, Generation
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.rollout import Entry, encode
 from gitops_ml.errors import EngineFailed
@@ -92,8 +92,8 @@ class Site:
         """Make what is missing of the environment's network, volume and gateway, and have the gateway answer."""
         self.check()
         for container in remove:
-            self.engine.remove(container)
-        self._gateway = gateway.raise_gateway(self.engine, self.project, self.environment, spec)
+            self.engine.remove(container, force=True)
+        self._gateway = gateway.raise_gateway(self.engine, spec)
 
     def containers(self, deployment: str) -> list[Container]:
         """The replicas of a deployment as they are now, in a stable order."""
@@ -112,7 +112,8 @@ class Site:
 
     def drained(self, aliases: list[str]) -> int:
         """Wait until these servers have no request in flight; how many they still had when the drain was over."""
-        return gateway.drained(self.engine, self._gateway, aliases, deadline=self.drain).cut
+        servers = [(alias, PORT) for alias in aliases]
+        return gateway.drained(self.engine, self._gateway, servers, deadline=self.drain).cut
 
     def remember_image(self, generation: Generation, image_id: str) -> None:
         self._images[generation.fingerprint] = image_id

@@ -37,9 +37,9 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
 
 
 class RaiseGateway(_Action, frozen=True, kw_only=True, tag="raise-gateway"):
-    """Make the network, the volume and the gateway's container where they are missing, and start what is stopped.
+    """Make the network, the volume and the gateway's container where they are missing.
 
-    `remove` are containers that stand in its place.
+    `remove` are gateways that stand in its place; routes and journal stay, since they are in the volume.
     """
 
     spec: ContainerSpec

@@ -14,7 +14,7 @@ import msgspec
 from gitops_ml.core import drift, plan
 from gitops_ml.core.desired import Desired
 from gitops_ml.core.generation import ContainerSpec, Generation
-from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.rollout import State
 from gitops_ml.core.rollout_planner import Wanted, plan_deployment, plan_withdrawal
 
@@ -68,23 +68,26 @@ def _gateway(inputs: Inputs) -> list[plan.Action]:
     if not inputs.wanted and not _present(snapshot, inputs.state):
         return []
     found = [c for c in snapshot.containers if c.role == "gateway"]
-    running = [c for c in found if c.state == "running"]
-    if snapshot.network is None or not snapshot.volume or not found:
-        missing = "network" if snapshot.network is None else "volume" if not snapshot.volume else "container"
-        stale = tuple(c.id for c in found)
-        return [plan.RaiseGateway(spec=spec, remove=stale, because=f"the environment has no {missing}")]
-    gateway = snapshot.gateway
-    assert gateway is not None
-    differences = drift.container_drift(spec, gateway, None)
-    extra = tuple(c.id for c in found if c.id != gateway.id)
+    because = _gateway_trouble(snapshot, spec, found)
+    if not because:
+        return []
+    return [plan.RaiseGateway(spec=spec, remove=tuple(c.id for c in found), because=because)]
+
+
+def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, found: list[Container]) -> str:
+    """Why the gateway has to be raised anew, as a cause; empty when it is as it should be."""
+    if snapshot.network is None:
+        return "the environment has no network"
+    if not snapshot.volume:
+        return "the environment has no volume"
+    if not found:
+        return "the environment has no gateway"
+    if len(found) > 1:
+        return f"there are {len(found)} of it"
+    differences = drift.container_drift(spec, found[0], None)
     if differences:
-        ids = tuple(c.id for c in found)
-        return [plan.RaiseGateway(spec=spec, remove=ids, because=f"its {differences[0]}")]
-    if gateway not in running:
-        return [plan.RaiseGateway(spec=spec, remove=extra, because=f"it is {gateway.state}")]
-    if extra:
-        return [plan.RaiseGateway(spec=spec, remove=extra, because="there is more than one")]
-    return []
+        return f"its {differences[0]}"
+    return "" if found[0].state == "running" else f"it is {found[0].state}"
 
 
 def _present(snapshot: Snapshot, state: State) -> set[str]:
