@@ -62,9 +62,7 @@ def route_file(
     if mirrored:
         services[f"{deployment}.split"] = split
         copies = [{"name": f"{deployment}.{g}", "percent": p} for g, p in mirrored.items()]
-        services[deployment] = {
-            "mirroring": {"service": f"{deployment}.split", "mirrors": copies, "healthCheck": {}}
-        }
+        services[deployment] = {"mirroring": {"service": f"{deployment}.split", "mirrors": copies, "healthCheck": {}}}
     else:
         services[deployment] = split
     pins = wanted if pin_header else []

@@ -1,0 +1,169 @@
+"""What the engine is asked for and what it answers, as data: both sides of one container, without any call.
+
+`container_config` is the request for a container; `facts_of` reads an inspected container back into the same
+words, so that what runs can be held against what was asked for. A container's inspection merges the image's
+own environment, command and entrypoint into the container's. So each container carries the names of what it
+was *given* in a label, and what is neither given nor different from the image's own is left out of the facts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gitops_ml.core.generation import LABEL, ContainerSpec
+from gitops_ml.core.observed import ContainerFacts
+
+GIVEN = LABEL + "given"
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+
+
+class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an image brings to its containers by itself. An image never changes under its ID."""
+
+    env: tuple[str, ...] = ()
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+
+
+def container_config(spec: ContainerSpec) -> dict[str, Any]:
+    """The body of the engine's create call.
+
+    Bind mounts are asked for as mounts, not as `Binds`: for those the engine would make a missing host path
+    as an empty directory instead of refusing.
+    """
+    given = [*(f"env.{name}" for name in sorted(spec.env))]
+    given += ["command"] if spec.command is not None else []
+    given += ["entrypoint"] if spec.entrypoint is not None else []
+    mounts: list[dict[str, Any]] = [
+        {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True}
+        for source, target in sorted(spec.binds.items())
+    ]
+    mounts += [
+        {"Type": "volume", "Source": source, "Target": target} for source, target in sorted(spec.volumes.items())
+    ]
+    host: dict[str, Any] = {
+        "NetworkMode": spec.network or "none",
+        "ReadonlyRootfs": spec.read_only,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "Init": True,
+        "Mounts": mounts,
+        "Tmpfs": dict.fromkeys(spec.tmpfs, ""),
+        "PortBindings": {
+            f"{port}/tcp": [{"HostIp": bind, "HostPort": str(published)}]
+            for port, (bind, published) in sorted(spec.ports.items())
+        },
+        "RestartPolicy": {"Name": spec.restart},
+        "NanoCpus": round(spec.cpus * 1e9),
+        "Memory": spec.memory,
+        "MemorySwap": spec.memory,
+        "PidsLimit": spec.pids or None,
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": spec.log_max_size, "max-file": str(spec.log_max_files)},
+        },
+    }
+    config: dict[str, Any] = {
+        "Image": spec.image,
+        "Labels": {**spec.labels, GIVEN: " ".join(given)},
+        "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
+        "User": spec.user,
+        "StopTimeout": spec.stop_grace,
+        "ExposedPorts": {f"{port}/tcp": {} for port in sorted(spec.ports)},
+        "Volumes": {path: {} for path in spec.anonymous_volumes},
+        "HostConfig": host,
+    }
+    if spec.command is not None:
+        config["Cmd"] = list(spec.command)
+    if spec.entrypoint is not None:
+        config["Entrypoint"] = list(spec.entrypoint)
+    if spec.network:
+        config["NetworkingConfig"] = {"EndpointsConfig": {spec.network: {"Aliases": list(spec.aliases)}}}
+    return config
+
+
+def image_facts(inspected: Mapping[str, Any]) -> ImageFacts:
+    """What an inspected image brings by itself."""
+    config = inspected.get("Config") or {}
+    return ImageFacts(
+        env=tuple(config.get("Env") or ()),
+        command=_words(config.get("Cmd")),
+        entrypoint=_words(config.get("Entrypoint")),
+    )
+
+
+def facts_of(inspected: Mapping[str, Any], image: ImageFacts) -> ContainerFacts:
+    """The facts of one container; `command` and `entrypoint` are None where they are the image's own."""
+    config, host = inspected["Config"], inspected["HostConfig"]
+    given = set(((config.get("Labels") or {}).get(GIVEN) or "").split())
+    command, entrypoint = _words(config.get("Cmd")), _words(config.get("Entrypoint"))
+    env = {}
+    for entry in config.get("Env") or ():
+        name, _, value = entry.partition("=")
+        if f"env.{name}" in given or entry not in image.env:
+            env[name] = value
+    return ContainerFacts(
+        image_id=inspected["Image"],
+        command=command if "command" in given or command != image.command else None,
+        entrypoint=entrypoint if "entrypoint" in given or entrypoint != image.entrypoint else None,
+        env=dict(sorted(env.items())),
+        mounts=_mounts(inspected.get("Mounts") or ()),
+        tmpfs=tuple(sorted(host.get("Tmpfs") or ())),
+        cpus=_cpus(host),
+        memory=host.get("Memory") or 0,
+        pids=max(0, host.get("PidsLimit") or 0),
+        restart=(host.get("RestartPolicy") or {}).get("Name") or "no",
+        user=config.get("User") or "",
+        read_only=bool(host.get("ReadonlyRootfs")),
+        cap_drop=tuple(sorted(host.get("CapDrop") or ())),
+        cap_add=tuple(sorted(host.get("CapAdd") or ())),
+        privileged=bool(host.get("Privileged")),
+        no_new_privileges=any(o.startswith("no-new-privileges") for o in host.get("SecurityOpt") or ()),
+        ports=_ports(host.get("PortBindings") or {}),
+        aliases=_aliases(inspected),
+    )
+
+
+def _words(value: list[str] | str | None) -> tuple[str, ...] | None:
+    if not value:
+        return None
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _cpus(host: Mapping[str, Any]) -> float:
+    if host.get("NanoCpus"):
+        return float(host["NanoCpus"]) / 1e9
+    if host.get("CpuQuota") and host.get("CpuPeriod"):
+        return float(host["CpuQuota"]) / float(host["CpuPeriod"])
+    return 0.0
+
+
+def _mounts(mounts: Any) -> dict[str, str]:
+    """Target to `<volume or path>:<rw|ro>`, without anonymous volumes, which images ask for."""
+    found = {}
+    for mount in mounts:
+        named = mount.get("Name") if mount.get("Type") == "volume" else None
+        if named and _ANONYMOUS.fullmatch(named):
+            continue
+        found[mount["Destination"]] = f"{named or mount.get('Source', '')}:{'rw' if mount.get('RW') else 'ro'}"
+    return dict(sorted(found.items()))
+
+
+def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
+    return {
+        int(port.partition("/")[0]): (bound[0].get("HostIp") or "", int(bound[0].get("HostPort") or 0))
+        for port, bound in sorted(bindings.items())
+        if bound
+    }
+
+
+def _aliases(inspected: Mapping[str, Any]) -> tuple[str, ...]:
+    """The aliases that were asked for: engines add the short ID, some of them more than once."""
+    found: set[str] = set()
+    for network in ((inspected.get("NetworkSettings") or {}).get("Networks") or {}).values():
+        found.update(network.get("Aliases") or ())
+    return tuple(sorted(found - {inspected["Id"][:12], inspected["Name"].lstrip("/")}))

@@ -1,0 +1,67 @@
+"""The engine's errors in our words: which thing, why, and the command that mends it.
+
+The engine says what went wrong in English prose only, so the prose is matched here, in one place.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError
+
+_PORT = re.compile(
+    r"(?:Bind for|listen tcp4?6?:?|exposing port TCP) (\S*?):(\d+)\b.*(?:already allocated|already in use)",
+    re.S,
+)
+_TAKEN = ("port is already allocated", "address already in use")
+_FULL = ("no space left on device", "disk quota exceeded")
+
+
+def unavailable(url: str, why: str) -> EngineUnavailable:
+    """The engine at `url` does not answer."""
+    return EngineUnavailable(
+        f"the Docker engine at {url} does not answer",
+        why=_reason(why),
+        mend="start it, or correct `engine:` in environment.yaml; `gitops-ml doctor` looks closer",
+    )
+
+
+def failed(doing: str, why: str) -> GitopsError:
+    """The engine answered `doing` with the error `why`."""
+    lower = why.lower()
+    if any(text in lower for text in _TAKEN):
+        found = _PORT.search(why)
+        port = found[2] if found else "?"
+        return EngineFailed(
+            f"port {port} on the engine's host is taken ({doing})",
+            why="something else listens there",
+            mend=f"`docker ps --filter publish={port}` or `ss -ltnp 'sport = :{port}'` on that host "
+            "names it; stop it, or change gateway.port in environment.yaml",
+        )
+    if any(text in lower for text in _FULL):
+        return EngineFailed(
+            f"the engine's disk is full ({doing})",
+            why=_reason(why),
+            mend="`docker system df` shows what fills it, `docker image prune` frees unused images",
+        )
+    if "bind source path does not exist" in lower:
+        path = why.rpartition("exist: ")[2].strip() or "?"
+        return EngineFailed(
+            f"the file {path} is not on the engine's host ({doing})",
+            why="a secret of the deployment names it",
+            mend=f"put it there, readable for user 65532, or correct `secrets:` ({path})",
+        )
+    return EngineFailed(f"the engine could not do it ({doing})", why=_reason(why))
+
+
+def _reason(why: str) -> str:
+    """One line; Python's nested reprs of connection errors are cut to their core."""
+    inner = re.findall(r"(?:Error|Exception)\((?:\d+, )?['\"]([^'\"]+)['\"]", why)
+    return " ".join((inner[-1] if inner else why).split())[:500]
+
+
+def build_failed(tag: str, why: str, last: str) -> GitopsError:
+    """The image `tag` could not be built; `last` are the last lines that the build said."""
+    if any(text in f"{why}\n{last}".lower() for text in _FULL):
+        return failed(f"building {tag}", f"{why} (no space left on device)")
+    return EngineFailed(f"image {tag} could not be built", why=f"{_reason(why)}; its last lines:\n{last}")

@@ -1,0 +1,59 @@
+"""The engine's calls about networks and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+
+class NetworkCalls:
+    """Part of `Engine`, which has the client and translates what it raises."""
+
+    _api: Any
+
+    def _asking(self, doing: str) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def _unless_gone(self, doing: str, call: Callable[[], Any]) -> Any:
+        raise NotImplementedError
+
+    def list_networks(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        with self._asking("listing networks"):
+            return list(self._api.networks(filters={"label": label_filter(labels)}))
+
+    def list_volumes(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        with self._asking("listing volumes"):
+            return list(self._api.volumes(filters={"label": label_filter(labels)})["Volumes"] or ())
+
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """Have a bridge network of this name. The engine allows several of one name; we do not."""
+        with self._asking(f"creating network {name}"):
+            if any(found["Name"] == name for found in self._api.networks(names=[name])):
+                return
+            self._api.create_network(name, driver="bridge", check_duplicate=True, labels=dict(labels))
+
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        with self._asking(f"creating volume {name}"):
+            self._api.create_volume(name, driver="local", labels=dict(labels))
+
+    def connect_network(self, container: str, network: str, aliases: Sequence[str] = ()) -> None:
+        with self._asking(f"connecting {container[:12]} to {network}"):
+            self._api.connect_container_to_network(container, network, aliases=list(aliases))
+
+    def disconnect_network(self, container: str, network: str) -> None:
+        self._unless_gone(
+            f"disconnecting {container[:12]} from {network}",
+            lambda: self._api.disconnect_container_from_network(container, network, force=True),
+        )
+
+    def remove_network(self, name: str) -> None:
+        self._unless_gone(f"removing network {name}", lambda: self._api.remove_network(name))
+
+    def remove_volume(self, name: str) -> None:
+        self._unless_gone(f"removing volume {name}", lambda: self._api.remove_volume(name))
+
+
+def label_filter(labels: Mapping[str, str]) -> list[str]:
+    """The engine's filter for objects that carry all of these labels; an empty value is any value."""
+    return [f"{name}={value}" if value else name for name, value in labels.items()]

@@ -1,0 +1,268 @@
+"""The gateway: one Traefik for each project and environment, and how its traffic is moved.
+
+A deployment's route file is staged beside the watched folder and renamed into it by `mv` inside the
+container, and the move counts only when Traefik's own API names the file's revision. The engine's archive
+call would remove and recreate the file, and Traefik answers 404 in between. Whatever fails on the way, the
+file that was there before is put back.
+
+Commands run with a plain `sh`, `mv`, `rm`, `cp`, `cat`, `sleep`, `timeout` and `wget`: that is all that the image has to
+hold.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+
+import msgspec
+
+from gitops_ml.clients.engine import Engine
+from gitops_ml.clients.engine_types import ExecResult
+from gitops_ml.core.desired import Gateway, seconds
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
+from gitops_ml.core.route import revision_name, revision_of
+from gitops_ml.errors import EngineFailed
+
+GATEWAY_IMAGE = "traefik:v3"
+ROOT = "/gateway"
+ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
+API = "http://127.0.0.1:8081"
+WEB_PORT = 8080
+_MEMORY = 512 * 1024**2
+_PIDS = 512
+_LOADED_WITHIN = 5.0
+_POLL = 0.02
+_FIELDS = [
+    "StartUTC",
+    "Duration",
+    "DownstreamStatus",
+    "OriginStatus",
+    "OriginDuration",
+    "RetryAttempts",
+    "RequestMethod",
+    "RequestPath",
+    "RouterName",
+    "ServiceName",
+    "ServiceURL",
+    "entryPointName",
+]
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True):
+    """How a drain ended: requests that were still in flight when its time was up, and how long it took in seconds."""
+
+    cut: int
+    seconds: float
+
+
+def gateway_name(project: str, environment: str) -> str:
+    """The name of the gateway's container and of its volume."""
+    return scoped(project, environment, "gateway")
+
+
+def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = GATEWAY_IMAGE) -> ContainerSpec:
+    """The gateway's container.
+
+    Connections to replicas that were idle for a second are closed: a server that closes one first, just as a
+    request is sent on it, would fail that request, and requests are not retried, since a retry could hide a
+    bad candidate.
+    """
+    command = [
+        f"--providers.file.directory={ROOT}/{ROUTES}",
+        "--providers.file.watch=true",
+        "--providers.providersThrottleDuration=10ms",
+        f"--entryPoints.web.address=:{WEB_PORT}",
+        f"--entryPoints.web.transport.lifeCycle.graceTimeOut={gateway.drain}",
+        f"--entryPoints.traefik.address={API.removeprefix('http://')}",
+        "--api.insecure=true",
+        "--api.dashboard=false",
+        "--ping=true",
+        "--serversTransport.forwardingTimeouts.dialTimeout=1s",
+        "--serversTransport.forwardingTimeouts.idleConnTimeout=1s",
+        "--serversTransport.maxIdleConnsPerHost=64",
+        "--accessLog=true",
+        "--accessLog.format=json",
+        "--accessLog.fields.defaultMode=drop",
+        *(f"--accessLog.fields.names.{name}=keep" for name in _FIELDS),
+        "--accessLog.fields.headers.defaultMode=drop",
+        "--log.level=ERROR",
+        "--log.format=json",
+        "--global.checkNewVersion=false",
+        "--global.sendAnonymousUsage=false",
+    ]
+    return ContainerSpec(
+        name=gateway_name(project, environment),
+        image=image,
+        labels=owner_labels(project, environment, "gateway"),
+        network=scoped(project, environment),
+        entrypoint=("traefik",),
+        command=tuple(command),
+        volumes={gateway_name(project, environment): ROOT},
+        ports={WEB_PORT: (gateway.bind, gateway.port)},
+        memory=_MEMORY,
+        pids=_PIDS,
+        stop_grace=max(1, round(seconds(gateway.drain))) + 1,
+        log_max_size="20m",
+        log_max_files=5,
+    )
+
+
+def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0) -> str:
+    """Make and start a gateway with its network and its volume, and return its ID once it answers.
+
+    The watched folder must be there before Traefik starts, or it never watches it. A gateway that cannot be
+    started leaves no container behind. Raises `EngineFailed`, for one when the port is taken.
+    """
+    project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
+    engine.ensure_network(scoped(project, environment), owner_labels(project, environment, "network"))
+    engine.ensure_volume(gateway_name(project, environment), owner_labels(project, environment, "volume"))
+    gateway = engine.create(spec)
+    try:
+        engine.put(gateway, ROOT, {f"{name}/": b"" for name in (ROUTES, STAGE, JOURNAL)})
+        engine.start(gateway, spec.name)
+    except BaseException:
+        engine.remove(gateway, force=True)
+        raise
+    wait_gateway(engine, gateway, deadline)
+    return gateway
+
+
+def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
+    """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
+    result = _shell(engine, gateway, _AWAIT, f"{API}/ping", str(round(deadline / _POLL)), timeout=deadline * 2)
+    if result.code != 0:
+        raise EngineFailed(
+            f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
+            why=f"its last lines:\n{engine.logs(gateway, 10)}",
+            mend=f"docker logs {gateway[:12]}",
+        )
+
+
+def carrier(engine: Engine, project: str, environment: str, image: str = GATEWAY_IMAGE) -> str:
+    """A container that is never started and gives access to the gateway's volume; the caller removes it."""
+    name = gateway_name(project, environment)
+    return engine.create(
+        ContainerSpec(
+            name=scoped(project, environment, "carrier", secrets.token_hex(4)),
+            image=image,
+            labels=owner_labels(project, environment, "carrier"),
+            network=None,
+            volumes={name: ROOT},
+            restart="no",
+        )
+    )
+
+
+def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> None:
+    """Put a deployment's route file in place, whole, and return once the gateway has loaded it.
+
+    Raises `EngineFailed` when it is not loaded in time; the file that was there before is back then.
+    """
+    revision = revision_of(content)
+    if not revision:
+        raise EngineFailed(f"the route of {deployment} carries no revision")
+    engine.put(gateway, f"{ROOT}/{STAGE}", {f"{deployment}.yml": content})
+    name = revision_name(deployment, revision)
+    result = _shell(engine, gateway, _SWITCH, deployment, name, str(round(_LOADED_WITHIN / _POLL)))
+    if result.code != 0:
+        said = (result.stdout + result.stderr).decode(errors="replace").strip()
+        raise EngineFailed(
+            f"the gateway has not loaded the route of {deployment}; its route before is back",
+            why=said or _complaint(engine, gateway),
+            mend=f"docker logs {gateway[:12]}",
+        )
+
+
+def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
+    """Take a deployment's route file away and return once the gateway no longer knows it."""
+    result = _shell(engine, gateway, _UNROUTE, deployment, str(round(_LOADED_WITHIN / _POLL)))
+    if result.code != 0:
+        raise EngineFailed(f"the gateway still knows the route of {deployment}", mend=f"docker logs {gateway[:12]}")
+
+
+def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], deadline: float) -> Drain:
+    """Wait until these (alias, port) have reported no request in flight twice, 200 ms apart, or `deadline`
+    seconds.
+
+    One that refuses connections or is gone has none; one that does not say how many it has is waited for.
+    """
+    started = time.monotonic()
+    where = [f"{alias}:{port}" for alias, port in servers]
+    if not where:
+        return Drain(cut=0, seconds=0.0)
+    result = _shell(engine, gateway, _DRAIN, str(max(1, round(deadline))), *where, timeout=deadline + 30)
+    if result.code != 0:
+        said = result.stderr.decode(errors="replace").strip()
+        raise EngineFailed(f"draining {', '.join(where)} did not work", why=said)
+    return Drain(cut=int(result.stdout.split()[-1]), seconds=time.monotonic() - started)
+
+
+def _complaint(engine: Engine, gateway: str) -> str:
+    """The last line that the gateway itself said, among those of its access log."""
+    lines = [line for line in engine.logs(gateway, 200).splitlines() if '"level":"error"' in line]
+    return lines[-1] if lines else "it says nothing"
+
+
+def _shell(engine: Engine, gateway: str, script: str, *words: str, timeout: float = 30.0) -> ExecResult:
+    return engine.exec(gateway, ["sh", "-c", script, "sh", *words], timeout)
+
+
+_AWAIT = """
+n=0
+until timeout 2 wget -q -O /dev/null "$1" 2>/dev/null; do
+  n=$((n + 1)); [ "$n" -lt "$2" ] || exit 3
+  sleep 0.02
+done
+"""
+
+_SWITCH = f"""
+cd {ROOT} || exit 1
+old={STAGE}/$1.old new={ROUTES}/$1.yml
+rm -f "$old"
+[ ! -e "$new" ] || cp "$new" "$old" || exit 1
+back() {{ if [ -e "$old" ]; then mv "$old" "$new"; else rm -f "$new"; fi; exit 3; }}
+mv "{STAGE}/$1.yml" "$new" || exit 1
+n=0
+until timeout 2 wget -q -O /dev/null "{API}/api/http/middlewares/$2@file" 2>/dev/null; do
+  n=$((n + 1)); [ "$n" -lt "$3" ] || back
+  sleep 0.02
+done
+said=$(timeout 2 wget -q -O - "{API}/api/http/routers/$1.protocol@file" 2>&1)
+case $said in *'"status":"enabled"'*) ;; *) echo "$said"; back ;; esac
+rm -f "$old"
+"""
+
+_UNROUTE = f"""
+rm -f "{ROOT}/{ROUTES}/$1.yml"
+n=0
+while :; do
+  said=$(timeout 2 wget -q -O - "{API}/api/http/routers/$1.protocol@file" 2>&1)
+  case $said in *404*) exit 0 ;; esac
+  n=$((n + 1)); [ "$n" -lt "$2" ] || exit 3
+  sleep 0.02
+done
+"""
+
+_DRAIN = r"""
+until=$(($(date +%s) + $1)); shift
+quiet=0
+while :; do
+  total=0 unknown=0
+  for server in "$@"; do
+    if said=$(timeout 2 wget -q -O - "http://$server/gitops-ml/in-flight" 2>&1); then
+      n=${said##*:}; total=$((total + ${n%%\}*}))
+    else
+      case $said in *refused*|*"bad address"*|*"not known"*|*"o route"*|*nreachable*) ;; *) unknown=1 ;; esac
+    fi
+  done
+  if [ "$total$unknown" = 00 ]; then
+    [ "$quiet" = 0 ] || break
+    quiet=1; sleep 0.2
+  else
+    quiet=0; sleep 0.05
+  fi
+  [ "$(date +%s)" -lt "$until" ] || break
+done
+echo "$total"
+"""
