@@ -218,9 +218,7 @@ class ModelApp:
                 shape = list(outputs[spec.name].shape)
                 raise RuntimeError(f"output {spec.name!r} has shape {shape} for {rows} rows")
         head = InferenceResponse(self._identity.deployment, self._identity.version, inference.id, [])
-        content, length = write_response(
-            head, [(spec, binary, outputs[spec.name]) for spec, binary in wanted]
-        )
+        content, length = write_response(head, [(spec, binary, outputs[spec.name]) for spec, binary in wanted])
         if length is None:
             return Response(content, media_type="application/json")
         return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
@@ -228,13 +226,9 @@ class ModelApp:
     def _check(self, request: Request) -> None:
         model, version = request.path_params["model"], request.path_params.get("version")
         if model != self._identity.deployment:
-            raise ProtocolError(
-                f"unknown model {model!r}; this server has {self._identity.deployment!r}", 404
-            )
+            raise ProtocolError(f"unknown model {model!r}; this server has {self._identity.deployment!r}", 404)
         if version not in (None, self._identity.version):
-            raise ProtocolError(
-                f"unknown version {version!r}; this server has {self._identity.version!r}", 404
-            )
+            raise ProtocolError(f"unknown version {version!r}; this server has {self._identity.version!r}", 404)
 
     def _describe(self) -> dict[str, Any]:
         identity = self._identity

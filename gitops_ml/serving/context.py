@@ -27,8 +27,12 @@ PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DE
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
+BUILD_LABEL = "gitops-ml.role=build"
+"""On the image of the build stage, which the classic builder leaves behind untagged: it may be pruned by it."""
+
 RUNTIME_DOCKERFILE = """\
 FROM {base} AS build
+LABEL {label}
 ARG {args}
 COPY build /build
 RUN python3 -m venv --without-pip /opt/gitops-ml/venv \\
@@ -154,7 +158,7 @@ def _runtime_dockerfile(base: str, *, with_certificates: bool) -> str:
     certificates = "PIP_CERT=/build/certificates.pem " if with_certificates else ""
     args = "\nARG ".join(PASSED_ON)
     return RUNTIME_DOCKERFILE.format(
-        base=base, args=args, certificates=certificates, user=USER, compile=COMPILE
+        base=base, args=args, certificates=certificates, user=USER, compile=COMPILE, label=BUILD_LABEL
     )
 
 

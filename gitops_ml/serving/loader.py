@@ -125,9 +125,7 @@ class OnnxModel:
         """Outputs have the shapes that the graph gives them."""
         feed: dict[str, NDArray[Any]]
         if self._stacked:
-            feed = {
-                next(iter(self._inputs)): np.column_stack([np.asarray(column) for column in columns.values()])
-            }
+            feed = {next(iter(self._inputs)): np.column_stack([np.asarray(column) for column in columns.values()])}
         else:
             feed = {name: _ranked(columns[name], rank) for name, rank in self._inputs.items()}
         names = list(outputs)

@@ -94,9 +94,7 @@ def read_manifest(model_dir: Path) -> Manifest:
     except OSError as error:
         raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), mend="dvc repro train") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelRejected(
-            f"the model's {MANIFEST} is broken", why=str(error), mend="dvc repro train"
-        ) from error
+        raise ModelRejected(f"the model's {MANIFEST} is broken", why=str(error), mend="dvc repro train") from error
     for what, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         names = [spec.name for spec in specs]
         if not names or len(set(names)) != len(names):

@@ -32,9 +32,7 @@ class Metrics:
             registry=self._registry,
         )
         self._rows = Counter("gitops_ml_inference_rows_total", "Rows predicted.", registry=self._registry)
-        self._in_flight = Gauge(
-            "gitops_ml_requests_in_flight", "Requests in flight.", registry=self._registry
-        )
+        self._in_flight = Gauge("gitops_ml_requests_in_flight", "Requests in flight.", registry=self._registry)
 
     def answered(self, code: int, rows: int, seconds: float) -> None:
         """Count one inference request that was answered with HTTP status `code`."""

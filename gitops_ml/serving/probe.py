@@ -83,9 +83,7 @@ class Target:
             short = [output["name"] for output in outputs if output["shape"][0] != rows]
             values = {output["name"]: list(output["data"]) for output in outputs}
         except (ValueError, LookupError, TypeError) as error:
-            raise TargetError(
-                f"the answer is none of the protocol: {type(error).__name__}: {error}"
-            ) from error
+            raise TargetError(f"the answer is none of the protocol: {type(error).__name__}: {error}") from error
         if short or not values:
             raise TargetError(f"the answer has no {rows} rows in {short or 'any output'}")
         return values

@@ -148,9 +148,7 @@ def read_columns(
             found[tensor.name] = _json_values(tensor, shape)
             continue
         if type(size) is not int or not 0 <= size <= len(binary) - offset:
-            raise ProtocolError(
-                f"input {tensor.name!r} has a binary_data_size of {size!r}, beyond the body's end"
-            )
+            raise ProtocolError(f"input {tensor.name!r} has a binary_data_size of {size!r}, beyond the body's end")
         found[tensor.name] = _binary_values(tensor, shape, binary[offset : offset + size])
         offset += size
     if offset != len(binary):
@@ -209,9 +207,7 @@ def _shape(tensor: RequestTensor, spec: TensorSpec) -> tuple[tuple[int, ...], in
     fits = given[1:] in ((), (1,)) if width in ((), (1,)) else len(given) == len(spec.shape)
     fits = fits and all(size in (-1, have) for size, have in zip(width, given[1:], strict=False))
     if not given or min(given) < 0 or not fits:
-        raise ProtocolError(
-            f"input {tensor.name!r} has shape {list(given)}, the model takes {list(spec.shape)}"
-        )
+        raise ProtocolError(f"input {tensor.name!r} has shape {list(given)}, the model takes {list(spec.shape)}")
     return ((given[0],) if width in ((), (1,)) else given), given[0]
 
 

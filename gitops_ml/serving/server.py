@@ -7,6 +7,7 @@ reaches a model that works. When that fails the process exits with 1, and its la
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -39,9 +40,12 @@ def main() -> int:
     """Serve until SIGTERM; the process's exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     started = time.monotonic()
+    gc.disable()  # importing the numeric libraries takes a fifth less time without it
     try:
         limit_threads(os.environ)
         app, port = load_app(os.environ)
+        gc.freeze()  # what was imported stays for good, so that no collection while serving walks it
+        gc.enable()
         log.info("loaded %s in %.2f s", os.environ["GITOPS_ML_DEPLOYMENT"], time.monotonic() - started)
         return serve(app, os.environ.get("GITOPS_ML_HOST", "0.0.0.0"), port)
     except GitopsError as error:

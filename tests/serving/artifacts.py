@@ -47,9 +47,7 @@ def train(seed: int = 0) -> Pipeline:
     late = (frame["hour"] / 24 + (frame["carrier"] == "B6") * 0.4 > 0.7).astype(int)
     encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     columns = make_column_transformer((encode, ["carrier"]), remainder="passthrough")
-    return make_pipeline(columns, HistGradientBoostingClassifier(max_iter=20, random_state=seed)).fit(
-        frame, late
-    )
+    return make_pipeline(columns, HistGradientBoostingClassifier(max_iter=20, random_state=seed)).fit(frame, late)
 
 
 def body(frame: pd.DataFrame, **more: Any) -> dict[str, Any]:

@@ -1,0 +1,140 @@
+"""A server that is told to stop answers what it has taken; slow models do not hide its health."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving.artifacts import write_artifact
+from tests.serving.conftest import ServerProcess, Start
+
+INFER = "/v2/models/delays/infer"
+SECONDS = [{"name": "seconds", "datatype": "FP64", "shape": [-1]}]
+SLEEPERS = {
+    "asynchronous": """
+        import asyncio
+
+        class Sleeper:
+            def __init__(self, folder):
+                pass
+
+            async def predict(self, frame):
+                await asyncio.sleep(frame["seconds"].max())
+                return frame["seconds"].to_numpy()
+    """,
+    "threaded": """
+        import time
+
+        class Sleeper:
+            def __init__(self, folder):
+                pass
+
+            def predict(self, frame):
+                time.sleep(frame["seconds"].max())
+                return {"slept": frame["seconds"].to_numpy()}
+    """,
+}
+
+
+def sleep(seconds: float) -> dict[str, Any]:
+    return {"inputs": [{**SECONDS[0], "shape": [1], "data": [seconds]}]}
+
+
+def sleeper(folder: Path, kind: str) -> Path:
+    write_artifact(
+        folder,
+        format="predictor",
+        file=None,
+        predictor="sleeping:Sleeper",
+        inputs=SECONDS,
+        outputs=[{"name": "slept", "datatype": "FP64", "shape": [-1]}],
+    )
+    (folder / "example.json").write_text(json.dumps(sleep(0)))
+    (folder / "sleeping.py").write_text(textwrap.dedent(SLEEPERS[kind]))
+    return folder
+
+
+@pytest.mark.parametrize("kind", SLEEPERS)
+def test_sigterm_lets_every_request_in_flight_be_answered(start: Start, tmp_path: Path, kind: str) -> None:
+    server = start(sleeper(tmp_path / "model", kind)).wait_ready()
+    with ThreadPoolExecutor(3) as clients:
+        pending = [clients.submit(server.ask, "POST", INFER, sleep(0.7)) for _ in range(3)]
+        wait_in_flight(server, 3)
+        assert server.stop() == 0
+        assert [one.result()[0] for one in pending] == [200, 200, 200]
+    assert "stopping with 3 in flight" in "\n".join(server.log_lines())
+    with pytest.raises(ConnectionRefusedError):
+        server.ask("GET", "/v2/health/live")
+
+
+def test_kept_alive_clients_are_told_to_go_and_none_is_cut(start: Start, tmp_path: Path) -> None:
+    server = start(sleeper(tmp_path / "model", "asynchronous")).wait_ready()
+
+    def client() -> tuple[int, str | None]:
+        """Requests over one connection until an answer says that it closes; a cut request raises."""
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        content, answered = json.dumps(sleep(0.005)).encode(), 0
+        while True:
+            connection.request("POST", INFER, content)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == 200
+            answered += 1
+            if response.will_close:
+                return answered, response.getheader("connection")
+
+    with ThreadPoolExecutor(4) as clients:
+        pending = [clients.submit(client) for _ in range(4)]
+        time.sleep(0.5)
+        assert server.stop() == 0
+        results = [one.result() for one in pending]
+    assert [said for _, said in results] == ["close"] * 4
+    assert all(answered > 5 for answered, _ in results)
+
+
+def test_health_and_in_flight_answer_while_the_model_sleeps(start: Start, tmp_path: Path) -> None:
+    server = start(sleeper(tmp_path / "model", "threaded")).wait_ready()
+    with ThreadPoolExecutor(2) as clients:
+        pending = [clients.submit(server.ask, "POST", INFER, sleep(0.6)) for _ in range(2)]
+        wait_in_flight(server, 2)
+        started = time.monotonic()
+        for path in ("/v2/health/live", "/v2/health/ready", "/metrics", "/v2/models/delays"):
+            assert server.ask("GET", path)[0] == 200
+        assert time.monotonic() - started < 0.5
+        assert [one.result()[0] for one in pending] == [200, 200]
+    assert server.ask("GET", "/gitops-ml/in-flight") == (200, {"in_flight": 0})
+
+
+def test_readiness_is_refused_while_it_drains(start: Start, tmp_path: Path) -> None:
+    server = start(sleeper(tmp_path / "model", "asynchronous")).wait_ready()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.connect()
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    connection.request("GET", "/v2/health/ready")
+    assert connection.getresponse().status == 503
+    connection.close()
+    assert server.process.wait(10) == 0
+
+
+def test_a_model_that_fails_gives_500_and_serves_on(start: Start, tmp_path: Path) -> None:
+    server = start(sleeper(tmp_path / "model", "threaded")).wait_ready()
+    status, answer = server.ask("POST", INFER, sleep(-1))
+    assert (status, list(answer)) == (500, ["error"])
+    assert "the model failed: ValueError: sleep length must be non-negative" in answer["error"]
+    assert server.ask("POST", INFER, sleep(0))[0] == 200
+
+
+def wait_in_flight(server: ServerProcess, count: int) -> None:
+    deadline = time.monotonic() + 10
+    while server.ask("GET", "/gitops-ml/in-flight") != (200, {"in_flight": count}):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
