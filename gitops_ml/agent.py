@@ -49,8 +49,8 @@ def _pass(turn: _Turn, interval: float, report: Callable[[str], None]) -> float:
         kind = "retry" if isinstance(error, Temporary) else "stalled"
         report(f"{kind} {turn.target.environment}: {error}")
         return _backoff(turn.failures, interval)
-    for name, error in sorted(done.errors.items()):
-        report(f"error {turn.target.environment}/{name}: {error}")
+    for name, trouble in sorted(done.errors.items()):
+        report(f"error {turn.target.environment}/{name}: {trouble}")
     turn.failures = turn.failures + 1 if done.errors else 0
     if turn.failures:
         return _backoff(turn.failures, interval)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gitops_ml.clients import gateway, images, lock, models, records
+from gitops_ml.clients import gateway, images, lock, records
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.environments import Declared, environment_names, shared_ports
 from gitops_ml.clients.git import Repository
-from gitops_ml.clients.source import read_desired, resolve
+from gitops_ml.clients.source import ModelSource, read_desired, resolve
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import Desired, Environment, Resolved, seconds
 from gitops_ml.core.generation import Generation, generation_of
@@ -344,7 +344,7 @@ def _site(target: Target, engine: Engine, view: View, held: lock.Lock) -> Site:
         engine=engine,
         snapshot=view.snapshot,
         lock=held,
-        models=models.Store(target.repo),
+        models=ModelSource(target.repo),
         base=images.BASE_IMAGE,
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gitops_ml.clients import models
 from gitops_ml.clients.environments import Declared, read_environment
 from gitops_ml.clients.git import Repository
 from gitops_ml.core.desired import Deployment, Desired, Resolved
+from gitops_ml.core.generation import Generation
 from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
+
+MOST_BYTES = 4 << 30
 
 
 def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desired, Declared]:
@@ -47,13 +52,7 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     if deployment.serve.pattern == "image":
         image = deployment.serve.image or ""
         return Resolved(name=name, declaration=deployment, digest=image, revision=commit, path="")
-    version = models.resolve(repo, deployment.model, deployment.version)
-    if deployment.digest and deployment.digest != version.digest:
-        raise VersionMoved(
-            f"{deployment.model}@{deployment.version} holds {version.digest}",
-            why=f"{name} pins {deployment.digest}; the tag was moved, or the digest was edited",
-            mend=f"gitops-ml bump ENVIRONMENT {name} {deployment.version}",
-        )
+    version = models.resolve(repo, deployment.model, deployment.version, deployment.digest)
     holdout = deployment.verify.holdout
     rows = models.resolve_path(repo, commit, holdout.data).digest if holdout else None
     return Resolved(
@@ -99,3 +98,37 @@ def _require_signature(repo: Repository, commit: str) -> None:
             mend="commit .gitops-ml/allowed_signers",
         )
     repo.verify_commit_signature(commit, allowed)
+
+
+class ModelSource:
+    """Model artifacts and data files of a repository, by what declared them; each is read once and hashed.
+
+    Args:
+        repo: the clone whose DVC caches and remotes hold the bytes.
+    """
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._read: dict[str, dict[str, bytes]] = {}
+
+    def artifact(self, generation: Generation) -> Mapping[str, bytes]:
+        """The files of a generation's model, by their path inside the artifact.
+
+        Raises `VersionMoved` when its path no longer holds its digest, `ObjectMissing` and `ObjectCorrupt` for bytes.
+        """
+        return self._files(generation.revision, generation.path, generation.digest)
+
+    def data(self, commit: str, path: str, digest: str) -> bytes:
+        """One data file as a commit pins it. Raises as `artifact`."""
+        files = self._files(commit, path, digest)
+        if len(files) != 1:
+            raise InputError(f"{path} is a folder", why="held-out rows are one file", mend="name the file in `data:`")
+        return next(iter(files.values()))
+
+    def _files(self, commit: str, path: str, digest: str) -> dict[str, bytes]:
+        if digest not in self._read:
+            held = models.resolve_path(self._repo, commit, path)
+            if held.digest != digest:
+                raise VersionMoved(f"{path} of {commit[:12]} holds {held.digest}", why=f"{digest} is wanted")
+            self._read[digest] = models.read(self._repo, held, limit=MOST_BYTES)
+        return self._read[digest]

@@ -65,14 +65,14 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Frozen, and without room for a key that nobody reads."""
 
 
-class Project(_Struct):
+class Project(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`environments/project.yaml`: the owner of everything on a host that carries this name."""
 
     schema: Literal[1]
     name: Name
 
 
-class Gateway(_Struct):
+class Gateway(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the environment's one entrance listens on the engine's host, and how long a drain may take."""
 
     port: Annotated[int, Meta(ge=1, le=65535)]
@@ -81,14 +81,14 @@ class Gateway(_Struct):
     pin_header: bool = False
 
 
-class Promotion(_Struct):
+class Promotion(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a version must stand Verified, and for how long, before it may be promoted to here."""
 
     from_: str = field(name="from")
     soak: Duration = "0s"
 
 
-class Policy(_Struct):
+class Policy(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What gitops-ml may do by itself in this environment."""
 
     auto_revert: bool = True
@@ -96,13 +96,13 @@ class Policy(_Struct):
     max_removals: Annotated[str, Meta(pattern=r"^(100|[0-9]{1,2})%$")] = "50%"
 
 
-class Records(_Struct):
+class Records(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The branch that records are written to; null is the tracked branch."""
 
     branch: str | None = None
 
 
-class Environment(_Struct):
+class Environment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`environments/<environment>/environment.yaml`: where and under which policy."""
 
     schema: Literal[1]
@@ -113,7 +113,7 @@ class Environment(_Struct):
     records: Records = Records()
 
 
-class Resources(_Struct):
+class Resources(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The limits of one replica."""
 
     cpus: Annotated[float, Meta(gt=0)] = 1.0
@@ -121,7 +121,7 @@ class Resources(_Struct):
     pids: Annotated[int, Meta(ge=16)] = 256
 
 
-class Serve(_Struct):
+class Serve(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the model reaches users.
 
     `service`: our Open Inference Protocol v2 server around the model. `image`: any image, by digest, which needs
@@ -136,14 +136,14 @@ class Serve(_Struct):
     start_timeout: Duration = "60s"
 
 
-class Rollout(_Struct):
+class Rollout(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the candidate takes over from the incumbent."""
 
     strategy: Literal["recreate", "blue-green", "canary", "shadow"] = "blue-green"
     steps: tuple[Annotated[int, Meta(ge=1, le=99)], ...] = ()
 
 
-class Bound(_Struct):
+class Bound(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a metric of the held-out data must keep: absolute bounds, and against the incumbent."""
 
     min: float | None = None
@@ -151,7 +151,7 @@ class Bound(_Struct):
     max_drop: Annotated[float, Meta(ge=0)] | None = None
 
 
-class Holdout(_Struct):
+class Holdout(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Labelled rows pinned by DVC, and the metrics that are judged on them."""
 
     data: str
@@ -161,7 +161,7 @@ class Holdout(_Struct):
     rows: Annotated[int, Meta(ge=1)] | None = None
 
 
-class Traffic(_Struct):
+class Traffic(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The bad requests (5xx, aborted or slow) that are borne in a canary."""
 
     max_bad_increase: Annotated[float, Meta(ge=0, le=1)] = 0.01
@@ -169,21 +169,21 @@ class Traffic(_Struct):
     timeout: Duration = "10m"
 
 
-class Verify(_Struct):
+class Verify(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The checks of a candidate; `smoke` is always among them."""
 
     holdout: Holdout | None = None
     traffic: Traffic | None = None
 
 
-class Hold(_Struct):
+class Hold(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A person's stop on a deployment, written by `gitops-ml hold`."""
 
     reason: str
     until: datetime | None = None
 
 
-class Deployment(_Struct):
+class Deployment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`environments/<environment>/models/<deployment>.yaml`: one desired deployment; the file's name is its name."""
 
     schema: Literal[1]

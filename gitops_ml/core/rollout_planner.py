@@ -15,7 +15,7 @@ from gitops_ml.core.desired import Resolved, Verify
 from gitops_ml.core.drift import container_drift
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.observed import Container, Snapshot
-from gitops_ml.core.rollout import Attempt, DeploymentState, quarantine_key
+from gitops_ml.core.rollout import Attempt, DeploymentState, Outcome, quarantine_key
 from gitops_ml.core.route import revision_of, route_file
 from gitops_ml.core.verdict import Verdict
 
@@ -251,7 +251,7 @@ def _promote(scene: _Scene, attempt: Attempt) -> Steps:
     return steps
 
 
-def _abort(scene: _Scene, attempt: Attempt, outcome: plan.Outcome, because: str) -> Steps:
+def _abort(scene: _Scene, attempt: Attempt, outcome: Outcome, because: str) -> Steps:
     """Traffic back to the incumbent, which is started again where the candidate had its place; the candidate goes."""
     name, steps = scene.wanted.name, Steps()
     incumbent = attempt.incumbent
