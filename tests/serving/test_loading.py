@@ -1,0 +1,223 @@
+"""Models that must not be served: the process exits with 1, says why on its last line, and never binds its port."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from gitops_ml.errors import InputError, ModelRejected
+from gitops_ml.serving.loader import Estimator, load_model
+from gitops_ml.serving.server import cpu_limit, limit_threads, load_app
+from tests.serving.artifacts import rows, write_artifact
+from tests.serving.conftest import IDENTITY, Start
+
+MATRIX = [{"name": "x", "datatype": "FP64", "shape": [-1, 2]}]
+PREDICT = [{"name": "predict", "datatype": "INT64", "shape": [-1]}]
+
+
+class Payload:
+    """What an attacker pickles: touches a file when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def corrupt(folder: Path) -> str:
+    content = bytearray((folder / "model.skops").read_bytes())
+    content[200:1200] = b"\0" * 1000
+    (folder / "model.skops").write_bytes(content)
+    return "cannot be loaded"
+
+
+def truncated(folder: Path) -> str:
+    content = (folder / "model.skops").read_bytes()
+    (folder / "model.skops").write_bytes(content[: len(content) // 2])
+    return "cannot be loaded"
+
+
+def no_zip(folder: Path) -> str:
+    (folder / "model.skops").write_bytes(pickle.dumps(Payload(folder / "owned")))
+    return "cannot be loaded"
+
+
+def absent(folder: Path) -> str:
+    (folder / "model.skops").unlink()
+    return "the model's file 'model.skops' cannot be used"
+
+
+def foreign_function(folder: Path) -> str:
+    """A skops file whose schema asks for os.system, as an attacker would write it by hand."""
+    skops.io.dump(make_pipeline(FunctionTransformer(np.log1p)), folder / "model.skops")
+    with zipfile.ZipFile(folder / "model.skops") as archive:
+        schema = archive.read("schema.json").decode()
+    for module, name in (("numpy", "log1p"), ("numpy", "ufunc")):
+        schema = schema.replace(f'"{name}"', '"system"').replace(f'"{module}"', '"os"')
+    with zipfile.ZipFile(folder / "model.skops", "w") as archive:
+        archive.writestr("schema.json", schema)
+    return "os.system"
+
+
+def untrusted_type(folder: Path) -> str:
+    skops.io.dump(make_pipeline(FunctionTransformer(rows)), folder / "model.skops")
+    return "tests.serving.artifacts.rows"
+
+
+def no_manifest(folder: Path) -> str:
+    (folder / "manifest.json").unlink()
+    return "the model has no manifest.json"
+
+
+def unknown_key(folder: Path) -> str:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "colour": "red"}))
+    return "unknown field `colour`"
+
+
+def outside(folder: Path) -> str:
+    (folder.parent / "elsewhere.skops").write_bytes((folder / "model.skops").read_bytes())
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "file": "../elsewhere.skops"}))
+    return "'../elsewhere.skops' cannot be used: the manifest must name a file inside the artifact"
+
+
+def wrong_output(folder: Path) -> str:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["outputs"][0]["name"] = "fit"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return "the model has no output 'fit'"
+
+
+def unfit_example(folder: Path) -> str:
+    example = json.loads((folder / "example.json").read_bytes())
+    (folder / "example.json").write_text(json.dumps({"inputs": example["inputs"][:1]}))
+    return "the model fails on its own example.json: ProtocolError: missing input 'carrier', 'hour'"
+
+
+def pickled(folder: Path) -> str:
+    joblib.dump(Payload(folder / "owned"), folder / "model.joblib")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest |= {"format": "joblib", "file": "model.joblib"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return "the deployment does not allow pickles"
+
+
+REFUSED = (
+    corrupt,
+    truncated,
+    no_zip,
+    absent,
+    foreign_function,
+    untrusted_type,
+    no_manifest,
+    unknown_key,
+    outside,
+    wrong_output,
+    unfit_example,
+    pickled,
+)
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    return {**IDENTITY, "GITOPS_ML_MODEL_DIR": str(folder), **more}
+
+
+@pytest.mark.parametrize("spoil", REFUSED)
+def test_it_is_refused_with_the_reason(tmp_path: Path, pipeline: Pipeline, spoil: Callable[[Path], str]) -> None:
+    folder = write_artifact(tmp_path / "model", pipeline)
+    message = spoil(folder)
+    with pytest.raises(ModelRejected) as refused:
+        load_app(environment(folder))
+    assert message in str(refused.value)
+    assert not (folder / "owned").exists()
+
+
+@pytest.mark.parametrize("spoil", [corrupt, foreign_function])
+def test_the_process_ends_with_1_and_the_reason_last(
+    tmp_path: Path, pipeline: Pipeline, start: Start, spoil: Callable[[Path], str]
+) -> None:
+    folder = write_artifact(tmp_path / "model", pipeline)
+    message = spoil(folder)
+    server = start(folder)
+    assert server.process.wait(60) == 1
+    last = server.log_lines()[-1]
+    assert "CRITICAL refused to serve: " in last
+    assert message in last
+    with pytest.raises(ConnectionRefusedError):
+        server.ask("GET", "/v2/health/live")
+
+
+def test_a_pickle_is_loaded_where_the_deployment_says_so(tmp_path: Path, pipeline: Pipeline) -> None:
+    folder = write_artifact(tmp_path / "model", format="joblib", file="model.joblib")
+    joblib.dump(pipeline, folder / "model.joblib")
+    app, port = load_app(environment(folder, GITOPS_ML_ALLOW_PICKLE="1", GITOPS_ML_PORT="81"))
+    assert (app.in_flight, port) == (0, 81)
+
+
+def test_a_reviewed_type_in_the_manifest_is_trusted(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(rows), RandomForestClassifier(2).fit([[0, 1], [1, 0]], [0, 1]))
+    folder = write_artifact(
+        tmp_path / "model", model, inputs=MATRIX, outputs=PREDICT, trusted_types=["tests.serving.artifacts.rows"]
+    )
+    assert isinstance(load_model(folder)[1], Estimator)
+
+
+def test_tree_models_need_no_reviewed_types(tmp_path: Path) -> None:
+    forest = RandomForestClassifier(3, random_state=0).fit([[0.0, 1.0], [1.0, 0.0]] * 9, [0, 1] * 9)
+    folder = write_artifact(tmp_path / "model", forest, inputs=MATRIX, outputs=PREDICT)
+    _, model = load_model(folder)
+    answer = model.predict({"x": np.array([[0.0, 1.0], [1.0, 0.0]])}, ["predict"])
+    assert isinstance(answer, dict)
+    assert answer["predict"].tolist() == [0, 1]
+
+
+def test_shared_steps_give_what_each_method_alone_gives(tmp_path: Path, pipeline: Pipeline) -> None:
+    _, model = load_model(write_artifact(tmp_path / "model", pipeline))
+    frame = rows(200, seed=9)
+    columns: Any = {name: frame[name].tolist() for name in frame}
+    both = model.predict(columns, ["predict", "predict_proba"])
+    alone = model.predict(columns, ["predict_proba"])
+    assert isinstance(both, dict) and isinstance(alone, dict)
+    np.testing.assert_array_equal(both["predict"], pipeline.predict(frame))
+    np.testing.assert_array_equal(both["predict_proba"], alone["predict_proba"])
+
+
+def test_an_incomplete_environment_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="GITOPS_ML_VERSION, GITOPS_ML_DIGEST not set"):
+        load_app({"GITOPS_ML_DEPLOYMENT": "a", "GITOPS_ML_MODEL": "b", "GITOPS_ML_GENERATION": "c"})
+    with pytest.raises(InputError, match="GITOPS_ML_PORT is 'x'"):
+        load_app(environment(tmp_path, GITOPS_ML_PORT="x"))
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "100000 100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+    ],
+)
+def test_threads_follow_the_cpu_limit(tmp_path: Path, files: dict[str, str], wanted: int) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert cpu_limit(tmp_path) == wanted
+    assert cpu_limit(tmp_path / "none") >= 1
+    env = {"OMP_NUM_THREADS": "7"}
+    limit_threads(env)
+    assert env["OMP_NUM_THREADS"] == "7"
+    assert int(env["OPENBLAS_NUM_THREADS"]) == cpu_limit()
