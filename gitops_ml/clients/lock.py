@@ -39,7 +39,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     def dead(self, here: Holder) -> bool:
         """Whether this is a process of the same machine that is no more."""
-        return self.machine == here.machine and self.started != _started(self.pid)
+        return bool(self.machine) and self.machine == here.machine and self.started != _started(self.pid)
 
 
 def this_process() -> Holder:
