@@ -1,0 +1,157 @@
+"""The two images on a real engine: built by the classic builder, run locked down, asked by the probe."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sklearn.pipeline import Pipeline
+
+from gitops_ml.serving.context import build_args, model_context, runtime_context, runtime_key
+from tests.serving.artifacts import body, rows, write_artifact
+from tests.serving.conftest import IDENTITY, ROOT
+from tests.serving.test_loading import foreign_function
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.containers import Container
+
+BASE = "python:3.11-slim-bookworm"
+LOCKED: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "tmpfs": {"/tmp": "size=64m"},
+    "pids_limit": 128,
+    "mem_limit": "512m",
+    "nano_cpus": 1_000_000_000,
+}
+
+
+def build(engine: docker.DockerClient, context: bytes, tag: str, labels: dict[str, str]) -> str:
+    image, _ = engine.images.build(
+        fileobj=io.BytesIO(context),
+        custom_context=True,
+        tag=tag,
+        rm=True,
+        forcerm=True,
+        labels=labels,
+        buildargs=build_args(),
+    )
+    return str(image.id)
+
+
+@pytest.fixture(scope="module")
+def runtime(engine: docker.DockerClient) -> str:
+    """The runtime image of the locked requirements; kept, so that the next run finds it."""
+    requirements = (ROOT / "requirements/serving.txt").read_bytes()
+    tag = f"gitops-ml-test-runtime:{runtime_key(requirements, str(engine.images.get(BASE).id))[:20]}"
+    if not engine.images.list(tag):
+        build(engine, runtime_context(requirements, BASE), tag, {})
+    return tag
+
+
+@pytest.fixture
+def project(engine: docker.DockerClient, scratch_project: Callable[[], str]) -> Iterator[str]:
+    name = scratch_project()
+    engine.networks.create(name, labels={"gitops-ml.project": name})
+    yield name
+
+
+def start(engine: docker.DockerClient, project: str, runtime: str, model: Path) -> Container:
+    labels = {"gitops-ml.project": project}
+    image = build(engine, model_context(model, runtime), f"{project}:model", labels)
+    return engine.containers.run(
+        image,
+        detach=True,
+        name=f"{project}-replica",
+        network=project,
+        labels=labels,
+        environment={**IDENTITY, "OMP_NUM_THREADS": "1"},
+        **LOCKED,
+    )
+
+
+def probe(engine: docker.DockerClient, project: str, runtime: str, job: Any, requests: Any) -> dict[str, Any]:
+    container = engine.containers.create(
+        runtime,
+        ["python", "-m", "gitops_ml.serving.probe"],
+        network=project,
+        labels={"gitops-ml.project": project},
+        volumes=["/probe"],
+        **LOCKED,
+    )
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in (("job.json", job), ("requests.json", requests)):
+            entry, text = tarfile.TarInfo(name), json.dumps(content).encode()
+            entry.size, entry.mode = len(text), 0o444
+            archive.addfile(entry, io.BytesIO(text))
+    container.put_archive("/probe", buffer.getvalue())
+    container.start()
+    assert container.wait(timeout=90)["StatusCode"] == 0, container.logs()
+    stream, _ = container.get_archive("/probe/result.json")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+        member = archive.extractfile("result.json")
+        assert member is not None
+        return dict(json.loads(member.read()))
+
+
+def test_a_locked_down_model_is_probed_and_stops_at_once(
+    engine: docker.DockerClient, project: str, runtime: str, artifact: Path, pipeline: Pipeline
+) -> None:
+    replica = start(engine, project, runtime, artifact)
+    expect = {"version": IDENTITY["GITOPS_ML_VERSION"], "digest": IDENTITY["GITOPS_ML_DIGEST"]}
+    target = {"name": "candidate", "url": f"http://{project}-replica:8080", "model": "delays", "expect": expect}
+    frame = rows(2000, seed=4)
+    result = probe(
+        engine,
+        project,
+        runtime,
+        {"deadline": 60.0, "targets": [target], "example": body(rows(1)), "requests": "/probe/requests.json"},
+        {"bodies": [body(frame)]},
+    )["targets"]["candidate"]
+    assert (result["ready"], result["error"], result["smoke"]["ok"]) == (True, None, True)
+    assert result["outputs"][0]["predict"] == pipeline.predict(frame).tolist()
+    started = time.monotonic()
+    replica.stop(timeout=20)
+    assert time.monotonic() - started < 5
+    replica.reload()
+    assert replica.attrs["State"]["ExitCode"] == 0
+
+
+def test_a_hostile_model_never_serves(engine: docker.DockerClient, project: str, runtime: str, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "model")
+    message = foreign_function(folder)
+    replica = start(engine, project, runtime, folder)
+    assert replica.wait(timeout=60)["StatusCode"] == 1
+    last = replica.logs().decode().splitlines()[-1]
+    assert "refused to serve" in last
+    assert message in last
+
+
+def test_the_images_hold_no_trace_of_how_they_were_built(
+    engine: docker.DockerClient, project: str, runtime: str, artifact: Path
+) -> None:
+    image = engine.images.get(runtime)
+    history = json.dumps(image.history())
+    assert "PIP_" not in history
+    assert "/build" not in history
+    files = engine.containers.run(
+        runtime,
+        ["sh", "-c", "find / -xdev -name '*certificates.pem' -newer /etc/hostname; find /build; id -u; pwd"],
+        remove=True,
+        labels={"gitops-ml.project": project},
+        **LOCKED,
+    )
+    assert files.decode().split() == ["65532", "/"]
+    model = engine.images.get(build(engine, model_context(artifact, runtime), f"{project}:layers", {}))
+    layers = [one.attrs["RootFS"]["Layers"] for one in (image, model)]
+    assert layers[1][:-1] == layers[0]
+    engine.images.remove(f"{project}:layers")
