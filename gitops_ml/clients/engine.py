@@ -17,6 +17,7 @@ from typing import Any
 import docker
 import docker.errors
 import docker.tls
+import msgspec
 import requests
 import urllib3
 
@@ -166,7 +167,7 @@ class Engine(ImageCalls, NetworkCalls):
             url = self._api._url("/events")
             params = {"since": seconds, "until": f"{until.timestamp():.6f}"}
             with self._api._get(url, params=params, stream=True) as response:
-                return list(self._api._stream_helper(response, decode=True))
+                return list(msgspec.json.Decoder().decode_lines(response.content))
 
     def logs(self, container: str, tail: int = 50) -> str:
         """The last lines of stdout and stderr; empty when it is gone."""

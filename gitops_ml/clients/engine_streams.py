@@ -29,15 +29,18 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def unpack(chunks: Iterable[bytes]) -> dict[str, bytes]:
-    """The files of a tar that the engine made of a path: relative to it, or by name if it is a file."""
+def unpack(chunks: Iterable[bytes], strip: int = 1) -> dict[str, bytes]:
+    """The files of a tar that the engine made of a path: relative to it, or by name if it is a file.
+
+    `strip` is the number of leading directories that are taken off their names.
+    """
     found = {}
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
         for entry in tar:
             content = tar.extractfile(entry) if entry.isfile() else None
             if content is not None:
                 parts = PurePosixPath(entry.name).parts
-                found["/".join(parts[1:] or parts)] = content.read()
+                found["/".join(parts[strip:] or parts)] = content.read()
     return found
 
 
