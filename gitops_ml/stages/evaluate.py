@@ -1,0 +1,184 @@
+"""Judge the stored model by the held-out rows: metrics, plots, and bounds that a worthless model does not pass.
+
+The bounds are absolute and coarse. Whether a model may replace another one is decided where it is rolled out, paired
+with the one that serves there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gitops_ml.errors import InputError
+from gitops_ml.stages import curves
+from gitops_ml.stages.artifact import model_inputs, read_artifact
+from gitops_ml.stages.command import run_stage
+from gitops_ml.stages.params import Evaluate
+
+Metrics = dict[str, float | int]
+
+
+def check_unseen(rows: pd.DataFrame, manifest: dict[str, Any]) -> None:
+    """Check that no held-out row lies in the time range that the model was trained on.
+
+    Raises:
+        InputError: one does.
+    """
+    training = manifest["training"]
+    column = training["time_column"]
+    if column is None:
+        return
+    first, last = rows[column].min(), rows[column].max()
+    if first <= pd.Timestamp(training["to"]) and last >= pd.Timestamp(training["from"]):
+        raise InputError(
+            f"held-out rows of {first.isoformat()} to {last.isoformat()} lie in the model's training range",
+            why=f"it was trained on {training['from']} to {training['to']}",
+            mend="split by time in prepare, or leave train.time_column empty when the split is random",
+        )
+
+
+def binary_metrics(truth: NDArray[Any], score: NDArray[Any], threshold: float) -> Metrics:
+    """Metrics of the positive class.
+
+    Args:
+        truth: shape (rows,), 1 where the row is of the positive class.
+        score: shape (rows,), its predicted probability.
+        threshold: from which probability on a row counts as positive.
+    """
+    from sklearn import metrics
+
+    said = (score >= threshold).astype(int)
+    tn, fp, fn, tp = metrics.confusion_matrix(truth, said, labels=[0, 1]).ravel().tolist()
+    return {
+        "roc_auc": float(metrics.roc_auc_score(truth, score)),
+        "average_precision": float(metrics.average_precision_score(truth, score)),
+        "log_loss": float(metrics.log_loss(truth, score, labels=[0, 1])),
+        "brier": float(metrics.brier_score_loss(truth, score)),
+        "accuracy": float(metrics.accuracy_score(truth, said)),
+        "precision": float(metrics.precision_score(truth, said, zero_division=0)),
+        "recall": float(metrics.recall_score(truth, said, zero_division=0)),
+        "f1": float(metrics.f1_score(truth, said, zero_division=0)),
+        "true_positives": tp,
+        "false_positives": fp,
+        "true_negatives": tn,
+        "false_negatives": fn,
+        "positive_rate": float(truth.mean()),
+        "rows": len(truth),
+    }
+
+
+def class_metrics(truth: NDArray[Any], said: NDArray[Any]) -> Metrics:
+    """Metrics over several classes, none of which is the positive one."""
+    from sklearn import metrics
+
+    return {
+        "accuracy": float(metrics.accuracy_score(truth, said)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(truth, said)),
+        "f1_macro": float(metrics.f1_score(truth, said, average="macro", zero_division=0)),
+        "rows": len(truth),
+    }
+
+
+def regression_metrics(truth: NDArray[Any], said: NDArray[Any]) -> Metrics:
+    """Metrics of a predicted number."""
+    from sklearn import metrics
+
+    return {
+        "r2": float(metrics.r2_score(truth, said)),
+        "mae": float(metrics.mean_absolute_error(truth, said)),
+        "rmse": float(metrics.root_mean_squared_error(truth, said)),
+        "rows": len(truth),
+    }
+
+
+def check_bounds(found: Metrics, params: Evaluate) -> None:
+    """Check the metrics against the bounds.
+
+    Raises:
+        InputError: names each metric that misses its bound, or that was not computed.
+    """
+    unknown = sorted({*params.min, *params.max} - set(found))
+    if unknown:
+        raise InputError(
+            f"evaluate has a bound on {', '.join(unknown)}, which this model has not",
+            why=f"it has {', '.join(found)}",
+            mend="edit evaluate in params.yaml",
+        )
+    missed = [
+        f"{name} is {found[name]:.4f}, at least {low} is asked" for name, low in params.min.items() if found[name] < low
+    ]
+    missed += [
+        f"{name} is {found[name]:.4f}, at most {top} is asked" for name, top in params.max.items() if found[name] > top
+    ]
+    if missed:
+        raise InputError(
+            "the model misses its bounds on held-out data",
+            why="; ".join(missed),
+            mend="look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
+        )
+
+
+def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_path: Path, plots: Path) -> str:
+    """Write metrics and plots, then check the bounds; they are written even when a bound is missed.
+
+    Raises:
+        InputError: the model cannot be loaded, has seen these rows, or misses a bound.
+    """
+    model, manifest = read_artifact(model_path)
+    check_unseen(rows, manifest)
+    categorical = [tensor["name"] for tensor in manifest["inputs"] if tensor["datatype"] == "BYTES"]
+    inputs = model_inputs(rows, [tensor["name"] for tensor in manifest["inputs"]], categorical)
+    target, positive = manifest["target"]["name"], manifest["target"]["positive"]
+    if target not in rows:
+        raise InputError(f"the held-out rows have no column {target!r}", mend="dvc repro prepare")
+    plots.mkdir(parents=True, exist_ok=True)
+    if positive is not None:
+        truth = (rows[target] == positive).to_numpy().astype(int)
+        if len(np.unique(truth)) < 2:
+            raise InputError("the held-out rows are all of one class", mend="hold out more rows (prepare.split)")
+        score = model.predict_proba(inputs)[:, manifest["classes"].index(positive)]
+        found = binary_metrics(truth, score, params.threshold)
+        _write_points(plots / "roc.json", curves.roc(truth, score))
+        _write_points(plots / "precision_recall.json", curves.precision_recall(truth, score))
+        _write_points(plots / "calibration.json", curves.calibration(truth, score))
+        _write_pairs(plots / "confusion.csv", truth, (score >= params.threshold).astype(int))
+    else:
+        truth, said = rows[target].to_numpy(), model.predict(inputs)
+        found = (class_metrics if manifest["task"] == "classification" else regression_metrics)(truth, said)
+        _write_pairs(plots / "predictions.csv", truth, said)
+    metrics_path.write_text(json.dumps(found, indent=2) + "\n")
+    check_bounds(found, params)
+    return ", ".join(f"{name} {value:.4f}" for name, value in found.items() if isinstance(value, float))
+
+
+def _write_points(path: Path, points: list[curves.Point]) -> None:
+    path.write_text(json.dumps(points, indent=1) + "\n")
+
+
+def _write_pairs(path: Path, actual: NDArray[Any], predicted: NDArray[Any]) -> None:
+    pd.DataFrame({"actual": actual, "predicted": predicted}).to_csv(path, index=False)
+
+
+def _stage(params: Evaluate, paths: argparse.Namespace) -> str:
+    try:
+        rows = pd.read_parquet(paths.holdout)
+    except OSError as error:
+        raise InputError(f"{paths.holdout} cannot be read", why=str(error), mend="dvc repro prepare") from error
+    return evaluate(params, paths.model, rows, paths.metrics, paths.plots)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_stage(
+            _stage,
+            Evaluate,
+            {"model": "models/model", "holdout": "data/holdout.parquet", "metrics": "metrics.json", "plots": "plots"},
+        )
+    )

@@ -1,0 +1,79 @@
+"""Collect what is new: each table, month by month, up to the newest month that params.yaml lets in.
+
+One file for each month means that DVC stores a month once, however often later ones arrive, and that `ingest.until`
+can play the arrival of data that in truth is all there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from gitops_ml.errors import InputError
+from gitops_ml.stages.command import run_stage
+from gitops_ml.stages.params import Ingest
+from gitops_ml.stages.tables import WHOLE, read_source, write_parquet
+
+
+def split_months(frame: pd.DataFrame, column: str, timezone: str) -> dict[str, pd.DataFrame]:
+    """Rows by month ("2013-05") of a UTC time column, months being those of `timezone`; rows stay in their order.
+
+    Raises:
+        InputError: a row has no time.
+    """
+    if frame[column].isna().any():
+        raise InputError(
+            f"{int(frame[column].isna().sum())} rows have no {column!r}",
+            why="a row without a time belongs to no month",
+            mend="mend the source",
+        )
+    local = frame[column].dt.tz_convert(timezone)
+    number = local.dt.year * 12 + local.dt.month - 1
+    return {f"{key // 12:04d}-{key % 12 + 1:02d}": rows for key, rows in frame.groupby(number.to_numpy(), sort=True)}
+
+
+def ingest(params: Ingest, out: Path) -> str:
+    """Write `<out>/<table>/<month>.parquet` for each source; what lay there before is replaced.
+
+    Raises:
+        InputError: a source cannot be read, or has no row up to that month.
+    """
+    if params.until is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", params.until):
+        raise InputError(
+            f"ingest.until is {params.until!r}, which is no month",
+            mend='write it as "2013-05" in params.yaml',
+        )
+    found: list[str] = []
+    for name, source in params.sources.items():
+        frame = read_source(name, source)
+        months = {WHOLE: frame} if source.time is None else split_months(frame, source.time, params.timezone)
+        arrived = {
+            month: rows
+            for month, rows in months.items()
+            if source.time is None or params.until is None or month <= params.until
+        }
+        if not arrived:
+            raise InputError(
+                f"source {name!r} has no row up to {params.until}",
+                why=f"its first month is {min(months, default='none')}",
+                mend="raise ingest.until in params.yaml",
+            )
+        shutil.rmtree(out / name, ignore_errors=True)
+        for month, rows in arrived.items():
+            write_parquet(rows.reset_index(drop=True), out / name / f"{month}.parquet")
+        span = f"{min(arrived)} to {max(arrived)}" if source.time else WHOLE
+        found.append(f"{name} {sum(map(len, arrived.values())):,} rows, {span}")
+    return "; ".join(found)
+
+
+def _stage(params: Ingest, paths: argparse.Namespace) -> str:
+    return ingest(params, paths.out)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stage(_stage, Ingest, {"out": "data/raw"}))

@@ -1,0 +1,161 @@
+"""Turn checked tables into rows to learn from and rows to judge by, which no model may ever have seen.
+
+Joins, derived columns and filters are done once, here, for both sides of the split, so that they cannot differ between
+training and judging.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gitops_ml.errors import InputError
+from gitops_ml.stages.command import run_stage
+from gitops_ml.stages.params import Join, Prepare, RandomSplit, TimeSplit
+from gitops_ml.stages.tables import read_table, write_parquet
+
+
+def join(frame: pd.DataFrame, other: pd.DataFrame, how: Join) -> pd.DataFrame:
+    """Rows of `frame`, in their order, with the columns of `other` that it does not have.
+
+    Raises:
+        InputError: a column is missing, or `other` has a key twice (which would multiply rows).
+    """
+    wanted = how.columns or [column for column in other.columns if column not in frame.columns]
+    missing = sorted(set(how.by) - set(frame.columns) | {*how.by, *wanted} - set(other.columns))
+    if missing:
+        raise InputError(
+            f"the join with {how.table!r} has no column {', '.join(missing)}", mend="edit prepare.joins in params.yaml"
+        )
+    try:
+        return frame.merge(other[[*how.by, *wanted]], on=how.by, how=how.how, validate="many_to_one")
+    except pd.errors.MergeError as error:
+        raise InputError(
+            f"table {how.table!r} has the same {', '.join(how.by)} more than once",
+            why="each row may meet one partner at most",
+            mend="edit prepare.joins in params.yaml, or mend the source",
+        ) from error
+
+
+def compute(frame: pd.DataFrame, expression: str, where: str) -> Any:
+    """Value of an expression over the columns of a frame, by `pandas.DataFrame.eval`. params.yaml is code of the
+    repository, as trusted as the commands in dvc.yaml: expressions may call methods of columns.
+
+    Raises:
+        InputError: names the place in params.yaml.
+    """
+    try:
+        return frame.eval(expression, engine="python")
+    # Whatever an expression can raise, its cause is the expression.
+    except Exception as error:
+        raise InputError(
+            f"{where} cannot be computed: {expression}",
+            why=f"{type(error).__name__}: {error}",
+            mend="edit params.yaml",
+        ) from error
+
+
+def split_by_time(frame: pd.DataFrame, split: TimeSplit) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows before the cut, and those of the months from the cut on, each in order of time.
+
+    Raises:
+        InputError: the time column is none, or one side would be empty.
+    """
+    if split.column not in frame or not isinstance(frame[split.column].dtype, pd.DatetimeTZDtype):
+        raise InputError(
+            f"prepare.split.column {split.column!r} is no time column",
+            mend="name one that ingest.sources.<table>.time names, in params.yaml",
+        )
+    frame = frame.sort_values(split.column, kind="stable")
+    local = frame[split.column].dt.tz_convert(split.timezone)
+    if split.cut == "newest":
+        cut = local.iloc[-1].normalize().replace(day=1)
+    elif re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", split.cut):
+        cut = pd.Timestamp(split.cut, tz=split.timezone)
+    else:
+        raise InputError(
+            f"prepare.split.cut is {split.cut!r}, which is no month", mend='write "2013-05" or newest in params.yaml'
+        )
+    end = cut + pd.DateOffset(months=split.months)
+    return frame[local < cut], frame[(local >= cut) & (local < end)]
+
+
+def split_at_random(frame: pd.DataFrame, split: RandomSplit, group: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows to train on and to hold out, each in their order; whole groups, when a group column is given."""
+    rng = np.random.default_rng(split.seed)
+    units = np.arange(len(frame)) if group is None else pd.factorize(frame[group])[0]
+    count = int(units.max()) + 1
+    held = rng.permutation(count) < round(count * split.holdout)
+    mask = held[units]
+    return frame[~mask], frame[mask]
+
+
+def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
+    """Write the rows to learn from and the held-out ones, each with `keep`, features and target, in that order.
+
+    Raises:
+        InputError: a table, a column or an expression is wrong, or one side has no rows.
+    """
+    if params.group is not None and params.group not in params.keep:
+        raise InputError(f"prepare.group {params.group!r} is not kept", mend="add it to prepare.keep in params.yaml")
+    frame = read_table(raw, params.table)
+    for step in params.joins:
+        frame = join(frame, read_table(raw, step.table), step)
+    for name, expression in params.derive.items():
+        frame[name] = compute(frame, expression, f"prepare.derive.{name}")
+    target = compute(frame, params.target.expression, "prepare.target")
+    frame[params.target.name] = target.astype("int64") if target.dtype == bool else target
+    for number, expression in enumerate(params.filters):
+        frame = frame[compute(frame, expression, f"prepare.filters[{number}]").astype(bool)]
+    columns = list(dict.fromkeys([*params.keep, *params.features, params.target.name]))
+    missing = sorted(set(columns) - set(frame.columns))
+    if missing:
+        raise InputError(
+            f"prepare has no column {', '.join(missing)}",
+            why=f"after joins and derive there are {', '.join(frame.columns)}",
+            mend="edit prepare in params.yaml",
+        )
+    # Split on all columns, write only those wanted: what the split needs need not be learnt from.
+    sides = (
+        split_by_time(frame, params.split)
+        if isinstance(params.split, TimeSplit)
+        else split_at_random(frame, params.split, params.group)
+    )
+    said = []
+    for path, rows in zip((train, holdout), sides, strict=True):
+        if rows.empty:
+            raise InputError(
+                f"{path.name} would have no rows",
+                why=f"{len(frame):,} rows are left after filters, all on the other side of the split",
+                mend="edit prepare.split or ingest.until in params.yaml",
+            )
+        write_parquet(rows[columns].reset_index(drop=True), path)
+        said.append(f"{path.stem} {len(rows):,} rows{_span(rows, params.split)}")
+    return ", ".join(said)
+
+
+def _span(rows: pd.DataFrame, split: TimeSplit | RandomSplit) -> str:
+    if isinstance(split, RandomSplit):
+        return ""
+    times = rows[split.column].dt.tz_convert(split.timezone)
+    return f" ({times.iloc[0]:%Y-%m-%d} to {times.iloc[-1]:%Y-%m-%d})"
+
+
+def _stage(params: Prepare, paths: argparse.Namespace) -> str:
+    return prepare(params, paths.raw, paths.train, paths.holdout)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_stage(
+            _stage,
+            Prepare,
+            {"raw": "data/raw", "train": "data/train.parquet", "holdout": "data/holdout.parquet"},
+        )
+    )

