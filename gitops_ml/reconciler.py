@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gitops_ml.clients import gateway, images, lock, records
 from gitops_ml.clients.engine import Engine
+from gitops_ml.clients.engine_snapshot import take_snapshot
 from gitops_ml.clients.environments import Declared, environment_names, shared_ports
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.source import ModelSource, read_desired, resolve
@@ -116,8 +116,8 @@ def look(target: Target) -> View:
     _require_own_port(repo, desired)
     known = records.read_records(repo, declared)
     engine = _engine(target, desired.environment)
-    snapshot = engine.snapshot(
-        desired.project, desired.name, base=images.BASE_IMAGE, cache=Path(repo.git_dir) / "gitops-ml"
+    snapshot = take_snapshot(
+        engine, desired.project, desired.name, base=images.BASE_IMAGE, cache=repo.git_dir / "gitops-ml"
     )
     _require_engine(target, snapshot, known)
     state = rollout.fold(snapshot.journal)
@@ -165,15 +165,16 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
         return view, Done(), None
     engine = _engine(target, view.desired.environment)
     _prepare(engine, view)
-    with lock.acquire(
-        engine, view.desired.project, view.desired.name, gateway.GATEWAY_IMAGE, breaking=target.options.break_lock
-    ) as held:
+    project, name = view.desired.project, view.desired.name
+    if target.options.break_lock:
+        lock.break_lock(engine, project, name, target.options.break_lock)
+    with lock.Lock.acquire(engine, project, name, gateway.GATEWAY_IMAGE) as held:
         view = look(target)
         site = _site(target, engine, view, held)
         if target.options.retry:
             view = _retried(target, view, site)
         done = _act(view, site)
-        commit = _record(target, engine, view, site) if done.settled or view.state.unpublished else None
+        commit = _record(target, view, site) if done.settled or view.state.unpublished else None
     return view, done, commit
 
 
@@ -381,9 +382,9 @@ def _refusal(view: View) -> RemovalRefused:
     )
 
 
-def _record(target: Target, engine: Engine, view: View, site: Site) -> str | None:
+def _record(target: Target, view: View, site: Site) -> str | None:
     """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
-    state = rollout.fold(engine.journal(view.desired.project, view.desired.name))
+    state = look(target).state
     if not state.unpublished:
         return None
     base = view.snapshot.base_id or ""

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
-from gitops_ml.clients import gateway, journal
+from gitops_ml.clients import gateway
 from gitops_ml.clients.engine import Engine
+from gitops_ml.clients.engine_snapshot import list_environment
+from gitops_ml.clients.journal import Journal
 from gitops_ml.clients.lock import Lock
 from gitops_ml.core.generation import PORT, ContainerSpec, Generation
 from gitops_ml.core.observed import Container, Snapshot
@@ -67,6 +69,7 @@ class Site:
         self._started = monotonic()
         self._at = snapshot.at
         self._gateway = snapshot.gateway.id if snapshot.gateway else ""
+        self._journal = Journal(engine, self._gateway, snapshot.journal)
         self._images: dict[str, str] = {}
         self._writing = threading.Lock()
 
@@ -83,7 +86,7 @@ class Site:
     def write(self, *entries: Entry) -> None:
         """Append to the journal. Nothing that an entry justifies may be done before this returns."""
         with self._writing:
-            journal.append(self.engine, self._gateway, [encode(entry) for entry in entries])
+            self._journal.append([encode(entry) for entry in entries])
 
     def at(self) -> str:
         return self.now().isoformat()
@@ -94,10 +97,11 @@ class Site:
         for container in remove:
             self.engine.remove(container, force=True)
         self._gateway = gateway.raise_gateway(self.engine, spec)
+        self._journal = self._journal.moved_to(self._gateway)
 
     def containers(self, deployment: str) -> list[Container]:
         """The replicas of a deployment as they are now, in a stable order."""
-        found = self.engine.containers(self.project, self.environment)
+        found = list_environment(self.engine, self.project, self.environment)
         mine = [c for c in found if c.role == "replica" and c.deployment == deployment]
         return sorted(mine, key=lambda c: (c.generation, c.replica, c.created, c.id))
 

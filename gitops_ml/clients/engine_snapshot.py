@@ -97,6 +97,11 @@ def take_snapshot(
         )
 
 
+def list_environment(engine: Engine, project: str, environment: str) -> list[Container]:
+    """The environment's containers as they are now, in one call; without facts."""
+    return [_container(found, {}) for found in engine.list_containers({PROJECT: project, ENVIRONMENT: environment})]
+
+
 def _newest(listed: Iterable[dict[str, Any]], role: str) -> dict[str, Any] | None:
     found = [container for container in listed if container["Labels"].get(ROLE) == role]
     return max(found, key=lambda container: int(container["Created"]), default=None)

@@ -41,6 +41,12 @@ class Journal:
         self._container = container
         self._last = max((int(m[1]) for name in names if (m := _NAME.fullmatch(name))), default=0)
 
+    def moved_to(self, container: str) -> Journal:
+        """The same journal through another container that has the volume."""
+        moved = Journal(self._engine, container, ())
+        moved._last = self._last
+        return moved
+
     def append(self, entries: Sequence[bytes]) -> list[str]:
         """Write entries, in one call of the engine, and return their names. Raises `EngineFailed`."""
         files = {}
