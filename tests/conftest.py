@@ -28,6 +28,25 @@ NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
 _skipped: dict[str, str] = {}
 
 
+# --- the machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def neutral_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The same Git and DVC everywhere: no identity, signing, hook or default branch of whoever runs this."""
+    config = tmp_path_factory.mktemp("git") / "config"
+    config.write_text(
+        "[user]\n\tname = Test\n\temail = test@example.invalid\n"
+        "[init]\n\tdefaultBranch = main\n"
+        "[safe]\n\tdirectory = *\n"  # CI often checks out as one user and runs as another
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(config))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        patch.setenv("DVC_NO_ANALYTICS", "true")
+        yield
+
+
 # --- the engine
 
 
