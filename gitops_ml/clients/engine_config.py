@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from gitops_ml.core.generation import LABEL, ContainerSpec
-from gitops_ml.core.observed import ContainerFacts
+from gitops_ml.core.observed import Container, ContainerFacts
 
 GIVEN = LABEL + "given"
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
@@ -81,7 +81,7 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
         config["Cmd"] = list(spec.command)
     if spec.entrypoint is not None:
         config["Entrypoint"] = list(spec.entrypoint)
-    if spec.network:
+    if spec.network and spec.aliases:
         config["NetworkingConfig"] = {"EndpointsConfig": {spec.network: {"Aliases": list(spec.aliases)}}}
     return config
 
@@ -125,6 +125,22 @@ def facts_of(inspected: Mapping[str, Any], image: ImageFacts) -> ContainerFacts:
         no_new_privileges=any(o.startswith("no-new-privileges") for o in host.get("SecurityOpt") or ()),
         ports=_ports(host.get("PortBindings") or {}),
         aliases=_aliases(inspected),
+    )
+
+
+def listed_container(listed: Mapping[str, Any], facts: ContainerFacts | None = None) -> Container:
+    """One entry of the engine's list of containers; without labels that are not ours, such as its image's."""
+    labels = {k: v for k, v in (listed["Labels"] or {}).items() if k.startswith(LABEL) and k != GIVEN}
+    return Container(
+        id=listed["Id"],
+        # Links of others to it are listed as further names, with a slash inside.
+        name=next((n[1:] for n in listed["Names"] if n.count("/") == 1), ""),
+        image_id=listed["ImageID"],
+        state=listed["State"],
+        created=int(listed["Created"]),
+        labels=dict(sorted(labels.items())),
+        networks=tuple(sorted((listed.get("NetworkSettings") or {}).get("Networks") or ())),
+        facts=facts,
     )
 
 

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.engine_config import GIVEN
+from gitops_ml.clients.engine_config import listed_container
 from gitops_ml.clients.engine_facts import current_facts
 from gitops_ml.clients.engine_streams import unpack
 from gitops_ml.clients.gateway import API, GATEWAY_IMAGE, JOURNAL, ROOT, ROUTES, carrier, gateway_name
 from gitops_ml.clients.journal import whole
-from gitops_ml.core.generation import ENVIRONMENT, LABEL, PROJECT, ROLE, scoped
-from gitops_ml.core.observed import Backend, Container, ContainerFacts, Snapshot
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
+from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.route import loaded_revision
 from gitops_ml.errors import EngineFailed
 
@@ -81,12 +81,13 @@ def take_snapshot(
         routes, journal = _files_of(files)
         revisions, backends = _loaded(said)
         network = scoped(project, environment)
+        containers = [listed_container(found, facts.get(found["Id"])) for found in listed]
         return Snapshot(
             engine=info.id,
             at=info.now,
             project=project,
             environment=environment,
-            containers=tuple(sorted((_container(c, facts) for c in listed), key=lambda c: (c.name, c.id))),
+            containers=tuple(sorted(containers, key=lambda c: (c.name, c.id))),
             network=next((str(n["Id"]) for n in networks.result() if n["Name"] == network), None),
             volume=there,
             base_id=base_id.result(),
@@ -99,28 +100,12 @@ def take_snapshot(
 
 def list_environment(engine: Engine, project: str, environment: str) -> list[Container]:
     """The environment's containers as they are now, in one call; without facts."""
-    return [_container(found, {}) for found in engine.list_containers({PROJECT: project, ENVIRONMENT: environment})]
+    return [listed_container(found) for found in engine.list_containers({PROJECT: project, ENVIRONMENT: environment})]
 
 
 def _newest(listed: Iterable[dict[str, Any]], role: str) -> dict[str, Any] | None:
     found = [container for container in listed if container["Labels"].get(ROLE) == role]
     return max(found, key=lambda container: int(container["Created"]), default=None)
-
-
-def _container(listed: dict[str, Any], facts: dict[str, ContainerFacts]) -> Container:
-    """Labels that an image brings, and the one that facts are read by, are not what the container was asked to be."""
-    labels = {k: v for k, v in listed["Labels"].items() if k.startswith(LABEL) and k != GIVEN}
-    return Container(
-        id=listed["Id"],
-        # Links of others to it are listed as further names, with a slash inside.
-        name=next((n[1:] for n in listed["Names"] if n.count("/") == 1), ""),
-        image_id=listed["ImageID"],
-        state=listed["State"],
-        created=int(listed["Created"]),
-        labels=dict(sorted(labels.items())),
-        networks=tuple(sorted((listed.get("NetworkSettings") or {}).get("Networks") or ())),
-        facts=facts.get(listed["Id"]),
-    )
 
 
 def _inside(

@@ -1,0 +1,132 @@
+"""The probe: a short-lived container that asks model servers, from their own network, what they are and what they say.
+
+It is started right after the candidate, so that its own start passes while the candidate's does. It ends early when a
+watched container ends: a model that cannot be loaded is known at once, not when the time-out is over.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gitops_ml.clients.engine import Engine
+from gitops_ml.core.evidence import Ended, ProbeResult, unanswered
+from gitops_ml.core.generation import ALIAS, ContainerSpec, owner_labels, scoped
+from gitops_ml.errors import EngineFailed
+
+FOLDER = "/probe"
+COMMAND = ("python", "-m", "gitops_ml.serving.probe")
+_MEMORY = 1024**3
+_PIDS = 64
+_LOOK_EVERY = 0.25
+_LOG_LINES = 40
+
+
+def run_probe(
+    engine: Engine,
+    *,
+    project: str,
+    environment: str,
+    image: str,
+    network: str,
+    job: Mapping[str, Any],
+    requests: bytes | None,
+    deadline: float,
+    watch: Sequence[str] = (),
+) -> ProbeResult:
+    """Run one probe and return what it found; nothing of it is left.
+
+    Args:
+        image: a runtime image, which holds `gitops_ml.serving.probe`.
+        job: what is asked of whom; see docs/serving.md.
+        requests: the file `/probe/requests.json`, when the job names it.
+        deadline: the probe's whole time, in seconds; the job's own has to be shorter.
+        watch: containers whose end makes waiting pointless.
+
+    Raises `EngineFailed` when the probe itself does not work, which says nothing about a candidate.
+    """
+    started = time.monotonic()
+    files = {"job.json": msgspec.json.encode(job)}
+    if requests is not None:
+        files["requests.json"] = requests
+    restarts = {container: _restarts(engine.inspect_container(container)) for container in watch}
+    probe = engine.create(
+        ContainerSpec(
+            name=scoped(project, environment, "probe", secrets.token_hex(4)),
+            image=image,
+            labels=owner_labels(project, environment, "probe"),
+            network=network,
+            command=COMMAND,
+            anonymous_volumes=(FOLDER,),
+            memory=_MEMORY,
+            pids=_PIDS,
+            restart="no",
+        )
+    )
+    try:
+        engine.put(probe, FOLDER, files)
+        engine.start(probe, "the probe")
+        code: int | None = None
+        ended: list[Ended] = []
+        while code is None and not ended:
+            code = engine.wait(probe, timeout=_LOOK_EVERY)
+            if code is None:
+                ended = [found for container, count in restarts.items() if (found := _ended(engine, container, count))]
+                _require_running(engine, probe, time.monotonic() - started, deadline)
+        targets = _result(engine, probe, code) if code is not None else _of_ended(engine, job, ended)
+        return ProbeResult(targets=targets, ended=tuple(ended), seconds=round(time.monotonic() - started, 4))
+    finally:
+        engine.remove(probe, force=True)
+
+
+def _require_running(engine: Engine, probe: str, passed: float, deadline: float) -> None:
+    if passed > deadline + 10:
+        raise EngineFailed(f"the probe did not end within {deadline:.0f} s", why=engine.logs(probe, 10).strip())
+    if engine.state(probe) is None:
+        raise EngineFailed("the probe was removed while it ran", mend="run it again")
+
+
+def _result(engine: Engine, probe: str, code: int) -> dict[str, Any]:
+    found = engine.get(probe, f"{FOLDER}/result.json").get("result.json")
+    if code != 0 or found is None:
+        raise EngineFailed(f"the probe failed with exit code {code}", why=engine.logs(probe, 10).strip())
+    return dict(msgspec.json.decode(found)["targets"])
+
+
+def _restarts(inspected: Mapping[str, Any] | None) -> int:
+    return int(inspected["RestartCount"]) if inspected else 0
+
+
+def _ended(engine: Engine, container: str, restarts: int) -> Ended | None:
+    """How a container ended, when it did; one that the engine has started again since has ended too."""
+    found = engine.inspect_container(container)
+    if found is None:
+        return Ended(container=container, code=None, logs="")
+    state = found["State"]
+    if state["Status"] in ("created", "running", "paused") and _restarts(found) <= restarts:
+        return None
+    return Ended(
+        container=container,
+        code=int(state["ExitCode"]),
+        logs=engine.logs(container, _LOG_LINES),
+        out_of_memory=bool(state.get("OOMKilled")),
+    )
+
+
+def _of_ended(engine: Engine, job: Mapping[str, Any], ended: Sequence[Ended]) -> dict[str, Any]:
+    """What is known of each target when the probe was stopped because some of them ended."""
+    by_alias: dict[str, Ended] = {}
+    for one in ended:
+        found = engine.inspect_container(one.container)
+        labels = (found["Config"]["Labels"] or {}) if found else {}
+        by_alias[labels.get(ALIAS, "")] = one
+    targets = {}
+    for target in job["targets"]:
+        end = by_alias.get(urlsplit(target["url"]).hostname or "")
+        targets[target["name"]] = unanswered("not asked any more: another one ended" if end is None else str(end))
+    return targets

@@ -1,0 +1,50 @@
+"""What a probe came back with: plain results, before anything judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A watched container that ended while it was probed. `logs` are its last lines; `code` is None when it is gone."""
+
+    container: str
+    code: int | None
+    logs: str
+    out_of_memory: bool = False
+
+    def __str__(self) -> str:
+        how = "was removed" if self.code is None else f"ended with exit code {self.code}"
+        how = "ran out of memory" if self.out_of_memory else how
+        last = next((line.strip() for line in reversed(self.logs.splitlines()) if line.strip()), "")
+        return f"its container {how}: {last}" if last else f"its container {how}"
+
+
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one probe.
+
+    `targets` holds, by the name that the job gives it, what the probe says of each: ready, ready_seconds, error,
+    metadata, smoke, outputs, seconds, rows. `ended` holds watched containers that ended before the probe did; their
+    targets say so in `error`. `seconds` is the whole probe's time, as seen from here.
+    """
+
+    targets: Mapping[str, Mapping[str, Any]]
+    ended: tuple[Ended, ...] = ()
+    seconds: float = 0.0
+
+
+def unanswered(error: str) -> dict[str, Any]:
+    """What is known of a target that the probe could not report on."""
+    return {
+        "ready": False,
+        "ready_seconds": None,
+        "error": error,
+        "metadata": None,
+        "smoke": None,
+        "outputs": [],
+        "seconds": 0.0,
+        "rows": 0,
+    }
