@@ -114,7 +114,7 @@ def _probe(
         deadline=deadline,
         watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
     )
-    return msgspec.to_builtins(found) if not isinstance(found, dict) else found
+    return {"targets": found.targets}
 
 
 def _target(name: str, container: Container, generation: Generation) -> dict[str, Any]:
@@ -167,7 +167,8 @@ def _judge_holdout(
     incumbent: Mapping[str, Any] | None,
     generation: Generation | None,
 ) -> list[CheckResult]:
-    from gitops_ml.core.holdout import NoAnswer, judge_holdout
+    from gitops_ml.core.answers import NoAnswer
+    from gitops_ml.core.holdout import judge_holdout
 
     if holdout.manifest is None:
         return [CheckResult(name="holdout", result="inconclusive", reason=holdout.refused or "there are no rows")]
@@ -185,7 +186,7 @@ def _judge_holdout(
 
 
 def _answers(target: Mapping[str, Any], manifest: Manifest | None) -> Any:
-    from gitops_ml.core.holdout import NoAnswer, answers_of
+    from gitops_ml.core.answers import NoAnswer, answers_of
 
     if manifest is None:
         return NoAnswer("its manifest cannot be read")
