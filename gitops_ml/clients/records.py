@@ -78,11 +78,11 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         if branch is None or branch == repo.branch:
             files = _records(declared.records, state, attempts, environment, engine) | edits
             commit = repo.commit_files(tip, files, message)
-            done = repo.publish(commit, tip).state == "pushed"
+            done = repo.publish(commit, tip) == "pushed"
         else:
             commit, done = _publish_apart(repo, branch, state, attempts, environment, engine, message)
             if done and edits:
-                done = repo.publish(repo.commit_files(tip, edits, message), tip).state == "pushed"
+                done = repo.publish(repo.commit_files(tip, edits, message), tip) == "pushed"
         if done:
             return commit
     raise PushRejected(
@@ -107,7 +107,7 @@ def _publish_apart(
     commit = repo.commit_files(
         parent, _records(records_at(repo, parent, environment), state, attempts, environment, engine), message
     )
-    return commit, repo.publish(commit, tip, branch).state == "pushed"
+    return commit, repo.publish(commit, tip, branch) == "pushed"
 
 
 def records_at(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
