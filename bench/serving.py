@@ -1,0 +1,283 @@
+"""Our model server against MLServer 1.7.1 (parallel_workers: 0): requests a second, latency, memory, cold
+start.
+
+One model (a scikit-learn pipeline over text and numbers), one payload, the same versions of scikit-learn,
+pandas, numpy and scipy, one worker each. The server runs on one CPU, this client on another. Rounds alternate
+between the two, the figures are medians over rounds, and every answer of the one is compared with the other's
+before anything is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import platform
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import joblib
+import psutil
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.serving.artifacts import INPUTS, body, rows, train, write_artifact  # noqa: E402  (needs the path above)
+
+WORK = ROOT / ".run" / "bench-serving"
+SHARED = ("scikit-learn", "pandas", "numpy", "scipy", "joblib", "threadpoolctl")
+IDENTITY = {
+    "GITOPS_ML_DEPLOYMENT": "delays",
+    "GITOPS_ML_MODEL": "flight-delay",
+    "GITOPS_ML_VERSION": "v1",
+    "GITOPS_ML_DIGEST": "md5:0",
+    "GITOPS_ML_GENERATION": "bench",
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one measurement sends: `connections` clients, each with one request of `count` rows in flight."""
+
+    name: str
+    count: int
+    connections: int
+    outputs: tuple[str, ...]
+
+
+LOADS = (
+    Load("1 row, 1 client", 1, 1, ("predict_proba",)),
+    Load("1 row, 8 clients", 1, 8, ("predict_proba",)),
+    Load("1 row, 8 clients, 2 outputs", 1, 8, ("predict", "predict_proba")),
+    Load("1,000 rows, 2 clients", 1000, 2, ("predict_proba",)),
+)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """How to start one server, and how to ask whether it is ready."""
+
+    name: str
+    command: list[str]
+    folder: Path
+    env: dict[str, str]
+    port: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    options = parser.parse_args()
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        sys.exit("two CPUs are needed: one for the server, one for the client")
+    contenders = [ours(), mlserver()]
+    os.sched_setaffinity(0, {cpus[1]})
+    compare(contenders, cpus[0])
+    figures: dict[str, dict[str, list[float]]] = {one.name: {} for one in contenders}
+    for number in range(options.rounds):
+        for contender in contenders if number % 2 == 0 else contenders[::-1]:
+            print(f"round {number + 1} of {options.rounds}: {contender.name}", file=sys.stderr)
+            for key, value in measure(contender, cpus[0], options.seconds).items():
+                figures[contender.name].setdefault(key, []).append(value)
+    report(figures, options.rounds)
+
+
+def ours() -> Contender:
+    """Our server in a virtual environment of nothing but the locked serving requirements."""
+    python = environment("gitops-ml", ["--require-hashes", "-r", str(ROOT / "requirements/serving.txt")])
+    folder = write_artifact(WORK / "model", train())
+    port = free_port()
+    env = {
+        **IDENTITY,
+        "GITOPS_ML_HOST": "127.0.0.1",
+        "GITOPS_ML_PORT": str(port),
+        "GITOPS_ML_MODEL_DIR": str(folder),
+        "PYTHONPATH": str(ROOT),
+    }
+    return Contender("gitops-ml", [str(python), "-m", "gitops_ml.serving.server"], folder, env, port)
+
+
+def mlserver() -> Contender:
+    """MLServer with its scikit-learn runtime, told to read the same payload into a DataFrame."""
+    locked = (ROOT / "requirements/serving.txt").read_text()
+    pins = [re.search(rf"^{name}==[^ ]+", locked, re.MULTILINE) for name in SHARED]
+    same = [pin.group() for pin in pins if pin]
+    python = environment("mlserver", ["mlserver==1.7.1", "mlserver-sklearn==1.7.1", *same])
+    folder = WORK / "mlserver-model"
+    folder.mkdir(exist_ok=True)
+    joblib.dump(train(), folder / "model.joblib")
+    content = {"BYTES": "str", "FP64": "np", "INT64": "np"}
+    settings = {
+        "name": "delays",
+        "implementation": "mlserver_sklearn.SKLearnModel",
+        "inputs": [{**spec, "parameters": {"content_type": content[str(spec["datatype"])]}} for spec in INPUTS],
+        "parameters": {"uri": "./model.joblib", "version": "v1", "content_type": "pd"},
+    }
+    port = free_port()
+    server = {
+        "parallel_workers": 0,
+        "debug": False,
+        "host": "127.0.0.1",
+        "http_port": port,
+        "grpc_port": free_port(),
+        "metrics_port": free_port(),
+    }
+    (folder / "model-settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").write_text(json.dumps(server))
+    return Contender("MLServer", [str(python.parent / "mlserver"), "start", "."], folder, {}, port)
+
+
+def environment(name: str, requirements: list[str]) -> Path:
+    """Python of a virtual environment with `requirements`, made once."""
+    folder = WORK / f"venv-{name}"
+    python = folder / "bin/python"
+    done = folder / "complete"
+    if not done.exists() or done.read_text() != " ".join(requirements):
+        print(f"installing {name} …", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *requirements], check=True)
+        done.write_text(" ".join(requirements))
+    return python
+
+
+@contextlib.contextmanager
+def running(contender: Contender, cpu: int) -> Iterator[tuple[psutil.Process, float]]:
+    """The contender's process once it answers ready, and the seconds that took."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **contender.env}
+    started = time.monotonic()
+    process = subprocess.Popen(
+        ["taskset", "-c", str(cpu), *contender.command],
+        cwd=contender.folder,
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while True:
+            if process.poll() is not None:
+                sys.exit(f"{contender.name} ended with {process.returncode} before it was ready")
+            with contextlib.suppress(OSError):
+                path = "/v2/models/delays/ready"
+                if urlopen(f"http://127.0.0.1:{contender.port}{path}", timeout=5).status == 200:
+                    break
+            time.sleep(0.01)
+        yield psutil.Process(process.pid), time.monotonic() - started
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def compare(contenders: list[Contender], cpu: int) -> None:
+    """Ends the run where the two do not predict the same for the same rows."""
+    answers = []
+    request = message(Load("", 500, 1, ("predict", "predict_proba")), seed=5)
+    for contender in contenders:
+        with running(contender, cpu):
+            answer = json.loads(asyncio.run(ask(contender.port, request)))
+            answers.append([output["data"] for output in answer["outputs"]])
+    if answers[0] != answers[1]:
+        sys.exit("the two servers do not give the same predictions")
+    print("500 rows: both servers give the same predictions", file=sys.stderr)
+
+
+def measure(contender: Contender, cpu: int, seconds: float) -> dict[str, float]:
+    """Figures of one start of one contender, by row of the table."""
+    found: dict[str, float] = {}
+    with running(contender, cpu) as (process, cold):
+        found["cold start, s"] = cold
+        for load in LOADS:
+            asyncio.run(drive(contender.port, message(load), load.connections, seconds / 4))
+            times, wall = asyncio.run(drive(contender.port, message(load), load.connections, seconds))
+            found[f"{load.name}: requests/s"] = len(times) / wall
+            found[f"{load.name}: p50, ms"] = statistics.median(times) * 1e3
+            found[f"{load.name}: p99, ms"] = statistics.quantiles(times, n=100)[98] * 1e3
+        memory = [one.memory_full_info().uss for one in (process, *process.children(recursive=True))]
+        found["memory after load, MiB (USS)"] = sum(memory) / 2**20
+    return found
+
+
+def message(load: Load, seed: int = 1) -> bytes:
+    """One HTTP request, head and body."""
+    # Rows without missing values: MLServer's string codec does not take null.
+    frame = rows(load.count, seed).fillna({"carrier": "AA", "distance": 1000.0})
+    content = json.dumps(body(frame, outputs=[{"name": name} for name in load.outputs])).encode()
+    head = (
+        "POST /v2/models/delays/infer HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    return head.encode() + content
+
+
+async def drive(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], float]:
+    """Latencies of a closed loop over kept-alive connections, and the seconds it took in all."""
+    times: list[float] = []
+    started = time.perf_counter()
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.perf_counter() - started < seconds:
+            begun = time.perf_counter()
+            writer.write(request)
+            await answer_of(reader)
+            times.append(time.perf_counter() - begun)
+        writer.close()
+
+    await asyncio.gather(*(client() for _ in range(connections)))
+    return times, time.perf_counter() - started
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    content = await answer_of(reader)
+    writer.close()
+    return content
+
+
+async def answer_of(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(head.decode() + (await reader.read(500)).decode())
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    assert length is not None
+    return await reader.readexactly(int(length.group(1)))
+
+
+def report(figures: dict[str, dict[str, list[float]]], rounds: int) -> None:
+    names = list(figures)
+    medians: dict[str, Any] = {
+        name: {key: statistics.median(values) for key, values in found.items()} for name, found in figures.items()
+    }
+    print(f"\nMedians of {rounds} rounds, one CPU, {platform.python_implementation()} {platform.python_version()}\n")
+    print(f"| | {' | '.join(names)} | ratio |\n|---|---|---|---|")
+    for key in medians[names[0]]:
+        first, second = (medians[name][key] for name in names)
+        print(f"| {key} | {first:.2f} | {second:.2f} | {first / second:.2f} |")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
