@@ -9,6 +9,7 @@ model.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import posixpath
 import tempfile
@@ -36,6 +37,7 @@ from gitops_ml.errors import (
     GitopsError,
     InputError,
     ObjectCorrupt,
+    ObjectMissing,
     VersionMoved,
     VersionNotFound,
     VersionRefused,
@@ -95,26 +97,31 @@ def resolve(
         VersionMoved: it holds something else than `digest`.
         ObjectMissing, ObjectCorrupt: only where a path inside a DVC folder makes its manifest necessary.
     """
-    folder, name = split_model(model)
     commit, exact, tag = _commit_of(repo, model, version, local)
-    file = posixpath.join(folder, "dvc.yaml")
-    document = _document(repo, commit, file)
-    if document is None:
-        raise VersionNotFound(
-            f"{model} {version} has no {file}",
-            why=f"commit {commit[:12]} does not hold that file, which declares artifacts:",
-            mend=f"register a commit that has it: gitops-ml register {model}",
-        )
-    path = artifact_path(document, file, model, name)
-    held = resolve_path(repo, commit, path)
+    held = held_at(repo, model, commit, exact, tag)
     if digest is not None and digest.removesuffix(".dir") != held.digest:
         raise VersionMoved(
             f"{model} {exact} no longer holds {digest}",
             why=f"{tag or exact} is at commit {commit[:12]}, which holds {held.digest}",
             mend=f"put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {exact}",
         )
+    return held
+
+
+def held_at(repo: Repository, model: str, commit: str, version: str = "", tag: str | None = None) -> ResolvedVersion:
+    """What `model` is at `commit`, whatever version that is. Raises as `resolve`."""
+    folder, name = split_model(model)
+    file = posixpath.join(folder, "dvc.yaml")
+    document = _document(repo, commit, file)
+    if document is None:
+        raise VersionNotFound(
+            f"{model} is not declared at commit {commit[:12]}",
+            why=f"that commit has no {file}, which declares artifacts:",
+            mend=f"register a commit that has it: gitops-ml register {model} --rev COMMIT",
+        )
+    held = resolve_path(repo, commit, artifact_path(document, file, model, name))
     fields = {f: getattr(held, f) for f in ResolvedPath.__struct_fields__}
-    return ResolvedVersion(model=model, version=exact, tag=tag, **fields)
+    return ResolvedVersion(model=model, version=version or commit, tag=tag, **fields)
 
 
 def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
@@ -402,6 +409,9 @@ def _indirect(repo: Repository, held: ResolvedPath, folder: Path) -> list[ModelF
     from gitops_ml.clients import models_dvc
 
     assert held.output is not None
+    if held.output.imported and not held.output.legacy:
+        with contextlib.suppress(ObjectMissing):  # whoever imported it has it in the cache
+            return _plain(repo, held, folder)
     files = models_dvc.download(repo, held.commit, held.path, held.is_dir, folder, _store(repo, held))
     for hashed in ("md5-dos2unix", "md5") if held.output.legacy else ("md5", "md5-dos2unix"):
         digests = {name: models_dvc.md5(path, hashed) for name, path in files.items()}

@@ -247,10 +247,10 @@ def _md5(path: Path) -> str:
 
 def dvc_settings(config: Config) -> dict[str, Any]:
     """`config` as DVC's own `Config` takes it: remotes by name under `remote`."""
-    found: dict[str, Any] = {"remote": {}}
+    found: dict[str, Any] = {}
     for section, values in config.items():
         if section.startswith('remote "'):
-            found["remote"][section[8:].rstrip('"')] = dict(values)
+            found.setdefault("remote", {})[section[8:].rstrip('"')] = dict(values)
         else:
             found[section] = dict(values)
     return found

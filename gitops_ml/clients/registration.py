@@ -1,0 +1,247 @@
+"""The two edits by which a person, or a pipeline, brings a version forward: its tag, and its line in a
+declaration.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast
+
+from gitops_ml.clients import models
+from gitops_ml.clients.declarations import get_field, set_fields
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.models import ResolvedVersion
+from gitops_ml.core.promotion import bump_message, bumped, declaration_path, new_declaration
+from gitops_ml.core.versions import Model, check_version, next_version, order, tag_name
+from gitops_ml.errors import InputError, ObjectMissing, PushRejected, SourceUnavailable, VersionNotFound
+
+
+class Registered(NamedTuple):
+    """A version that now has its tag. `places` is where its bytes are."""
+
+    held: ResolvedVersion
+    tag: str
+    pushed: bool
+    places: list[str]
+    warnings: list[str]
+
+
+class Bumped(NamedTuple):
+    """A declaration that now names `held`.
+
+    `before` is the version that it named; `commit` None: not committed.
+    """
+
+    held: ResolvedVersion
+    file: str
+    before: str | None
+    changed: bool
+    commit: str | None
+    branch: str | None
+    pushed: bool
+
+
+def register(
+    repo: Repository,
+    model: str,
+    *,
+    version: str | None = None,
+    step: str | None = None,
+    rev: str = "HEAD",
+    message: str | None = None,
+    push: bool = False,
+) -> Registered:
+    """Tag the commit `rev` as a version of `model`.
+
+    Args:
+        version: `v<semver>`; without it, the highest version is raised by `step` (major, minor, patch).
+        push: push the tag, and say so only once the remote was read.
+
+    Raises:
+        InputError: the version exists, the commit has one already (GTO reads one at most), or the names are
+            wrong.
+        VersionNotFound, VersionRefused: what `resolve` finds wrong with that commit.
+        ObjectMissing: nobody could ever fetch the model: its bytes are nowhere, or, to be pushed, only here.
+        PushRejected: the remote did not take the tag; it is made all the same.
+    """
+    if version is not None and step is not None:
+        raise InputError("--version and --bump exclude each other", mend="give one of them")
+    if step not in (None, "major", "minor", "patch"):
+        raise InputError(f"'{step}' is no step", mend="use major, minor or patch")
+    warnings: list[str] = []
+    if repo.remote is not None:
+        try:
+            repo.fetch(timeout=30.0)
+        except SourceUnavailable as error:
+            if push:
+                raise
+            warnings.append(f"{error.what}; only this clone's tags are looked at")
+    known = _known(repo, model)
+    commit = repo.resolve(rev)
+    chosen = check_version(version) if version else next_version(known, cast("Literal['major']", step))
+    held = models.held_at(repo, model, commit, chosen)
+    tag = tag_name(model, chosen)
+    _require_new(known, tag, chosen, commit)
+    places = models.places(repo, held)
+    warnings += _check_places(repo, held, places, push)
+    if rev == "HEAD" and (stale := _uncommitted(repo, held)):
+        warnings.append(f"{stale} has changes that are not committed; the version holds what HEAD has")
+    repo.create_tag(tag, commit, message or f"Registering artifact {model} version {chosen}")
+    if push:
+        repo.push_tag(tag)
+    return Registered(held, tag, push and repo.remote is not None, places, warnings)
+
+
+def _known(repo: Repository, model: str) -> Model:
+    """The versions of `model` in this clone and at the remote: a name that either has used is used."""
+    own, fetched = models.models(repo, local=True).get(model), models.models(repo).get(model)
+    if own is None or fetched is None:
+        return own or fetched or Model(name=model)
+    both = {v.version: v for v in (*fetched.versions, *own.versions)}
+    merged = sorted(both.values(), key=lambda v: order(v.version), reverse=True)
+    light = {*own.lightweight, *fetched.lightweight}
+    return Model(
+        name=model,
+        versions=tuple(merged),
+        deprecated=own.deprecated or fetched.deprecated,
+        lightweight=tuple(sorted(light)),
+    )
+
+
+def _require_new(known: Model, tag: str, version: str, commit: str) -> None:
+    used = known.find(version)
+    if used is not None or tag in known.lightweight:
+        at = f"at commit {used.commit[:12]}" if used else "as a lightweight tag"
+        raise InputError(
+            f"{tag} exists already",
+            why=f"{at}; a version never moves",
+            mend=f"gitops-ml register {known.name} --version {next_version(known, None)}",
+        )
+    same = next((v for v in known.versions if v.commit == commit and v.active), None)
+    if same is not None:
+        raise InputError(
+            f"commit {commit[:12]} is {same.tag} already",
+            why="one commit has one version of a model: GTO reads no more",
+            mend=f"use {same.version}, or commit the new model first",
+        )
+
+
+def _check_places(repo: Repository, held: ResolvedVersion, places: list[str], push: bool) -> list[str]:
+    remotes = models.remote_names(repo)
+    if not places:
+        raise ObjectMissing(
+            f"the bytes of {held.path} ({held.digest}) are nowhere",
+            why="neither the cache" + (f" nor {', '.join(remotes)} has them" if remotes else " has them"),
+            mend=f"dvc repro (or dvc pull {held.path}), then dvc push",
+        )
+    if places != ["cache"]:
+        return []
+    if not remotes:
+        return [f"no DVC remote is set up, so only this machine has {held.path}: dvc remote add -d NAME URL; dvc push"]
+    if push:
+        raise ObjectMissing(
+            f"the bytes of {held.path} are only in this machine's cache",
+            why=f"not in {', '.join(remotes)}, so that nobody else could deploy the tag",
+            mend="dvc push, then register again",
+        )
+    return [f"the bytes of {held.path} are only in this machine's cache: dvc push"]
+
+
+def _uncommitted(repo: Repository, held: ResolvedVersion) -> str | None:
+    source = held.output.source if held.output else held.path
+    if repo.bare or repo.git.run("diff", "--quiet", "HEAD", "--", source).code == 0:
+        return None
+    return source
+
+
+def bump(
+    repo: Repository,
+    environment: str,
+    deployment: str,
+    version: str,
+    *,
+    model: str | None = None,
+    create: bool = False,
+    commit: bool = False,
+    branch: str | None = None,
+    push: bool = False,
+) -> Bumped:
+    """Set `version` and the digest that it holds in a declaration of the work tree.
+
+    Args:
+        create: write a first declaration where there is none, of `model` (default: named as the deployment).
+        commit: commit that file, and nothing else that is changed or staged.
+        branch: make this branch first, and commit on it.
+        push: push the commit, and say so only once the remote was read.
+
+    Raises:
+        InputError: no such declaration, or one that cannot be edited.
+        VersionError: what `resolve` finds wrong with the version.
+        PushRejected: the remote did not take the commit; it is made all the same.
+    """
+    file = declaration_path(environment, deployment)
+    path = repo.root / file
+    text = path.read_bytes().decode() if path.is_file() else None
+    if text is None and not create:
+        raise InputError(
+            f"{file} does not exist",
+            why=f"{environment} declares no deployment {deployment}",
+            mend=f"gitops-ml bump {environment} {deployment} {version} --create",
+        )
+    named = model or (get_field(text, "model", file) if text is not None else None) or deployment
+    held = _resolve(repo, str(named), version)
+    before = None if text is None else get_field(text, "version", file)
+    if text is None:
+        edited = new_declaration(held.model, held.version, held.digest)
+    else:
+        edited = set_fields(text, bumped(held.version, held.digest), file)
+    if edited == text:
+        return Bumped(held, file, str(before), False, None, None, False)
+    if branch is not None:
+        _git(repo, "switch", "--quiet", "--create", branch)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(edited.encode())
+    before = str(before) if before is not None else None
+    if not commit:
+        return Bumped(held, file, before, True, None, None, False)
+    if text is None or repo.git.run("ls-files", "--error-unmatch", "--", file).code != 0:
+        _git(repo, "add", "--intent-to-add", "--", file)
+    _git(repo, "commit", "--quiet", "-m", bump_message(environment, deployment, before, held.version), "--only", file)
+    made = repo.git.must("rev-parse", "HEAD").text
+    current = repo.git.must("rev-parse", "--abbrev-ref", "HEAD").text
+    if push:
+        _push(repo, current, made)
+    return Bumped(held, file, before, True, made, current, push)
+
+
+def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
+    """By this clone's tags, which a person has just made, and by the remote's."""
+    try:
+        return models.resolve(repo, model, version, local=True)
+    except VersionNotFound:
+        if repo.remote is None:
+            raise
+        repo.fetch(timeout=30.0)
+        return models.resolve(repo, model, version)
+
+
+def _push(repo: Repository, branch: str, commit: str) -> None:
+    if repo.remote is None:
+        raise InputError("there is no remote to push to", mend="git remote add origin URL")
+    merge = repo.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
+    done = repo.git.run(
+        "push", "--quiet", "--set-upstream", repo.remote, f"{commit}:{merge}", timeout=120.0, hooks=True
+    )
+    asked = repo.git.run("ls-remote", repo.remote, merge, timeout=30.0)
+    if asked.code != 0 or not asked.text.startswith(commit):
+        raise PushRejected(
+            f"{repo.remote} did not take {commit[:12]} on {merge.removeprefix('refs/heads/')}",
+            why=(done.messages or asked.messages)[-300:],
+            mend="git pull --rebase, then git push; or --branch NAME and a pull request",
+        )
+
+
+def _git(repo: Repository, *arguments: str) -> None:
+    """A git command in the user's own name: with their hooks, index and identity."""
+    done = repo.git.run(*arguments, hooks=True)
+    if done.code != 0:
+        raise InputError(f"git {arguments[0]} failed", why=(done.messages or done.text)[-400:], mend="git status")

@@ -1,0 +1,325 @@
+"""What a version holds and its bytes, against real git, dvc and gto: without a checkout, and never unhashed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gitops_ml.clients import models
+from gitops_ml.clients.git import Repository
+from gitops_ml.errors import (
+    GitopsError,
+    InputError,
+    ObjectCorrupt,
+    ObjectMissing,
+    SourceUnavailable,
+    VersionMoved,
+    VersionNotFound,
+    VersionRefused,
+)
+from tests.git.conftest import PIPELINE, commit_file, git, run
+
+
+def md5(data: bytes) -> str:
+    return f"md5:{hashlib.md5(data).hexdigest()}"
+
+
+def locked(repo: Repository, rev: str, path: str) -> str:
+    """What dvc.lock says of an output."""
+    lock = yaml.safe_load(repo.read_file(repo.resolve(rev), "dvc.lock") or b"")
+    out = next(o for o in lock["stages"]["train"]["outs"] if o["path"] == path)
+    return "md5:" + out["md5"].removesuffix(".dir")
+
+
+def object_of(folder: Path, digest: str, suffix: str = "") -> Path:
+    name = digest.removeprefix("md5:") + suffix
+    return folder / "files" / "md5" / name[:2] / name[2:]
+
+
+def empty_cache(project: Path) -> None:
+    shutil.rmtree(project / ".dvc" / "cache")
+
+
+def test_a_version_of_gto_s_and_its_folder(repo: Repository, project: Path, tmp_path: Path) -> None:
+    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    assert held.commit == git(project, "rev-parse", "flight-delay@v1.0.0^{commit}") == repo.resolve("main~1")
+    assert (held.path, held.kind, held.is_dir) == ("models/flight-delay", "dvc", True)
+    assert held.digest == locked(repo, held.commit, held.path)
+    files = {f.name: f.path.read_bytes() for f in models.fetch(repo, held, tmp_path / "out")}
+    assert files == {"manifest.json": b"depth: 4\n", "code/example.csv": b"a,b\n1,2\n"}
+    assert models.read(repo, held, {"manifest.json"}) == {"manifest.json": b"depth: 4\n"}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_remote_is_as_good_as_the_cache(repo: Repository, project: Path, cached: bool) -> None:
+    if not cached:
+        empty_cache(project)
+    held = models.resolve(repo, "flight-delay", "v1.1.0")
+    assert models.read(repo, held)["manifest.json"] == b"depth: 5\n"
+    assert models.places(repo, held) == (["cache", "storage"] if cached else ["storage"])
+
+
+def test_the_work_tree_is_not_looked_at(repo: Repository, project: Path) -> None:
+    for name in ("dvc.yaml", "dvc.lock", "params.yaml"):
+        (project / name).write_text("nonsense: [\n")
+    shutil.rmtree(project / "models")
+    (project / ".dvc" / "config").write_text("")
+    empty_cache(project)
+    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    assert models.read(repo, held)["manifest.json"] == b"depth: 4\n"
+
+
+def test_every_way_of_tracking(repo: Repository, tmp_path: Path) -> None:
+    tip = repo.tip()
+    for path, data in {
+        "model.txt": b"depth: 5\n",
+        "data/rows.csv": b"day,late\n1,0\n2,1\n",
+        "plain/model.json": b'{"weights": [1, 2]}\n',
+        "models/flight-delay/manifest.json": b"depth: 5\n",
+    }.items():
+        held = models.resolve_path(repo, tip, path)
+        assert (held.digest, held.is_dir) == (md5(data), False), path
+        assert models.read(repo, held) == {Path(path).name: data}
+    inside = models.resolve_path(repo, tip, "models/flight-delay/code")
+    assert inside.is_dir and models.read(repo, inside) == {"example.csv": b"a,b\n1,2\n"}
+    assert models.held_at(repo, "inside", tip).digest == inside.digest
+    assert models.resolve(repo, "rows", "v1.0.0").path == "data/rows.csv"
+
+
+def test_a_folder_in_git_has_the_digest_that_dvc_would_give_it(repo: Repository, project: Path) -> None:
+    held = models.held_at(repo, "git-folder", repo.tip())
+    assert (held.kind, held.is_dir) == ("git", True)
+    shutil.copytree(project / "plain", project / "copy")
+    run(project, "dvc", "add", "-q", "copy")
+    outs = yaml.safe_load((project / "copy.dvc").read_text())["outs"]
+    assert held.digest == "md5:" + outs[0]["md5"].removesuffix(".dir")
+
+
+def test_other_revisions_name_versions_too(repo: Repository, project: Path) -> None:
+    git(project, "tag", "release-7", "main~1")
+    git(project, "push", "-q", "origin", "release-7")
+    repo.fetch()
+    older = models.resolve(repo, "flight-delay", "v1.0.0").digest
+    assert models.resolve(repo, "flight-delay", "release-7").digest == older
+    assert models.resolve(repo, "flight-delay", repo.resolve("main~1")[:12]).digest == older
+    assert models.resolve(repo, "flight-delay", "main").digest == models.resolve(repo, "flight-delay", "latest").digest
+    with pytest.raises(VersionNotFound):
+        models.resolve(repo, "flight-delay", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "kind", "says"),
+    [
+        ("flight-delay", "v7.0.0", VersionNotFound, "v7.0.0 does not exist.*v1.1.0, v1.0.0"),
+        ("flight-delay", "1.0.0", VersionNotFound, "write v1.0.0"),
+        ("flight-delay", "v0.9.0", VersionRefused, "deregistered.*v1.1.0"),
+        ("flight-delaay", "main", VersionNotFound, "not under artifacts: in dvc.yaml.*did you mean flight-delay"),
+        ("sub/other:flight-delay", "main", VersionNotFound, "no sub/other/dvc.yaml"),
+        ("_x", "main", InputError, "no model name"),
+        ("external", "main", VersionRefused, "external path: s3://bucket/model.*dvc import-url"),
+        ("outside", "main", VersionRefused, "outside the repository"),
+        ("absent", "main", VersionNotFound, "models/never-made is not in commit.*dvc repro"),
+        ("absent", "latest", VersionNotFound, "no version that could be the latest"),
+    ],
+)
+def test_what_does_not_resolve_says_why(
+    repo: Repository, model: str, version: str, kind: type[GitopsError], says: str
+) -> None:
+    with pytest.raises(kind, match=f"(?s){says}") as caught:
+        models.resolve(repo, model, version)
+    assert caught.value.mend
+
+
+def test_a_moved_tag_is_refused_against_its_pin(repo: Repository, project: Path) -> None:
+    pinned = models.resolve(repo, "flight-delay", "v1.0.0").digest
+    assert models.resolve(repo, "flight-delay", "v1.0.0", f"{pinned}.dir").digest == pinned
+    git(project, "tag", "-f", "-a", "-m", "moved", "flight-delay@v1.0.0", "main")
+    git(project, "push", "-q", "-f", "origin", "flight-delay@v1.0.0")
+    repo.fetch()
+    with pytest.raises(VersionMoved, match=pinned) as caught:
+        models.resolve(repo, "flight-delay", "v1.0.0", pinned)
+    assert "gitops-ml bump" in caught.value.mend
+
+
+def test_a_lightweight_tag_is_no_version(repo: Repository, project: Path) -> None:
+    git(project, "tag", "flight-delay@v3.0.0")
+    with pytest.raises(VersionNotFound, match="lightweight"):
+        models.resolve(repo, "flight-delay", "v3.0.0", local=True)
+
+
+def test_bytes_that_are_nowhere(repo: Repository, project: Path, tmp_path: Path) -> None:
+    empty_cache(project)
+    shutil.rmtree(project.parent / "storage")
+    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    with pytest.raises(ObjectMissing, match="storage") as caught:
+        models.fetch(repo, held, tmp_path / "out")
+    assert "dvc push" in caught.value.mend
+    assert models.places(repo, held) == []
+
+
+@pytest.mark.parametrize("name", ["single", "flight-delay"])
+def test_a_corrupt_cache_is_passed_over_and_a_corrupt_remote_is_an_error(
+    repo: Repository, project: Path, tmp_path: Path, name: str
+) -> None:
+    held = models.held_at(repo, name, repo.tip())
+    suffix = ".dir" if held.is_dir else ""
+    for folder in (project / ".dvc" / "cache", project.parent / "storage"):
+        broken = object_of(folder, held.digest, suffix)
+        broken.chmod(0o644)
+        whole = broken.read_bytes()
+        broken.write_bytes(whole.replace(b"5", b"6") + b" ")
+        if folder.name == "cache":
+            assert b"depth: 5\n" in models.read(repo, held).values()
+    with pytest.raises(ObjectCorrupt, match="do not hash") as caught:
+        models.fetch(repo, held, tmp_path / "out")
+    assert str(project.parent / "storage") in caught.value.why
+
+
+def test_a_manifest_cannot_write_outside_of_its_folder(repo: Repository, project: Path, tmp_path: Path) -> None:
+    evil = b'[{"md5": "%s", "relpath": "../evil"}]' % hashlib.md5(b"x").hexdigest().encode()
+    digest = md5(evil)
+    store = object_of(project.parent / "storage", digest, ".dir")
+    store.parent.mkdir(parents=True, exist_ok=True)
+    store.write_bytes(evil)
+    text = f"outs:\n- md5: {digest[4:]}.dir\n  hash: md5\n  path: evil\n"
+    commit = commit_file(project, "evil.dvc", text)
+    held = models.resolve_path(repo, commit, "evil")
+    with pytest.raises(ObjectCorrupt, match=r"names '\.\./evil'"):
+        models.fetch(repo, held, tmp_path / "out")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_links_and_lfs_pointers_are_refused(repo: Repository, project: Path) -> None:
+    (project / "plain" / "link").symlink_to("/etc/passwd")
+    git(project, "add", "plain")
+    git(project, "commit", "-qm", "Add a link")
+    with pytest.raises(VersionRefused, match="symbolic link"):
+        models.held_at(repo, "git-folder", repo.resolve("HEAD"))
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n"
+    commit = commit_file(project, "lfs.bin", pointer)
+    with pytest.raises(VersionRefused, match="Git LFS"):
+        models.resolve_path(repo, commit, "lfs.bin")
+
+
+def test_a_folder_above_outputs_is_no_output(repo: Repository) -> None:
+    with pytest.raises(VersionRefused, match="folder that holds outputs: models/flight-delay"):
+        models.resolve_path(repo, repo.tip(), "models")
+
+
+def test_a_cache_elsewhere_and_a_linked_work_tree(repo: Repository, project: Path) -> None:
+    shutil.rmtree(project.parent / "storage")
+    git(project, "worktree", "add", "-q", "../linked", "-b", "linked")
+    with Repository.open(project.parent / "linked") as linked:
+        assert models.read(linked, models.resolve(linked, "flight-delay", "v1.0.0"))
+    (project / ".dvc" / "cache").rename(project.parent / "big-disk")
+    run(project, "dvc", "cache", "dir", "-q", "--local", "../big-disk")
+    with Repository.open(project) as fresh:
+        assert models.read(fresh, models.resolve(fresh, "flight-delay", "v1.0.0"))
+
+
+def test_a_remote_over_http(repo: Repository, project: Path) -> None:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(project.parent / "storage"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        run(project, "dvc", "remote", "add", "-q", "-d", "-f", "storage", url)
+        git(project, "commit", "-qam", "Serve the models over HTTP")
+        git(project, "push", "-q")
+        empty_cache(project)
+        repo.fetch()
+        held = models.resolve(repo, "flight-delay", "v1.0.0")
+        assert models.read(repo, held)["manifest.json"] == b"depth: 4\n"
+        assert models.places(repo, held) == ["storage"]
+        broken = object_of(project.parent / "storage", held.digest, ".dir")
+        broken.chmod(0o644)
+        broken.write_bytes(b"[]")
+        with pytest.raises(ObjectCorrupt, match=r"remote storage"):
+            models.read(repo, held)
+        broken.unlink()
+        with pytest.raises(ObjectMissing):
+            models.read(repo, held)
+        server.shutdown()
+    with pytest.raises(SourceUnavailable, match="storage"):
+        models.read(repo, held)
+
+
+def test_an_import_comes_through_dvc(repo: Repository, project: Path, lone: Path) -> None:
+    run(lone, "dvc", "init", "-q")
+    run(lone, "dvc", "import", "-q", str(project), "models/flight-delay", "-o", "imported")
+    run(lone, "dvc", "import", "-q", str(project), "model.txt", "-o", "one.txt")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-qm", "Import the model")
+    with Repository.open(lone) as repository:
+        for cached in (True, False):
+            held = models.resolve_path(repository, repository.tip(), "imported")
+            assert (held.kind, held.digest) == ("indirect", models.resolve(repo, "flight-delay", "v1.1.0").digest)
+            assert models.read(repository, held, {"manifest.json"}) == {"manifest.json": b"depth: 5\n"}
+            one = models.resolve_path(repository, repository.tip(), "one.txt")
+            assert models.read(repository, one) == {"one.txt": b"depth: 5\n"}
+            if cached:
+                empty_cache(lone)
+
+
+def test_objects_of_dvc_2_are_read(lone: Path) -> None:
+    # DVC 2 hashed text with its line ends made uniform, and kept objects directly under the cache.
+    run(lone, "dvc", "init", "-q")
+    text = b"one\r\ntwo\r\n"
+    digest = hashlib.md5(text.replace(b"\r\n", b"\n")).hexdigest()
+    place = lone / ".dvc" / "cache" / digest[:2] / digest[2:]
+    place.parent.mkdir(parents=True)
+    place.write_bytes(text)
+    (lone / ".gitignore").write_text("/old.txt\n")
+    commit_file(lone, "old.txt.dvc", f"outs:\n- md5: {digest}\n  size: {len(text)}\n  path: old.txt\n")
+    with Repository.open(lone) as repository:
+        held = models.resolve_path(repository, repository.tip(), "old.txt")
+        assert (held.kind, held.digest) == ("indirect", f"md5:{digest}")
+        assert models.read(repository, held) == {"old.txt": text}
+        place.chmod(0o644)
+        place.write_bytes(b"changed")
+        with pytest.raises((ObjectCorrupt, ObjectMissing)):
+            models.read(repository, held)
+
+
+def test_a_stage_that_works_in_another_folder(repo: Repository, project: Path) -> None:
+    (project / "pipelines").mkdir()
+    (project / "pipelines" / "dvc.yaml").write_text(
+        "stages:\n  make@each:\n    foreach: [a]\n    do:\n      wdir: ../elsewhere\n"
+        '      cmd: echo ${item} > ${item}.txt\n      outs: ["${item}.txt"]\n'.replace("make@each", "make")
+    )
+    (project / "elsewhere").mkdir()
+    run(project, "dvc", "repro", "-q", "pipelines/dvc.yaml")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "Work elsewhere")
+    held = models.resolve_path(repo, repo.resolve("HEAD"), "elsewhere/a.txt")
+    assert held.digest == md5(b"a\n")
+    assert models.read(repo, held) == {"a.txt": b"a\n"}
+
+
+def test_an_artifact_of_a_dvc_yaml_in_a_folder(repo: Repository, project: Path) -> None:
+    commit_file(project, "sub/one/model.json", "{}\n")
+    commit_file(project, "sub/one/dvc.yaml", "artifacts:\n  tiny: {path: model.json, type: model}\n")
+    run(project, "gto", "register", "sub/one:tiny", "--version", "v1.0.0")
+    held = models.resolve(repo, "sub/one:tiny", "v1.0.0", local=True)
+    assert (held.path, held.digest) == ("sub/one/model.json", md5(b"{}\n"))
+
+
+def test_an_output_that_dvc_does_not_cache_is_git_s(repo: Repository, project: Path) -> None:
+    text = PIPELINE.replace("model.txt]", "{model.txt: {cache: false}}]")
+    (project / "dvc.yaml").write_text(text)
+    run(project, "dvc", "repro", "-q", "-f")
+    git(project, "add", "-A")
+    git(project, "add", "-f", "model.txt")
+    git(project, "commit", "-qm", "Keep it in Git")
+    held = models.resolve_path(repo, repo.resolve("HEAD"), "model.txt")
+    assert (held.kind, held.digest) == ("git", md5(b"depth: 5\n"))
