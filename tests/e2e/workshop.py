@@ -1,0 +1,223 @@
+"""A team's repository for end-to-end tests: a clone, its bare remote, a model whose behaviour each version chooses.
+
+The model is a Python predictor, so that a test can say "slower", "worse" or "does not load" and mean it. It is tracked
+by Git itself, which resolves as DVC outputs do and makes a version in milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+GITOPS_ML = Path(sys.executable).with_name("gitops-ml")
+MODEL = "churn"
+ROWS, DAYS = 1200, 30
+
+PREDICTOR = """
+import json, os, pathlib, time
+import numpy as np
+
+class Churn:
+    def __init__(self, folder):
+        self.how = json.loads((pathlib.Path(folder) / "behaviour.json").read_text())
+        if self.how.get("crash"):
+            raise RuntimeError(self.how["crash"])
+        time.sleep(self.how.get("load_seconds", 0))
+
+    def predict(self, frame):
+        time.sleep(self.how.get("seconds", 0))
+        if self.how.get("error"):
+            raise ValueError(self.how["error"])
+        x = frame["x"].to_numpy(float)
+        if self.how.get("noise"):
+            x = x + np.random.default_rng(0).normal(0, self.how["noise"], len(x))
+        p = 1 / (1 + np.exp(-x))
+        return {"predict": (p > 0.5).astype(int), "predict_proba": np.column_stack([1 - p, p])}
+"""
+MANIFEST = {
+    "schema": 1,
+    "name": MODEL,
+    "format": "predictor",
+    "file": "model.py",
+    "predictor": "model:Churn",
+    "python": "3.11",
+    "task": "classification",
+    "classes": [0, 1],
+    "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1]}],
+    "outputs": [
+        {"name": "predict", "datatype": "INT64", "shape": [-1]},
+        {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 2]},
+    ],
+    "trusted_types": [],
+    "training": {"time_column": None, "from": None, "to": None, "rows": 100},
+    "target": {"name": "churned", "positive": 1},
+}
+EXAMPLE = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [0.5]}]}
+
+
+@dataclass
+class Ran:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Workshop:
+    """A clone with a remote, under a project name of its own."""
+
+    def __init__(self, folder: Path, project: str, *, remote: bool = True) -> None:
+        self.project = project
+        self.folder = folder / "clone"
+        self.remote = folder / "remote.git"
+        self.ports: dict[str, int] = {}
+        self.folder.mkdir(parents=True)
+        self.git("init", "-q", "-b", "main")
+        self.write("environments/project.yaml", f"schema: 1\nname: {project}\n")
+        self.write("dvc.yaml", f"artifacts:\n  {MODEL}: {{path: models/{MODEL}, type: model}}\n")
+        self.write("data/holdout.csv", _holdout())
+        self.commit("Begin")
+        if remote:
+            subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(self.remote)], check=True)
+            self.git("remote", "add", "origin", str(self.remote))
+            self.git("push", "-q", "-u", "origin", "main")
+
+    def git(self, *arguments: str) -> str:
+        """Run Git in the clone, and return what it says."""
+        done = subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def write(self, path: str, text: str) -> None:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def commit(self, message: str) -> str:
+        """Commit everything, and push where there is a remote."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+        if self.git("remote"):
+            self.git("push", "-q", "origin", "HEAD:main")
+        return self.git("rev-parse", "HEAD")
+
+    def pull(self) -> None:
+        """Take what gitops-ml has committed meanwhile."""
+        if not self.git("remote"):
+            return
+        self.git("pull", "-q", "--rebase", "--autostash", "origin", "main")
+
+    def release(self, version: str, **behaviour: Any) -> None:
+        """Commit and tag a version of the model that behaves as said."""
+        self.pull()
+        place = f"models/{MODEL}"
+        self.write(f"{place}/model.py", PREDICTOR)
+        self.write(f"{place}/manifest.json", json.dumps(MANIFEST))
+        self.write(f"{place}/example.json", json.dumps(EXAMPLE))
+        self.write(f"{place}/behaviour.json", json.dumps({"version": version} | behaviour))
+        shutil.copy(ROOT / "requirements" / "serving.txt", self.folder / place / "requirements.txt")
+        self.commit(f"Train {version}")
+        self.git("tag", "-a", f"{MODEL}@{version}", "-m", version)
+        if self.git("remote"):
+            self.git("push", "-q", "origin", f"{MODEL}@{version}")
+
+    def environment(self, name: str = "dev", **more: Any) -> None:
+        """Declare an environment on a free port."""
+        self.ports.setdefault(name, free_port())
+        content = {
+            "schema": 1,
+            "engine": "unix:///var/run/docker.sock",
+            "gateway": {"port": self.ports[name], "drain": "10s"},
+        } | more
+        self.write(f"environments/{name}/environment.yaml", yaml.safe_dump(content))
+
+    def declare(self, version: str, deployment: str = MODEL, environment: str = "dev", **more: Any) -> None:
+        """Declare a version, commit and push."""
+        self.pull()
+        if environment not in self.ports:
+            self.environment(environment)
+        content = {"schema": 1, "model": MODEL, "version": version} | more
+        self.write(f"environments/{environment}/models/{deployment}.yaml", yaml.safe_dump(content))
+        self.commit(f"Declare {environment}/{deployment} {version}")
+
+    def run(self, *arguments: str, timeout: float = 240.0) -> Ran:
+        """Run `gitops-ml` in the clone."""
+        done = subprocess.run(
+            [str(GITOPS_ML), *arguments], cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def sync(self, environment: str = "dev", *more: str, expect: int = 0) -> Ran:
+        """Sync an environment. Fails the test with all output when the exit code is another one."""
+        ran = self.run("sync", environment, *more)
+        assert ran.code == expect, f"exit {ran.code}, expected {expect}\n{ran.out}\n{ran.err}"
+        return ran
+
+    def status(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
+        """One deployment's status."""
+        ran = self.run("status", environment, "--json")
+        assert ran.code == 0, ran.err
+        found = json.loads(ran.out)[0]["deployments"]
+        return next(dict(d) for d in found if d["name"] == deployment)
+
+    def url(self, environment: str = "dev", deployment: str = MODEL) -> str:
+        return f"http://127.0.0.1:{self.ports[environment]}/v2/models/{deployment}"
+
+    def serving(self, environment: str = "dev", deployment: str = MODEL) -> str | None:
+        """The version that users get through the gateway; None when nobody answers them."""
+        request = urllib.request.Request(self.url(environment, deployment) + "/infer", json.dumps(EXAMPLE).encode())
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return str(json.load(answer)["model_version"])
+        except urllib.error.HTTPError as error:
+            if error.code in (404, 502, 503, 504):
+                return None
+            raise
+
+    def record(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
+        """The record at the remote's tip (the branch's, without a remote)."""
+        tip = self.git("ls-remote", "origin", "main").split()[0] if self.git("remote") else "main"
+        if self.git("remote"):
+            self.git("fetch", "-q", "origin")
+        return dict(yaml.safe_load(self.git("show", f"{tip}:environments/{environment}/records/{deployment}.yaml")))
+
+    def declared(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
+        """The declaration at the remote's tip (the branch's, without a remote)."""
+        tip = "main"
+        if self.git("remote"):
+            self.git("fetch", "-q", "origin")
+            tip = "origin/main"
+        return dict(yaml.safe_load(self.git("show", f"{tip}:environments/{environment}/models/{deployment}.yaml")))
+
+
+def _holdout() -> str:
+    import numpy as np
+
+    random = np.random.default_rng(7)
+    x = random.normal(0, 1.5, ROWS)
+    churned = (random.random(ROWS) < 1 / (1 + np.exp(-x))).astype(int)
+    lines = [f"{a:.6f},{b},{n % DAYS}" for n, (a, b) in enumerate(zip(x, churned, strict=True))]
+    return "x,churned,day\n" + "\n".join(lines) + "\n"
+
+
+HOLDOUT = {
+    "holdout": {"data": "data/holdout.csv", "group": "day", "metrics": {"roc_auc": {"min": 0.7, "max_drop": 0.02}}}
+}
