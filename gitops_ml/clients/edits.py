@@ -99,9 +99,16 @@ def _push(repo: Repository, branch: str, commit: str) -> None:
     if asked.code != 0 or not asked.text.startswith(commit):
         raise PushRejected(
             f"{repo.remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
-            why=(done.messages or asked.messages)[-300:],
+            why=_said(done.messages or asked.messages),
             mend="git pull --rebase, then git push; or --branch <name> and a pull request",
         )
+
+
+def _said(messages: str) -> str:
+    """Why, in the remote's own words where it has any."""
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
+    remote = [line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:")]
+    return "; ".join([line for line in remote if line] or lines[-2:])[:300]
 
 
 def _git(repo: Repository, *arguments: str) -> None:

@@ -1,0 +1,134 @@
+"""`doctor` finds what is missing on real clones and a real engine, says what mends it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.git.cli_clone import cli, clone, publish, write
+from tests.git.conftest import git
+
+if TYPE_CHECKING:
+    import docker
+
+SOCKET = "engine: unix:///var/run/docker.sock\n"
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return clone(tmp_path)
+
+
+def findings(work: Path, *words: str) -> dict[str, dict[str, Any]]:
+    done = cli(work, "doctor", *words, "--json")
+    return {f["what"]: f for f in json.loads(done.stdout)["findings"]}
+
+
+@pytest.fixture
+def on_engine(work: Path, scratch_project: Callable[[], str], free_port: int) -> tuple[Path, str, int]:
+    """A clone whose prod is on the real engine, at a port that is free; its project's name, and the port."""
+    name = scratch_project()
+    write(work, "environments/project.yaml", f"schema: 1\nname: {name}\n")
+    write(work, "environments/prod/environment.yaml", f"schema: 1\n{SOCKET}gateway: {{port: {free_port}}}\n")
+    publish(work, "Move to a real engine")
+    return work, name, free_port
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def taken_port(free_port: int) -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port))
+        taken.listen()
+        yield free_port
+
+
+def test_a_host_that_is_ready(on_engine: tuple[Path, str, int], engine: docker.DockerClient) -> None:
+    work, project, port = on_engine
+    found = findings(work, "prod")
+    assert found["engine prod"]["state"] == found["base image"]["state"] == found["gateway image"]["state"] == "ok"
+    assert found[f"prod port {port}"]["said"] == "free at 127.0.0.1"
+    assert found["prod host"]["said"].startswith("containers start; ")
+    assert engine.containers.list(all=True, filters={"label": f"gitops-ml.project={project}"}) == []
+
+
+def test_a_port_that_another_program_has(
+    on_engine: tuple[Path, str, int], taken_port: int, engine: docker.DockerClient
+) -> None:
+    work, project, _ = on_engine
+    done = cli(work, "doctor", "prod")
+    assert done.exit_code == 1
+    assert f"port {taken_port} on the engine's host is taken" in done.stdout
+    assert engine.containers.list(all=True, filters={"label": f"gitops-ml.project={project}"}) == []
+
+
+def test_an_engine_that_does_not_answer(work: Path, tmp_path: Path) -> None:
+    (work / ".dvc").mkdir()
+    found = findings(work)
+    assert found["engine prod, staging"]["state"] == "missing"
+    assert (
+        f"the Docker engine at unix://{tmp_path}/no-engine.sock does not answer"
+        in found["engine prod, staging"]["said"]
+    )
+
+
+def test_what_is_wrong_in_the_files_is_named_with_its_line(work: Path) -> None:
+    write(work, "environments/prod/models/churn.yaml", "schema: 1\nmodel: churn\nversion: v1\nreplica: 2\n")
+    write(work, "environments/staging/environment.yaml", "schema: 1\ngateway: {port: 9102}\n")
+    publish(work, "Break it")
+    found = findings(work)
+    assert found["prod/churn"]["said"] == (
+        "environments/prod/models/churn.yaml:4: unknown key `replica`: did you mean `replicas`?"
+    )
+    assert found["staging"]["said"] == "environment.yaml names no engine: outside dev it is never the caller's own"
+
+
+def test_an_environment_that_is_not_declared(work: Path) -> None:
+    assert "declared: prod, staging" in findings(work, "production")["production"]["said"]
+
+
+def test_a_clone_without_dvc_or_remote(work: Path) -> None:
+    git(work, "remote", "remove", "origin")
+    found = findings(work)
+    assert (found["dvc"]["state"], found["dvc"]["mend"]) == ("missing", "dvc init")
+    assert found["remote"]["state"] == "note"
+
+
+def test_a_remote_that_does_not_answer(work: Path, tmp_path: Path) -> None:
+    (tmp_path / "remote.git").rename(tmp_path / "gone.git")
+    found = findings(work)
+    assert found["remote"]["state"] == "missing"
+    assert found["remote"]["mend"] == f"git -C {work} fetch origin main"
+
+
+def test_a_dvc_remote_is_shown_without_its_password(work: Path) -> None:
+    write(
+        work,
+        ".dvc/config",
+        "[core]\n    remote = far\n['remote \"far\"']\n    url = https://ada:secret@example.org/d\n",
+    )
+    assert findings(work)["dvc remote"]["said"] == "far (default): https://***@example.org/d"
+
+
+def test_outside_of_a_repository(tmp_path: Path) -> None:
+    done = cli(tmp_path, "doctor")
+    assert done.exit_code == 1
+    assert "is no Git repository" in done.stdout
+    assert "mend: git init, or go to a clone" in done.stdout
+
+
+def test_every_finding_is_a_line_and_a_mend(work: Path) -> None:
+    done = cli(work, "doctor")
+    assert done.exit_code == 1
+    assert all(line.startswith(("ok ", "note ", "missing ", " ")) for line in done.stdout.splitlines())
