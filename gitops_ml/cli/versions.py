@@ -118,7 +118,7 @@ def bump(
             version,
             model=model,
             create=create,
-            commit=commit or push or branch is not None,
+            commit=commit,
             branch=branch,
             push=push,
         )
@@ -174,6 +174,7 @@ def _model_rows(repository: Repository, own: Model | None, fetched: Model | None
         one = found[name]
         there = fetched.find(name) if fetched else None
         retired = any(m.deprecated for m in (own, fetched) if m)
+        active = all(v.active for v in (own and own.find(name), there) if v)
         digest, error = None, None
         try:
             digest = models.held_at(repository, one.model, one.commit).digest
@@ -183,7 +184,7 @@ def _model_rows(repository: Repository, own: Model | None, fetched: Model | None
             {
                 "model": one.model,
                 "version": one.version,
-                "state": "deprecated" if retired else "registered" if one.active else "deregistered",
+                "state": "deprecated" if retired else "registered" if active else "deregistered",
                 "created": datetime.fromtimestamp(one.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "commit": one.commit,
                 "tag": one.tag,

@@ -11,7 +11,7 @@ from gitops_ml.clients.declarations import get_field, set_fields
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.models import ResolvedVersion
 from gitops_ml.core.promotion import bump_message, bumped, declaration_path, new_declaration
-from gitops_ml.core.versions import Model, check_version, next_version, order, tag_name
+from gitops_ml.core.versions import Model, check_version, choose, next_version, order, tag_name
 from gitops_ml.errors import InputError, ObjectMissing, PushRejected, SourceUnavailable, VersionNotFound
 
 
@@ -169,7 +169,7 @@ def bump(
 
     Args:
         create: write a first declaration where there is none, of `model` (default: named as the deployment).
-        commit: commit that file, and nothing else that is changed or staged.
+        commit: commit that file, and nothing else that is changed or staged; implied by the two below.
         branch: make this branch first, and commit on it.
         push: push the commit, and say so only once the remote was read.
 
@@ -201,7 +201,7 @@ def bump(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(edited.encode())
     before = str(before) if before is not None else None
-    if not commit:
+    if not (commit or push or branch is not None):
         return Bumped(held, file, before, True, None, None, False)
     if text is None or repo.git.run("ls-files", "--error-unmatch", "--", file).code != 0:
         _git(repo, "add", "--intent-to-add", "--", file)
@@ -214,14 +214,17 @@ def bump(
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
-    """By this clone's tags, which a person has just made, and by the remote's."""
+    """By this clone's tags, which a person has just made, and else by the remote's; neither may have taken it back."""
     try:
-        return models.resolve(repo, model, version, local=True)
+        held = models.resolve(repo, model, version, local=True)
     except VersionNotFound:
         if repo.remote is None:
             raise
         repo.fetch(timeout=30.0)
         return models.resolve(repo, model, version)
+    if held.tag is not None:
+        choose(models.models(repo), model, held.version)
+    return held
 
 
 def _push(repo: Repository, branch: str, commit: str) -> None:

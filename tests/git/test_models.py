@@ -35,7 +35,7 @@ def locked(repo: Repository, rev: str, path: str) -> str:
     """What dvc.lock says of an output."""
     lock = yaml.safe_load(repo.read_file(repo.resolve(rev), "dvc.lock") or b"")
     out = next(o for o in lock["stages"]["train"]["outs"] if o["path"] == path)
-    return "md5:" + out["md5"].removesuffix(".dir")
+    return f"md5:{out['md5']}".removesuffix(".dir")
 
 
 def object_of(folder: Path, digest: str, suffix: str = "") -> Path:

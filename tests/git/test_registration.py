@@ -1,0 +1,252 @@
+"""`register`, `versions` and `bump` on a real project: gto reads what they write, and they touch nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gitops_ml.cli import versions
+from gitops_ml.clients import models
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.registration import bump, register
+from gitops_ml.errors import (
+    GitopsError,
+    InputError,
+    ObjectMissing,
+    PushRejected,
+    SourceUnavailable,
+    VersionNotFound,
+    VersionRefused,
+)
+from tests.git.conftest import commit_file, git, run
+
+Clone = Callable[[str], Path]
+FILE = "environments/dev/models/flight.yaml"
+DECLARATION = """\
+# flights, as people read them
+schema: 1
+model: flight-delay   # the only one
+version: v1.0.0       # before the storm
+
+replicas: 2
+"""
+
+app = typer.Typer()
+versions.add_to(app)
+
+
+def cli(folder: Path, *arguments: str) -> Any:
+    """A command with `--json`; what it printed."""
+    done = CliRunner().invoke(app, [*arguments, "--json", "--repo", str(folder)], catch_exceptions=False)
+    return json.loads(done.stdout)
+
+
+def retrain(project: Path, depth: int, push: bool = True) -> None:
+    (project / "params.yaml").write_text(f"depth: {depth}\n")
+    run(project, "dvc", "repro", "-q")
+    git(project, "commit", "-qam", f"Train with depth {depth}")
+    if push:
+        run(project, "dvc", "push", "-q")
+
+
+def declare(project: Path) -> None:
+    commit_file(project, FILE, DECLARATION, "Declare flight")
+
+
+def shown(project: Path) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
+    return found
+
+
+def test_gto_shows_what_we_register(repo: Repository, project: Path) -> None:
+    retrain(project, 6)
+    done = register(repo, "flight-delay", step="minor", push=True)
+    assert (done.tag, done.pushed, done.warnings) == ("flight-delay@v1.2.0", True, [])
+    assert done.places == ["cache", "storage"]
+    assert shown(project)[0]["version"] == "v1.2.0"
+    described = json.loads(run(project, "gto", "show", "--json"))["flight-delay"]
+    assert described["version"] == "v1.2.0"
+    assert run(project, "gto", "check-ref", done.tag, "--name").splitlines()[-1] == "flight-delay"
+    assert git(project.parent / "origin.git", "cat-file", "-t", done.tag) == "tag"
+
+
+def test_dvc_gets_what_we_register(repo: Repository, project: Path) -> None:
+    retrain(project, 6)
+    register(repo, "flight-delay", version="v2.0.0", push=True)
+    git(project, "push", "-q")
+    run(project.parent, "dvc", "artifacts", "get", str(project), "flight-delay", "--rev", "v2.0.0", "-o", "got")
+    assert (project.parent / "got" / "manifest.json").read_text() == "depth: 6\n"
+
+
+def test_we_show_what_gto_registers_and_takes_back(repo: Repository, project: Path) -> None:
+    retrain(project, 6)
+    run(project, "gto", "register", "flight-delay", "--bump-major")
+    run(project, "gto", "assign", "flight-delay", "--version", "v2.0.0", "--stage", "prod")
+    run(project, "gto", "deprecate", "flight-delay", "v1.1.0")
+    rows = {row["version"]: row for row in cli(project, "versions", "flight-delay")}
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "v2.0.0": "registered",
+        "v1.1.0": "deregistered",
+        "v1.0.0": "registered",
+        "v0.9.0": "deregistered",
+    }
+    assert rows["v2.0.0"]["pushed"] is False and rows["v1.0.0"]["pushed"] is True
+    assert rows["v1.0.0"]["digest"] == models.resolve(repo, "flight-delay", "v1.0.0").digest
+    assert [v["version"] for v in shown(project)] == ["v2.0.0", "v1.0.0"]
+    run(project, "gto", "deprecate", "flight-delay")
+    with Repository.open(project) as fresh, pytest.raises(VersionRefused, match="deprecated"):
+        models.resolve(fresh, "flight-delay", "v2.0.0", local=True)
+
+
+def test_a_version_never_moves_and_a_commit_has_one(repo: Repository, project: Path) -> None:
+    with pytest.raises(InputError, match=r"is flight-delay@v1\.1\.0 already"):
+        register(repo, "flight-delay", version="v1.2.0")
+    retrain(project, 6)
+    with pytest.raises(InputError, match=r"flight-delay@v1\.0\.0 exists already") as caught:
+        register(repo, "flight-delay", version="v1.0.0")
+    assert "v1.1.1" in caught.value.mend
+    with pytest.raises(InputError, match="exists already"):
+        register(repo, "flight-delay", version="v0.9.0")
+
+
+def test_a_version_that_only_the_remote_knows_counts(repo: Repository, project: Path, other: Clone) -> None:
+    bob = other("bob")
+    commit_file(bob, "x.txt", "x")
+    git(bob, "tag", "-a", "-m", "theirs", "flight-delay@v1.2.0")
+    git(bob, "push", "-q", "origin", "main", "flight-delay@v1.2.0")
+    retrain(project, 6)
+    assert register(repo, "flight-delay").tag == "flight-delay@v1.2.1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "says"),
+    [
+        ({"version": "1.2"}, InputError, "is no version"),
+        ({"version": "v1.2.0", "step": "major"}, InputError, "exclude each other"),
+        ({"step": "huge"}, InputError, "no step"),
+        ({"rev": "nonsense"}, VersionNotFound, "no revision"),
+        ({"model": "flight-dely"}, VersionNotFound, "did you mean flight-delay"),
+        ({"model": "absent"}, VersionNotFound, "dvc repro"),
+        ({"model": "external"}, VersionRefused, "external"),
+    ],
+)
+def test_what_cannot_be_registered(
+    repo: Repository, project: Path, arguments: dict[str, Any], kind: type[GitopsError], says: str
+) -> None:
+    before = git(project, "tag", "--list")
+    with pytest.raises(kind, match=f"(?s){says}"):
+        register(repo, **{"model": "flight-delay", **arguments})
+    assert git(project, "tag", "--list") == before
+
+
+def test_a_model_that_nobody_could_fetch(repo: Repository, project: Path) -> None:
+    retrain(project, 6, push=False)
+    with pytest.raises(ObjectMissing, match="only in this machine's cache") as caught:
+        register(repo, "flight-delay", push=True)
+    assert "dvc push" in caught.value.mend
+    assert "dvc push" in register(repo, "flight-delay").warnings[0]
+    retrain(project, 7, push=False)
+    shutil.rmtree(project / ".dvc" / "cache")
+    with pytest.raises(ObjectMissing, match="nowhere"):
+        register(repo, "flight-delay")
+
+
+def test_what_is_not_committed_is_not_registered_and_said_so(repo: Repository, project: Path) -> None:
+    retrain(project, 6)
+    (project / "params.yaml").write_text("depth: 7\n")
+    run(project, "dvc", "repro", "-q")
+    done = register(repo, "flight-delay")
+    assert "dvc.lock has changes" in done.warnings[0]
+    assert models.read(repo, done.held)["manifest.json"] == b"depth: 6\n"
+
+
+def test_a_remote_that_is_away_or_refuses(repo: Repository, project: Path) -> None:
+    retrain(project, 6)
+    bare = project.parent / "origin.git"
+    (bare / "hooks" / "pre-receive").write_text("#!/bin/sh\necho 'no tags today' >&2; exit 1\n")
+    (bare / "hooks" / "pre-receive").chmod(0o755)
+    with pytest.raises(PushRejected, match="no tags today"):
+        register(repo, "flight-delay", push=True)
+    git(project, "tag", "-d", "flight-delay@v1.1.1")
+    bare.rename(project.parent / "moved.git")
+    with pytest.raises(SourceUnavailable):
+        register(repo, "flight-delay", push=True)
+    assert "only this clone's tags" in register(repo, "flight-delay").warnings[0]
+
+
+def test_bump_changes_two_lines(repo: Repository, project: Path) -> None:
+    declare(project)
+    done = bump(repo, "dev", "flight", "latest")
+    digest = models.resolve(repo, "flight-delay", "v1.1.0").digest
+    assert (done.before, done.held.version, done.commit) == ("v1.0.0", "v1.1.0", None)
+    expected = DECLARATION.replace("version: v1.0.0", "version: v1.1.0").replace(
+        "# before the storm\n", f"# before the storm\ndigest: {digest}\n"
+    )
+    assert (project / FILE).read_text() == expected
+    assert not bump(repo, "dev", "flight", "v1.1.0").changed
+
+
+def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
+    declare(project)
+    (project / "params.yaml").write_text("depth: 99\n")
+    (project / "staged.txt").write_text("staged")
+    git(project, "add", "staged.txt")
+    before = git(project, "status", "--porcelain")
+    done = bump(repo, "dev", "flight", "v1.1.0", push=True)
+    assert git(project, "show", "--format=%s", "--name-only", "HEAD").split("\n\n") == [
+        "Bump flight in dev from v1.0.0 to v1.1.0",
+        FILE,
+    ]
+    assert git(project, "status", "--porcelain") == before
+    assert git(project.parent / "origin.git", "rev-parse", "main") == done.commit
+
+
+def test_bump_on_a_branch_of_its_own(repo: Repository, project: Path) -> None:
+    declare(project)
+    done = bump(repo, "dev", "flight", "v1.1.0", branch="bump-flight", push=True)
+    bare = project.parent / "origin.git"
+    assert (done.branch, git(bare, "rev-parse", "bump-flight")) == ("bump-flight", done.commit)
+    assert git(bare, "rev-parse", "main") != done.commit
+
+
+def test_bump_that_the_remote_refuses(repo: Repository, project: Path, other: Clone) -> None:
+    declare(project)
+    commit_file(other("bob"), "x.txt", "x")
+    git(project.parent / "bob", "push", "-q")
+    with pytest.raises(PushRejected, match="did not take"):
+        bump(repo, "dev", "flight", "v1.1.0", push=True)
+
+
+def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
+    with pytest.raises(InputError, match="does not exist") as caught:
+        bump(repo, "dev", "flight-delay", "v1.1.0")
+    assert "--create" in caught.value.mend
+    with pytest.raises(InputError, match="no name for a deployment"):
+        bump(repo, "dev", "../evil", "v1.1.0")
+    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, commit=True)
+    text = (project / done.file).read_text()
+    assert f"model: flight-delay\nversion: v1.1.0\ndigest: {done.held.digest}\n" in text
+    assert git(project, "log", "-1", "--format=%s") == "Deploy flight-delay v1.1.0 to dev"
+
+
+def test_the_commands_say_what_comes_next(project: Path) -> None:
+    declare(project)
+    retrain(project, 6)
+    done = CliRunner().invoke(app, ["register", "flight-delay", "--repo", str(project)], catch_exceptions=False)
+    assert "flight-delay@v1.1.1 is md5:" in done.stdout
+    assert "git push origin flight-delay@v1.1.1" in done.stderr
+    done = CliRunner().invoke(app, ["bump", "dev", "flight", "--repo", str(project)], catch_exceptions=False)
+    assert f"{FILE}: v1.1.1 md5:" in done.stdout and "git push origin flight-delay@v1.1.1" in done.stderr
+    done = CliRunner().invoke(app, ["versions", "--repo", str(project)], catch_exceptions=False)
+    assert [line.split()[:3] for line in done.stdout.splitlines()][:3] == [
+        ["MODEL", "VERSION", "STATE"],
+        ["flight-delay", "v1.1.1", "registered"],
+        ["flight-delay", "v1.1.0", "registered"],
+    ]
