@@ -70,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def moment(text: str) -> datetime:
-    """A time in ISO 8601 as UTC; without an offset it is taken as UTC. Raises `InputError` when it is none."""
+    """A time in ISO 8601 as UTC; without an offset it is taken as UTC. Raises `InputError` if it is none."""
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError as error:
