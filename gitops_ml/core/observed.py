@@ -106,10 +106,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gateway(self) -> Container | None:
         """The gateway's container, the newest if there are several."""
-        found = [c for c in self.containers if c.role == "gateway"]
-        return max(found, key=lambda c: c.created, default=None)
+        return max(self.of_role("gateway"), key=lambda c: (c.created, c.id), default=None)
+
+    def of_role(self, *roles: str) -> list[Container]:
+        """The containers of these roles that carry this project's and this environment's label, and no others."""
+        return [
+            c
+            for c in self.containers
+            if c.role in roles
+            and c.labels.get(names.PROJECT) == self.project
+            and c.labels.get(names.ENVIRONMENT) == self.environment
+        ]
 
     def replicas(self, deployment: str) -> tuple[Container, ...]:
         """The replicas of a deployment, of every generation, in a stable order."""
-        found = [c for c in self.containers if c.role == "replica" and c.deployment == deployment]
+        found = [c for c in self.of_role("replica") if c.deployment == deployment]
         return tuple(sorted(found, key=lambda c: (c.generation, c.replica, c.created, c.id)))

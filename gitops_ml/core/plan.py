@@ -20,10 +20,16 @@ Health = Literal["Healthy", "Progressing", "Degraded", "Missing"]
 
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
-    """One thing to do, and why. `deployment` is empty for what belongs to the environment as a whole."""
+    """One thing to do, and why. `deployment` is empty for what belongs to the environment as a whole.
+
+    `healing` marks what brings back that which serves. When such an action fails, the deployment's other healing is
+    left for the next pass, and the rest of its actions are done all the same: a candidate never waits for an incumbent
+    that cannot be healed.
+    """
 
     because: str
     deployment: str = ""
+    healing: bool = False
 
     @property
     def subject(self) -> str:

@@ -16,7 +16,10 @@ from gitops_ml.core.desired import Desired
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.rollout import State
-from gitops_ml.core.rollout_planner import Wanted, plan_deployment, plan_withdrawal
+from gitops_ml.core.rollout_planner import Wanted, plan_broken, plan_deployment, plan_withdrawal
+
+SHORT_LIVED = ("probe", "carrier")
+SHORT_LIVED_SECONDS = 15 * 60
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +40,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 def make_plan(inputs: Inputs) -> plan.Plan:
     """The plan of one pass."""
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
-    actions: list[plan.Action] = list(_gateway(inputs))
+    actions: list[plan.Action] = [*_gateway(inputs), *_left_behind(snapshot)]
     statuses = []
-    for name in sorted(inputs.wanted):
-        steps, status = plan_deployment(inputs.wanted[name], snapshot, state.of(name), inputs.now)
-        actions += steps
-        statuses.append(status)
+    for name in sorted(inputs.wanted.keys() | desired.broken.keys()):
+        found = _one(inputs, name)
+        if found:
+            actions += found[0]
+            statuses.append(found[1])
     present = _present(snapshot, state)
     gone = sorted(present - desired.deployments.keys() - desired.broken.keys())
     refused = _refused(inputs, len(present), gone)
@@ -63,11 +67,28 @@ def make_plan(inputs: Inputs) -> plan.Plan:
     )
 
 
+def _one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
+    """What one declared deployment needs, and where it stands; None when it is broken and nothing of it serves."""
+    known = inputs.state.of(name)
+    if name in inputs.wanted:
+        return plan_deployment(inputs.wanted[name], inputs.snapshot, known, inputs.now)
+    return plan_broken(name, inputs.desired, inputs.snapshot, known, inputs.now)
+
+
+def _left_behind(snapshot: Snapshot) -> list[plan.Action]:
+    """Remove probes and the like of a process that died: a live one is gone long before."""
+    found = [c for c in snapshot.of_role(*SHORT_LIVED) if snapshot.at.timestamp() - c.created > SHORT_LIVED_SECONDS]
+    return [
+        plan.Remove(containers=(c.id,), subject_=c.name, because=f"a {c.role} was left behind")
+        for c in sorted(found, key=lambda c: (c.name, c.id))
+    ]
+
+
 def _gateway(inputs: Inputs) -> list[plan.Action]:
     snapshot, spec = inputs.snapshot, inputs.gateway
     if not inputs.wanted and not _present(snapshot, inputs.state):
         return []
-    found = [c for c in snapshot.containers if c.role == "gateway"]
+    found = sorted(snapshot.of_role("gateway"), key=lambda c: (c.created, c.id))
     because = _gateway_trouble(snapshot, spec, found)
     if not because:
         return []
@@ -91,9 +112,10 @@ def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, found: list[Contai
 
 
 def _present(snapshot: Snapshot, state: State) -> set[str]:
-    """The deployments that the host knows: by containers, by routes or by the journal."""
-    by_container = {c.deployment for c in snapshot.containers if c.role == "replica" and c.deployment}
-    return by_container | snapshot.routes.keys() | state.deployments.keys()
+    """The deployments that there is something of on the host: containers, a route, or more than past attempts."""
+    by_container = {c.deployment for c in snapshot.of_role("replica") if c.deployment}
+    by_journal = {name for name, known in state.deployments.items() if known.serving or known.open or known.quarantine}
+    return by_container | snapshot.routes.keys() | by_journal
 
 
 def _refused(inputs: Inputs, present: int, gone: list[str]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import msgspec
 from gitops_ml.core.desired import Deployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.verdict import CheckResult, Verdict
+from gitops_ml.errors import InputError
 
 Outcome = Literal["promoted", "failed", "inconclusive", "superseded"]
 KEPT_ATTEMPTS = 20
@@ -125,8 +126,8 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
         return self.attempts[-1] if self.attempts else None
 
     def of_key(self, key: str) -> Attempt | None:
-        """The newest settled attempt with this quarantine key."""
-        return next((a for a in reversed(self.attempts) if a.key == key), None)
+        """The newest attempt with this quarantine key that was not superseded."""
+        return next((a for a in reversed(self.attempts) if a.key == key and a.outcome != "superseded"), None)
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,13 +184,20 @@ def quarantine_key(generation: Generation, declaration: Deployment, holdout: str
 def fold(files: Mapping[str, bytes]) -> State:
     """The state that a journal's entries add up to, in the order of their names.
 
-    A file that does not parse is an append that was cut off, and counts as never written: what it justified had not
-    been done yet.
+    A file that is not whole JSON is an append that was cut off, and counts as never written: what it justified had not
+    been done yet. One that is whole and not understood is another thing: to pass over it would be to forget what
+    serves. Raises `InputError` for it.
     """
     entries = []
     for name in sorted(files):
         try:
             entries.append(_decoder.decode(files[name]))
+        except msgspec.ValidationError as error:
+            raise InputError(
+                f"the journal's entry {name} is not understood",
+                why=f"another version of gitops-ml wrote it: {error}",
+                mend="use that version or a newer one",
+            ) from error
         except msgspec.DecodeError:
             continue
     return fold_entries(entries)
@@ -212,20 +220,13 @@ def _step(state: State, entry: Entry) -> State:
         case Published():
             return _published(state, entry)
         case Intent():
-            return _put(
-                state,
-                entry.generation.deployment,
-                _begun(state.of(entry.generation.deployment), entry),
-            )
+            name = entry.generation.deployment
+            return _put(state, name, _begun(state.of(name), entry))
         case Withdrawn():
-            rest = {k: v for k, v in state.deployments.items() if k != entry.deployment}
-            return msgspec.structs.replace(state, deployments=rest)
+            return _withdrawn(state, entry.deployment)
         case Retried():
-            return _put(
-                state,
-                entry.deployment,
-                msgspec.structs.replace(state.of(entry.deployment), quarantine=()),
-            )
+            lifted = msgspec.structs.replace(state.of(entry.deployment), quarantine=())
+            return _put(state, entry.deployment, lifted)
         case Built() | Judged() | Settled():
             return _put(state, entry.deployment, _advanced(state.of(entry.deployment), entry))
 
@@ -234,7 +235,19 @@ def _put(state: State, name: str, deployment: DeploymentState) -> State:
     return msgspec.structs.replace(state, deployments={**state.deployments, name: deployment})
 
 
+def _withdrawn(state: State, name: str) -> State:
+    """Nothing of the deployment is left but the verdicts that Git does not hold yet."""
+    unpublished = tuple(a for a in state.unpublished if a.deployment == name)
+    rest = {k: v for k, v in state.deployments.items() if k != name}
+    left = {name: DeploymentState(attempts=unpublished)} if unpublished else {}
+    return msgspec.structs.replace(state, deployments=rest | left)
+
+
 def _begun(deployment: DeploymentState, entry: Intent) -> DeploymentState:
+    """An intent that was written twice counts once."""
+    known = [*deployment.attempts, *([deployment.open] if deployment.open else [])]
+    if any(attempt.id == entry.attempt for attempt in known):
+        return deployment
     attempt = Attempt(
         id=entry.attempt,
         generation=entry.generation,

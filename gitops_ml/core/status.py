@@ -1,0 +1,56 @@
+"""Where a deployment stands: sync, health, verification and hold, four states that are never mixed."""
+
+from __future__ import annotations
+
+from gitops_ml.core import plan
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.scene import Scene, Steps
+from gitops_ml.core.verdict import Verdict
+
+
+def status_of(scene: Scene, steps: Steps) -> plan.DeploymentStatus:
+    """The status of a deployment before `steps`, which this pass would do, are done."""
+    wanted, serving = scene.wanted, scene.state.serving
+    shown = serving or wanted.generation
+    running = [c for c in scene.of(shown) if c.state == "running"] if serving else []
+    ready = sum(1 for c in running if (b := scene.snapshot.backends.get(c.alias)) and b.up)
+    synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
+    verification, message = _verification(scene)
+    return plan.DeploymentStatus(
+        name=wanted.name,
+        model=wanted.resolved.declaration.model,
+        version=shown.version,
+        digest=shown.digest,
+        generation=shown.fingerprint,
+        sync="Synced" if synced else "OutOfSync",
+        health=_health(scene, serving, ready),
+        verification=verification,
+        hold=scene.held,
+        replicas=plan.Replicas(desired=scene.replicas, ready=ready),
+        endpoint=wanted.endpoint,
+        message=message,
+    )
+
+
+def _health(scene: Scene, serving: Generation | None, ready: int) -> plan.Health:
+    if serving is None:
+        return "Progressing" if scene.state.open else "Missing"
+    if ready >= scene.replicas:
+        return "Progressing" if scene.state.open else "Healthy"
+    return "Degraded" if ready else "Missing"
+
+
+def _verification(scene: Scene) -> tuple[Verdict, str]:
+    """The verdict on what is declared: of its open rollout, or of the newest attempt with its key."""
+    state, wanted = scene.state, scene.wanted
+    if state.open and not state.open.boot:
+        return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
+    attempt = state.of_key(wanted.key)
+    if attempt and attempt.verdict:
+        failing = [c for c in attempt.checks if c.result != "pass"]
+        said = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
+        return attempt.verdict, said
+    if state.serving and state.serving.fingerprint == wanted.generation.fingerprint:
+        found = [a for a in state.attempts if a.generation.fingerprint == state.serving.fingerprint and a.verdict]
+        return (found[-1].verdict or "Unverified", "") if found else ("Unverified", "")
+    return "Unverified", ""

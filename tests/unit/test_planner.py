@@ -1,0 +1,375 @@
+"""What one pass would do in an environment, as the whole text that a person would read."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitops_ml.core import rollout
+from gitops_ml.core.generation import PROJECT as PROJECT_LABEL
+from gitops_ml.core.observed import Container, Snapshot
+from gitops_ml.core.plan import Plan
+from gitops_ml.core.planner import generations_in_use, make_plan
+from tests.unit.builders import (
+    NOW,
+    block,
+    changed,
+    failed,
+    files,
+    gateway,
+    generation,
+    inputs,
+    intent,
+    later,
+    planned,
+    promoted,
+    published,
+    replica,
+    route,
+    serving,
+    short_lived,
+    snapshot,
+    wanted,
+)
+
+V1 = generation("v1")
+
+
+def names(count: int) -> list[str]:
+    return [f"model-{n}" for n in range(count)]
+
+
+def hosting(*hosted: str) -> Snapshot:
+    """Deployments of these names, each of which serves its v1 with one replica."""
+    made = [generation("v1", name) for name in hosted]
+    return snapshot(
+        *(replica(g) for g in made),
+        routes={g.deployment: route(g, replica(g)) for g in made},
+        journal=[entry for g in made for entry in promoted(g)],
+    )
+
+
+def with_containers(seen: Snapshot, *containers: Container) -> Snapshot:
+    return msgspec.structs.replace(seen, containers=containers)
+
+
+def test_nothing_is_declared_and_nothing_is_there() -> None:
+    assert planned(snapshot(raised=False)) == ""
+
+
+def test_all_is_as_declared() -> None:
+    assert planned(hosting("a", "b"), wanted(name="a"), wanted(name="b")) == ""
+
+
+# --- the gateway -----------------------------------------------------------------------------------------------------
+
+
+def test_a_blank_host_gets_its_gateway_first() -> None:
+    assert planned(snapshot(raised=False), wanted("v1")) == block(
+        """
+        raise-gateway dev/gateway traefik:v3 because the environment has no network
+        begin dev/churn 111111111111 because v1 is declared and nothing serves
+        build dev/churn 111111111111 because v1 is declared and nothing serves
+        start dev/churn 111111111111 x1 because v1 is declared and nothing serves
+        verify dev/churn 111111111111 because it has not been verified
+        """
+    )
+
+
+def test_the_volume_is_missing() -> None:
+    seen = msgspec.structs.replace(serving(V1), volume=False)
+    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no volume"
+
+
+def test_the_gateway_is_missing() -> None:
+    seen = with_containers(serving(V1), replica(V1))
+    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no gateway"
+
+
+def test_the_gateway_is_stopped() -> None:
+    seen = with_containers(serving(V1), replica(V1), gateway(state="exited"))
+    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because it is exited"
+
+
+def test_the_gateway_drifted() -> None:
+    seen = with_containers(serving(V1), replica(V1), changed(gateway(), ports={8080: ("0.0.0.0", 8081)}))
+    assert planned(seen, wanted()) == block(
+        """
+        raise-gateway dev/gateway traefik:v3 because its ports is {8080: ('0.0.0.0', 8081)}, declared \
+{8080: ('127.0.0.1', 8081)}
+        """
+    )
+
+
+def test_there_are_two_gateways() -> None:
+    twin = msgspec.structs.replace(gateway(), id="twin")
+    seen = with_containers(serving(V1), replica(V1), twin, gateway())
+    plan = make_plan(inputs(seen, wanted()))
+    assert plan.lines() == ["raise-gateway dev/gateway traefik:v3 because there are 2 of it"]
+    assert plan.actions[0].remove == ("id-shop.dev.gateway", "twin")  # type: ignore[union-attr]
+
+
+# --- more than one deployment ----------------------------------------------------------------------------------------
+
+
+def test_deployments_come_in_the_order_of_their_names() -> None:
+    assert planned(snapshot(), wanted("v2", "b"), wanted("v1", "a")) == block(
+        """
+        begin dev/a 111111111111 because v1 is declared and nothing serves
+        build dev/a 111111111111 because v1 is declared and nothing serves
+        start dev/a 111111111111 x1 because v1 is declared and nothing serves
+        verify dev/a 111111111111 because it has not been verified
+        begin dev/b 222222222222 because v2 is declared and nothing serves
+        build dev/b 222222222222 because v2 is declared and nothing serves
+        start dev/b 222222222222 x1 because v2 is declared and nothing serves
+        verify dev/b 222222222222 because it has not been verified
+        """
+    )
+
+
+def test_a_verdict_that_git_does_not_hold_is_published() -> None:
+    journal = [*promoted(V1)[:-1], *failed(generation("v2"), V1)[:-1]]
+    seen = serving(V1, journal=journal)
+    assert planned(seen, wanted("v2")) == (
+        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because Git does not hold these verdicts yet"
+    )
+
+
+def test_a_superseded_attempt_is_no_news() -> None:
+    v2 = generation("v2")
+    superseded = rollout.Settled(at="x", attempt="attempt-churn-v2", deployment="churn", outcome="superseded")
+    assert planned(serving(V1, journal=[*promoted(V1), intent(v2, V1), superseded]), wanted()) == ""
+
+
+# --- what is no longer declared --------------------------------------------------------------------------------------
+
+
+def test_one_of_two_is_no_longer_declared() -> None:
+    assert planned(hosting("a", "b"), wanted(name="a")) == block(
+        """
+        unroute dev/b - because it is no longer declared
+        retire dev/b x1 because it is no longer declared
+        withdraw dev/b - because it is no longer declared
+        """
+    )
+
+
+def test_a_withdrawal_that_was_cut_off_goes_on() -> None:
+    seen = snapshot(journal=[*promoted(generation("v1", "a")), *promoted(generation("v1", "b"))])
+    seen = msgspec.structs.replace(
+        seen,
+        containers=(gateway(), replica(generation("v1", "a"))),
+        routes={"a": route(generation("v1", "a"), replica(generation("v1", "a")))},
+    )
+    lines = planned(seen, wanted(name="a")).splitlines()
+    assert lines[-1] == "withdraw dev/b - because it is no longer declared"
+    assert not any("retire dev/b" in line or "unroute dev/b" in line for line in lines)
+
+
+def test_a_route_that_nobody_declared_goes() -> None:
+    seen = hosting("a", "b")
+    seen = msgspec.structs.replace(seen, routes=seen.routes | {"stray": b"{}"})
+    assert planned(seen, wanted(name="a"), wanted(name="b")) == block(
+        """
+        unroute dev/stray - because it is no longer declared
+        withdraw dev/stray - because it is no longer declared
+        """
+    )
+
+
+def refusal(plan: Plan) -> tuple[tuple[str, ...], list[str]]:
+    return plan.refused, plan.lines()
+
+
+def test_the_last_deployment_is_not_removed_unasked() -> None:
+    assert refusal(make_plan(inputs(hosting("a"), max_removals="100%"))) == (("a",), [])
+
+
+def test_a_vanished_folder_removes_nothing() -> None:
+    assert refusal(make_plan(inputs(hosting("a", "b", "c")))) == (("a", "b", "c"), [])
+
+
+@pytest.mark.parametrize(
+    ("there", "kept", "share", "allowed"),
+    [
+        (2, 1, "50%", True),
+        (3, 1, "50%", False),
+        (4, 2, "50%", True),
+        (10, 9, "10%", True),
+        (10, 8, "10%", False),
+        (2, 1, "0%", False),
+        (3, 1, "100%", True),
+    ],
+)
+def test_more_than_the_share_is_not_removed_unasked(there: int, kept: int, share: str, allowed: bool) -> None:
+    hosted = names(there)
+    plan = make_plan(inputs(hosting(*hosted), *(wanted(name=n) for n in hosted[:kept]), max_removals=share))
+    assert (plan.refused == ()) is allowed
+    assert bool(plan.lines()) is allowed
+
+
+def test_a_person_confirms_removals() -> None:
+    assert planned(hosting("a"), confirm_removals=True) == block(
+        """
+        unroute dev/a - because it is no longer declared
+        retire dev/a x1 because it is no longer declared
+        withdraw dev/a - because it is no longer declared
+        """
+    )
+
+
+def test_a_verdict_outlives_its_deployment_until_git_holds_it() -> None:
+    a, b = generation("v1", "a"), generation("v1", "b")
+    withdrawn = rollout.Withdrawn(at="x", deployment="b")
+    entries: list[rollout.Entry] = [*promoted(a), *promoted(b)[:-1], withdrawn]
+    seen = serving(a, journal=entries)
+    assert planned(seen, wanted(name="a")) == (
+        "publish dev/gateway attempt-b-v1 because Git does not hold these verdicts yet"
+    )
+    seen = serving(a, journal=[*entries, published(b)])
+    assert planned(seen, wanted(name="a")) == ""
+
+
+# --- declarations that cannot be read --------------------------------------------------------------------------------
+
+BROKEN = {"b": "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?\n  mend: edit it"}
+
+
+def test_a_broken_file_does_not_stop_the_others() -> None:
+    assert planned(snapshot(), wanted(name="a"), broken=BROKEN).splitlines()[0] == (
+        "begin dev/a 111111111111 because v1 is declared and nothing serves"
+    )
+
+
+def test_a_broken_file_removes_nothing() -> None:
+    plan = make_plan(inputs(hosting("a", "b"), wanted(name="a"), broken=BROKEN))
+    assert refusal(plan) == ((), [])
+    assert plan.broken == BROKEN
+
+
+def test_what_serves_under_a_broken_file_is_still_shown() -> None:
+    plan = make_plan(inputs(hosting("a", "b"), wanted(name="a"), broken=BROKEN))
+    a, b = plan.statuses
+    assert (a.name, a.sync, a.health) == ("a", "Synced", "Healthy")
+    assert (b.name, b.sync, b.health, b.version) == ("b", "OutOfSync", "Healthy", "v1")
+    assert b.message == "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?"
+
+
+def test_what_serves_under_a_broken_file_is_still_healed() -> None:
+    b = generation("v1", "b")
+    pair = replica(b, 0, state="exited"), replica(b, 1)
+    seen = snapshot(*pair, routes={"b": route(b, *pair)}, journal=promoted(b))
+    plan = make_plan(inputs(seen, broken=BROKEN))
+    assert plan.lines() == block(
+        """
+        start dev/b 111111111111 x1 because a replica is exited
+        route dev/b 111111111111 because its route is not what it should be
+        retire dev/b 111111111111 because a replica is exited
+        """
+    ).split("\n")
+    assert plan.statuses[0].health == "Degraded"
+
+
+def test_a_rollout_under_a_broken_file_is_called_off() -> None:
+    v1, v2 = generation("v1", "b"), generation("v2", "b")
+    seen = serving(v1, replica(v1), replica(v2), journal=[*promoted(v1), intent(v2, v1)])
+    assert planned(seen, broken=BROKEN) == block(
+        """
+        remove dev/b 222222222222 because a newer commit declares something else
+        settle dev/b 222222222222 because a newer commit declares something else
+        """
+    )
+
+
+def test_a_broken_file_of_which_nothing_serves_has_no_row() -> None:
+    assert make_plan(inputs(snapshot(), broken=BROKEN)).statuses == ()
+
+
+# --- what others left, and what is not ours --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["probe", "carrier"])
+def test_what_a_dead_process_left_behind_goes(role: str) -> None:
+    seen = serving(V1)
+    old = with_containers(seen, *seen.containers, short_lived(role, created=later(minutes=-16)))
+    assert planned(old, wanted()) == f"remove dev/gateway shop.dev.{role}.ab12 because a {role} was left behind"
+
+
+def test_a_probe_at_work_stays() -> None:
+    seen = serving(V1)
+    young = with_containers(seen, *seen.containers, short_lived("probe", created=later(minutes=-14)))
+    assert planned(young, wanted()) == ""
+
+
+@pytest.mark.parametrize("label", [PROJECT_LABEL, "gitops-ml.environment", "gitops-ml.role"])
+@pytest.mark.parametrize("value", ["another", None])
+def test_what_does_not_carry_our_labels_is_never_touched(label: str, value: str | None) -> None:
+    seen, theirs = serving(V1), []
+    for found in (
+        replica(generation("v9"), suffix="ffffff"),
+        replica(V1, suffix="ffffff"),
+        msgspec.structs.replace(gateway(), id="other-gateway"),
+        short_lived("probe", created=later(days=-1)),
+    ):
+        labels = {k: v for k, v in found.labels.items() if k != label} | ({label: value} if value else {})
+        theirs.append(msgspec.structs.replace(found, labels=labels))
+    assert planned(with_containers(seen, *seen.containers, *theirs), wanted()) == ""
+
+
+# --- the same inputs, the same bytes ---------------------------------------------------------------------------------
+
+
+def busy() -> Snapshot:
+    """A host with something of everything: twins, strangers, candidates, damage, leftovers."""
+    v1, v2, other = generation("v1", "a"), generation("v2", "a"), generation("v1", "b")
+    twin = msgspec.structs.replace(gateway(), id="twin")
+    there = [
+        gateway(),
+        twin,
+        replica(v1, 0),
+        replica(v1, 0, suffix="bbbbbb"),
+        replica(v1, 1, state="exited"),
+        replica(v2, 0),
+        replica(other, 0, state="paused"),
+        replica(generation("v9", "c")),
+        short_lived("probe", created=later(hours=-1)),
+        short_lived("carrier", created=later(hours=-1)),
+    ]
+    journal = [*promoted(v1), *promoted(other)[:-1], intent(v2, v1)]
+    return msgspec.structs.replace(
+        snapshot(journal=journal), containers=tuple(there), routes={"a": b"{}", "b": b"{}", "z": b"{}"}
+    )
+
+
+def as_bytes(plan: Plan) -> bytes:
+    return msgspec.json.encode(plan)
+
+
+@given(st.data())
+def test_the_order_of_what_is_observed_does_not_matter(data: st.DataObject) -> None:
+    seen = busy()
+    declared = [wanted("v2", "a", replicas=2), wanted("v1", "b")]
+    shuffled = msgspec.structs.replace(
+        seen,
+        containers=tuple(data.draw(st.permutations(seen.containers))),
+        journal=dict(data.draw(st.permutations(list(seen.journal.items())))),
+        routes=dict(data.draw(st.permutations(list(seen.routes.items())))),
+        backends=dict(data.draw(st.permutations(list(seen.backends.items())))),
+    )
+    turned = data.draw(st.permutations(declared))
+    options = {"confirm_removals": True, "now": NOW}
+    expected = as_bytes(make_plan(inputs(seen, *declared, **options)))  # type: ignore[arg-type]
+    assert as_bytes(make_plan(inputs(shuffled, *turned, **options))) == expected  # type: ignore[arg-type]
+
+
+def test_a_plan_does_not_depend_on_when_it_is_asked_for_again() -> None:
+    seen = busy()
+    assert planned(seen, wanted("v2", "a")) == planned(seen, wanted("v2", "a"), now=later(hours=3))
+
+
+def test_generations_that_must_not_be_pruned() -> None:
+    v2 = generation("v2")
+    state = rollout.fold(files([*promoted(V1), intent(v2, V1)]))
+    assert sorted(generations_in_use(state)) == [V1.fingerprint, v2.fingerprint]
