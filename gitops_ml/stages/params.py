@@ -162,6 +162,8 @@ class Train(Section, frozen=True, kw_only=True):
         trusted_types: types that skops does not know and that somebody has reviewed, beyond TRUSTED_TYPES.
         label_noise: fraction of the training labels that are drawn anew, for drills that need a bad model.
         seed: of that noise. Estimators have their own `random_state`.
+        threads: that fit (OpenMP and BLAS). With more than one, another number of cores can give other bytes: sums
+            come in another order, and scikit-learn's gradient boosting stores the number itself.
     """
 
     name: str
@@ -177,6 +179,7 @@ class Train(Section, frozen=True, kw_only=True):
     trusted_types: list[str] = []
     label_noise: float = 0.0
     seed: int = 0
+    threads: int = 1
 
 
 class Evaluate(Section, frozen=True, kw_only=True):

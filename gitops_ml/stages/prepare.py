@@ -113,6 +113,10 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
     frame[params.target.name] = target.astype("int64") if target.dtype == bool else target
     for number, expression in enumerate(params.filters):
         frame = frame[compute(frame, expression, f"prepare.filters[{number}]").astype(bool)]
+    if frame.empty:
+        raise InputError(
+            "prepare would have no rows", why="the filters let none through", mend="edit prepare.filters in params.yaml"
+        )
     columns = list(dict.fromkeys([*params.keep, *params.features, params.target.name]))
     missing = sorted(set(columns) - set(frame.columns))
     if missing:

@@ -82,7 +82,10 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
     Raises:
         InputError: rows, parameters and requirements do not fit together.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     check_requirements(requirements, params.estimator.path)
+    model = pipeline(params)
     missing = {params.target, *([params.time_column] if params.time_column else [])} - set(rows.columns)
     if missing:
         raise InputError(
@@ -94,7 +97,8 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
     if params.label_noise:
         labels = add_noise(labels, params.label_noise, params.seed)
     try:
-        model = pipeline(params).fit(inputs, labels.to_numpy())
+        with threadpool_limits(params.threads):
+            model.fit(inputs, labels.to_numpy())
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{params.estimator.path} cannot be fitted", why=str(error), mend="edit train in params.yaml"

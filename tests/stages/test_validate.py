@@ -74,7 +74,7 @@ def put_text_into_numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def lose_values(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(dest=frame["dest"].where(frame.index > 2, None))
+    return frame.assign(dest=frame["dest"].mask(frame.index < 3))
 
 
 def change_units(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,119 @@
+"""The whole pipeline of this repository, by DVC, in a clone of its own at another path: the same data, the same model.
+
+The clone has no cache and no run-cache, and another seed of hashes, so that equal digests cannot be luck.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dvc.repo import Repo
+
+from gitops_ml.stages.params import Evaluate, Ingest, Prepare, Train, load_section
+
+ROOT = Path(__file__).parents[2]
+PIPELINE = [
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    "dvc.yaml",
+    "dvc.lock",
+    "params.yaml",
+    "metrics.json",
+    "data/.gitignore",
+    "data/validation.json",
+    "models/.gitignore",
+    "plots/.gitignore",
+    "requirements/serving.txt",
+    "gitops_ml/__init__.py",
+    "gitops_ml/errors.py",
+]
+
+
+def run(directory: Path, *command: str, fails: bool = False) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "PYTHONHASHSEED": "99", "DVC_NO_ANALYTICS": "1", "PYTHONPATH": ""}
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the pipeline's files as they are in the work tree, after one `dvc repro` from nothing."""
+    directory = tmp_path_factory.mktemp("elsewhere") / "clone"
+    for name in [*PIPELINE, *(str(path.relative_to(ROOT)) for path in (ROOT / "gitops_ml" / "stages").glob("*.py"))]:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, directory / name)
+    run(directory, "git", "init", "--quiet", "--initial-branch=main")
+    run(directory, "git", "config", "user.name", "A Person")
+    run(directory, "git", "config", "user.email", "person@example.org")
+    run(directory, "git", "add", "--all")
+    run(directory, "git", "commit", "--quiet", "--message=Start")
+    run(directory, "dvc", "repro", "--force", "--no-run-cache")
+    return directory
+
+
+def test_the_same_inputs_give_the_same_digests_as_the_committed_lock(clone: Path) -> None:
+    assert (clone / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text()
+    assert (clone / "metrics.json").read_text() == (ROOT / "metrics.json").read_text()
+    assert run(clone, "git", "status", "--porcelain") == ""
+    assert "up to date" in run(clone, "dvc", "status")
+
+
+def test_metrics_plots_and_artifacts_are_read_by_dvc(clone: Path) -> None:
+    shown: dict[str, Any] = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
+    assert shown[""]["data"]["metrics.json"]["data"]["roc_auc"] > 0.7
+    vega = json.loads(run(clone, "dvc", "plots", "show", "--json"))["data"]
+    assert sorted(vega) == ["Calibration", "Confusion", "Precision-recall", "ROC"]
+    for name, drawn in vega.items():
+        assert drawn, f"{name} draws nothing"
+    assert "errors" not in vega
+    artifacts = Repo(str(clone)).artifacts.read()["dvc.yaml"]
+    assert {name: (artifact.type, artifact.path) for name, artifact in artifacts.items()} == {
+        "flights": ("dataset", "data/raw"),
+        "flight-delay": ("model", "models/flight-delay"),
+    }
+
+
+def test_a_month_that_arrives_makes_new_rows_and_a_new_model(clone: Path) -> None:
+    """Last, since it changes the clone: June arrives, so that May is learnt from and June is held out."""
+    params = (clone / "params.yaml").read_text()
+    stale = params.replace('now: "2013-06-02"', 'now: "2013-07-02"')
+    (clone / "params.yaml").write_text(stale)
+    assert "table 'flights' is stale" in run(clone, "dvc", "repro", "validate", fails=True)
+    (clone / "params.yaml").write_text(stale.replace('until: "2013-05"', 'until: "2013-06"'))
+    said = run(clone, "dvc", "repro")
+    assert re.search(r"train 133,603 rows .*holdout 27,075 rows \(2013-06-01 to 2013-06-30\)", said)
+    difference = json.loads(run(clone, "dvc", "metrics", "diff", "--json"))
+    assert difference["metrics.json"]["rows"] == {"old": 28128, "new": 27075, "diff": -1053}
+    months = sorted(path.stem for path in (clone / "data" / "raw" / "flights").iterdir())
+    assert months == [f"2013-0{month}" for month in range(1, 7)]
+
+
+def test_a_missed_bound_stops_the_pipeline(clone: Path) -> None:
+    params = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(params.replace("roc_auc: 0.65", "roc_auc: 0.95"))
+    said = run(clone, "dvc", "repro", "--single-item", "evaluate", fails=True)
+    assert "at least 0.95 is asked" in said
+    assert "mend:" in said
+
+
+def test_sections_name_the_same_columns() -> None:
+    path = ROOT / "params.yaml"
+    prepare, train = load_section(path, Prepare), load_section(path, Train)
+    assert train.features == prepare.features
+    assert train.target == prepare.target.name
+    assert train.time_column in prepare.keep
+    assert prepare.group in prepare.keep
+    collected = {name for source in load_section(path, Ingest).sources.values() for name in source.columns}
+    assert not {"dep_time", "dep_delay", "arr_time", "air_time"} & collected
+    assert load_section(path, Evaluate).min

@@ -1,0 +1,170 @@
+"""The artifact: what it says about itself is true, and the model server takes it as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+from gitops_ml.errors import InputError
+from gitops_ml.serving.loader import load_model
+from gitops_ml.stages.artifact import check_requirements, model_inputs, read_artifact
+from gitops_ml.stages.params import Component, Prepare, Train
+from gitops_ml.stages.prepare import prepare
+from gitops_ml.stages.train import add_noise, train
+
+
+@pytest.fixture(scope="module")
+def rows(prepare_params: Prepare, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    out = tmp_path_factory.mktemp("prepared")
+    prepare(prepare_params, raw, out / "train.parquet", out / "holdout.parquet")
+    return pd.read_parquet(out / "train.parquet")
+
+
+@pytest.fixture(scope="module")
+def artifact(
+    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("models") / "flight-delay"
+    train(train_params, rows, requirements, out)
+    return out
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_equal_inputs_give_equal_bytes(
+    train_params: Train, rows: pd.DataFrame, requirements: str, artifact: Path, tmp_path: Path
+) -> None:
+    train(train_params, rows, requirements, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(artifact)
+
+
+def test_manifest_tells_what_was_trained(artifact: Path, rows: pd.DataFrame, train_params: Train) -> None:
+    manifest = json.loads((artifact / "manifest.json").read_text())
+    assert manifest["schema"] == 1
+    assert (manifest["name"], manifest["format"], manifest["file"]) == ("flight-delay", "skops", "model.skops")
+    assert (manifest["task"], manifest["classes"]) == ("classification", [0, 1])
+    assert manifest["target"] == {"name": "late", "positive": 1}
+    assert [tensor["name"] for tensor in manifest["inputs"]] == train_params.features
+    assert {tensor["name"] for tensor in manifest["inputs"] if tensor["datatype"] == "BYTES"} == {
+        "carrier",
+        "dest",
+        "origin",
+    }
+    assert manifest["outputs"] == [
+        {"name": "predict", "datatype": "INT64", "shape": [-1]},
+        {"name": "predict_proba", "datatype": "FP64", "shape": [-1, 2]},
+    ]
+    training = manifest["training"]
+    assert training["rows"] == len(rows)
+    assert pd.Timestamp(training["from"]) == rows["time_hour"].min()
+    assert pd.Timestamp(training["to"]) == rows["time_hour"].max()
+    assert set(manifest["trusted_types"]) == set(train_params.trusted_types)
+    assert (artifact / "requirements.txt").read_text().count("--hash=sha256:") > 10
+
+
+def test_model_server_answers_the_example_as_the_pipeline_does(artifact: Path, rows: pd.DataFrame) -> None:
+    manifest, served = load_model(artifact)
+    model, _ = read_artifact(artifact)
+    example = json.loads((artifact / "example.json").read_text())
+    tensors = {tensor["name"]: tensor for tensor in example["inputs"]}
+    assert all(tensor["shape"] == [1] and len(tensor["data"]) == 1 for tensor in tensors.values())
+    columns: dict[str, Any] = {
+        name: np.array(tensor["data"], dtype=object if tensor["datatype"] == "BYTES" else float)
+        for name, tensor in tensors.items()
+    }
+    answer = served.predict(columns, ["predict", "predict_proba"])
+    assert isinstance(answer, dict)
+    expected = model.predict_proba(pd.DataFrame(columns))
+    assert np.array_equal(answer["predict_proba"], expected)
+    assert manifest.name == "flight-delay"
+    names = [spec.name for spec in manifest.inputs]
+    categorical = [spec.name for spec in manifest.inputs if spec.datatype == "BYTES"]
+    inputs = model_inputs(rows, names, categorical)
+    first = inputs[inputs.notna().all(axis=1)].iloc[0]
+    assert [first[name] for name in names] == [tensors[name]["data"][0] for name in names]
+
+
+def test_missing_and_unknown_values_are_answered(artifact: Path, rows: pd.DataFrame) -> None:
+    model, manifest = read_artifact(artifact)
+    names = [tensor["name"] for tensor in manifest["inputs"]]
+    inputs = model_inputs(rows.head(3), names, ["carrier", "origin", "dest"])
+    inputs.loc[:, "temp"] = np.nan
+    inputs.loc[:, "carrier"] = pd.Series([None, "??", "UA"], index=inputs.index, dtype=object)
+    assert np.isfinite(model.predict_proba(inputs)).all()
+
+
+def test_types_that_nobody_reviewed_are_refused(
+    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path
+) -> None:
+    params = msgspec.structs.replace(train_params, trusted_types=[])
+    with pytest.raises(InputError, match=r"nobody has reviewed: functools\.partial"):
+        train(params, rows, requirements, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_another_estimator_needs_params_alone(
+    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path
+) -> None:
+    params = msgspec.structs.replace(
+        train_params,
+        task="regression",
+        target="distance",
+        positive=None,
+        features=["carrier", "sched_dep_time"],
+        categorical=["carrier"],
+        encode=Component(path="sklearn.preprocessing.OneHotEncoder", params={"handle_unknown": "ignore"}),
+        scale=Component(path="sklearn.preprocessing.StandardScaler"),
+        estimator=Component(path="sklearn.linear_model.Ridge", params={"alpha": 2.0}),
+        trusted_types=[],
+    )
+    train(params, rows, requirements, tmp_path / "model")
+    manifest, served = load_model(tmp_path / "model")
+    assert [spec.name for spec in manifest.outputs] == ["predict"]
+    columns: dict[str, Any] = {"carrier": np.array(["UA"], dtype=object), "sched_dep_time": np.array([800.0])}
+    answer = served.predict(columns, ["predict"])
+    assert isinstance(answer, dict)
+    assert 100 < answer["predict"][0] < 3000
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"estimator": Component(path="sklearn.ensemble.NoForest")}, "train.estimator cannot be built"),
+        ({"estimator": Component(path="sklearn.svm.SVC", params={"size": 1})}, "train.estimator cannot be built"),
+        ({"estimator": Component(path="sklearn.linear_model.LogisticRegression")}, "cannot be fitted"),
+        ({"estimator": Component(path="pytest.Item")}, "do not pin pytest"),
+        ({"categorical": ["tailnum"]}, "tailnum, which is no feature"),
+        ({"categorical": ["carrier", "origin"]}, "'dest' is not a number"),
+        ({"features": ["seats"], "categorical": []}, "no column seats"),
+        ({"target": "delayed"}, "no column delayed"),
+        ({"label_noise": 2.0}, "it is a fraction"),
+    ],
+)
+def test_mistakes_are_named(
+    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(msgspec.structs.replace(train_params, **changes), rows, requirements, tmp_path / "model")
+
+
+def test_serving_versions_have_to_be_the_training_ones(requirements: str) -> None:
+    check_requirements(requirements, "sklearn.svm.SVC")
+    other = requirements.replace("scikit-learn==", "scikit-learn==0.")
+    with pytest.raises(InputError, match=r"scikit-learn .* is installed, 0\..* is pinned"):
+        check_requirements(other, "sklearn.svm.SVC")
+
+
+def test_noise_keeps_how_frequent_a_label_is() -> None:
+    labels = pd.Series([0] * 800 + [1] * 200)
+    noisy = add_noise(labels, 0.5, seed=3)
+    assert noisy.sum() == labels.sum()
+    assert 100 < (noisy != labels).sum() < 250
+    assert noisy.equals(add_noise(labels, 0.5, seed=3))
