@@ -50,11 +50,7 @@ def judge_holdout(
         return [unfit]
     if isinstance(candidate, NoAnswer):
         refused = candidate.refused and not isinstance(incumbent, NoAnswer)
-        return [
-            _single(
-                "fail" if refused else "inconclusive", f"the candidate gave no answers: {candidate.reason}"
-            )
-        ]
+        return [_single("fail" if refused else "inconclusive", f"the candidate gave no answers: {candidate.reason}")]
     codes, groups = _codes(rows)
     few = _few(spec, rows, manifest, groups)
     if few:
@@ -81,9 +77,7 @@ def judge_holdout(
             "groups": groups,
             "group": spec.group or "row",
         }
-        results.append(
-            _judge(metric, bound, intervals, unpaired, figures, replicates, dated, incumbent is None)
-        )
+        results.append(_judge(metric, bound, intervals, unpaired, figures, replicates, dated, incumbent is None))
     return results
 
 
@@ -113,24 +107,18 @@ def _judge(
         reason = f"{metric.name} is not defined on these rows ({undefined} of {replicates} resamples)"
         return _result(metric.name, "inconclusive", reason, figures)
     if bound.min is not None and ours.point < bound.min:
-        return _result(
-            metric.name, "fail", f"{metric.name} {ours.point:.4f} is below min {bound.min:g}", figures
-        )
+        return _result(metric.name, "fail", f"{metric.name} {ours.point:.4f} is below min {bound.min:g}", figures)
     if bound.max is not None and ours.point > bound.max:
-        return _result(
-            metric.name, "fail", f"{metric.name} {ours.point:.4f} is above max {bound.max:g}", figures
-        )
+        return _result(metric.name, "fail", f"{metric.name} {ours.point:.4f} is above max {bound.max:g}", figures)
     absolute = bound.min is not None or bound.max is not None
-    within = (
-        f"{metric.name} {ours.point:.4f} keeps its bounds" if absolute else f"{metric.name} {ours.point:.4f}"
-    )
+    within = f"{metric.name} {ours.point:.4f} keeps its bounds" if absolute else f"{metric.name} {ours.point:.4f}"
     if len(intervals) == 1:
         figures["incumbent"] = None
         judged = absolute or first
         return _result(metric.name, "pass" if judged else "inconclusive", f"{within}; {unpaired}", figures)
     theirs, difference = intervals[1], intervals[2]
     sign = -1 if metric.lower_is_better else 1
-    low, high = sorted((sign * difference.low, sign * difference.high))
+    low, high = sorted((sign * difference.low + 0.0, sign * difference.high + 0.0))  # -0.0 reads badly
     figures |= {
         "incumbent": theirs.point,
         "gain": sign * difference.point,
@@ -165,9 +153,7 @@ def _unfit(rows: LabelledRows, manifest: Manifest, incumbent: Manifest | None) -
         seen = int(((rows.times >= first) & (rows.times <= last)).sum())
         figures[f"{whose}_training_rows"] = seen
         if seen:
-            said.append(
-                f"{seen} of {len(rows.labels)} rows lie in the {whose}'s training range {first} to {last}"
-            )
+            said.append(f"{seen} of {len(rows.labels)} rows lie in the {whose}'s training range {first} to {last}")
     return _single("inconclusive", "; ".join(said), figures) if said else None
 
 
@@ -186,9 +172,7 @@ def _few(spec: Holdout, rows: LabelledRows, manifest: Manifest, groups: int) -> 
     figures: dict[str, Figure] = {"rows": len(rows.labels), "groups": groups}
     if groups < MIN_GROUPS:
         unit = f"groups of `{spec.group}`" if spec.group else "rows"
-        reason = (
-            f"{groups} {unit} are too few to judge by: fewer than {MIN_GROUPS} give no interval to rely on"
-        )
+        reason = f"{groups} {unit} are too few to judge by: fewer than {MIN_GROUPS} give no interval to rely on"
         return _single("inconclusive", reason, figures)
     if manifest.task == "classification":
         values, counts = np.unique(rows.labels, return_counts=True)
