@@ -18,14 +18,16 @@ from typing import Any, Literal, NamedTuple, Self
 
 from gitops_ml.clients import git_commits, git_remote
 from gitops_ml.clients.git_commits import AUTHOR, Author
-from gitops_ml.clients.git_process import Git, Object
+from gitops_ml.clients.git_process import Git, Object, quiet_ssh
 from gitops_ml.clients.git_remote import Published
 from gitops_ml.core.versions import Tag
 from gitops_ml.errors import InputError, SourceError, SourceUnavailable, VersionNotFound
 
 __all__ = ["Author", "Commit", "File", "Published", "Repository"]
 
-_LINK, _FOLDER, _SUBMODULE = "120000", "40000", "160000"
+_FOLDER, _SUBMODULE = "40000", "160000"
+KEPT = 5000
+"""How many objects are kept parsed between passes."""
 
 
 class File(NamedTuple):
@@ -170,7 +172,7 @@ class Repository:
         known = self.git.run("symbolic-ref", "--quiet", f"refs/remotes/{self.remote}/HEAD")
         if known.code == 0:
             return known.text.removeprefix(f"refs/remotes/{self.remote}/")
-        asked = self.git.run("ls-remote", "--symref", self.remote, "HEAD", timeout=30.0)
+        asked = self.git.run("ls-remote", "--symref", self.remote, "HEAD", timeout=30.0, env=quiet_ssh(self.config))
         for line in asked.text.splitlines():
             if asked.code == 0 and line.startswith("ref: refs/heads/"):
                 return line.split()[1].removeprefix("refs/heads/")
@@ -204,6 +206,9 @@ class Repository:
 
     def forget(self) -> None:
         """Forget what refs were read: after a fetch, a push, or a new tag."""
+        if len(self.parsed) + len(self._trees) > KEPT:  # an agent's passes go on for ever
+            self.parsed.clear()
+            self._trees.clear()
         self._tags.clear()
         self._commits.clear()
 

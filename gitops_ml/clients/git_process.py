@@ -65,11 +65,14 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for git: the caller's identity and credentials, but not the caller's repository."""
     env = {key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES}
     env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
-    # ssh asks on the terminal itself, whatever git is told; a pass must fail rather than wait for a
-    # passphrase.
-    if not env.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"}:
-        env["GIT_SSH_COMMAND"] = "ssh -oBatchMode=yes -oConnectTimeout=15"
     return env | dict(extra or {})
+
+
+def quiet_ssh(config: Mapping[str, str]) -> dict[str, str]:
+    """What keeps ssh from asking on the terminal, which it does whatever git is told; the user's own choice stands."""
+    if os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"} or "core.sshcommand" in config:
+        return {}
+    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=15"}
 
 
 def redact(text: str) -> str:

@@ -146,7 +146,12 @@ def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
 
 def models(repo: Repository, *, local: bool = False) -> dict[str, Model]:
     """Every model that has tags, by the fetched tags or this clone's own ones."""
-    return read_tags(repo.tags(local=local))
+    tags = repo.tags(local=local)
+    key = f"models of {id(tags)}"
+    if key not in repo.parsed:
+        repo.parsed[key] = (read_tags(tags), tags)  # the tags too, so that their id is nobody else's
+    found: dict[str, Model] = repo.parsed[key][0]
+    return found
 
 
 def declared_models(repo: Repository, commit: str) -> dict[str, str]:
