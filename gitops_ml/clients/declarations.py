@@ -173,7 +173,8 @@ def _replace(text: str, key_node: yaml.Node, child: yaml.Node, value: Any, node:
         colon = text.index(":", key_node.end_mark.index) + 1
         return _Edit(colon, colon, f" {_one_line(value)}")
     block = isinstance(child, yaml.CollectionNode) and not child.flow_style
-    if block or (isinstance(value, dict | list) and not _in_flow(child)):
+    in_flow = bool(node.flow_style) or _in_flow(child)
+    if block or (isinstance(value, dict | list) and not in_flow):
         # What takes several lines is written anew from its key on: as a block if that is what it was.
         start = text.index(":", key_node.end_mark.index) + 1
         if isinstance(value, dict) and value:

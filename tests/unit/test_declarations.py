@@ -149,10 +149,6 @@ VALUES = st.recursive(
 def test_any_value_at_any_key_reads_back(data: dict[str, Any], value: Any, flow: bool, new: bool) -> None:
     text = "# head\n" + yaml.safe_dump(data, default_flow_style=flow, allow_unicode=True) + "# foot\n"
     key = "new" if new else next(iter(data))
-    try:
-        edited = set_fields(text, {key: value})
-    except InputError as error:
-        assert "by hand" in error.mend  # refused, and nothing else: never a wrong edit
-        return
+    edited = set_fields(text, {key: value})
     assert yaml.safe_load(edited) == {**data, key: value}
     assert "# head" in edited and "# foot" in edited
