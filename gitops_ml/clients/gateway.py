@@ -32,6 +32,7 @@ _MEMORY = 512 * 1024**2
 _PIDS = 512
 _LOADED_WITHIN = 5.0
 _POLL = 0.02
+_LONGEST_WORD = 100_000  # bytes; Linux takes 128 KiB in one word of a command line
 _FIELDS = [
     "StartUTC",
     "Duration",
@@ -161,9 +162,12 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
     revision = revision_of(content)
     if not revision:
         raise EngineFailed(f"the route of {deployment} carries no revision")
-    engine.put(gateway, f"{ROOT}/{STAGE}", {f"{deployment}.yml": content})
     name = revision_name(deployment, revision)
-    result = _shell(engine, gateway, _SWITCH, deployment, name, str(round(_LOADED_WITHIN / _POLL)))
+    text = content.decode()
+    if len(content) > _LONGEST_WORD:
+        engine.put(gateway, f"{ROOT}/{STAGE}", {f"{deployment}.yml": content})
+        text = ""
+    result = _shell(engine, gateway, _SWITCH, deployment, name, str(round(_LOADED_WITHIN / _POLL)), text)
     if result.code != 0:
         said = (result.stdout + result.stderr).decode(errors="replace").strip()
         raise EngineFailed(
@@ -219,16 +223,26 @@ _SWITCH = f"""
 cd {ROOT} || exit 1
 old={STAGE}/$1.old new={ROUTES}/$1.yml
 rm -f "$old"
+[ -z "$4" ] || printf %s "$4" >"{STAGE}/$1.yml" || exit 1
 [ ! -e "$new" ] || cp "$new" "$old" || exit 1
-back() {{ if [ -e "$old" ]; then mv "$old" "$new"; else rm -f "$new"; fi; exit 3; }}
+enabled() {{
+  said=$(timeout 2 wget -q -O - "{API}/api/http/routers/$1.protocol@file" 2>&1)
+  case $said in *'"status":"enabled"'*) ;; *) return 1 ;; esac
+}}
+back() {{
+  [ -e "$old" ] || {{ rm -f "$new"; exit 3; }}
+  mv "$old" "$new"
+  n=0
+  until enabled "$1"; do n=$((n + 1)); [ "$n" -lt "$3" ] || break; sleep 0.02; done
+  exit 3
+}}
 mv "{STAGE}/$1.yml" "$new" || exit 1
 n=0
 until timeout 2 wget -q -O /dev/null "{API}/api/http/middlewares/$2@file" 2>/dev/null; do
-  n=$((n + 1)); [ "$n" -lt "$3" ] || back
+  n=$((n + 1)); [ "$n" -lt "$3" ] || back "$@"
   sleep 0.02
 done
-said=$(timeout 2 wget -q -O - "{API}/api/http/routers/$1.protocol@file" 2>&1)
-case $said in *'"status":"enabled"'*) ;; *) echo "$said"; back ;; esac
+enabled "$1" || {{ echo "$said"; back "$@"; }}
 rm -f "$old"
 """
 

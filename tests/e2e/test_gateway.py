@@ -204,3 +204,12 @@ def test_a_gateway_comes_back_with_its_routes(served: Place) -> None:
             return
         except urllib.error.HTTPError:
             assert time.monotonic() < until
+
+
+def test_a_long_route_is_moved_too(place: Place) -> None:
+    place.raise_gateway()
+    backends = [(f"a-replica-with-quite-a-long-alias-{number}", 8080, ONE) for number in range(2000)]
+    route = route_file("m", backends, weights={ONE: 100})
+    assert len(route) > 128 * 1024
+    switch(place.engine, place.gateway, "m", route)
+    assert place.look().routes == {"m": route}
