@@ -5,7 +5,8 @@ container, and the move counts only when Traefik's own API names the file's revi
 call would remove and recreate the file, and Traefik answers 404 in between. Whatever fails on the way, the
 file that was there before is put back.
 
-Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `timeout` and `wget`: all that the image has to hold.
+Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `tar`, `timeout` and `wget`: all that
+the image has to hold.
 """
 
 from __future__ import annotations

@@ -153,3 +153,12 @@ def test_a_build_that_fails_shows_its_last_lines(place: Place) -> None:
     with pytest.raises(EngineFailed, match="telling"):
         place.engine.build(context, f"{place.project}:x")
     assert place.engine.image_id(f"{place.project}:x") is None
+
+
+def test_a_full_disk_during_a_build_is_said_to_be_one(place: Place) -> None:
+    from gitops_ml.clients.engine_streams import pack
+
+    context = pack({"Dockerfile": f"FROM {BASE_IMAGE}\nRUN head -c 100m /dev/zero >/dev/shm/full\n".encode()})
+    with pytest.raises(EngineFailed, match="disk is full") as caught:
+        place.engine.build(context, f"{place.project}:x")
+    assert "docker image prune" in caught.value.mend
