@@ -42,7 +42,8 @@ def heal(scene: Scene, serving: Generation, spared: Generation | None = None, *,
     if bad:
         steps.append(retire(name, [c for c, _ in bad], bad[0][1], healing=apart))
     if surplus:
-        steps.append(retire(name, surplus, f"{scene.replicas} replicas are declared", healing=apart))
+        number = "1 replica is" if scene.replicas == 1 else f"{scene.replicas} replicas are"
+        steps.append(retire(name, surplus, f"{number} declared", healing=apart))
     kept = {serving.fingerprint, spared.fingerprint if spared else ""}
     strangers = [c for c in scene.containers if c.generation not in kept]
     if strangers:

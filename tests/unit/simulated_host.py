@@ -20,7 +20,8 @@ from gitops_ml.core.rollout_planner import Wanted
 from gitops_ml.core.route import revision_of
 from gitops_ml.core.verdict import CheckResult, Verdict
 from gitops_ml.errors import EngineFailed, GitopsError
-from tests.unit.builders import DRAIN, ENVIRONMENT, GATEWAY, NOW, PROJECT, container, inputs, route
+from tests.unit.builders import DRAIN, ENVIRONMENT, GATEWAY, NOW, PROJECT, container
+from tests.unit.snapshots import inputs, route
 
 
 class Killed(BaseException):
@@ -129,18 +130,7 @@ class Host:
             case plan.RaiseGateway():
                 self._raise(action)
             case plan.Begin():
-                attempt = action.attempt
-                self._write(
-                    rollout.Intent(
-                        at=self._at(),
-                        attempt=attempt.id,
-                        generation=attempt.generation,
-                        incumbent=attempt.incumbent,
-                        strategy=attempt.strategy,
-                        key=attempt.key,
-                        boot=attempt.boot,
-                    )
-                )
+                self._write(_intent(action.attempt, self._at()))
             case plan.Build():
                 built = rollout.Built(
                     at=self._at(),
@@ -300,3 +290,8 @@ class Host:
 
 def _image(of: Generation) -> str:
     return of.image_id or f"sha256:{of.fingerprint}"
+
+
+def _intent(attempt: rollout.Attempt, at: str) -> rollout.Intent:
+    kept = ("generation", "incumbent", "strategy", "key", "boot")
+    return rollout.Intent(at=at, attempt=attempt.id, **{name: getattr(attempt, name) for name in kept})
