@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gitops_ml import checks
+from gitops_ml import checks, watch
 from gitops_ml.clients import images
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.generation import ALIAS, PATTERN, Generation, replica_spec
 from gitops_ml.core.observed import Container
-from gitops_ml.core.rollout_planner import one_generation_route
+from gitops_ml.core.scene import one_generation_route, split_route
 from gitops_ml.core.verdict import overall
 from gitops_ml.errors import EngineFailed, GitopsError, LockLost
 from gitops_ml.site import Site
@@ -28,10 +28,15 @@ WORKERS = 4
 
 @dataclass
 class Done:
-    """What a pass came to: what went wrong by deployment, and the attempts that it judged or settled."""
+    """What a pass came to: what went wrong, and the outcome of what was settled, by deployment.
+
+    `judged`: a verdict was reached, which a plan may act upon at once. `watching`: users' requests were counted.
+    """
 
     errors: dict[str, GitopsError] = field(default_factory=dict)
     settled: dict[str, str] = field(default_factory=dict)
+    judged: bool = False
+    watching: bool = False
 
 
 def execute(actions: Iterable[plan.Action], site: Site) -> Done:
@@ -47,7 +52,7 @@ def execute(actions: Iterable[plan.Action], site: Site) -> Done:
         (by_deployment.setdefault(action.deployment, []) if action.deployment else own).append(action)
     for action in own:
         _perform(action, site)
-    done = Done()
+    done = Done(watching=any(isinstance(step, plan.Watch) for steps in by_deployment.values() for step in steps))
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         try:
             for name, error in zip(
@@ -60,20 +65,28 @@ def execute(actions: Iterable[plan.Action], site: Site) -> Done:
         except BaseException:
             site.stopping.set()
             raise
+    done.judged = site.judged
     return done
 
 
 def _perform_all(actions: list[plan.Action], site: Site, done: Done) -> GitopsError | None:
+    """One deployment's actions in their order, and the first error. Healing that failed holds up only healing."""
+    first: GitopsError | None = None
     for action in actions:
+        if first and action.healing:
+            continue
         try:
             _perform(action, site)
         except LockLost:
             raise
         except GitopsError as error:
-            return error
+            first = first or error
+            if action.healing:
+                continue
+            return first
         if isinstance(action, plan.Settle):
             done.settled[action.deployment] = action.outcome
-    return None
+    return first
 
 
 def _perform(action: plan.Action, site: Site) -> None:
@@ -89,6 +102,10 @@ def _perform(action: plan.Action, site: Site) -> None:
             _start(action, site)
         case plan.Verify():
             _verify(action, site)
+        case plan.Shift():
+            _shift(action, site)
+        case plan.Watch():
+            watch.watch(action, site)
         case plan.Route():
             _route(action, site)
         case plan.Unroute():
@@ -187,14 +204,13 @@ def _verify(action: plan.Verify, site: Site) -> None:
     verdict = overall(evidence.checks)
     for check in evidence.checks:
         site.report(f"{check.name} {check.result} {site.environment}/{action.deployment}: {check.reason}")
+    attempt, name, found = action.attempt.id, action.deployment, tuple(evidence.checks)
+    if action.then_traffic and verdict == "Verified":
+        site.write(rollout.Cleared(at=site.at(), attempt=attempt, deployment=name, checks=found))
+        return
     site.write(
         rollout.Judged(
-            at=site.at(),
-            attempt=action.attempt.id,
-            deployment=action.deployment,
-            verdict=verdict,
-            checks=tuple(evidence.checks),
-            logs=evidence.logs,
+            at=site.at(), attempt=attempt, deployment=name, verdict=verdict, checks=found, logs=evidence.logs
         )
     )
 
@@ -213,6 +229,27 @@ def _route(action: plan.Route, site: Site) -> None:
             mend=f"gitops-ml sync {site.environment}",
         )
     route = one_generation_route(action.deployment, generation, running, pin_header=site.pin_header)
+    site.switch(action.deployment, route)
+
+
+def _shift(action: plan.Shift, site: Site) -> None:
+    """Begin a stage in the journal where it begins, then give it its traffic."""
+    incumbent, candidate = action.incumbent, action.generation
+    running = [c for c in site.containers(action.deployment) if c.state == "running" and c.id not in action.without]
+    if action.attempt.stage is None:
+        site.write(
+            rollout.Stepped(
+                at=site.at(), attempt=action.attempt.id, deployment=action.deployment, stage=action.stage, anew=True
+            )
+        )
+    route = split_route(
+        action.deployment,
+        (incumbent, [c for c in running if c.generation == incumbent.fingerprint]),
+        (candidate, [c for c in running if c.generation == candidate.fingerprint]),
+        percent=action.percent,
+        mirror=action.mirror,
+        pin_header=site.pin_header,
+    )
     site.switch(action.deployment, route)
 
 

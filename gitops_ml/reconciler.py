@@ -40,6 +40,10 @@ from gitops_ml.site import Site
 
 BACKOFF = (1.0, 2.0, 4.0)
 MOST_PASSES = 50
+ROUNDS = 3
+LET_OTHERS = 0.3
+"""Seconds between two passes that watch, so that a pass of another process can come in between."""
+LOCK_WAIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -103,15 +107,16 @@ class Result:
         return 0
 
 
-def look(target: Target) -> View:
-    """Fetch, read, observe and plan; nothing is changed, and no lock is taken.
+def look(target: Target, commit: str | None = None) -> View:
+    """Fetch, read, observe and plan; nothing is changed, and no lock is taken. With `commit`, nothing is fetched.
 
     Raises:
         SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
         EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
     """
     repo = target.repo
-    commit = repo.resolve(target.options.rev) if target.options.rev else repo.fetch()
+    if commit is None:
+        commit = repo.resolve(target.options.rev) if target.options.rev else repo.fetch()
     desired, declared = read_desired(repo, commit, target.environment)
     _require_own_port(repo, desired)
     known = records.read_records(repo, declared)
@@ -169,13 +174,26 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
     if target.options.break_lock:
         lock.break_lock(engine, project, name, target.options.break_lock)
     with lock.Lock.acquire(engine, project, name, gateway.GATEWAY_IMAGE) as held:
-        view = look(target)
+        return _locked(target, engine, held, view.desired.commit)
+
+
+def _locked(target: Target, engine: Engine, held: lock.Lock, commit: str) -> tuple[View, Done, str | None]:
+    """Observe and plan again, and act; a verdict that this pass reaches is acted upon before it lets go."""
+    all_done = Done()
+    for _ in range(ROUNDS):
+        view = look(target, commit)
         site = _site(target, engine, view, held)
         if target.options.retry:
+            target.options = _once(target.options)
             view = _retried(target, view, site)
         done = _act(view, site)
-        commit = _record(target, view, site) if done.settled or view.state.unpublished else None
-    return view, done, commit
+        all_done.errors = done.errors
+        all_done.settled |= done.settled
+        all_done.watching = done.watching
+        if done.errors or not done.judged:
+            break
+    recorded = _record(target, view, site) if all_done.settled or view.state.unpublished else None
+    return view, all_done, recorded
 
 
 def sync(target: Target) -> Result:
@@ -185,10 +203,10 @@ def sync(target: Target) -> Result:
     """
     settled: dict[str, list[str]] = {}
     committed: str | None = None
-    failures = 0
-    for number in range(1, MOST_PASSES + 1):
+    failures = passes = 0
+    while passes < MOST_PASSES:
         try:
-            view, done, commit = reconcile(target)
+            view, done, commit = _reconcile_in_turn(target)
         except (LockHeld, PushRejected):
             raise
         except Temporary as error:
@@ -198,26 +216,42 @@ def sync(target: Target) -> Result:
             target.report(f"retry {target.environment} in {BACKOFF[failures - 1]:g} s: {error.what}")
             time.sleep(BACKOFF[failures - 1])
             continue
+        # A pass that only watches users' requests is no sign of passes that undo each other.
+        passes += not done.watching
         target.options = _once(target.options)
         committed = commit or committed
         for name, outcome in done.settled.items():
             settled.setdefault(name, []).append(outcome)
         if not view.plan.actions:
-            return Result(view, number, settled, {}, committed)
+            return Result(view, passes, settled, {}, committed)
         if done.errors:
             stuck = all(isinstance(e, Stalled) for e in done.errors.values())
             failures += 1
             if failures > len(BACKOFF) or (stuck and not done.settled and _only(view, done)):
-                return Result(view, number, settled, dict(done.errors), committed)
+                return Result(view, passes, settled, dict(done.errors), committed)
             if not stuck:
                 time.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
         else:
             failures = 0
+            if done.watching:
+                time.sleep(LET_OTHERS)
     raise SourceError(
         f"{target.environment} did not settle in {MOST_PASSES} passes",
         why="what is declared and what runs keep differing",
         mend=f"gitops-ml plan {target.environment}",
     )
+
+
+def _reconcile_in_turn(target: Target) -> tuple[View, Done, str | None]:
+    """One pass, after the end of another's that holds the environment. Raises `LockHeld` if that takes too long."""
+    deadline = time.monotonic() + LOCK_WAIT
+    while True:
+        try:
+            return reconcile(target)
+        except LockHeld:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LET_OTHERS / 2)
 
 
 def _once(options: Options) -> Options:
@@ -344,6 +378,7 @@ def _site(target: Target, engine: Engine, view: View, held: lock.Lock) -> Site:
     return Site(
         engine=engine,
         snapshot=view.snapshot,
+        state=view.state,
         lock=held,
         models=ModelSource(target.repo),
         base=images.BASE_IMAGE,
@@ -358,7 +393,7 @@ def _retried(target: Target, view: View, site: Site) -> View:
     for name in sorted(view.wanted):
         if view.state.of(name).quarantine:
             site.write(rollout.Retried(at=site.at(), deployment=name))
-    return look(target)
+    return look(target, view.desired.commit)
 
 
 def _act(view: View, site: Site) -> Done:
@@ -384,7 +419,7 @@ def _refusal(view: View) -> RemovalRefused:
 
 def _record(target: Target, view: View, site: Site) -> str | None:
     """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
-    state = look(target).state
+    state = look(target, view.desired.commit).state
     if not state.unpublished:
         return None
     base = view.snapshot.base_id or ""

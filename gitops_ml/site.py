@@ -20,7 +20,7 @@ from gitops_ml.clients.journal import Journal
 from gitops_ml.clients.lock import Lock
 from gitops_ml.core.generation import PORT, ContainerSpec, Generation
 from gitops_ml.core.observed import Container, Snapshot
-from gitops_ml.core.rollout import Entry, encode
+from gitops_ml.core.rollout import Attempt, Cleared, Entry, Judged, State, encode, fold_entries
 from gitops_ml.errors import EngineFailed
 
 
@@ -41,6 +41,7 @@ class Site:
 
     Args:
         snapshot: what was observed under the lock.
+        state: what its journal adds up to.
         drain: how long a container that has lost its traffic may finish what it has, in seconds.
         report: receives one line for each thing that a person may want to see.
     """
@@ -50,6 +51,7 @@ class Site:
         *,
         engine: Engine,
         snapshot: Snapshot,
+        state: State,
         lock: Lock,
         models: Models,
         base: str,
@@ -70,8 +72,24 @@ class Site:
         self._at = snapshot.at
         self._gateway = snapshot.gateway.id if snapshot.gateway else ""
         self._journal = Journal(engine, self._gateway, snapshot.journal)
+        self._state = state
+        self._written: list[Entry] = []
         self._images: dict[str, str] = {}
         self._writing = threading.Lock()
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's container."""
+        return self._gateway
+
+    @property
+    def judged(self) -> bool:
+        """Whether this pass has reached a verdict, or cleared a candidate for its users."""
+        return any(isinstance(entry, Judged | Cleared) for entry in self._written)
+
+    def open_attempt(self, deployment: str) -> Attempt | None:
+        """The open rollout of a deployment, with all that this pass has written of it."""
+        return fold_entries(self._written, self._state).of(deployment).open
 
     def check(self) -> None:
         """To be called before each mutation. Raises `LockLost` when the lock has gone, or the pass is being stopped."""
@@ -87,6 +105,7 @@ class Site:
         """Append to the journal. Nothing that an entry justifies may be done before this returns."""
         with self._writing:
             self._journal.append([encode(entry) for entry in entries])
+            self._written += entries
 
     def at(self) -> str:
         return self.now().isoformat()

@@ -108,6 +108,7 @@ def bump(
 ) -> None:
     """Put a version, and the digest of what it holds, into a declaration."""
     from gitops_ml.clients import registration
+    from gitops_ml.clients.edits import Wish
     from gitops_ml.clients.git import Repository
 
     with Repository.open(repo) as repository:
@@ -118,30 +119,28 @@ def bump(
             version,
             model=model,
             create=create,
-            commit=commit,
-            branch=branch,
-            push=push,
+            wish=Wish(commit=commit, branch=branch, push=push),
         )
         tag = done.held.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
             _say(f"next: git push {repository.remote} {tag}")
+    held, written = done.held, done.written
     if as_json:
-        shown = _version_json(done.held, tag=done.held.tag, pushed=done.pushed)
-        _json(shown | {"file": done.file, "changed": done.changed, "bump_commit": done.commit, "branch": done.branch})
+        shown = _version_json(held, tag=held.tag, pushed=written.pushed)
+        edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
+        _json(shown | edit | {"bump_commit": written.commit})
         return
-    if not done.changed:
-        print(f"{done.file} says {done.held.version} {done.held.digest} already")
+    if not written.changed:
+        print(f"{written.file} says {held.version} {held.digest} already")
         return
-    was = f" (was {done.before})" if done.before and done.before != done.held.version else ""
-    print(f"{done.file}: {done.held.version} {done.held.digest}{was}")
-    if done.commit is None:
-        _say(f"next: git commit -m 'Bump {deployment} to {done.held.version}' -- {done.file}, then git push")
-    elif done.pushed:
-        print(f"commit {done.commit[:12]} is on {done.branch}")
-        _say(f"next: gitops-ml sync {environment}" if branch is None else f"next: a pull request of {done.branch}")
-    else:
-        print(f"commit {done.commit[:12]} on {done.branch}")
-        _say(f"next: git push, then gitops-ml sync {environment}")
+    was = f" (was {done.before})" if done.before and done.before != held.version else ""
+    print(f"{written.file}: {held.version} {held.digest}{was}")
+    if written.commit is None:
+        _say(f"next: git commit -m 'Bump {deployment} to {held.version}' -- {written.file}, then git push")
+        return
+    print(f"commit {written.commit[:12]} {'is pushed to' if written.pushed else 'on'} {written.branch}")
+    then = "" if written.pushed else "git push, then "
+    _say(f"next: {then}" + (f"gitops-ml sync {environment}" if branch is None else f"a pull request of {branch}"))
 
 
 def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:

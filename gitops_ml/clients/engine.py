@@ -174,6 +174,16 @@ class Engine(ImageCalls, NetworkCalls):
         told = self._unless_gone(f"reading logs of {container[:12]}", lambda: self._api.logs(container, tail=tail))
         return (told or b"").decode(errors="replace")
 
+    def follow(self, container: str, since: float) -> Any:
+        """The container's log from `since` (epoch seconds) on, as it grows: chunks of bytes with `close()`.
+
+        Each line of stdout begins with the engine's own time of it. Raises `EngineFailed`, `EngineUnavailable`.
+        """
+        with self._asking(f"following the log of {container[:12]}"):
+            return self._api.logs(
+                container, stdout=True, stderr=False, stream=True, follow=True, timestamps=True, since=since
+            )
+
     def wait(self, container: str, timeout: float) -> int | None:
         """The exit code of an ended container; None when it is gone, or runs on after `timeout` seconds."""
         try:

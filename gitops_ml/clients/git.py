@@ -9,54 +9,21 @@ truth: its branches and tags.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from gitops_ml.clients import git_commits, git_remote
 from gitops_ml.clients.git_commits import AUTHOR, Author
-from gitops_ml.clients.git_process import Git, Object, quiet_ssh
+from gitops_ml.clients.git_objects import Entry, File, Objects
+from gitops_ml.clients.git_process import Git
 from gitops_ml.clients.git_remote import Published
 from gitops_ml.core.versions import Tag
 from gitops_ml.errors import InputError, SourceError, SourceUnavailable, VersionNotFound
 
-__all__ = ["Author", "Commit", "File", "Published", "Repository"]
-
-_FOLDER, _SUBMODULE = "40000", "160000"
-KEPT = 5000
-"""How many objects are kept parsed between passes."""
-
-
-class File(NamedTuple):
-    """One entry of a commit's tree.
-
-    `mode` as in Git: 100644, 100755, 120000 (a symbolic link, `data` is where it points), 160000 (a
-    submodule, without data). `data` is None when it is larger than the limit asked for; `size` is in bytes
-    all the same.
-    """
-
-    mode: str
-    id: str
-    size: int
-    data: bytes | None
-
-    @property
-    def regular(self) -> bool:
-        return self.mode in ("100644", "100755", "100664")
-
-
-class Entry(NamedTuple):
-    """One name in a folder of a commit: its mode as in Git (folders are 40000) and the object's id."""
-
-    mode: str
-    id: str
-
-    @property
-    def is_folder(self) -> bool:
-        return self.mode == _FOLDER
+__all__ = ["Author", "Commit", "Entry", "File", "Published", "Repository"]
 
 
 class Commit(NamedTuple):
@@ -70,7 +37,7 @@ class Commit(NamedTuple):
     message: str
 
 
-class Repository:
+class Repository(Objects):
     """One clone. Open it with `Repository.open`; it may be used as a context manager."""
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, head: str | None, bare: bool) -> None:
@@ -78,11 +45,9 @@ class Repository:
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.bare = bare
-        self.git = Git(root)
-        self.parsed: dict[str, Any] = {}
-        """What others made of objects, by object id: the same blob is parsed once in a pass."""
+        super().__init__(Git(root))
+        self.git.config = lambda: self.config
         self._head = head
-        self._trees: dict[str, dict[str, Entry]] = {}
         self._tags: dict[str, list[Tag]] = {}
         self._commits: dict[str, str | None] = {}
 
@@ -172,7 +137,7 @@ class Repository:
         known = self.git.run("symbolic-ref", "--quiet", f"refs/remotes/{self.remote}/HEAD")
         if known.code == 0:
             return known.text.removeprefix(f"refs/remotes/{self.remote}/")
-        asked = self.git.run("ls-remote", "--symref", self.remote, "HEAD", timeout=30.0, env=quiet_ssh(self.config))
+        asked = self.git.run("ls-remote", "--symref", self.remote, "HEAD", timeout=30.0)
         for line in asked.text.splitlines():
             if asked.code == 0 and line.startswith("ref: refs/heads/"):
                 return line.split()[1].removeprefix("refs/heads/")
@@ -206,9 +171,7 @@ class Repository:
 
     def forget(self) -> None:
         """Forget what refs were read: after a fetch, a push, or a new tag."""
-        if len(self.parsed) + len(self._trees) > KEPT:  # an agent's passes go on for ever
-            self.parsed.clear()
-            self._trees.clear()
+        self.trim()
         self._tags.clear()
         self._commits.clear()
 
@@ -272,61 +235,7 @@ class Repository:
             return True
         return self.git.run("merge-base", "--is-ancestor", older, newer).code == 0
 
-    # What is in a commit
-
-    def entries(self, commit: str, folder: str = "") -> dict[str, Entry]:
-        """The names in `folder` of `commit`; empty when it is no folder there."""
-        return self._tree(f"{commit}:{folder.strip('/')}")
-
-    def _tree(self, name: str) -> dict[str, Entry]:
-        if name not in self._trees:
-            found = self.git.read_one(name)
-            self._trees[name] = _parse_tree(found) if found is not None and found.type == "tree" else {}
-        return self._trees[name]
-
-    def entry(self, commit: str, path: str) -> Entry | None:
-        """What `path` is in `commit`, or None."""
-        folder, _, name = path.strip("/").rpartition("/")
-        return self.entries(commit, folder).get(name)
-
-    def read_file(self, commit: str, path: str, limit: int | None = None) -> bytes | None:
-        """The bytes of the file `path` in `commit`; None when it is none, or larger than `limit` bytes."""
-        found = self.git.read_one(f"{commit}:{path}", limit)
-        return found.data if found is not None and found.type == "blob" else None
-
-    def read_files(self, commit: str, prefix: str, limit: int | None = None) -> dict[str, File]:
-        """Every file below the folder `prefix` of `commit`, by its path in the repository, sorted.
-
-        Args:
-            limit: files larger than this many bytes come without data.
-        """
-        listed = self.list_files(commit, prefix)
-        objects = self.git.read((e.id for e in listed.values() if e.mode != _SUBMODULE), limit)
-        files: dict[str, File] = {}
-        for path, entry in listed.items():
-            found = next(objects) if entry.mode != _SUBMODULE else None
-            files[path] = File(entry.mode, entry.id, found.size if found else 0, found.data if found else None)
-        return files
-
-    def list_files(self, commit: str, prefix: str = "") -> dict[str, Entry]:
-        """As `read_files`, without reading the files."""
-        prefix = prefix.strip("/")
-        level = {prefix: f"{commit}:{prefix}"}
-        files: dict[str, Entry] = {}
-        while level:
-            missing = [name for name in level.values() if name not in self._trees]
-            for name, found in zip(missing, self.git.read(missing), strict=True):
-                self._trees[name] = _parse_tree(found) if found is not None and found.type == "tree" else {}
-            below: dict[str, str] = {}
-            for folder, tree in level.items():
-                for name, entry in self._trees[tree].items():
-                    path = posixpath.join(folder, name)
-                    if entry.is_folder:
-                        below[path] = entry.id
-                    else:
-                        files[path] = entry
-            level = below
-        return dict(sorted(files.items()))
+    # What it says
 
     def tags(self, pattern: str = "", local: bool = False) -> list[Tag]:
         """The fetched tags whose names match `pattern` (a glob, "" for all), by `for-each-ref`.
@@ -415,16 +324,3 @@ def _head_of(git: Git, git_dir: Path) -> str | None:
     if text == "ref: refs/heads/.invalid":  # the refs are in a reftable, which only git reads
         text = f"ref: {git.run('symbolic-ref', '--quiet', 'HEAD').text}"
     return text.removeprefix("ref: refs/heads/") if text.startswith("ref: refs/heads/") else None
-
-
-def _parse_tree(tree: Object) -> dict[str, Entry]:
-    data, length = tree.data or b"", len(tree.id) // 2
-    entries: dict[str, Entry] = {}
-    at = 0
-    while at < len(data):
-        space = data.index(b" ", at)
-        end = data.index(b"\0", space)
-        name = data[space + 1 : end].decode("utf-8", "surrogateescape")
-        entries[name] = Entry(data[at:space].decode(), data[end + 1 : end + 1 + length].hex())
-        at = end + 1 + length
-    return entries

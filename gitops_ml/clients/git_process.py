@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -34,6 +34,7 @@ _LOCAL_VARIABLES = frozenset([
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 # Requests are written before the answers are read, so they must fit into a pipe that git has just drained.
 _PIPE_BYTES = 32 * 1024
+_NETWORK = frozenset({"fetch", "push", "ls-remote"})
 QUICK = 60.0
 
 
@@ -68,7 +69,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env | dict(extra or {})
 
 
-def quiet_ssh(config: Mapping[str, str]) -> dict[str, str]:
+def _quiet_ssh(config: Mapping[str, str]) -> dict[str, str]:
     """What keeps ssh from asking on the terminal, which it does whatever git is told; the user's own choice stands."""
     if os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"} or "core.sshcommand" in config:
         return {}
@@ -85,6 +86,8 @@ class Git:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.config: Callable[[], Mapping[str, str]] = dict
+        """What the repository is configured to; asked before the network is."""
         self._reader: subprocess.Popen[bytes] | None = None
 
     def run(
@@ -105,12 +108,13 @@ class Git:
         Raises:
             SourceError: there is no git.
         """
+        remote = _NETWORK.intersection(arguments)
         command = ["git", *([] if hooks else ["-c", "core.hooksPath=/dev/null"]), *arguments]
         try:
             process = subprocess.Popen(
                 command,
                 cwd=folder or self.folder,
-                env=environment(env),
+                env=environment((_quiet_ssh(self.config()) if remote else {}) | dict(env or {})),
                 stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from gitops_ml.clients import git_checkout
-from gitops_ml.clients.git_process import Done, quiet_ssh
+from gitops_ml.clients.git_process import Done
 from gitops_ml.errors import PushRejected, SourceError, SourceUnavailable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def fetch(repository: Repository, timeout: float) -> None:
         f"+refs/tags/*:{mirror}/tags/*",
     ]
     for attempt in range(4):
-        done = repository.git.run(*command, timeout=timeout, env=quiet_ssh(repository.config))
+        done = repository.git.run(*command, timeout=timeout)
         if done.code == 0:
             return
         # Another pass in the same clone fetches at this moment: it holds the refs for milliseconds.
@@ -71,7 +71,6 @@ def _is_current(repository: Repository, mirror: str, timeout: float) -> bool:
     asked = repository.git.run(
         *(*_SLOW, "ls-remote", "--heads", "--tags", "--refs", str(repository.remote)),
         timeout=timeout,
-        env=quiet_ssh(repository.config),
     )
     if asked.code == -1:
         raise _unavailable(repository, asked)
@@ -100,7 +99,6 @@ def publish(repository: Repository, commit: str, expected_old: str | None, branc
         repository.remote,
         f"{commit}:{ref}",
         timeout=_PUSH_SECONDS,
-        env=quiet_ssh(repository.config),
     )
     now = _read_back(repository, ref, done)
     if now == commit or (now is not None and done.code == 0 and _on_top(repository, branch, now, commit)):
@@ -129,7 +127,6 @@ def push_tag(repository: Repository, name: str) -> None:
         f"{ref}:{ref}",
         timeout=_PUSH_SECONDS,
         hooks=True,
-        env=quiet_ssh(repository.config),
     )
     now = _read_back(repository, ref, done)
     if now == own and own:
@@ -147,9 +144,7 @@ def _read_back(repository: Repository, ref: str, pushed: Done) -> str | None:
 
     Raises PushRejected when the remote does not answer.
     """
-    asked = repository.git.run(
-        *(*_SLOW, "ls-remote", str(repository.remote), ref), timeout=30.0, env=quiet_ssh(repository.config)
-    )
+    asked = repository.git.run(*(*_SLOW, "ls-remote", str(repository.remote), ref), timeout=30.0)
     if asked.code != 0:
         raise PushRejected(
             f"{repository.remote} does not answer, so nothing is known to be pushed",

@@ -8,11 +8,12 @@ from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients import models
 from gitops_ml.clients.declarations import get_field, set_fields
+from gitops_ml.clients.edits import Wish, Written, declaration, existing, write
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.models import ResolvedVersion
-from gitops_ml.core.promotion import bump_message, bumped, declaration_path, new_declaration
+from gitops_ml.core.promotion import bump_message, bumped, new_declaration
 from gitops_ml.core.versions import Model, check_version, choose, next_version, order, tag_name
-from gitops_ml.errors import InputError, ObjectMissing, PushRejected, SourceUnavailable, VersionNotFound
+from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionNotFound
 
 
 class Registered(NamedTuple):
@@ -26,18 +27,14 @@ class Registered(NamedTuple):
 
 
 class Bumped(NamedTuple):
-    """A declaration that now names `held`.
-
-    `before` is the version that it named; `commit` None: not committed.
-    """
+    """A declaration that now names `held`. `before` is the version that it named, None when it is new."""
 
     held: ResolvedVersion
-    file: str
     before: str | None
-    changed: bool
-    commit: str | None
-    branch: str | None
-    pushed: bool
+    written: Written
+
+
+NOTHING = Wish()
 
 
 def register(
@@ -161,56 +158,32 @@ def bump(
     *,
     model: str | None = None,
     create: bool = False,
-    commit: bool = False,
-    branch: str | None = None,
-    push: bool = False,
+    wish: Wish = NOTHING,
 ) -> Bumped:
     """Set `version` and the digest that it holds in a declaration of the work tree.
 
     Args:
         create: write a first declaration where there is none, of `model` (default: named as the deployment).
-        commit: commit that file, and nothing else that is changed or staged; implied by the two below.
-        branch: make this branch first, and commit on it.
-        push: push the commit, and say so only once the remote was read.
+        wish: how far to go: a commit of that file alone, on a new branch, pushed.
 
     Raises:
         InputError: no such declaration, or one that cannot be edited.
         VersionError: what `resolve` finds wrong with the version.
         PushRejected: the remote did not take the commit; it is made all the same.
     """
-    file = declaration_path(environment, deployment)
-    path = repo.root / file
-    text = path.read_bytes().decode() if path.is_file() else None
-    if text is None and not create:
-        raise InputError(
-            f"{file} does not exist",
-            why=f"{environment} declares no deployment {deployment}",
-            mend=f"gitops-ml bump {environment} {deployment} {version} --create",
-        )
-    named = model or (get_field(text, "model", file) if text is not None else None) or deployment
-    held = _resolve(repo, str(named), version)
-    before = None if text is None else get_field(text, "version", file)
-    if text is None:
+    old = declaration(repo, environment, deployment)
+    if old.text is None and not create:
+        old, _ = existing(repo, environment, deployment)
+    said = None if old.text is None else get_field(old.text, "model", old.file)
+    held = _resolve(repo, model or str(said or deployment), version)
+    before = None
+    if old.text is None:
         edited = new_declaration(held.model, held.version, held.digest)
     else:
-        edited = set_fields(text, bumped(held.version, held.digest), file)
-    if edited == text:
-        return Bumped(held, file, str(before), False, None, None, False)
-    if branch is not None:
-        _git(repo, "switch", "--quiet", "--create", branch)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(edited.encode())
-    before = str(before) if before is not None else None
-    if not (commit or push or branch is not None):
-        return Bumped(held, file, before, True, None, None, False)
-    if text is None or repo.git.run("ls-files", "--error-unmatch", "--", file).code != 0:
-        _git(repo, "add", "--intent-to-add", "--", file)
-    _git(repo, "commit", "--quiet", "-m", bump_message(environment, deployment, before, held.version), "--only", file)
-    made = repo.git.must("rev-parse", "HEAD").text
-    current = repo.git.must("rev-parse", "--abbrev-ref", "HEAD").text
-    if push:
-        _push(repo, current, made)
-    return Bumped(held, file, before, True, made, current, push)
+        before = str(get_field(old.text, "version", old.file))
+        edited = set_fields(old.text, bumped(held.version, held.digest), old.file)
+    done = write(repo, old, edited, bump_message(environment, deployment, before, held.version), wish)
+    return Bumped(held, before, done)
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
@@ -225,26 +198,3 @@ def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
     if held.tag is not None:
         choose(models.models(repo), model, held.version)
     return held
-
-
-def _push(repo: Repository, branch: str, commit: str) -> None:
-    if repo.remote is None:
-        raise InputError("there is no remote to push to", mend="git remote add origin URL")
-    merge = repo.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
-    done = repo.git.run(
-        "push", "--quiet", "--set-upstream", repo.remote, f"{commit}:{merge}", timeout=120.0, hooks=True
-    )
-    asked = repo.git.run("ls-remote", repo.remote, merge, timeout=30.0)
-    if asked.code != 0 or not asked.text.startswith(commit):
-        raise PushRejected(
-            f"{repo.remote} did not take {commit[:12]} on {merge.removeprefix('refs/heads/')}",
-            why=(done.messages or asked.messages)[-300:],
-            mend="git pull --rebase, then git push; or --branch NAME and a pull request",
-        )
-
-
-def _git(repo: Repository, *arguments: str) -> None:
-    """A git command in the user's own name: with their hooks, index and identity."""
-    done = repo.git.run(*arguments, hooks=True)
-    if done.code != 0:
-        raise InputError(f"git {arguments[0]} failed", why=(done.messages or done.text)[-400:], mend="git status")

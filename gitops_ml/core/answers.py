@@ -61,15 +61,11 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
     missing = [number for number, output in enumerate(outputs) if "predict" not in output]
     if missing or not outputs:
         where = f"answer {missing[0] + 1} of {len(outputs)}" if missing else "no answer at all"
-        raise InputError(
-            "the model gives no `predict` output", why=where, mend="list it in the manifest's outputs"
-        )
+        raise InputError("the model gives no `predict` output", why=where, mend="list it in the manifest's outputs")
     predicted = np.concatenate([np.asarray(output["predict"]).reshape(-1) for output in outputs])
     if not all("predict_proba" in output for output in outputs):
         return Answers(predicted)
-    flat = np.concatenate(
-        [np.asarray(output["predict_proba"], dtype=np.float64).ravel() for output in outputs]
-    )
+    flat = np.concatenate([np.asarray(output["predict_proba"], dtype=np.float64).ravel() for output in outputs])
     classes = len(manifest.classes or ()) or 1
     if flat.size != len(predicted) * classes:
         raise InputError(

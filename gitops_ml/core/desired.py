@@ -137,10 +137,14 @@ class Serve(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Rollout(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the candidate takes over from the incumbent."""
+    """How the candidate takes over from the incumbent.
+
+    `steps` are percent of the traffic, for canary; `then` is what follows a shadow that has passed.
+    """
 
     strategy: Literal["recreate", "blue-green", "canary", "shadow"] = "blue-green"
-    steps: tuple[Annotated[int, Meta(ge=1, le=99)], ...] = ()
+    steps: tuple[Annotated[int, Meta(ge=1, le=99)], ...] = (5, 25, 50)
+    then: Literal["blue-green", "canary"] = "blue-green"
 
 
 class Bound(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -85,6 +85,4 @@ def parse_manifest(content: bytes) -> Manifest:
     try:
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise InputError(
-            "manifest.json of the model cannot be read", why=str(error), mend="dvc repro train"
-        ) from error
+        raise InputError("manifest.json of the model cannot be read", why=str(error), mend="dvc repro train") from error

@@ -94,12 +94,55 @@ class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
     attempt: Attempt
     checks: desired.Verify
     holdout: str | None
+    then_traffic: bool = False
+    alpha: float = 0.05
 
 
 class Route(_OfGeneration, frozen=True, kw_only=True, tag="route"):
     """Send all traffic to the running replicas of a generation; `without` are those about to go."""
 
     without: tuple[str, ...] = ()
+
+
+class Shift(_OfGeneration, frozen=True, kw_only=True, tag="shift"):
+    """Give the candidate its stage's share of the traffic, or a copy of it; the incumbent serves the rest.
+
+    `without` are containers about to go.
+    """
+
+    incumbent: Generation
+    attempt: Attempt
+    stage: int
+    percent: int
+    mirror: bool
+    without: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return f"{self.generation.fingerprint} {'mirrors ' if self.mirror else ''}{self.percent}%"
+
+
+class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
+    """Count the requests of both generations for a while, and write what they decide into the journal.
+
+    `alpha` is what this check may spend; `goal` the e-value against harm that ends this stage.
+    `new_test`: the next stage begins a test of its own.
+    """
+
+    incumbent: Generation
+    attempt: Attempt
+    traffic: desired.Traffic
+    stage: int
+    stages: int
+    percent: int
+    mirror: bool
+    new_test: bool
+    alpha: float
+    goal: float
+
+    @property
+    def subject(self) -> str:
+        return f"{self.generation.fingerprint} {self.percent}%"
 
 
 class Unroute(_Action, frozen=True, kw_only=True, tag="unroute"):
@@ -152,6 +195,8 @@ Action = (
     | Build
     | Start
     | Verify
+    | Shift
+    | Watch
     | Route
     | Unroute
     | Stop

@@ -15,6 +15,7 @@ import msgspec
 
 from gitops_ml.core.desired import Deployment
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.sequential import Evidence
 from gitops_ml.core.verdict import CheckResult, Verdict
 from gitops_ml.errors import InputError
 
@@ -57,6 +58,33 @@ class Judged(_Entry, frozen=True, kw_only=True, tag="judged"):
     logs: str = ""
 
 
+class Cleared(_Entry, frozen=True, kw_only=True, tag="cleared"):
+    """The checks before any user traffic have passed, and traffic decides next."""
+
+    attempt: str
+    deployment: str
+    checks: tuple[CheckResult, ...]
+
+
+class Stepped(_Entry, frozen=True, kw_only=True, tag="stepped"):
+    """The candidate is about to get the traffic of this stage (a number from 0). `anew`: a test begins with it."""
+
+    attempt: str
+    deployment: str
+    stage: int
+    anew: bool = False
+
+
+class Counted(_Entry, frozen=True, kw_only=True, tag="counted"):
+    """What the requests up to `cursor` (a time in the gateway's log) add up to. `lost`: some were never read."""
+
+    attempt: str
+    deployment: str
+    evidence: Evidence
+    cursor: str
+    lost: bool = False
+
+
 class Settled(_Entry, frozen=True, kw_only=True, tag="settled"):
     """The rollout is over."""
 
@@ -91,7 +119,11 @@ class Withdrawn(_Entry, frozen=True, kw_only=True, tag="withdrawn"):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One rollout, from its intent to its record in Git."""
+    """One rollout, from its intent to its record in Git.
+
+    `cleared` once the checks before traffic have passed; `stage` is the stage of traffic it is in, `routed` when its
+    test began, `evidence` and `cursor` what has been counted since.
+    """
 
     id: str
     generation: Generation
@@ -100,6 +132,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     started: str
     boot: bool = False
+    cleared: bool = False
+    stage: int | None = None
+    routed: str | None = None
+    evidence: Evidence | None = None
+    cursor: str = ""
     verdict: Verdict | None = None
     checks: tuple[CheckResult, ...] = ()
     logs: str = ""
@@ -157,7 +194,20 @@ class Checkpoint(_Entry, frozen=True, kw_only=True, tag="checkpoint"):
     state: State
 
 
-Entry = Intent | Built | Judged | Settled | Applied | Published | Retried | Withdrawn | Checkpoint
+Entry = (
+    Intent
+    | Built
+    | Judged
+    | Cleared
+    | Stepped
+    | Counted
+    | Settled
+    | Applied
+    | Published
+    | Retried
+    | Withdrawn
+    | Checkpoint
+)
 
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -203,9 +253,9 @@ def fold(files: Mapping[str, bytes]) -> State:
     return fold_entries(entries)
 
 
-def fold_entries(entries: Iterable[Entry]) -> State:
-    """The same, of entries that are decoded already."""
-    state = State()
+def fold_entries(entries: Iterable[Entry], state: State | None = None) -> State:
+    """The same, of entries that are decoded already, on top of `state`."""
+    state = state or State()
     for entry in entries:
         state = _step(state, entry)
     return state
@@ -227,7 +277,7 @@ def _step(state: State, entry: Entry) -> State:
         case Retried():
             lifted = msgspec.structs.replace(state.of(entry.deployment), quarantine=())
             return _put(state, entry.deployment, lifted)
-        case Built() | Judged() | Settled():
+        case Built() | Judged() | Cleared() | Stepped() | Counted() | Settled():
             return _put(state, entry.deployment, _advanced(state.of(entry.deployment), entry))
 
 
@@ -260,7 +310,9 @@ def _begun(deployment: DeploymentState, entry: Intent) -> DeploymentState:
     return msgspec.structs.replace(deployment, open=attempt)
 
 
-def _advanced(deployment: DeploymentState, entry: Built | Judged | Settled) -> DeploymentState:
+def _advanced(
+    deployment: DeploymentState, entry: Built | Judged | Cleared | Stepped | Counted | Settled
+) -> DeploymentState:
     attempt = deployment.open
     if attempt is None or attempt.id != entry.attempt:
         return deployment
@@ -272,6 +324,13 @@ def _advanced(deployment: DeploymentState, entry: Built | Judged | Settled) -> D
         case Judged():
             judged = replace(attempt, verdict=entry.verdict, checks=entry.checks, logs=entry.logs)
             return replace(deployment, open=judged)
+        case Cleared():
+            return replace(deployment, open=replace(attempt, cleared=True, checks=entry.checks))
+        case Stepped():
+            begun = {"routed": entry.at, "evidence": None, "cursor": entry.at} if entry.anew else {}
+            return replace(deployment, open=replace(attempt, stage=entry.stage, **begun))
+        case Counted():
+            return replace(deployment, open=replace(attempt, evidence=entry.evidence, cursor=entry.cursor))
         case Settled():
             done = replace(attempt, outcome=entry.outcome, settled=entry.at)
             stays_out = entry.outcome in ("failed", "inconclusive")

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.core import plan
+from gitops_ml.core.canary import alpha_of, by_traffic, plan_traffic
 from gitops_ml.core.desired import Deployment, Desired, Resolved, Verify, seconds
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.healing import clear, heal
@@ -166,6 +167,8 @@ def _bring_up(scene: Scene, attempt: Attempt, because: str) -> Steps:
             attempt=attempt,
             checks=Verify() if attempt.boot else scene.wanted.resolved.declaration.verify,
             holdout=None if attempt.boot else scene.wanted.resolved.holdout,
+            then_traffic=by_traffic(attempt),
+            alpha=alpha_of(scene, attempt),
             because="it has not been verified",
         )
     )
@@ -187,6 +190,8 @@ def _continue(scene: Scene, attempt: Attempt) -> Steps:
         return _call_off(scene, attempt, "superseded", f"it is held: {scene.held}")
     if attempt.verdict == "Verified":
         return _promote(scene, attempt)
+    if attempt.cleared and attempt.incumbent is not None:
+        return plan_traffic(scene, attempt, attempt.incumbent)
     return [*_beside(scene, attempt), *_bring_up(scene, attempt, "its rollout was interrupted")]
 
 

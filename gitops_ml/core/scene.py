@@ -139,10 +139,38 @@ def one_generation_route(
     )
 
 
+def split_route(
+    deployment: str,
+    incumbent: tuple[Generation, list[Container]],
+    candidate: tuple[Generation, list[Container]],
+    *,
+    percent: int,
+    mirror: bool,
+    pin_header: bool,
+) -> bytes:
+    """The route file that gives a candidate `percent` of the traffic, or a copy of it that nobody waits for."""
+    (old, _), (new, _) = incumbent, candidate
+    weights = {old.fingerprint: 100} if mirror else {old.fingerprint: 100 - percent, new.fingerprint: percent}
+    return route_file(
+        deployment,
+        [(c.alias, of.port, of.fingerprint) for of, found in (incumbent, candidate) for c in found],
+        weights=weights,
+        mirror={new.fingerprint: percent} if mirror else None,
+        pin_header=pin_header,
+        health={old.fingerprint: old.health, new.fingerprint: new.health},
+    )
+
+
 def route_drift(scene: Scene, generation: Generation, good: list[Container]) -> str:
     """What is wrong with the route to these containers, as a cause; empty when the gateway has loaded just that."""
+    return difference_of_route(
+        scene, one_generation_route(scene.name, generation, good, pin_header=scene.wanted.pin_header)
+    )
+
+
+def difference_of_route(scene: Scene, expected: bytes) -> str:
+    """What is wrong with the route, which should be `expected`, as a cause; empty when the gateway has loaded it."""
     name, snapshot = scene.name, scene.snapshot
-    expected = one_generation_route(name, generation, good, pin_header=scene.wanted.pin_header)
     if name not in snapshot.routes:
         return "it has no route"
     if snapshot.routes[name] != expected:

@@ -97,9 +97,11 @@ def start_block(weight: float) -> int:
     """Requests of the smaller arm in the first, small blocks, so that a candidate that always errs is soon
     stopped.
 
-    Each such block multiplies the evidence by at most 1 / weight; it has to reach 200 within 16 requests.
+    Each such block multiplies the evidence by about 1 / weight; three times the blocks that are needed for a
+    hundredfold fit into `START_REQUESTS`, since how many requests a block really gives the candidate is
+    chance.
     """
-    return max(1, 16 // math.ceil(math.log(200) / math.log(1 / weight)))
+    return max(1, START_REQUESTS // math.ceil(3 * math.log(100) / math.log(1 / weight)))
 
 
 def stripes(candidate: int, incumbent: int) -> tuple[int, int]:
@@ -185,6 +187,26 @@ class TrafficTest:
             worse=self._worse,
             harmless=self._harmless,
         )
+
+    @property
+    def worse(self) -> float:
+        """The highest value so far of the evidence that the candidate is worse; 1 / alpha is enough."""
+        return self._worse
+
+    @property
+    def harmless(self) -> float:
+        """The highest value so far of the evidence that it is worse by less than `max_increase`."""
+        return self._harmless
+
+    @property
+    def worse(self) -> float:
+        """The highest e-value against 'no worse than the incumbent' so far."""
+        return self._worse
+
+    @property
+    def harmless(self) -> float:
+        """The highest e-value against 'worse by max_increase or more' so far."""
+        return self._harmless
 
     def _counted(self) -> Arms:
         (candidate, incumbent), (bad, incumbent_bad) = self._counts

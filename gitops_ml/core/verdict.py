@@ -56,12 +56,8 @@ def judge_ready(target: Mapping[str, Any]) -> CheckResult:
     figures: dict[str, Figure] = {"ready_seconds": waited}
     if target.get("ready") is True:
         after = f" after {waited:.1f} s" if isinstance(waited, int | float) else ""
-        return CheckResult(
-            name="ready", result="pass", reason=f"its metadata is as declared{after}", figures=figures
-        )
-    return CheckResult(
-        name="ready", result="fail", reason=_sentence(target, "it never became ready"), figures=figures
-    )
+        return CheckResult(name="ready", result="pass", reason=f"its metadata is as declared{after}", figures=figures)
+    return CheckResult(name="ready", result="fail", reason=_sentence(target, "it never became ready"), figures=figures)
 
 
 def judge_smoke(target: Mapping[str, Any]) -> CheckResult:

@@ -1,0 +1,107 @@
+"""Watching a candidate among users: its requests and the incumbent's, until they decide or this pass is over.
+
+What has been counted is written into the journal before the pass lets go of the lock, so that the next one, here or
+elsewhere, goes on with the same test. A decision is written at once: the same pass acts on it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from gitops_ml.clients import traffic
+from gitops_ml.core import plan, rollout
+from gitops_ml.core.desired import seconds
+from gitops_ml.core.sequential import Evidence, TrafficTest
+from gitops_ml.core.traffic import judge_traffic
+from gitops_ml.core.verdict import CheckResult, overall
+from gitops_ml.site import Site
+
+WATCH_SECONDS = 2.0
+"""How long one pass counts: a newer commit is seen between passes."""
+
+
+def watch(action: plan.Watch, site: Site) -> None:
+    """Count requests for one pass, and write what they decide: a failure, a stage's end, a pass, a time-out."""
+    attempt = site.open_attempt(action.deployment) or action.attempt
+    crashed = _crashed(action, site)
+    if crashed:
+        _judge(action, site, attempt, crashed)
+        return
+    test = TrafficTest(action.traffic.max_bad_increase, attempt.evidence)
+    test.step(action.percent)
+    cursor = _count(action, site, attempt, test)
+    evidence = test.evidence
+    site.write(
+        rollout.Counted(
+            at=site.at(), attempt=attempt.id, deployment=action.deployment, evidence=evidence, cursor=cursor
+        )
+    )
+    _decide(action, site, attempt, evidence)
+
+
+def _count(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> str:
+    """Feed the test until it decides or the time of this pass is over; the time of the last request that it got."""
+    slow = seconds(action.traffic.slow) if action.traffic.slow else None
+    candidate, incumbent = action.generation.fingerprint, action.incumbent.fingerprint
+    cursor = attempt.cursor
+    for request in traffic.requests(site.engine, site.gateway, action.deployment, after=cursor, seconds=WATCH_SECONDS):
+        cursor = request.stamp
+        if request.generation not in (candidate, incumbent):
+            continue
+        test.observe(candidate=request.generation == candidate, bad=request.bad(slow), at=request.ended)
+        if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
+            break
+    return cursor
+
+
+def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: Evidence) -> None:
+    begun = datetime.fromisoformat(attempt.routed or site.at())
+    elapsed = (site.now() - begun).total_seconds()
+    found = judge_traffic(action.traffic, evidence, elapsed=elapsed, alpha=action.alpha)
+    last = action.stage + 1 >= action.stages
+    site.report(f"traffic {site.environment}/{action.deployment} at {action.percent}%: {found.reason}")
+    if found.result == "fail" or (found.result == "pass" and last):
+        _judge(action, site, attempt, found)
+    elif evidence.harmless >= action.goal and not last:
+        site.write(
+            rollout.Stepped(
+                at=site.at(),
+                attempt=attempt.id,
+                deployment=action.deployment,
+                stage=action.stage + 1,
+                anew=action.new_test,
+            )
+        )
+    elif elapsed >= seconds(action.traffic.timeout):
+        _judge(action, site, attempt, found)
+
+
+def _judge(action: plan.Watch, site: Site, attempt: rollout.Attempt, found: CheckResult) -> None:
+    checks = (*attempt.checks, found)
+    logs = ""
+    if found.result == "fail":
+        candidates = [c for c in site.containers(action.deployment) if c.generation == action.generation.fingerprint]
+        logs = "\n".join(site.engine.logs(c.id, tail=40) for c in candidates)
+    site.write(
+        rollout.Judged(
+            at=site.at(),
+            attempt=attempt.id,
+            deployment=action.deployment,
+            verdict=overall(checks),
+            checks=checks,
+            logs=logs,
+        )
+    )
+
+
+def _crashed(action: plan.Watch, site: Site) -> CheckResult | None:
+    """A candidate that the engine has had to start again is not one to send more users to."""
+    for container in site.containers(action.deployment):
+        if container.generation != action.generation.fingerprint:
+            continue
+        found = site.engine.inspect_container(container.id)
+        restarts = int(found["RestartCount"]) if found else 0
+        if restarts:
+            reason = f"its container ended {restarts} times and was started again"
+            return CheckResult(name="alive", result="fail", reason=reason, figures={"restarts": restarts})
+    return None
