@@ -1,7 +1,7 @@
-"""Our model server against MLServer 1.7.1 (parallel_workers: 0): requests a second, latency, memory, cold
-start.
+"""Our model server against MLServer 1.7.1, without its workers: speed, memory, cold start.
 
-One model (a scikit-learn pipeline over text and numbers), one payload, the same versions of scikit-learn,
+Two models (boosted trees over text and numbers, where the prediction is most of the work, and a linear model,
+where the server is), one payload for both servers, the same versions of scikit-learn,
 pandas, numpy and scipy, one worker each. The server runs on one CPU, this client on another. Rounds alternate
 between the two, the figures are medians over rounds, and every answer of the one is compared with the other's
 before anything is measured.
@@ -30,10 +30,12 @@ from urllib.request import urlopen
 
 import joblib
 import psutil
+from sklearn.linear_model import LogisticRegression
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from bench._closed_loop import ask, drive  # noqa: E402  (needs the path above)
 from tests.serving.artifacts import INPUTS, body, rows, train, write_artifact  # noqa: E402  (needs the path above)
 
 WORK = ROOT / ".run" / "bench-serving"
@@ -54,20 +56,22 @@ class Load:
     name: str
     count: int
     connections: int
-    outputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ("predict_proba",)
 
 
-LOADS = (
-    Load("1 row, 1 client", 1, 1, ("predict_proba",)),
-    Load("1 row, 8 clients", 1, 8, ("predict_proba",)),
-    Load("1 row, 8 clients, 2 outputs", 1, 8, ("predict", "predict_proba")),
-    Load("1,000 rows, 2 clients", 1000, 2, ("predict_proba",)),
-)
+@dataclass(frozen=True)
+class Model:
+    """One model to serve, its input columns, and what is sent to it."""
+
+    name: str
+    estimator: Any
+    inputs: tuple[dict[str, Any], ...]
+    loads: tuple[Load, ...]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """How to start one server, and how to ask whether it is ready."""
+    """How to start one server of one model."""
 
     name: str
     command: list[str]
@@ -84,25 +88,44 @@ def main() -> None:
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         sys.exit("two CPUs are needed: one for the server, one for the client")
-    contenders = [ours(), mlserver()]
     os.sched_setaffinity(0, {cpus[1]})
-    compare(contenders, cpus[0])
-    busy = os.getloadavg()[0] - 1  # the comparison just made is one load of its own
-    figures: dict[str, dict[str, list[float]]] = {one.name: {} for one in contenders}
-    for number in range(options.rounds):
-        for contender in contenders if number % 2 == 0 else contenders[::-1]:
-            print(f"round {number + 1} of {options.rounds}: {contender.name}", file=sys.stderr)
-            for key, value in measure(contender, cpus[0], options.seconds).items():
-                figures[contender.name].setdefault(key, []).append(value)
+    busy = os.getloadavg()[0]
+    figures: dict[str, dict[str, list[float]]] = {}
+    for model in models():
+        contenders = [ours(model), mlserver(model)]
+        compare(contenders, model, cpus[0])
+        for number in range(options.rounds):
+            for contender in contenders if number % 2 == 0 else contenders[::-1]:
+                print(f"{model.name}, round {number + 1}: {contender.name}", file=sys.stderr)
+                for key, value in measure(contender, model, cpus[0], options.seconds).items():
+                    figures.setdefault(contender.name, {}).setdefault(key, []).append(value)
     report(figures, options.rounds)
     if busy > 0.5:
         print(f"\nThe machine was busy with other work (load {busy:.1f}): only CPU time and memory are comparable.")
 
 
-def ours() -> Contender:
+def models() -> list[Model]:
+    """Boosted trees behind a ColumnTransformer, and a linear model over numbers."""
+    loads = (
+        Load("1 row, 1 client", 1, 1),
+        Load("1 row, 8 clients", 1, 8),
+        Load("1 row, 8 clients, 2 outputs", 1, 8, ("predict", "predict_proba")),
+        Load("1,000 rows, 2 clients", 1000, 2),
+    )
+    numbers = tuple(spec for spec in INPUTS if spec["datatype"] != "BYTES")
+    frame = rows(2000)[[str(spec["name"]) for spec in numbers]].fillna(1000.0)
+    linear = LogisticRegression().fit(frame, frame["hour"] > 12)
+    return [
+        Model("trees", train(), tuple(INPUTS), loads),
+        Model("linear", linear, numbers, (loads[1], loads[3])),
+    ]
+
+
+def ours(model: Model) -> Contender:
     """Our server in a virtual environment of nothing but the locked serving requirements."""
     python = environment("gitops-ml", ["--require-hashes", "-r", str(ROOT / "requirements/serving.txt")])
-    folder = write_artifact(WORK / "model", train())
+    folder = write_artifact(WORK / model.name, model.estimator, inputs=model.inputs)
+    (folder / "example.json").write_text(json.dumps(request_body(model, Load("", 1, 1))))
     port = free_port()
     env = {
         **IDENTITY,
@@ -114,20 +137,20 @@ def ours() -> Contender:
     return Contender("gitops-ml", [str(python), "-m", "gitops_ml.serving.server"], folder, env, port)
 
 
-def mlserver() -> Contender:
+def mlserver(model: Model) -> Contender:
     """MLServer with its scikit-learn runtime, told to read the same payload into a DataFrame."""
     locked = (ROOT / "requirements/serving.txt").read_text()
     pins = [re.search(rf"^{name}==[^ ]+", locked, re.MULTILINE) for name in SHARED]
     same = [pin.group() for pin in pins if pin]
     python = environment("mlserver", ["mlserver==1.7.1", "mlserver-sklearn==1.7.1", *same])
-    folder = WORK / "mlserver-model"
+    folder = WORK / f"{model.name}-mlserver"
     folder.mkdir(exist_ok=True)
-    joblib.dump(train(), folder / "model.joblib")
+    joblib.dump(model.estimator, folder / "model.joblib")
     content = {"BYTES": "str", "FP64": "np", "INT64": "np"}
     settings = {
         "name": "delays",
         "implementation": "mlserver_sklearn.SKLearnModel",
-        "inputs": [{**spec, "parameters": {"content_type": content[str(spec["datatype"])]}} for spec in INPUTS],
+        "inputs": [{**spec, "parameters": {"content_type": content[str(spec["datatype"])]}} for spec in model.inputs],
         "parameters": {"uri": "./model.joblib", "version": "v1", "content_type": "pd"},
     }
     port = free_port()
@@ -188,36 +211,36 @@ def running(contender: Contender, cpu: int) -> Iterator[tuple[psutil.Process, fl
             process.wait()
 
 
-def compare(contenders: list[Contender], cpu: int) -> None:
+def compare(contenders: list[Contender], model: Model, cpu: int) -> None:
     """Ends the run where the two do not predict the same for the same rows."""
     answers = []
-    request = message(Load("", 500, 1, ("predict", "predict_proba")), seed=5)
+    request = message(model, Load("", 500, 1, ("predict", "predict_proba")), seed=5)
     for contender in contenders:
         with running(contender, cpu):
             answer = json.loads(asyncio.run(ask(contender.port, request)))
             answers.append([output["data"] for output in answer["outputs"]])
     if answers[0] != answers[1]:
         sys.exit("the two servers do not give the same predictions")
-    print("500 rows: both servers give the same predictions", file=sys.stderr)
+    print(f"{model.name}, 500 rows: both servers give the same predictions", file=sys.stderr)
 
 
-def measure(contender: Contender, cpu: int, seconds: float) -> dict[str, float]:
+def measure(contender: Contender, model: Model, cpu: int, seconds: float) -> dict[str, float]:
     """Figures of one start of one contender, by row of the table."""
     found: dict[str, float] = {}
     with running(contender, cpu) as (process, cold):
-        found["cold start, s"] = cold
-        found["cold start, CPU s"] = cpu_seconds(process)
-        for load in LOADS:
-            asyncio.run(drive(contender.port, message(load), load.connections, seconds / 4))
+        found[f"{model.name}: cold start, s"] = cold
+        found[f"{model.name}: cold start, CPU s"] = cpu_seconds(process)
+        for load in model.loads:
+            asyncio.run(drive(contender.port, message(model, load), load.connections, seconds / 4))
             spent = cpu_seconds(process)
-            times, wall = asyncio.run(drive(contender.port, message(load), load.connections, seconds))
+            times, wall = asyncio.run(drive(contender.port, message(model, load), load.connections, seconds))
             spent = cpu_seconds(process) - spent
-            found[f"{load.name}: requests/s"] = len(times) / wall
-            found[f"{load.name}: CPU ms a request"] = spent / len(times) * 1e3
-            found[f"{load.name}: p50, ms"] = statistics.median(times) * 1e3
-            found[f"{load.name}: p99, ms"] = statistics.quantiles(times, n=100)[98] * 1e3
+            found[f"{model.name}, {load.name}: requests/s"] = len(times) / wall
+            found[f"{model.name}, {load.name}: CPU ms a request"] = spent / len(times) * 1e3
+            found[f"{model.name}, {load.name}: p50, ms"] = statistics.median(times) * 1e3
+            found[f"{model.name}, {load.name}: p99, ms"] = statistics.quantiles(times, n=100)[98] * 1e3
         memory = [one.memory_full_info().uss for one in (process, *process.children(recursive=True))]
-        found["memory after load, MiB (USS)"] = sum(memory) / 2**20
+        found[f"{model.name}: memory after load, MiB (USS)"] = sum(memory) / 2**20
     return found
 
 
@@ -227,51 +250,22 @@ def cpu_seconds(process: psutil.Process) -> float:
     return sum(one.user + one.system for one in spent)
 
 
-def message(load: Load, seed: int = 1) -> bytes:
-    """One HTTP request, head and body."""
+def request_body(model: Model, load: Load, seed: int = 1) -> dict[str, Any]:
     # Rows without missing values: MLServer's string codec does not take null.
     frame = rows(load.count, seed).fillna({"carrier": "AA", "distance": 1000.0})
-    content = json.dumps(body(frame, outputs=[{"name": name} for name in load.outputs])).encode()
+    known = {spec["name"] for spec in model.inputs}
+    inputs = [tensor for tensor in body(frame)["inputs"] if tensor["name"] in known]
+    return {"inputs": inputs, "outputs": [{"name": name} for name in load.outputs]}
+
+
+def message(model: Model, load: Load, seed: int = 1) -> bytes:
+    """One HTTP request, head and body."""
+    content = json.dumps(request_body(model, load, seed)).encode()
     head = (
         "POST /v2/models/delays/infer HTTP/1.1\r\nHost: localhost\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
-
-
-async def drive(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], float]:
-    """Latencies of a closed loop over kept-alive connections, and the seconds it took in all."""
-    times: list[float] = []
-    started = time.perf_counter()
-
-    async def client() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.perf_counter() - started < seconds:
-            begun = time.perf_counter()
-            writer.write(request)
-            await answer_of(reader)
-            times.append(time.perf_counter() - begun)
-        writer.close()
-
-    await asyncio.gather(*(client() for _ in range(connections)))
-    return times, time.perf_counter() - started
-
-
-async def ask(port: int, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    content = await answer_of(reader)
-    writer.close()
-    return content
-
-
-async def answer_of(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200"):
-        raise RuntimeError(head.decode() + (await reader.read(500)).decode())
-    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-    assert length is not None
-    return await reader.readexactly(int(length.group(1)))
 
 
 def report(figures: dict[str, dict[str, list[float]]], rounds: int) -> None:
