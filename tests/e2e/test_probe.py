@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.clients.images import ensure_runtime, probe_image
+from gitops_ml.clients.images import probe_image
 from gitops_ml.clients.probe import run_probe
 from gitops_ml.core.evidence import ProbeResult
 from gitops_ml.errors import EngineFailed
@@ -148,10 +148,3 @@ def test_a_broken_job_is_not_the_candidates_fault(place: Place) -> None:
     with pytest.raises(EngineFailed, match="exit code 2"):
         _probe(place, targets=None)
     assert _roles(place) == set()
-
-
-def test_a_runtime_is_built_once(place: Place) -> None:
-    tag, image = ensure_runtime(place.engine, b"")
-    before = place.engine.calls
-    assert ensure_runtime(place.engine, b"") == (tag, image)
-    assert place.engine.calls - before == 2
