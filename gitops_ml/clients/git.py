@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 from gitops_ml.clients import git_commits, git_remote
-from gitops_ml.clients.git_commits import AUTHOR, Author
+from gitops_ml.clients.git_commits import AUTHOR, Author, Commit
 from gitops_ml.clients.git_objects import Entry, File, Objects
 from gitops_ml.clients.git_process import Git
 from gitops_ml.clients.git_remote import Published
@@ -24,17 +24,6 @@ from gitops_ml.core.versions import Tag
 from gitops_ml.errors import InputError, SourceError, SourceUnavailable, VersionNotFound
 
 __all__ = ["Author", "Commit", "Entry", "File", "Published", "Repository"]
-
-
-class Commit(NamedTuple):
-    """One commit of a log; `time` is the committer's, in epoch seconds."""
-
-    id: str
-    author: str
-    email: str
-    time: int
-    subject: str
-    message: str
 
 
 class Repository(Objects):
@@ -251,25 +240,20 @@ class Repository(Objects):
         return self._tags[where]
 
     def log(self, path: str = "", n: int = 20, rev: str | None = None) -> list[Commit]:
-        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or
-        `rev`.
-        """
-        done = self.git.must(
-            "log",
-            "-z",
-            f"-n{n}",
-            "--format=%H%n%an%n%ae%n%ct%n%B",
-            rev or self.tip(),
-            "--",
-            *([path] if path else []),
-        )
-        found = []
-        for text in done.out.decode("utf-8", "replace").split("\0"):
-            if text.strip():
-                commit, author, email, time, message = text.lstrip("\n").split("\n", 4)
-                subject = message.split("\n", 1)[0]
-                found.append(Commit(commit, author, email, int(time), subject, message.strip("\n")))
-        return found
+        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`."""
+        return git_commits.log(self.git, path, n, rev or self.tip())
+
+    def changed_files(self, since: str, commit: str) -> list[str]:
+        """The paths that `commit` changed since it left `since`, sorted. Raises VersionNotFound for unknown ones."""
+        begin, end = self.resolve(since), self.resolve(commit)
+        done = self.git.run("diff", "--name-only", "--no-renames", "-z", f"{begin}...{end}")
+        if done.code != 0:
+            raise SourceError(
+                f"{since} and {commit[:12]} have no history in common",
+                why=done.messages[-200:],
+                mend="fetch the whole history: actions/checkout with fetch-depth: 0",
+            )
+        return sorted(p for p in done.out.decode("utf-8", "surrogateescape").split("\0") if p)
 
     # What is written
 

@@ -23,6 +23,17 @@ class Author(NamedTuple):
     email: str
 
 
+class Commit(NamedTuple):
+    """One commit of a log; `time` is the committer's, in epoch seconds."""
+
+    id: str
+    author: str
+    email: str
+    time: int
+    subject: str
+    message: str
+
+
 AUTHOR = Author("gitops-ml", "gitops-ml@localhost")
 
 _TAG_FORMAT = "%00".join(
@@ -82,6 +93,18 @@ def commit_files(
             mend="git commit --allow-empty -S -m test shows it too" if signed else "git config user.name",
         )
     return done.text
+
+
+def log(git: Git, path: str, n: int, rev: str) -> list[Commit]:
+    """See `Repository.log`."""
+    only = ["--", path] if path else ["--"]
+    done = git.must("log", "-z", f"-n{n}", "--format=%H%n%an%n%ae%n%ct%n%B", rev, *only)
+    found = []
+    for text in done.out.decode("utf-8", "replace").split("\0"):
+        if text.strip():
+            commit, author, email, time, message = text.lstrip("\n").split("\n", 4)
+            found.append(Commit(commit, author, email, int(time), message.split("\n", 1)[0], message.strip("\n")))
+    return found
 
 
 def list_tags(git: Git, root: str, where: str) -> list[Tag]:

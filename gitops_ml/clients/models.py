@@ -33,6 +33,21 @@ from gitops_ml.errors import (
     VersionNotFound,
 )
 
+__all__ = [
+    "ModelFile",
+    "ResolvedPath",
+    "ResolvedVersion",
+    "declared_models",
+    "fetch",
+    "held_at",
+    "models",
+    "places",
+    "read",
+    "remote_names",
+    "resolve",
+    "resolve_path",
+]
+
 READ_BYTES = 64 << 20
 
 

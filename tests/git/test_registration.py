@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from gitops_ml.cli import versions
 from gitops_ml.clients import models
+from gitops_ml.clients.edits import Wish
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.registration import bump, register
 from gitops_ml.errors import (
@@ -185,12 +186,12 @@ def test_bump_changes_two_lines(repo: Repository, project: Path) -> None:
     declare(project)
     done = bump(repo, "dev", "flight", "latest")
     digest = models.resolve(repo, "flight-delay", "v1.1.0").digest
-    assert (done.before, done.held.version, done.commit) == ("v1.0.0", "v1.1.0", None)
+    assert (done.before, done.held.version, done.written.commit) == ("v1.0.0", "v1.1.0", None)
     expected = DECLARATION.replace("version: v1.0.0", "version: v1.1.0").replace(
         "# before the storm\n", f"# before the storm\ndigest: {digest}\n"
     )
     assert (project / FILE).read_text() == expected
-    assert not bump(repo, "dev", "flight", "v1.1.0").changed
+    assert not bump(repo, "dev", "flight", "v1.1.0").written.changed
 
 
 def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
@@ -199,18 +200,18 @@ def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
     (project / "staged.txt").write_text("staged")
     git(project, "add", "staged.txt")
     before = git(project, "status", "--porcelain")
-    done = bump(repo, "dev", "flight", "v1.1.0", push=True)
+    done = bump(repo, "dev", "flight", "v1.1.0", wish=Wish(push=True))
     assert git(project, "show", "--format=%s", "--name-only", "HEAD").split("\n\n") == [
         "Bump flight in dev from v1.0.0 to v1.1.0",
         FILE,
     ]
     assert git(project, "status", "--porcelain") == before
-    assert git(project.parent / "origin.git", "rev-parse", "main") == done.commit
+    assert git(project.parent / "origin.git", "rev-parse", "main") == done.written.commit
 
 
 def test_bump_on_a_branch_of_its_own(repo: Repository, project: Path) -> None:
     declare(project)
-    done = bump(repo, "dev", "flight", "v1.1.0", branch="bump-flight", push=True)
+    done = bump(repo, "dev", "flight", "v1.1.0", wish=Wish(branch="bump-flight", push=True)).written
     bare = project.parent / "origin.git"
     assert (done.branch, git(bare, "rev-parse", "bump-flight")) == ("bump-flight", done.commit)
     assert git(bare, "rev-parse", "main") != done.commit
@@ -221,7 +222,7 @@ def test_bump_that_the_remote_refuses(repo: Repository, project: Path, other: Cl
     commit_file(other("bob"), "x.txt", "x")
     git(project.parent / "bob", "push", "-q")
     with pytest.raises(PushRejected, match="did not take"):
-        bump(repo, "dev", "flight", "v1.1.0", push=True)
+        bump(repo, "dev", "flight", "v1.1.0", wish=Wish(push=True))
 
 
 def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
@@ -230,8 +231,8 @@ def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
     assert "--create" in caught.value.mend
     with pytest.raises(InputError, match="no name for a deployment"):
         bump(repo, "dev", "../evil", "v1.1.0")
-    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, commit=True)
-    text = (project / done.file).read_text()
+    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, wish=Wish(commit=True))
+    text = (project / done.written.file).read_text()
     assert f"model: flight-delay\nversion: v1.1.0\ndigest: {done.held.digest}\n" in text
     assert git(project, "log", "-1", "--format=%s") == "Deploy flight-delay v1.1.0 to dev"
 

@@ -212,3 +212,17 @@ def test_the_log_of_a_path(repo: Repository) -> None:
     found = repo.log("params.yaml", n=2)
     assert [c.subject for c in found] == ["Train the deepest model", "Train a deeper model"]
     assert (found[0].id, found[0].author, found[0].email) == (repo.tip(), "Ada", "ada@example.org")
+
+
+def test_what_a_branch_changed_is_counted_from_where_it_left(repo: Repository, project: Path) -> None:
+    git(project, "switch", "-q", "-c", "change")
+    mine = commit_file(project, "records/ümlaut.yaml", "x")
+    git(project, "switch", "-q", "main")
+    commit_file(project, "other.txt", "x")
+    assert repo.changed_files("main", mine) == ["records/ümlaut.yaml"]
+    with pytest.raises(VersionNotFound):
+        repo.changed_files("nonsense", mine)
+    git(project, "checkout", "-q", "--orphan", "apart")
+    git(project, "commit", "-qm", "Begin anew")
+    with pytest.raises(SourceError, match="no history in common"):
+        repo.changed_files("apart", mine)
