@@ -8,7 +8,7 @@ stopping what is already so is no error, since every mutation may be repeated af
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -21,12 +21,13 @@ import msgspec
 import requests
 import urllib3
 
-from gitops_ml.clients import engine_errors, engine_streams
+from gitops_ml.clients import engine_errors
 from gitops_ml.clients.engine_config import container_config
 from gitops_ml.clients.engine_images import ImageCalls
+from gitops_ml.clients.engine_inside import InsideCalls
 from gitops_ml.clients.engine_networks import NetworkCalls, label_filter
 from gitops_ml.clients.engine_ssh import Tunnel
-from gitops_ml.clients.engine_types import EngineInfo, ExecResult, NameTaken
+from gitops_ml.clients.engine_types import EngineInfo, NameTaken
 from gitops_ml.core.generation import ContainerSpec
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError
 
@@ -44,7 +45,7 @@ class _Client(docker.APIClient):
         return super().send(*args, **kwargs)
 
 
-class Engine(ImageCalls, NetworkCalls):
+class Engine(ImageCalls, NetworkCalls, InsideCalls):
     """One Docker engine. Make it with `connect`, and close it; it is a context manager."""
 
     def __init__(self, client: Any, url: str, tunnel: Tunnel | None = None) -> None:
@@ -239,49 +240,16 @@ class Engine(ImageCalls, NetworkCalls):
             if "already in progress" not in str(error):
                 raise
 
-    def exec(self, container: str, command: Sequence[str], timeout: float = TIMEOUT) -> ExecResult:
-        """Run a command inside a running container. `timeout` is the longest silence, in seconds."""
-        with self._asking(f"running {command[0]} in {container[:12]}"):
-            made = self._api.exec_create(container, list(command))["Id"]
-            # Not the SDK's exec_start: it waits for output without any time-out.
-            url = self._api._url("/exec/{0}/start", made)
-            body = {"Tty": False, "Detach": False}
-            with self._api._post_json(url, data=body, stream=True, timeout=timeout) as response:
-                self._api._raise_for_status(response)
-                stdout, stderr = engine_streams.frames(response.raw.read())
-            code = self._api.exec_inspect(made)["ExitCode"]
-        return ExecResult(code=-1 if code is None else code, stdout=stdout, stderr=stderr)
-
-    # --- files ----------------------------------------------------------------------------------------------
-
-    def put(self, container: str, directory: str, files: Mapping[str, bytes]) -> None:
-        """Write files below an existing directory of a container, running or not, for the user that
-        containers run as.
-
-        A name with a slash at its end is a directory. A file is not there whole at every instant: stage and
-        rename.
-        """
-        with self._asking(f"writing {directory} of {container[:12]}"):
-            self._api.put_archive(container, directory, engine_streams.pack(files))
-
-    def get(self, container: str, path: str) -> dict[str, bytes]:
-        """The files at a path of a container, running or not: names relative to a directory, or the one
-        file's name.
-
-        Nothing at that path is an empty answer; no such container is an `EngineFailed`.
-        """
-        with self._asking(f"reading {path} of {container[:12]}"):
+    def remove_image(self, reference: str) -> bool:
+        """Remove an image; False when a container still has it."""
+        with self._asking(f"removing image {reference[:60]}"):
             try:
-                stream, _ = self._api.get_archive(container, path)
-                return engine_streams.unpack(stream)
-            except docker.errors.NotFound as error:
-                if "no such container" in str(error.explanation).lower():
+                self._api.remove_image(reference)
+            except docker.errors.APIError as error:
+                if error.status_code not in (404, 409):
                     raise
-                return {}
-
-    def remove_image(self, reference: str) -> None:
-        """Remove an image, unless a container has it."""
-        self._unless_gone(f"removing image {reference[:60]}", lambda: self._api.remove_image(reference))
+                return error.status_code == 404
+        return True
 
 
 def _tls(url: str) -> docker.tls.TLSConfig:

@@ -32,7 +32,7 @@ def generation(place: Place) -> Iterator[Generation]:
         pattern="service",
         image=image,
     )
-    place.engine.remove_image(image)
+    assert place.engine.remove_image(image)
 
 
 def test_a_model_image_holds_the_artifact_and_says_what_it_is(place: Place, generation: Generation) -> None:
@@ -46,6 +46,8 @@ def test_a_model_image_holds_the_artifact_and_says_what_it_is(place: Place, gene
     place.ensure_network()
     container = place.engine.create(place.spec("holds", image=image))
     assert place.engine.get(container, "/model") == FILES
+    assert not place.engine.remove_image(generation.image)
+    place.engine.remove(container)
 
 
 def test_a_model_image_is_built_once(place: Place, generation: Generation) -> None:
