@@ -37,6 +37,7 @@ def move_branch(repository: Repository, branch: str, new: str, old: str | None) 
         _refuse_rebase(repository, branch)
         done = repository.git.run("update-ref", "-m", "gitops-ml", ref, new, old or "0" * len(new))
         return new if done.code == 0 else _at(repository, ref)
+    _finish(repository)
     if old is None:
         return _at(repository, ref)
     with _Transaction(repository) as transaction:
@@ -44,15 +45,41 @@ def move_branch(repository: Repository, branch: str, new: str, old: str | None) 
         if not transaction.prepare(f"update {ref} {new} {old}"):
             return _at(repository, ref)
         _refuse_edits(repository, place.folder, old, new)
+        _note(repository).write_text(f"{place.folder}\0{ref}\0{old}\0{new}")
         moved = repository.git.run("read-tree", "-m", "-u", old, new, folder=place.folder)
         if moved.code != 0:
+            _note(repository).unlink()
             raise PushRejected(
                 f"the files of {branch} in {place.folder} could not follow",
                 why=moved.messages[-300:],
                 mend=f"commit or stash your changes: git -C {place.folder} status",
             )
         transaction.commit()
+    _note(repository).unlink()
     return _at(repository, ref)
+
+
+def _note(repository: Repository) -> Path:
+    """Where a move is noted while it lasts: between its files and its ref a process can die."""
+    folder = repository.common_dir / "gitops-ml"
+    folder.mkdir(exist_ok=True)
+    return folder / "moving"
+
+
+def _finish(repository: Repository) -> None:
+    """Put back the files of a move whose process died before the ref followed; what the user did since stays."""
+    try:
+        where, ref, old, new = _note(repository).read_text().split("\0")
+    except (OSError, ValueError):
+        return
+    folder = Path(where)
+    if folder.is_dir() and _at(repository, ref) == old and _edits(repository, folder, old, new):
+        paths = _changed(repository, old, new)
+        same = ("--literal-pathspecs", "diff", "--quiet", "--no-ext-diff")
+        as_moved = repository.git.run(*same, "--cached", new, "--", *paths, folder=folder).code == 0
+        if as_moved and repository.git.run(*same, "--", *paths, folder=folder).code == 0:
+            repository.git.run("read-tree", "-m", "-u", new, old, folder=folder)
+    _note(repository).unlink()
 
 
 def worktrees(repository: Repository) -> list[Worktree]:
@@ -67,27 +94,30 @@ def worktrees(repository: Repository) -> list[Worktree]:
     return found
 
 
-def _refuse_edits(repository: Repository, folder: Path, old: str, new: str) -> None:
+def _changed(repository: Repository, old: str, new: str) -> list[str]:
     changed = repository.git.must("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).out
-    paths = [p for p in changed.split(b"\0") if p]
+    return [p.decode("utf-8", "surrogateescape") for p in changed.split(b"\0") if p]
+
+
+def _edits(repository: Repository, folder: Path, old: str, new: str) -> list[str]:
+    """What is not committed in `folder`, of the files that differ between `old` and `new`."""
     status = repository.git.run(
-        *(
-            "--literal-pathspecs",
-            "status",
-            "--porcelain",
-            "-z",
-            "--untracked-files=all",
-            "--ignored=matching",
-        ),
-        *("--no-renames", "--", *(p.decode("utf-8", "surrogateescape") for p in paths)),
+        *("--literal-pathspecs", "status", "--porcelain", "-z", "--untracked-files=all", "--ignored=matching"),
+        *("--no-renames", "--", *_changed(repository, old, new)),
         folder=folder,
     )
-    edits = [line[3:].decode("utf-8", "replace") for line in status.out.split(b"\0") if line]
-    if status.code != 0 or edits:
+    if status.code != 0:
+        raise PushRejected(f"git cannot tell what is edited in {folder}", why=status.messages[-200:])
+    return [line[3:].decode("utf-8", "replace") for line in status.out.split(b"\0") if line]
+
+
+def _refuse_edits(repository: Repository, folder: Path, old: str, new: str) -> None:
+    edits = _edits(repository, folder, old, new)
+    if edits:
         raise PushRejected(
-            f"uncommitted edits in {folder} are in the way: {', '.join(edits[:3]) or status.messages[-200:]}",
+            f"uncommitted edits in {folder} are in the way: {', '.join(edits[:3])}",
             why="they are on the files that the record would change",
-            mend=f"git -C {folder} commit {' '.join(edits[:3])}".rstrip(),
+            mend=f"git -C {folder} commit {' '.join(edits[:3])}",
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitops_ml.clients import git_checkout
 from gitops_ml.clients.git import Author, Repository
 from gitops_ml.errors import InputError, PushRejected, SourceError
 from tests.git.conftest import commit_file, git
@@ -240,6 +241,36 @@ def test_a_locked_index_leaves_everything_as_it_was(lone: Path) -> None:
     (lone / ".git" / "index.lock").unlink()
     assert git(lone, "status", "--porcelain") == ""
     commit_file(lone, "a.txt", "no lock was left\n")
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_process_that_dies_between_the_files_and_the_ref(
+    lone: Path, monkeypatch: pytest.MonkeyPatch, edited: bool
+) -> None:
+    (lone / "a.txt").write_text("edited\n")
+    before = state(lone)
+    with Repository.open(lone) as repository:
+        tip = repository.tip()
+        made = repository.commit_files(tip, {RECORD: b"x", DECLARATION: b"reverted\n"}, "Record")
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(git_checkout._Transaction, "commit", _die)
+            repository.publish(made, tip)
+        assert (lone / RECORD).exists() and git(lone, "rev-parse", "HEAD") == tip
+        again = repository.commit_files(tip, {RECORD: b"y"}, "Record anew")
+        if edited:
+            # What was left behind and then edited is the user's now.
+            (lone / RECORD).write_text("mine")
+            with pytest.raises(PushRejected, match="uncommitted edits"):
+                repository.publish(again, tip)
+            assert (lone / RECORD).read_text() == "mine"
+            return
+        assert repository.publish(again, tip) == "pushed"
+    assert (lone / RECORD).read_text() == "y"
+    assert git(lone, "status", "--porcelain") == before[0]
+
+
+def _die(_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_tags_are_pushed_and_read_back(repo: Repository, project: Path) -> None:
