@@ -68,20 +68,27 @@ class ModelFile(NamedTuple):
 
 
 def resolve(
-    repo: Repository, model: str, version: str, digest: str | None = None, *, local: bool = False
+    repo: Repository, model: str, version: str, digest: str | None = None, *, local: bool = False, latest: bool = False
 ) -> ResolvedVersion:
     """What `version` of `model` holds.
 
     Args:
-        version: `v<semver>` or `latest` of a GTO tag, else a tag, a branch or a commit id.
+        version: `v<semver>` of a GTO tag, else a tag, a branch or a commit id.
         digest: what it has to hold; a declaration's pin.
         local: by this clone's own tags, not by the fetched ones: for what is not pushed yet.
+        latest: whether `latest` may be asked for: by a person, never by a declaration.
 
     Raises:
         VersionNotFound, VersionRefused: no such version, artifact or output; it was taken back, is external …
         VersionMoved: it holds something else than `digest`.
         ObjectMissing, ObjectCorrupt: only where a path inside a DVC folder makes its manifest necessary.
     """
+    if version == "latest" and not latest:
+        raise VersionRefused(
+            f"{model} latest is no version",
+            why="a tag made anywhere would be deployed without a commit that says so",
+            mend="gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is",
+        )
     commit, exact, tag = _commit_of(repo, model, version, local)
     held = held_at(repo, model, commit, exact, tag)
     if digest is not None and digest.removesuffix(".dir") != held.digest:

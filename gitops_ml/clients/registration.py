@@ -189,12 +189,12 @@ def bump(
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
     """By this clone's tags, which a person has just made, and else by the remote's; neither may have taken it back."""
     try:
-        held = models.resolve(repo, model, version, local=True)
+        held = models.resolve(repo, model, version, local=True, latest=True)
     except VersionNotFound:
         if repo.remote is None:
             raise
         repo.fetch(timeout=30.0)
-        return models.resolve(repo, model, version)
+        return models.resolve(repo, model, version, latest=True)
     if held.tag is not None:
         choose(models.models(repo), model, held.version)
     return held

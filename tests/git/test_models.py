@@ -109,7 +109,8 @@ def test_other_revisions_name_versions_too(repo: Repository, project: Path) -> N
     older = models.resolve(repo, "flight-delay", "v1.0.0").digest
     assert models.resolve(repo, "flight-delay", "release-7").digest == older
     assert models.resolve(repo, "flight-delay", repo.resolve("main~1")[:12]).digest == older
-    assert models.resolve(repo, "flight-delay", "main").digest == models.resolve(repo, "flight-delay", "latest").digest
+    newest = models.resolve(repo, "flight-delay", "latest", latest=True)
+    assert (newest.version, newest.digest) == ("v1.1.0", models.resolve(repo, "flight-delay", "main").digest)
     with pytest.raises(VersionNotFound):
         models.resolve(repo, "flight-delay", "HEAD")
 
@@ -126,7 +127,7 @@ def test_other_revisions_name_versions_too(repo: Repository, project: Path) -> N
         ("external", "main", VersionRefused, "external path: s3://bucket/model.*dvc import-url"),
         ("outside", "main", VersionRefused, "outside the repository"),
         ("absent", "main", VersionNotFound, "models/never-made is not in commit.*dvc repro"),
-        ("absent", "latest", VersionNotFound, "no version that could be the latest"),
+        ("flight-delay", "latest", VersionRefused, "without a commit that says so"),
     ],
 )
 def test_what_does_not_resolve_says_why(
