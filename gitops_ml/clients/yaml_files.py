@@ -1,25 +1,28 @@
 """Reading the YAML that people write, so strictly that a mistake names its file, its line and the nearest valid key.
 
 PyYAML's node tree gives the lines; msgspec's types in `core.desired` give what is allowed. Aliases are refused (a bomb
-of them fits into a few lines), and so are files over 256 KiB, duplicate keys and anything that is not plain data.
+of them fits into a few lines), and so are files over 256 KiB, deep nesting (PyYAML's composer recurses in C, and takes
+the process with it), duplicate keys and anything that is not plain data.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 import yaml
 
-from gitops_ml.core.desired import DURATION_PATTERN, NAME_PATTERN, SIZE_PATTERN
+from gitops_ml.core.desired import DIGEST_PATTERN, DURATION_PATTERN, ENV_PATTERN, NAME_PATTERN, SIZE_PATTERN
 from gitops_ml.errors import InputError
 
 T = TypeVar("T")
 MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLAIN = {
+_PLAIN: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:str": str,
     "tag:yaml.org,2002:timestamp": str,
     "tag:yaml.org,2002:int": lambda text: int(text.replace("_", ""), 0),
@@ -27,18 +30,20 @@ _PLAIN = {
     "tag:yaml.org,2002:bool": lambda text: text.lower() in ("true", "yes", "on"),
     "tag:yaml.org,2002:null": lambda _: None,
 }
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_Lines = dict[str, int]
 
 
 def parse(data: bytes, path: str, kind: type[T]) -> T:
-    """A file's content as `kind`. Raises `InputError` with file, line and, for an unknown key, the nearest valid one."""
+    """A file's content as `kind`. Raises `InputError` with file, line and, for an unknown key, the nearest valid."""
     value, lines = plain(data, path)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _explained(error, path, lines, kind) from error
+        raise _explained(error, path, value, lines, kind) from error
 
 
-def plain(data: bytes, path: str) -> tuple[Any, dict[str, int]]:
+def plain(data: bytes, path: str) -> tuple[Any, _Lines]:
     """A YAML file as plain data, and the line of each place in it, by path (`$.rollout.steps[0]`)."""
     if len(data) > MAX_BYTES:
         raise InputError(
@@ -47,46 +52,55 @@ def plain(data: bytes, path: str) -> tuple[Any, dict[str, int]]:
             mend="make it smaller",
         )
     try:
-        node = yaml.compose(data.decode(), Loader=_Loader)
+        text = data.decode()
+        _require_flat(text, path)
+        node = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
-        reason = getattr(error, "problem", None) or str(error)
+        reason = " ".join((getattr(error, "problem", None) or str(error)).split())
         raise InputError(f"{path}{at} is not valid YAML", why=reason, mend=f"edit {path}") from error
     if node is None:
         raise InputError(f"{path} is empty", mend="write it, or remove the file")
-    lines: dict[str, int] = {}
-    return _value(node, "$", path, lines, set()), lines
+    lines: _Lines = {}
+    return _value(node, "$", path, lines), lines
 
 
-def _value(node: yaml.Node, place: str, path: str, lines: dict[str, int], seen: set[int]) -> Any:
+def _require_flat(text: str, path: str) -> None:
+    """Refuse aliases and deep nesting before anything is built from them."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{path}:{line} uses a YAML alias", why="aliases are refused", mend="write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise InputError(
+                f"{path}:{line} is nested too deep", why=f"at most {MAX_DEPTH} levels are read", mend=f"edit {path}"
+            )
+
+
+def _value(node: yaml.Node, place: str, path: str, lines: _Lines) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(place, line)
-    if id(node) in seen:
-        raise InputError(
-            f"{path}:{line} uses a YAML alias",
-            why="aliases are refused",
-            mend="write the value out",
-        )
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, place, path, lines, seen)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(n, f"{place}[{i}]", path, lines, seen) for i, n in enumerate(node.value)]
     convert = _PLAIN.get(node.tag)
-    if convert is None:
+    if convert is None and node.tag not in _COLLECTIONS:
         raise InputError(
             f"{path}:{line} has the tag {node.tag}",
             why="only plain data is read",
             mend="take the tag away",
         )
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, place, path, lines)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(n, f"{place}[{i}]", path, lines) for i, n in enumerate(node.value)]
     try:
-        return convert(node.value)
+        return convert(node.value) if convert else node.value
     except ValueError as error:
-        raise InputError(f"{path}:{line}: `{node.value}` is not a number", mend="put it in quotes") from error
+        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a number", mend="put it in quotes") from error
 
 
-def _mapping(node: yaml.MappingNode, place: str, path: str, lines: dict[str, int], seen: set[int]) -> dict[str, Any]:
+def _mapping(node: yaml.MappingNode, place: str, path: str, lines: _Lines) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in node.value:
         line = key.start_mark.line + 1
@@ -95,20 +109,27 @@ def _mapping(node: yaml.MappingNode, place: str, path: str, lines: dict[str, int
         if key.value in found:
             raise InputError(f"{path}:{line} says `{key.value}` twice", mend="keep one of them")
         lines[f"{place}.{key.value}"] = line
-        found[key.value] = _value(value, f"{place}.{key.value}", path, lines, seen)
+        found[key.value] = _value(value, f"{place}.{key.value}", path, lines)
     return found
 
 
-def _explained(error: msgspec.ValidationError, path: str, lines: dict[str, int], kind: type) -> InputError:
+def _explained(error: msgspec.ValidationError, path: str, value: Any, lines: _Lines, kind: type) -> InputError:
     text = str(error)
-    match = re.search(r" - at `(key in )?(?P<place>[^`]*)`$", text)
+    match = re.search(r" - at `(?P<key>key` in `)?(?P<place>[^`]*)`$", text)
     place = match["place"] if match else "$"
     reason = text[: match.start()] if match else text
+    if match and match["key"]:
+        place += "[...]"
+    place = _exact(place, text, value, kind)
+    absent = re.search(r"missing required field `(?P<key>[^`]*)`", reason)
+    if absent:
+        where = f"`{absent['key']}` is missing"
+        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why="it is required", mend=f"edit {path}")
     unknown = re.search(r"unknown field `(?P<key>[^`]*)`", reason)
     if not unknown:
         where = place.removeprefix("$").lstrip(".") or "the file"
-        line = _line_of(place, lines)
-        return InputError(f"{path}:{line}: {where}", why=_reason(reason), mend=f"edit {path}")
+        said = _reason(reason) + _choice(reason, _type_at(place, kind))
+        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why=said, mend=f"edit {path}")
     key = unknown["key"]
     valid = _keys_at(place, kind)
     near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
@@ -117,19 +138,48 @@ def _explained(error: msgspec.ValidationError, path: str, lines: dict[str, int],
     return InputError(f"{path}:{line}: unknown key `{key}`", why=advice, mend=f"edit {path}")
 
 
+def _exact(place: str, text: str, value: Any, kind: type) -> str:
+    """The place with the key that msgspec leaves out of it: the first one that gives the same error by itself."""
+    before, dots, after = place.partition("[...]")
+    around: Any = value
+    *outer, last = ["$", *before.removeprefix("$").strip(".").split(".")]
+    for key in outer[1:]:
+        around = around.get(key) if isinstance(around, dict) else None
+    whole = around.get(last) if isinstance(around, dict) else None
+    if not dots or not isinstance(whole, dict):
+        return place
+    try:
+        for key in whole:
+            around[last] = {key: whole[key]}
+            try:
+                msgspec.convert(value, kind)
+            except msgspec.ValidationError as error:
+                if str(error) == text:
+                    return f"{before}.{key}{after}"
+        return place
+    finally:
+        around[last] = whole
+
+
 def _reason(text: str) -> str:
-    """msgspec's reason, with the patterns that people meet most said in words."""
+    """msgspec's reason, with what people meet most said in words."""
     for pattern, words in (
         (NAME_PATTERN, "a DNS label: a-z, 0-9 and -, at most 40 characters"),
+        (ENV_PATTERN, "a name of letters, digits and _ that does not begin with a digit"),
         (DURATION_PATTERN, "a duration such as 30s"),
         (SIZE_PATTERN, "a size such as 512m"),
+        (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:
             return f"it must be {words}"
+    if re.fullmatch(r"Expected `str`, got `(int|float|bool)`", text):
+        return f"{text[:1].lower()}{text[1:]}: put it in quotes"
+    if "RFC3339" in text:
+        return "it must be a time with its zone, such as 2026-12-01T00:00:00Z"
     return text[:1].lower() + text[1:]
 
 
-def _line_of(place: str, lines: dict[str, int]) -> int:
+def _line_of(place: str, lines: _Lines) -> int:
     """The line of a place; of the nearest place around it where it has none. `[...]` stands for any key of a map."""
     while place:
         pattern = re.compile(re.escape(place).replace(re.escape("[...]"), r"(\.[^.\[]+|\[\d+\])"))
@@ -140,19 +190,32 @@ def _line_of(place: str, lines: dict[str, int]) -> int:
     return 1
 
 
+def _choice(reason: str, found: Any) -> str:
+    """The values that a place allows, where it allows only some."""
+    while isinstance(found, msgspec.inspect.UnionType):
+        found = _first(found, msgspec.inspect.LiteralType)
+    if "invalid enum value" not in reason.lower() or not isinstance(found, msgspec.inspect.LiteralType):
+        return ""
+    return f"; valid here: {', '.join(str(value) for value in found.values)}"
+
+
 def _keys_at(place: str, kind: type) -> list[str]:
     """The keys that the struct at a place of `kind` knows."""
+    found = _type_at(place, kind)
+    while isinstance(found, msgspec.inspect.UnionType):
+        found = _first(found, msgspec.inspect.StructType)
+    return [f.encode_name for f in found.fields] if isinstance(found, msgspec.inspect.StructType) else []
+
+
+def _type_at(place: str, kind: type) -> Any:
     current: Any = msgspec.inspect.type_info(kind)
     for key in re.findall(r"\.([^.\[]+)|\[", place.removeprefix("$").replace("[...]", "[")):
         current = _inside(current, key)
-    while isinstance(current, msgspec.inspect.UnionType):
-        current = next(
-            (t for t in current.types if isinstance(t, msgspec.inspect.StructType)),
-            None,
-        )
-    if not isinstance(current, msgspec.inspect.StructType):
-        return []
-    return [f.encode_name for f in current.fields]
+    return current
+
+
+def _first(union: msgspec.inspect.UnionType, kind: type) -> Any:
+    return next((t for t in union.types if isinstance(t, kind)), None)
 
 
 def _inside(current: Any, key: str) -> Any:

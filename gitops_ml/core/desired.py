@@ -19,6 +19,8 @@ from gitops_ml.errors import InputError
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
+DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
 Duration = Annotated[
@@ -31,9 +33,9 @@ Duration = Annotated[
 Size = Annotated[str, Meta(pattern=SIZE_PATTERN, description="a number with k, m or g, such as 512m")]
 Digest = Annotated[
     str,
-    Meta(pattern=r"^md5:[0-9a-f]{32}(\.dir)?$", description="what `gitops-ml bump` wrote"),
+    Meta(pattern=DIGEST_PATTERN, description="what `gitops-ml bump` wrote"),
 ]
-EnvName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvName = Annotated[str, Meta(pattern=ENV_PATTERN)]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
@@ -41,7 +43,7 @@ _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 def seconds(duration: str) -> float:
     """A duration such as `200ms`, `30s` or `1h`, in seconds. Raises `InputError` when it is none."""
-    match = re.fullmatch(r"([0-9.]+)(ms|s|m|h|d)", duration)
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", duration)
     if not match:
         raise InputError(
             f"`{duration}` is not a duration",
@@ -185,6 +187,10 @@ class Hold(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     reason: str
     until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.until and self.until.tzinfo is None:
+            raise ValueError("`until` must be a time with its zone, such as 2026-12-01T00:00:00Z")
 
 
 class Deployment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
