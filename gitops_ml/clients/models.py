@@ -31,6 +31,7 @@ from gitops_ml.errors import (
     ObjectMissing,
     VersionMoved,
     VersionNotFound,
+    VersionRefused,
 )
 
 __all__ = [
