@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from gitops_ml.clients.git import Repository
+from gitops_ml.clients.git import File, Repository
 from gitops_ml.clients.yaml_files import MAX_BYTES, parse
 from gitops_ml.core.desired import NAME_PATTERN, Deployment, Environment, Project
 from gitops_ml.errors import InputError, SourceError
@@ -36,7 +36,7 @@ def environment_names(repo: Repository, commit: str) -> list[str]:
 
 
 def read_project(repo: Repository, commit: str) -> Project:
-    """`environments/project.yaml` at a commit. Raises `SourceError` when it is absent, `InputError` when it is wrong."""
+    """`environments/project.yaml` at a commit. Raises `SourceError` when absent, `InputError` when it is wrong."""
     path = f"{ROOT}/project.yaml"
     data = repo.read_file(commit, path)
     if data is None:
@@ -56,7 +56,8 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
     """
     project = read_project(repo, commit)
     folder = f"{ROOT}/{name}/"
-    files = {path: file.data for path, file in repo.read_files(commit, folder, limit=MAX_BYTES).items() if file.regular}
+    found = repo.read_files(commit, folder, limit=MAX_BYTES)
+    files = {path: file.data for path, file in found.items() if file.regular}
     main = files.get(f"{folder}environment.yaml", b"")
     if f"{folder}environment.yaml" not in files:
         known = ", ".join(environment_names(repo, commit)) or "none"
@@ -66,16 +67,7 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
             mend=f"restore {folder}, or name one that is declared",
         )
     environment = parse(_whole(main, f"{folder}environment.yaml"), f"{folder}environment.yaml", Environment)
-    deployments: dict[str, Deployment] = {}
-    broken: dict[str, str] = {}
-    for path, data in sorted(files.items()):
-        match = re.fullmatch(re.escape(folder) + r"models/([^/]+)\.ya?ml", path)
-        if not match:
-            continue
-        try:
-            deployments[_checked_name(match[1], path)] = parse(_whole(data, path), path, Deployment)
-        except InputError as error:
-            broken[match[1]] = str(error)
+    deployments, broken = _deployments(found, f"{folder}models/")
     records = {
         path.removeprefix(f"{folder}records/").removesuffix(".yaml"): data
         for path, data in files.items()
@@ -90,6 +82,36 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
         broken=broken,
         records=records,
     )
+
+
+def _deployments(found: dict[str, File], folder: str) -> tuple[dict[str, Deployment], dict[str, str]]:
+    """The deployments among these files, and what is wrong with a file, each by deployment.
+
+    A file that is there in any form declares its deployment: what cannot be read is broken, and is not removed.
+    """
+    deployments: dict[str, Deployment] = {}
+    broken: dict[str, str] = {}
+    for path, file in sorted(found.items()):
+        match = re.fullmatch(re.escape(folder) + r"([^/]+)\.(ya?ml)", path)
+        if not match:
+            continue
+        name = match[1]
+        try:
+            deployments[name] = parse(_declaration(name, path, file), path, Deployment)
+        except InputError as error:
+            broken[name] = str(error)
+    return {name: found for name, found in deployments.items() if name not in broken}, broken
+
+
+def _declaration(name: str, path: str, file: File) -> bytes:
+    _checked_name(name, path)
+    if path.endswith(".yml"):
+        raise InputError(
+            f"{path} does not end in .yaml", why="a deployment has one file", mend=f"git mv {path} {path[:-4]}.yaml"
+        )
+    if not file.regular:
+        raise InputError(f"{path} is no regular file", why="links are not followed", mend="commit the file itself")
+    return _whole(file.data, path)
 
 
 def _whole(data: bytes | None, path: str) -> bytes:
