@@ -40,7 +40,7 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
     given += ["entrypoint"] if spec.entrypoint is not None else []
     mounts: list[dict[str, Any]] = [
         {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True}
-        for source, target in sorted(spec.binds.items())
+        for target, source in sorted(spec.binds.items())
     ]
     mounts += [
         {"Type": "volume", "Source": source, "Target": target} for source, target in sorted(spec.volumes.items())

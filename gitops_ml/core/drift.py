@@ -60,7 +60,7 @@ def _listed(spec: ContainerSpec, container: Container, image_id: str | None) -> 
 
 
 def _declared_facts(spec: ContainerSpec) -> dict[str, object]:
-    mounts = {target: f"{source}:ro" for source, target in spec.binds.items()}
+    mounts = {target: f"{source}:ro" for target, source in spec.binds.items()}
     mounts |= {target: f"{source}:rw" for source, target in spec.volumes.items()}
     facts: dict[str, object] = {
         "mounts": mounts,

@@ -60,7 +60,10 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine is asked to make: one container, whole. `memory` in bytes, `stop_grace` in seconds."""
+    """What the engine is asked to make: one container, whole. `memory` in bytes, `stop_grace` in seconds.
+
+    `binds` maps a path inside to one on the host (one file may be two secrets), `volumes` a volume to a path inside.
+    """
 
     name: str
     image: str
@@ -209,7 +212,7 @@ def replica_spec(
         aliases=(alias(generation.deployment, generation.fingerprint, replica, suffix),),
         command=("python", "-m", "gitops_ml.serving.server") if service else None,
         env=env,
-        binds={path: f"/run/secrets/{name}" for name, path in sorted(generation.secrets.items())},
+        binds={f"/run/secrets/{name}": path for name, path in sorted(generation.secrets.items())},
         cpus=generation.cpus,
         memory=generation.memory,
         pids=generation.pids,

@@ -24,7 +24,7 @@ def test_what_is_made_has_no_drift(place: Place, tmp_path: Path) -> None:
     spec = place.spec(
         "all",
         env={"LANG": "C.UTF-8", "LOG_LEVEL": "info"},  # the first is the image's own too
-        binds={str(secret): "/run/secrets/KEY"},
+        binds={"/run/secrets/KEY": str(secret)},
         volumes={place.volume: "/data"},
         ports={8080: ("127.0.0.1", place.port)},
         cpus=0.5,
@@ -75,7 +75,7 @@ def test_a_missing_secret_is_named_and_never_made(place: Place, tmp_path: Path) 
     place.ensure_network()
     missing = tmp_path / "api_key"
     with pytest.raises(EngineFailed, match=str(missing)):
-        place.engine.start(place.engine.create(place.spec("secretive", binds={str(missing): "/run/secrets/KEY"})))
+        place.engine.start(place.engine.create(place.spec("secretive", binds={"/run/secrets/KEY": str(missing)})))
     assert not missing.exists()
 
 

@@ -102,7 +102,7 @@ def container(spec: ContainerSpec, *, image_id: str = "", state: str = "running"
         command=spec.command,
         entrypoint=spec.entrypoint,
         env=dict(spec.env),
-        mounts={t: f"{s}:ro" for s, t in spec.binds.items()} | {t: f"{s}:rw" for s, t in spec.volumes.items()},
+        mounts={t: f"{s}:ro" for t, s in spec.binds.items()} | {t: f"{s}:rw" for s, t in spec.volumes.items()},
         tmpfs=spec.tmpfs,
         cpus=spec.cpus,
         memory=spec.memory,
