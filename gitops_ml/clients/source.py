@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from gitops_ml.clients import models
 from gitops_ml.clients.environments import Declared, read_environment
 from gitops_ml.clients.git import Repository
-from gitops_ml.core.desired import Deployment, Desired, Resolved
+from gitops_ml.core.desired import Deployment, Desired, Resolved, Traffic
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.traffic import impossible
 from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
 
 MOST_BYTES = 4 << 30
@@ -79,12 +80,10 @@ def _require_possible(name: str, deployment: Deployment) -> None:
             why="no user traffic reaches the candidate before it is promoted",
             mend="use canary, or take verify.traffic away",
         )
-    if rollout.strategy in ("canary", "shadow"):
-        raise InputError(
-            f"{name}: the strategy {rollout.strategy} is not built yet",
-            why="recreate and blue-green are",
-            mend="set rollout.strategy to blue-green",
-        )
+    if rollout.strategy in ("canary", "shadow") and (reason := impossible(verify.traffic or Traffic())):
+        raise InputError(f"{name}: verify.traffic can never pass", why=reason, mend="raise max_bad_increase or timeout")
+    if rollout.strategy == "canary" and not rollout.steps:
+        raise InputError(f"{name}: rollout.steps is empty", mend="name percents, such as steps: [5, 25, 50]")
     if verify.holdout and serve.pattern == "image":
         raise InputError(f"{name}: verify.holdout needs serve.pattern service", mend="take verify.holdout away")
 

@@ -7,7 +7,7 @@ inconclusive, however long it has waited, since silence is no evidence.
 from __future__ import annotations
 
 from gitops_ml.core.desired import Traffic, seconds
-from gitops_ml.core.sequential import Evidence, least_requests
+from gitops_ml.core.sequential import BLOCK, BLOCK_SECONDS, Evidence, least_requests
 from gitops_ml.core.verdict import ALPHA, CheckResult, Figure
 
 
@@ -57,10 +57,29 @@ def never_enough(spec: Traffic, requests_per_second: float, percent: int, alpha:
     needed = least_requests(spec.max_bad_increase, alpha)
     if needed is None:
         return "max_bad_increase of 0 can never be shown: any rise above 0 can"
-    expected = requests_per_second * percent / 100 * seconds(spec.timeout)
-    if expected >= needed:
+    patience, weight = seconds(spec.timeout), percent / 100
+    expected = requests_per_second * weight * patience
+    blocks = min(requests_per_second * min(weight, 1 - weight) / BLOCK, 1 / BLOCK_SECONDS) * patience
+    if blocks * BLOCK >= needed:
         return None
+    if expected >= needed:
+        least = needed / BLOCK * BLOCK_SECONDS
+        return f"max_bad_increase {spec.max_bad_increase:g} needs at least {least:.0f}s; timeout is {spec.timeout}"
     return (
         f"max_bad_increase {spec.max_bad_increase:g} needs at least {needed} requests to the candidate; "
         f"{expected:.0f} are to be expected within {spec.timeout} at {percent} %"
     )
+
+
+def impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
+    """Why this check could not pass at any rate of requests; None if it can. Blocks of the test last a second each."""
+    needed = least_requests(spec.max_bad_increase, alpha)
+    if needed is None:
+        return "max_bad_increase of 0 can never be shown: any rise above 0 can"
+    least = needed / BLOCK * BLOCK_SECONDS
+    if least > seconds(spec.timeout):
+        return (
+            f"max_bad_increase {spec.max_bad_increase:g} takes {needed} requests to the candidate and at least "
+            f"{least:.0f} s, and timeout is {spec.timeout}"
+        )
+    return None

@@ -25,7 +25,7 @@ MODEL = "churn"
 ROWS, DAYS = 1200, 30
 
 PREDICTOR = """
-import json, os, pathlib, time
+import json, os, pathlib, random, time
 import numpy as np
 
 class Churn:
@@ -39,6 +39,9 @@ class Churn:
         time.sleep(self.how.get("seconds", 0))
         if self.how.get("error"):
             raise ValueError(self.how["error"])
+        self.asked = getattr(self, "asked", 0) + 1
+        if self.asked > 3 and random.random() < self.how.get("error_rate", 0):
+            raise ValueError("an error among users only")
         x = frame["x"].to_numpy(float)
         if self.how.get("noise"):
             x = x + np.random.default_rng(0).normal(0, self.how["noise"], len(x))
@@ -191,6 +194,12 @@ class Workshop:
             if error.code in (404, 502, 503, 504):
                 return None
             raise
+
+    def gateway_log(self, status: int, environment: str = "dev") -> list[str]:
+        """The lines of the gateway's access log that answered with this status."""
+        name = f"{self.project}.{environment}.gateway"
+        log = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True).stdout
+        return [line for line in log.splitlines() if f'"DownstreamStatus":{status}' in line]
 
     def record(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
         """The record at the remote's tip (the branch's, without a remote)."""

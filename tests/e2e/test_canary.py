@@ -1,0 +1,113 @@
+"""A candidate among users: it gets a share of their requests, and those decide."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import Any
+
+from gitops_ml.cli.steady_load import SteadyLoad
+from tests.e2e.workshop import EXAMPLE, GITOPS_ML, Workshop
+
+CANARY: dict[str, Any] = {
+    "rollout": {"strategy": "canary", "steps": [25, 50]},
+    "verify": {"traffic": {"max_bad_increase": 0.2, "timeout": "90s"}},
+}
+
+
+def load_on(workshop: Workshop, rate: float = 100) -> SteadyLoad:
+    return SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=rate)
+
+
+def start(workshop: Workshop, version: str, **declared: Any) -> None:
+    workshop.release(version)
+    workshop.declare(version, **declared)
+    workshop.sync()
+
+
+def test_a_candidate_as_good_as_the_incumbent_takes_over(workshop: Workshop) -> None:
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0")
+    workshop.declare("v1.1.0", **CANARY)
+    with load_on(workshop) as load:
+        ran = workshop.sync()
+    assert load.report.failed == 0, load.report.errors
+    assert workshop.serving() == "v1.1.0"
+    shifts = [line.split()[3] for line in ran.err.splitlines() if line.startswith("shift")]
+    assert shifts == ["25%", "50%"]
+    checks = {c["name"]: c for c in workshop.record()["attempts"][0]["checks"]}
+    assert checks["traffic"]["result"] == "pass"
+
+
+def test_a_candidate_that_errs_among_users_is_stopped_and_reverted(workshop: Workshop) -> None:
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0", error_rate=1.0)
+    workshop.declare("v1.1.0", **CANARY)
+    with load_on(workshop) as load:
+        workshop.sync(expect=3)
+    assert workshop.serving() == "v1.0.0"
+    assert workshop.declared()["version"] == "v1.0.0"
+    figures = {c["name"]: c for c in workshop.record()["attempts"][0]["checks"]}["traffic"]["figures"]
+    assert figures["candidate_bad"] <= 20
+    assert set(load.report.errors) <= {"HTTP 500"}, (load.report.errors, workshop.gateway_log(502))
+
+
+def test_no_traffic_at_all_is_inconclusive_and_never_a_pass(workshop: Workshop) -> None:
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0")
+    workshop.declare("v1.1.0", **CANARY | {"verify": {"traffic": {"max_bad_increase": 0.5, "timeout": "6s"}}})
+    workshop.sync(expect=4)
+    assert workshop.serving() == "v1.0.0"
+    status = workshop.status()
+    assert (status["sync"], status["verification"]) == ("OutOfSync", "Inconclusive")
+
+
+def test_a_newer_commit_preempts_a_rollout_within_five_seconds(workshop: Workshop) -> None:
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0")
+    workshop.release("v1.2.0")
+    workshop.declare("v1.1.0", **CANARY)
+    rollout = subprocess.Popen(
+        [str(GITOPS_ML), "sync", "dev"],
+        cwd=workshop.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+    )
+    assert rollout.stderr is not None
+    with rollout:
+        for line in rollout.stderr:
+            if line.startswith("watch"):
+                break
+        workshop.declare("v1.0.0", **CANARY)
+        pushed = time.monotonic()
+        for line in rollout.stderr:
+            if line.startswith("settle"):
+                break
+        assert time.monotonic() - pushed < 5
+        assert rollout.wait(timeout=60) == 0
+    assert workshop.serving() == "v1.0.0"
+
+
+def test_a_rollout_that_was_killed_goes_on_from_what_the_host_holds(workshop: Workshop) -> None:
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0")
+    workshop.declare("v1.1.0", **CANARY)
+    with load_on(workshop):
+        rollout = subprocess.Popen(
+            [str(GITOPS_ML), "sync", "dev"],
+            cwd=workshop.folder,
+            stderr=subprocess.PIPE,
+            text=True,
+            stdout=subprocess.DEVNULL,
+        )
+        assert rollout.stderr is not None
+        with rollout:
+            for line in rollout.stderr:
+                if line.startswith("traffic"):
+                    break
+            rollout.kill()
+        ran = workshop.sync()
+    assert "begin" not in [line.split()[0] for line in ran.err.splitlines() if line]
+    assert workshop.serving() == "v1.1.0"
