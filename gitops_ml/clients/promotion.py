@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from msgspec import structs
 
 from gitops_ml.clients.declarations import get_field, set_fields
 from gitops_ml.clients.edits import Wish, Written, declaration, existing, write
@@ -17,7 +19,7 @@ from gitops_ml.clients.records import read_records
 from gitops_ml.clients.yaml_files import parse
 from gitops_ml.core.desired import Deployment, seconds
 from gitops_ml.core.promotion import bumped
-from gitops_ml.core.record import RecordedAttempt, restored_fields
+from gitops_ml.core.record import FINGERPRINT_FIELDS, RecordedAttempt, restored_fields
 from gitops_ml.core.verified import promotable, require_soaked, verified_attempts
 from gitops_ml.errors import GitopsError, InputError, Temporary
 
@@ -91,13 +93,12 @@ def rollback(repo: Repository, environment: str, deployment: str, *, to: str | N
     record = read_records(repo, declared).get(deployment)
     tried = list(verified_attempts(record)) if record else []
     chosen = [a for a in tried if to is None or a.version == to]
+    now = parse(text.encode(), old.file, Deployment)
     for attempt in chosen:
-        fields = _as_declared(repo, environment, deployment, attempt)
-        if fields is None:
+        then = _as_declared(repo, environment, deployment, attempt)
+        if then is None or (to is None and _same_generation(now, then)):
             continue
-        edited = set_fields(text, fields, old.file)
-        if edited == text and to is None:
-            continue
+        edited = set_fields(text, restored_fields(then), old.file)
         before = str(get_field(text, "version", old.file))
         message = (
             f"Roll {deployment} in {environment} back from {before} to {attempt.version}\n\n"
@@ -158,16 +159,21 @@ def _require_same_model(repo: Repository, source: Declared, deployment: str, com
         )
 
 
-def _as_declared(
-    repo: Repository, environment: str, deployment: str, attempt: RecordedAttempt
-) -> dict[str, Any] | None:
-    """The fields of the fingerprint as the attempt's commit declared them; None when that cannot be read any more."""
+def _as_declared(repo: Repository, environment: str, deployment: str, attempt: RecordedAttempt) -> Deployment | None:
+    """The declaration at an attempt's commit, pinned to what it held then; None when it cannot be read any more."""
     try:
         text = _declared_at(repo, environment, deployment, attempt.commit)
-        fields = restored_fields(parse(text.encode(), f"{environment}/{deployment}", Deployment))
+        then = parse(text.encode(), f"{environment}/{deployment}", Deployment)
     except GitopsError:
         return None
-    return fields | ({"digest": attempt.digest} if attempt.digest.startswith("md5:") else {})
+    return structs.replace(then, digest=attempt.digest) if attempt.digest.startswith("md5:") else then
+
+
+def _same_generation(now: Deployment, then: Deployment) -> bool:
+    """Whether both ask for one generation. A declaration without a digest takes what its version holds."""
+    if now.digest and then.digest and now.digest.removesuffix(".dir") != then.digest.removesuffix(".dir"):
+        return False
+    return all(getattr(now, key) == getattr(then, key) for key in FINGERPRINT_FIELDS if key != "digest")
 
 
 def _promote_message(
