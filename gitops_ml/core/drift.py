@@ -37,7 +37,8 @@ def container_drift(spec: ContainerSpec, container: Container, image_id: str | N
             Drift(what=k, declared=str(v), observed=str(facts[1][k])) for k, v in facts[0].items() if v != facts[1][k]
         ]
         found += _env_drift(spec.env, container.facts.env)
-        found += _alias_drift(spec, container.facts)
+        if spec.network in container.networks:
+            found += _alias_drift(spec, container.facts)
     return tuple(sorted(found, key=lambda d: d.what))
 
 

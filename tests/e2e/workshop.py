@@ -7,17 +7,25 @@ by Git itself, which resolves as DVC outputs do and makes a version in milliseco
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from tests.conftest import SCRATCH, remove_project
+
+if TYPE_CHECKING:
+    import docker
 
 ROOT = Path(__file__).parents[2]
 GITOPS_ML = Path(sys.executable).with_name("gitops-ml")
@@ -114,6 +122,17 @@ class Workshop:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
 
+    def another_clone(self, folder: Path) -> Workshop:
+        """A colleague's clone of the same remote; without a remote, of this clone as it is now."""
+        theirs = Workshop.__new__(Workshop)
+        theirs.project, theirs.ports = self.project, self.ports
+        theirs.folder, theirs.remote = folder / "clone", self.remote
+        source = self.remote if self.git("remote") else self.folder
+        subprocess.run(["git", "clone", "-q", str(source), str(theirs.folder)], check=True)
+        if source != self.remote:
+            theirs.git("remote", "remove", "origin")
+        return theirs
+
     def commit(self, message: str) -> str:
         """Commit everything, and push where there is a remote."""
         self.git("add", "-A")
@@ -142,13 +161,13 @@ class Workshop:
         if self.git("remote"):
             self.git("push", "-q", "origin", f"{MODEL}@{version}")
 
-    def environment(self, name: str = "dev", **more: Any) -> None:
+    def environment(self, name: str = "dev", drain: str = "10s", **more: Any) -> None:
         """Declare an environment on a free port."""
         self.ports.setdefault(name, free_port())
         content = {
             "schema": 1,
             "engine": "unix:///var/run/docker.sock",
-            "gateway": {"port": self.ports[name], "drain": "10s"},
+            "gateway": {"port": self.ports[name], "drain": drain},
         } | more
         self.write(f"environments/{name}/environment.yaml", yaml.safe_dump(content))
 
@@ -160,6 +179,13 @@ class Workshop:
         content = {"schema": 1, "model": MODEL, "version": version} | more
         self.write(f"environments/{environment}/models/{deployment}.yaml", yaml.safe_dump(content))
         self.commit(f"Declare {environment}/{deployment} {version}")
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `gitops-ml` in the clone, to be watched by its lines on stderr."""
+        command = [str(GITOPS_ML), *arguments]
+        return subprocess.Popen(
+            command, cwd=self.folder, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=1
+        )
 
     def run(self, *arguments: str, timeout: float = 240.0) -> Ran:
         """Run `gitops-ml` in the clone."""
@@ -230,3 +256,15 @@ def _holdout() -> str:
 HOLDOUT = {
     "holdout": {"data": "data/holdout.csv", "group": "day", "metrics": {"roc_auc": {"min": 0.7, "max_drop": 0.02}}}
 }
+
+
+@contextmanager
+def scratch_workshop(
+    engine: docker.DockerClient, folder: Path, stem: str, *, remote: bool = True
+) -> Iterator[Workshop]:
+    """A workshop that several tests share; what it has made on the engine is removed in the end."""
+    project = f"{SCRATCH}-{stem}-{secrets.token_hex(3)}"
+    try:
+        yield Workshop(folder, project, remote=remote)
+    finally:
+        remove_project(engine, project)
