@@ -26,6 +26,7 @@ from gitops_ml.site import Site
 
 LOG_TAIL = 40
 HOLDOUT_SECONDS = 300.0
+STARTING_SECONDS = 15.0
 
 
 @dataclass
@@ -96,7 +97,8 @@ def _probe(
 ) -> dict[str, Any]:
     deadline = generation.start_timeout + (HOLDOUT_SECONDS if bodies else 0.0)
     job = {
-        "deadline": generation.start_timeout,
+        "deadline": deadline,
+        "ready_deadline": generation.start_timeout,
         "interval": 0.02,
         "targets": [_target(name, container, of) for name, (container, of) in targets.items()],
         "example": example,
@@ -111,7 +113,7 @@ def _probe(
         network=scoped(site.project, site.environment),
         job=job,
         requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
-        deadline=deadline,
+        deadline=deadline + STARTING_SECONDS,
         watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
     )
     return {"targets": found.targets}

@@ -122,6 +122,7 @@ def probe_target(
     requests: Sequence[tuple[bytes, int]],
     deadline: float,
     interval: float,
+    ready_deadline: float | None = None,
 ) -> dict[str, Any]:
     """Everything the job asks of one target; never raises, since one target's trouble must not hide
     another's.
@@ -131,13 +132,14 @@ def probe_target(
         requests: bodies and rows of the requests whose outputs are wanted.
         deadline: by time.monotonic(), for all of it.
         interval: seconds between two readiness requests.
+        ready_deadline: by time.monotonic(), for becoming ready; `deadline` if None.
     """
     result: dict[str, Any] = {"ready": False, "ready_seconds": None, "error": None, "metadata": None}
     result |= {"smoke": None, "outputs": [], "seconds": 0.0, "rows": 0}
     target = Target(spec, deadline)
     try:
         started = time.monotonic()
-        result["metadata"] = _await_ready(target, deadline, interval)
+        result["metadata"] = _await_ready(target, ready_deadline or deadline, interval)
         result |= {"ready": True, "ready_seconds": round(time.monotonic() - started, 4)}
         if example is not None:
             result["smoke"] = _smoke(target, *example)
@@ -164,17 +166,19 @@ def run(job: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]
     """Probe all targets of `job` side by side; the result as it is written to result.json.
 
     Args:
-        job: `deadline` and `interval` in seconds, `targets`, `example`; see docs/serving.md.
+        job: `deadline`, `ready_deadline` and `interval` in seconds, `targets`, `example`; see docs/serving.md.
         bodies: inference requests whose outputs are wanted from each target.
     """
-    deadline = time.monotonic() + float(job["deadline"])
+    now = time.monotonic()
+    deadline = now + float(job["deadline"])
+    ready = now + float(job.get("ready_deadline") or job["deadline"])
     example = _encoded(job["example"]) if job.get("example") else None
     requests = [_encoded(body) for body in bodies]
     results: dict[str, dict[str, Any]] = {}
 
     def task(spec: dict[str, Any]) -> Callable[[], None]:
         def probe() -> None:
-            results[spec["name"]] = probe_target(spec, example, requests, deadline, job.get("interval", 0.02))
+            results[spec["name"]] = probe_target(spec, example, requests, deadline, job.get("interval", 0.02), ready)
 
         return probe
 
