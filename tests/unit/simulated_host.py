@@ -1,7 +1,6 @@
 """A host in memory on which plans are carried out, for tests of what any interruption leads to.
 
-It does what the executor does, one mutation at a time, and watches at each of them what must never happen: that users
-are sent to a generation that was not verified, or that a container goes which they are sent to.
+It does what the executor does, and fails the test when users are sent to a generation that was not verified.
 """
 
 from __future__ import annotations
@@ -14,73 +13,29 @@ import msgspec
 
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.generation import Generation, replica_spec
-from gitops_ml.core.observed import Backend, Container, Snapshot
+from gitops_ml.core.plan import Plan
 from gitops_ml.core.planner import make_plan
 from gitops_ml.core.rollout_planner import Wanted
-from gitops_ml.core.route import revision_of
+from gitops_ml.core.scene import split_route
 from gitops_ml.core.verdict import CheckResult, Verdict
 from gitops_ml.errors import EngineFailed, GitopsError
-from tests.unit.builders import DRAIN, ENVIRONMENT, GATEWAY, NOW, PROJECT, container
+from tests.unit.builders import DRAIN, ENVIRONMENT, GATEWAY, NAME, NOW, PROJECT, container
+from tests.unit.simulated_engine import Engine, Killed, Unsafe
 from tests.unit.snapshots import inputs, route
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
-class Unsafe(AssertionError):
-    """Something happened that must never happen."""
-
-
 @dataclass
-class Host:
-    """One environment on one engine.
+class Host(Engine):
+    """One environment on one engine, and the passes over it.
 
-    `verdicts` is what the checks say of a generation, by fingerprint. `unstartable` are generations none of whose
-    containers becomes ready. `step` is called before each mutation, and may raise `Killed` or a `GitopsError`.
+    `verdicts` is what the checks say of a generation, by fingerprint, and `traffic` what its users' requests say.
+    `unstartable` are generations none of whose containers becomes ready.
     """
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    traffic: dict[str, Verdict] = field(default_factory=dict)
     unstartable: set[str] = field(default_factory=set)
-    step: Callable[[], None] = lambda: None
-    containers: dict[str, Container] = field(default_factory=dict)
-    routes: dict[str, bytes] = field(default_factory=dict)
-    entries: list[rollout.Entry] = field(default_factory=list)
-    raised: bool = False
-    seconds: int = 0
     _made: int = 0
-
-    # --- seen from outside
-
-    def snapshot(self) -> Snapshot:
-        found = tuple(self.containers.values())
-        up = any(c.role == "gateway" and c.state == "running" for c in found)
-        serving = [c for c in found if c.role == "replica" and c.state == "running"]
-        return Snapshot(
-            engine="engine-1",
-            at=NOW + timedelta(seconds=self.seconds),
-            project=PROJECT,
-            environment=ENVIRONMENT,
-            containers=found,
-            network="network-1" if self.raised else None,
-            volume=self.raised,
-            base_id="sha256:base",
-            routes=dict(self.routes),
-            loaded={n: revision_of(r) or "" for n, r in self.routes.items()} if up else {},
-            backends={c.alias: Backend(alias=c.alias, port=8080, up=True) for c in serving} if up else {},
-            journal={f"{n:010d}.json": rollout.encode(entry) for n, entry in enumerate(self.entries, 1)},
-        )
-
-    def state(self, name: str) -> rollout.DeploymentState:
-        return rollout.fold_entries(self.entries).of(name)
-
-    def replicas(self, name: str) -> list[Container]:
-        return [c for c in self.containers.values() if c.role == "replica" and c.deployment == name]
-
-    def serves(self, name: str) -> list[str]:
-        """The generations of the running containers that users of a deployment are sent to."""
-        sent = self.routes.get(name, b"")
-        return sorted(c.generation for c in self.replicas(name) if c.alias.encode() in sent and c.state == "running")
 
     # --- passes
 
@@ -103,7 +58,7 @@ class Host:
             pass
         return planned
 
-    def settle(self, *declared: Wanted, passes: int = 12) -> plan.Plan:
+    def settle(self, *declared: Wanted, passes: int = 25) -> plan.Plan:
         """Pass after pass until nothing is left to do. Fails when that never comes."""
         for _ in range(passes):
             planned = self.pass_(*declared)
@@ -143,6 +98,10 @@ class Host:
                 self._start(action)
             case plan.Verify():
                 self._verify(action)
+            case plan.Shift():
+                self._shift(action)
+            case plan.Watch():
+                self._watch(action)
             case plan.Route():
                 self._route(action)
             case plan.Unroute():
@@ -163,13 +122,6 @@ class Host:
                 self._write(rollout.Withdrawn(at=self._at(), deployment=action.deployment))
             case plan.Publish():
                 self._write(rollout.Published(at=self._at(), attempts=action.attempts, commit="f" * 40))
-
-    def _at(self) -> str:
-        return (NOW + timedelta(seconds=self.seconds)).isoformat()
-
-    def _write(self, entry: rollout.Entry) -> None:
-        self.step()
-        self.entries.append(entry)
 
     def _raise(self, action: plan.RaiseGateway) -> None:
         for name in action.remove:
@@ -218,17 +170,49 @@ class Host:
         running = [c for c in self.replicas(action.deployment) if c.generation == of and c.state == "running"]
         if not running:
             raise EngineFailed("there is no candidate")
-        result = {"Verified": "pass", "Failed": "fail"}.get(verdict, "inconclusive")
-        check = msgspec.convert({"name": "smoke", "result": result, "reason": "so it is"}, CheckResult)
-        self._write(
-            rollout.Judged(
-                at=self._at(),
-                attempt=action.attempt.id,
-                deployment=action.deployment,
-                verdict=verdict,
-                checks=(check,),
+        if verdict == "Verified" and action.then_traffic:
+            cleared = rollout.Cleared(
+                at=self._at(), attempt=action.attempt.id, deployment=action.deployment, checks=(_check(verdict),)
             )
+            self._write(cleared)
+        else:
+            self._judge(action.deployment, action.attempt.id, verdict)
+
+    def _judge(self, name: str, attempt: str, verdict: Verdict) -> None:
+        self._write(
+            rollout.Judged(at=self._at(), attempt=attempt, deployment=name, verdict=verdict, checks=(_check(verdict),))
         )
+
+    def _shift(self, action: plan.Shift) -> None:
+        open_ = self.state(action.deployment).open
+        if not open_ or not open_.cleared or open_.generation.fingerprint != action.generation.fingerprint:
+            raise Unsafe(
+                f"users are sent to {action.generation.version}, which has not passed the checks before traffic"
+            )
+        if action.attempt.stage is None:
+            self._step_on(action.deployment, action.attempt.id, action.stage, anew=True)
+        running = [c for c in self.replicas(action.deployment) if c.state == "running" and c.id not in action.without]
+        sides = [
+            (of, [c for c in running if c.generation == of.fingerprint]) for of in (action.incumbent, action.generation)
+        ]
+        self.step()
+        self.routes[action.deployment] = split_route(
+            action.deployment, *sides, percent=action.percent, mirror=action.mirror, pin_header=False
+        )
+
+    def _watch(self, action: plan.Watch) -> None:
+        """Half of the passes decide nothing yet."""
+        self.step()
+        verdict = self.traffic.get(action.generation.fingerprint, "Verified")
+        if self.seconds % 2:
+            return
+        if verdict == "Verified" and action.stage + 1 < action.stages:
+            self._step_on(action.deployment, action.attempt.id, action.stage + 1, anew=action.new_test)
+        else:
+            self._judge(action.deployment, action.attempt.id, verdict)
+
+    def _step_on(self, name: str, attempt: str, stage: int, *, anew: bool) -> None:
+        self._write(rollout.Stepped(at=self._at(), attempt=attempt, deployment=name, stage=stage, anew=anew))
 
     def _route(self, action: plan.Route) -> None:
         of = action.generation
@@ -244,48 +228,31 @@ class Host:
             raise Unsafe(f"users are sent to {of.version}, which is not verified")
         self.routes[action.deployment] = route(of, *running)
 
-    def _end(self, name: str, *, gone: bool, leave: bool) -> None:
-        """Stop or remove a container. `leave`: it is not drained, so nobody may be sent to it while it runs."""
-        self.step()
-        found = self.containers.get(name)
-        if found is None:
-            return
-        sent = found.alias and found.alias.encode() in self.routes.get(found.deployment, b"")
-        recreated = any(
-            isinstance(e, rollout.Intent) and e.strategy == "recreate" and e.generation.deployment == found.deployment
-            for e in self.entries
-        )
-        if found.state == "running" and sent and not recreated:
-            verb = "removed" if leave and gone else "stopped" if leave else "retired"
-            raise Unsafe(f"{name} is {verb} while users are sent to it")
-        if gone:
-            self.containers.pop(name)
-        else:
-            self._become(name, "exited")
 
-    def _become(self, name: str, state: str) -> None:
-        self.containers[name] = msgspec.structs.replace(self.containers[name], state=state)
+def dies_at(mutation: int) -> Callable[[], None]:
+    """A process that dies before its n-th mutation."""
+    left = mutation
 
-    def _verified(self, name: str) -> set[str]:
-        known = self.state(name)
-        found = {a.generation.fingerprint for a in known.attempts if a.outcome == "promoted"}
-        if known.open and known.open.verdict == "Verified":
-            found.add(known.open.generation.fingerprint)
-        return found
+    def step() -> None:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
 
-    # --- what others do to it
+    return step
 
-    def kill(self, name: str) -> None:
-        self._become(name, "exited")
 
-    def take_away(self, name: str) -> None:
-        self.containers.pop(name)
+def never() -> None:
+    pass
 
-    def tamper(self, name: str) -> None:
-        found = self.containers[name]
-        if found.facts:
-            facts = msgspec.structs.replace(found.facts, memory=1)
-            self.containers[name] = msgspec.structs.replace(found, facts=facts)
+
+def require_clean(host: Host, plan: Plan, version: str, replicas: int) -> None:
+    """Nothing is left but the replicas of one version, all of them routed to, and the gateway."""
+    mark = version[-1] * 12
+    assert host.serves(NAME) == [mark] * replicas
+    assert sorted((c.generation, c.replica) for c in host.replicas(NAME)) == [(mark, n) for n in range(replicas)]
+    assert [c.role for c in host.containers.values()].count("gateway") == 1
+    assert host.state(NAME).open is None
 
 
 def _image(of: Generation) -> str:
@@ -295,3 +262,8 @@ def _image(of: Generation) -> str:
 def _intent(attempt: rollout.Attempt, at: str) -> rollout.Intent:
     kept = ("generation", "incumbent", "strategy", "key", "boot")
     return rollout.Intent(at=at, attempt=attempt.id, **{name: getattr(attempt, name) for name in kept})
+
+
+def _check(verdict: Verdict) -> CheckResult:
+    result = {"Verified": "pass", "Failed": "fail"}.get(verdict, "inconclusive")
+    return msgspec.convert({"name": "smoke", "result": result, "reason": "so it is"}, CheckResult)
