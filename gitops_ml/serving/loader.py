@@ -32,6 +32,21 @@ built."""
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 """Methods of an estimator that an output of the manifest may name."""
 
+ARGMAX = frozenset(
+    {
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+        "sklearn.ensemble._forest.RandomForestClassifier",
+        "sklearn.ensemble._forest.ExtraTreesClassifier",
+        "sklearn.tree._classes.DecisionTreeClassifier",
+        "sklearn.linear_model._logistic.LogisticRegression",
+    }
+)
+"""Classifiers whose `predict` is the class of the largest score behind `predict_proba`, by scikit-learn's
+source."""
+
+TIE = 1e-9
+"""Two probabilities closer than this may rank otherwise than the scores behind them: rounding."""
+
 Outputs = Mapping[str, NDArray[Any]]
 
 
@@ -89,16 +104,23 @@ class Estimator:
         # Several outputs share one pass through the steps before the last, as Pipeline.predict itself runs
         # them.
         self._before = estimator[:-1] if type(estimator) is Pipeline and len(estimator.steps) > 1 else None
+        last = type(estimator if self._before is None else estimator.steps[-1][1])
+        self._argmax = f"{last.__module__}.{last.__qualname__}" in ARGMAX
         self._matrix = len(manifest.inputs) == 1 and len(manifest.inputs[0].shape) > 1
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
         """Outputs are of shape (n,) or (n, classes)."""
         data = next(iter(columns.values())) if self._matrix else _frame(columns)
-        if self._before is None or len(outputs) < 2:
-            return {name: getattr(self._whole, name)(data) for name in outputs}
-        data = self._before.transform(data)
-        last = self._whole.steps[-1][1]
-        return {name: getattr(last, name)(data) for name in outputs}
+        estimator = self._whole
+        if self._before is not None and len(outputs) > 1:
+            data, estimator = self._before.transform(data), self._whole.steps[-1][1]
+        derived = self._argmax and {"predict", "predict_proba"} <= set(outputs)
+        asked = [name for name in outputs if name != "predict" or not derived]
+        found = {name: getattr(estimator, name)(data) for name in asked}
+        if derived:
+            labels = _largest(found["predict_proba"], estimator.classes_)
+            found["predict"] = estimator.predict(data) if labels is None else labels
+        return found
 
 
 class OnnxModel:
@@ -162,6 +184,15 @@ class Predictor:
                 raise TypeError(f"predict() must give a mapping of {', '.join(self._names)}")
             answer = {self._only: answer}
         return {name: np.asarray(answer[name]) for name in outputs}
+
+
+def _largest(probabilities: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any] | None:
+    """The class of each row's largest probability, or None where some row is too close to a tie to tell."""
+    if probabilities.shape[1] < 2:
+        return None
+    ranked = np.partition(probabilities, -2, axis=1)
+    clear = ranked[:, -1] - ranked[:, -2] > TIE  # False for NaN as well
+    return classes[probabilities.argmax(axis=1)] if clear.all() else None
 
 
 def _skops(path: Path, manifest: Manifest) -> Model:

@@ -13,12 +13,15 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeClassifier
 
 from gitops_ml.errors import InputError, ModelRejected
-from gitops_ml.serving.loader import Estimator, load_model
+from gitops_ml.serving.loader import ARGMAX, Estimator, load_model
 from gitops_ml.serving.server import cpu_limit, limit_threads, load_app
 from tests.serving.artifacts import rows, write_artifact
 from tests.serving.conftest import IDENTITY, Start
@@ -194,6 +197,50 @@ def test_shared_steps_give_what_each_method_alone_gives(tmp_path: Path, pipeline
     assert isinstance(both, dict) and isinstance(alone, dict)
     np.testing.assert_array_equal(both["predict"], pipeline.predict(frame))
     np.testing.assert_array_equal(both["predict_proba"], alone["predict_proba"])
+
+
+ARGMAX_MODELS = [
+    HistGradientBoostingClassifier(max_iter=5, random_state=0),
+    RandomForestClassifier(4, max_depth=2, random_state=0),
+    ExtraTreesClassifier(4, max_depth=2, random_state=0),
+    DecisionTreeClassifier(max_depth=2, random_state=0),
+    LogisticRegression(),
+]
+
+
+@pytest.mark.parametrize("classifier", ARGMAX_MODELS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("classes", [["no", "yes"], [3, 5, 9]])
+def test_labels_taken_from_probabilities_are_the_estimators_own(
+    tmp_path: Path, classifier: Any, classes: list[Any]
+) -> None:
+    random = np.random.default_rng(0)
+    points = random.integers(0, 4, (400, 2)).astype(float)  # few values, so that rows tie
+    model = clone(classifier).fit(points, random.choice(classes, 400))
+    assert f"{type(model).__module__}.{type(model).__qualname__}" in ARGMAX
+    outputs = [PREDICT[0], {"name": "predict_proba", "datatype": "FP64", "shape": [-1, len(classes)]}]
+    folder = write_artifact(tmp_path / "model", model, inputs=MATRIX, outputs=outputs)
+    answer = load_model(folder)[1].predict({"x": points}, ["predict", "predict_proba"])
+    assert isinstance(answer, dict)
+    np.testing.assert_array_equal(answer["predict"], model.predict(points))
+    np.testing.assert_array_equal(answer["predict_proba"], model.predict_proba(points))
+
+
+def test_a_tie_is_left_to_the_estimator(tmp_path: Path) -> None:
+    """Equal probabilities: the label is whatever predict says, here made to differ from argmax."""
+    model = DecisionTreeClassifier().fit([[0.0, 0.0]] * 4, [0, 1, 0, 1])
+    folder = write_artifact(tmp_path / "model", model, inputs=MATRIX, outputs=PREDICT)
+    _, loaded = load_model(folder)
+    assert isinstance(loaded, Estimator)
+    asked: list[int] = []
+
+    def predict(data: Any) -> Any:
+        asked.append(len(data))
+        return np.ones(len(data))
+
+    loaded._whole.predict = predict
+    answer = loaded.predict({"x": np.zeros((3, 2))}, ["predict_proba", "predict"])
+    assert asked == [3]
+    assert answer["predict"].tolist() == [1, 1, 1]
 
 
 def test_an_incomplete_environment_is_named(tmp_path: Path) -> None:
