@@ -7,7 +7,7 @@ import sys
 import typer
 
 from gitops_ml import __version__
-from gitops_ml.cli import agent, deploy, doctor, history, holds, init, promotion, schema, versions
+from gitops_ml.cli import agent, data, deploy, doctor, history, holds, init, promotion, schema, versions
 from gitops_ml.errors import GitopsError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (init, doctor, versions, promotion, deploy, agent, history, holds, schema):
+for module in (init, doctor, versions, promotion, deploy, agent, history, holds, data, schema):
     module.add_to(app)
 
 
