@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from gitops_ml.clients import gateway, images, lock, records
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import take_snapshot
-from gitops_ml.clients.environments import Declared, environment_names, shared_ports
+from gitops_ml.clients.environments import Declared, entrance, environment_names, shared_ports
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.source import ModelSource, read_desired, resolve
 from gitops_ml.core import plan, rollout
@@ -41,6 +41,8 @@ from gitops_ml.site import Site
 BACKOFF = (1.0, 2.0, 4.0)
 MOST_PASSES = 50
 ROUNDS = 3
+COMPACT_AT = 60
+"""Entries of the journal above which a pass that holds the lock sums them up."""
 LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
 LOCK_WAIT = 10.0
@@ -116,7 +118,7 @@ def look(target: Target, commit: str | None = None) -> View:
     """
     repo = target.repo
     if commit is None:
-        commit = repo.resolve(target.options.rev) if target.options.rev else repo.fetch()
+        commit = _commit(repo, target.options)
     desired, declared = read_desired(repo, commit, target.environment)
     _require_own_port(repo, desired)
     known = records.read_records(repo, declared)
@@ -140,10 +142,16 @@ def look(target: Target, commit: str | None = None) -> View:
     return View(desired, known, snapshot, state, wanted, make_plan(inputs))
 
 
+def _commit(repo: Repository, options: Options) -> str:
+    """The fetched tip, or the commit that was asked for; tags are fetched for both."""
+    tip = repo.fetch()
+    return repo.resolve(options.rev) if options.rev else tip
+
+
 def targets(repo: Repository, environments: list[str], report: Callable[[str], None], options: Options) -> list[Target]:
     """The named environments as targets; all that the tip declares where none is named."""
     if not environments:
-        commit = repo.resolve(options.rev) if options.rev else repo.fetch()
+        commit = _commit(repo, options)
         environments = environment_names(repo, commit)
     return [Target(repo, name, report, options) for name in environments]
 
@@ -183,6 +191,8 @@ def _locked(target: Target, engine: Engine, held: lock.Lock, commit: str) -> tup
     for _ in range(ROUNDS):
         view = look(target, commit)
         site = _site(target, engine, view, held)
+        if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
+            site.compact(view.snapshot.journal)
         if target.options.retry:
             target.options = _once(target.options)
             view = _retried(target, view, site)
@@ -285,11 +295,10 @@ def _engine(target: Target, environment: Environment) -> Engine:
 
 
 def _require_own_port(repo: Repository, desired: Desired) -> None:
-    port = (desired.environment.engine or "", desired.environment.gateway.port)
-    sharing = shared_ports(repo, desired.commit).get(port, [])
+    sharing = shared_ports(repo, desired.commit).get(entrance(desired.environment), [])
     if len(sharing) > 1:
         raise InputError(
-            f"{' and '.join(sharing)} both listen on port {port[1]}",
+            f"{' and '.join(sharing)} both listen on port {desired.environment.gateway.port}",
             why="one engine's port is one gateway's",
             mend=f"change gateway.port in environments/{desired.name}/environment.yaml",
         )

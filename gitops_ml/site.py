@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
@@ -20,7 +20,7 @@ from gitops_ml.clients.journal import Journal
 from gitops_ml.clients.lock import Lock
 from gitops_ml.core.generation import PORT, ContainerSpec, Generation
 from gitops_ml.core.observed import Container, Snapshot
-from gitops_ml.core.rollout import Attempt, Cleared, Entry, Judged, State, encode, fold_entries
+from gitops_ml.core.rollout import Attempt, Checkpoint, Cleared, Entry, Judged, State, encode, fold_entries
 from gitops_ml.errors import EngineFailed
 
 
@@ -106,6 +106,11 @@ class Site:
         with self._writing:
             self._journal.append([encode(entry) for entry in entries])
             self._written += entries
+
+    def compact(self, names: Iterable[str]) -> None:
+        """Sum these entries up, which are all that there are, so that the next look has less to read."""
+        self.check()
+        self._journal.compact(names, [encode(Checkpoint(at=self.at(), state=self._state))])
 
     def at(self) -> str:
         return self.now().isoformat()

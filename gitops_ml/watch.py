@@ -6,9 +6,12 @@ elsewhere, goes on with the same test. A decision is written at once: the same p
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
-from gitops_ml.clients import traffic
+import msgspec
+
+from gitops_ml.clients import mirror, traffic
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import seconds
 from gitops_ml.core.sequential import Evidence, TrafficTest
@@ -18,6 +21,8 @@ from gitops_ml.site import Site
 
 WATCH_SECONDS = 2.0
 """How long one pass counts: a newer commit is seen between passes."""
+MIRROR_SECONDS = 0.5
+HALF = 50
 
 
 def watch(action: plan.Watch, site: Site) -> None:
@@ -28,8 +33,10 @@ def watch(action: plan.Watch, site: Site) -> None:
         _judge(action, site, attempt, crashed)
         return
     test = TrafficTest(action.traffic.max_bad_increase, attempt.evidence)
-    test.step(action.percent)
-    cursor = _count(action, site, attempt, test)
+    # A mirror gives both as many requests, however large the share that is copied.
+    test.step(HALF if action.mirror else action.percent)
+    count = _count_mirrored if action.mirror else _count
+    cursor = count(action, site, attempt, test)
     evidence = test.evidence
     site.write(
         rollout.Counted(
@@ -52,6 +59,26 @@ def _count(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: Traff
         if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
             break
     return cursor
+
+
+def _count_mirrored(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> str:
+    """The same for a shadow, from the servers' own counters, which are read twice a second; the last reading."""
+    slow = seconds(action.traffic.slow) if action.traffic.slow else None
+    before = msgspec.json.decode(attempt.cursor, type=dict[str, mirror.Tally]) if attempt.cursor[:1] == "{" else {}
+    ours = {c.alias: c.generation == action.generation.fingerprint for c in site.containers(action.deployment)}
+    servers = [(alias, action.generation.port if mine else action.incumbent.port) for alias, mine in ours.items()]
+    deadline = time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < deadline:
+        now = mirror.read(site.engine, site.gateway, servers, slow)
+        at = time.monotonic()
+        for alias, tally in mirror.spread(before, now).items():
+            for number in range(tally.requests):
+                test.observe(candidate=ours[alias], bad=number < tally.bad, at=at)
+        before = before | now
+        if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
+            break
+        time.sleep(MIRROR_SECONDS)
+    return msgspec.json.encode(before).decode()
 
 
 def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: Evidence) -> None:

@@ -169,7 +169,7 @@ def _complain(view: View) -> None:
         render.progress(f"error: {view.desired.name}/{name}: {error}")
     for name in view.plan.refused:
         render.progress(
-            f"error: {view.desired.name}/{name} would be removed: more than policy.max_removals allows, or the last one\n"
+            f"error: {view.desired.name}/{name} would be removed: the last one, or more than policy.max_removals\n"
             f"  mend: gitops-ml sync {view.desired.name} --confirm-removals"
         )
     for s in view.plan.statuses:

@@ -12,6 +12,7 @@ from gitops_ml.core.desired import NAME_PATTERN, Deployment, Environment, Projec
 from gitops_ml.errors import InputError, SourceError
 
 ROOT = "environments"
+LOCAL_ENGINE = "unix:///var/run/docker.sock"
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,5 +140,10 @@ def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[st
             environment = parse(repo.read_file(commit, path) or b"", path, Environment)
         except InputError:
             continue
-        found.setdefault((environment.engine or "", environment.gateway.port), []).append(name)
+        found.setdefault(entrance(environment), []).append(name)
     return found
+
+
+def entrance(environment: Environment) -> tuple[str, int]:
+    """The engine and the port of a gateway; an environment that names no engine is most often on the local one."""
+    return environment.engine or LOCAL_ENGINE, environment.gateway.port

@@ -101,7 +101,7 @@ def _publish_apart(
     engine: str,
     message: str,
 ) -> tuple[str, bool]:
-    """The records on a branch of their own, for protected mains; where it is absent it is begun from the tracked tip."""
+    """The records on a branch of their own, for protected mains; begun from the tracked tip where absent."""
     tip = repo.find_tip(branch)
     parent = tip or repo.tip()
     commit = repo.commit_files(

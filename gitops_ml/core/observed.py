@@ -118,6 +118,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
             and c.labels.get(names.ENVIRONMENT) == self.environment
         ]
 
+    @property
+    def gateway_runs(self) -> bool:
+        return self.gateway is not None and self.gateway.state == "running"
+
     def replicas(self, deployment: str) -> tuple[Container, ...]:
         """The replicas of a deployment, of every generation, in a stable order."""
         found = [c for c in self.of_role("replica") if c.deployment == deployment]

@@ -16,6 +16,9 @@ def status_of(scene: Scene, steps: Steps) -> plan.DeploymentStatus:
     ready = sum(1 for c in running if (b := scene.snapshot.backends.get(c.alias)) and b.up)
     synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
     verification, message = _verification(scene)
+    kept = [a for a in scene.state.attempts if not a.published and a.outcome != "superseded"]
+    if kept:
+        message = f"the verdict on {kept[-1].generation.version} is not in Git yet: gitops-ml sync {wanted.environment}"
     return plan.DeploymentStatus(
         name=wanted.name,
         model=wanted.resolved.declaration.model,
@@ -23,7 +26,7 @@ def status_of(scene: Scene, steps: Steps) -> plan.DeploymentStatus:
         digest=shown.digest,
         generation=shown.fingerprint,
         sync="Synced" if synced else "OutOfSync",
-        health=_health(scene, serving, ready),
+        health="Degraded" if kept and serving else _health(scene, serving, ready),
         verification=verification,
         hold=scene.held,
         replicas=plan.Replicas(desired=scene.replicas, ready=ready),

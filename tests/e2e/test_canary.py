@@ -53,6 +53,28 @@ def test_a_candidate_that_errs_among_users_is_stopped_and_reverted(workshop: Wor
     assert set(load.report.errors) <= {"HTTP 500"}, (load.report.errors, workshop.gateway_log(502))
 
 
+SHADOW: dict[str, Any] = {
+    "rollout": {"strategy": "shadow"},
+    "verify": {"traffic": {"max_bad_increase": 0.3, "timeout": "60s"}},
+}
+
+
+def test_a_shadow_is_judged_by_copies_that_no_user_sees(workshop: Workshop) -> None:
+    start(workshop, "v1.0.0", **SHADOW)
+    workshop.release("v1.1.0", error_rate=1.0)
+    workshop.declare("v1.1.0", **SHADOW)
+    with load_on(workshop) as load:
+        workshop.sync(expect=3)
+    assert load.report.failed == 0, load.report.errors
+    assert set(load.report.versions) == {"v1.0.0"}
+    workshop.release("v1.2.0")
+    workshop.declare("v1.2.0", **SHADOW)
+    with load_on(workshop) as load:
+        workshop.sync()
+    assert load.report.failed == 0, load.report.errors
+    assert workshop.serving() == "v1.2.0"
+
+
 def test_no_traffic_at_all_is_inconclusive_and_never_a_pass(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **CANARY)
     workshop.release("v1.1.0")

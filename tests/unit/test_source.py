@@ -105,7 +105,7 @@ def test_environments_by_where_they_listen(folder: Path) -> None:
         {"environments/prod/environment.yaml": same, "environments/broken/environment.yaml": "gateway: {port: 8081}\n"},
     )
     with Repository.open(folder) as repo:
-        assert shared_ports(repo, commit) == {("", 8081): ["dev", "prod"]}
+        assert shared_ports(repo, commit) == {("unix:///var/run/docker.sock", 8081): ["dev", "prod"]}
 
 
 # --- what is wrong with one deployment stops no other ----------------------------------------------------------------
