@@ -72,7 +72,9 @@ def never_enough(spec: Traffic, requests_per_second: float, percent: int, alpha:
 
 
 def impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
-    """Why this check could not pass at any rate of requests; None if it can. Blocks of the test last a second each."""
+    """Why this check could not pass at any rate of requests; None if it can. Blocks of the test last a second
+    each.
+    """
     needed = least_requests(spec.max_bad_increase, alpha)
     if needed is None:
         return "max_bad_increase of 0 can never be shown: any rise above 0 can"

@@ -1,0 +1,180 @@
+"""The sequential test of bad requests: when it stops, when it passes, what it keeps, and what it is never
+fooled by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+import pytest
+
+from gitops_ml.core.sequential import (
+    BLOCK,
+    Evidence,
+    TrafficTest,
+    block_length,
+    least_requests,
+    start_block,
+)
+
+Request = tuple[bool, bool]
+
+
+def _requests(seed: int, count: int, weight: float, candidate: float, incumbent: float) -> list[Request]:
+    generator = np.random.default_rng(seed)
+    own = generator.random(count) < weight
+    bad = generator.random(count) < np.where(own, candidate, incumbent)
+    return list(zip(own.tolist(), bad.tolist(), strict=True))
+
+
+def _run(test: TrafficTest, requests: Iterable[Request], rate: float = 40.0) -> int:
+    """Candidate requests when the test first reached 20, or all of them."""
+    seen = 0
+    for number, (candidate, bad) in enumerate(requests):
+        test.observe(candidate=candidate, bad=bad, at=number / rate)
+        seen += candidate
+        if test.worse >= 20:
+            break
+    return seen
+
+
+def _test(percent: int = 10, margin: float = 0.01) -> TrafficTest:
+    test = TrafficTest(margin)
+    test.step(percent)
+    return test
+
+
+@pytest.mark.parametrize("percent", [5, 10, 25])
+def test_a_candidate_that_always_errs_is_stopped_within_20_of_its_requests(percent: int) -> None:
+    for seed in range(20):
+        test = _test(percent)
+        seen = _run(test, _requests(seed, 4000, percent / 100, 1.0, 0.005))
+        assert test.worse >= 20 and seen <= 20
+
+
+def test_a_worse_candidate_is_stopped_within_the_goal() -> None:
+    seen = sorted(_run(_test(), _requests(seed, 60_000, 0.1, 0.02, 0.005)) for seed in range(21))
+    assert seen[10] <= 2600
+
+
+def test_a_better_candidate_is_never_stopped() -> None:
+    for seed in range(10):
+        test = _test()
+        _run(test, _requests(seed, 30_000, 0.1, 0.0, 0.02))
+        assert test.worse < 5
+
+
+def test_no_request_and_one_arm_alone_say_nothing() -> None:
+    test = _test()
+    assert test.evidence.worse == test.evidence.harmless == 1.0
+    _run(test, [(True, True)] * 500)
+    assert test.evidence.worse == test.evidence.harmless == 1.0
+    assert test.evidence.total.candidate_bad == 500
+
+
+def test_an_outage_of_the_service_behind_both_says_nothing() -> None:
+    test = _test()
+    healthy, outage = _requests(1, 5000, 0.1, 0, 0), _requests(2, 5000, 0.1, 1.0, 1.0)
+    _run(test, healthy + outage + healthy)
+    assert test.worse < 20 and test.evidence.total.candidate_bad > 400
+
+
+def test_an_equal_candidate_passes_where_the_margin_is_wide_enough() -> None:
+    test = _test(percent=50, margin=0.05)
+    _run(test, _requests(1, 8000, 0.5, 0.005, 0.005))
+    assert test.harmless >= 20
+    needed = least_requests(0.05, 0.05)
+    assert needed is not None and needed <= test.evidence.total.candidate
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.025])
+def test_the_fewest_requests_that_can_pass(alpha: float) -> None:
+    needed = least_requests(0.05, alpha)
+    assert needed is not None
+
+    def passed(candidates: int) -> bool:
+        test = _test(percent=50, margin=0.05)
+        _run(test, [(bool(number % 2), False) for number in range(2 * candidates)], rate=20)
+        return test.harmless >= 1 / alpha
+
+    assert passed(needed) and not passed(needed - BLOCK)
+    assert least_requests(0.0, alpha) is None
+
+
+def test_steps_are_strata_and_no_block_spans_two() -> None:
+    test = TrafficTest(0.01)
+    test.step(5)
+    _run(test, _requests(1, 400, 0.05, 0, 0))
+    test.step(25)
+    _run(test, _requests(2, 79, 0.25, 1.0, 0))
+    five, quarter = test.evidence.steps[5], test.evidence.steps[25]
+    assert five.candidate + five.incumbent == 400 and quarter.candidate + quarter.incumbent == 79
+    assert test.evidence.total.candidate == five.candidate + quarter.candidate
+
+
+def test_time_that_is_too_short_closes_no_block() -> None:
+    hasty, patient = _test(), _test()
+    requests = _requests(3, 2000, 0.1, 0.05, 0.0)
+    _run(hasty, requests, rate=1e6)
+    _run(patient, requests, rate=100)
+    assert hasty.evidence.main == Evidence().main and patient.evidence.main != Evidence().main
+
+
+def test_evidence_survives_the_journal_and_the_test_goes_on() -> None:
+    first, second = _requests(5, 4000, 0.1, 0.01, 0.005), _requests(6, 4000, 0.1, 0.01, 0.005)
+    whole = _test()
+    _run(whole, first)
+    kept = msgspec.json.decode(msgspec.json.encode(whole.evidence), type=Evidence)
+    resumed = TrafficTest(0.01, kept)
+    resumed.step(10)
+    assert resumed.evidence == kept
+    whole.step(10)
+    _run(whole, second)
+    _run(resumed, second)
+    assert resumed.evidence == whole.evidence
+
+
+def test_a_burst_counts_once_however_long_it_is() -> None:
+    """One bad request of the candidate's and a burst of fifteen are the same evidence."""
+    alone, burst = _test(), _test()
+    requests = [(number % 10 == 0, False) for number in range(800)]
+    single = [(own, number == 410) for number, (own, _) in enumerate(requests)]
+    several = [(own, own and 410 <= number < 560) for number, (own, _) in enumerate(requests)]
+    _run(alone, single)
+    _run(burst, several)
+    assert burst.evidence.main == alone.evidence.main and burst.evidence.main[0] > 0
+
+
+def test_a_block_does_not_end_within_a_burst() -> None:
+    cut = _test()
+    requests = [(number % 10 == 0, number % 10 == 0 and 350 <= number < 500) for number in range(590)]
+    _run(cut, requests)
+    once = _test()
+    _run(once, [(own, number == 350) for number, (own, _) in enumerate(requests)])
+    assert cut.evidence.main == pytest.approx(once.evidence.main, rel=0.02)
+
+
+def test_dealing_at_random_makes_every_block_fair() -> None:
+    """Whatever the outcomes, the mean e-value of one block over random dealing is at most 1."""
+    generator = np.random.default_rng(11)
+    length = block_length(0.1, BLOCK)
+    outcomes = np.zeros(length, dtype=bool)
+    outcomes[[3, 60, 61, 62, 63, 64, 199]] = True
+    values = []
+    for _ in range(4000):
+        test = _test()
+        own = generator.random(length) < 0.1
+        for number in range(length):
+            test.observe(candidate=bool(own[number]), bad=bool(outcomes[number]), at=number / 40)
+        values.append(np.exp(test.evidence.main))
+    mean, error = np.mean(values, axis=0), np.std(values, axis=0) / math.sqrt(len(values))
+    assert (mean <= 1 + 3 * error).all()
+
+
+def test_start_blocks_leave_room_for_a_hundredfold() -> None:
+    for percent in (1, 5, 10, 25):
+        blocks = 20 // start_block(percent / 100)
+        assert (100 / percent) ** blocks >= 100**2
