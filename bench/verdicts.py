@@ -21,8 +21,8 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import judges  # noqa: E402  (needs the path above)
-from bench.streams import REQUESTS, SHAPES, Case, Flags, streams  # noqa: E402
+from bench import _judges as judges  # noqa: E402  (needs the path above)
+from bench._streams import REQUESTS, SHAPES, Case, Flags, streams  # noqa: E402
 from gitops_ml.core.sequential import TrafficTest  # noqa: E402
 
 ALPHA = 0.05

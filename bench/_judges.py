@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.streams import MINUTES, PER_MINUTE, Flags
+from bench._streams import MINUTES, PER_MINUTE, Flags
 from gitops_ml.core.sequential import (
     BETS,
     BLOCK,
