@@ -1,4 +1,4 @@
-"""A rollout is host state: the entries of the environment's journal, and the state that they add up to.
+"""A rollout is host state: what the entries of the environment's journal add up to.
 
 Nothing about a rollout lives in a process. What was intended, judged and settled is appended to the journal on the
 environment's volume before the mutation that it justifies, and every pass folds the journal anew. So any process, on
@@ -9,113 +9,56 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Literal
 
 import msgspec
 
 from gitops_ml.core.desired import Deployment
+from gitops_ml.core.entries import (
+    Applied,
+    Built,
+    Cleared,
+    Counted,
+    Intent,
+    JournalEntry,
+    Judged,
+    Outcome,
+    Published,
+    Retried,
+    Settled,
+    Stepped,
+    Withdrawn,
+)
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.sequential import Evidence
 from gitops_ml.core.verdict import CheckResult, Verdict
 from gitops_ml.errors import InputError
 
-Outcome = Literal["promoted", "failed", "inconclusive", "superseded"]
+__all__ = [
+    "KEPT_ATTEMPTS",
+    "Applied",
+    "Attempt",
+    "Built",
+    "Checkpoint",
+    "Cleared",
+    "Counted",
+    "DeploymentState",
+    "Entry",
+    "Intent",
+    "Judged",
+    "Outcome",
+    "Published",
+    "Retried",
+    "Settled",
+    "State",
+    "Stepped",
+    "Withdrawn",
+    "encode",
+    "fold",
+    "fold_entries",
+    "quarantine_key",
+]
+
 KEPT_ATTEMPTS = 20
-
-
-class _Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """One entry of the journal. `at` is the engine's clock, ISO 8601."""
-
-    at: str
-
-
-class Intent(_Entry, frozen=True, kw_only=True, tag="intent"):
-    """A candidate is about to be started. `boot` marks a generation that was verified before, on a blank host."""
-
-    attempt: str
-    generation: Generation
-    incumbent: Generation | None
-    strategy: str
-    key: str
-    boot: bool = False
-
-
-class Built(_Entry, frozen=True, kw_only=True, tag="built"):
-    """The candidate's image is on the engine."""
-
-    attempt: str
-    deployment: str
-    image_id: str
-
-
-class Judged(_Entry, frozen=True, kw_only=True, tag="judged"):
-    """The checks have decided. `logs` are the candidate's last lines where it failed."""
-
-    attempt: str
-    deployment: str
-    verdict: Verdict
-    checks: tuple[CheckResult, ...]
-    logs: str = ""
-
-
-class Cleared(_Entry, frozen=True, kw_only=True, tag="cleared"):
-    """The checks before any user traffic have passed, and traffic decides next."""
-
-    attempt: str
-    deployment: str
-    checks: tuple[CheckResult, ...]
-
-
-class Stepped(_Entry, frozen=True, kw_only=True, tag="stepped"):
-    """The candidate is about to get the traffic of this stage (a number from 0). `anew`: a test begins with it."""
-
-    attempt: str
-    deployment: str
-    stage: int
-    anew: bool = False
-
-
-class Counted(_Entry, frozen=True, kw_only=True, tag="counted"):
-    """What the requests up to `cursor` (a time in the gateway's log) add up to. `lost`: some were never read."""
-
-    attempt: str
-    deployment: str
-    evidence: Evidence
-    cursor: str
-    lost: bool = False
-
-
-class Settled(_Entry, frozen=True, kw_only=True, tag="settled"):
-    """The rollout is over."""
-
-    attempt: str
-    deployment: str
-    outcome: Outcome
-
-
-class Applied(_Entry, frozen=True, kw_only=True, tag="applied"):
-    """A pass acted on this commit; an older one is refused from now on."""
-
-    commit: str
-
-
-class Published(_Entry, frozen=True, kw_only=True, tag="published"):
-    """Git holds the record of these attempts."""
-
-    attempts: tuple[str, ...]
-    commit: str
-
-
-class Retried(_Entry, frozen=True, kw_only=True, tag="retried"):
-    """A person said `--retry`: the quarantine of a deployment is lifted."""
-
-    deployment: str
-
-
-class Withdrawn(_Entry, frozen=True, kw_only=True, tag="withdrawn"):
-    """The deployment is no longer declared, and its containers are gone."""
-
-    deployment: str
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +131,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Checkpoint(_Entry, frozen=True, kw_only=True, tag="checkpoint"):
+class Checkpoint(JournalEntry, frozen=True, kw_only=True, tag="checkpoint"):
     """The state that all earlier entries add up to; written when the journal is compacted."""
 
     state: State
