@@ -66,11 +66,12 @@ class Arms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """All that has to be kept of a test to go on with it: no request, only what the closed blocks add up to.
+    """All that has to be kept of a test to go on with it: no request, only what they add up to.
 
     `steps` holds what was counted at each percentage of traffic. `worse` and `harmless` are the highest
     values that the e-processes against 'no worse' and against 'worse by max_bad_increase or more' have
-    reached.
+    reached. `percent`, `block`, `opened`, `small` and `good` are the unfinished blocks, so that a test in
+    short passes closes some at all.
     """
 
     steps: dict[int, Arms] = {}
@@ -79,6 +80,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     margin: float = 0.0
     worse: float = 1.0
     harmless: float = 1.0
+    percent: int = 0
+    block: Arms = Arms()
+    opened: float = 0.0
+    small: Arms = Arms()
+    good: tuple[int, int] = (QUIET, QUIET)
 
     @property
     def total(self) -> Arms:
@@ -112,13 +118,16 @@ class _Block:
 
     __slots__ = ("bad", "count", "opened")
 
-    def __init__(self) -> None:
-        self.count = [0, 0]
-        self.bad = [0, 0]
-        self.opened = math.nan
+    def __init__(self, kept: Arms | None = None, opened: float = 0.0) -> None:
+        arms = kept or Arms()
+        self.count = [arms.candidate, arms.incumbent]
+        self.bad = [arms.candidate_bad, arms.incumbent_bad]
+        self.opened = opened
 
     def add(self, arm: int, bad: bool, at: float) -> None:
-        if not self.count[0] and not self.count[1]:
+        # Another process may count time from another origin: a block that would end before it began begins
+        # now.
+        if at < self.opened or (not self.count[0] and not self.count[1]):
             self.opened = at
         self.count[arm] += 1
         self.bad[arm] += bad
@@ -126,6 +135,10 @@ class _Block:
     def full(self, length: int) -> bool:
         """Whether it has its length, and requests of both arms."""
         return self.count[0] + self.count[1] >= length and self.count[0] > 0 and self.count[1] > 0
+
+    @property
+    def arms(self) -> Arms:
+        return _arms(self.count, self.bad)
 
     @property
     def chance(self) -> float:
@@ -142,7 +155,7 @@ class TrafficTest:
     """One sequential test of one rollout, fed with its requests in the order in which they came in.
 
     `max_increase` is the rise of the share of bad requests that is borne (0.01 is one point). No request is
-    kept; resuming from `evidence` loses only the unfinished blocks.
+    kept, and nothing is lost when another process resumes from `evidence`.
     """
 
     def __init__(self, max_increase: float, evidence: Evidence | None = None) -> None:
@@ -153,22 +166,20 @@ class TrafficTest:
         self._start = kept.start
         self._margin = kept.margin
         self._worse, self._harmless = kept.worse, kept.harmless
-        self._percent, self._weight = 0, 0.0
         self._counts, self._bad = [0, 0], [0, 0]
         self._seen = kept.total.candidate
-        self._block, self._small = _Block(), _Block()
+        self._percent = kept.percent
+        self._block, self._small = _Block(kept.block, kept.opened), _Block(kept.small)
+        self._good = list(kept.good)
+        if self._percent:
+            self._measure()
 
     @property
     def evidence(self) -> Evidence:
         """What is known now."""
         steps = dict(self._before)
         if self._percent:
-            counted = Arms(
-                candidate=self._counts[0],
-                candidate_bad=self._bad[0],
-                incumbent=self._counts[1],
-                incumbent_bad=self._bad[1],
-            )
+            counted = _arms(self._counts, self._bad)
             steps[self._percent] = steps.get(self._percent, Arms()).plus(counted)
         return Evidence(
             steps=steps,
@@ -177,6 +188,11 @@ class TrafficTest:
             margin=self._margin,
             worse=self._worse,
             harmless=self._harmless,
+            percent=self._percent,
+            block=self._block.arms,
+            opened=self._block.opened,
+            small=self._small.arms,
+            good=(min(self._good[0], QUIET), min(self._good[1], QUIET)),
         )
 
     @property
@@ -190,14 +206,21 @@ class TrafficTest:
         return self._harmless
 
     def step(self, percent: int) -> None:
-        """From here on the candidate gets `percent` (1 to 99) of the requests; no block spans two steps."""
+        """From here on the candidate gets `percent` (1 to 99) of the requests; no block spans two
+        percentages.
+        """
         self._before = self.evidence.steps
         self._counts, self._bad = [0, 0], [0, 0]
-        self._percent, self._weight = percent, percent / 100
-        self._length = block_length(self._weight, BLOCK)
-        self._small_length = block_length(self._weight, start_block(self._weight))
-        self._good = [QUIET, QUIET]
-        self._block, self._small = _Block(), _Block()
+        if percent != self._percent:
+            self._good = [QUIET, QUIET]
+            self._block, self._small = _Block(), _Block()
+        self._percent = percent
+        self._measure()
+
+    def _measure(self) -> None:
+        weight = self._percent / 100
+        self._length = block_length(weight, BLOCK)
+        self._small_length = block_length(weight, start_block(weight))
 
     def observe(self, *, candidate: bool, bad: bool, at: float) -> None:
         """One request: whose it was, whether it was bad, when it came in (seconds, from any origin).
@@ -231,7 +254,7 @@ class TrafficTest:
         outage.
         """
         block, self._small = self._small, _Block()
-        if 2 * sum(block.bad) >= start_block(self._weight):
+        if 2 * sum(block.bad) >= start_block(self._percent / 100):
             self._start *= block.share / block.chance
             self._raise_worse()
 
@@ -263,6 +286,10 @@ def least_requests(max_increase: float, alpha: float) -> int | None:
     if max_increase >= 1:
         return BLOCK
     return BLOCK * math.ceil(-math.log(alpha) / math.log1p(MARGIN_BET / (1 - max_increase) * max_increase))
+
+
+def _arms(count: Sequence[int], bad: Sequence[int]) -> Arms:
+    return Arms(candidate=count[0], candidate_bad=bad[0], incumbent=count[1], incumbent_bad=bad[1])
 
 
 def _mean(logarithms: Sequence[float]) -> float:

@@ -123,18 +123,32 @@ def test_time_that_is_too_short_closes_no_block() -> None:
     assert hasty.evidence.main == Evidence().main and patient.evidence.main != Evidence().main
 
 
-def test_evidence_survives_the_journal_and_the_test_goes_on() -> None:
-    first, second = _requests(5, 4000, 0.1, 0.01, 0.005), _requests(6, 4000, 0.1, 0.01, 0.005)
-    whole = _test()
-    _run(whole, first)
-    kept = msgspec.json.decode(msgspec.json.encode(whole.evidence), type=Evidence)
-    resumed = TrafficTest(0.01, kept)
-    resumed.step(10)
-    assert resumed.evidence == kept
-    whole.step(10)
-    _run(whole, second)
-    _run(resumed, second)
-    assert resumed.evidence == whole.evidence
+@pytest.mark.parametrize("cut", [1, 37, 400])
+def test_evidence_survives_the_journal_and_nothing_is_lost_in_short_passes(cut: int) -> None:
+    requests = _requests(5, 3000, 0.1, 0.03, 0.005)
+    whole, kept = _test(), Evidence()
+    _run(whole, requests)
+    for start in range(0, len(requests), cut):
+        test = TrafficTest(0.01, msgspec.json.decode(msgspec.json.encode(kept), type=Evidence))
+        test.step(10)
+        for number, (candidate, bad) in enumerate(requests[start : start + cut], start):
+            test.observe(candidate=candidate, bad=bad, at=number / 40)
+            if test.worse >= 20:
+                break
+        kept = test.evidence
+        if kept.worse >= 20:
+            break
+    assert kept == whole.evidence
+
+
+def test_another_origin_of_time_delays_a_block_and_no_more() -> None:
+    first, second = _test(), _test()
+    requests = [(number % 10 == 0, number % 300 == 7) for number in range(1000)]
+    for test, origin in ((first, 0.0), (second, 1e9)):
+        _run(test, requests[:500])
+        for number, (candidate, bad) in enumerate(requests[500:]):
+            test.observe(candidate=candidate, bad=bad, at=(number + 500) / 40 - origin)
+    assert second.evidence.main[0] != 0 and len(second.evidence.steps) == 1
 
 
 def test_a_burst_counts_once_however_long_it_is() -> None:
