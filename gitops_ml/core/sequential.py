@@ -23,46 +23,25 @@ from collections.abc import Sequence
 
 import msgspec
 
-BLOCK = 20
-"""Requests of the smaller arm in a block: as long as a usual burst, short enough to look often."""
-BLOCK_SECONDS = 1.0
-QUIET = 3
-"""A block stays open, up to twice its length, until this many requests of each arm were good: no burst is
-cut.
-"""
+from gitops_ml.core.blocks import (
+    BLOCK,
+    BLOCK_SECONDS,
+    QUIET,
+    START_REQUESTS,
+    Arms,
+    Block,
+    arms_of,
+    block_length,
+    start_block,
+)
+
 BETS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """How many times more often than by chance a bad request is bet to be the candidate's, less one."""
 START_SHARE = 0.2
 """What of alpha may be spent on candidates that err from the first request on."""
-START_REQUESTS = 20
 MARGIN_BET = 0.95
 """The share of the largest bet that can be borne; at the rates and margins of services, nearly the best one.
 """
-
-
-class Arms(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests and bad requests of both arms."""
-
-    candidate: int = 0
-    candidate_bad: int = 0
-    incumbent: int = 0
-    incumbent_bad: int = 0
-
-    def plus(self, other: Arms) -> Arms:
-        """The sum of both."""
-        return Arms(
-            candidate=self.candidate + other.candidate,
-            candidate_bad=self.candidate_bad + other.candidate_bad,
-            incumbent=self.incumbent + other.incumbent,
-            incumbent_bad=self.incumbent_bad + other.incumbent_bad,
-        )
-
-    @property
-    def increase(self) -> float | None:
-        """The candidate's share of bad requests minus the incumbent's."""
-        if not self.candidate or not self.incumbent:
-            return None
-        return self.candidate_bad / self.candidate - self.incumbent_bad / self.incumbent
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,62 +74,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         return arms
 
 
-def block_length(weight: float, smaller: int) -> int:
-    """Requests of both arms in a block in which the smaller arm has `smaller`. `weight` is the candidate's
-    share.
-    """
-    return math.ceil(smaller / min(weight, 1 - weight))
-
-
-def start_block(weight: float) -> int:
-    """Requests of the smaller arm in the first, small blocks, so that a candidate that always errs is soon
-    stopped.
-
-    Each such block multiplies the evidence by about 1 / weight; three times the blocks that are needed for a
-    hundredfold fit into `START_REQUESTS`, since how many requests a block really gives the candidate is
-    chance.
-    """
-    return max(1, START_REQUESTS // math.ceil(3 * math.log(100) / math.log(1 / weight)))
-
-
-class _Block:
-    """The requests of an unfinished block, and the bad ones among them: the candidate's, the incumbent's."""
-
-    __slots__ = ("bad", "count", "opened")
-
-    def __init__(self, kept: Arms | None = None, opened: float = 0.0) -> None:
-        arms = kept or Arms()
-        self.count = [arms.candidate, arms.incumbent]
-        self.bad = [arms.candidate_bad, arms.incumbent_bad]
-        self.opened = opened
-
-    def add(self, arm: int, bad: bool, at: float) -> None:
-        # Another process may count time from another origin: a block that would end before it began begins
-        # now.
-        if at < self.opened or (not self.count[0] and not self.count[1]):
-            self.opened = at
-        self.count[arm] += 1
-        self.bad[arm] += bad
-
-    def full(self, length: int) -> bool:
-        """Whether it has its length, and requests of both arms."""
-        return self.count[0] + self.count[1] >= length and self.count[0] > 0 and self.count[1] > 0
-
-    @property
-    def arms(self) -> Arms:
-        return _arms(self.count, self.bad)
-
-    @property
-    def chance(self) -> float:
-        """The candidate's share of the requests: what is expected of its share of the bad ones."""
-        return self.count[0] / sum(self.count)
-
-    @property
-    def share(self) -> float:
-        """The candidate's share of the bad requests; there has to be one."""
-        return self.bad[0] / sum(self.bad)
-
-
 class TrafficTest:
     """One sequential test of one rollout, fed with its requests in the order in which they came in.
 
@@ -167,9 +90,9 @@ class TrafficTest:
         self._margin = kept.margin
         self._worse, self._harmless = kept.worse, kept.harmless
         self._counts, self._bad = [0, 0], [0, 0]
-        self._seen = kept.total.candidate
+        self._earlier = self._seen = kept.total.candidate
         self._percent = kept.percent
-        self._block, self._small = _Block(kept.block, kept.opened), _Block(kept.small)
+        self._block, self._small = Block(kept.block, kept.opened), Block(kept.small)
         self._good = list(kept.good)
         if self._percent:
             self._measure()
@@ -179,7 +102,7 @@ class TrafficTest:
         """What is known now."""
         steps = dict(self._before)
         if self._percent:
-            counted = _arms(self._counts, self._bad)
+            counted = arms_of(self._counts, self._bad)
             steps[self._percent] = steps.get(self._percent, Arms()).plus(counted)
         return Evidence(
             steps=steps,
@@ -210,12 +133,16 @@ class TrafficTest:
         percentages.
         """
         self._before = self.evidence.steps
+        self._earlier = self._seen_in_all()
         self._counts, self._bad = [0, 0], [0, 0]
         if percent != self._percent:
             self._good = [QUIET, QUIET]
-            self._block, self._small = _Block(), _Block()
+            self._block, self._small = Block(), Block()
         self._percent = percent
         self._measure()
+
+    def _seen_in_all(self) -> int:
+        return self._earlier + self._counts[0]
 
     def _measure(self) -> None:
         weight = self._percent / 100
@@ -228,15 +155,32 @@ class TrafficTest:
         `step` has to have been called.
         """
         arm = 0 if candidate else 1
-        self._counts[arm] += 1
+        self._count(arm, 1, int(bad), at)
+        self._close(at)
+
+    def add(self, counted: Arms, at: float) -> None:
+        """Requests of about the same time whose order is not known, as counters give them. No block ends
+        among them.
+        """
+        self._count(0, counted.candidate, counted.candidate_bad, at)
+        self._count(1, counted.incumbent, counted.incumbent_bad, at)
+        self._close(at)
+
+    def _count(self, arm: int, requests: int, bad: int, at: float) -> None:
+        if not requests:
+            return
+        self._counts[arm] += requests
         self._bad[arm] += bad
         if self._seen < START_REQUESTS:
-            self._small.add(arm, bad, at)
+            self._small.add(arm, requests, bad, at)
+        self._block.add(arm, requests, bad, at)
+        self._good[arm] = 0 if bad else self._good[arm] + requests
+
+    def _close(self, at: float) -> None:
+        if self._seen < START_REQUESTS:
             if self._small.full(self._small_length):
                 self._close_small()
-            self._seen += candidate
-        self._block.add(arm, bad, at)
-        self._good[arm] = 0 if bad else self._good[arm] + 1
+            self._seen = self._seen_in_all()
         if self._block.full(self._length) and self._over(at):
             self._close_block()
 
@@ -253,13 +197,13 @@ class TrafficTest:
         Only where most of what a sample as small as the candidate's could hold is bad: one bad request is no
         outage.
         """
-        block, self._small = self._small, _Block()
+        block, self._small = self._small, Block()
         if 2 * sum(block.bad) >= start_block(self._percent / 100):
             self._start *= block.share / block.chance
             self._raise_worse()
 
     def _close_block(self) -> None:
-        block, self._block = self._block, _Block()
+        block, self._block = self._block, Block()
         if any(block.bad):
             for index, bet in enumerate(BETS):
                 self._main[index] += math.log((1 + bet * block.share) / (1 + bet * block.chance))
@@ -270,7 +214,7 @@ class TrafficTest:
         value = START_SHARE * self._start + (1 - START_SHARE) * _mean(self._main)
         self._worse = max(self._worse, value)
 
-    def _bet_on_margin(self, block: _Block) -> None:
+    def _bet_on_margin(self, block: Block) -> None:
         """A bet that the candidate is worse by less than is borne, on the difference of the block's two
         rates.
         """
@@ -286,10 +230,6 @@ def least_requests(max_increase: float, alpha: float) -> int | None:
     if max_increase >= 1:
         return BLOCK
     return BLOCK * math.ceil(-math.log(alpha) / math.log1p(MARGIN_BET / (1 - max_increase) * max_increase))
-
-
-def _arms(count: Sequence[int], bad: Sequence[int]) -> Arms:
-    return Arms(candidate=count[0], candidate_bad=bad[0], incumbent=count[1], incumbent_bad=bad[1])
 
 
 def _mean(logarithms: Sequence[float]) -> float:

@@ -6,8 +6,9 @@ inconclusive, however long it has waited, since silence is no evidence.
 
 from __future__ import annotations
 
+from gitops_ml.core.blocks import BLOCK, BLOCK_SECONDS
 from gitops_ml.core.desired import Traffic, seconds
-from gitops_ml.core.sequential import BLOCK, BLOCK_SECONDS, Evidence, least_requests
+from gitops_ml.core.sequential import Evidence, least_requests
 from gitops_ml.core.verdict import ALPHA, CheckResult, Figure
 
 

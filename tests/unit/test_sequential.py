@@ -11,14 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from gitops_ml.core.sequential import (
-    BLOCK,
-    Evidence,
-    TrafficTest,
-    block_length,
-    least_requests,
-    start_block,
-)
+from gitops_ml.core.blocks import BLOCK, Arms, block_length, start_block
+from gitops_ml.core.sequential import Evidence, TrafficTest, least_requests
 
 Request = tuple[bool, bool]
 
@@ -139,6 +133,23 @@ def test_evidence_survives_the_journal_and_nothing_is_lost_in_short_passes(cut: 
         if kept.worse >= 20:
             break
     assert kept == whole.evidence
+
+
+def test_counters_give_the_evidence_of_their_requests() -> None:
+    one_by_one, counted = _test(50), _test(50)
+    requests = _requests(8, 1200, 0.5, 0.03, 0.01)
+    _run(one_by_one, requests)
+    for start in range(0, len(requests), 20):
+        part = requests[start : start + 20]
+        arms = Arms(
+            candidate=sum(own for own, _ in part),
+            candidate_bad=sum(own and bad for own, bad in part),
+            incumbent=sum(not own for own, _ in part),
+            incumbent_bad=sum(bad and not own for own, bad in part),
+        )
+        counted.add(arms, at=(start + len(part)) / 40)
+    assert counted.evidence.total == one_by_one.evidence.total
+    assert counted.evidence.main[0] == pytest.approx(one_by_one.evidence.main[0], abs=0.5)
 
 
 def test_another_origin_of_time_delays_a_block_and_no_more() -> None:

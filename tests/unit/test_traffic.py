@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gitops_ml.core.blocks import Arms
 from gitops_ml.core.desired import Traffic
-from gitops_ml.core.sequential import Arms, Evidence
+from gitops_ml.core.sequential import Evidence
 from gitops_ml.core.traffic import judge_traffic, never_enough
 from gitops_ml.core.verdict import share
 
