@@ -7,7 +7,7 @@ journal alone, and so that what runs can be held against what was asked for.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -116,6 +116,27 @@ def threads_env(cpus: float) -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
 
 
+def differing(declared: Any) -> Any:
+    """A declaration as plain data, with only what differs from its default.
+
+    What is hashed goes through this: a key that a newer version adds must not change the hash of those who do not use
+    it, or an upgrade of the tool would roll every host. For the same reason no default may ever change.
+    """
+    if isinstance(declared, msgspec.Struct):
+        found = {}
+        for known in msgspec.structs.fields(declared):
+            value = getattr(declared, known.name)
+            made = known.default_factory() if callable(known.default_factory) else known.default
+            if value != made:
+                found[known.encode_name] = differing(value)
+        return found
+    if isinstance(declared, dict):
+        return {key: differing(value) for key, value in declared.items()}
+    if isinstance(declared, tuple | list):
+        return [differing(value) for value in declared]
+    return declared
+
+
 def generation_of(desired: Resolved, *, commit: str, base: str, serving_version: int) -> Generation:
     """The generation that a desired deployment asks for on a host with this base image.
 
@@ -137,10 +158,10 @@ def generation_of(desired: Resolved, *, commit: str, base: str, serving_version:
         "digest": desired.digest,
         "base": base if service else None,
         "serving_version": serving_version if service else None,
-        "resources": msgspec.to_builtins(declared.resources),
+        "resources": differing(declared.resources),
         "env": declared.env,
         "secrets": sorted(declared.secrets),
-        "serve": msgspec.to_builtins(serve),
+        "serve": differing(serve),
     }
     fingerprint = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:12]
     return Generation(

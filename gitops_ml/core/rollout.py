@@ -28,7 +28,7 @@ from gitops_ml.core.entries import (
     Stepped,
     Withdrawn,
 )
-from gitops_ml.core.generation import Generation
+from gitops_ml.core.generation import Generation, differing
 from gitops_ml.core.sequential import Evidence
 from gitops_ml.core.verdict import CheckResult, Verdict
 from gitops_ml.errors import InputError
@@ -162,7 +162,7 @@ def encode(entry: Entry) -> bytes:
 
 def quarantine_key(generation: Generation, declaration: Deployment, holdout: str | None) -> str:
     """What must change before a failed generation is tried again (DESIGN §9): itself, or how it is judged."""
-    verify = msgspec.json.encode(declaration.verify, order="sorted")
+    verify = msgspec.json.encode(differing(declaration.verify), order="sorted")
     content = b"\n".join(
         (
             generation.deployment.encode(),

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.core.desired import Deployment, Resolved
-from gitops_ml.core.generation import Generation, generation_of, image_tag, replica_spec, threads_env
+from gitops_ml.core.desired import Deployment, Holdout, Resolved, Resources, Serve
+from gitops_ml.core.generation import Generation, differing, generation_of, image_tag, replica_spec, threads_env
 from gitops_ml.core.record import FINGERPRINT_FIELDS
 
 DECLARED: dict[str, Any] = {
@@ -86,7 +86,24 @@ def test_neither_the_order_of_keys_nor_the_commit_makes_a_new_generation() -> No
 
 def test_an_upgrade_of_the_tool_rolls_nothing() -> None:
     # Written down so that whoever changes what is hashed sees that every host would roll everything.
-    assert made().fingerprint == "1f8f6da7dea2"
+    assert made().fingerprint == "5a2bd5f5cef8"
+    assert (Resources(), Serve()) == (
+        Resources(cpus=1.0, memory="512m", pids=256),
+        Serve(pattern="service", allow_pickle=False, image=None, port=None, health=None, start_timeout="60s"),
+    )
+
+
+def test_a_key_that_a_newer_version_adds_changes_no_hash_of_those_who_do_not_use_it() -> None:
+    newer = msgspec.defstruct("Newer", [("gpus", int, 0)], bases=(Resources,), frozen=True, kw_only=True)
+    assert differing(newer(memory="1g")) == differing(Resources(memory="1g")) == {"memory": "1g"}
+    assert differing(newer(gpus=1)) == {"gpus": 1}
+
+
+def test_what_is_said_is_hashed_and_what_is_left_out_is_not() -> None:
+    one = msgspec.convert(DECLARED | OTHERWISE, Deployment)
+    assert differing(one.verify) == {"holdout": {"data": "rows.csv", "metrics": {}}}
+    bounds = msgspec.convert({"data": "x", "metrics": {"auc": {"min": 0.5}, "f1": {}}}, Holdout)
+    assert differing(bounds) == {"data": "x", "metrics": {"auc": {"min": 0.5}, "f1": {}}}
 
 
 def test_an_image_of_one_s_own_depends_on_no_base_of_ours() -> None:

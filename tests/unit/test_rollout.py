@@ -186,3 +186,11 @@ def test_what_lifts_a_quarantine_and_what_does_not() -> None:
         quarantine_key(OTHER, declaration, "md5:rows"),
     }
     assert len(others | {key}) == 6
+
+
+def test_a_key_that_a_newer_version_adds_lifts_no_quarantine() -> None:
+    declaration = wanted("v1").resolved.declaration
+    kind = type(declaration.verify)
+    newer = msgspec.defstruct("Newer", [("more", int, 0)], bases=(kind,), frozen=True, kw_only=True)
+    upgraded = msgspec.structs.replace(declaration, verify=newer())
+    assert quarantine_key(V1, upgraded, None) == quarantine_key(V1, declaration, None)
