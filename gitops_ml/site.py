@@ -118,9 +118,7 @@ class Site:
     def raise_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
         """Make what is missing of the environment's network, volume and gateway, and have the gateway answer."""
         self.check()
-        for container in remove:
-            self.engine.remove(container, force=True)
-        self._gateway = gateway.raise_gateway(self.engine, spec)
+        self._gateway = gateway.raise_gateway(self.engine, spec, instead_of=remove)
         self._journal = self._journal.moved_to(self._gateway)
 
     def containers(self, deployment: str) -> list[Container]:

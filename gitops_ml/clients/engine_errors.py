@@ -56,8 +56,9 @@ def failed(doing: str, why: str) -> GitopsError:
 
 def _reason(why: str) -> str:
     """One line; Python's nested reprs of connection errors are cut to their core."""
-    inner = re.findall(r"(?:Error|Exception)\((?:\d+, )?['\"]([^'\"]+)['\"]", why)
-    return " ".join((inner[-1] if inner else why).split())[:500]
+    inner = re.findall(r"""(?:Error|Exception)\((?:\d+, )?(['"])(.+?)\1\)""", why)
+    core = re.sub(r"^<?[\w.]*Connection\b.*?[)>]: ", "", inner[-1][1]) if inner else why
+    return " ".join(core.split())[:500]
 
 
 def build_failed(tag: str, why: str, last: str) -> GitopsError:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from gitops_ml.core.generation import PROJECT
+from gitops_ml.errors import InputError
+
 
 class NetworkCalls:
     """Part of `Engine`, which has the client and translates what it raises."""
@@ -26,16 +29,31 @@ class NetworkCalls:
         with self._asking("listing volumes"):
             return list(self._api.volumes(filters={"label": label_filter(labels)})["Volumes"] or ())
 
-    def ensure_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """Have a bridge network of this name. The engine allows several of one name; we do not."""
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Have a bridge network of this name; whether it had to be made. The engine allows several of one name; we
+        do not. Raises `InputError` when one is there that is not of this project.
+        """
         with self._asking(f"creating network {name}"):
-            if any(found["Name"] == name for found in self._api.networks(names=[name])):
-                return
-            self._api.create_network(name, driver="bridge", check_duplicate=True, labels=dict(labels))
+            found = [network for network in self._api.networks(names=[name]) if network["Name"] == name]
+            if not found:
+                self._api.create_network(name, driver="bridge", check_duplicate=True, labels=dict(labels))
+        for network in found:
+            _require_own("network", name, network.get("Labels"), labels)
+        return not found
 
-    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> None:
+    def ensure_volume(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Have a volume of this name; whether it had to be made.
+
+        Raises `InputError` when one is there that is not of this project.
+        """
         with self._asking(f"creating volume {name}"):
-            self._api.create_volume(name, driver="local", labels=dict(labels))
+            listed = self._api.volumes(filters={"name": name})["Volumes"] or ()
+            found = [volume for volume in listed if volume["Name"] == name]
+            if not found:
+                self._api.create_volume(name, driver="local", labels=dict(labels))
+        for volume in found:
+            _require_own("volume", name, volume.get("Labels"), labels)
+        return not found
 
     def connect_network(self, container: str, network: str, aliases: Sequence[str] = ()) -> None:
         with self._asking(f"connecting {container[:12]} to {network}"):
@@ -52,6 +70,16 @@ class NetworkCalls:
 
     def remove_volume(self, name: str) -> None:
         self._unless_gone(f"removing volume {name}", lambda: self._api.remove_volume(name))
+
+
+def _require_own(kind: str, name: str, found: Mapping[str, str] | None, labels: Mapping[str, str]) -> None:
+    project = labels.get(PROJECT)
+    if (found or {}).get(PROJECT) != project:
+        raise InputError(
+            f"the {kind} {name} is there and is none of ours",
+            why=f"it does not carry the label {PROJECT}={project}",
+            mend=f"`docker {kind} inspect {name}` tells whose it is; rename the project, or `docker {kind} rm {name}`",
+        )
 
 
 def label_filter(labels: Mapping[str, str]) -> list[str]:

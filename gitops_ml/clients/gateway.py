@@ -14,6 +14,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any
 
 import msgspec
 
@@ -109,24 +111,56 @@ def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = 
     )
 
 
-def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0) -> str:
+def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, instead_of: Iterable[str] = ()) -> str:
     """Make and start a gateway with its network and its volume, and return its ID once it answers.
 
-    The watched folder must be there before Traefik starts, or it never watches it. A gateway that cannot be
-    started leaves no container behind. Raises `EngineFailed`, for one when the port is taken.
+    The watched folder must be there before Traefik starts, or it never watches it. When it cannot be started, what
+    was made is taken away, and the one of `instead_of` that ran before runs again. Raises `EngineFailed`, for one
+    when the port is taken.
     """
     project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
-    engine.ensure_network(scoped(project, environment), owner_labels(project, environment, "network"))
-    engine.ensure_volume(gateway_name(project, environment), owner_labels(project, environment, "volume"))
-    gateway = engine.create(spec)
-    try:
+    network, volume = scoped(project, environment), gateway_name(project, environment)
+    with ExitStack() as undo:
+        if engine.ensure_network(network, owner_labels(project, environment, "network")):
+            undo.callback(engine.remove_network, network)
+        if engine.ensure_volume(volume, owner_labels(project, environment, "volume")):
+            undo.callback(engine.remove_volume, volume)
+        running = _make_way(engine, spec, instead_of, undo)
+        gateway = engine.create(spec)
+        undo.callback(engine.remove, gateway, force=True)
         engine.put(gateway, ROOT, {f"{name}/": b"" for name in (ROUTES, STAGE, JOURNAL)})
         engine.start(gateway, spec.name)
-    except BaseException:
-        engine.remove(gateway, force=True)
-        raise
-    wait_gateway(engine, gateway, deadline)
+        wait_gateway(engine, gateway, deadline)
+        undo.pop_all()
+    for container in running:
+        engine.remove(container, force=True)
     return gateway
+
+
+def _make_way(engine: Engine, spec: ContainerSpec, containers: Iterable[str], undo: ExitStack) -> list[str]:
+    """Have these containers give up the gateway's name and its port; those that ran, and may have to run again.
+
+    One that listens elsewhere goes on until the new one answers.
+    """
+    running = []
+    for container in containers:
+        found = engine.inspect_container(container)
+        if found is None or found["State"]["Status"] != "running":
+            engine.remove(container, force=True)
+            continue
+        running.append(container)
+        name = found["Name"].lstrip("/")
+        engine.rename(container, f"{name}.{secrets.token_hex(3)}")
+        undo.callback(engine.rename, container, name)
+        if _listens_on(found) & {port for _, port in spec.ports.values()}:
+            engine.stop(container, grace=1)
+            undo.callback(engine.start, container, name)
+    return running
+
+
+def _listens_on(found: dict[str, Any]) -> set[int]:
+    bound = (found["HostConfig"].get("PortBindings") or {}).values()
+    return {int(one["HostPort"]) for ports in bound for one in ports or () if one.get("HostPort")}
 
 
 def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
