@@ -24,6 +24,7 @@ from gitops_ml.errors import EngineFailed, GitopsError, LockLost
 from gitops_ml.site import Site
 
 WORKERS = 4
+SHOWN_LINES = 15
 
 
 @dataclass
@@ -112,6 +113,8 @@ def _perform(action: plan.Action, site: Site) -> None:
             site.unroute(action.deployment)
         case plan.Retire():
             _remove(_drain(action, site), site)
+        case plan.Remove() if not action.deployment:
+            _remove_by_id(action.containers, site)
         case plan.Remove():
             _remove(_among(action, site), site)
         case plan.Stop():
@@ -204,6 +207,8 @@ def _verify(action: plan.Verify, site: Site) -> None:
     verdict = overall(evidence.checks)
     for check in evidence.checks:
         site.report(f"{check.name} {check.result} {site.environment}/{action.deployment}: {check.reason}")
+    if evidence.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in evidence.checks):
+        site.report(f"the last lines of {site.environment}/{action.deployment}:\n{_tail(evidence.logs)}")
     attempt, name, found = action.attempt.id, action.deployment, tuple(evidence.checks)
     if action.then_traffic and verdict == "Verified":
         site.write(rollout.Cleared(at=site.at(), attempt=attempt, deployment=name, checks=found))
@@ -213,6 +218,10 @@ def _verify(action: plan.Verify, site: Site) -> None:
             at=site.at(), attempt=attempt, deployment=name, verdict=verdict, checks=found, logs=evidence.logs
         )
     )
+
+
+def _tail(logs: str) -> str:
+    return "\n".join(f"  | {line}" for line in logs.splitlines()[-SHOWN_LINES:])
 
 
 def _route(action: plan.Route, site: Site) -> None:
@@ -276,9 +285,13 @@ def _drain(action: plan.Stop, site: Site) -> list[Container]:
 
 
 def _remove(containers: list[Container], site: Site) -> None:
+    _remove_by_id([container.id for container in containers], site)
+
+
+def _remove_by_id(containers: Iterable[str], site: Site) -> None:
     for container in containers:
         site.check()
-        site.engine.remove(container.id, force=True)
+        site.engine.remove(container, force=True)
 
 
 __all__ = ["Done", "execute"]

@@ -134,6 +134,13 @@ def break_lock(engine: Engine, project: str, environment: str, container: str) -
     return True
 
 
+def clear_dead(engine: Engine, project: str, environment: str) -> None:
+    """Remove a lock that nobody holds any more."""
+    found = engine.inspect_container(scoped(project, environment, "lock"))
+    if found and _gone(engine, found, this_process()):
+        engine.remove(found["Id"])
+
+
 def _gone(engine: Engine, found: dict[str, Any], here: Holder) -> bool:
     """Whether a lock may be broken: its time is up by the engine's clock, or its holder is dead."""
     labels = found["Config"]["Labels"] or {}

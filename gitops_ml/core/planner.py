@@ -18,14 +18,15 @@ from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.rollout import State
 from gitops_ml.core.rollout_planner import Wanted, plan_broken, plan_deployment, plan_withdrawal
 
-SHORT_LIVED = ("probe", "carrier")
-SHORT_LIVED_SECONDS = 15 * 60
+CARRIER_SECONDS = 60.0
+"""A carrier lives for one reading of the volume, by whoever looks; none is as old as this."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     """What a plan is a function of, beside the desired state and the snapshot.
 
-    `wanted` are the desired deployments with their generations, by name; `state` what the journal adds up to.
+    `wanted` are the desired deployments with their generations, by name; `state` what the journal adds up to; `locked`
+    whether the environment's lock is this pass's.
     """
 
     desired: Desired
@@ -35,12 +36,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Mapping[str, Wanted]
     gateway: ContainerSpec
     confirm_removals: bool = False
+    locked: bool = False
 
 
 def make_plan(inputs: Inputs) -> plan.Plan:
     """The plan of one pass."""
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
-    actions: list[plan.Action] = [*_gateway(inputs), *_left_behind(snapshot)]
+    actions: list[plan.Action] = [*_gateway(inputs), *_left_behind(inputs)]
     statuses = []
     for name in sorted(inputs.wanted.keys() | desired.broken.keys()):
         found = _one(inputs, name)
@@ -75,9 +77,16 @@ def _one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentS
     return plan_broken(name, inputs.desired, inputs.snapshot, known, inputs.now)
 
 
-def _left_behind(snapshot: Snapshot) -> list[plan.Action]:
-    """Remove probes and the like of a process that died: a live one is gone long before."""
-    found = [c for c in snapshot.of_role(*SHORT_LIVED) if snapshot.at.timestamp() - c.created > SHORT_LIVED_SECONDS]
+def _left_behind(inputs: Inputs) -> list[plan.Action]:
+    """Remove probes and carriers of a process that died.
+
+    Only who holds the lock has a probe, and while it looks it has none: so one that is there without a lock, or while
+    the lock is ours, is nobody's.
+    """
+    snapshot = inputs.snapshot
+    nobodys = inputs.locked or not snapshot.of_role("lock")
+    found = snapshot.of_role("probe") if nobodys else []
+    found += [c for c in snapshot.of_role("carrier") if snapshot.at.timestamp() - c.created > CARRIER_SECONDS]
     return [
         plan.Remove(containers=(c.id,), subject_=c.name, because=f"a {c.role} was left behind")
         for c in sorted(found, key=lambda c: (c.name, c.id))

@@ -121,9 +121,22 @@ def test_what_a_dead_process_left_behind_goes(role: str) -> None:
     assert planned(old, wanted()) == f"remove dev/gateway shop.dev.{role}.ab12 because a {role} was left behind"
 
 
-def test_a_probe_at_work_stays() -> None:
+def test_a_probe_goes_when_nobody_else_can_have_it() -> None:
     seen = serving(V1)
-    young = with_containers(seen, *seen.containers, short_lived("probe", created=later(minutes=-14)))
+    probe, lock = (short_lived(role, created=later(seconds=-1)) for role in ("probe", "lock"))
+    unlocked, locked = (
+        with_containers(seen, *seen.containers, probe),
+        with_containers(seen, *seen.containers, probe, lock),
+    )
+    line = "remove dev/gateway shop.dev.probe.ab12 because a probe was left behind"
+    assert planned(unlocked, wanted()) == line
+    assert make_plan(msgspec.structs.replace(inputs(locked, wanted()), locked=True)).lines() == [line]
+    assert planned(locked, wanted()) == "", "another pass may be at work with it"
+
+
+def test_a_carrier_at_work_stays() -> None:
+    seen = serving(V1)
+    young = with_containers(seen, *seen.containers, short_lived("carrier", created=later(seconds=-50)))
     assert planned(young, wanted()) == ""
 
 
