@@ -1,0 +1,86 @@
+"""A version as a person at a desk means it: their own tag, the remote's, or any revision of their clone."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any
+
+from gitops_ml.clients import models
+from gitops_ml.clients.declarations import load
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.models import ResolvedPath, ResolvedVersion
+from gitops_ml.clients.models_lookup import listing, store_for
+from gitops_ml.core.lineage import Made, flat, made_of
+from gitops_ml.errors import GitopsError, VersionNotFound
+
+READ_BYTES = 4 << 30
+_PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
+
+
+def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
+    """What `version` of `model` holds. Raises `VersionError`, `SourceUnavailable`."""
+    try:
+        return models.resolve(repo, model, version, local=True, latest=True)
+    except VersionNotFound as error:
+        unknown = error
+    try:
+        return models.held_at(repo, model, repo.resolve(version), version)
+    except VersionNotFound:
+        if repo.remote is None:
+            raise unknown from None
+    repo.fetch(timeout=30.0)
+    return models.resolve(repo, model, version, latest=True)
+
+
+def artifact(repo: Repository, held: ResolvedPath) -> dict[str, bytes]:
+    """The files of a model, by their path in it. Raises `ObjectMissing`, `ObjectCorrupt`."""
+    return models.read(repo, held, limit=READ_BYTES)
+
+
+def made(repo: Repository, held: ResolvedPath) -> Made:
+    """What a model was made of, by the dvc.lock that has it; nothing where a person added it."""
+    source = held.output.source if held.output else ""
+    if posixpath.basename(source) != "dvc.lock":
+        return Made()
+    folder = posixpath.dirname(source)
+    lock = load(repo.read_file(held.commit, source) or b"", source)
+    return made_of(lock, posixpath.relpath(held.path, folder) if folder else held.path)
+
+
+def files_of(repo: Repository, commit: str, path: str) -> dict[str, str]:
+    """The md5 of each file of a DVC folder, by name; nothing where its manifest is not to be had."""
+    try:
+        held = models.resolve_path(repo, commit, path)
+        return listing(store_for(repo, held), held) if held.kind == "dvc" and held.is_dir else {}
+    except GitopsError:
+        return {}
+
+
+def metrics(repo: Repository, commit: str) -> dict[str, float]:
+    """The numbers in the metrics files that the root's dvc.yaml lists at a commit, by `<file>:<dotted key>`."""
+    document = load(repo.read_file(commit, "dvc.yaml") or b"", "dvc.yaml")
+    found: dict[str, float] = {}
+    for path in _metric_files(document if isinstance(document, dict) else {}):
+        try:
+            held = models.resolve_path(repo, commit, path)
+            data = next(iter(models.read(repo, held).values()))
+            values = load(data, path)
+        except GitopsError:
+            continue
+        found |= {f"{path}:{k}": v for k, v in flat(values).items() if isinstance(v, int | float)}
+    return found
+
+
+def _metric_files(document: dict[str, Any]) -> list[str]:
+    stages = document.get("stages") or {}
+    listed = [*(document.get("metrics") or ())]
+    for stage in stages.values():
+        listed += (stage.get("metrics") or ()) if isinstance(stage, dict) else ()
+    return [str(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in listed]
+
+
+def pins(requirements: bytes) -> dict[str, str]:
+    """The pinned version of each distribution of a requirements file."""
+    found = _PIN.finditer(requirements.decode("utf-8", "replace"))
+    return {re.sub(r"[-_.]+", "-", pin[1]).lower(): pin[2] for pin in found}
