@@ -36,6 +36,7 @@ Digest = Annotated[
     Meta(pattern=DIGEST_PATTERN, description="what `gitops-ml bump` wrote"),
 ]
 EnvName = Annotated[str, Meta(pattern=ENV_PATTERN)]
+Url = Annotated[str, Meta(pattern=r"^https?://[^@\s]+$", description="http:// or https://, without a password")]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
@@ -175,11 +176,70 @@ class Traffic(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     timeout: Duration = "10m"
 
 
+class PrometheusCheck(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A query that a Prometheus answers, and the bounds that every value of its answer has to keep."""
+
+    name: Name
+    url: Url
+    query: Annotated[str, Meta(min_length=1, description="PromQL; ${generation} and the like are filled in")]
+    min: float | None = None
+    max: float | None = None
+    timeout: Duration = "10s"
+
+
+class HttpCheck(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page that has to answer with this status, and with this text in it."""
+
+    name: Name
+    url: Url
+    status: Annotated[int, Meta(ge=100, le=599)] = 200
+    contains: str | None = None
+    timeout: Duration = "10s"
+
+
+class CommandCheck(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command on the machine that gitops-ml runs on: 0 is a pass, 1 a fail, anything else inconclusive."""
+
+    name: Name
+    run: Annotated[tuple[str, ...], Meta(min_length=1, description="the command and its arguments; no shell")]
+    timeout: Duration = "60s"
+
+
+OwnCheck = PrometheusCheck | HttpCheck | CommandCheck
+
+
+class DriftCheck(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Live inputs against the training data, feature by feature; advisory.
+
+    `warn` is the population stability index that is said; fewer rows than 200 give none to rely on (`psi.MIN_ROWS`).
+    """
+
+    min_rows: Annotated[int, Meta(ge=200)] = 200
+    warn: Annotated[float, Meta(gt=0)] = 0.25
+
+
+class AgreementCheck(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same live inputs, answered by candidate and incumbent; advisory."""
+
+    min_rows: Annotated[int, Meta(ge=1)] = 50
+
+
 class Verify(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The checks of a candidate; `smoke` is always among them."""
+    """The checks of a candidate; `ready` and `smoke` are always among them."""
 
     holdout: Holdout | None = None
     traffic: Traffic | None = None
+    prometheus: tuple[PrometheusCheck, ...] = ()
+    http: tuple[HttpCheck, ...] = ()
+    command: tuple[CommandCheck, ...] = ()
+    drift: DriftCheck | None = None
+    agreement: AgreementCheck | None = None
+
+    @property
+    def own(self) -> tuple[OwnCheck, ...]:
+        """A team's own checks, in the order in which they run."""
+        found: list[OwnCheck] = [*self.prometheus, *self.http, *self.command]
+        return tuple(found)
 
 
 class Hold(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -50,7 +50,7 @@ def _verification(scene: Scene) -> tuple[Verdict, str]:
         return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
     attempt = state.of_key(wanted.key)
     if attempt and attempt.verdict:
-        failing = [c for c in attempt.checks if c.result != "pass"]
+        failing = [c for c in attempt.checks if c.decides]
         said = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
         return attempt.verdict, said
     if state.serving and state.serving.fingerprint == wanted.generation.fingerprint:

@@ -21,20 +21,29 @@ ALPHA = 0.05
 """The chance, over all checks that can stop a rollout, that a candidate which is no worse is stopped."""
 
 
-class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One check's answer. `reason` is one sentence without a full stop; `figures` are what decided it."""
+class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One check's answer. `reason` is one sentence without a full stop; `figures` are what decided it.
+
+    An `advisory` check is for people to read: whatever it says, no verdict is drawn from it.
+    """
 
     name: str
     result: Result
     reason: str
     figures: dict[str, Figure] = {}
+    advisory: bool = False
+
+    @property
+    def decides(self) -> bool:
+        """Whether it keeps a verdict from being Verified."""
+        return self.result != "pass" and not self.advisory
 
 
 def overall(checks: Iterable[CheckResult]) -> Verdict:
     """The verdict of all checks: any fail is Failed, else any inconclusive is Inconclusive; no check is
-    Unverified.
+    Unverified. Advisory ones are left out.
     """
-    results = {check.result for check in checks}
+    results = {check.result for check in checks if not check.advisory}
     if not results:
         return "Unverified"
     if "fail" in results:

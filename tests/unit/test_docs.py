@@ -31,11 +31,14 @@ def keys_of(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     assert isinstance(info, inspect.StructType)
     for field in info.fields:
         name = f"{prefix}{field.encode_name}"
-        inner, by_name = _struct_in(field.type), isinstance(field.type, inspect.DictType)
-        if inner is None or by_name:
+        inner, kind = _struct_in(field.type), type(field.type)
+        if inner is None or kind in _MANY:
             yield name, _default(field)
         if inner is not None:
-            yield from keys_of(inner, f"{name}.<metric>." if by_name else f"{name}.")
+            yield from keys_of(inner, f"{name}{_MANY.get(kind, '.')}")
+
+
+_MANY: dict[type[inspect.Type], str] = {inspect.DictType: ".<metric>.", inspect.VarTupleType: "[]."}
 
 
 def _struct_in(found: inspect.Type) -> type[Any] | None:
@@ -43,6 +46,8 @@ def _struct_in(found: inspect.Type) -> type[Any] | None:
         return next((s for t in found.types if (s := _struct_in(t))), None)
     if isinstance(found, inspect.DictType):
         return _struct_in(found.value_type)
+    if isinstance(found, inspect.VarTupleType):
+        return _struct_in(found.item_type)
     return found.cls if isinstance(found, inspect.StructType) else None
 
 
