@@ -14,7 +14,7 @@ from gitops_ml.core.generation import Generation
 from gitops_ml.core.sequential import Evidence
 from gitops_ml.core.verdict import CheckResult, Verdict
 
-Outcome = Literal["promoted", "failed", "inconclusive", "superseded"]
+Outcome = Literal["promoted", "failed", "inconclusive", "superseded", "reviewed"]
 
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

@@ -89,11 +89,18 @@ class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
 
 
 class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
-    """Run the checks of a candidate, and write the verdict into the journal. `holdout` is the digest of its rows."""
+    """Run the checks of a candidate, and write the verdict into the journal. `holdout` is the digest of its rows.
+
+    `commit` is the one that pins those rows. Without `compare` the absolute bounds alone decide. `endpoint` is where
+    users reach the generation, where they do.
+    """
 
     attempt: Attempt
     checks: desired.Verify
     holdout: str | None
+    commit: str = ""
+    compare: bool = True
+    endpoint: str = ""
     then_traffic: bool = False
     alpha: float = 0.05
 

@@ -65,22 +65,37 @@ def updated(previous: Record | None, state: DeploymentState, deployment: str, en
     """The record after what the journal holds, with what an earlier record knows beyond it."""
     mine = {a.id: _attempt(a) for a in state.attempts if a.outcome != "superseded"}
     known = {a.id: a for a in (previous.attempts if previous else ())} | mine
-    attempts = sorted(known.values(), key=lambda a: (a.settled or "", a.id), reverse=True)[:KEPT_ATTEMPTS]
-    verified = _last_verified(state)
+    attempts = _newest(list(known.values()))
     return Record(
         schema=1,
         deployment=deployment,
         engine=engine,
         verdict=attempts[0].verdict if attempts else "Unverified",
         serving=_generation(state.serving) if state.serving else None,
-        verified=_generation(verified) if verified else (previous.verified if previous else None),
+        verified=_last_verified(state, previous),
         attempts=tuple(attempts),
     )
 
 
-def _last_verified(state: DeploymentState) -> Generation | None:
-    found = [a.generation for a in state.attempts if a.outcome == "promoted" and a.verdict == "Verified"]
-    return found[-1] if found else None
+def _newest(attempts: list[RecordedAttempt]) -> list[RecordedAttempt]:
+    """At most 20, the newest first. Reviews go first: a verdict that comes and goes must not push out rollouts."""
+    found = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
+    while len(found) > KEPT_ATTEMPTS:
+        found.remove(next((a for a in reversed(found[1:]) if a.outcome == "reviewed"), found[-1]))
+    return found
+
+
+def _last_verified(state: DeploymentState, previous: Record | None) -> RecordedGeneration | None:
+    """The last generation that was promoted as Verified, and has not failed since; else an earlier record's."""
+    newest: dict[str, Verdict] = {}
+    for attempt in reversed(state.attempts):
+        if attempt.verdict in ("Verified", "Failed"):
+            newest.setdefault(attempt.generation.fingerprint, attempt.verdict)
+        stands = newest.get(attempt.generation.fingerprint) == "Verified"
+        if stands and attempt.outcome == "promoted" and attempt.verdict == "Verified":
+            return _generation(attempt.generation)
+    known = previous.verified if previous else None
+    return known if known and newest.get(known.generation) != "Failed" else None
 
 
 def _generation(generation: Generation) -> RecordedGeneration:

@@ -48,6 +48,7 @@ __all__ = [
     "Outcome",
     "Published",
     "Retried",
+    "Reviewed",
     "Settled",
     "State",
     "Stepped",
@@ -131,6 +132,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Reviewed(JournalEntry, frozen=True, kw_only=True, tag="reviewed"):
+    """What serves was judged again, and its verdict is another one. The attempt is settled: nothing was rolled out."""
+
+    attempt: Attempt
+
+
 class Checkpoint(JournalEntry, frozen=True, kw_only=True, tag="checkpoint"):
     """The state that all earlier entries add up to; written when the journal is compacted."""
 
@@ -149,6 +156,7 @@ Entry = (
     | Published
     | Retried
     | Withdrawn
+    | Reviewed
     | Checkpoint
 )
 
@@ -217,6 +225,9 @@ def _step(state: State, entry: Entry) -> State:
             return _put(state, name, _begun(state.of(name), entry))
         case Withdrawn():
             return _withdrawn(state, entry.deployment)
+        case Reviewed():
+            name = entry.attempt.deployment
+            return _put(state, name, _reviewed(state.of(name), entry.attempt))
         case Retried():
             lifted = msgspec.structs.replace(state.of(entry.deployment), quarantine=())
             return _put(state, entry.deployment, lifted)
@@ -281,11 +292,30 @@ def _advanced(
                 deployment,
                 open=None,
                 serving=attempt.generation if entry.outcome == "promoted" else deployment.serving,
-                attempts=(*deployment.attempts, done)[-KEPT_ATTEMPTS:],
+                attempts=_kept((*deployment.attempts, done)),
                 quarantine=(*deployment.quarantine, attempt.key)[-KEPT_ATTEMPTS:]
                 if stays_out
                 else deployment.quarantine,
             )
+
+
+def _reviewed(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
+    """A generation that failed a review is not tried again, as any other; one that is Verified again may be."""
+    if any(known.id == attempt.id for known in deployment.attempts):
+        return deployment
+    quarantine = tuple(key for key in deployment.quarantine if key != attempt.key)
+    if attempt.outcome == "failed" or (attempt.verdict != "Verified" and attempt.key in deployment.quarantine):
+        quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
+    return msgspec.structs.replace(deployment, attempts=_kept((*deployment.attempts, attempt)), quarantine=quarantine)
+
+
+def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The newest of these, at most 20. Reviews go first: a verdict that comes and goes must not push out rollouts."""
+    found = list(attempts)
+    while len(found) > KEPT_ATTEMPTS:
+        old = next((a for a in found[:-1] if a.outcome == "reviewed" and a.published), found[0])
+        found.remove(old)
+    return tuple(found)
 
 
 def _published(state: State, entry: Published) -> State:

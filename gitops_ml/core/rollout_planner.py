@@ -16,6 +16,7 @@ from gitops_ml.core.desired import Deployment, Desired, Resolved, Verify, second
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.healing import clear, heal
 from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.review import goes_back
 from gitops_ml.core.rollout import Attempt, DeploymentState, Outcome
 from gitops_ml.core.scene import (
     Scene,
@@ -117,11 +118,18 @@ def _next_attempt(scene: Scene) -> Attempt | None:
         id=f"{generation.fingerprint}-{scene.now.strftime('%Y%m%dT%H%M%S')}-{number}",
         generation=generation,
         incumbent=state.serving,
-        strategy=wanted.resolved.declaration.rollout.strategy,
+        strategy=_strategy(scene, generation),
         key=BOOT_KEY if boot else wanted.key,
         started=scene.now.isoformat(),
         boot=boot,
     )
+
+
+def _strategy(scene: Scene, generation: Generation) -> str:
+    """As declared; but what goes back from a generation that failed a review does not wait for users to decide."""
+    declared = scene.wanted.resolved.declaration.rollout.strategy
+    at_once = declared in ("canary", "shadow") and goes_back(scene.state, generation)
+    return "blue-green" if at_once else declared
 
 
 def _cause(scene: Scene, attempt: Attempt) -> str:
@@ -130,6 +138,8 @@ def _cause(scene: Scene, attempt: Attempt) -> str:
         return f"the host is blank and {generation.version} was verified last"
     if serving is None:
         return f"{generation.version} is declared and nothing serves"
+    if goes_back(scene.state, generation):
+        return f"{serving.version} failed a review and {generation.version} was verified before it"
     if serving.version != generation.version:
         return f"{generation.version} is declared and {serving.version} serves"
     if serving.digest != generation.digest:
@@ -167,6 +177,8 @@ def _bring_up(scene: Scene, attempt: Attempt, because: str) -> Steps:
             attempt=attempt,
             checks=Verify() if attempt.boot else scene.wanted.resolved.declaration.verify,
             holdout=None if attempt.boot else scene.wanted.resolved.holdout,
+            commit=scene.wanted.generation.commit,
+            compare=not goes_back(scene.state, attempt.generation),
             then_traffic=by_traffic(attempt),
             alpha=alpha_of(scene, attempt),
             because="it has not been verified",

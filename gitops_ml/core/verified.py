@@ -27,13 +27,15 @@ def promotable(environment: str, deployment: str, record: Record | None) -> tupl
         )
     serving = record.serving
     mine = [a for a in verified_attempts(record) if a.generation == serving.generation]
-    if not mine or record.verified is None or record.verified.generation != serving.generation:
+    stands = _last_verdict(record, serving) == "Verified"
+    if not mine or not stands or record.verified is None or record.verified.generation != serving.generation:
         raise InputError(
             f"{where} {serving.version} is not Verified",
             why=f"its last verdict there is {_last_verdict(record, serving)}",
             mend=f"gitops-ml history {environment} {deployment}; or gitops-ml bump, which asks for no verdict",
         )
-    return serving, moment(mine[0].settled or mine[0].started)
+    since = next(a for a in record.attempts if a.generation == serving.generation and a.verdict == "Verified")
+    return serving, moment(since.settled or since.started)
 
 
 def require_soaked(environment: str, version: str, since: datetime, soak: timedelta, now: datetime) -> None:
@@ -48,12 +50,16 @@ def require_soaked(environment: str, version: str, since: datetime, soak: timede
 
 
 def verified_attempts(record: Record) -> Iterator[RecordedAttempt]:
-    """The attempts that were promoted as Verified, newest first, without generations that failed since."""
-    fallen: set[str] = set()
+    """The attempts that were promoted as Verified, newest first, without generations that failed since.
+
+    One that failed a review and is Verified again counts again.
+    """
+    newest: dict[str, str] = {}
     for attempt in record.attempts:
-        if attempt.verdict == "Failed":
-            fallen.add(attempt.generation)
-        elif attempt.outcome == "promoted" and attempt.verdict == "Verified" and attempt.generation not in fallen:
+        if attempt.verdict in ("Verified", "Failed"):
+            newest.setdefault(attempt.generation, attempt.verdict)
+        stands = newest.get(attempt.generation) == "Verified"
+        if stands and attempt.outcome == "promoted" and attempt.verdict == "Verified":
             yield attempt
 
 
