@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Kind = Literal["ranking", "probability", "class", "value"]
 _PAIR_GROUPS = 400
 _CELLS = 100_000
+_PRODUCT_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _precision_by_groups(sample: Sample, codes: Ints, groups: int) -> Statistic:
             average: Floats = np.where(hits > 0, hits * found / (found + false), 0.0).sum(axis=1) / found[:, -1]
         return average
 
-    return _in_parts(some, len(hit)) if len(hit) else _undefined
+    return _in_parts(some, len(hit), _PRODUCT_CELLS) if len(hit) else _undefined
 
 
 def _undefined(draws: Floats) -> Floats:
@@ -189,11 +190,15 @@ def _undefined(draws: Floats) -> Floats:
     return np.full(len(draws), np.nan)
 
 
-def _in_parts(some: Statistic, width: int) -> Statistic:
-    """A few draws at a time: what fits the processor's cache is twice as quick, and memory stays bounded."""
+def _in_parts(some: Statistic, width: int, cells: int) -> Statistic:
+    """A few draws at a time, so that memory stays bounded.
+
+    Cumulative sums are quickest where a part fits the processor's cache; a matrix product wants larger ones,
+    since its threads meet once for each.
+    """
     import numpy as np
 
-    step = max(1, _CELLS // width)
+    step = max(1, cells // width)
 
     def values(draws: Floats) -> Floats:
         return np.concatenate([some(draws[start : start + step]) for start in range(0, len(draws), step)])
@@ -224,7 +229,7 @@ def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
             average: Floats = (hits * precision).sum(axis=1) / total
         return average
 
-    return _in_parts(some, len(codes))
+    return _in_parts(some, len(codes), _CELLS)
 
 
 def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
