@@ -8,7 +8,7 @@ doing it twice changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import yaml
@@ -18,7 +18,15 @@ from gitops_ml.clients.environments import ROOT, Declared, read_environment
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.yaml_files import MAX_BYTES, parse, plain
 from gitops_ml.core.desired import Deployment
-from gitops_ml.core.record import Record, commit_message, restored_fields, updated, wants_revert
+from gitops_ml.core.record import (
+    Record,
+    answered,
+    commit_message,
+    restored_fields,
+    updated,
+    wants_retrain,
+    wants_revert,
+)
 from gitops_ml.core.rollout import Attempt, State
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
@@ -50,7 +58,10 @@ def read_records(repo: Repository, declared: Declared) -> dict[str, Record]:
 def write_record(record: Record) -> bytes:
     """A record file's content."""
     head = "# Written by gitops-ml. Edits are overwritten, and a pull request that makes one fails `gitops-ml plan`.\n"
-    body = yaml.dump(msgspec.to_builtins(record), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    content = msgspec.to_builtins(record)
+    if record.retrain is None:
+        del content["retrain"]
+    body = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
     return (head + body).encode()
 
 
@@ -75,12 +86,13 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         reverted = {name: version for name, (version, _, _) in reverts.items()}
         edits = {path: text for _, path, text in reverts.values()}
         message = commit_message(environment, attempts, reverted)
+        asking = {a.id for a in attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
         if branch is None or branch == repo.branch:
-            files = _records(declared.records, state, attempts, environment, engine) | edits
+            files = _records(declared.records, state, attempts, environment, engine, asking) | edits
             commit = repo.commit_files(tip, files, message)
             done = repo.publish(commit, tip) == "pushed"
         else:
-            commit, done = _publish_apart(repo, branch, state, attempts, environment, engine, message)
+            commit, done = _publish_apart(repo, branch, state, attempts, environment, engine, asking, message)
             if done and edits:
                 done = repo.publish(repo.commit_files(tip, edits, message), tip) == "pushed"
         if done:
@@ -99,14 +111,14 @@ def _publish_apart(
     attempts: Sequence[Attempt],
     environment: str,
     engine: str,
+    asking: Collection[str],
     message: str,
 ) -> tuple[str, bool]:
     """The records on a branch of their own, for protected mains; begun from the tracked tip where absent."""
     tip = repo.find_tip(branch)
     parent = tip or repo.tip()
-    commit = repo.commit_files(
-        parent, _records(records_at(repo, parent, environment), state, attempts, environment, engine), message
-    )
+    known = records_at(repo, parent, environment)
+    commit = repo.commit_files(parent, _records(known, state, attempts, environment, engine, asking), message)
     return commit, repo.publish(commit, tip, branch) == "pushed"
 
 
@@ -118,19 +130,50 @@ def records_at(repo: Repository, commit: str, environment: str) -> dict[str, byt
 
 
 def _records(
-    known: dict[str, bytes], state: State, attempts: Sequence[Attempt], environment: str, engine: str
+    known: dict[str, bytes],
+    state: State,
+    attempts: Sequence[Attempt],
+    environment: str,
+    engine: str,
+    asking: Collection[str],
 ) -> dict[str, bytes | None]:
     files: dict[str, bytes | None] = {}
     for name in sorted({a.deployment for a in attempts}):
         path = record_path(environment, name)
         previous = read_record(known[name], path) if name in known else None
-        files[path] = write_record(updated(previous, state.of(name), name, engine))
+        files[path] = write_record(updated(previous, state.of(name), name, engine, asking))
     return files
 
 
 def record_path(environment: str, deployment: str) -> str:
     """Where the record of a deployment is kept."""
     return f"{ROOT}/{environment}/records/{deployment}.yaml"
+
+
+def answer_request(repo: Repository, environment: str, deployment: str, attempt: str, answer: str) -> None:
+    """Record what became of a request to retrain; nothing is written where another one is asked by now.
+
+    Raises:
+        PushRejected: the remote refused, or others pushed five times in a row; the request stays open.
+    """
+    path = record_path(environment, deployment)
+    for _ in range(TRIES):
+        tip = repo.fetch()
+        branch = read_environment(repo, tip, environment).environment.records.branch or repo.branch
+        parent = repo.tip(branch)
+        data = repo.read_file(parent, path)
+        record = read_record(data, path) if data is not None else None
+        if record is None or answered(record, attempt, answer) == record:
+            return
+        message = f"Record {environment}/{deployment}: the request to retrain is answered\n\n{answer}\n"
+        commit = repo.commit_files(parent, {path: write_record(answered(record, attempt, answer))}, message)
+        if repo.publish(commit, parent, branch) == "pushed":
+            return
+    raise PushRejected(
+        f"the answer to the request of {environment}/{deployment} is not in Git",
+        why=f"others pushed {TRIES} times in between",
+        mend="gitops-ml retrain --if-requested --push",
+    )
 
 
 def _reverts(
@@ -159,6 +202,8 @@ def _reverts(
             verified = parse(before, path, Deployment)
         except GitopsError:
             continue
-        fields = restored_fields(verified) | {"digest": attempt.incumbent.digest}
+        fields = restored_fields(verified)
+        if attempt.incumbent.pattern == "service":
+            fields["digest"] = attempt.incumbent.digest
         found[name] = (verified.version, path, set_fields(now.decode(), fields).encode())
     return found

@@ -36,7 +36,8 @@ class Target:
     def __init__(self, spec: dict[str, Any], deadline: float) -> None:
         url = urlsplit(spec["url"])
         self._host, self._port, self._base = url.hostname or "", url.port or 80, url.path.rstrip("/")
-        self._path = f"{self._base}/v2/models/{quote(spec['model'], safe='')}"
+        self._path = f"{self._base}/v2/models/{quote(spec.get('model', ''), safe='')}"
+        self._health: str | None = spec.get("health")
         self._expect: dict[str, str] = spec.get("expect") or {}
         self._deadline = deadline
         self._connection: http.client.HTTPConnection | None = None
@@ -44,17 +45,21 @@ class Target:
     def metadata(self) -> dict[str, Any]:
         """The model's metadata, once it names what is expected.
 
+        Of an image that is not ours nothing is known but the path that answers 200 when it is ready; it has none.
+
         Raises:
             NotYet: no answer, or not 200.
             TargetError: it answers for another version or digest than the one expected; waiting mends
             nothing.
         """
         try:
-            status, body = self._ask("GET", self._path)
+            status, body = self._ask("GET", self._health or self._path)
         except (OSError, http.client.HTTPException) as error:
             raise NotYet(_said(error)) from error
         if status != 200:
-            raise NotYet(f"metadata: HTTP {status}: {_error_of(body)}")
+            raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {_error_of(body)}")
+        if self._health:
+            return {}
         try:
             found = json.loads(body)
             parameters = found.get("parameters", {})
