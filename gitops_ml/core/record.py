@@ -6,7 +6,8 @@ twice, it is the same (attempts are keyed by their id).
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Literal
 
 import msgspec
 
@@ -49,6 +50,18 @@ class RecordedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     logs: tuple[str, ...] = ()
 
 
+class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A failed rollout's wish for a new model (`on_failure: [retrain]`), taken up by whoever trains, never by a host.
+
+    `attempt` is the rollout, `at` when it was settled, `answer` what became of it.
+    """
+
+    state: Literal["requested", "answered"]
+    attempt: str
+    at: str
+    answer: str = ""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """`environments/<environment>/records/<deployment>.yaml`. `attempts` are the newest first, at most 20."""
 
@@ -59,10 +72,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     serving: RecordedGeneration | None
     verified: RecordedGeneration | None
     attempts: tuple[RecordedAttempt, ...] = ()
+    retrain: RetrainRequest | None = None
 
 
-def updated(previous: Record | None, state: DeploymentState, deployment: str, engine: str) -> Record:
-    """The record after what the journal holds, with what an earlier record knows beyond it."""
+def updated(
+    previous: Record | None, state: DeploymentState, deployment: str, engine: str, retrain: Collection[str] = ()
+) -> Record:
+    """The record after what the journal holds, with what an earlier record knows beyond it.
+
+    `retrain` are the attempts that ask for a new model; one that is recorded already does not ask again.
+    """
     mine = {a.id: _attempt(a) for a in state.attempts if a.outcome != "superseded"}
     known = {a.id: a for a in (previous.attempts if previous else ())} | mine
     attempts = _newest(list(known.values()))
@@ -74,7 +93,27 @@ def updated(previous: Record | None, state: DeploymentState, deployment: str, en
         serving=_generation(state.serving) if state.serving else None,
         verified=_last_verified(state, previous),
         attempts=tuple(attempts),
+        retrain=_request(previous, attempts, retrain),
     )
+
+
+def _request(
+    previous: Record | None, attempts: list[RecordedAttempt], retrain: Collection[str]
+) -> RetrainRequest | None:
+    recorded = {a.id for a in previous.attempts} if previous else set()
+    asking = next((a for a in attempts if a.id in retrain and a.id not in recorded), None)
+    if asking is None:
+        return previous.retrain if previous else None
+    return RetrainRequest(state="requested", attempt=asking.id, at=asking.settled or asking.started)
+
+
+def answered(record: Record, attempt: str, answer: str) -> Record:
+    """The record once the request of `attempt` has been taken up; itself when another one is asked by now."""
+    request = record.retrain
+    if request is None or request.attempt != attempt or request.state == "answered":
+        return record
+    done = RetrainRequest(state="answered", attempt=attempt, at=request.at, answer=answer)
+    return msgspec.structs.replace(record, retrain=done)
 
 
 def _newest(attempts: list[RecordedAttempt]) -> list[RecordedAttempt]:
@@ -126,6 +165,12 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
         incumbent=attempt.incumbent.version if attempt.incumbent else None,
         logs=tuple(attempt.logs.splitlines()[-LOG_LINES:]) if failed else (),
     )
+
+
+def wants_retrain(attempt: Attempt, declaration: Deployment | None) -> bool:
+    """Whether a settled attempt asks for a new model: it failed, and its declaration says so."""
+    asked = declaration is not None and "retrain" in declaration.on_failure
+    return asked and attempt.verdict == "Failed" and not attempt.boot
 
 
 def wants_revert(attempt: Attempt, declaration: Deployment, auto_revert: bool) -> bool:
