@@ -7,7 +7,20 @@ import sys
 import typer
 
 from gitops_ml import __version__
-from gitops_ml.cli import agent, data, deploy, doctor, history, holds, init, promotion, schema, versions
+from gitops_ml.cli import (
+    agent,
+    data,
+    deploy,
+    diff,
+    doctor,
+    history,
+    holds,
+    init,
+    promotion,
+    retrain,
+    schema,
+    versions,
+)
 from gitops_ml.errors import GitopsError
 
 app = typer.Typer(
@@ -18,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (init, doctor, versions, promotion, deploy, agent, history, holds, data, schema):
+for module in (init, doctor, versions, promotion, deploy, agent, history, holds, data, diff, retrain, schema):
     module.add_to(app)
 
 
