@@ -10,7 +10,7 @@ from gitops_ml import __version__
 from gitops_ml.cli import (
     agent,
     data,
-    deploy,
+    demo, deploy,
     diff,
     doctor,
     history,
@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (init, doctor, versions, promotion, deploy, agent, history, holds, data, diff, retrain, schema):
+for module in (init, doctor, versions, promotion, deploy, agent, history, holds, data, diff, retrain, schema, demo):
     module.add_to(app)
 
 

@@ -1,0 +1,247 @@
+"""The story itself, chapter by chapter, as things happen; each holds what it saw against what it tells.
+
+The figures behind the choice of the versions are in docs/pipeline.md.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gitops_ml.cli.demo import ground
+from gitops_ml.cli.demo.ground import Ground
+from gitops_ml.cli.demo.narrator import Narrator
+from gitops_ml.cli.demo.team import DECLARATION, DEPLOYMENT, Team
+from gitops_ml.cli.demo.witness import asked, declared, expect, expect_none_failed, expect_verified, show_revert
+
+USERS = 40.0
+"""Requests a second; what two cores bear beside a rollout."""
+CANARY_USERS = 60.0
+"""More for a canary: its evidence comes in blocks of at least one second and 20 of its requests."""
+SLOW = (50, 100, 200, 400, 800, 1600)
+"""Milliseconds; above the first that is at least `FACTOR` times the median, an answer is called slow."""
+FACTOR = 5
+
+HOLDOUT = """\
+verify:
+  holdout: {data: data/holdout.parquet, group: day, metrics: {roc_auc: {min: 0.70, max_drop: 0.01}}}
+"""
+TRAFFIC = "  traffic: {{max_bad_increase: 0.1, slow: {slow}ms, timeout: 5m}}\n"
+THREADS = 'env: {OMP_NUM_THREADS: "64"}\n'
+
+
+def tell(where: Ground, narrator: Narrator) -> None:
+    """Tell the whole story. Raises `GitopsError` at the first thing that is not as it is told."""
+    ground.require_images()
+    began = time.monotonic()
+    team = Team(where, narrator)
+    begin = ""
+    for title, chapter in CHAPTERS:
+        with narrator.chapter(title):
+            begin = chapter(team) or begin
+    with narrator.chapter("Where everything stands"):
+        the_end(team, begin, time.monotonic() - began)
+
+
+def first_version(team: Team) -> str:
+    """From data to a served model. The commit that the clone began with."""
+    team.tell.say("A team has this repository, with a remote, and a place for data and models.")
+    begin = team.settle()
+    port = f"port: {team.port}"
+    before = (team.ground.clone / "environments/dev/environment.yaml").read_text().split("port: ")[1].split(",")[0]
+    name = (team.ground.clone / "environments/project.yaml").read_text().split("\nname: ")[1].split()[0]
+    team.edit("environments/project.yaml", (f"name: {name}", f"name: {team.ground.project}"))
+    team.edit("environments/dev/environment.yaml", (f"port: {before}", port))
+    team.commit("Begin", ".dvc/config", "environments")
+    team.tell.say("Will a flight from New York arrive late? Trained on January to April 2013; May is held out.")
+    team.train("Train on January to April")
+    team.release("v1.0.0", create=True)
+    team.tell.say("What it has to keep, on held-out days, to be let to users:")
+    team.edit(DECLARATION, ("", HOLDOUT))
+    team.commit(f"Deploy {DEPLOYMENT} v1.0.0 to dev", DECLARATION)
+    team.gitops_ml("plan", "dev", said="all", expect=2)
+    team.sync()
+    version, late = team.predict()
+    expect(version == "v1.0.0", f"v1.0.0 serves; {version} does")
+    expect_verified(team, "v1.0.0")
+    team.tell.good(f"v1.0.0 is verified and serves: this flight is late with a probability of {late:.2f}")
+    return begin
+
+
+def better_version(team: Team) -> None:
+    """A rollout that nobody notices."""
+    team.tell.say("Two more months have arrived. Trained on January to June, July is held out.")
+    team.pull()
+    team.edit("params.yaml", ('until: "2013-05"', 'until: "2013-07"'), ('now: "2013-06-02"', 'now: "2013-08-02"'))
+    team.train("Train on January to June")
+    team.release("v1.1.0")
+    team.tell.say(f"Meanwhile users ask {USERS:.0f} times a second, however slowly they are answered.")
+    with team.users(USERS) as load:
+        a_moment()
+        team.sync()
+        a_moment()
+    version, _ = team.predict()
+    expect(version == "v1.1.0", f"v1.1.0 serves; {version} does")
+    expect_none_failed(load.report)
+    expect(set(load.report.versions) == {"v1.0.0", "v1.1.0"}, f"both versions answered; {load.report.versions} did")
+    expect_verified(team, "v1.1.0")
+    team.tell.good(f"v1.1.0 took over, better on the same held-out days; {asked(load.report)}")
+
+
+def bad_version(team: Team) -> None:
+    """A model that trains, loads and answers like any other, and is worse."""
+    team.tell.say(
+        "Somebody joins tables wrongly: 80 % of the labels swap places. The model trains, keeps its absolute bounds, "
+        "loads, and answers. Only beside the incumbent, on held-out days, can it be told."
+    )
+    team.pull()
+    team.edit("params.yaml", ("label_noise: 0.0", "label_noise: 0.8"))
+    metrics = team.train("Join the tables anew")
+    expect(metrics["roc_auc"] >= 0.70, f"it keeps the bound of 0.70; roc_auc is {metrics['roc_auc']:.3f}")
+    team.release("v1.2.0")
+    with team.users(USERS) as load:
+        a_moment()
+        team.sync(expect=3)
+        a_moment()
+    version, _ = team.predict()
+    expect(version == "v1.1.0", f"v1.1.0 serves on; {version} does")
+    expect_none_failed(load.report)
+    expect(set(load.report.versions) == {"v1.1.0"}, f"no user got v1.2.0; answers came from {load.report.versions}")
+    team.tell.good(f"caught before any user met it; {asked(load.report)}")
+    team.tell.say("The verdict is in Git, and the declaration is back:")
+    changed = show_revert(team)
+    expect(len(changed) == 4, f"version and digest are put back, and nothing else; changed was {changed}")
+    expect(declared(team, "version") == "v1.1.0", f"Git declares v1.1.0; it declares {declared(team, 'version')}")
+    team.tell.good("Git and the host agree again, on v1.1.0")
+
+
+def healing(team: Team) -> None:
+    """What is killed or removed comes back."""
+    team.edit(DECLARATION, ("replicas: 1", "replicas: 2"))
+    team.commit("Two replicas", DECLARATION)
+    generation = team.status()["generation"]
+    team.sync()
+    expect(team.status()["generation"] == generation, "scaling makes no new generation")
+    for act, name in (("kill", team.replicas()[0]), ("rm -f", team.replicas()[1])):
+        strike(team, act, name)
+        health = team.status()["health"]
+        expect(health == "Degraded", f"the deployment is Degraded; it is {health}")
+        team.tell.output(f"dev/{DEPLOYMENT} is Degraded, 1 of 2 replicas is ready")
+        team.sync()
+        there = team.replicas()
+        expect(len(there) == 2, f"two replicas run; {there} do")
+    version, _ = team.predict()
+    expect(version == "v1.1.0", f"v1.1.0 serves; {version} does")
+    expect_verified(team, "v1.1.0", replicas=2)
+    team.tell.good("both were healed: what runs is what Git declares")
+
+
+def canary_that_passes(team: Team) -> None:
+    """Users' requests decide, and find no harm."""
+    team.tell.say(
+        "The labels are right again, and 60 trees may do what 100 did. Held-out data decides first; then a quarter of "
+        "the users' requests, then half of them, until they have shown that v1.3.0 is no worse for them: at most 10 in "
+        "100 more of its answers are errors or slow."
+    )
+    team.pull()
+    team.edit("params.yaml", ("label_noise: 0.8", "label_noise: 0.0"), ("max_iter: 100", "max_iter: 60"))
+    team.train("Train 60 trees")
+    usual = team.usual_answer()
+    slow = next((ms for ms in SLOW if ms >= FACTOR * 1000 * usual), SLOW[-1])
+    team.tell.say(f"Users are used to {1000 * usual:.0f} ms, one request at a time. Over {slow} ms is slow.")
+    team.edit(
+        DECLARATION,
+        ("rollout: {strategy: blue-green}", "rollout: {strategy: canary, steps: [25, 50]}"),
+        ("", TRAFFIC.format(slow=slow)),
+    )
+    team.commit("Let users decide in dev", DECLARATION)
+    team.release("v1.3.0")
+    with team.users(CANARY_USERS) as load:
+        a_moment()
+        team.sync()
+        a_moment()
+    version, _ = team.predict()
+    expect(version == "v1.3.0", f"v1.3.0 serves; {version} does")
+    expect_none_failed(load.report)
+    expect_verified(team, "v1.3.0", replicas=2)
+    team.tell.good(f"v1.3.0 was promoted by its users' requests; {asked(load.report)}")
+
+
+def canary_that_is_stopped(team: Team) -> None:
+    """A change that no offline check can see."""
+    team.tell.say(
+        "Somebody wants it faster: 64 threads, on one CPU. The model is the same, so held-out data finds nothing; "
+        "but each answer now waits for 64 threads to take turns. That, only real requests can tell."
+    )
+    team.pull()
+    team.edit(DECLARATION, ("", THREADS))
+    team.commit("Make predictions faster", DECLARATION)
+    with team.users(CANARY_USERS) as load:
+        a_moment()
+        ran = team.sync(expect=3)
+        a_moment()
+    expect("holdout roc_auc pass" in ran.said, "held-out data finds nothing wrong")
+    expect_none_failed(load.report)
+    version, _ = team.predict()
+    expect(version == "v1.3.0", f"v1.3.0 serves; {version} does")
+    team.tell.good(f"stopped by traffic alone; {asked(load.report)}")
+    show_revert(team)
+    expect(declared(team, "env") is None, f"Git declares no env any more; it declares {declared(team, 'env')}")
+    expect_verified(team, "v1.3.0", replicas=2)
+    team.tell.good("the users are back on what served them well, and Git says so")
+
+
+def the_end(team: Team, begin: str, seconds: float) -> None:
+    """What a person wants to see last: the state, the log, what is left and how it goes away."""
+    team.gitops_ml("status", "dev", said="all")
+    team.run("git", "log", "--format=%h %an: %s", f"{begin}..", typed=f"git log --format='%h %an: %s' {begin[:7]}..")
+    team.gitops_ml("plan", "dev")
+    folder = team.ground.folder.relative_to(team.ground.source)
+    team.tell.say(f"Everything was as told, in {seconds // 60:.0f} min {seconds % 60:.0f} s. Left running, to look at:")
+    rows = (
+        ("containers", f"docker ps --filter label=gitops-ml.project={team.ground.project}"),
+        ("the clone", f"cd {folder}/clone, then: gitops-ml status dev; gitops-ml history dev; git log -p"),
+        ("the model", f"curl {team.url}"),
+        ("all output", f"less {folder}/log.txt"),
+        ("remove it", f"gitops-ml demo --remove{_named(team.ground)}"),
+    )
+    for what, how in rows:
+        team.tell.output(f"{what:<12} {how}")
+
+
+class Chapter(NamedTuple):
+    """A heading, and what happens under it."""
+
+    title: str
+    happens: Callable[[Team], str | None]
+
+
+CHAPTERS = (
+    Chapter("A first model: trained on real data, verified, served", first_version),
+    Chapter("A better one, while users ask", better_version),
+    Chapter("A bad one, that only held-out data can tell", bad_version),
+    Chapter("A replica is killed, another one removed", healing),
+    Chapter("A canary that passes", canary_that_passes),
+    Chapter("A canary that only traffic can stop", canary_that_is_stopped),
+)
+
+
+def strike(team: Team, act: str, name: str) -> None:
+    """`docker kill` or `docker rm -f`; over the engine's API where there is no docker command."""
+    if shutil.which("docker"):
+        team.run("docker", *act.split(), name, said="nothing")
+        return
+    team.tell.command(f"docker {act} {name}")
+    with ground.engine() as engine:
+        engine.kill(name) if act == "kill" else engine.remove(name, force=True)
+
+
+def a_moment() -> None:
+    """Let users ask for a second before and after what they must not notice."""
+    time.sleep(1.0)
+
+
+def _named(where: Ground) -> str:
+    return "" if where.project == ground.NAME else f" --project {where.project}"
