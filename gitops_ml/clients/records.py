@@ -205,5 +205,8 @@ def _reverts(
         fields = restored_fields(verified)
         if attempt.incumbent.pattern == "service":
             fields["digest"] = attempt.incumbent.digest
+        # What says the same in both stays as a person wrote it, a default that is spelt out included.
+        meant = msgspec.structs.replace(verified, digest=fields["digest"])
+        fields = {key: value for key, value in fields.items() if getattr(declaration, key) != getattr(meant, key)}
         found[name] = (verified.version, path, set_fields(now.decode(), fields).encode())
     return found
