@@ -10,9 +10,9 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -28,6 +28,7 @@ from gitops_ml.serving.loader import Model, Outputs
 from gitops_ml.serving.manifest import PLATFORMS, Manifest, TensorSpec
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.protocol import (
+    Column,
     InferenceRequest,
     InferenceResponse,
     ProtocolError,
@@ -36,6 +37,8 @@ from gitops_ml.serving.protocol import (
     wanted_outputs,
     write_response,
 )
+from gitops_ml.serving.replies import config_tensor, failed, http_error, json_reply, protocol_error
+from gitops_ml.serving.samples import PER_SECOND, ROWS, Samples
 
 log = logging.getLogger("gitops_ml.serving")
 
@@ -58,10 +61,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """`body_bytes`: the largest body, also after decompression; `inline_bytes`: the largest one predicted in
-    the loop."""
+    the loop; `samples` and `samples_per_second`: see `Samples`."""
 
     body_bytes: int = 64 << 20
     inline_bytes: int = 16 << 10
+    samples: int = ROWS
+    samples_per_second: int = PER_SECOND
 
 
 class ModelApp:
@@ -82,6 +87,7 @@ class ModelApp:
         self._identity = identity
         self._limits = limits
         self._metrics = Metrics(msgspec.to_builtins(identity))
+        self._samples = Samples(manifest.inputs, limits.samples, limits.samples_per_second)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._slow = False
         self._quiet: set[str] = set()
@@ -98,8 +104,9 @@ class ModelApp:
 
     def _routes(self) -> ASGIApp:
         name = self._identity.deployment
+        health: dict[str, Callable[[Request], Awaitable[Response]]]
         health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
-        health["/gitops-ml/in-flight"] = self._count
+        health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
         routes = [Route("/v2", self._server), Route("/v2/", self._server)]
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
@@ -114,32 +121,38 @@ class ModelApp:
         return Starlette(
             routes=[*routes, Mount(f"/{name}", routes=list(routes))],
             exception_handlers={
-                HTTPException: _http_error,
-                ProtocolError: _protocol_error,
-                Exception: _failed,
+                HTTPException: http_error,
+                ProtocolError: protocol_error,
+                Exception: failed,
             },
         )
 
     def rehearse(self, body: bytes) -> None:
         """Answer `body` without a client; raises whatever the model raises."""
-        answer, _, _ = self._answer(body, None)
+        answer, _, _ = self._answer(body, None, sampled=False)
         if inspect.isawaitable(answer):
             asyncio.run(_finish(answer))
 
     async def _live(self, _: Request) -> Response:
-        return _json({"live": True})
+        return json_reply({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        return _json({"ready": not self.draining}, 503 if self.draining else 200)
+        return json_reply({"ready": not self.draining}, 503 if self.draining else 200)
 
     async def _count(self, _: Request) -> Response:
-        return _json({"in_flight": self.in_flight})
+        return json_reply({"in_flight": self.in_flight})
+
+    async def _sampled(self, request: Request) -> Response:
+        """For whoever is on the environment's own network; the gateway marks what it forwards."""
+        if _forwarded(request):
+            raise ProtocolError("Not Found", 404)
+        return Response(self._samples.content(), media_type="application/json")
 
     async def _scrape(self, _: Request) -> Response:
         return Response(self._metrics.text(self.in_flight), media_type=self._metrics.content_type)
 
     async def _server(self, _: Request) -> Response:
-        return _json({"name": "gitops-ml", "version": str(SERVING_VERSION), "extensions": EXTENSIONS})
+        return json_reply({"name": "gitops-ml", "version": str(SERVING_VERSION), "extensions": EXTENSIONS})
 
     async def _model_metadata(self, request: Request) -> Response:
         self._check(request)
@@ -152,14 +165,14 @@ class ModelApp:
     async def _config(self, request: Request) -> Response:
         """Triton's model configuration extension, as far as clients need it to build their requests."""
         self._check(request)
-        return _json(
+        return json_reply(
             {
                 "name": self._identity.deployment,
                 "platform": PLATFORMS[self._manifest.format],
                 "backend": self._manifest.format,
                 "max_batch_size": 0,
-                "input": [_config_tensor(spec) for spec in self._manifest.inputs],
-                "output": [_config_tensor(spec) for spec in self._manifest.outputs],
+                "input": [config_tensor(spec) for spec in self._manifest.inputs],
+                "output": [config_tensor(spec) for spec in self._manifest.outputs],
             }
         )
 
@@ -169,12 +182,12 @@ class ModelApp:
         started = time.perf_counter()
         code, rows = 500, 0
         try:
-            header = request.headers.get(HEADER_LENGTH)
+            header, sampled = request.headers.get(HEADER_LENGTH), _forwarded(request)
             if self._slow or self._model.threaded or len(body) > self._limits.inline_bytes:
                 loop = asyncio.get_running_loop()
-                answer, rows, seconds = await loop.run_in_executor(self._thread, self._answer, body, header)
+                answer, rows, seconds = await loop.run_in_executor(self._thread, self._answer, body, header, sampled)
             else:
-                answer, rows, seconds = self._answer(body, header)
+                answer, rows, seconds = self._answer(body, header, sampled)
             if len(body) <= self._limits.inline_bytes:
                 self._slow = seconds > SLOW_SECONDS
             response = await answer if inspect.isawaitable(answer) else answer
@@ -186,19 +199,22 @@ class ModelApp:
         finally:
             self._metrics.answered(code, rows, time.perf_counter() - started)
 
-    def _answer(self, body: bytes, header: str | None) -> tuple[Response | Awaitable[Response], int, float]:
+    def _answer(
+        self, body: bytes, header: str | None, sampled: bool
+    ) -> tuple[Response | Awaitable[Response], int, float]:
         """The answer or, where the model is asynchronous, its promise; rows; and seconds that this thread was
-        held."""
+        held. `sampled`: it may go into the record."""
         started = time.perf_counter()
         inference, binary = parse_request(body, header_length(header))
         wanted = wanted_outputs(inference, self._manifest.outputs)
         columns, rows = read_columns(inference, binary, self._manifest.inputs)
         outputs = self._model.predict(columns, [spec.name for spec, _ in wanted])
+        record = columns if sampled else None
         answer: Response | Awaitable[Response]
         if isinstance(outputs, Awaitable):
-            answer = self._awaited(outputs, inference, wanted, rows)
+            answer = self._awaited(outputs, inference, wanted, rows, record)
         else:
-            answer = self._respond(outputs, inference, wanted, rows)
+            answer = self._respond(outputs, inference, wanted, rows, record)
         return answer, rows, time.perf_counter() - started
 
     async def _awaited(
@@ -207,16 +223,24 @@ class ModelApp:
         inference: InferenceRequest,
         wanted: list[tuple[TensorSpec, bool]],
         rows: int,
+        record: Mapping[str, Column] | None,
     ) -> Response:
-        return self._respond(await outputs, inference, wanted, rows)
+        return self._respond(await outputs, inference, wanted, rows, record)
 
     def _respond(
-        self, outputs: Outputs, inference: InferenceRequest, wanted: list[tuple[TensorSpec, bool]], rows: int
+        self,
+        outputs: Outputs,
+        inference: InferenceRequest,
+        wanted: list[tuple[TensorSpec, bool]],
+        rows: int,
+        record: Mapping[str, Column] | None,
     ) -> Response:
         for spec, _ in wanted:
             if outputs[spec.name].shape[:1] != (rows,):
                 shape = list(outputs[spec.name].shape)
                 raise RuntimeError(f"output {spec.name!r} has shape {shape} for {rows} rows")
+        if record is not None:
+            self._samples.record(record, {spec.name: outputs[spec.name] for spec, _ in wanted}, rows)
         head = InferenceResponse(self._identity.deployment, self._identity.version, inference.id, [])
         content, length = write_response(head, [(spec, binary, outputs[spec.name]) for spec, binary in wanted])
         if length is None:
@@ -255,31 +279,10 @@ class ModelApp:
         return closing
 
 
+def _forwarded(request: Request) -> bool:
+    """Whether the gateway forwarded it: a user's request. Probes and the reconciler come without it."""
+    return any(name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"])
+
+
 async def _finish(answer: Awaitable[Response]) -> Response:
     return await answer
-
-
-def _config_tensor(spec: TensorSpec) -> dict[str, object]:
-    kind = {"BYTES": "TYPE_STRING"}.get(spec.datatype, f"TYPE_{spec.datatype}")
-    return {"name": spec.name, "data_type": kind, "dims": spec.shape}
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    known = cast(HTTPException, error)
-    response = _json({"error": known.detail}, known.status_code)
-    response.headers.update(known.headers or {})
-    return response
-
-
-async def _protocol_error(_: Request, error: Exception) -> Response:
-    return _json({"error": str(error)}, cast(ProtocolError, error).status)
-
-
-async def _failed(_: Request, error: Exception) -> Response:
-    """The model raised: a fault of ours to the client, who learns what it was; the traceback is logged by
-    uvicorn."""
-    return _json({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)

@@ -92,6 +92,8 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     limits = Limits(
         body_bytes=_number(env, "GITOPS_ML_MAX_BODY_BYTES", Limits().body_bytes),
         inline_bytes=_number(env, "GITOPS_ML_INLINE_BYTES", Limits().inline_bytes),
+        samples=_number(env, "GITOPS_ML_SAMPLES", Limits().samples),
+        samples_per_second=_number(env, "GITOPS_ML_SAMPLES_PER_SECOND", Limits().samples_per_second),
     )
     port = _number(env, "GITOPS_ML_PORT", 8080)
     model_dir = Path(env.get("GITOPS_ML_MODEL_DIR", "/model"))

@@ -1,0 +1,164 @@
+"""The record of live rows: what is kept, for how long, and who may read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.serving.samples import AT_ONCE, MOST_BYTES, Samples
+from tests.serving.artifacts import body, rows
+from tests.serving.conftest import ServerProcess, Start
+
+INFER = "/v2/models/delays/infer"
+SAMPLES = "/gitops-ml/samples"
+USER = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "models.example.org"}
+TENSORS = (
+    TensorSpec(name="x", datatype="FP64", shape=(-1,)),
+    TensorSpec(name="kind", datatype="BYTES", shape=(-1,)),
+    TensorSpec(name="pixels", datatype="FP32", shape=(-1, 3)),
+)
+
+
+class Clock:
+    """Epoch seconds that stand still until they are moved."""
+
+    def __init__(self) -> None:
+        self.at = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def made(clock: Clock, rows: int = 512, per_second: float = 10.0) -> Samples:
+    return Samples(TENSORS, rows, per_second, clock)
+
+
+def record(samples: Samples, count: int, first: float = 0.0) -> None:
+    x = first + np.arange(count, dtype=float)
+    columns = {"x": x, "kind": [f"k{v:g}" for v in x], "pixels": np.repeat(x[:, None], 3, axis=1).astype("float32")}
+    samples.record(columns, {"predict": (x > 2).astype(int), "predict_proba": np.column_stack([1 - x, x])}, count)  # type: ignore[arg-type]
+
+
+def read(samples: Samples) -> dict[str, Any]:
+    return dict(msgspec.json.decode(samples.content()))
+
+
+def test_rows_keep_their_inputs_and_answers_together() -> None:
+    samples = made(Clock())
+    record(samples, 5)
+    found = read(samples)
+    x, kind, pixels = found["inputs"]
+    assert (x["shape"], x["data"], kind["data"]) == ([5], [0, 1, 2, 3, 4], ["k0", "k1", "k2", "k3", "k4"])
+    assert (pixels["shape"], pixels["data"][:6]) == ([5, 3], [0, 0, 0, 1, 1, 1])
+    assert found["outputs"] == {
+        "predict": [0, 0, 0, 1, 1],
+        "predict_proba": [[1, 0], [0, 1], [-1, 2], [-2, 3], [-3, 4]],
+    }
+
+
+def test_missing_values_are_null() -> None:
+    samples = made(Clock())
+    columns = {"x": np.array([np.nan]), "kind": [None], "pixels": np.zeros((1, 3))}
+    samples.record(columns, {"predict": np.array([np.nan])}, 1)  # type: ignore[arg-type]
+    found = read(samples)
+    assert [t["data"] for t in found["inputs"]] == [[None], [None], [0, 0, 0]]
+    assert found["outputs"] == {"predict": [None]}
+
+
+def test_the_newest_rows_are_kept() -> None:
+    clock = Clock()
+    samples = made(clock, rows=10)
+    for n in range(30):
+        clock.at += 1
+        record(samples, 1, first=n)
+    found = read(samples)
+    assert found["inputs"][0]["data"] == list(range(20, 30))
+    assert (found["rows"], found["capacity"], found["seen"]) == (10, 10, 30)
+    assert found["from"] == "1970-01-12T13:47:01+00:00"
+
+
+def test_one_batch_does_not_fill_the_record_and_its_rows_are_drawn_at_random() -> None:
+    samples = made(Clock())
+    record(samples, 10_000)
+    drawn = read(samples)["inputs"][0]["data"]
+    assert len(drawn) == AT_ONCE
+    assert max(drawn) > 5_000
+
+
+def test_no_more_rows_a_second_than_are_set() -> None:
+    clock = Clock()
+    samples = made(clock, per_second=10)
+    for _ in range(1000):
+        clock.at += 0.01
+        record(samples, 1)
+    assert AT_ONCE <= read(samples)["rows"] <= AT_ONCE + 100
+
+
+def test_a_wide_model_keeps_fewer_rows() -> None:
+    clock = Clock()
+    samples = made(clock)
+    wide = {"x": np.zeros(1), "kind": ["y" * (MOST_BYTES // 4)], "pixels": np.zeros((1, 3))}
+    for _ in range(10):
+        clock.at += 1
+        samples.record(wide, {}, 1)  # type: ignore[arg-type]
+    assert read(samples)["rows"] == 3
+    samples.record(wide | {"kind": ["y" * 2 * MOST_BYTES]}, {}, 1)  # type: ignore[arg-type]
+    assert read(samples)["rows"] == 3
+
+
+def test_none_are_kept_when_it_is_off() -> None:
+    samples = made(Clock(), rows=0)
+    record(samples, 5)
+    found = read(samples)
+    assert (found["rows"], found["capacity"], found["seen"]) == (0, 0, 0)
+
+
+# --- through a real server
+
+
+def test_a_users_request_is_recorded_and_a_probes_is_not(server: ServerProcess) -> None:
+    before = server.ask("GET", SAMPLES)[1]["seen"]
+    assert server.ask("POST", INFER, body(rows(50, seed=3)))[0] == 200
+    assert server.ask("GET", SAMPLES)[1]["seen"] == before
+    frame = rows(3, seed=4)
+    status, answer = server.ask("POST", INFER, body(frame), USER)
+    assert status == 200
+    found = server.ask("GET", SAMPLES)[1]
+    assert found["seen"] == before + 3
+    assert found["inputs"][1]["data"][-3:] == frame["carrier"].tolist()
+    predicted = next(o for o in answer["outputs"] if o["name"] == "predict")
+    assert found["outputs"]["predict"][-3:] == predicted["data"]
+
+
+def test_what_was_recorded_can_be_asked_again(server: ServerProcess) -> None:
+    server.ask("POST", INFER, body(rows(2, seed=5)), USER)
+    recorded = server.ask("GET", SAMPLES)[1]
+    status, again = server.ask("POST", INFER, {"inputs": recorded["inputs"]})
+    assert status == 200
+    predicted = next(o for o in again["outputs"] if o["name"] == "predict")
+    assert predicted["data"] == recorded["outputs"]["predict"]
+
+
+def test_an_error_is_not_recorded(server: ServerProcess) -> None:
+    before = server.ask("GET", SAMPLES)[1]["seen"]
+    assert server.ask("POST", INFER, {"inputs": []}, USER)[0] == 400
+    assert server.ask("GET", SAMPLES)[1]["seen"] == before
+
+
+@pytest.mark.parametrize("path", [SAMPLES, f"/delays{SAMPLES}"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "x-forwarded-prefix", "X-Forwarded-Server"])
+def test_what_comes_through_the_gateway_may_not_read_it(server: ServerProcess, path: str, header: str) -> None:
+    assert server.ask("GET", path)[0] == 200
+    assert server.ask("GET", path, headers={header: "x"}) == (404, {"error": "Not Found"})
+
+
+def test_it_can_be_switched_off(start: Start, artifact: Path) -> None:
+    server = start(artifact, GITOPS_ML_SAMPLES="0").wait_ready()
+    assert server.ask("POST", INFER, body(rows(2)), USER)[0] == 200
+    found = server.ask("GET", SAMPLES)[1]
+    assert (found["rows"], found["capacity"]) == (0, 0)
