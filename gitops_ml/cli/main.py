@@ -10,7 +10,8 @@ from gitops_ml import __version__
 from gitops_ml.cli import (
     agent,
     data,
-    demo, deploy,
+    demo,
+    deploy,
     diff,
     doctor,
     history,
