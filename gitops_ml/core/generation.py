@@ -208,15 +208,16 @@ def replica_spec(
         PATTERN: generation.pattern,
         ALIAS: alias(generation.deployment, generation.fingerprint, replica, suffix),
     }
+    # What readiness is judged by comes last: a declaration cannot make a server claim another identity.
     env = {
+        **threads_env(generation.cpus),
+        **generation.env,
         "GITOPS_ML_DEPLOYMENT": generation.deployment,
         "GITOPS_ML_MODEL": generation.model,
         "GITOPS_ML_VERSION": generation.version,
         "GITOPS_ML_DIGEST": generation.digest,
         "GITOPS_ML_GENERATION": generation.fingerprint,
         "GITOPS_ML_PORT": str(generation.port),
-        **threads_env(generation.cpus),
-        **generation.env,
     }
     service = generation.pattern == "service"
     return ContainerSpec(

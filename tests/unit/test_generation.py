@@ -194,3 +194,9 @@ def test_thread_pools_follow_the_cpu_limit(cpus: float, threads: str) -> None:
 def test_a_generation_survives_the_journal() -> None:
     generation = made()
     assert msgspec.json.decode(msgspec.json.encode(generation), type=Generation) == generation
+
+
+def test_a_declaration_cannot_make_a_server_claim_another_identity() -> None:
+    spoofed = made(resolved(env={"GITOPS_ML_DIGEST": "md5:0", "LOG_LEVEL": "info"}))
+    assert spec(spoofed).env["GITOPS_ML_DIGEST"] == spoofed.digest
+    assert spec(spoofed).env["LOG_LEVEL"] == "info"
