@@ -29,6 +29,7 @@ from gitops_ml.core.verdict import ALPHA, share
 
 MIRRORED = 100
 """Percent of the requests that a shadow gets a copy of."""
+_CLEARED = "it has passed the checks before traffic"
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,15 +83,20 @@ def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps
         *_start(scene, incumbent, theirs, healing=True),
         *_start(scene, candidate, ours + crashing, healing=False),
     ]
-    expected = split_route(
-        scene.name,
-        (incumbent, theirs),
-        (candidate, ours + crashing),
-        percent=stage.percent,
-        mirror=stage.mirror,
-        pin_header=scene.wanted.pin_header,
-    )
-    drift = difference_of_route(scene, expected)
+
+    def route_at(stage: Stage) -> bytes:
+        return split_route(
+            scene.name,
+            (incumbent, theirs),
+            (candidate, ours + crashing),
+            percent=stage.percent,
+            mirror=stage.mirror,
+            pin_header=scene.wanted.pin_header,
+        )
+
+    drift = difference_of_route(scene, route_at(stage))
+    if number and scene.snapshot.routes.get(scene.name) == route_at(found[number - 1]):
+        drift = f"stage {number + 1} begins"
     if steps or leaving or drift or attempt.stage is None:
         steps.append(
             plan.Shift(
@@ -102,7 +108,7 @@ def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps
                 percent=stage.percent,
                 mirror=stage.mirror,
                 without=tuple(c.id for c in leaving),
-                because=_why(attempt, number, drift),
+                because=_CLEARED if attempt.stage is None else (drift or "a replica changed"),
             )
         )
     strangers = [c for c in scene.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)]
@@ -127,12 +133,6 @@ def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps
         )
     )
     return steps
-
-
-def _why(attempt: Attempt, number: int, drift: str) -> str:
-    if attempt.stage is None:
-        return "it has passed the checks before traffic"
-    return drift or f"stage {number + 1} begins"
 
 
 def _start(scene: Scene, generation: Generation, there: list[Container], *, healing: bool) -> Steps:
