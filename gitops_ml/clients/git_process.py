@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -89,6 +90,7 @@ class Git:
         self.config: Callable[[], Mapping[str, str]] = dict
         """What the repository is configured to; asked before the network is."""
         self._reader: subprocess.Popen[bytes] | None = None
+        self._asking = threading.Lock()
 
     def run(
         self,
@@ -180,6 +182,10 @@ class Git:
     def _ask(self, names: list[str], limit: int | None) -> list[Object | None]:
         if not names:
             return []
+        with self._asking:  # deployments are brought up side by side, and the reader has one pipe
+            return self._answers(names, limit)
+
+    def _answers(self, names: list[str], limit: int | None) -> list[Object | None]:
         lines = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
         for attempt in (1, 2):
             reader = self._start() if self._reader is None or self._reader.poll() is not None else self._reader
