@@ -75,6 +75,23 @@ class ImageCalls:
                     raise engine_errors.build_failed(tag, str(line["error"]), last)
         return self._made(tag)
 
+    def load(self, archive: bytes, tag: str, timeout: float = 300.0) -> str:
+        """Take an image in from an archive and return its ID. Raises `EngineFailed` when the engine refuses it.
+
+        `timeout` is the longest silence, in seconds.
+        """
+        doing = f"loading {tag}"
+        with self._asking(doing):
+            url, headers = self._api._url("/images/load"), {"Content-Type": "application/x-tar"}
+            with self._api._post(
+                url, data=archive, params={"quiet": "1"}, headers=headers, stream=True, timeout=timeout
+            ) as response:
+                self._api._raise_for_status(response)
+                for line in self._api._stream_helper(response, decode=True):
+                    if "error" in line:
+                        raise engine_errors.failed(doing, str(line["error"]))
+        return self._made(tag)
+
     def _made(self, reference: str) -> str:
         found = self.image_id(reference)
         if not found:

@@ -8,12 +8,13 @@ host that has them builds nothing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 
 from gitops_ml.clients.engine import Engine
 from gitops_ml.core.generation import LABEL, ROLE, Generation
 from gitops_ml.errors import EngineFailed, ModelRejected
-from gitops_ml.serving import SERVING_VERSION
+from gitops_ml.serving import SERVING_SOURCE
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
 REQUIREMENTS = "requirements.txt"
@@ -53,7 +54,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
             return tag, found
         labels = {
             ROLE: "runtime",
-            SERVING: str(SERVING_VERSION),
+            SERVING: SERVING_SOURCE[:16],
             _OCI + "title": "gitops-ml runtime",
             _OCI + "base.name": base,
             _OCI + "base.digest": base_id,
@@ -78,7 +79,7 @@ def ensure_model_image(
             why="what it was trained with is what it has to be served with",
             mend="let the train stage write it beside the model, locked with hashes",
         )
-    from gitops_ml.serving.context import model_context
+    from gitops_ml.serving.context import model_archive, model_context
 
     runtime, runtime_id = ensure_runtime(engine, files[REQUIREMENTS], base)
     labels = {
@@ -90,12 +91,57 @@ def ensure_model_image(
         _OCI + "base.name": runtime,
         _OCI + "base.digest": runtime_id,
     }
-    return engine.build(model_context(sorted(files.items()), runtime), generation.image, labels=labels)
+    content = sorted(files.items())
+    base_image = engine.inspect_image(runtime_id)
+    if base_image:
+        try:
+            return engine.load(model_archive(content, base_image, generation.image, labels), generation.image)
+        except EngineFailed:
+            pass  # an engine that keeps images in another form wants every layer; a build says what else is wrong
+    return engine.build(model_context(content, runtime), generation.image, labels=labels)
+
+
+class Builds:
+    """Model images under way, each made once and beside whatever else is done.
+
+    An image belongs to no environment, so making one needs no lock: it begins before the lock is taken.
+
+    Args:
+        artifact: gives the files of a generation's model.
+    """
+
+    def __init__(self, engine: Engine, artifact: Callable[[Generation], Mapping[str, bytes]], base: str) -> None:
+        self._engine = engine
+        self._artifact = artifact
+        self._base = base
+        self._begun: dict[str, Future[str]] = {}
+        self._beginning = threading.Lock()
+
+    def begin(self, generation: Generation) -> Future[str]:
+        """Make the image of a generation's model in a thread of its own, unless that is under way."""
+        with self._beginning:
+            if generation.image not in self._begun:
+                self._begun[generation.image] = Future()
+                # Of a daemon: a pass that ends early, say because the lock is held, does not wait for a build.
+                threading.Thread(target=self._make, args=(generation,), daemon=True).start()
+            return self._begun[generation.image]
+
+    def image(self, generation: Generation) -> str:
+        """Its ID, once it is there. Raises as `ensure_model_image`, and what giving its files raises."""
+        return self.begin(generation).result()
+
+    def _make(self, generation: Generation) -> None:
+        future = self._begun[generation.image]
+        try:
+            files = self._artifact(generation)
+            future.set_result(ensure_model_image(self._engine, generation, files, base=self._base))
+        except BaseException as error:
+            future.set_exception(error)
 
 
 def probe_image(engine: Engine, base: str = BASE_IMAGE) -> str:
     """Have a runtime image of this version of ours, and return its ID; the probe needs nothing but our own code."""
-    found = engine.list_images({ROLE: "runtime", SERVING: str(SERVING_VERSION)})
+    found = engine.list_images({ROLE: "runtime", SERVING: SERVING_SOURCE[:16]})
     if found:
         return str(max(found, key=lambda image: int(image["Created"]))["Id"])
     return ensure_runtime(engine, b"", base)[1]

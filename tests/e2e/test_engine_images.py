@@ -9,7 +9,7 @@ import pytest
 from gitops_ml.clients.engine_types import EngineInfo
 from gitops_ml.clients.images import BASE_IMAGE, ensure_model_image, ensure_runtime, probe_image
 from gitops_ml.core.generation import Generation, image_tag
-from gitops_ml.errors import ModelRejected
+from gitops_ml.errors import EngineFailed, ModelRejected
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture
@@ -75,3 +75,20 @@ def test_an_engine_says_who_it_is(place: Place) -> None:
     assert isinstance(info, EngineInfo)
     assert info.id and info.cpus >= 1 and info.memory > 2**28
     assert info.now.tzinfo is not None
+
+
+def test_a_build_and_an_archive_make_the_same_image(
+    place: Place, generation: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
+    assert place.engine.remove_image(generation.image)
+
+    def refuse(*_: object) -> str:
+        raise EngineFailed("every layer is wanted")
+
+    monkeypatch.setattr(place.engine, "load", refuse)
+    built = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
+    assert loaded and built
+    for key in ("Labels", "Env", "User", "Cmd", "WorkingDir", "ExposedPorts", "Entrypoint"):
+        assert loaded["Config"].get(key) == built["Config"].get(key), key
+    assert loaded["RootFS"]["Layers"][:-1] == built["RootFS"]["Layers"][:-1]
