@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gitops_ml import checks, watch
-from gitops_ml.clients import images
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.generation import ALIAS, PATTERN, Generation, replica_spec
 from gitops_ml.core.observed import Container
@@ -66,6 +65,7 @@ def execute(actions: Iterable[plan.Action], site: Site) -> Done:
         except BaseException:
             site.stopping.set()
             raise
+    site.flush()
     done.judged = site.judged
     return done
 
@@ -149,7 +149,7 @@ def _build(action: plan.Build, site: Site) -> None:
     image_id = _image(generation, site)
     site.remember_image(generation, image_id)
     if action.attempt:
-        site.write(
+        site.note(
             rollout.Built(at=site.at(), attempt=action.attempt, deployment=generation.deployment, image_id=image_id)
         )
 
@@ -157,9 +157,7 @@ def _build(action: plan.Build, site: Site) -> None:
 def _image(generation: Generation, site: Site) -> str:
     if generation.pattern == "image":
         return site.engine.image_id(generation.image) or site.engine.pull(generation.image)
-    files = site.models.artifact(generation)
-    site.check()
-    return images.ensure_model_image(site.engine, generation, files, base=site.base)
+    return site.builds.image(generation)
 
 
 def _start(action: plan.Start, site: Site) -> None:

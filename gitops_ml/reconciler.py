@@ -181,27 +181,37 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
     project, name = view.desired.project, view.desired.name
     if target.options.break_lock:
         lock.break_lock(engine, project, name, target.options.break_lock)
+    models = ModelSource(target.repo)
+    builds = images.Builds(engine, models.artifact, images.BASE_IMAGE)
+    for action in view.plan.actions:
+        if isinstance(action, plan.Build) and action.generation.pattern == "service":
+            builds.begin(action.generation)
     with lock.Lock.acquire(engine, project, name, gateway.GATEWAY_IMAGE) as held:
-        return _locked(target, engine, held, view.desired.commit)
+        return _locked(target, engine, held, view.desired.commit, models, builds)
 
 
-def _locked(target: Target, engine: Engine, held: lock.Lock, commit: str) -> tuple[View, Done, str | None]:
+def _locked(
+    target: Target, engine: Engine, held: lock.Lock, commit: str, models: ModelSource, builds: images.Builds
+) -> tuple[View, Done, str | None]:
     """Observe and plan again, and act; a verdict that this pass reaches is acted upon before it lets go."""
-    all_done = Done()
+    all_done, acted = Done(), False
     for _ in range(ROUNDS):
         view = look(target, commit)
-        site = _site(target, engine, view, held)
+        site = _site(target, engine, view, held, models, builds)
         if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
             site.compact(view.snapshot.journal)
         if target.options.retry:
             target.options = _once(target.options)
             view = _retried(target, view, site)
         done = _act(view, site)
+        acted = acted or any(not isinstance(a, plan.Publish) for a in view.plan.actions)
         all_done.errors = done.errors
         all_done.settled |= done.settled
         all_done.watching = done.watching
         if done.errors or not done.judged:
             break
+    if acted and view.state.applied != commit:
+        site.write(rollout.Applied(at=site.at(), commit=commit))
     recorded = _record(target, view, site) if all_done.settled or view.state.unpublished else None
     return view, all_done, recorded
 
@@ -382,14 +392,17 @@ def _prepare(engine: Engine, view: View) -> None:
     images.ensure_base(engine, gateway.GATEWAY_IMAGE)
 
 
-def _site(target: Target, engine: Engine, view: View, held: lock.Lock) -> Site:
+def _site(
+    target: Target, engine: Engine, view: View, held: lock.Lock, models: ModelSource, builds: images.Builds
+) -> Site:
     settings = view.desired.environment.gateway
     return Site(
         engine=engine,
         snapshot=view.snapshot,
         state=view.state,
         lock=held,
-        models=ModelSource(target.repo),
+        models=models,
+        builds=builds,
         base=images.BASE_IMAGE,
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
@@ -411,10 +424,7 @@ def _act(view: View, site: Site) -> Done:
     acting = [a for a in view.plan.actions if not isinstance(a, plan.Publish)]
     if not acting:
         return Done()
-    done = execute(acting, site)
-    if view.state.applied != view.desired.commit:
-        site.write(rollout.Applied(at=site.at(), commit=view.desired.commit))
-    return done
+    return execute(acting, site)
 
 
 def _refusal(view: View) -> RemovalRefused:

@@ -16,6 +16,7 @@ from typing import Protocol
 from gitops_ml.clients import gateway
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import list_environment
+from gitops_ml.clients.images import Builds
 from gitops_ml.clients.journal import Journal
 from gitops_ml.clients.lock import Lock
 from gitops_ml.core.generation import PORT, ContainerSpec, Generation
@@ -43,6 +44,7 @@ class Site:
         snapshot: what was observed under the lock.
         state: what its journal adds up to.
         drain: how long a container that has lost its traffic may finish what it has, in seconds.
+        builds: the images that are being made.
         report: receives one line for each thing that a person may want to see.
     """
 
@@ -54,6 +56,7 @@ class Site:
         state: State,
         lock: Lock,
         models: Models,
+        builds: Builds,
         base: str,
         drain: float,
         pin_header: bool,
@@ -62,6 +65,7 @@ class Site:
         self.engine = engine
         self.project, self.environment = snapshot.project, snapshot.environment
         self.models = models
+        self.builds = builds
         self.base = base
         self.drain = drain
         self.pin_header = pin_header
@@ -74,6 +78,7 @@ class Site:
         self._journal = Journal(engine, self._gateway, snapshot.journal)
         self._state = state
         self._written: list[Entry] = []
+        self._noted: list[Entry] = []
         self._images: dict[str, str] = {}
         self._writing = threading.Lock()
 
@@ -104,8 +109,20 @@ class Site:
     def write(self, *entries: Entry) -> None:
         """Append to the journal. Nothing that an entry justifies may be done before this returns."""
         with self._writing:
-            self._journal.append([encode(entry) for entry in entries])
+            self._journal.append([encode(entry) for entry in (*self._noted, *entries)])
+            self._noted.clear()
             self._written += entries
+
+    def note(self, *entries: Entry) -> None:
+        """Have entries written with the next ones, or by `flush`: those that justify nothing and may be lost."""
+        with self._writing:
+            self._noted += entries
+            self._written += entries
+
+    def flush(self) -> None:
+        """Write what was noted and is not written yet."""
+        if self._noted:
+            self.write()
 
     def compact(self, names: Iterable[str]) -> None:
         """Sum these entries up, which are all that there are, so that the next look has less to read."""

@@ -38,12 +38,13 @@ def watch(action: plan.Watch, site: Site) -> None:
     count = _count_mirrored if action.mirror else _count
     cursor = count(action, site, attempt, test)
     evidence = test.evidence
-    site.write(
+    site.note(
         rollout.Counted(
             at=site.at(), attempt=attempt.id, deployment=action.deployment, evidence=evidence, cursor=cursor
         )
     )
     _decide(action, site, attempt, evidence)
+    site.flush()
 
 
 def _count(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> str:
