@@ -1,0 +1,158 @@
+"""From the bump commit to all traffic on the new version, against starting that same container by hand.
+
+Blue-green, smoke only, a scikit-learn model (boosted trees). Ours: `gitops-ml bump` has pushed its commit, `gitops-ml
+sync dev` is started, and the gateway is asked until the new version answers and no answer comes from the old one any
+more. By hand: the model image that this made, created and started through the engine's API with the same limits,
+environment and security options on the same network, its port published, and asked until it says that it is ready.
+Both in turns, in one run: at most 1.3 times. Ours builds the model image as well; by hand it is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import docker
+
+from bench._scratch import conclude, median, ratio, release_trees, scratch
+from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, free_port
+
+LIMIT = 1.3
+POLL = 0.01
+Timeline = list[tuple[str, float]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    ours: list[float] = []
+    by_hand: list[float] = []
+    timelines: list[Timeline] = []
+    with scratch("latency") as workshop:
+        versions = [f"v1.{number}.0" for number in range(options.rounds + 1)]
+        for number, version in enumerate(versions):
+            example = json.dumps(release_trees(workshop, version, seed=number)).encode()
+        workshop.declare(versions[0])
+        workshop.sync()
+        for version in versions[1:]:
+            seconds, timeline = rollout(workshop, version, example)
+            ours.append(seconds)
+            timelines.append(timeline)
+            by_hand.append(start_by_hand(workshop))
+            print(f"{version}: {ours[-1]:.2f} s, by hand {by_hand[-1]:.2f} s", file=sys.stderr)
+    report(timelines)
+    print(f"\nMedians of {options.rounds} rounds\n\n| | gitops-ml | by hand | ratio |\n|---|---|---|---|")
+    print(f"| seconds | {median(ours)} | {median(by_hand)} | {ratio(ours, by_hand):.2f} |")
+    conclude("seconds, ratio", ratio(ours, by_hand), LIMIT)
+
+
+def rollout(workshop: Workshop, version: str, example: bytes) -> tuple[float, Timeline]:
+    """Seconds from the pushed bump to an answer of the new version that no answer of the old one follows."""
+    workshop.pull()
+    done = workshop.run("bump", "dev", MODEL, version, "--push")
+    if done.code != 0:
+        sys.exit(done.err)
+    timeline: Timeline = []
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [str(GITOPS_ML), "sync", "dev"],
+        cwd=workshop.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said: list[str] = []
+
+    def listen() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            timeline.append((line.split()[0], time.perf_counter() - began))
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    arrived: float | None = None
+    while process.poll() is None:
+        if answering(workshop.url(), example) != version:
+            arrived = None
+        elif arrived is None:
+            arrived = time.perf_counter() - began
+            timeline.append(("(all traffic)", arrived))
+        time.sleep(POLL)
+    listener.join()
+    timeline.append(("(end)", time.perf_counter() - began))
+    if process.returncode != 0 or arrived is None:
+        sys.exit(f"sync ended with {process.returncode}\n{''.join(said)}")
+    return arrived, timeline
+
+
+def answering(url: str, example: bytes) -> str | None:
+    """The version that answers one request; None when it was not answered."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url + "/infer", example), timeout=5) as answer:
+            return str(json.load(answer)["model_version"])
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def start_by_hand(workshop: Workshop) -> float:
+    """Seconds from the call that makes a copy of the replica that serves now, to its readiness."""
+    api = docker.APIClient()
+    mine = {"label": [f"gitops-ml.project={workshop.project}", "gitops-ml.role=replica"]}
+    listed = api.containers(filters=mine)
+    found = api.inspect_container(listed[0]["Id"])
+    config, host, port = found["Config"], found["HostConfig"], free_port()
+    network = next(iter(found["NetworkSettings"]["Networks"]))
+    content = {
+        "Image": found["Image"],
+        "Env": config["Env"],
+        "User": config["User"],
+        "Cmd": config["Cmd"],
+        "Entrypoint": config["Entrypoint"],
+        "Labels": {"gitops-ml.project": workshop.project},
+        "ExposedPorts": {"8080/tcp": {}},
+        "HostConfig": host | {"PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}},
+        "NetworkingConfig": {"EndpointsConfig": {network: {}}},
+    }
+    began = time.perf_counter()
+    made = api.create_container_from_config(content)["Id"]
+    api.start(made)
+    ready = f"http://127.0.0.1:{port}/v2/models/{MODEL}/ready"
+    while True:
+        try:
+            with urllib.request.urlopen(ready, timeout=5):
+                break
+        except OSError:
+            time.sleep(POLL)
+    seconds = time.perf_counter() - began
+    api.remove_container(made, force=True, v=True)
+    api.close()
+    return seconds
+
+
+def report(timelines: list[Timeline]) -> None:
+    """Where the time goes: the median moment of each line that sync writes, and of the traffic's arrival."""
+    moments: dict[str, list[float]] = {}
+    for timeline in timelines:
+        seen: dict[str, int] = {}
+        for word, at in timeline:
+            seen[word] = seen.get(word, 0) + 1
+            moments.setdefault(word if seen[word] == 1 else f"{word} {seen[word]}", []).append(at)
+    print("Seconds after the bump's push, medians\n")
+    for word, found in sorted(moments.items(), key=lambda item: statistics.median(item[1])):
+        print(f"    {statistics.median(found):6.2f}  {word}")
+
+
+if __name__ == "__main__":
+    main()
