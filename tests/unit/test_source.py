@@ -157,7 +157,8 @@ def test_environments_by_where_they_listen(folder: Path) -> None:
         pytest.param(
             "bad.yaml",
             MODEL + "serve: {pattern: image, image: 'nginx:1', port: 80}\n",
-            "bad: serve.pattern is image: it needs `image:` by digest (name@sha256:…) and `port:`\n"
+            "bad: serve.pattern is image: it needs `image:` by digest (name@sha256:…, or an image "
+            "ID of that engine) and `port:`\n"
             "  mend: add them to serve",
             id="an image without its digest",
         ),
