@@ -19,11 +19,13 @@ import pandas as pd
 
 from gitops_ml.errors import InputError
 from gitops_ml.stages.params import Train
+from gitops_ml.stages.reference import reference
 from gitops_ml.stages.skops_file import load_skops, skops_bytes, untrusted_types
 
 MODEL = "model.skops"
 MANIFEST = "manifest.json"
 EXAMPLE = "example.json"
+REFERENCE = "reference.json"
 REQUIREMENTS = "requirements.txt"
 
 # Distributions whose version decides what a model answers, so that serving has to have the ones it was trained with.
@@ -188,6 +190,7 @@ def write_artifact(
     (out / REQUIREMENTS).write_text(requirements)
     _write_json(out / MANIFEST, manifest(params, model, rows, sorted(extra)))
     _write_json(out / EXAMPLE, example_request(inputs, params.categorical))
+    _write_json(out / REFERENCE, reference(inputs, params.categorical))
     return len(data)
 
 
