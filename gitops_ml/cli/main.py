@@ -20,6 +20,7 @@ from gitops_ml.cli import (
     promotion,
     retrain,
     schema,
+    trace,
     versions,
 )
 from gitops_ml.errors import GitopsError
@@ -32,7 +33,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (init, doctor, versions, promotion, deploy, agent, history, holds, data, diff, retrain, schema, demo):
+for module in (
+    init,
+    doctor,
+    versions,
+    promotion,
+    deploy,
+    agent,
+    history,
+    holds,
+    data,
+    diff,
+    trace,
+    retrain,
+    schema,
+    demo,
+):
     module.add_to(app)
 
 

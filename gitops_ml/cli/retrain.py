@@ -105,7 +105,7 @@ def _show(done: Retrained) -> None:
         more = f" and {len(done.new) - _SHOWN} more" if len(done.new) > _SHOWN else ""
         typer.echo(f"new since {done.incumbent}: {', '.join(done.new[:_SHOWN])}{more}")
     typer.echo(f"{done.outcome}: {done.reason}")
-    if done.version:
+    if done.proposal:
         typer.echo(f"{done.model}@{done.version} is {done.digest} at commit {(done.commit or '')[:12]}")
         where = "is pushed to" if done.pushed else "is on"
         typer.echo(f"bump {(done.proposal or '')[:12]} {where} {done.branch}")

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from gitops_ml.clients import models, registration
+from gitops_ml.clients import registration
 from gitops_ml.clients.declarations import set_fields
 from gitops_ml.clients.git import Repository
 from gitops_ml.core.promotion import bump_message, bumped, declaration_path, new_declaration
@@ -69,14 +69,10 @@ def propose(
     """
     assert gated.digest is not None
     words = "\n".join(f"- {check.name} {check.result}: {check.reason}" for check in gated.checks)
-    made = models.models(repo, local=True).get(policy.model)
-    there = next((one for one in (made.versions if made else ()) if one.commit == commit and one.active), None)
-    version = there.version if there else None
-    if version is None:
-        message = f"Retrained {policy.model}\n\n{words}\n"
-        version = registration.register(
-            repo, policy.model, step=policy.step, rev=commit, message=message, push=wish.push
-        ).held.version
+    message = f"Retrained {policy.model}\n\n{words}\n"
+    version = registration.register(
+        repo, policy.model, step=policy.step, rev=commit, message=message, push=wish.push
+    ).held.version
     path = declaration_path(environment, policy.name)
     text = (repo.read_file(commit, path) or b"").decode()
     fields = bumped(version, gated.digest)

@@ -6,6 +6,7 @@ was, but for objects that nothing refers to.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +24,7 @@ from gitops_ml.core.answers import NoAnswer
 from gitops_ml.core.gate import Gated, judge_gate, made_within_a_day
 from gitops_ml.core.record import RetrainRequest
 from gitops_ml.core.verdict import Verdict
-from gitops_ml.errors import InputError
+from gitops_ml.errors import InputError, VersionError
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.difference import new_inputs
 from gitops_ml.retraining.panel import Panelist, ask
@@ -114,6 +115,9 @@ def _trained(
         )
         if incumbent is not None and candidate.digest == incumbent.digest:
             return found
+        if (same := _same(repo, policy.model, candidate.digest)) is not None:
+            mend = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
+            return msgspec.structs.replace(found, version=same, reason=f"the model is {same} already; {mend}")
         new = tuple(new_inputs(versions.made(repo, incumbent), versions.made(repo, candidate)) if incumbent else ())
         report(f"ask both models for {policy.gate.data} of {commit[:12]}" if incumbent else "ask the first model")
         gated = _gate(repo, engine, declared, policy, candidate, incumbent)
@@ -135,6 +139,15 @@ def _incumbent(repo: Repository, declared: Declared, policy: Policy) -> Resolved
     if not _known(repo, policy.model):
         return None
     return versions.find_version(repo, policy.model, "latest")
+
+
+def _same(repo: Repository, model: str, digest: str) -> str | None:
+    """The version that holds this very model, if there is one: its proposal may still be under review."""
+    for one in _known(repo, model):
+        with contextlib.suppress(VersionError):
+            if versions.find_version(repo, model, one).digest == digest:
+                return one
+    return None
 
 
 def let_in(until: str, now: Any) -> dict[str, Any]:
