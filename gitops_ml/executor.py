@@ -23,6 +23,8 @@ from gitops_ml.errors import EngineFailed, GitopsError, LockLost
 from gitops_ml.site import Site
 
 WORKERS = 4
+ROUTABLE = ("running", "restarting")
+"""A candidate that crashes keeps its share of a canary until the watch has judged it."""
 SHOWN_LINES = 15
 
 
@@ -204,7 +206,8 @@ def _verify(action: plan.Verify, site: Site) -> None:
     evidence = checks.verify(site, action)
     verdict = overall(evidence.checks)
     for check in evidence.checks:
-        site.report(f"{check.name} {check.result} {site.environment}/{action.deployment}: {check.reason}")
+        said = "advises" if check.advisory and check.result == "fail" else check.result
+        site.report(f"{check.name} {said} {site.environment}/{action.deployment}: {check.reason}")
     if evidence.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in evidence.checks):
         site.report(f"the last lines of {site.environment}/{action.deployment}:\n{_tail(evidence.logs)}")
     attempt, name, found = action.attempt.id, action.deployment, tuple(evidence.checks)
@@ -242,7 +245,7 @@ def _route(action: plan.Route, site: Site) -> None:
 def _shift(action: plan.Shift, site: Site) -> None:
     """Begin a stage in the journal where it begins, then give it its traffic."""
     incumbent, candidate = action.incumbent, action.generation
-    running = [c for c in site.containers(action.deployment) if c.state == "running" and c.id not in action.without]
+    there = [c for c in site.containers(action.deployment) if c.state in ROUTABLE and c.id not in action.without]
     if action.attempt.stage is None:
         site.write(
             rollout.Stepped(
@@ -251,8 +254,8 @@ def _shift(action: plan.Shift, site: Site) -> None:
         )
     route = split_route(
         action.deployment,
-        (incumbent, [c for c in running if c.generation == incumbent.fingerprint]),
-        (candidate, [c for c in running if c.generation == candidate.fingerprint]),
+        (incumbent, [c for c in there if c.generation == incumbent.fingerprint and c.state == "running"]),
+        (candidate, [c for c in there if c.generation == candidate.fingerprint]),
         percent=action.percent,
         mirror=action.mirror,
         pin_header=site.pin_header,

@@ -358,7 +358,7 @@ def _wanted(
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
         endpoint=f"http://{settings.bind}:{settings.port}/v2/models/{name}",
-        boot=boot if boot and boot.fingerprint != generation.fingerprint else None,
+        boot=boot,
     )
 
 

@@ -12,8 +12,10 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.clients import mirror, traffic
+from gitops_ml.clients.monitors import run_own_checks
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import seconds
+from gitops_ml.core.own_checks import Subject
 from gitops_ml.core.sequential import Evidence, TrafficTest
 from gitops_ml.core.traffic import judge_traffic
 from gitops_ml.core.verdict import CheckResult, overall
@@ -36,33 +38,36 @@ def watch(action: plan.Watch, site: Site) -> None:
     # A mirror gives both as many requests, however large the share that is copied.
     test.step(HALF if action.mirror else action.percent)
     count = _count_mirrored if action.mirror else _count
-    cursor = count(action, site, attempt, test)
+    cursor, lost = count(action, site, attempt, test)
     evidence = test.evidence
+    if lost:
+        site.report(f"lost {site.environment}/{action.deployment}: the gateway's log was rotated before it was read")
     site.note(
         rollout.Counted(
-            at=site.at(), attempt=attempt.id, deployment=action.deployment, evidence=evidence, cursor=cursor
+            at=site.at(), attempt=attempt.id, deployment=action.deployment, evidence=evidence, cursor=cursor, lost=lost
         )
     )
     _decide(action, site, attempt, evidence)
     site.flush()
 
 
-def _count(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> str:
-    """Feed the test until it decides or the time of this pass is over; the time of the last request that it got."""
+def _count(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> tuple[str, bool]:
+    """Feed the test until it decides or the time of this pass is over: how far it got, and whether any were lost."""
     slow = seconds(action.traffic.slow) if action.traffic.slow else None
     candidate, incumbent = action.generation.fingerprint, action.incumbent.fingerprint
     cursor = attempt.cursor
-    for request in traffic.requests(site.engine, site.gateway, action.deployment, after=cursor, seconds=WATCH_SECONDS):
+    log = traffic.AccessLog(site.engine, site.gateway, action.deployment, cursor)
+    for request in log.requests(WATCH_SECONDS):
         cursor = request.stamp
         if request.generation not in (candidate, incumbent):
             continue
         test.observe(candidate=request.generation == candidate, bad=request.bad(slow), at=request.ended)
         if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
             break
-    return cursor
+    return cursor, log.lost
 
 
-def _count_mirrored(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> str:
+def _count_mirrored(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: TrafficTest) -> tuple[str, bool]:
     """The same for a shadow, from the servers' own counters, which are read twice a second; the last reading."""
     slow = seconds(action.traffic.slow) if action.traffic.slow else None
     before = msgspec.json.decode(attempt.cursor, type=dict[str, mirror.Tally]) if attempt.cursor[:1] == "{" else {}
@@ -79,13 +84,17 @@ def _count_mirrored(action: plan.Watch, site: Site, attempt: rollout.Attempt, te
         if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
             break
         time.sleep(MIRROR_SECONDS)
-    return msgspec.json.encode(before).decode()
+    return msgspec.json.encode(before).decode(), False
 
 
 def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: Evidence) -> None:
     begun = datetime.fromisoformat(attempt.routed or site.at())
     elapsed = (site.now() - begun).total_seconds()
     found = judge_traffic(action.traffic, evidence, elapsed=elapsed, alpha=action.alpha)
+    if attempt.lost:
+        found = msgspec.structs.replace(
+            found, figures=found.figures | {"log": "some requests were rotated away unread"}
+        )
     last = action.stage + 1 >= action.stages
     site.report(f"traffic {site.environment}/{action.deployment} at {action.percent}%: {found.reason}")
     if found.result == "fail" or (found.result == "pass" and last):
@@ -105,9 +114,9 @@ def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: 
 
 
 def _judge(action: plan.Watch, site: Site, attempt: rollout.Attempt, found: CheckResult) -> None:
-    checks = (*attempt.checks, found)
+    checks = (*attempt.checks, found, *(_then(action, site) if found.result == "pass" else ()))
     logs = ""
-    if found.result == "fail":
+    if any(check.result == "fail" for check in checks if not check.advisory):
         candidates = [c for c in site.containers(action.deployment) if c.generation == action.generation.fingerprint]
         logs = "\n".join(site.engine.logs(c.id, tail=40) for c in candidates)
     site.write(
@@ -120,6 +129,22 @@ def _judge(action: plan.Watch, site: Site, attempt: rollout.Attempt, found: Chec
             logs=logs,
         )
     )
+
+
+def _then(action: plan.Watch, site: Site) -> list[CheckResult]:
+    """What a Prometheus says of a candidate that its users have been served by."""
+    generation = action.generation
+    subject = Subject(
+        environment=site.environment,
+        deployment=action.deployment,
+        version=generation.version,
+        generation=generation.fingerprint,
+        endpoint=action.endpoint,
+    )
+    found = run_own_checks(action.then, subject)
+    for check in found:
+        site.report(f"{check.name} {check.result} {site.environment}/{action.deployment}: {check.reason}")
+    return found
 
 
 def _crashed(action: plan.Watch, site: Site) -> CheckResult | None:

@@ -48,29 +48,44 @@ class _Line(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Line)
 
 
-def requests(engine: Engine, gateway: str, deployment: str, *, after: str, seconds: float) -> Iterator[Request]:
-    """The requests of one deployment, in the order in which they ended, for at most `seconds` from now.
+class AccessLog:
+    """The requests of one deployment in the gateway's log, from one place in it on.
 
-    `after` is the `stamp` of the last one that was read, or any time in ISO 8601. Ends early when the gateway does.
+    `after` is the `stamp` of the last request that was read, or any time in ISO 8601. `lost` is true once it is seen
+    that the line of that stamp is no longer there: the log was rotated, or the gateway made anew, before all was read.
     """
-    lines: queue.Queue[bytes | None] = queue.Queue(_WAITING)
-    stream = engine.follow(gateway, _epoch(after))
-    reader = threading.Thread(target=_read, args=(stream, lines), daemon=True)
-    reader.start()
-    deadline = time.monotonic() + seconds
-    try:
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                line = lines.get(timeout=min(left, _TICK))
-            except queue.Empty:
-                continue
-            if line is None:
-                return
-            found = _request(line, deployment)
-            if found and found.stamp > after:
-                yield found
-    finally:
-        stream.close()
+
+    def __init__(self, engine: Engine, gateway: str, deployment: str, after: str) -> None:
+        self._engine, self._gateway, self._deployment = engine, gateway, deployment
+        self._after = after
+        self.lost = False
+
+    def requests(self, seconds: float) -> Iterator[Request]:
+        """In the order in which they ended, for at most `seconds` from now. Ends early when the gateway does."""
+        lines: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        stream = self._engine.follow(self._gateway, _epoch(self._after))
+        threading.Thread(target=_read, args=(stream, lines), daemon=True).start()
+        deadline = time.monotonic() + seconds
+        # Only the log's own stamps end in Z; the line that bears one has to be the first that comes back.
+        anchor = self._after if self._after.endswith("Z") else ""
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                try:
+                    line = lines.get(timeout=min(left, _TICK))
+                except queue.Empty:
+                    continue
+                if line is None:
+                    return
+                if anchor and not line.startswith(b"20"):
+                    continue
+                if anchor:
+                    self.lost = line.partition(b" ")[0].decode() > anchor
+                    anchor = ""
+                found = _request(line, self._deployment)
+                if found and found.stamp > self._after:
+                    yield found
+        finally:
+            stream.close()
 
 
 def _read(stream: Iterator[bytes], lines: queue.Queue[bytes | None]) -> None:

@@ -81,6 +81,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     routed: str | None = None
     evidence: Evidence | None = None
     cursor: str = ""
+    lost: bool = False
     verdict: Verdict | None = None
     checks: tuple[CheckResult, ...] = ()
     logs: str = ""
@@ -284,7 +285,8 @@ def _advanced(
             begun = {"routed": entry.at, "evidence": None, "cursor": entry.at} if entry.anew else {}
             return replace(deployment, open=replace(attempt, stage=entry.stage, **begun))
         case Counted():
-            return replace(deployment, open=replace(attempt, evidence=entry.evidence, cursor=entry.cursor))
+            counted = replace(attempt, evidence=entry.evidence, cursor=entry.cursor, lost=attempt.lost or entry.lost)
+            return replace(deployment, open=counted)
         case Settled():
             done = replace(attempt, outcome=entry.outcome, settled=entry.at)
             stays_out = entry.outcome in ("failed", "inconclusive")
