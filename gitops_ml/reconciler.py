@@ -110,13 +110,14 @@ class Result:
 
 
 def look(target: Target, commit: str | None = None) -> View:
-    """Fetch, read, observe and plan; nothing is changed, and no lock is taken. With `commit`, nothing is fetched.
+    """Fetch, read, observe and plan; nothing is changed, and no lock is taken. With `commit`, nothing is fetched,
+    and the lock is this pass's own.
 
     Raises:
         SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
         EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
     """
-    repo = target.repo
+    repo, locked = target.repo, commit is not None
     if commit is None:
         commit = _commit(repo, target.options)
     desired, declared = read_desired(repo, commit, target.environment)
@@ -138,6 +139,7 @@ def look(target: Target, commit: str | None = None) -> View:
         wanted=wanted,
         gateway=gateway.gateway_spec(desired.project, desired.name, desired.environment.gateway),
         confirm_removals=target.options.confirm_removals,
+        locked=locked,
     )
     return View(desired, known, snapshot, state, wanted, make_plan(inputs))
 
@@ -174,7 +176,8 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
     Raises what `look` raises, `LockHeld` when another pass holds the environment, and `PushRejected`.
     """
     view = look(target)
-    if not view.plan.actions and not target.options.retry:
+    if not view.plan.actions and not target.options.retry and not _moved(view):
+        _clear_dead_lock(target, view)
         return view, Done(), None
     engine = _engine(target, view.desired.environment)
     _prepare(engine, view)
@@ -212,7 +215,8 @@ def _locked(
             break
     if acted and view.state.applied != commit:
         site.write(rollout.Applied(at=site.at(), commit=commit))
-    recorded = _record(target, view, site) if all_done.settled or view.state.unpublished else None
+    news = all_done.settled or view.state.unpublished or _moved(view)
+    recorded = _record(target, view, site) if news else None
     return view, all_done, recorded
 
 
@@ -385,6 +389,17 @@ def _verified_declaration(repo: Repository, environment: str, name: str, commit:
     return resolve(repo, commit, name, declared.deployments[name])
 
 
+def _moved(view: View) -> bool:
+    """Whether a record names another engine than this one: a person has said `--rebind`, and Git is to hold it."""
+    return any(record.engine != view.snapshot.engine for record in view.records.values())
+
+
+def _clear_dead_lock(target: Target, view: View) -> None:
+    """Take away what a pass that was killed at its very end has left: no later one has a reason to take the lock."""
+    if view.snapshot.of_role("lock"):
+        lock.clear_dead(_engine(target, view.desired.environment), view.desired.project, view.desired.name)
+
+
 def _prepare(engine: Engine, view: View) -> None:
     """Have the base and the gateway's image before the lock is taken: a pull may take minutes."""
     if view.wanted:
@@ -439,7 +454,7 @@ def _refusal(view: View) -> RemovalRefused:
 def _record(target: Target, view: View, site: Site) -> str | None:
     """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
     state = look(target, view.desired.commit).state
-    if not state.unpublished:
+    if not state.unpublished and not _moved(view):
         return None
     base = view.snapshot.base_id or ""
 
@@ -456,6 +471,7 @@ def _record(target: Target, view: View, site: Site) -> str | None:
         target.repo, view.desired.name, state, engine=view.snapshot.engine, same_generation=same_generation
     )
     ids = tuple(a.id for a in state.unpublished)
-    site.write(rollout.Published(at=site.at(), attempts=ids, commit=commit))
-    site.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids)}")
+    if ids:
+        site.write(rollout.Published(at=site.at(), attempts=ids, commit=commit))
+    site.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids) or 'the engine'}")
     return commit

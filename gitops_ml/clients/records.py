@@ -85,7 +85,7 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         reverts = _reverts(repo, declared, attempts, same_generation)
         reverted = {name: version for name, (version, _, _) in reverts.items()}
         edits = {path: text for _, path, text in reverts.values()}
-        message = commit_message(environment, attempts, reverted)
+        message = commit_message(environment, attempts, reverted) if attempts else _rebound(environment, engine)
         asking = {a.id for a in attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
         if branch is None or branch == repo.branch:
             files = _records(declared.records, state, attempts, environment, engine, asking) | edits
@@ -102,6 +102,10 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         why=f"others pushed {TRIES} times in between; the journal keeps it",
         mend=f"gitops-ml sync {environment}",
     )
+
+
+def _rebound(environment: str, engine: str) -> str:
+    return f"Record that {environment} runs on engine {engine}\n"
 
 
 def _publish_apart(
@@ -138,9 +142,11 @@ def _records(
     asking: Collection[str],
 ) -> dict[str, bytes | None]:
     files: dict[str, bytes | None] = {}
-    for name in sorted({a.deployment for a in attempts}):
+    read = {name: read_record(data, record_path(environment, name)) for name, data in known.items()}
+    elsewhere = {name for name, record in read.items() if record and record.engine != engine}
+    for name in sorted({a.deployment for a in attempts} | elsewhere):
         path = record_path(environment, name)
-        previous = read_record(known[name], path) if name in known else None
+        previous = read.get(name)
         files[path] = write_record(updated(previous, state.of(name), name, engine, asking))
     return files
 

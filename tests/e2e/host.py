@@ -34,7 +34,14 @@ class Host:
         """The environment's containers of one role, inspected, by name."""
         labels = [f"{PROJECT}={self.project}", f"{ENVIRONMENT}={self.environment}", f"{ROLE}={role}"]
         listed = self.api.containers(all=True, filters={"label": labels})
-        return sorted((self.api.inspect_container(c["Id"]) for c in listed), key=lambda c: str(c["Name"]))
+        found = [one for c in listed if (one := self._inspect(c["Id"]))]
+        return sorted(found, key=lambda c: str(c["Name"]))
+
+    def _inspect(self, container: str) -> Inspected | None:
+        try:
+            return dict(self.api.inspect_container(container))
+        except docker.errors.NotFound:
+            return None
 
     def replicas(self, deployment: str | None = None) -> list[Inspected]:
         """The replicas of a deployment, or of all, inspected, by name."""

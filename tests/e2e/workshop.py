@@ -39,6 +39,8 @@ import numpy as np
 class Churn:
     def __init__(self, folder):
         self.how = json.loads((pathlib.Path(folder) / "behaviour.json").read_text())
+        if self.how.get("says"):
+            print(self.how["says"], flush=True)
         if self.how.get("crash"):
             raise RuntimeError(self.how["crash"])
         time.sleep(self.how.get("load_seconds", 0))
