@@ -71,8 +71,12 @@ def sync(
     Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or held, 5 the record could not
     be pushed.
     """
+    import signal
+
     from gitops_ml import reconciler
 
+    # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = reconciler.Options(
         retry=retry,
         allow_older=allow_older,
