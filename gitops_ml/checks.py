@@ -1,7 +1,7 @@
-"""Running the checks of a candidate: what is asked of it, of whom else, and the judgement of what came back.
+"""Running the checks of a generation: what is asked of it, of whom else, and the judgement of what came back.
 
-All evidence comes from one probe, a short-lived container on the environment's network, so that it works against an
-engine that is reachable only by its API. It starts while the candidate starts.
+It may be a candidate, whose probe starts while it starts, or what serves, judged again. A team's own checks come after
+those that the probe answers, the ones that only advise last.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from gitops_ml.clients import images
-from gitops_ml.clients.probe import run_probe
+from gitops_ml import advice
+from gitops_ml.clients.monitors import run_own_checks
 from gitops_ml.core import plan
-from gitops_ml.core.desired import Holdout
-from gitops_ml.core.generation import Generation, scoped
+from gitops_ml.core.desired import OwnCheck, PrometheusCheck
+from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
 from gitops_ml.core.manifest import Manifest, parse_manifest
 from gitops_ml.core.observed import Container
+from gitops_ml.core.own_checks import Subject
 from gitops_ml.core.verdict import CheckResult, judge_ready, judge_smoke
-from gitops_ml.errors import GitopsError, InputError
+from gitops_ml.errors import InputError
+from gitops_ml.probing import answers_in, ask, manifest_of
 from gitops_ml.site import Site
 
 LOG_TAIL = 40
-HOLDOUT_SECONDS = 300.0
-STARTING_SECONDS = 15.0
 
 
 @dataclass
@@ -50,81 +48,78 @@ class _Holdout:
 
 def readiness(site: Site, generation: Generation, containers: Sequence[Container]) -> CheckResult:
     """Whether all these replicas came up as what was declared, within the generation's start time-out."""
-    result = _probe(site, generation, {c.alias: (c, generation) for c in containers}, example=None, bodies=[])
+    result = ask(site, generation, {c.alias: (c, generation) for c in containers}, example=None, bodies=[])
     return _ready(result, [c.alias for c in containers])
 
 
 def verify(site: Site, action: plan.Verify) -> Evidence:
-    """The checks of one candidate: ready and smoke always, holdout where it is declared.
+    """The checks of one generation: ready and smoke always, the others where they are declared.
 
     Raises `Temporary` for trouble that is not the candidate's; then there is no verdict, and a later pass asks again.
     """
-    generation = action.generation
+    generation, spec = action.generation, action.checks
     everyone = site.containers(action.deployment)
-    candidates = [c for c in everyone if c.generation == generation.fingerprint]
+    mine = [c for c in everyone if c.generation == generation.fingerprint]
+    if action.endpoint:
+        mine = [c for c in mine if c.state == "running"]
     incumbent = action.attempt.incumbent
     standing = [c for c in everyone if incumbent and c.generation == incumbent.fingerprint and c.state == "running"]
+    compared = incumbent if action.compare else None
     files = site.models.artifact(generation) if generation.pattern == "service" else {}
-    holdout = _load_holdout(site, action, files)
-    targets = {c.alias: (c, generation) for c in candidates}
-    if holdout.bodies and incumbent and standing:
-        targets[standing[0].alias] = (standing[0], incumbent)
+    holdout = _load_holdout(site, action, files, compared)
+    targets = {c.alias: (c, generation) for c in mine}
+    if holdout.bodies and compared and standing:
+        targets[standing[0].alias] = (standing[0], compared)
     example = json.loads(files["example.json"]) if "example.json" in files else None
-    result = _probe(site, generation, targets, example=example, bodies=holdout.bodies)
-    names = [c.alias for c in candidates]
+    result = ask(site, generation, targets, example=example, bodies=holdout.bodies)
+    names = [c.alias for c in mine]
     ready = _ready(result, names)
     if ready.result != "pass" or not names:
-        logs = "\n".join(site.engine.logs(c.id, tail=LOG_TAIL) for c in candidates)
-        return Evidence([ready], logs)
+        return Evidence([ready], _logs(site, mine))
     first = result["targets"][names[0]]
     checks = [ready]
     if generation.pattern == "service":
         checks.append(judge_smoke(first))
-    if action.checks.holdout:
+    if spec.holdout:
         other = result["targets"].get(standing[0].alias) if standing else None
-        checks += _judge_holdout(action.checks.holdout, holdout, first, other, incumbent)
-    failed = any(check.result == "fail" for check in checks)
-    return Evidence(checks, site.engine.logs(candidates[0].id, tail=LOG_TAIL) if failed else "")
+        checks += _judge_holdout(action, holdout, first, other, compared)
+    # With traffic to come, what Prometheus knows of a candidate it will know after that.
+    own = [c for c in spec.own if not (action.then_traffic and isinstance(c, PrometheusCheck))]
+    checks += _own_checks(site, action, own, mine[0])
+    live = mine if action.endpoint else standing
+    if spec.drift:
+        checks.append(advice.drift(site, spec.drift, generation, live))
+    if spec.agreement and incumbent and standing:
+        checks.append(advice.agreement(site, spec.agreement, (mine[0], generation), (standing[0], incumbent), live))
+    failed = any(check.result == "fail" and not check.advisory for check in checks)
+    return Evidence(checks, _logs(site, mine[:1]) if failed else "")
 
 
-def _probe(
-    site: Site,
-    generation: Generation,
-    targets: Mapping[str, tuple[Container, Generation]],
-    *,
-    example: dict[str, Any] | None,
-    bodies: list[dict[str, Any]],
-) -> dict[str, Any]:
-    deadline = generation.start_timeout + (HOLDOUT_SECONDS if bodies else 0.0)
-    job = {
-        "deadline": deadline,
-        "ready_deadline": generation.start_timeout,
-        "interval": 0.02,
-        "targets": [_target(name, container, of) for name, (container, of) in targets.items()],
-        "example": example,
-        "requests": "/probe/requests.json" if bodies else None,
-    }
-    site.check()
-    found = run_probe(
-        site.engine,
-        project=site.project,
+def _logs(site: Site, containers: Sequence[Container]) -> str:
+    return "\n".join(site.engine.logs(c.id, tail=LOG_TAIL) for c in containers)
+
+
+def _own_checks(site: Site, action: plan.Verify, own: Sequence[OwnCheck], container: Container) -> list[CheckResult]:
+    if not own:
+        return []
+    generation = action.generation
+    subject = Subject(
         environment=site.environment,
-        image=images.probe_image(site.engine, site.base),
-        network=scoped(site.project, site.environment),
-        job=job,
-        requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
-        deadline=deadline + STARTING_SECONDS,
-        watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
+        deployment=action.deployment,
+        version=generation.version,
+        generation=generation.fingerprint,
+        endpoint=action.endpoint or _address(site, container, generation),
     )
-    return {"targets": found.targets}
+    return run_own_checks(own, subject)
 
 
-def _target(name: str, container: Container, generation: Generation) -> dict[str, Any]:
-    target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
-    if generation.pattern == "image":
-        return target | {"health": generation.health}
-    expect = {"version": generation.version, "digest": generation.digest}
-    return target | {"model": generation.deployment, "expect": expect}
+def _address(site: Site, container: Container, generation: Generation) -> str:
+    """Where a container that has no users yet is reached on the engine's own host; empty where it is not."""
+    found = site.engine.inspect_container(container.id)
+    networks = found["NetworkSettings"]["Networks"] if found else {}
+    address = networks.get(scoped(site.project, site.environment), {}).get("IPAddress", "")
+    path = f"{MODEL_PATH}/{generation.deployment}" if generation.pattern == "service" else ""
+    return f"http://{address}:{generation.port}{path}" if address else ""
 
 
 def _ready(result: Mapping[str, Any], names: Sequence[str]) -> CheckResult:
@@ -133,13 +128,13 @@ def _ready(result: Mapping[str, Any], names: Sequence[str]) -> CheckResult:
     return next((check for check in found if check.result != "pass"), found[0] if found else judge_ready({}))
 
 
-def _load_holdout(site: Site, action: plan.Verify, files: Mapping[str, bytes]) -> _Holdout:
+def _load_holdout(site: Site, action: plan.Verify, files: Mapping[str, bytes], compared: Generation | None) -> _Holdout:
     spec = action.checks.holdout
     if spec is None or action.holdout is None:
         return _Holdout()
     from gitops_ml.clients.holdout import labelled, load_rows, requests
 
-    data = site.models.data(action.generation.commit, spec.data, action.holdout)
+    data = site.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:
         manifest = parse_manifest(files.get("manifest.json", b""))
         rows = load_rows(data, spec.data, spec.rows)
@@ -147,23 +142,14 @@ def _load_holdout(site: Site, action: plan.Verify, files: Mapping[str, bytes]) -
             bodies=requests(rows, manifest),
             rows=labelled(rows, spec, manifest),
             manifest=manifest,
-            incumbent=_manifest_of(site, action.attempt.incumbent),
+            incumbent=manifest_of(site, compared),
         )
     except InputError as error:
         return _Holdout(refused=str(error).split("\n")[0])
 
 
-def _manifest_of(site: Site, generation: Generation | None) -> Manifest | None:
-    if generation is None or generation.pattern != "service":
-        return None
-    try:
-        return parse_manifest(site.models.artifact(generation)["manifest.json"])
-    except (GitopsError, KeyError):
-        return None
-
-
 def _judge_holdout(
-    spec: Holdout,
+    action: plan.Verify,
     holdout: _Holdout,
     candidate: Mapping[str, Any],
     incumbent: Mapping[str, Any] | None,
@@ -172,29 +158,20 @@ def _judge_holdout(
     from gitops_ml.core.answers import NoAnswer
     from gitops_ml.core.holdout import judge_holdout
 
-    if holdout.manifest is None:
+    spec = action.checks.holdout
+    if holdout.manifest is None or spec is None:
         return [CheckResult(name="holdout", result="inconclusive", reason=holdout.refused or "there are no rows")]
     theirs: Any = None
-    if generation is not None:
-        theirs = _answers(incumbent, holdout.incumbent) if incumbent else NoAnswer("it does not run")
+    if generation is not None and incumbent:
+        theirs = answers_in(incumbent, holdout.incumbent)
+    elif generation is not None and not action.endpoint:
+        theirs = NoAnswer("it does not run")
     return judge_holdout(
         spec=spec,
         rows=holdout.rows,
         manifest=holdout.manifest,
-        candidate=_answers(candidate, holdout.manifest),
+        candidate=answers_in(candidate, holdout.manifest),
         incumbent=theirs,
         incumbent_manifest=holdout.incumbent,
+        alpha=action.alpha,
     )
-
-
-def _answers(target: Mapping[str, Any], manifest: Manifest | None) -> Any:
-    from gitops_ml.core.answers import NoAnswer, answers_of
-
-    if manifest is None:
-        return NoAnswer("its manifest cannot be read")
-    if target.get("error"):
-        return NoAnswer(str(target["error"]), refused=bool(target.get("refused")))
-    try:
-        return answers_of(target.get("outputs") or [], manifest)
-    except InputError as error:
-        return NoAnswer(str(error).split("\n")[0], refused=True)

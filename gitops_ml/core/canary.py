@@ -129,6 +129,8 @@ def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps
             new_test=stages_left and found[number + 1].test != stage.test,
             alpha=alpha_of(scene, attempt),
             goal=goal_of(number, found, alpha_of(scene, attempt)),
+            then=declaration.verify.prometheus,
+            endpoint=scene.wanted.endpoint,
             because=f"stage {number + 1} of {len(found)} is not decided",
         )
     )

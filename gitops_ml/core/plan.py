@@ -133,7 +133,7 @@ class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
     """Count the requests of both generations for a while, and write what they decide into the journal.
 
     `alpha` is what this check may spend; `goal` the e-value against harm that ends this stage.
-    `new_test`: the next stage begins a test of its own.
+    `new_test`: the next stage begins a test of its own. `then` is asked once the last one has passed.
     """
 
     incumbent: Generation
@@ -146,6 +146,8 @@ class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
     new_test: bool
     alpha: float
     goal: float
+    then: tuple[desired.PrometheusCheck, ...] = ()
+    endpoint: str = ""
 
     @property
     def subject(self) -> str:

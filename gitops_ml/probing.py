@@ -1,0 +1,94 @@
+"""Asking model servers from inside the environment's network, by one probe.
+
+A probe is a short-lived container there, so that it works against an engine that is reachable only by its API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gitops_ml.clients import images
+from gitops_ml.clients.probe import run_probe
+from gitops_ml.core.generation import Generation, scoped
+from gitops_ml.core.manifest import Manifest, parse_manifest
+from gitops_ml.core.observed import Container
+from gitops_ml.errors import GitopsError, InputError
+from gitops_ml.site import Site
+
+if TYPE_CHECKING:
+    from gitops_ml.core.answers import Answers, NoAnswer
+
+HOLDOUT_SECONDS = 300.0
+STARTING_SECONDS = 15.0
+
+
+def ask(
+    site: Site,
+    generation: Generation,
+    targets: Mapping[str, tuple[Container, Generation]],
+    *,
+    example: dict[str, Any] | None,
+    bodies: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """What a probe finds out of these targets, by the name that each has here: see docs/serving.md.
+
+    `generation` is the one that is judged: when a container of it ends, waiting is over. Raises `Temporary` for trouble
+    that is not the targets'.
+    """
+    deadline = generation.start_timeout + (HOLDOUT_SECONDS if bodies else 0.0)
+    job = {
+        "deadline": deadline,
+        "ready_deadline": generation.start_timeout,
+        "interval": 0.02,
+        "targets": [_target(name, container, of) for name, (container, of) in targets.items()],
+        "example": example,
+        "requests": "/probe/requests.json" if bodies else None,
+    }
+    site.check()
+    found = run_probe(
+        site.engine,
+        project=site.project,
+        environment=site.environment,
+        image=images.probe_image(site.engine, site.base),
+        network=scoped(site.project, site.environment),
+        job=job,
+        requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
+        deadline=deadline + STARTING_SECONDS,
+        watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
+    )
+    return {"targets": found.targets}
+
+
+def _target(name: str, container: Container, generation: Generation) -> dict[str, Any]:
+    target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
+    if generation.pattern == "image":
+        return target | {"health": generation.health}
+    expect = {"version": generation.version, "digest": generation.digest}
+    return target | {"model": generation.deployment, "expect": expect}
+
+
+def manifest_of(site: Site, generation: Generation | None) -> Manifest | None:
+    """The manifest of a generation's model; None where it has none that can be read."""
+    if generation is None or generation.pattern != "service":
+        return None
+    try:
+        return parse_manifest(site.models.artifact(generation)["manifest.json"])
+    except (GitopsError, KeyError):
+        return None
+
+
+def answers_in(target: Mapping[str, Any], manifest: Manifest | None) -> Answers | NoAnswer:
+    """One target's answers to all rows, or why there are none."""
+    from gitops_ml.core.answers import NoAnswer, answers_of
+
+    if manifest is None:
+        return NoAnswer("its manifest cannot be read")
+    if target.get("error"):
+        return NoAnswer(str(target["error"]), refused=bool(target.get("refused")))
+    try:
+        return answers_of(target.get("outputs") or [], manifest)
+    except InputError as error:
+        return NoAnswer(str(error).split("\n")[0], refused=True)
