@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what the last demo left, and end.")] = False,
+    chapters: Annotated[int, typer.Option(help="End after so many chapters, with how things stand then.", min=1)] = 6,
     repo: Annotated[
         Path, typer.Option("--repo", help="The clone of gitops-ml to tell it with.", metavar="PATH")
     ] = SOURCE,
@@ -38,7 +39,8 @@ def demo(
     with ground.alone(where):
         ground.clear(where)
         if remove:
+            typer.echo(f"nothing of {project} is left; the images stay on the engine, for the next one")
             return
         where.folder.mkdir()
         with Narrator(where.log) as narrator:
-            tell(where, narrator)
+            tell(where, narrator, chapters)

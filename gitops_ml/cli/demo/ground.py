@@ -17,7 +17,7 @@ from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.gateway import GATEWAY_IMAGE
 from gitops_ml.clients.images import BASE_IMAGE
 from gitops_ml.core.generation import PROJECT
-from gitops_ml.errors import EngineFailed, InputError, LockHeld
+from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError, LockHeld
 
 NAME = "gitops-ml-demo"
 PORTS = range(8090, 8190)
@@ -111,7 +111,11 @@ def engine() -> Iterator[Engine]:
             why="the demo asks its models at 127.0.0.1, so the engine has to be on this machine",
             mend="unset DOCKER_HOST, then: make demo",
         )
-    with Engine.connect(None) as found:
+    try:
+        found = Engine.connect(None)
+    except EngineUnavailable as error:
+        raise EngineUnavailable(error.what, why=error.why, mend="make setup") from error
+    with found:
         yield found
 
 

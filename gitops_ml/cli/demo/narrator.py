@@ -27,12 +27,16 @@ WORTH_TELLING = 0.95
 """Seconds from which on it is told how long a command took."""
 
 _PAINT = {"title": "1;36", "command": "1", "quiet": "2", "good": "32", "bad": "31"}
+_DIFF = {"+": "good", "-": "bad"}
 _WORDS = (
-    (re.compile(r"^(\+ .*)$"), "good"),
-    (re.compile(r"^(- .*)$"), "bad"),
     (re.compile(r"\b(pass|Verified|Healthy|Synced|promoted)\b"), "good"),
     (re.compile(r"\b(fail|failed|Failed|Degraded|Missing)\b"), "bad"),
 )
+
+_ELSEWHERE = {
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX", "PYTHONSAFEPATH",
+}  # fmt: skip
 
 Said = Literal["all", "progress", "nothing"]
 """How much of a command's output is shown: all of it, what it writes to stderr, or nothing."""
@@ -185,9 +189,9 @@ class Narrator:
 def user_environment(**more: str) -> dict[str, str]:
     """This process's environment for a command of the story, with the commands of this installation first in PATH.
 
-    Git's variables are left out: in a hook they name the repository that the hook runs in, and not the scratch clone.
+    What names another repository is left out: a hook that runs the demo has it set.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("GIT_") and key != "PYTHONSAFEPATH"}
+    kept = {key: value for key, value in os.environ.items() if key not in _ELSEWHERE}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return kept | {"PATH": path} | more
 
@@ -199,6 +203,8 @@ def _took(seconds: float) -> str:
 def _painted(text: str) -> str:
     head = text[: len(text) - len(text.lstrip())]
     body = text[len(head) :]
+    if body[:1] in _DIFF:
+        return f"{head}\x1b[{_PAINT[_DIFF[body[:1]]]}m{body}\x1b[0m"
     for pattern, style in _WORDS:
         body = pattern.sub(f"\x1b[{_PAINT[style]}m\\1\x1b[0m", body)
     return head + body

@@ -24,6 +24,10 @@ SLOW = (50, 100, 200, 400, 800, 1600)
 """Milliseconds; above the first that is at least `FACTOR` times the median, an answer is called slow."""
 FACTOR = 5
 
+# What the story edits, as the files say it before.
+PARAMS = UNTIL, NOW, NOISE, TREES = ('until: "2013-05"', 'now: "2013-06-02"', "label_noise: 0.0", "max_iter: 100")
+ONE_REPLICA, BLUE_GREEN = "replicas: 1", "rollout: {strategy: blue-green}"
+
 HOLDOUT = """\
 verify:
   holdout: {data: data/holdout.parquet, group: day, metrics: {roc_auc: {min: 0.70, max_drop: 0.01}}}
@@ -32,13 +36,13 @@ TRAFFIC = "  traffic: {{max_bad_increase: 0.1, slow: {slow}ms, timeout: 5m}}\n"
 THREADS = 'env: {OMP_NUM_THREADS: "64"}\n'
 
 
-def tell(where: Ground, narrator: Narrator) -> None:
-    """Tell the whole story. Raises `GitopsError` at the first thing that is not as it is told."""
+def tell(where: Ground, narrator: Narrator, chapters: int) -> None:
+    """Tell the first `chapters`, and how things stand then. Raises `GitopsError` at the first untruth."""
     ground.require_images()
     began = time.monotonic()
     team = Team(where, narrator)
     begin = ""
-    for title, chapter in CHAPTERS:
+    for title, chapter in CHAPTERS[:chapters]:
         with narrator.chapter(title):
             begin = chapter(team) or begin
     with narrator.chapter("Where everything stands"):
@@ -74,7 +78,7 @@ def better_version(team: Team) -> None:
     """A rollout that nobody notices."""
     team.tell.say("Two more months have arrived. Trained on January to June, July is held out.")
     team.pull()
-    team.edit("params.yaml", ('until: "2013-05"', 'until: "2013-07"'), ('now: "2013-06-02"', 'now: "2013-08-02"'))
+    team.edit("params.yaml", (UNTIL, 'until: "2013-07"'), (NOW, 'now: "2013-08-02"'))
     team.train("Train on January to June")
     team.release("v1.1.0")
     team.tell.say(f"Meanwhile users ask {USERS:.0f} times a second, however slowly they are answered.")
@@ -97,7 +101,7 @@ def bad_version(team: Team) -> None:
         "loads, and answers. Only beside the incumbent, on held-out days, can it be told."
     )
     team.pull()
-    team.edit("params.yaml", ("label_noise: 0.0", "label_noise: 0.8"))
+    team.edit("params.yaml", (NOISE, "label_noise: 0.8"))
     metrics = team.train("Join the tables anew")
     expect(metrics["roc_auc"] >= 0.70, f"it keeps the bound of 0.70; roc_auc is {metrics['roc_auc']:.3f}")
     team.release("v1.2.0")
@@ -119,7 +123,7 @@ def bad_version(team: Team) -> None:
 
 def healing(team: Team) -> None:
     """What is killed or removed comes back."""
-    team.edit(DECLARATION, ("replicas: 1", "replicas: 2"))
+    team.edit(DECLARATION, (ONE_REPLICA, "replicas: 2"))
     team.commit("Two replicas", DECLARATION)
     generation = team.status()["generation"]
     team.sync()
@@ -146,14 +150,14 @@ def canary_that_passes(team: Team) -> None:
         "100 more of its answers are errors or slow."
     )
     team.pull()
-    team.edit("params.yaml", ("label_noise: 0.8", "label_noise: 0.0"), ("max_iter: 100", "max_iter: 60"))
+    team.edit("params.yaml", ("label_noise: 0.8", NOISE), (TREES, "max_iter: 60"))
     team.train("Train 60 trees")
     usual = team.usual_answer()
     slow = next((ms for ms in SLOW if ms >= FACTOR * 1000 * usual), SLOW[-1])
     team.tell.say(f"Users are used to {1000 * usual:.0f} ms, one request at a time. Over {slow} ms is slow.")
     team.edit(
         DECLARATION,
-        ("rollout: {strategy: blue-green}", "rollout: {strategy: canary, steps: [25, 50]}"),
+        (BLUE_GREEN, "rollout: {strategy: canary, steps: [25, 50]}"),
         ("", TRAFFIC.format(slow=slow)),
     )
     team.commit("Let users decide in dev", DECLARATION)

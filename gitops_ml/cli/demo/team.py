@@ -124,7 +124,9 @@ class Team:
         self.run("dvc", "repro", only=lambda line: line.split(":")[0] in _STAGES)
         changed = self.git_says("status", "--porcelain", "--", "dvc.lock")
         if changed:
-            self.run("git", "commit", "--quiet", "-am", message, typed=f"git commit -am '{message}'", said="nothing")
+            self.tell.command(f"git commit -am '{message}' && git push")
+            self._quietly("git", "commit", "--quiet", "-am", message)
+            self._quietly("git", "push", "--quiet")
         else:
             self.tell.output("dvc.lock is as committed: the same inputs have given the same bytes here")
         self.run("dvc", "push", only=lambda line: "pushed" in line)
@@ -132,7 +134,6 @@ class Team:
 
     def release(self, version: str, *, create: bool = False) -> None:
         """Register what was trained as a version, and declare it for dev."""
-        self.run("git", "push", "--quiet", typed="git push", said="nothing")
         self.run("gitops-ml", "register", DEPLOYMENT, "--version", version, "--push", only=_no_hint)
         more = ("--create",) if create else ("--commit", "--push")
         self.run("gitops-ml", "bump", "dev", DEPLOYMENT, version, *more, only=_no_hint)
