@@ -220,10 +220,12 @@ def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
 
 
 def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], deadline: float) -> Drain:
-    """Wait until these (alias, port) have reported no request in flight twice, 200 ms apart, or `deadline`
+    """Wait until these (alias, port) have reported no request in flight for more than a second, or `deadline`
     seconds.
 
-    One that refuses connections or is gone has none; one that does not say how many it has is waited for.
+    So long, since a request that the gateway dealt out by its old route may be on its way still: on a machine with
+    more to do than it can, one reached a server 0.3 s later. And after a second the gateway keeps no idle connection
+    to them, so that none is closed just as a request is sent on it. One that refuses connections or is gone has none; one that does not say how many it has is waited for.
     """
     started = time.monotonic()
     where = [f"{alias}:{port}" for alias, port in servers]
@@ -296,17 +298,18 @@ _DRAIN = r"""
 until=$(($(date +%s) + $1)); shift
 quiet=0
 while :; do
-  total=0 unknown=0
+  total=0 unknown=0 answered=0
   for server in "$@"; do
     if said=$(timeout 2 wget -q -O - "http://$server/gitops-ml/in-flight" 2>&1); then
-      n=${said##*:}; total=$((total + ${n%%\}*}))
+      n=${said##*:}; total=$((total + ${n%%\}*})) answered=1
     else
       case $said in *refused*|*"bad address"*|*"not known"*|*"o route"*|*nreachable*) ;; *) unknown=1 ;; esac
     fi
   done
   if [ "$total$unknown" = 00 ]; then
-    [ "$quiet" = 0 ] || break
-    quiet=1; sleep 0.2
+    quiet=$((quiet + 1))
+    [ "$quiet" -le 12 ] && [ "$quiet$answered" != 20 ] || break
+    sleep 0.1
   else
     quiet=0; sleep 0.05
   fi
