@@ -250,7 +250,8 @@ def _call_off(scene: Scene, attempt: Attempt, outcome: Outcome, because: str) ->
     traffic: then it stays until the incumbent serves.
     """
     candidates, routed = scene.of(attempt.generation), scene.routed_to(attempt.generation)
-    leave = retire if routed else remove
+    # Users may have requests in flight there, though a pass that was cut off has taken the route away already.
+    leave = retire if routed or attempt.routed else remove
     leaving = [leave(scene.name, candidates, because)] if candidates else []
     settle = plan.Settle(
         deployment=scene.name, generation=attempt.generation, attempt=attempt.id, outcome=outcome, because=because
