@@ -21,7 +21,7 @@ from typing import Any
 import docker
 
 from tests.conftest import remove_project
-from tests.e2e.workshop import MODEL, ROOT, Workshop
+from tests.e2e.workshop import EXAMPLE, MANIFEST, MODEL, ROOT, Workshop
 from tests.serving.artifacts import train, write_artifact
 
 GIT_CONFIG = "[user]\n\tname = Bench\n\temail = bench@example.invalid\n[init]\n\tdefaultBranch = main\n"
@@ -49,11 +49,33 @@ def release_trees(workshop: Workshop, version: str, seed: int) -> dict[str, Any]
     if place.exists():
         shutil.rmtree(place)
     write_artifact(place, train(seed), name=MODEL)
-    shutil.copy(ROOT / "requirements" / "serving.txt", place / "requirements.txt")
+    _tag(workshop, version)
+    return dict(json.loads((place / "example.json").read_text()))
+
+
+def release_predictor(workshop: Workshop, version: str, code: str) -> None:
+    """Commit and tag a model that is this Python code, whose class is `Churn`; each version is an image of its own."""
+    place = f"models/{MODEL}"
+    workshop.write(f"{place}/model.py", f"# {version}\n{code}")
+    workshop.write(f"{place}/manifest.json", json.dumps(MANIFEST))
+    workshop.write(f"{place}/example.json", json.dumps(EXAMPLE))
+    _tag(workshop, version)
+
+
+def _tag(workshop: Workshop, version: str) -> None:
+    locked = workshop.folder / "models" / MODEL / "requirements.txt"
+    shutil.copy(ROOT / "requirements" / "serving.txt", locked)
     workshop.commit(f"Train {version}")
     workshop.git("tag", "-a", f"{MODEL}@{version}", "-m", version)
     workshop.git("push", "-q", "origin", f"{MODEL}@{version}")
-    return dict(json.loads((place / "example.json").read_text()))
+
+
+def gateway_lines(workshop: Workshop) -> list[dict[str, Any]]:
+    """What the gateway of `dev` has logged of requests."""
+    client = docker.from_env(timeout=120)
+    log = client.containers.get(f"{workshop.project}.dev.gateway").logs(stdout=True, stderr=False)
+    client.close()
+    return [json.loads(line) for line in log.splitlines() if line.startswith(b"{") and b'"DownstreamStatus"' in line]
 
 
 def timed(command: Sequence[str | Path], folder: Path, env: dict[str, str] | None = None) -> tuple[float, float]:
