@@ -206,8 +206,7 @@ def _verify(action: plan.Verify, site: Site) -> None:
     evidence = checks.verify(site, action)
     verdict = overall(evidence.checks)
     for check in evidence.checks:
-        said = "advises" if check.advisory and check.result == "fail" else check.result
-        site.report(f"{check.name} {said} {site.environment}/{action.deployment}: {check.reason}")
+        site.report(f"{check.name} {check.said} {site.environment}/{action.deployment}: {check.reason}")
     if evidence.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in evidence.checks):
         site.report(f"the last lines of {site.environment}/{action.deployment}:\n{_tail(evidence.logs)}")
     attempt, name, found = action.attempt.id, action.deployment, tuple(evidence.checks)

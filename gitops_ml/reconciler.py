@@ -7,8 +7,10 @@ lock, observe and plan again, confirm, execute, record, unlock. A pass with noth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from gitops_ml.clients import gateway, images, lock, records
 from gitops_ml.clients.engine import Engine
@@ -24,6 +26,7 @@ from gitops_ml.core.planner import Inputs, make_plan
 from gitops_ml.core.record import Record
 from gitops_ml.core.rollout_planner import Wanted
 from gitops_ml.errors import (
+    EngineFailed,
     EngineMismatch,
     GitopsError,
     InputError,
@@ -46,6 +49,8 @@ COMPACT_AT = 60
 LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
 LOCK_WAIT = 10.0
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,24 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
         return _locked(target, engine, held, view.desired.commit, models, builds)
 
 
+@contextmanager
+def holding(target: Target) -> Iterator[tuple[View, Site]]:
+    """One environment with its lock held, as it is observed under it; nothing is done.
+
+    Raises what `look` raises, `LockHeld` when another pass holds it for long, `EngineFailed` when it has no gateway.
+    """
+    view = look(target)
+    engine = _engine(target, view.desired.environment)
+    _prepare(engine, view)
+    project, name = view.desired.project, view.desired.name
+    with _in_turn(lambda: lock.Lock.acquire(engine, project, name, gateway.GATEWAY_IMAGE)) as held:
+        view = look(target, view.desired.commit)
+        if view.snapshot.gateway is None:
+            raise EngineFailed(f"{name} has no gateway", why="nothing serves there", mend=f"gitops-ml sync {name}")
+        models = ModelSource(target.repo)
+        yield view, _site(target, engine, view, held, models, images.Builds(engine, models.artifact, images.BASE_IMAGE))
+
+
 def _locked(
     target: Target, engine: Engine, held: lock.Lock, commit: str, models: ModelSource, builds: images.Builds
 ) -> tuple[View, Done, str | None]:
@@ -216,7 +239,7 @@ def _locked(
     if acted and view.state.applied != commit:
         site.write(rollout.Applied(at=site.at(), commit=commit))
     news = all_done.settled or view.state.unpublished or _moved(view)
-    recorded = _record(target, view, site) if news else None
+    recorded = record(target, view, site) if news else None
     return view, all_done, recorded
 
 
@@ -230,7 +253,7 @@ def sync(target: Target) -> Result:
     failures = passes = 0
     while passes < MOST_PASSES:
         try:
-            view, done, commit = _reconcile_in_turn(target)
+            view, done, commit = _in_turn(lambda: reconcile(target))
         except (LockHeld, PushRejected):
             raise
         except Temporary as error:
@@ -266,12 +289,12 @@ def sync(target: Target) -> Result:
     )
 
 
-def _reconcile_in_turn(target: Target) -> tuple[View, Done, str | None]:
-    """One pass, after the end of another's that holds the environment. Raises `LockHeld` if that takes too long."""
+def _in_turn(take: Callable[[], Taken]) -> Taken:
+    """What `take` gives, after the end of another pass that holds the environment. Raises `LockHeld` in the end."""
     deadline = time.monotonic() + LOCK_WAIT
     while True:
         try:
-            return reconcile(target)
+            return take()
         except LockHeld:
             if time.monotonic() > deadline:
                 raise
@@ -451,7 +474,7 @@ def _refusal(view: View) -> RemovalRefused:
     )
 
 
-def _record(target: Target, view: View, site: Site) -> str | None:
+def record(target: Target, view: View, site: Site) -> str | None:
     """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
     state = look(target, view.desired.commit).state
     if not state.unpublished and not _moved(view):

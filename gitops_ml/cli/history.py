@@ -10,7 +10,6 @@ from gitops_ml.cli import render
 
 if TYPE_CHECKING:
     from gitops_ml.core.record import Record, RecordedAttempt
-    from gitops_ml.core.verdict import CheckResult
 
 
 def add_to(app: typer.Typer) -> None:
@@ -57,7 +56,7 @@ def _show(environment: str, name: str, record: Record) -> None:
     for attempt in record.attempts:
         typer.echo(f"  {_when(attempt)}  {attempt.version}  {attempt.generation}  {_verdict(attempt)}")
         for check in attempt.checks:
-            typer.echo(f"    {render.paint(check.result)} {check.name}: {check.reason}{_figures(check)}")
+            typer.echo(f"    {render.check_line(check)}")
         for line in attempt.logs:
             typer.echo(f"    | {line}")
 
@@ -71,12 +70,3 @@ def _verdict(attempt: RecordedAttempt) -> str:
     return (
         f"{render.paint(attempt.verdict)} ({attempt.strategy}, {attempt.outcome}{instead}) from {attempt.commit[:12]}"
     )
-
-
-def _figures(check: CheckResult) -> str:
-    shown = [
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in check.figures.items()
-        if isinstance(value, float | int | str) and value != ""
-    ]
-    return f" [{', '.join(shown)}]" if shown else ""

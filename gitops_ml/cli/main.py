@@ -21,6 +21,7 @@ from gitops_ml.cli import (
     retrain,
     schema,
     trace,
+    verify,
     versions,
 )
 from gitops_ml.errors import GitopsError
@@ -40,6 +41,7 @@ for module in (
     promotion,
     deploy,
     agent,
+    verify,
     history,
     holds,
     data,

@@ -6,7 +6,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gitops_ml.core.verdict import CheckResult
 
 _COLOURS = {
     "Synced": "32",
@@ -18,6 +21,7 @@ _COLOURS = {
     "Progressing": "33",
     "Inconclusive": "33",
     "inconclusive": "33",
+    "advises": "33",
     "Unverified": "33",
     "Degraded": "31",
     "Missing": "31",
@@ -47,6 +51,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         cells = [paint(str(cell), width) for cell, width in zip(row, widths, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def check_line(check: CheckResult) -> str:
+    """One check with the figures that decided it."""
+    shown = [
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in check.figures.items()
+        if isinstance(value, float | int | str) and value != ""
+    ]
+    figures = f" [{', '.join(shown)}]" if shown else ""
+    return f"{paint(check.said)} {check.name}: {check.reason}{figures}"
 
 
 def as_json(value: Any) -> str:

@@ -34,6 +34,11 @@ class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     advisory: bool = False
 
     @property
+    def said(self) -> str:
+        """Its result in one word, as a person reads it."""
+        return "advises" if self.advisory and self.result == "fail" else self.result
+
+    @property
     def decides(self) -> bool:
         """Whether it keeps a verdict from being Verified."""
         return self.result != "pass" and not self.advisory
