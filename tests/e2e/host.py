@@ -69,6 +69,16 @@ class Host:
             found[f"volume {volume['Name']}"] = volume["CreatedAt"]
         return found
 
+    def wipe(self) -> None:
+        """Remove every container, network and volume of the project, as on a host that was set up anew."""
+        chosen = {"label": f"{PROJECT}={self.project}"}
+        for container in self.api.containers(all=True, filters=chosen):
+            self.api.remove_container(container["Id"], force=True, v=True)
+        for network in self.api.networks(filters=chosen):
+            self.api.remove_network(network["Id"])
+        for volume in self.api.volumes(filters=chosen)["Volumes"] or []:
+            self.api.remove_volume(volume["Name"], force=True)
+
     def copy(self, original: Inspected, name: str, change: Change | None = None) -> str:
         """Start a container like `original`, as a person with `docker run` would, and return its ID."""
         config, host = dict(original["Config"]), dict(original["HostConfig"])
