@@ -36,6 +36,7 @@ class Blocks:
     candidate_bad: Ints
     incumbent_bad: Ints
     seen: Ints
+    length: int
 
 
 def blocks(own: Flags, bad: Flags, weight: float) -> Blocks:
@@ -61,7 +62,7 @@ def blocks(own: Flags, bad: Flags, weight: float) -> Blocks:
         np.diff(total[rows[:, None], edges], axis=1).astype(np.int64) for total in totals
     )
     seen = totals[0][rows[:, None], edges][:, 1:].astype(np.int64)
-    return Blocks(candidate, np.diff(edges, axis=1) - candidate, candidate_bad, incumbent_bad, seen)
+    return Blocks(candidate, np.diff(edges, axis=1) - candidate, candidate_bad, incumbent_bad, seen, length)
 
 
 def _running(flags: Flags) -> NDArray[np.int32]:
@@ -106,7 +107,8 @@ def _rise(found: Blocks, against: float) -> Floats:
     """
     ours = found.candidate_bad / np.maximum(1, found.candidate)
     theirs = found.incumbent_bad / np.maximum(1, found.incumbent)
-    return np.where(found.candidate > 0, ours - theirs, against)
+    longer = (found.candidate + found.incumbent) / found.length
+    return np.where(found.candidate > 0, np.minimum(1.0, longer * (ours - theirs)), against)
 
 
 def harmless(found: Blocks, margin: float) -> Floats:

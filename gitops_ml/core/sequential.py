@@ -49,8 +49,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     `steps` holds what was counted at each percentage of traffic. `worse` and `harmless` are the highest
     values that the e-processes against 'no worse' and against 'worse by max_bad_increase or more' have
-    reached. `percent`, `block`, `opened`, `small` and `good` are the unfinished blocks, so that a test in
-    short passes closes some at all.
+    reached. `percent`, `block`, `opened`, `due`, `small` and `good` are the unfinished blocks, so that a test
+    in short passes closes some at all.
     """
 
     steps: dict[int, Arms] = {}
@@ -62,6 +62,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     percent: int = 0
     block: Arms = Arms()
     opened: float = 0.0
+    due: int = 0
     small: Arms = Arms()
     good: tuple[int, int] = (QUIET, QUIET)
 
@@ -93,7 +94,7 @@ class TrafficTest:
         self._earlier = self._seen = kept.total.candidate
         self._percent = kept.percent
         self._block, self._small = Block(kept.block, kept.opened), Block(kept.small)
-        self._good = list(kept.good)
+        self._good, self._due = list(kept.good), kept.due
         if self._percent:
             self._measure()
 
@@ -114,6 +115,7 @@ class TrafficTest:
             percent=self._percent,
             block=self._block.arms,
             opened=self._block.opened,
+            due=self._due,
             small=self._small.arms,
             good=(min(self._good[0], QUIET), min(self._good[1], QUIET)),
         )
@@ -136,7 +138,7 @@ class TrafficTest:
         self._earlier = self._seen_in_all()
         self._counts, self._bad = [0, 0], [0, 0]
         if percent != self._percent:
-            self._good = [QUIET, QUIET]
+            self._good, self._due = [QUIET, QUIET], 0
             self._block, self._small = Block(), Block()
         self._percent = percent
         self._measure()
@@ -188,7 +190,8 @@ class TrafficTest:
         """Whether the block has had its time, and no burst goes on."""
         if at - self._block.opened < BLOCK_SECONDS:
             return False
-        return min(self._good) >= QUIET or sum(self._block.count) >= 2 * self._length
+        self._due = self._due or sum(self._block.count)
+        return min(self._good) >= QUIET or sum(self._block.count) >= 2 * self._due
 
     def _close_small(self) -> None:
         """All is bet on the candidate's being the bad one: soon enough if it always errs, soon lost if it
@@ -204,21 +207,25 @@ class TrafficTest:
 
     def _close_block(self) -> None:
         block, self._block = self._block, Block()
+        due, self._due = self._due, 0
         if any(block.bad):
             for index, bet in enumerate(BETS):
                 self._main[index] += math.log((1 + bet * block.share) / (1 + bet * block.chance))
             self._raise_worse()
-        self._bet_on_margin(block)
+        self._bet_on_margin(block, sum(block.count) / due)
 
     def _raise_worse(self) -> None:
         value = START_SHARE * self._start + (1 - START_SHARE) * _mean(self._main)
         self._worse = max(self._worse, value)
 
-    def _bet_on_margin(self, block: Block) -> None:
+    def _bet_on_margin(self, block: Block, longer: float) -> None:
         """A bet that the candidate is worse by less than is borne, on the difference of the block's two
         rates.
+
+        A block that a burst made `longer` counts as so many blocks, or bursts would be thinned by what
+        follows them.
         """
-        rise = block.bad[0] / block.count[0] - block.bad[1] / block.count[1]
+        rise = min(1.0, longer * (block.bad[0] / block.count[0] - block.bad[1] / block.count[1]))
         self._margin += math.log1p(MARGIN_BET / (1 - self.max_increase) * (self.max_increase - rise))
         self._harmless = max(self._harmless, _mean([self._margin]))
 
