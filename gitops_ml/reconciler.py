@@ -7,7 +7,7 @@ lock, observe and plan again, confirm, execute, record, unlock. A pass with noth
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -15,12 +15,12 @@ from typing import TypeVar
 from gitops_ml.clients import gateway, images, lock, records
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import take_snapshot
-from gitops_ml.clients.environments import Declared, entrance, environment_names, shared_ports
+from gitops_ml.clients.environments import Declared, entrance, environment_names, read_project, shared_ports
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.source import ModelSource, read_desired, resolve
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import Desired, Environment, Resolved, seconds
-from gitops_ml.core.generation import Generation, generation_of
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT, Generation, generation_of
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planner import Inputs, make_plan
 from gitops_ml.core.record import Record
@@ -160,7 +160,34 @@ def targets(repo: Repository, environments: list[str], report: Callable[[str], N
     if not environments:
         commit = _commit(repo, options)
         environments = environment_names(repo, commit)
+        if not environments:
+            raise SourceError(
+                f"no environment is declared in commit {commit[:12]}",
+                why="there is no environments/*/environment.yaml; nothing is changed on any host",
+                mend="restore environments/, or gitops-ml init",
+            )
     return [Target(repo, name, report, options) for name in environments]
+
+
+def undeclared(targets: Sequence[Target]) -> list[SourceError]:
+    """What runs on the engines of these targets in environments of the project that none of them is.
+
+    It is left alone: a folder may have vanished by mistake.
+    """
+    found: dict[str, SourceError] = {}
+    declared = {target.environment for target in targets}
+    for engine in {t.engine.url: t.engine for t in targets if t.engine}.values():
+        project = read_project(targets[0].repo, targets[0].repo.tip()).name
+        for listed in engine.list_containers({PROJECT: project}):
+            name = listed["Labels"].get(ENVIRONMENT, "")
+            if name not in declared:
+                found[name] = SourceError(
+                    f"{project} runs in {name}, which is not declared any more",
+                    why=f"environments/{name}/environment.yaml is gone; nothing there is changed",
+                    mend=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
+                    f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
+                )
+    return [found[name] for name in sorted(found)]
 
 
 def require_untouched_records(repo: Repository, since: str, rev: str | None) -> None:

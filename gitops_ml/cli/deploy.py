@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from gitops_ml.cli import render
+from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
     from gitops_ml.reconciler import Options, Result, Target, View
 
+T = TypeVar("T")
 Environments = Annotated[list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Repo = Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")]
@@ -38,7 +41,7 @@ def plan(
     options = reconciler.Options(rev=rev)
     if against:
         reconciler.require_untouched_records(_repository(repo), against, rev)
-    views = [reconciler.look(target) for target in _targets(repo, environments, options)]
+    views, trouble = _visit(_targets(repo, environments, options), reconciler.look, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:
@@ -46,7 +49,7 @@ def plan(
             for line in view.plan.lines():
                 typer.echo(line)
             _complain(view)
-    if any(view.plan.broken or view.plan.refused for view in views):
+    if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
     if any(view.plan.actions for view in views):
         raise typer.Exit(2)
@@ -84,12 +87,12 @@ def sync(
         rebind=rebind,
         break_lock=break_lock,
     )
-    results = [reconciler.sync(target) for target in _targets(repo, environments, options)]
+    results, trouble = _visit(_targets(repo, environments, options), reconciler.sync, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_status_json(result.view) for result in results]))
     for result in results:
         _conclude(result, quiet=as_json)
-    code = _worst([result.exit_code for result in results])
+    code = _worst([*trouble, *(result.exit_code for result in results)])
     if code:
         raise typer.Exit(code)
 
@@ -98,17 +101,20 @@ def status(environments: Environments = None, as_json: AsJson = False, repo: Rep
     """Show where every deployment stands: sync, health, verification, hold."""
     from gitops_ml import reconciler
 
-    views = [reconciler.look(target) for target in _targets(repo, environments, reconciler.Options())]
+    targets = _targets(repo, environments, reconciler.Options())
+    views, trouble = _visit(targets, reconciler.look, named=bool(environments))
+    rows = [row for view in views for row in _rows(view)]
     if as_json:
         typer.echo(render.as_json([_status_json(view) for view in views]))
-        return
-    rows = [row for view in views for row in _rows(view)]
-    if rows:
+    elif rows:
         typer.echo(render.table(_HEAD, rows))
-    else:
+    elif not trouble:
         render.progress("nothing is declared")
-    for view in views:
-        _complain(view)
+    if not as_json:
+        for view in views:
+            _complain(view)
+    if trouble:
+        raise typer.Exit(_worst(trouble))
 
 
 _HEAD = (
@@ -188,6 +194,27 @@ def _conclude(result: Result, *, quiet: bool) -> None:
     _complain(view)
     for name, error in sorted(result.errors.items()):
         render.progress(f"error: {view.desired.name}/{name}: {error}")
+
+
+def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
+    """What came of each environment, and the exit codes of what went wrong: one never delays another.
+
+    Where none was named, what runs in an environment that is not declared any more is something wrong too.
+    """
+    from gitops_ml import reconciler
+
+    found: list[T] = []
+    trouble: list[GitopsError] = []
+    for target in targets:
+        try:
+            found.append(do(target))
+        except GitopsError as error:
+            trouble.append(error)
+    if not named:
+        trouble += reconciler.undeclared(targets)
+    for wrong in trouble:
+        render.progress(f"error: {wrong}")
+    return found, [wrong.exit_code for wrong in trouble]
 
 
 def _worst(codes: list[int]) -> int:
