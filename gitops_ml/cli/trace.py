@@ -96,7 +96,7 @@ def _show(found: Trace) -> None:
     if found.learnt and found.learnt.get("from"):
         _line("learnt", f"{found.learnt['rows']:,} rows, {found.learnt['from']} to {found.learnt['to']}")
     _step("bumped", found.bumped)
-    _step("declared", found.declared)
+    _step("deployed", found.declared)
     if found.attempt:
         checks = "; ".join(f"{check.name} {check.result}" for check in found.attempt.checks)
         _line("verdict", f"{found.attempt.verdict}, {(found.attempt.settled or '')[:19]} ({checks})")

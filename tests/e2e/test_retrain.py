@@ -1,0 +1,222 @@
+"""From new data to a proposed version, what a gate keeps out, and what is said of two versions: with real models.
+
+The pipeline is one stage that writes the workshop's predictor, so that a test can train a better or a worse one in a
+second; DVC, Git, the engine and the judgement are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.workshop import EXAMPLE, HOLDOUT, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop, scratch_workshop
+
+TRAIN = """
+import json, pathlib, shutil, yaml
+out = pathlib.Path("models/churn")
+shutil.rmtree(out, ignore_errors=True)
+shutil.copytree("template", out)
+noise = yaml.safe_load(open("params.yaml"))["train"]["noise"]
+(out / "behaviour.json").write_text(json.dumps({"noise": noise + 0}))
+"""
+DVC = """
+stages:
+  train:
+    cmd: python train.py
+    deps: [train.py, template]
+    params: [train]
+    outs: [models/churn]
+artifacts:
+  churn: {path: models/churn, type: model}
+"""
+PARAMS = """
+# how the model is made
+train: {noise: %s}
+retrain:
+  model: churn
+  max_per_day: %d
+  gate:
+    data: data/holdout.csv
+    group: day
+    metrics: {roc_auc: {min: 0.6, max_drop: 0.02}}
+"""
+
+
+def dvc(workshop: Workshop, *arguments: str) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    subprocess.run(command, cwd=workshop.folder, env=os.environ | {"PATH": path}, check=True)
+
+
+def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
+    """A pipeline, a DVC remote, and v1.0.0 of a middling model declared in dev."""
+    workshop.write(".dvc/config", "[core]\n    analytics = false\n")
+    workshop.write(".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
+    workshop.write("train.py", TRAIN)
+    workshop.write("dvc.yaml", DVC)
+    workshop.write("params.yaml", PARAMS % (3, per_day))
+    for name, text in {
+        "model.py": PREDICTOR,
+        "manifest.json": json.dumps(MANIFEST),
+        "example.json": json.dumps(EXAMPLE),
+    }.items():
+        workshop.write(f"template/{name}", text)
+    shutil.copy(ROOT / "requirements" / "serving.txt", workshop.folder / "template" / "requirements.txt")
+    dvc(workshop, "remote", "add", "--default", "storage", str(workshop.folder.parent / "storage"))
+    train(workshop, "v1.0.0", noise=3)
+    workshop.declare("v1.0.0", verify=HOLDOUT, on_failure=["revert", "retrain"])
+
+
+def train(workshop: Workshop, version: str, *, noise: float) -> None:
+    """A version that a person trains and registers."""
+    workshop.pull()
+    old = (workshop.folder / "params.yaml").read_text()
+    changed = [f"train: {{noise: {noise}}}" if line.startswith("train:") else line for line in old.splitlines()]
+    workshop.write("params.yaml", "\n".join(changed) + "\n")
+    dvc(workshop, "repro")
+    dvc(workshop, "push")
+    workshop.commit(f"Train {version}")
+    ran = workshop.run("register", MODEL, "--version", version, "--push")
+    assert ran.code == 0, ran.err
+
+
+def retrain(workshop: Workshop, *arguments: str, expect: int = 0) -> dict[str, Any]:
+    ran = workshop.run("retrain", "--json", *arguments)
+    assert ran.code == expect, f"exit {ran.code}, expected {expect}\n{ran.out}\n{ran.err}"
+    return dict(json.loads(ran.out))
+
+
+def refs(workshop: Workshop) -> str:
+    """Everything that the clone and its remote have by name, but what is only fetched."""
+    own = workshop.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
+    return own + workshop.git("ls-remote", "origin")
+
+
+@pytest.fixture(scope="module")
+def team(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with scratch_workshop(engine, tmp_path_factory.mktemp("team"), "retrain") as workshop:
+        set_up(workshop)
+        yield workshop
+
+
+def test_what_is_worse_gets_no_version(team: Workshop, engine: docker.DockerClient) -> None:
+    before = refs(team)
+    team.write("train.py", "an edit that nobody has committed")
+    try:
+        done = retrain(team, "--set", "train.noise=30", "--push", expect=3)
+        assert team.git("status", "--porcelain") == "M train.py"
+    finally:
+        team.git("checkout", "--", "train.py")
+    assert done["outcome"] == "failed"
+    assert [check["result"] for check in done["checks"]] == ["fail"]
+    assert refs(team) == before
+    assert len(team.git("worktree", "list").splitlines()) == 1
+    mine = {"label": f"gitops-ml.project={team.project}"}
+    assert not engine.api.containers(all=True, filters=mine)
+    assert not engine.api.networks(filters=mine)
+
+
+def test_what_nothing_changes_is_trained_and_left(team: Workshop) -> None:
+    before = refs(team)
+    done = retrain(team, "--push")
+    assert done["outcome"] == "unchanged"
+    assert refs(team) == before
+
+
+def test_what_is_better_is_registered_and_proposed_on_a_branch(team: Workshop) -> None:
+    main = team.git("rev-parse", "HEAD")
+    done = retrain(team, "--set", "train.noise=0", "--push")
+    assert (done["outcome"], done["version"], done["branch"]) == ("registered", "v1.1.0", "retrain/churn-v1.1.0")
+    assert done["new"] == ["params.yaml:train.noise"]
+    assert team.git("rev-parse", "HEAD") == main
+    assert "main" in team.git("ls-remote", "--heads", "origin", "main")
+    assert team.git("ls-remote", "origin", "main").split()[0] == main
+    team.git("fetch", "-q", "--tags")
+    assert team.git("rev-parse", "churn@v1.1.0^{commit}") == done["commit"]
+    assert team.git("rev-parse", "origin/retrain/churn-v1.1.0") == done["proposal"]
+    changed = team.git("diff", "--name-only", "main", "origin/retrain/churn-v1.1.0").splitlines()
+    assert changed == ["dvc.lock", f"environments/dev/models/{MODEL}.yaml", "params.yaml"]
+    assert "# how the model is made" in team.git("show", "origin/retrain/churn-v1.1.0:params.yaml")
+    again = retrain(team, "--set", "train.noise=0", "--push")
+    assert (again["outcome"], again["version"]) == ("unchanged", "v1.1.0")
+
+
+def test_two_versions_are_told_apart_down_to_the_answers_that_flip(team: Workshop) -> None:
+    ran = team.run("diff", MODEL, "v1.0.0", "v1.1.0", "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["params"] == {"params.yaml:train.noise": [3, 0]}
+    assert (found["code"], found["dependencies"]) == ({}, {})
+    answers = found["predictions"]
+    assert answers["rows"] == 1200
+    assert 0 < answers["wrong"] < answers["right"] <= answers["flips"]
+    gains = {check["name"]: check["figures"] for check in answers["checks"]}
+    assert gains["holdout roc_auc"]["gain_low"] > 0
+    shares = [one["change"] for one in answers["slices"]]
+    assert max(shares) > answers["change"] > min(shares)  # the noise flips what is near the threshold
+
+
+def test_the_proposal_serves_once_it_is_merged_and_is_traced_back(team: Workshop) -> None:
+    team.git("merge", "-q", "--ff-only", "origin/retrain/churn-v1.1.0")
+    team.git("push", "-q", "origin", "HEAD:main")
+    team.sync()
+    assert team.serving() == "v1.1.0"
+    ran = team.run("trace", "dev", MODEL, "--json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    trained = team.git("rev-parse", "churn@v1.1.0^{commit}")
+    assert (found["version"], found["tag"], found["trained"]["commit"]) == ("v1.1.0", "churn@v1.1.0", trained)
+    assert found["bumped"]["commit"] == team.git(
+        "log", "-1", "--format=%H", "--", f"environments/dev/models/{MODEL}.yaml"
+    )
+    assert found["made"]["params"] == {"params.yaml:train.noise": 0}
+    assert sorted(found["made"]["inputs"]) == ["template", "train.py"]
+    assert found["attempt"]["verdict"] == "Verified"
+    by_record = json.loads(team.run("trace", "dev", MODEL, "--no-live", "--json").out)
+    assert by_record["generation"] == found["generation"]
+
+
+def test_a_rollback_asks_for_a_new_model_once(team: Workshop) -> None:
+    """Last of those that share the team: v2.0.0 is worse, is rolled back, and what comes next answers the request."""
+    train(team, "v2.0.0", noise=30)
+    team.declare("v2.0.0", verify=HOLDOUT, on_failure=["revert", "retrain"])
+    team.sync(expect=3)
+    asked = team.record()["retrain"]
+    assert asked["state"] == "requested"
+    assert asked["attempt"] == team.record()["attempts"][0]["id"]
+    done = retrain(team, "--if-requested", "--push", "--set", "train.noise=0.1")
+    assert (done["outcome"], done["incumbent"], done["version"]) == ("registered", "v1.1.0", "v2.1.0")
+    answered = team.record()["retrain"]
+    assert (answered["state"], answered["answer"]) == ("answered", "registered: v2.1.0")
+    assert retrain(team, "--if-requested", "--push")["outcome"] == "not requested"
+    team.sync()
+    assert team.record()["retrain"] == answered
+
+
+def test_a_day_has_so_many_versions(workshop: Workshop) -> None:
+    set_up(workshop, per_day=1)
+    done = retrain(workshop, "--set", "train.noise=0", expect=4)
+    assert done["outcome"] == "held"
+    assert "1 versions were registered within a day" in done["reason"]
+
+
+def test_a_stage_that_fails_is_said_in_its_own_words(lone_workshop: Workshop) -> None:
+    set_up(lone_workshop)
+    ran = lone_workshop.run("retrain", "--set", "train.noise=much")
+    assert ran.code == 1
+    assert "dvc repro failed" in ran.err
+    assert "TypeError: can only concatenate str" in ran.err.split("dvc repro failed")[1]
+    assert "mend: dvc repro" in ran.err
+    direct = retrain(lone_workshop, "--set", "train.noise=0", "--direct")
+    assert (direct["outcome"], direct["branch"]) == ("registered", "main")
+    assert lone_workshop.declared()["version"] == direct["version"]
+    assert lone_workshop.git("status", "--porcelain") == ""
