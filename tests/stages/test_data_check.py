@@ -1,0 +1,120 @@
+"""Data that stops arriving is noticed by itself, and new data mends it; drift is seen. By the real command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitops_ml.stages.ingest import ingest
+from gitops_ml.stages.params import Ingest, Prepare, load_section
+from gitops_ml.stages.prepare import prepare
+
+GITOPS_ML = Path(sys.executable).with_name("gitops-ml")
+PARAMS = """
+ingest:
+  until: "{until}"
+  sources:
+    calls: {{file: {folder}/calls.csv, time: at}}
+validate:
+  freshness: {{table: calls, column: at, max_age: 7d, now: "2024-03-02"}}
+  tables:
+    calls:
+      columns:
+        at: {{dtype: "datetime64[ns, UTC]"}}
+        seconds: {{dtype: int64, checks: {{ge: 0}}}}
+        line: {{dtype: object, checks: {{isin: [a, b]}}}}
+prepare:
+  table: calls
+  target: {{name: long, expression: seconds > 100}}
+  features: [seconds, line]
+  keep: [at]
+  split: {{by: time, column: at}}
+train:
+  name: calls
+  target: long
+  positive: 1
+  time_column: at
+  features: [seconds, line]
+  categorical: [line]
+  estimator: {{path: sklearn.linear_model.LogisticRegression}}
+"""
+
+
+def month(number: int, seconds: int, line: str = "a") -> str:
+    days = [f"2024-{number:02d}-{day:02d}T{hour:02d}:00:00Z" for day in range(1, 29) for hour in range(24)]
+    return "".join(f"{time},{seconds + i % 60},{line}\n" for i, time in enumerate(days))
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    (tmp_path / "calls.csv").write_text("at,seconds,line\n" + month(1, 50) + month(2, 90))
+    collect(tmp_path, "2024-01")
+    return tmp_path
+
+
+def collect(clone: Path, until: str) -> None:
+    (clone / "params.yaml").write_text(PARAMS.format(until=until, folder=clone))
+    ingest(load_section(clone / "params.yaml", Ingest), clone / "data" / "raw")
+
+
+def run(clone: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    done = subprocess.run([GITOPS_ML, "data", *arguments, "--json"], cwd=clone, capture_output=True, text=True)
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def test_data_that_no_longer_arrives_fails_and_new_data_mends_it(clone: Path) -> None:
+    code, found, said = run(clone, "check")
+    assert (code, found["ok"]) == (1, False)
+    assert found["freshness"]["age"] == pytest.approx(33, abs=0.1)
+    assert "table 'calls' is stale: its newest at is 2024-01-28T23:00:00+00:00" in said
+    assert "mend:" in said
+    collect(clone, "2024-02")
+    code, found, said = run(clone, "check")
+    assert (code, found["ok"], said) == (0, True, "")
+    assert found["rows"] == {"calls": 1344}
+
+
+def test_the_time_to_judge_at_may_be_given(clone: Path) -> None:
+    assert run(clone, "check", "--now", "2024-01-30")[0] == 0
+    assert run(clone, "check", "--now", "clock")[0] == 1
+    code, _, said = run(clone, "check", "--now", "tomorrow-ish")
+    assert code == 1
+    assert "`tomorrow-ish` is no time" in said
+
+
+def test_everything_that_is_wrong_is_said_at_once(clone: Path) -> None:
+    (clone / "calls.csv").write_text("at,seconds,line\n" + month(1, -5, "c"))
+    collect(clone, "2024-01")
+    code, found, said = run(clone, "check")
+    assert code == 1
+    assert len(found["problems"]) == 2  # the schema, and the age
+    assert "isin" in said
+    assert "stale" in said
+
+
+def test_a_clone_without_data_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS.format(until="2024-01", folder=tmp_path))
+    code, _, said = run(tmp_path, "check")
+    assert code == 1
+    assert "data/raw is not in this clone" in said
+    assert "dvc pull data/raw" in said
+
+
+def test_drift_is_seen_by_feature_and_by_month(clone: Path) -> None:
+    collect(clone, "2024-02")
+    rows = (clone / "data" / "train.parquet", clone / "data" / "holdout.parquet")
+    prepare(load_section(clone / "params.yaml", Prepare), clone / "data" / "raw", *rows)
+    code, found, _ = run(clone, "drift")
+    assert code == 0
+    index = {one["column"]: one["index"] for one in found["features"]}
+    assert index["seconds"] > 1
+    assert index["line"] == 0
+    assert found["target_before"] < 0.2 < found["target_now"]
+    code, months, _ = run(clone, "drift", "--by-month")
+    assert [one["month"] for one in months] == ["2024-01", "2024-02"]  # type: ignore[index]
+    assert months[1]["moved"][0]["column"] == "seconds"  # type: ignore[index]
