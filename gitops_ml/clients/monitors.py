@@ -49,7 +49,7 @@ def _run(check: OwnCheck, subject: Subject) -> CheckResult:
             case HttpCheck():
                 url = subject.filled_in(check.url)
                 status, body = _within(seconds(check.timeout), lambda: _get(url, seconds(check.timeout)))
-                return judge_http(check, status, body.decode(errors="replace"))
+                return judge_http(check, status, body.decode(errors="replace"), subject)
             case CommandCheck():
                 code, output = _command(check, subject)
                 return judge_command(check, code, output)

@@ -36,7 +36,13 @@ Digest = Annotated[
     Meta(pattern=DIGEST_PATTERN, description="what `gitops-ml bump` wrote"),
 ]
 EnvName = Annotated[str, Meta(pattern=ENV_PATTERN)]
-Url = Annotated[str, Meta(pattern=r"^https?://[^@\s]+$", description="http:// or https://, without a password")]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://|\$\{endpoint\})[^@\s]*$",
+        description="http:// or https://, without a password; or ${endpoint} and what follows it",
+    ),
+]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}

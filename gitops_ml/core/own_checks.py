@@ -77,13 +77,14 @@ def judge_prometheus(check: PrometheusCheck, answer: Any) -> CheckResult:
     return _result(check, "pass", f"{said} keeps its bounds", figures)
 
 
-def judge_http(check: HttpCheck, status: int, body: str) -> CheckResult:
+def judge_http(check: HttpCheck, status: int, body: str, subject: Subject) -> CheckResult:
     """A page's status and text."""
     figures: dict[str, Figure] = {"status": status, "expected": check.status}
     if status != check.status:
         return _result(check, "fail", f"it answered {status}, not {check.status}", figures)
-    if check.contains is not None and check.contains not in body:
-        return _result(check, "fail", f"its answer does not hold {check.contains!r}", figures)
+    wanted = subject.filled_in(check.contains or "")
+    if wanted not in body:
+        return _result(check, "fail", f"its answer does not hold {wanted!r}", figures)
     return _result(check, "pass", f"it answered {status}", figures)
 
 
