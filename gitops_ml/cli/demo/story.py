@@ -199,6 +199,7 @@ def canary_that_is_stopped(team: Team) -> None:
 
 def the_end(team: Team, begin: str, seconds: float) -> None:
     """What a person wants to see last: the state, the log, what is left and how it goes away."""
+    team.pull()
     team.gitops_ml("status", "dev", said="all")
     team.run("git", "log", "--format=%h %an: %s", f"{begin}..", typed=f"git log --format='%h %an: %s' {begin[:7]}..")
     team.gitops_ml("plan", "dev")
@@ -206,8 +207,8 @@ def the_end(team: Team, begin: str, seconds: float) -> None:
     team.tell.say(f"Everything was as told, in {seconds // 60:.0f} min {seconds % 60:.0f} s. Left running, to look at:")
     rows = (
         ("containers", f"docker ps --filter label=gitops-ml.project={team.ground.project}"),
-        ("the clone", f"cd {folder}/clone, then: gitops-ml status dev; gitops-ml history dev; git log -p"),
-        ("the model", f"curl {team.url}"),
+        ("the clone", f"cd {folder}/clone && gitops-ml history dev"),
+        ("the model", f"curl {team.url.removeprefix('http://')}"),
         ("all output", f"less {folder}/log.txt"),
         ("remove it", f"gitops-ml demo --remove{_named(team.ground)}"),
     )
