@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from time import monotonic
 
 from gitops_ml.errors import GitopsError, Temporary
-from gitops_ml.reconciler import Target, reconcile
+from gitops_ml.observation import Target
+from gitops_ml.reconciler import reconcile
 
 MOST_BACKOFF = 300.0
 

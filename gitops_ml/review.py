@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gitops_ml import checks, reconciler
+from gitops_ml import checks, observation, reconciler
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import Verify
 from gitops_ml.core.generation import Generation
@@ -67,10 +67,10 @@ class Review:
         return 0 if verdicts <= {"Verified"} else 4
 
 
-def review(target: reconciler.Target, deployment: str | None = None) -> Review:
+def review(target: observation.Target, deployment: str | None = None) -> Review:
     """Judge what serves in one environment, or in one deployment of it.
 
-    Raises what `reconciler.look` raises, `LockHeld`, and `InputError` for a deployment that is not declared.
+    Raises what `observation.look` raises, `LockHeld`, and `InputError` for a deployment that is not declared.
     """
     with reconciler.holding(target) as (view, site):
         if deployment is not None and deployment not in {*view.wanted, *view.plan.broken}:

@@ -26,7 +26,7 @@ def agent(
     import threading
 
     from gitops_ml import agent as loop
-    from gitops_ml import reconciler
+    from gitops_ml import observation
     from gitops_ml.clients.git import Repository
     from gitops_ml.core.desired import seconds
 
@@ -34,5 +34,5 @@ def agent(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clone = Repository.open(repo)
-    targets = reconciler.targets(clone, environments or [], render.progress, reconciler.Options())
+    targets = observation.targets(clone, environments or [], render.progress, observation.Options())
     loop.run(targets, seconds(interval), stop, render.progress)

@@ -11,7 +11,8 @@ from gitops_ml.cli import render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
-    from gitops_ml.reconciler import Options, Result, Target, View
+    from gitops_ml.observation import Options, Target, View
+    from gitops_ml.reconciler import Result
 
 T = TypeVar("T")
 Environments = Annotated[list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")]
@@ -36,12 +37,12 @@ def plan(
     repo: Repo = ".",
 ) -> None:
     """Show what a sync would do, one line per action, and change nothing. Exit 2 when changes are pending."""
-    from gitops_ml import reconciler
+    from gitops_ml import observation
 
-    options = reconciler.Options(rev=rev)
+    options = observation.Options(rev=rev)
     if against:
-        reconciler.require_untouched_records(_repository(repo), against, rev)
-    views, trouble = _visit(_targets(repo, environments, options), reconciler.look, named=bool(environments))
+        observation.require_untouched_records(_repository(repo), against, rev)
+    views, trouble = _visit(_targets(repo, environments, options), observation.look, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:
@@ -76,11 +77,11 @@ def sync(
     """
     import signal
 
-    from gitops_ml import reconciler
+    from gitops_ml import observation, reconciler
 
     # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options = reconciler.Options(
+    options = observation.Options(
         retry=retry,
         allow_older=allow_older,
         confirm_removals=confirm_removals,
@@ -99,10 +100,10 @@ def sync(
 
 def status(environments: Environments = None, as_json: AsJson = False, repo: Repo = ".") -> None:
     """Show where every deployment stands: sync, health, verification, hold."""
-    from gitops_ml import reconciler
+    from gitops_ml import observation
 
-    targets = _targets(repo, environments, reconciler.Options())
-    views, trouble = _visit(targets, reconciler.look, named=bool(environments))
+    targets = _targets(repo, environments, observation.Options())
+    views, trouble = _visit(targets, observation.look, named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
         typer.echo(render.as_json([_status_json(view) for view in views]))
@@ -201,7 +202,7 @@ def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> 
 
     Where none was named, what runs in an environment that is not declared any more is something wrong too.
     """
-    from gitops_ml import reconciler
+    from gitops_ml import observation
 
     found: list[T] = []
     trouble: list[GitopsError] = []
@@ -211,7 +212,7 @@ def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> 
         except GitopsError as error:
             trouble.append(error)
     if not named:
-        trouble += reconciler.undeclared(targets)
+        trouble += observation.undeclared(targets)
     for wrong in trouble:
         render.progress(f"error: {wrong}")
     return found, [wrong.exit_code for wrong in trouble]
@@ -229,6 +230,6 @@ def _repository(path: str) -> Any:
 
 
 def _targets(path: str, environments: list[str] | None, options: Options) -> list[Target]:
-    from gitops_ml import reconciler
+    from gitops_ml import observation
 
-    return reconciler.targets(_repository(path), environments or [], render.progress, options)
+    return observation.targets(_repository(path), environments or [], render.progress, options)

@@ -56,7 +56,7 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     from gitops_ml.clients.environments import read_environment
     from gitops_ml.clients.records import read_records
     from gitops_ml.errors import EngineMismatch, InputError, Temporary
-    from gitops_ml.reconciler import Target, look
+    from gitops_ml.observation import Target, look
 
     tip = clone.fetch()
     declared = read_environment(clone, tip, environment)
