@@ -74,7 +74,7 @@ def together(samples: Iterable[Samples]) -> Samples:
         rows=sum(one.rows for one in found),
         capacity=capacity,
         seen=seen,
-        from_=min(one.from_ for one in found if one.from_),
-        to=max(one.to for one in found if one.to),
+        from_=min((one.from_ for one in found if one.from_), default=None),
+        to=max((one.to for one in found if one.to), default=None),
         inputs=inputs,
     )

@@ -1,0 +1,212 @@
+"""Judging again what serves: what its verdict adds up to, what is gone back to, and how."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from gitops_ml.core import plan, rollout
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.planner import make_plan
+from gitops_ml.core.record import Record, updated
+from gitops_ml.core.review import goes_back, newest_verdict, reviewed, verified_before
+from gitops_ml.core.rollout import DeploymentState, Entry, fold_entries
+from gitops_ml.core.verdict import CheckResult, Result, Verdict, overall
+from gitops_ml.core.verified import promotable, verified_attempts
+from gitops_ml.errors import InputError
+from tests.unit.builders import NAME, NOW, generation, replica, wanted
+from tests.unit.journals import failed, promoted, published
+from tests.unit.snapshots import inputs, planned, serving
+
+V1, V2, V3 = generation("v1"), generation("v2"), generation("v3")
+RESULTS: dict[Verdict, Result] = {"Verified": "pass", "Failed": "fail", "Inconclusive": "inconclusive"}
+
+
+def state(*entries: Entry) -> DeploymentState:
+    return fold_entries(entries).of(NAME)
+
+
+def review(of: Generation, verdict: Verdict, *before: Entry, minutes: int = 0) -> rollout.Reviewed:
+    """What a review writes that comes to this verdict after these entries."""
+    check = CheckResult(name="http orders", result=RESULTS[verdict], reason="it answered")
+    now = NOW + timedelta(minutes=minutes)
+    key = wanted(of.version, of=of).key
+    attempt = reviewed(state(*before), of, key=key, checks=(check,), logs="", started=now, now=now)
+    return rollout.Reviewed(at=now.isoformat(), attempt=attempt)
+
+
+def history(*verdicts: Verdict) -> list[Entry]:
+    """v1, then v2 was promoted, and v2 was reviewed with these verdicts since."""
+    entries = [*promoted(V1), *promoted(V2, V1)]
+    for number, verdict in enumerate(verdicts):
+        entries.append(review(V2, verdict, *entries, minutes=number))
+    return entries
+
+
+# --- what it adds up to
+
+
+def test_a_failed_review_is_an_attempt_that_may_be_reverted() -> None:
+    found = state(*history("Failed"))
+    assert found.serving == V2 and found.open is None
+    assert found.last and (found.last.outcome, found.last.verdict, found.last.strategy) == (
+        "failed",
+        "Failed",
+        "review",
+    )
+    assert found.last.incumbent == V1
+    assert wanted("v2").key in found.quarantine
+
+
+@pytest.mark.parametrize("verdict", ["Verified", "Inconclusive"])
+def test_another_verdict_is_kept_and_stops_nothing(verdict: Verdict) -> None:
+    found = state(*history(verdict))
+    assert found.last and (found.last.outcome, newest_verdict(found, V2)) == ("reviewed", verdict)
+    assert found.quarantine == ()
+
+
+def test_a_version_that_is_well_again_leaves_quarantine() -> None:
+    assert state(*history("Failed", "Inconclusive")).quarantine == (wanted("v2").key,)
+    assert state(*history("Failed", "Verified")).quarantine == ()
+
+
+def test_a_review_that_is_written_twice_counts_once() -> None:
+    entries = history("Failed")
+    assert state(*entries, entries[-1]) == state(*entries)
+
+
+def test_a_review_that_git_does_not_hold_is_published_by_any_later_pass() -> None:
+    text = planned(serving(V2, journal=history("Failed")), wanted("v2"))
+    newest = state(*history("Failed")).attempts[-1].id
+    assert text == f"publish dev/gateway {newest} because Git does not hold these verdicts yet"
+
+
+def test_a_verdict_that_comes_and_goes_does_not_push_rollouts_out_of_memory() -> None:
+    entries = history()
+    for number in range(60):
+        entries.append(review(V2, "Verified" if number % 2 else "Inconclusive", *entries, minutes=number))
+        last = state(*entries).attempts[-1].id
+        entries.append(rollout.Published(at="x", attempts=(last,), commit="f" * 40))
+    found = state(*entries)
+    assert len(found.attempts) == rollout.KEPT_ATTEMPTS
+    assert verified_before(found, V2) == V1
+    record = updated(None, found, NAME, "engine-1")
+    assert [a.version for a in record.attempts if a.outcome == "promoted"] == ["v2", "v1"]
+
+
+# --- what is gone back to
+
+
+def test_what_was_verified_before_it() -> None:
+    assert verified_before(state(*history()), V2) == V1
+    assert verified_before(state(*promoted(V1)), V1) is None
+
+
+def test_not_to_what_has_failed_itself() -> None:
+    entries = [*promoted(V1), *promoted(V2, V1)]
+    fallen = [*entries, review(V2, "Failed", *entries), *promoted(V3, V2)]
+    assert verified_before(state(*fallen), V3) == V1
+
+
+def test_a_candidate_that_failed_is_not_gone_back_to() -> None:
+    assert verified_before(state(*promoted(V1), *failed(V2, V1), *promoted(V3, V1)), V3) == V1
+
+
+def test_going_back_is_told_from_going_on() -> None:
+    found = state(*history("Failed"))
+    assert goes_back(found, V1) and not goes_back(found, V3)
+    assert not goes_back(state(*history()), V1)
+    newer_base = msgspec.structs.replace(V1, fingerprint="a" * 12)
+    assert goes_back(found, newer_base)
+
+
+def test_going_back_is_judged_by_absolute_bounds_and_waits_for_no_traffic() -> None:
+    seen = serving(V2, replica(V2), journal=[*history("Failed"), published(V2)])
+    found = make_plan(inputs(seen, wanted("v1", strategy="canary")))
+    begun = next(a for a in found.actions if isinstance(a, plan.Begin))
+    verify = next(a for a in found.actions if isinstance(a, plan.Verify))
+    assert begun.attempt.strategy == "blue-green"
+    assert (verify.compare, verify.then_traffic) == (False, False)
+    assert begun.because == "v2 failed a review and v1 was verified before it"
+
+
+def test_going_on_is_judged_as_ever() -> None:
+    seen = serving(V2, replica(V2), journal=history("Failed"))
+    found = make_plan(inputs(seen, wanted("v3", strategy="canary")))
+    verify = next(a for a in found.actions if isinstance(a, plan.Verify))
+    assert (verify.compare, verify.then_traffic) == (True, True)
+
+
+def test_what_failed_and_is_declared_still_goes_on_serving() -> None:
+    entries = history("Failed")
+    recorded = rollout.Published(at="x", attempts=(state(*entries).attempts[-1].id,), commit="f" * 40)
+    found = make_plan(inputs(serving(V2, journal=[*entries, recorded]), wanted("v2")))
+    status = found.statuses[0]
+    assert (status.sync, status.health, status.verification) == ("Synced", "Healthy", "Failed")
+    assert status.message == "v2: http orders it answered"
+
+
+# --- what git remembers
+
+
+def record(*entries: Entry, previous: Record | None = None) -> Record:
+    return updated(previous, state(*entries), NAME, "engine-1")
+
+
+def test_a_record_names_what_is_still_verified() -> None:
+    assert record(*history()).verified == record(*history("Verified")).verified
+    found = record(*history("Failed"))
+    assert (found.verdict, found.verified and found.verified.version) == ("Failed", "v1")
+    assert found.serving and found.serving.version == "v2"
+    again = record(*history("Failed", "Verified")).verified
+    assert again and again.version == "v2"
+
+
+def test_a_record_of_before_is_not_believed_against_a_newer_review() -> None:
+    before = record(*promoted(V1))
+    entries = [*promoted(V1)]
+    after = record(*entries, review(V1, "Failed", *entries), previous=before)
+    assert before.verified and after.verified is None
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "may"), [((), True), (("Failed",), False), (("Inconclusive",), False), (("Failed", "Verified"), True)]
+)
+def test_only_what_stands_verified_is_promoted(verdicts: tuple[Verdict, ...], may: bool) -> None:
+    known = record(*history(*verdicts))
+    if may:
+        assert promotable("dev", NAME, known)[0].version == "v2"
+    else:
+        with pytest.raises(InputError, match="v2 is not Verified"):
+            promotable("dev", NAME, known)
+
+
+def test_its_soak_begins_anew_when_it_is_well_again() -> None:
+    first, again = (
+        promotable("dev", NAME, record(*history()))[1],
+        promotable("dev", NAME, record(*history("Failed", "Verified")))[1],
+    )
+    assert again == NOW + timedelta(minutes=1) > first
+
+
+def test_a_rollback_does_not_offer_what_failed_a_review() -> None:
+    assert [a.version for a in verified_attempts(record(*history("Failed")))] == ["v1"]
+    assert [a.version for a in verified_attempts(record(*history("Failed", "Verified")))] == ["v2", "v1"]
+
+
+# --- checks that only advise
+
+
+def test_no_verdict_is_drawn_from_advice() -> None:
+    good = CheckResult(name="ready", result="pass", reason="it is")
+    advice = CheckResult(name="drift", result="fail", reason="it has moved", advisory=True)
+    assert overall([good, advice]) == "Verified"
+    assert overall([advice]) == "Unverified"
+    assert (advice.decides, advice.said, good.said) == (False, "advises", "pass")
+
+
+def test_a_record_is_not_longer_for_it() -> None:
+    good = CheckResult(name="ready", result="pass", reason="it is")
+    assert msgspec.to_builtins(good) == {"name": "ready", "result": "pass", "reason": "it is"}
