@@ -73,7 +73,9 @@ class Pipeline:
         )
         found: dict[str, bytes | None] = {}
         for entry in done.out.decode("utf-8", "surrogateescape").split("\0"):
-            if path := entry[3:]:
+            path = entry[3:]
+            # Ours, and it may hold credentials, whether or not the repository ignores it.
+            if path and not path.startswith((".dvc/config.local", ".dvc/tmp/")):
                 place = self.folder / path
                 found[path] = place.read_bytes() if place.is_file() else None
         return found
