@@ -196,6 +196,11 @@ class ModelApp:
         except ProtocolError as error:
             code = error.status
             raise
+        except Exception as error:  # the model is foreign code
+            # Answered here: what reaches the server makes it close the connection after the answer, unannounced, and
+            # another user's request may be on its way over it.
+            log.exception("the model failed")
+            return await failed(request, error)
         finally:
             self._metrics.answered(code, rows, time.perf_counter() - started)
 

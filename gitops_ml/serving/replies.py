@@ -38,6 +38,5 @@ async def protocol_error(_: Request, error: Exception) -> Response:
 
 
 async def failed(_: Request, error: Exception) -> Response:
-    """The model raised: a fault of ours to the client, who learns what it was; the traceback is logged by
-    uvicorn."""
+    """The model raised: a fault of ours to the client, who learns what it was; the traceback is logged."""
     return json_reply({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)

@@ -75,6 +75,22 @@ def test_sigterm_lets_every_request_in_flight_be_answered(start: Start, tmp_path
         server.ask("GET", "/v2/health/live")
 
 
+def test_a_model_that_fails_costs_nobody_elses_connection(start: Start, tmp_path: Path) -> None:
+    server = start(sleeper(tmp_path / "model", "threaded")).wait_ready()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.connect()
+    connection.auto_open = 0  # a closed connection is an error, not a reason to make another
+    for _ in range(5):
+        for seconds, status in ((-1, 500), (0, 200)):
+            connection.request("POST", INFER, json.dumps(sleep(seconds)))
+            response = connection.getresponse()
+            assert response.status == status, response.read()
+            response.read()
+            time.sleep(0.05)  # time enough for a server that closes to have closed
+    connection.close()
+    assert "sleep length must be non-negative" in "\n".join(server.log_lines())
+
+
 def test_kept_alive_clients_are_told_to_go_and_none_is_cut(start: Start, tmp_path: Path) -> None:
     server = start(sleeper(tmp_path / "model", "asynchronous")).wait_ready()
 
