@@ -4,7 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench clean setup format lock
 bin := .venv/bin
-scripts := setup/lib.sh setup/venv setup/engine setup/images .ci/run
+scripts := setup/lib.sh setup/venv setup/engine setup/images setup/services .ci/run
+JOBS ?= 3
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +14,8 @@ demo: setup  ## the whole line on real data, in a scratch clone, on a Docker eng
 	@$(bin)/gitops-ml demo
 
 test: setup  ## every test, with a real engine: under 15 minutes. ARGS='-k rollout' narrows it
-	@$(bin)/pytest $(ARGS)
+	@setup/services
+	@$(bin)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: .venv  ## formatting, lint, types, layers, scripts and the unit tests: under a minute
 	@$(bin)/ruff format --check .
@@ -21,7 +23,7 @@ check: .venv  ## formatting, lint, types, layers, scripts and the unit tests: un
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 	@$(bin)/shellcheck -x $(scripts)
-	@$(bin)/pytest -q tests/unit
+	@$(bin)/pytest -q -n 2 tests/unit
 
 bench:  ## list what can be measured; NAME=<one of them> measures it
 	@setup/bench $(NAME)

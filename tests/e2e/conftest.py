@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.workshop import Workshop
+from gitops_ml.clients import images
+from gitops_ml.clients.engine import Engine
+from tests.e2e.workshop import ROOT, Workshop
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime() -> None:
+    """The runtime image of the worked example, made once before the tests that run side by side all want it."""
+    with (Path(tempfile.gettempdir()) / "gitops-ml-runtime.lock").open("w") as lock, Engine.connect(None) as engine:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        images.ensure_runtime(engine, (ROOT / "requirements" / "serving.txt").read_bytes())
 
 
 @pytest.fixture
