@@ -105,8 +105,9 @@ class Narrator:
 
     def output(self, line: str) -> None:
         """One line of what a command said."""
+        changed = _DIFF.get(line.lstrip()[:1], "")
         for part in self._wrapped(line):
-            self._put(f"     {part}", paint_words=True)
+            self._put(f"     {part}", changed, paint_words=True)
 
     def took(self, seconds: float) -> None:
         """How long the last command took, where that is worth a line."""
@@ -203,8 +204,6 @@ def _took(seconds: float) -> str:
 def _painted(text: str) -> str:
     head = text[: len(text) - len(text.lstrip())]
     body = text[len(head) :]
-    if body[:1] in _DIFF:
-        return f"{head}\x1b[{_PAINT[_DIFF[body[:1]]]}m{body}\x1b[0m"
     for pattern, style in _WORDS:
         body = pattern.sub(f"\x1b[{_PAINT[style]}m\\1\x1b[0m", body)
     return head + body
