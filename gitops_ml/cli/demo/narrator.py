@@ -202,8 +202,6 @@ def _took(seconds: float) -> str:
 
 
 def _painted(text: str) -> str:
-    head = text[: len(text) - len(text.lstrip())]
-    body = text[len(head) :]
     for pattern, style in _WORDS:
-        body = pattern.sub(f"\x1b[{_PAINT[style]}m\\1\x1b[0m", body)
-    return head + body
+        text = pattern.sub(f"\x1b[{_PAINT[style]}m\\1\x1b[0m", text)
+    return text
