@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ import yaml
 
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.gateway import GATEWAY_IMAGE
+from gitops_ml.clients.images import BASE_IMAGE, ensure_runtime
 from gitops_ml.clients.lock import Holder, Lock
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, Ran, Workshop, free_port, scratch_workshop
@@ -118,6 +122,23 @@ def test_two_environments_on_one_port_are_named_both(standing: Standing) -> None
         said = standing.refused()
         assert f"dev and staging both listen on port {standing.workshop.ports['dev']}" in said
         standing.refused("sync", "staging")
+
+
+def test_a_remote_that_does_not_answer_changes_nothing(standing: Standing) -> None:
+    away = standing.workshop.remote.with_name("away.git")
+    standing.workshop.remote.rename(away)
+    try:
+        assert "the remote origin could not be fetched" in standing.refused()
+    finally:
+        away.rename(standing.workshop.remote)
+
+
+def test_a_remote_that_lost_its_branch_changes_nothing(standing: Standing) -> None:
+    subprocess.run(["git", "branch", "-m", "main", "lost"], cwd=standing.workshop.remote, check=True)
+    try:
+        assert "main" in standing.refused("plan", "dev")
+    finally:
+        subprocess.run(["git", "branch", "-m", "lost", "main"], cwd=standing.workshop.remote, check=True)
 
 
 # --- where it is to run ----------------------------------------------------------------------------------------------
@@ -226,6 +247,80 @@ def test_a_stale_clone_is_refused_until_a_person_allows_it(standing: Standing, t
     assert standing.host.objects() != before
     workshop.declare("v1.0.0")
     workshop.sync()
+
+
+# --- where there is no room left -------------------------------------------------------------------------------------
+
+ROOM, LEFT = 3 * 1024**3, 12 * 1024**2  # bytes: of the second engine's disk, and when it is about to be full
+
+
+def _resize(root: Path, size: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(root)], check=True)
+
+
+@pytest.fixture
+def small_engine(tmp_path: Path, standing: Standing) -> Iterator[Path]:
+    """The socket of an engine of its own on a small disk, which has the images that a first version needs."""
+    if os.geteuid() or not shutil.which("dockerd"):
+        pytest.skip("a second engine needs root and dockerd")
+    root, socket_path = tmp_path / "root", tmp_path / "docker.sock"
+    root.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(root)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    places = [f"--data-root={root}", f"--exec-root={tmp_path / 'exec'}", f"--pidfile={tmp_path / 'pid'}"]
+    with (tmp_path / "log").open("wb") as log:
+        # In a network namespace of its own, since two engines in one undo each other's firewall rules.
+        command = ["unshare", "--net", "dockerd", "--host", f"unix://{socket_path}", *places, "--bridge=none"]
+        daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        requirements = (standing.workshop.folder / f"models/{MODEL}/requirements.txt").read_bytes()
+        with Engine.connect(None) as connected:
+            runtime, _ = ensure_runtime(connected, requirements)
+        _copy_images(standing.host.engine, socket_path, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
+        yield socket_path
+    finally:
+        daemon.terminate()
+        daemon.wait(timeout=60)
+        subprocess.run(["umount", "-l", str(root)], check=True)
+
+
+def _copy_images(engine: docker.DockerClient, socket_path: Path, names: list[str]) -> None:
+    deadline = time.monotonic() + 30
+    while not socket_path.exists():
+        assert time.monotonic() < deadline, "the second engine does not answer"
+    second = docker.DockerClient(f"unix://{socket_path}")
+    for name in names:
+        second.images.load(b"".join(engine.images.get(name).save(named=name)))
+    second.close()
+
+
+def test_a_full_disk_during_a_build_is_said_and_what_serves_goes_on(
+    workshop: Workshop, small_engine: Path, tmp_path: Path
+) -> None:
+    # The loopback device of its namespace is down.
+    gateway = {"bind": "0.0.0.0", "port": 8080, "drain": "1s"}
+    workshop.environment(engine=f"unix://{small_engine}", gateway=gateway)
+    workshop.release("v1.0.0")
+    workshop.declare("v1.0.0")
+    workshop.sync()
+    (workshop.folder / f"models/{MODEL}/weights.bin").write_bytes(os.urandom(24 * 1024**2))
+    workshop.release("v1.1.0")
+    workshop.declare("v1.1.0")
+    root = tmp_path / "root"
+    _resize(root, shutil.disk_usage(root).used + LEFT)
+    client = docker.DockerClient(f"unix://{small_engine}")
+    host = Host(client, workshop.project)
+    before = host.objects()
+    ran = workshop.sync(expect=1)
+    require_clear(ran)
+    assert "the engine's disk is full" in ran.err
+    assert host.objects() == before
+    assert '"v1.0.0"' in host.in_gateway(f"wget -q -O - http://127.0.0.1:8080/v2/models/{MODEL}")
+    _resize(root, ROOM)
+    workshop.sync()
+    assert '"v1.1.0"' in host.in_gateway(f"wget -q -O - http://127.0.0.1:8080/v2/models/{MODEL}")
+    client.close()
 
 
 # --- what a candidate does -------------------------------------------------------------------------------------------
