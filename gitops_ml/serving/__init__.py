@@ -4,7 +4,7 @@ Everything here but `context` runs inside containers, next to a model that is ho
 So it imports nothing of ours but `gitops_ml.errors`, and this file imports nothing at all.
 """
 
-SERVING_VERSION = 2
+SERVING_VERSION = 3
 """Part of every generation's fingerprint and of the runtime image's key: raising it rolls every deployment.
 
 Raise it when the server's behaviour changes, and set SERVING_SOURCE to what the failing test prints.
