@@ -6,8 +6,10 @@ what a run makes is where `register` and `sync` look for it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,12 +97,19 @@ class Pipeline:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            process_group=0,
         ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                if line.strip():
-                    lines.append(line.rstrip())
-                    self._report(f"  {line.rstrip()}")
+            try:
+                for line in process.stdout:
+                    if line.strip():
+                        lines.append(line.rstrip())
+                        self._report(f"  {line.rstrip()}")
+            except BaseException:
+                # A stage that trains on, in a folder that is being removed, would be nobody's.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
         return process.returncode, list(lines)
 
 

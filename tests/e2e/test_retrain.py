@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -207,6 +208,18 @@ def test_a_day_has_so_many_versions(workshop: Workshop) -> None:
     done = retrain(workshop, "--set", "train.noise=0", expect=4)
     assert done["outcome"] == "held"
     assert "1 versions were registered within a day" in done["reason"]
+
+
+def test_a_training_that_is_interrupted_leaves_nothing(team: Workshop) -> None:
+    before = refs(team)
+    process = team.begin("retrain", "--set", "train.noise=0.5", "--push")
+    assert process.stderr is not None
+    next(line for line in process.stderr if "Running stage" in line)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert refs(team) == before
+    assert len(team.git("worktree", "list").splitlines()) == 1
 
 
 def test_a_stage_that_fails_is_said_in_its_own_words(lone_workshop: Workshop) -> None:
