@@ -13,7 +13,7 @@ from gitops_ml.core.samples import Samples, parse_samples, together
 from gitops_ml.errors import EngineFailed, InputError
 
 PATH = "/gitops-ml/samples"
-_SECONDS = 10
+_READ = 'timeout 10 wget -q -O - "$1"'
 
 
 def read_samples(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]]) -> Samples:
@@ -25,9 +25,7 @@ def read_samples(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]
     why = "nothing runs that keeps them"
     for alias, port in servers:
         try:
-            answer = engine.exec(
-                gateway, ["timeout", str(_SECONDS), "wget", "-q", "-O", "-", f"http://{alias}:{port}{PATH}"]
-            )
+            answer = engine.exec(gateway, ["sh", "-c", _READ, "sh", f"http://{alias}:{port}{PATH}"])
             if answer.code != 0:
                 why = answer.stderr.decode(errors="replace").strip() or f"wget ended with {answer.code}"
                 continue
