@@ -24,7 +24,13 @@ def demo(
     remove: Annotated[bool, typer.Option("--remove", help="Remove what the last demo left, and end.")] = False,
     chapters: Annotated[int, typer.Option(help="End after so many chapters, with how things stand then.", min=1)] = 6,
     repo: Annotated[
-        Path, typer.Option("--repo", help="The clone of gitops-ml to tell it with.", metavar="PATH")
+        Path,
+        typer.Option(
+            "--repo",
+            help="The clone of gitops-ml to tell it with; this one if none.",
+            metavar="PATH",
+            show_default=False,
+        ),
     ] = SOURCE,
     project: Annotated[
         str, typer.Option(help="Its name on the engine; it begins with gitops-ml-demo.", metavar="NAME")
