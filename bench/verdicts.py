@@ -1,7 +1,7 @@
 """How often a canary's judge stops an equal candidate, and how soon it stops a worse one: fixed seeds, three
 judges.
 
-    python bench/verdicts.py            # 10,000 streams a row, about 10 minutes of processor time; tables and
+    python bench/verdicts.py            # 10,000 streams a row, about 20 minutes on a busy machine; tables and
     a plot python bench/verdicts.py --quick    # 500 streams a row
 
 A stream is 25 minutes of 2,400 requests. Figures are candidate requests, the ones that users paid for.
