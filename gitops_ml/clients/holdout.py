@@ -75,13 +75,9 @@ def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
 
             table = csv.read_csv(io.BytesIO(data))
         else:
-            raise InputError(
-                f"held-out data `{filename}` cannot be read", mend="write it as .parquet or .csv"
-            )
+            raise InputError(f"held-out data `{filename}` cannot be read", mend="write it as .parquet or .csv")
     except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"held-out data `{filename}` cannot be read", why=str(error), mend="dvc repro"
-        ) from error
+        raise InputError(f"held-out data `{filename}` cannot be read", why=str(error), mend="dvc repro") from error
     count = int(table.num_rows)
     if not count:
         raise InputError(f"held-out data `{filename}` holds no rows", mend="dvc repro")

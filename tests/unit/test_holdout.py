@@ -17,9 +17,7 @@ from gitops_ml.errors import InputError
 DAYS, PER_DAY = 31, 200
 
 
-def _manifest(
-    first: str = "2013-01-01T00:00:00Z", last: str = "2013-08-31T23:00:00Z", **more: Any
-) -> Manifest:
+def _manifest(first: str = "2013-01-01T00:00:00Z", last: str = "2013-08-31T23:00:00Z", **more: Any) -> Manifest:
     return Manifest(
         name="flight-delay",
         task="classification",
@@ -56,9 +54,7 @@ def _judge(
     metrics: dict[str, Bound] | None = None,
 ) -> list[CheckResult]:
     return judge_holdout(
-        spec=Holdout(
-            data="data/holdout.parquet", group="day", metrics=metrics or {"roc_auc": Bound(max_drop=0.01)}
-        ),
+        spec=Holdout(data="data/holdout.parquet", group="day", metrics=metrics or {"roc_auc": Bound(max_drop=0.01)}),
         rows=rows or _rows(),
         manifest=manifest or _manifest(),
         candidate=candidate,
@@ -109,9 +105,7 @@ def test_absolute_bounds_of_a_first_deployment(metric: str, bound: Bound, result
 def test_an_incumbent_that_cannot_answer_leaves_the_bounds() -> None:
     rows = _rows()
     dumb = NoAnswer("it takes another column, `wind`")
-    (bounded,) = _judge(
-        _answers(rows, 1.5), dumb, rows=rows, metrics={"roc_auc": Bound(min=0.7, max_drop=0.01)}
-    )
+    (bounded,) = _judge(_answers(rows, 1.5), dumb, rows=rows, metrics={"roc_auc": Bound(min=0.7, max_drop=0.01)})
     assert bounded.result == "pass" and "it takes another column, `wind`" in bounded.reason
     (unbounded,) = _judge(_answers(rows, 1.5), dumb, rows=rows)
     assert unbounded.result == "inconclusive"
@@ -122,10 +116,7 @@ def test_a_candidate_that_refuses_rows_which_the_incumbent_answers_fails() -> No
     refusal = NoAnswer("HTTP 400: unseen carrier `ZZ`", refused=True)
     assert _judge(refusal, _answers(rows, 1.5), rows=rows)[0].result == "fail"
     assert _judge(refusal, refusal, rows=rows)[0].result == "inconclusive"
-    assert (
-        _judge(NoAnswer("the probe ran out of time"), _answers(rows, 1), rows=rows)[0].result
-        == "inconclusive"
-    )
+    assert _judge(NoAnswer("the probe ran out of time"), _answers(rows, 1), rows=rows)[0].result == "inconclusive"
 
 
 @pytest.mark.parametrize("whose", ["candidate", "incumbent"])
@@ -136,9 +127,7 @@ def test_rows_that_a_model_was_trained_on_are_no_evidence(whose: str) -> None:
     good, bad = _answers(rows, 9), _answers(rows, 0.1)
     (check,) = _judge(good, bad, rows=rows, manifest=ours, incumbent_manifest=theirs)
     assert check.result == "inconclusive"
-    assert check.reason.startswith(
-        f"{3 * PER_DAY} of {DAYS * PER_DAY} rows lie in the {whose}'s training range"
-    )
+    assert check.reason.startswith(f"{3 * PER_DAY} of {DAYS * PER_DAY} rows lie in the {whose}'s training range")
 
 
 def test_too_few_groups() -> None:
@@ -191,9 +180,7 @@ def test_labels_by_another_type(labels: list[Any], says: str) -> None:
 
 def test_an_unknown_metric_does_not_hide_the_others() -> None:
     rows = _rows()
-    checks = _judge(
-        _answers(rows, 1.5), rows=rows, metrics={"roc_auc": Bound(min=0.5), "rocauc": Bound(min=0.5)}
-    )
+    checks = _judge(_answers(rows, 1.5), rows=rows, metrics={"roc_auc": Bound(min=0.5), "rocauc": Bound(min=0.5)})
     assert [(check.name, check.result) for check in checks] == [
         ("holdout roc_auc", "pass"),
         ("holdout rocauc", "inconclusive"),
@@ -206,9 +193,7 @@ def test_regression() -> None:
     manifest = Manifest(name="eta", task="regression", inputs=(), target=Target(name="minutes"))
     near, far = (Answers(rows.labels + generator.normal(0, spread, 600)) for spread in (0.1, 0.5))
     bounds = {"mae": Bound(max_drop=0.05), "rmse": Bound(max=1), "r2": Bound(min=0.5)}
-    assert {check.result for check in _judge(near, far, rows=rows, manifest=manifest, metrics=bounds)} == {
-        "pass"
-    }
+    assert {check.result for check in _judge(near, far, rows=rows, manifest=manifest, metrics=bounds)} == {"pass"}
     assert _judge(far, near, rows=rows, manifest=manifest, metrics=bounds)[0].result == "fail"
 
 

@@ -52,9 +52,7 @@ def _parquet(frame: pd.DataFrame) -> Rows:
 
 
 def _data(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {tensor["name"]: (tensor["datatype"], tensor["data"]) for tensor in body["inputs"]} for body in bodies
-    ]
+    return [{tensor["name"]: (tensor["datatype"], tensor["data"]) for tensor in body["inputs"]} for body in bodies]
 
 
 @pytest.mark.parametrize("text", [False, True])
@@ -71,9 +69,7 @@ def test_requests_in_batches(text: bool) -> None:
 
 def test_a_matrix_input() -> None:
     rows = _parquet(pd.DataFrame({"x": [[1.0, 2.0], [3.0, float("nan")]]}))
-    manifest = Manifest(
-        name="m", task="regression", inputs=(Tensor(name="x", datatype="FP32", shape=(-1, 2)),)
-    )
+    manifest = Manifest(name="m", task="regression", inputs=(Tensor(name="x", datatype="FP32", shape=(-1, 2)),))
     (body,) = requests(rows, manifest)
     assert body["inputs"][0]["shape"] == [2, 2] and body["inputs"][0]["data"] == [1.0, 2.0, 3.0, None]
 
@@ -82,9 +78,7 @@ def test_a_matrix_input() -> None:
 def test_labels_groups_and_times(text: bool) -> None:
     frame = _frame()
     frame["time_hour"] = (
-        frame["time_hour"].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-        if text
-        else frame["time_hour"]
+        frame["time_hour"].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ") if text else frame["time_hour"]
     )
     known = labelled(_parquet(frame), SPEC, _manifest())
     assert known.labels.tolist() == [0, 1, 0]

@@ -123,8 +123,6 @@ def test_an_unknown_metric_names_the_nearest() -> None:
         ("log_loss", "classification", 2, False, "needs probabilities"),
     ],
 )
-def test_a_metric_that_does_not_fit_the_model(
-    name: str, task: str, classes: int, probability: bool, says: str
-) -> None:
+def test_a_metric_that_does_not_fit_the_model(name: str, task: str, classes: int, probability: bool, says: str) -> None:
     with pytest.raises(InputError, match=says):
         check_metric(METRICS[name], task, classes, probability)
