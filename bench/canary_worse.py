@@ -45,6 +45,7 @@ def main() -> None:
         declare(workshop, NAMES, "v1.0.0", 0, CANARY)
         workshop.sync()
         counted: list[int] = []
+        decided: dict[str, float] = {}
         with load_on(workshop, NAMES, options.rate) as (load,):
             for number in range(1, options.rounds + 1):
                 declare(workshop, NAMES, "v2.0.0", number, CANARY)
@@ -53,8 +54,9 @@ def main() -> None:
                     sys.exit(f"sync ended with {ran.code}\n{ran.err}")
                 checks = {c["name"]: c for c in workshop.record(deployment="a")["attempts"][0]["checks"]}
                 counted.append(checks["traffic"]["figures"]["candidate_requests"])
+                decided |= decisions(workshop)  # each round, since a long journal is summed up
         lines = gateway_lines(workshop)
-        seconds = [back(lines, generation, decided) for generation, decided in decisions(workshop).items()]
+        seconds = [back(lines, generation, at) for generation, at in decided.items()]
     for value in seconds:
         print(f"    {value:.3f} s", file=sys.stderr)
     own = [line for line in lines if line["DownstreamStatus"] == 500 and line.get("OriginStatus") == 500]
