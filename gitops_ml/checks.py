@@ -83,9 +83,7 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
     if spec.holdout:
         other = result["targets"].get(standing[0].alias) if standing else None
         checks += _judge_holdout(action, holdout, first, other, compared)
-    # With traffic to come, what Prometheus knows of a candidate it will know after that.
-    own = [c for c in spec.own if not (action.then_traffic and isinstance(c, PrometheusCheck))]
-    checks += _own_checks(site, action, own, mine[0])
+    checks += _own_checks(site, action, _timely(action), mine[0])
     live = mine if action.endpoint else standing
     if spec.drift:
         checks.append(advice.drift(site, spec.drift, generation, live))
@@ -97,6 +95,17 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
 
 def _logs(site: Site, containers: Sequence[Container]) -> str:
     return "\n".join(site.engine.logs(c.id, tail=LOG_TAIL) for c in containers)
+
+
+def _timely(action: plan.Verify) -> list[OwnCheck]:
+    """A team's own checks that say something of this generation now.
+
+    What a Prometheus knows of a candidate it knows once that has had users. And what was verified before and is gone
+    back to has passed the others: they could only say again what the generation that failed has done.
+    """
+    if action.endpoint:
+        return list(action.checks.own)
+    return [c for c in action.checks.own if action.compare and not isinstance(c, PrometheusCheck)]
 
 
 def _own_checks(site: Site, action: plan.Verify, own: Sequence[OwnCheck], container: Container) -> list[CheckResult]:

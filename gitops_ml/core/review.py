@@ -22,15 +22,29 @@ def newest_verdict(state: DeploymentState, generation: Generation) -> Verdict | 
 
 
 def verified_before(state: DeploymentState, serving: Generation) -> Generation | None:
-    """The last other generation that was promoted as Verified and has not failed since: what is gone back to."""
+    """The last other generation that was promoted as Verified and has not failed since: what is gone back to.
+
+    One step and no more: when that fails too, it is not the version that is at fault, and None is the answer.
+    """
+    if _was_gone_back_to(state, serving):
+        return None
     fallen: set[str] = {serving.fingerprint}
     for attempt in reversed(state.attempts):
         if attempt.verdict == "Failed":
             fallen.add(attempt.generation.fingerprint)
-        earned = attempt.outcome == "promoted" and attempt.verdict == "Verified"
-        if earned and attempt.generation.fingerprint not in fallen:
+        if _earned(attempt) and attempt.generation.fingerprint not in fallen:
             return attempt.generation
     return None
+
+
+def _was_gone_back_to(state: DeploymentState, serving: Generation) -> bool:
+    """Whether what serves does so because the one after it failed a review."""
+    mine = [n for n, a in enumerate(state.attempts) if _earned(a) and _same_model(a.generation, serving)]
+    replaced = state.attempts[mine[-1]].incumbent if len(mine) > 1 else None
+    if replaced is None:
+        return False
+    before = [a for a in state.attempts[: mine[-1]] if a.generation.fingerprint == replaced.fingerprint]
+    return bool(before) and (before[-1].strategy, before[-1].verdict) == (STRATEGY, "Failed")
 
 
 def goes_back(state: DeploymentState, generation: Generation) -> bool:
@@ -41,13 +55,16 @@ def goes_back(state: DeploymentState, generation: Generation) -> bool:
     serving = state.serving
     if serving is None or newest_verdict(state, serving) != "Failed":
         return False
-    # Not by the fingerprint: a newer base image makes another generation of the same version.
-    return any(
-        a.outcome == "promoted"
-        and a.verdict == "Verified"
-        and (a.generation.version, a.generation.digest) == (generation.version, generation.digest)
-        for a in state.attempts
-    )
+    return any(_earned(a) and _same_model(a.generation, generation) for a in state.attempts)
+
+
+def _earned(attempt: Attempt) -> bool:
+    return attempt.outcome == "promoted" and attempt.verdict == "Verified"
+
+
+def _same_model(one: Generation, other: Generation) -> bool:
+    """Not by the fingerprint: a newer base image makes another generation of the same version."""
+    return (one.version, one.digest) == (other.version, other.digest)
 
 
 def reviewed(

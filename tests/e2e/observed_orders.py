@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -90,15 +89,6 @@ class Prometheus:
 
 
 def require_prometheus() -> None:
-    """Have the program, from Debian's package where we may install it. Skips the test where we may not."""
-    if not shutil.which("prometheus") and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
-        subprocess.run(["apt-get", "update", "-qq"], timeout=120, **quiet)  # type: ignore[call-overload]
-        subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus"],
-            timeout=240,
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            **quiet,  # type: ignore[call-overload]
-        )
+    """Have the program, which `make setup` installs where it may."""
     if not shutil.which("prometheus"):
         pytest.skip("there is no Prometheus: apt-get install prometheus")

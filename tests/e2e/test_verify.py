@@ -64,22 +64,25 @@ def test_what_stands_is_judged_again_and_nothing_is_written(workshop: Workshop) 
     assert workshop.run("plan", "dev").code == 0
 
 
-def test_when_the_version_before_is_no_better_all_stays_as_it_is_until_it_is_well_again(workshop: Workshop) -> None:
+def test_it_goes_back_by_one_version_and_no_further(workshop: Workshop) -> None:
     with page() as (url, told):
-        start(workshop, "v1.0.0", verify=http_check(url))
-        start(workshop, "v1.1.0", verify=http_check(url))
+        for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
+            start(workshop, version, verify=http_check(url))
         told["status"] = 500
-        verify(workshop, expect=3)
+        assert verify(workshop, expect=3)["goes_back_to"] == "v1.1.0"
+        assert (workshop.serving(), workshop.declared()["version"]) == ("v1.1.0", "v1.1.0")
         workshop.git("fetch", "-q", "origin")
-        messages = workshop.git("log", "--format=%s", "origin/main")
-        assert "Record dev/churn v1.1.0: failed, reverted to v1.0.0" in messages
-        assert "Record dev/churn v1.0.0: failed, reverted to v1.1.0" in messages
-        status = workshop.status()
-        assert (status["sync"], status["version"], status["verification"]) == ("Synced", "v1.1.0", "Failed")
+        assert "Record dev/churn v1.2.0: failed, reverted to v1.1.0" in workshop.git(
+            "log", "--format=%s", "origin/main"
+        )
+        # It is no version's fault.
+        found = verify(workshop, expect=3)
+        assert (found["version"], found["goes_back_to"]) == ("v1.1.0", None)
         assert workshop.serving() == "v1.1.0"
         told["status"] = 200
         assert verify(workshop)["before"] == "Failed"
-        assert workshop.status()["verification"] == "Verified"
+        status = workshop.status()
+        assert (status["sync"], status["version"], status["verification"]) == ("Synced", "v1.1.0", "Verified")
 
 
 def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: Workshop, tmp_path: Path) -> None:
@@ -153,7 +156,7 @@ def test_a_replica_that_was_stopped_says_nothing_of_its_model(workshop: Workshop
     verify(workshop)
 
 
-def test_a_push_that_is_refused_keeps_the_verdict_and_the_next_one_goes_back(workshop: Workshop) -> None:
+def test_a_push_that_is_refused_keeps_the_verdict_and_the_next_pass_goes_back(workshop: Workshop) -> None:
     with page() as (url, told):
         start(workshop, "v1.0.0", verify=http_check(url))
         start(workshop, "v1.1.0", verify=http_check(url))
@@ -162,11 +165,10 @@ def test_a_push_that_is_refused_keeps_the_verdict_and_the_next_one_goes_back(wor
         hook.chmod(0o755)
         told["status"] = 500
         assert verify(workshop, expect=5)["verdict"] == "Failed"
+        assert workshop.serving() == "v1.1.0"
         hook.unlink()
-        told["status"] = 200
-        verify(workshop)
-        attempts = workshop.record()["attempts"]
-        assert [a["verdict"] for a in attempts if a["strategy"] == "review"] == ["Verified", "Failed"]
+        assert verify(workshop, expect=3)["before"] == "Failed"
+        assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
 
 
 def test_a_deployment_that_is_not_declared_is_named(workshop: Workshop) -> None:
@@ -228,16 +230,30 @@ def test_prometheus_says_when_what_serves_has_become_bad(
     prometheus, told = orders
     checks = {"prometheus": [{"name": "orders", "url": prometheus.url, "query": "orders_per_minute", "min": 50}]}
     start(workshop, "v1.0.0", verify=checks)
+    start(workshop, "v1.1.0", verify=checks)
     assert results(verify(workshop))["prometheus orders"] == "pass"
     told["body"] = "orders_per_minute 20\n"
     prometheus.await_value("orders_per_minute", 20)
     found = verify(workshop, expect=3)
     assert found["checks"][-1]["reason"] == "20 is below min 50"
+    # Orders are down still, and that does not keep the version before from coming back.
+    assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
+
+
+def test_a_prometheus_that_is_down_is_inconclusive_and_reverts_nothing(
+    workshop: Workshop, orders: tuple[Prometheus, dict[str, Any]]
+) -> None:
+    prometheus, _ = orders
+    checks = {"prometheus": [{"name": "orders", "url": prometheus.url, "query": "orders_per_minute", "min": 50}]}
+    start(workshop, "v1.0.0", verify=checks)
+    start(workshop, "v1.1.0", verify=checks)
     prometheus.stop()
-    found = verify(workshop, expect=4)
-    assert results(found)["prometheus orders"] == "inconclusive"
+    assert results(verify(workshop, expect=4))["prometheus orders"] == "inconclusive"
     assert workshop.record()["verdict"] == "Inconclusive"
-    assert workshop.serving() == "v1.0.0"
+    assert (workshop.serving(), workshop.declared()["version"]) == ("v1.1.0", "v1.1.0")
+    prometheus.start()
+    prometheus.await_value("orders_per_minute", 100)
+    assert verify(workshop)["before"] == "Inconclusive"
 
 
 def test_prometheus_is_asked_once_a_canary_has_had_its_users(

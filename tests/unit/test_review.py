@@ -17,7 +17,7 @@ from gitops_ml.core.verdict import CheckResult, Result, Verdict, overall
 from gitops_ml.core.verified import promotable, verified_attempts
 from gitops_ml.errors import InputError
 from tests.unit.builders import NAME, NOW, generation, replica, wanted
-from tests.unit.journals import failed, promoted, published
+from tests.unit.journals import built, failed, intent, judged, promoted, published, settled
 from tests.unit.snapshots import inputs, planned, serving
 
 V1, V2, V3 = generation("v1"), generation("v2"), generation("v3")
@@ -112,6 +112,18 @@ def test_not_to_what_has_failed_itself() -> None:
 
 def test_a_candidate_that_failed_is_not_gone_back_to() -> None:
     assert verified_before(state(*promoted(V1), *failed(V2, V1), *promoted(V3, V1)), V3) == V1
+
+
+def test_no_further_than_one_step() -> None:
+    earlier = [*promoted(V3), *promoted(V1, V3), *promoted(V2, V1)]
+    back = msgspec.structs.replace(intent(V1, V2), attempt="back")
+    went = [back, *(msgspec.structs.replace(e, attempt="back") for e in (built(V1), judged(V1), settled(V1)))]
+    entries = [*earlier, review(V2, "Failed", *earlier), *went]
+    assert state(*entries).serving == V1
+    assert verified_before(state(*entries), V1) is None
+    # A version that was rolled out over it counts as any other.
+    onward = [*entries, *promoted(generation("v4"), V1)]
+    assert verified_before(state(*onward), generation("v4")) == V1
 
 
 def test_going_back_is_told_from_going_on() -> None:
