@@ -159,7 +159,7 @@ def _build(action: plan.Build, site: Site) -> None:
 def _image(generation: Generation, site: Site) -> str:
     if generation.pattern == "image":
         return site.engine.image_id(generation.image) or site.engine.pull(generation.image)
-    return site.builds.image(generation)
+    return site.builds.image(generation, site.go_on)
 
 
 def _start(action: plan.Start, site: Site) -> None:

@@ -58,6 +58,7 @@ def ask(
         requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
         deadline=deadline + STARTING_SECONDS,
         watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
+        go_on=site.go_on,
     )
     return {"targets": found.targets}
 

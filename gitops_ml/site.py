@@ -98,9 +98,13 @@ class Site:
 
     def check(self) -> None:
         """To be called before each mutation. Raises `LockLost` when the lock has gone, or the pass is being stopped."""
+        self.go_on()
+        self._lock.check()
+
+    def go_on(self) -> None:
+        """To be called while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
         if self.stopping.is_set():
             raise KeyboardInterrupt
-        self._lock.check()
 
     def now(self) -> datetime:
         """The engine's clock: as the snapshot read it, and what has passed since."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 from gitops_ml.clients.engine import Engine
 from gitops_ml.core.generation import LABEL, ROLE, Generation
@@ -21,6 +21,7 @@ REQUIREMENTS = "requirements.txt"
 SERVING = LABEL + "serving"
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
+_LOOK_EVERY = 0.25
 _building = threading.Lock()
 
 
@@ -126,9 +127,15 @@ class Builds:
                 threading.Thread(target=self._make, args=(generation,), daemon=True).start()
             return self._begun[generation.image]
 
-    def image(self, generation: Generation) -> str:
-        """Its ID, once it is there. Raises as `ensure_model_image`, and what giving its files raises."""
-        return self.begin(generation).result()
+    def image(self, generation: Generation, go_on: Callable[[], None] = lambda: None) -> str:
+        """Its ID, once it is there. Raises as `ensure_model_image`, and what giving its files raises.
+
+        `go_on` is called again and again; what it raises ends the waiting.
+        """
+        making = self.begin(generation)
+        while not wait((making,), timeout=_LOOK_EVERY).done:
+            go_on()
+        return making.result()
 
     def _make(self, generation: Generation) -> None:
         future = self._begun[generation.image]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -38,6 +38,7 @@ def run_probe(
     requests: bytes | None,
     deadline: float,
     watch: Sequence[str] = (),
+    go_on: Callable[[], None] = lambda: None,
 ) -> ProbeResult:
     """Run one probe and return what it found; nothing of it is left.
 
@@ -47,6 +48,7 @@ def run_probe(
         requests: the file `/probe/requests.json`, when the job names it.
         deadline: the probe's whole time, in seconds; the job's own has to be shorter.
         watch: containers whose end makes waiting pointless.
+        go_on: called again and again; what it raises ends the waiting.
 
     Raises `EngineFailed` when the probe itself does not work, which says nothing about a candidate.
     """
@@ -74,6 +76,7 @@ def run_probe(
         code: int | None = None
         ended: list[Ended] = []
         while code is None and not ended:
+            go_on()
             code = engine.wait(probe, timeout=_LOOK_EVERY)
             if code is None:
                 ended = [found for container, count in restarts.items() if (found := _ended(engine, container, count))]

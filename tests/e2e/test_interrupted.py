@@ -219,6 +219,20 @@ def test_a_rollout_that_is_stopped_by_hand_lets_go_each_time_and_goes_on(standin
     assert load.report.failed == 0, load.report.errors
 
 
+def test_a_sync_that_waits_for_a_slow_model_lets_go_at_once(standing: Standing) -> None:
+    before = standing.workshop.serving()
+    standing.declare_next(load_seconds=50)
+    process = standing.workshop.begin("sync", "dev")
+    until(lambda: standing.host.of_role("probe"), "the probe")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert (standing.host.of_role("lock"), standing.host.of_role("probe")) == ([], [])
+    assert standing.workshop.serving() == before
+    version = standing.declare_next()
+    standing.workshop.sync()
+    standing.require_settled_on(version)
+
+
 def test_a_sync_that_is_terminated_lets_go_too(standing: Standing) -> None:
     version = standing.declare_next()
     code, said = begin_and_end(standing.workshop, signal.SIGTERM, line_of("verify"))
