@@ -14,6 +14,7 @@ import msgspec
 from gitops_ml.clients import mirror, traffic
 from gitops_ml.clients.monitors import run_own_checks
 from gitops_ml.core import plan, rollout
+from gitops_ml.core.blocks import Arms
 from gitops_ml.core.desired import seconds
 from gitops_ml.core.own_checks import Subject
 from gitops_ml.core.sequential import Evidence, TrafficTest
@@ -76,15 +77,25 @@ def _count_mirrored(action: plan.Watch, site: Site, attempt: rollout.Attempt, te
     deadline = time.monotonic() + WATCH_SECONDS
     while time.monotonic() < deadline:
         now = mirror.read(site.engine, site.gateway, servers, slow)
-        at = time.monotonic()
-        for alias, tally in mirror.spread(before, now).items():
-            for number in range(tally.requests):
-                test.observe(candidate=ours[alias], bad=number < tally.bad, at=at)
+        counted = mirror.spread(before, now)
+        test.add(_arms(counted, ours), site.now().timestamp())
         before = before | now
         if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
             break
         time.sleep(MIRROR_SECONDS)
     return msgspec.json.encode(before).decode(), False
+
+
+def _arms(counted: dict[str, mirror.Tally], ours: dict[str, bool]) -> Arms:
+    """What each side's servers have answered. `ours` tells the candidate's, by alias."""
+    mine = [tally for alias, tally in counted.items() if ours[alias]]
+    theirs = [tally for alias, tally in counted.items() if not ours[alias]]
+    return Arms(
+        candidate=sum(t.requests for t in mine),
+        candidate_bad=sum(t.bad for t in mine),
+        incumbent=sum(t.requests for t in theirs),
+        incumbent_bad=sum(t.bad for t in theirs),
+    )
 
 
 def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: Evidence) -> None:

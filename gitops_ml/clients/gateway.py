@@ -225,7 +225,8 @@ def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], de
 
     So long, since a request that the gateway dealt out by its old route may be on its way still: on a machine with
     more to do than it can, one reached a server 0.3 s later. And after a second the gateway keeps no idle connection
-    to them, so that none is closed just as a request is sent on it. One that refuses connections or is gone has none; one that does not say how many it has is waited for.
+    to them, so that none is closed just as a request is sent on it. One that refuses connections or is gone has none;
+    one that does not say how many it has is waited for.
     """
     started = time.monotonic()
     where = [f"{alias}:{port}" for alias, port in servers]
