@@ -47,7 +47,14 @@ class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
 
 def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     """What `path`, relative to the repository's root, holds at `commit`. Raises as `resolve`."""
-    path = inside("", path, path)
+    key = f"{commit}:{path}"  # for good: a commit does not change, and deployments share models and held-out rows
+    if key not in repo.parsed:
+        repo.parsed[key] = _resolve_path(repo, commit, inside("", path, path))
+    found: ResolvedPath = repo.parsed[key]
+    return found
+
+
+def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     found = find_output(_near_outputs(repo, commit, path), path)
     entry = repo.entry(commit, path)
     if found is None and entry is None:

@@ -26,25 +26,35 @@ def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desir
 
     Raises `SourceError` and `InputError` when the environment itself cannot be read.
     """
+    declared = read_declared(repo, commit, environment)
+    return resolve_all(repo, declared), declared
+
+
+def read_declared(repo: Repository, commit: str, environment: str) -> Declared:
+    """The first half of `read_desired`: the files, of a commit that is signed where that is asked for."""
     declared = read_environment(repo, commit, environment)
     if declared.environment.policy.require_signed_commits:
         _require_signature(repo, commit)
+    return declared
+
+
+def resolve_all(repo: Repository, declared: Declared) -> Desired:
+    """The second half of `read_desired`: what the versions hold."""
     resolved: dict[str, Resolved] = {}
     broken = dict(declared.broken)
     for name, deployment in declared.deployments.items():
         try:
-            resolved[name] = resolve(repo, commit, name, deployment)
+            resolved[name] = resolve(repo, declared.commit, name, deployment)
         except Stalled as error:
             broken[name] = str(error)
-    desired = Desired(
+    return Desired(
         project=declared.project,
-        name=environment,
-        commit=commit,
+        name=declared.name,
+        commit=declared.commit,
         environment=declared.environment,
         deployments=resolved,
         broken=broken,
     )
-    return desired, declared
 
 
 def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> Resolved:
