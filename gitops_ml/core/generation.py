@@ -6,6 +6,7 @@ journal alone, and so that what runs can be held against what was asked for.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import Any, Literal
 
@@ -116,6 +117,11 @@ def threads_env(cpus: float) -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
 
 
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
+
+
 def differing(declared: Any) -> Any:
     """A declaration as plain data, with only what differs from its default.
 
@@ -124,7 +130,7 @@ def differing(declared: Any) -> Any:
     """
     if isinstance(declared, msgspec.Struct):
         found = {}
-        for known in msgspec.structs.fields(declared):
+        for known in _fields(type(declared)):
             value = getattr(declared, known.name)
             made = known.default_factory() if callable(known.default_factory) else known.default
             if value != made:

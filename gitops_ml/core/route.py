@@ -67,18 +67,17 @@ def route_file(
         services[deployment] = split
     pins = wanted if pin_header else []
 
-    def content(revision: str) -> bytes:
-        strip = revision_name(deployment, revision)
-        http = {
-            "routers": _routers(deployment, strip, pins),
-            "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
-            "services": services,
-        }
-        text = json.dumps({"http": http}, indent=1, sort_keys=True, ensure_ascii=True)
-        # The gateway's file provider expands Go templates before it parses.
-        return text.replace("{{", "{\\u007b").encode() + b"\n"
-
-    return content(hashlib.sha256(content("")).hexdigest()[:12])
+    strip = revision_name(deployment, "")
+    http = {
+        "routers": _routers(deployment, strip, pins),
+        "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
+        "services": services,
+    }
+    text = json.dumps({"http": http}, indent=1, sort_keys=True, ensure_ascii=True)
+    # The gateway's file provider expands Go templates before it parses.
+    content = text.replace("{{", "{\\u007b").encode() + b"\n"
+    named = revision_name(deployment, hashlib.sha256(content).hexdigest()[:12])
+    return content.replace(f'"{strip}"'.encode(), f'"{named}"'.encode())
 
 
 def revision_of(content: bytes) -> str | None:
