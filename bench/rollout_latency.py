@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -108,7 +109,7 @@ def answering(url: str, example: bytes) -> str | None:
 
 def start_by_hand(workshop: Workshop) -> float:
     """Seconds from the call that makes a copy of the replica that serves now, to its readiness."""
-    api = docker.APIClient()
+    api: Any = docker.APIClient()
     mine = {"label": [f"gitops-ml.project={workshop.project}", "gitops-ml.role=replica"]}
     listed = api.containers(filters=mine)
     found = api.inspect_container(listed[0]["Id"])
