@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ import yaml
 
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.gateway import GATEWAY_IMAGE
-from gitops_ml.clients.images import BASE_IMAGE, ensure_runtime
+from gitops_ml.clients.git import Repository
+from gitops_ml.clients.images import BASE_IMAGE, DIGEST, ensure_runtime
 from gitops_ml.clients.lock import Holder, Lock
+from gitops_ml.observation import Target, look
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, Ran, Workshop, free_port, scratch_workshop
 
@@ -338,10 +341,19 @@ def test_a_container_that_never_becomes_ready_is_refused_with_its_last_lines(sta
 
 
 def test_a_server_that_answers_with_another_digest_is_never_ready(standing: Standing) -> None:
-    workshop = standing.workshop
-    other = f"md5:{'0' * 32}.dir"
-    workshop.declare("v1.0.0", env={"GITOPS_ML_DIGEST": other}, serve={"start_timeout": "20s"})
-    ran = workshop.sync(expect=3)
-    assert f"ready fail dev/{MODEL}" in ran.err
-    assert other in ran.err
-    assert workshop.serving() == "v1.0.0"
+    workshop, api = standing.workshop, standing.host.api
+    workshop.release("v3.0.0")
+    workshop.declare("v3.0.0", serve={"start_timeout": "20s"})
+    with Repository.open(workshop.folder) as clone:
+        wanted = look(Target(clone, "dev", print)).wanted[MODEL].generation
+    # An image under the name that the candidate's is looked for by, which says that it is something else.
+    other, incumbent = f"md5:{'0' * 32}.dir", standing.host.replicas()[0]["Image"]
+    forged = f'FROM {incumbent}\nENTRYPOINT ["env", "GITOPS_ML_DIGEST={other}"]\nLABEL {DIGEST}={wanted.digest}\n'
+    list(api.build(fileobj=BytesIO(forged.encode()), tag=wanted.image, rm=True))
+    try:
+        ran = workshop.sync(expect=3)
+        assert f"ready fail dev/{MODEL}" in ran.err
+        assert other in ran.err
+        assert workshop.serving() == "v1.0.0"
+    finally:
+        api.remove_image(wanted.image, force=True)

@@ -107,15 +107,19 @@ CUTTING: dict[str, tuple[Meddle, str]] = {
     "stopped": (lambda h, r: h.api.stop(r["Id"], timeout=5), "a replica is exited"),
     "removed": (lambda h, r: h.api.remove_container(r["Id"], force=True), "1 of 2 replicas run"),
     "paused": (lambda h, r: h.api.pause(r["Id"]), "a replica is paused"),
+    "made anew with another env": (lambda h, r: h.make_anew(r, _with_env), "its env is different in LOG_LEVEL"),
+    "made anew with another mount": (lambda h, r: h.make_anew(r, _with_mount), "its mounts is"),
+    "made anew with another label": (lambda h, r: h.make_anew(r, _with_label), "its labels is"),
+    "made anew with privileges": (lambda h, r: h.make_anew(r, _as_privileged), "its privileges is"),
+}
+
+
+ASTRAY: dict[str, tuple[Meddle, str]] = {
     "taken off its network": (
         lambda h, r: h.api.disconnect_container_from_network(r["Id"], h.network),
         "its networks is []",
     ),
     "robbed of its alias": (_reconnect_without_alias, "its aliases is"),
-    "made anew with another env": (lambda h, r: h.make_anew(r, _with_env), "its env is different in LOG_LEVEL"),
-    "made anew with another mount": (lambda h, r: h.make_anew(r, _with_mount), "its mounts is"),
-    "made anew with another label": (lambda h, r: h.make_anew(r, _with_label), "its labels is"),
-    "made anew with privileges": (lambda h, r: h.make_anew(r, _as_privileged), "its privileges is"),
 }
 
 
@@ -139,6 +143,15 @@ def test_a_replica_that_was_cut_off_is_replaced_while_the_other_answers(standing
         standing.workshop.sync()
     standing.require_whole()
     assert load.report.failed < load.report.sent / 2, load.report.errors
+
+
+@pytest.mark.parametrize("how", ASTRAY)
+def test_a_replica_that_cannot_be_reached_is_replaced(standing: Standing, how: str) -> None:
+    meddle, cause = ASTRAY[how]
+    meddle(standing.host, standing.host.replicas()[0])
+    assert cause in standing.pending()
+    standing.workshop.sync()
+    standing.require_whole()
 
 
 def test_a_replica_that_was_made_of_another_image_is_replaced(standing: Standing) -> None:
