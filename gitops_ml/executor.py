@@ -133,17 +133,20 @@ def _perform(action: plan.Action, site: Site) -> None:
 
 def _begin(action: plan.Begin, site: Site) -> None:
     attempt = action.attempt
-    site.write(
-        rollout.Intent(
-            at=site.at(),
-            attempt=attempt.id,
-            generation=attempt.generation,
-            incumbent=attempt.incumbent,
-            strategy=attempt.strategy,
-            key=attempt.key,
-            boot=attempt.boot,
-        )
+    intent = rollout.Intent(
+        at=site.at(),
+        attempt=attempt.id,
+        generation=attempt.generation,
+        incumbent=attempt.incumbent,
+        strategy=attempt.strategy,
+        key=attempt.key,
+        boot=attempt.boot,
     )
+    if attempt.boot:
+        site.write(intent)
+        return
+    # With the intent, so that a rollout whose pass died is not undone from an older commit.
+    site.write(intent, rollout.Applied(at=site.at(), commit=attempt.generation.commit))
 
 
 def _build(action: plan.Build, site: Site) -> None:

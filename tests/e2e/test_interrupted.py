@@ -181,6 +181,21 @@ def test_a_withdrawal_that_is_killed_is_finished_by_the_next(standing: Standing)
     standing.require_tidy()
 
 
+def test_a_rollout_that_was_killed_is_not_undone_from_a_stale_clone(standing: Standing, tmp_path: Path) -> None:
+    subprocess.run(
+        ["git", "clone", "-q", "--bare", str(standing.workshop.remote), str(tmp_path / "old.git")], check=True
+    )
+    stale = standing.workshop.another_clone(tmp_path)
+    stale.git("remote", "set-url", "origin", str(tmp_path / "old.git"))
+    version = standing.declare_next()
+    begin_and_end(standing.workshop, signal.SIGKILL, line_of("start"))
+    ran = stale.run("sync", "dev")
+    assert ran.code == 1
+    assert "does not descend from" in ran.err
+    standing.workshop.sync()
+    standing.require_settled_on(version)
+
+
 def test_the_probe_of_a_sync_that_was_killed_is_taken_away(standing: Standing) -> None:
     version = standing.declare_next(load_seconds=3)
     process = standing.workshop.begin("sync", "dev")
