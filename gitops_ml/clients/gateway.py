@@ -192,6 +192,9 @@ def carrier(engine: Engine, project: str, environment: str, image: str = GATEWAY
 def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> None:
     """Put a deployment's route file in place, whole, and return once the gateway has loaded it.
 
+    A route that is there already is no news to the gateway, which goes on believing its last look at the servers; so
+    then this waits for its next ones, as for replicas that were stopped and started again.
+
     Raises `EngineFailed` when it is not loaded in time; the file that was there before is back then.
     """
     revision = revision_of(content)
@@ -210,6 +213,10 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
             why=said or _complaint(engine, gateway),
             mend=f"docker logs {gateway[:12]}",
         )
+    if b"unchanged" in result.stdout:
+        found = msgspec.json.decode(content)["http"]["services"]
+        services = [f"{API}/api/http/services/{service}@file" for service in found]
+        _shell(engine, gateway, _AWAIT_UP, str(round(_LOADED_WITHIN / _POLL)), *services)
 
 
 def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
@@ -274,6 +281,7 @@ back() {{
   until enabled "$1"; do n=$((n + 1)); [ "$n" -lt "$3" ] || break; sleep 0.02; done
   exit 3
 }}
+[ ! -e "$old" ] || [ "$(cat "$old")" != "$(cat "{STAGE}/$1.yml")" ] || echo unchanged
 mv "{STAGE}/$1.yml" "$new" || exit 1
 n=0
 until timeout 2 wget -q -O /dev/null "{API}/api/http/middlewares/$2@file" 2>/dev/null; do
@@ -282,6 +290,18 @@ until timeout 2 wget -q -O /dev/null "{API}/api/http/middlewares/$2@file" 2>/dev
 done
 enabled "$1" || {{ echo "$said"; back "$@"; }}
 rm -f "$old"
+"""
+
+_AWAIT_UP = """
+most=$1 n=0; shift
+while [ "$n" -lt "$most" ]; do
+  down=
+  for service in "$@"; do
+    case $(timeout 2 wget -q -O - "$service" 2>/dev/null) in *':"DOWN"'*) down=1 ;; esac
+  done
+  [ -n "$down" ] || exit 0
+  n=$((n + 1)); sleep 0.02
+done
 """
 
 _UNROUTE = f"""
