@@ -104,6 +104,16 @@ def test_a_first_route_that_is_bad_leaves_none(place: Place) -> None:
     assert place.engine.get(place.gateway, f"{ROOT}/stage") == {}
 
 
+def test_a_route_that_is_put_back_waits_until_its_servers_are_seen_again(served: Place) -> None:
+    served.engine.kill(served.servers["one"])
+    until = time.monotonic() + 20
+    while served.look().backends["one"].up:
+        assert time.monotonic() < until
+    served.engine.start(served.servers["one"])
+    switch(served.engine, served.gateway, "m", _route({ONE: 100}))
+    assert served.ask("/m/x") == "one /x"
+
+
 def test_prefixes_are_whole_segments(served: Place) -> None:
     assert served.ask("/m") == "one /"
     assert served.ask("/m/v2/models/m") == "one /v2/models/m"
