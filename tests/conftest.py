@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     import docker
@@ -26,6 +27,10 @@ ABANDONED = 3 * 3600  # seconds after which another run's scratch object has no 
 NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
 
 _skipped: dict[str, str] = {}
+
+# How long one example takes says more of the machine, which runs other tests beside it, than of what is tested.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 # --- the machine

@@ -36,7 +36,10 @@ def plan(
     as_json: AsJson = False,
     repo: Repo = ".",
 ) -> None:
-    """Show what a sync would do, one line per action, and change nothing. Exit 2 when changes are pending."""
+    """Show what a sync would do, one line per action, and change nothing.
+
+    Exit 2 when changes are pending; 3 and 4 as sync, when none are and what is declared does not serve all the same.
+    """
     from gitops_ml import observation
 
     options = observation.Options(rev=rev)
@@ -54,6 +57,10 @@ def plan(
         raise typer.Exit(1)
     if any(view.plan.actions for view in views):
         raise typer.Exit(2)
+    waiting = [s for view in views for s in view.plan.statuses if s.sync == "OutOfSync"]
+    if waiting:
+        # Nothing is due, since nothing more is tried; but Git and the host disagree, and that is never silent.
+        raise typer.Exit(3 if any(s.verification == "Failed" for s in waiting) else 4)
     if not as_json:
         render.progress("nothing to do")
 

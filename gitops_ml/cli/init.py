@@ -68,7 +68,7 @@ def init(
         with target.open("x") as file:
             file.write(content)
         typer.echo(path)
-    render.progress("next: git add environments && git commit, then: gitops-ml doctor")
+    render.progress("next: git add environments && git commit, git push, then: gitops-ml doctor")
 
 
 def scaffold(name: str) -> dict[str, str]:

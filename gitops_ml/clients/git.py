@@ -133,7 +133,8 @@ class Repository(Objects):
         raise SourceUnavailable(
             f"the remote {self.remote} does not say which branch is its main one",
             why=asked.messages[-300:],
-            mend=f"git remote set-head {self.remote} <branch>",
+            mend=f"where nothing was pushed yet: git push -u {self.remote} {self.checked_out or '<branch>'}; "
+            f"else: git remote set-head {self.remote} <branch>",
         )
 
     @property

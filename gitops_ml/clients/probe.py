@@ -118,6 +118,7 @@ def _ended(engine: Engine, container: str, restarts: int) -> Ended | None:
         code=int(state["ExitCode"]),
         logs=engine.logs(container, _LOG_LINES),
         out_of_memory=bool(state.get("OOMKilled")),
+        restarted=state["Status"] == "running",
     )
 
 

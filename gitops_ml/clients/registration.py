@@ -54,8 +54,8 @@ def register(
         push: push the tag, and say so only once the remote was read.
 
     Raises:
-        InputError: the version exists, the commit has one already (GTO reads one at most), or the names are
-            wrong.
+        InputError: the version exists, the commit has one already (GTO reads one at most), the names are wrong,
+            or, to be pushed, the commit is beside the remote's branch.
         VersionNotFound, VersionRefused: what `resolve` finds wrong with that commit.
         ObjectMissing: nobody could ever fetch the model: its bytes are nowhere, or, to be pushed, only here.
         PushRejected: the remote did not take the tag; it is made all the same.
@@ -78,6 +78,8 @@ def register(
     held = models.held_at(repo, model, commit, chosen)
     tag = tag_name(model, chosen)
     _require_new(known, tag, chosen, commit)
+    if push:
+        _require_followed(repo, commit)
     places = models.places(repo, held)
     warnings += _check_places(repo, held, places, push)
     if rev == "HEAD" and (stale := _uncommitted(repo, held)):
@@ -86,6 +88,18 @@ def register(
     if push:
         repo.push_tag(tag)
     return Registered(held, tag, push and repo.remote is not None, places, warnings)
+
+
+def _require_followed(repo: Repository, commit: str) -> None:
+    """Refuse a commit that the remote's branch has gone past on another way: once rebased, no branch would hold it."""
+    tip = repo.find_tip() if repo.remote else None
+    if tip is None or repo.is_ancestor(tip, commit) or repo.is_ancestor(commit, tip):
+        return
+    raise InputError(
+        f"{commit[:12]} and {repo.remote}/{repo.branch} have gone different ways",
+        why="gitops-ml or somebody else has pushed since; a tag on a commit that is then rebased is on no branch",
+        mend="git pull --rebase, git push, then register again",
+    )
 
 
 def _known(repo: Repository, model: str) -> Model:

@@ -9,15 +9,20 @@ import msgspec
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A watched container that ended while it was probed. `logs` are its last lines; `code` is None when it is gone."""
+    """A watched container that ended while it was probed. `logs` are its last lines; `code` is None when it is gone.
+
+    `restarted`: the engine has started it again since, and no longer tells with which code it had ended.
+    """
 
     container: str
     code: int | None
     logs: str
     out_of_memory: bool = False
+    restarted: bool = False
 
     def __str__(self) -> str:
         how = "was removed" if self.code is None else f"ended with exit code {self.code}"
+        how = "ended and was started again" if self.restarted else how
         how = "ran out of memory" if self.out_of_memory else how
         last = next((line.strip() for line in reversed(self.logs.splitlines()) if line.strip()), "")
         return f"its container {how}: {last}" if last else f"its container {how}"

@@ -195,7 +195,8 @@ def commit_message(environment: str, attempts: list[Attempt], reverted: dict[str
         verdict = (attempt.verdict or "Unverified").lower()
         line = f"{environment}/{name} {version}: {verdict}"
         if name in reverted and attempt.outcome == "failed":
-            line += f", reverted to {reverted[name]}"
+            same = reverted[name] == version
+            line += ", its spec reverted" if same else f", reverted to {reverted[name]}"
         lines.append(line)
     body = []
     for attempt in attempts:
