@@ -175,14 +175,16 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         told = self._unless_gone(f"reading logs of {container[:12]}", lambda: self._api.logs(container, tail=tail))
         return (told or b"").decode(errors="replace")
 
-    def follow(self, container: str, since: float) -> Any:
+    def follow(self, container: str, since: float, tail: int) -> Any:
         """The container's log from `since` (epoch seconds) on, as it grows: chunks of bytes with `close()`.
 
-        Each line of stdout begins with the engine's own time of it. Raises `EngineFailed`, `EngineUnavailable`.
+        Of what is there already the last `tail` lines are looked at: without that the engine reads its whole log, which
+        took it 2.7 s for 73 MB. Each line of stdout begins with the engine's own time of it. Raises `EngineFailed`,
+        `EngineUnavailable`.
         """
         with self._asking(f"following the log of {container[:12]}"):
             return self._api.logs(
-                container, stdout=True, stderr=False, stream=True, follow=True, timestamps=True, since=since
+                container, stdout=True, stderr=False, stream=True, follow=True, timestamps=True, since=since, tail=tail
             )
 
     def wait(self, container: str, timeout: float) -> int | None:

@@ -20,6 +20,12 @@ from gitops_ml.core.route import service_generation
 
 CLIENT_CLOSED = 499
 _WAITING = 10_000
+_TAIL, _TAIL_PER_SECOND = 5_000, 2_000
+"""Lines at the log's end that are looked at: these, and as many more for each second since the last one that was read.
+
+So a pass reads what is new, not what five log files hold: a pass that was over before it had read that never came to
+anything new. With more requests a second than this some go uncounted, of both arms alike, and are told as lost.
+"""
 _TICK = 0.05
 
 
@@ -63,7 +69,9 @@ class AccessLog:
     def requests(self, seconds: float) -> Iterator[Request]:
         """In the order in which they ended, for at most `seconds` from now. Ends early when the gateway does."""
         lines: queue.Queue[bytes | None] = queue.Queue(_WAITING)
-        stream = self._engine.follow(self._gateway, _epoch(self._after))
+        since = _epoch(self._after)
+        away = max(0.0, time.time() - since)
+        stream = self._engine.follow(self._gateway, since, tail=round(_TAIL + _TAIL_PER_SECOND * away))
         threading.Thread(target=_read, args=(stream, lines), daemon=True).start()
         deadline = time.monotonic() + seconds
         # Only the log's own stamps end in Z; the line that bears one has to be the first that comes back.
