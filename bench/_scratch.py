@@ -9,6 +9,7 @@ import platform
 import resource
 import secrets
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def scratch(name: str) -> Iterator[Workshop]:
         config.write_text(GIT_CONFIG)
         os.environ |= {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1", "DVC_NO_ANALYTICS": "true"}
         project = f"bench-{name}-{secrets.token_hex(3)}"
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             yield Workshop(Path(folder) / "place", project)
         finally:
