@@ -7,8 +7,12 @@ import subprocess
 import time
 from typing import Any
 
+import pytest
+
 from gitops_ml.cli.steady_load import SteadyLoad
 from tests.e2e.workshop import EXAMPLE, GITOPS_ML, Workshop
+
+pytestmark = pytest.mark.alone
 
 CANARY: dict[str, Any] = {
     "rollout": {"strategy": "canary", "steps": [25, 50]},

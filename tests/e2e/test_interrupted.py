@@ -25,6 +25,8 @@ from gitops_ml.core.generation import DEPLOYMENT
 from tests.e2e.host import Host
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop, scratch_workshop
 
+pytestmark = pytest.mark.alone
+
 WITHIN = 60.0  # seconds; longer than any sync here takes
 
 
