@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from typing import Any
 
 import pytest
 
 from gitops_ml.cli.steady_load import SteadyLoad
-from tests.e2e.workshop import EXAMPLE, GITOPS_ML, Workshop
+from tests.e2e.workshop import EXAMPLE, Workshop
 
 pytestmark = pytest.mark.alone
 
@@ -94,13 +93,7 @@ def test_a_newer_commit_preempts_a_rollout_within_five_seconds(workshop: Worksho
     workshop.release("v1.1.0")
     workshop.release("v1.2.0")
     workshop.declare("v1.1.0", **CANARY)
-    rollout = subprocess.Popen(
-        [str(GITOPS_ML), "sync", "dev"],
-        cwd=workshop.folder,
-        stderr=subprocess.PIPE,
-        text=True,
-        stdout=subprocess.DEVNULL,
-    )
+    rollout = workshop.begin("sync", "dev")
     assert rollout.stderr is not None
     with rollout:
         for line in rollout.stderr:
@@ -121,13 +114,7 @@ def test_a_rollout_that_was_killed_goes_on_from_what_the_host_holds(workshop: Wo
     workshop.release("v1.1.0")
     workshop.declare("v1.1.0", **CANARY)
     with load_on(workshop):
-        rollout = subprocess.Popen(
-            [str(GITOPS_ML), "sync", "dev"],
-            cwd=workshop.folder,
-            stderr=subprocess.PIPE,
-            text=True,
-            stdout=subprocess.DEVNULL,
-        )
+        rollout = workshop.begin("sync", "dev")
         assert rollout.stderr is not None
         with rollout:
             for line in rollout.stderr:
