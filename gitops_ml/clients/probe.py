@@ -111,14 +111,15 @@ def _ended(engine: Engine, container: str, restarts: int) -> Ended | None:
     if found is None:
         return Ended(container=container, code=None, logs="")
     state = found["State"]
-    if state["Status"] in ("created", "running", "paused") and _restarts(found) <= restarts:
+    runs = state["Status"] in ("created", "running", "paused")
+    if runs and _restarts(found) <= restarts:
         return None
     return Ended(
         container=container,
-        code=int(state["ExitCode"]),
+        code=None if runs else int(state["ExitCode"]),
         logs=engine.logs(container, _LOG_LINES),
         out_of_memory=bool(state.get("OOMKilled")),
-        restarted=state["Status"] == "running",
+        restarted=runs,
     )
 
 

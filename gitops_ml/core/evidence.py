@@ -9,9 +9,10 @@ import msgspec
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """A watched container that ended while it was probed. `logs` are its last lines; `code` is None when it is gone.
+    """A watched container that ended while it was probed. `logs` are its last lines.
 
-    `restarted`: the engine has started it again since, and no longer tells with which code it had ended.
+    `code` is the exit code, None when the engine does not tell: the container is gone, or was started again since
+    (`restarted`).
     """
 
     container: str

@@ -280,7 +280,9 @@ def small_engine(tmp_path: Path, standing: Standing) -> Iterator[Path]:
         requirements = (standing.workshop.folder / f"models/{MODEL}/requirements.txt").read_bytes()
         with Engine.connect(None) as connected:
             runtime, _ = ensure_runtime(connected, requirements)
-        _copy_images(standing.host.engine, socket_path, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
+        _copy_images(
+            standing.host.engine, _answering(socket_path, tmp_path / "log"), [BASE_IMAGE, GATEWAY_IMAGE, runtime]
+        )
         yield socket_path
     finally:
         daemon.terminate()
@@ -288,11 +290,18 @@ def small_engine(tmp_path: Path, standing: Standing) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(root)], check=True)
 
 
-def _copy_images(engine: docker.DockerClient, socket_path: Path, names: list[str]) -> None:
-    deadline = time.monotonic() + 30
-    while not socket_path.exists():
-        assert time.monotonic() < deadline, "the second engine does not answer"
-    second = docker.DockerClient(f"unix://{socket_path}")
+def _answering(socket_path: Path, log: Path) -> docker.DockerClient:
+    """A client of the engine there, once that answers: it makes its socket long before it does."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return docker.DockerClient(f"unix://{socket_path}")
+        except docker.errors.DockerException:
+            assert time.monotonic() < deadline, f"the second engine does not answer: {log.read_text()[-2000:]}"
+            time.sleep(0.1)
+
+
+def _copy_images(engine: docker.DockerClient, second: docker.DockerClient, names: list[str]) -> None:
     for name in names:
         second.images.load(b"".join(engine.images.get(name).save(named=name)))
     second.close()
