@@ -30,7 +30,7 @@ from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, free_port
 
 LIMIT = 1.3
 POLL = 0.02
-POLL_GATEWAY = 0.05  # each costs the gateway and the old server some CPU, which the new one wants
+POLL_GATEWAY = 0.05
 Timeline = list[tuple[str, float]]
 
 
@@ -44,11 +44,11 @@ def main() -> None:
     with scratch("latency") as workshop:
         versions = [f"v1.{number}.0" for number in range(options.rounds + 1)]
         for number, version in enumerate(versions):
-            example = json.dumps(release_trees(workshop, version, seed=number)).encode()
+            release_trees(workshop, version, seed=number)
         workshop.declare(versions[0])
         workshop.sync()
         for version in versions[1:]:
-            seconds, timeline = rollout(workshop, version, example)
+            seconds, timeline = rollout(workshop, version)
             ours.append(seconds)
             timelines.append(timeline)
             by_hand.append(start_by_hand(workshop))
@@ -59,7 +59,7 @@ def main() -> None:
     conclude("seconds, ratio", ratio(ours, by_hand), LIMIT)
 
 
-def rollout(workshop: Workshop, version: str, example: bytes) -> tuple[float, Timeline]:
+def rollout(workshop: Workshop, version: str) -> tuple[float, Timeline]:
     """Seconds from the pushed bump to an answer of the new version that no answer of the old one follows."""
     workshop.pull()
     done = workshop.run("bump", "dev", MODEL, version, "--push")
@@ -86,7 +86,7 @@ def rollout(workshop: Workshop, version: str, example: bytes) -> tuple[float, Ti
     listener.start()
     arrived: float | None = None
     while process.poll() is None:
-        if answering(workshop.url(), example) != version:
+        if answering(workshop.url()) != version:
             arrived = None
         elif arrived is None:
             arrived = time.perf_counter() - began
@@ -99,11 +99,12 @@ def rollout(workshop: Workshop, version: str, example: bytes) -> tuple[float, Ti
     return arrived, timeline
 
 
-def answering(url: str, example: bytes) -> str | None:
-    """The version that answers one request; None when it was not answered."""
+def answering(url: str) -> str | None:
+    """The version that answers for the model, by its metadata, which costs the servers next to nothing; None when
+    nothing answered."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url + "/infer", example), timeout=5) as answer:
-            return str(json.load(answer)["model_version"])
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(json.load(answer)["versions"][0])
     except (urllib.error.URLError, OSError):
         return None
 
