@@ -98,7 +98,7 @@ def worse(found: Blocks, start: Floats) -> Floats:
     total = np.zeros(share.shape)
     for bet in BETS:
         total += np.exp(np.minimum(np.cumsum(np.log((1 + bet * share) / (1 + bet * chance)), axis=1), 600))
-    return np.asarray(START_SHARE * start[:, None] + (1 - START_SHARE) * total / len(BETS))
+    return np.maximum(START_SHARE * start[:, None], (1 - START_SHARE) * total / len(BETS))
 
 
 def _rise(found: Blocks, against: float) -> Floats:

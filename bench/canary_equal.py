@@ -23,7 +23,7 @@ NAMES = ("a", "b", "c", "d")
 ALPHA = 0.05
 CANARY = {
     "rollout": {"strategy": "canary", "steps": [50]},
-    "verify": {"traffic": {"max_bad_increase": 0.5, "timeout": "120s"}},
+    "verify": {"traffic": {"max_bad_increase": 0.2, "timeout": "120s"}},  # some 300 requests to each candidate
 }
 
 

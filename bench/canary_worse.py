@@ -26,6 +26,7 @@ from gitops_ml.clients.traffic import _epoch
 from tests.e2e.workshop import Workshop
 
 LIMIT = 1.0
+MOST_REQUESTS = 20
 NAMES = ("a",)
 CANARY = {
     "rollout": {"strategy": "canary", "steps": [50]},
@@ -63,12 +64,17 @@ def main() -> None:
     failed = [line for line in lines if line["DownstreamStatus"] != 200]
     for line in [line for line in failed if line not in own][:20]:
         print(json.dumps(line), file=sys.stderr)
-    print(f"{len(seconds)} canaries stopped, after {statistics.median(counted)} of their requests (median)")
+    print(
+        f"{len(seconds)} canaries stopped, after {statistics.median(counted)} of their requests (median), "
+        f"at most {max(counted)}"
+    )
     print(f"back on the incumbent: median {statistics.median(seconds):.3f} s, at most {max(seconds):.3f} s")
     print(f"requests: {load.report.sent} sent, {load.report.failed} failed {load.report.errors}")
     print(f"the gateway's log: {dict(Counter(line['DownstreamStatus'] for line in lines))}, {len(own)} by candidates")
     if len(failed) != len(own) or load.report.failed != len(own) or len(seconds) < options.rounds:
         sys.exit("MISSED: a request failed that no candidate answered, or a decision is missing")
+    if max(counted) > MOST_REQUESTS:
+        sys.exit(f"MISSED: a candidate that always errs was stopped after more than {MOST_REQUESTS} of its requests")
     conclude("seconds, the slowest", max(seconds), LIMIT)
 
 

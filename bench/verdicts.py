@@ -144,6 +144,39 @@ def unharmed(count: int) -> Iterator[Outcome]:
             yield simulate(Case(shape, 0.005, rate, 0.25), count, 7000)
 
 
+def staged(count: int) -> Iterator[tuple[str, float, float]]:
+    """One test over a canary's stages of 5, 25 and 50 %, a third of the stream each: the share that was stopped."""
+    stages = (5, 25, 50)
+    for shape in ("independent", "own bursts of 5", "shared bursts of 20"):
+        for rate in (0.02, 0.04):
+            parts = [
+                streams(Case(shape, 0.02, rate, percent / 100, requests=REQUESTS // len(stages)), count, 9000 + percent)
+                for percent in stages
+            ]
+            stopped = 0
+            for row in range(count):
+                test = TrafficTest(MARGIN)
+                at = 0
+                for percent, (own, bad) in zip(stages, parts, strict=True):
+                    test.step(percent)
+                    for candidate, is_bad in zip(own[row].tolist(), bad[row].tolist(), strict=True):
+                        test.observe(candidate=candidate, bad=is_bad, at=at)
+                        at += 1
+                stopped += test.worse >= 1 / ALPHA
+            yield shape, rate, stopped / count
+
+
+def table_of_stages(found: list[tuple[str, float, float]], count: int) -> str:
+    lines = [
+        f"### One test over stages of 5, 25 and 50 %, of {count:,} streams",
+        "",
+        "| stream | bad: incumbent → candidate | stopped |",
+        "| --- | --- | --- |",
+        *(f"| {shape} | 2.00% → {rate:.2%} | {share:.2%} |" for shape, rate, share in found),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def table_of_stops(title: str, outcomes: list[Outcome]) -> str:
     names = ("ours", "threshold", "mann-whitney", "margin")
     head = "| stream | dealt | canary | bad: incumbent → candidate | " + " | ".join(
@@ -256,6 +289,7 @@ def main() -> None:
     tables.append(table_of_stops(f"Worse candidates stopped, of {fewer:,} streams", worse))
     tables.append(table_of_errors(errors))
     tables.append(table_of_passes(passes))
+    tables.append(table_of_stages(list(staged(fewer // 2)), fewer // 2))
     OUT.mkdir(parents=True, exist_ok=True)
     text = "\n".join(tables) + f"\nalpha {ALPHA}, margin {MARGIN}, {time.monotonic() - began:.0f} s\n"
     (OUT / "verdicts.md").write_text(text, encoding="utf-8")

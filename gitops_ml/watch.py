@@ -63,7 +63,7 @@ def _count(action: plan.Watch, site: Site, attempt: rollout.Attempt, test: Traff
         if request.generation not in (candidate, incumbent):
             continue
         test.observe(candidate=request.generation == candidate, bad=request.bad(slow), at=request.ended)
-        if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
+        if test.decides(action.alpha, action.goal):
             break
     return cursor, log.lost
 
@@ -80,7 +80,7 @@ def _count_mirrored(action: plan.Watch, site: Site, attempt: rollout.Attempt, te
         counted = mirror.spread(before, now)
         test.add(_arms(counted, ours), site.now().timestamp())
         before = before | now
-        if test.worse >= 1 / action.alpha or test.harmless >= action.goal:
+        if test.decides(action.alpha, action.goal):
             break
         time.sleep(MIRROR_SECONDS)
     return msgspec.json.encode(before).decode(), False
@@ -110,7 +110,7 @@ def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: 
     site.report(f"traffic {site.environment}/{action.deployment} at {action.percent}%: {found.reason}")
     if found.result == "fail" or (found.result == "pass" and last):
         _judge(action, site, attempt, found)
-    elif evidence.harmless >= action.goal and not last:
+    elif evidence.shows_harmless(action.goal) and not last:
         site.write(
             rollout.Stepped(
                 at=site.at(),

@@ -17,7 +17,7 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
 
     `elapsed` in seconds since the candidate got its first traffic. `alpha` is the chance, over all looks,
     that a candidate that is no worse is stopped, and that one which is worse by `max_bad_increase` or more
-    passes.
+    passes; the second is a little more in long bursts (`gitops_ml.core.sequential`).
     """
     total = evidence.total
     figures: dict[str, Figure] = {
@@ -38,7 +38,7 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
     )
     if evidence.worse >= 1 / alpha:
         return CheckResult(name="traffic", result="fail", reason=f"{counts}: worse", figures=figures)
-    if evidence.harmless >= 1 / alpha:
+    if evidence.shows_harmless(1 / alpha):
         reason = f"{counts}: worse by less than {spec.max_bad_increase:g}"
         return CheckResult(name="traffic", result="pass", reason=reason, figures=figures)
     waited = elapsed >= seconds(spec.timeout)

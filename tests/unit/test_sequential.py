@@ -109,6 +109,19 @@ def test_steps_are_strata_and_no_block_spans_two() -> None:
     assert test.evidence.total.candidate == five.candidate + quarter.candidate
 
 
+def test_a_stage_is_not_over_by_what_an_earlier_one_has_shown() -> None:
+    """One block may be more evidence than several stages ask for; each stage has to see one of its own."""
+    test = TrafficTest(0.9)
+    test.step(50)
+    _run(test, _requests(1, 60, 0.5, 0, 0), rate=20)
+    assert test.decides(0.05, goal=2.0) and test.evidence.shows_harmless(2.0)
+    resumed = TrafficTest(0.9, test.evidence)
+    resumed.step(50)
+    assert resumed.decides(0.05, goal=2.0)
+    resumed.step(60)
+    assert not resumed.decides(0.05, goal=2.0) and not resumed.evidence.shows_harmless(2.0)
+
+
 def test_time_that_is_too_short_closes_no_block() -> None:
     hasty, patient = _test(), _test()
     requests = _requests(3, 2000, 0.1, 0.05, 0.0)

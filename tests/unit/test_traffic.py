@@ -22,8 +22,9 @@ SOME = {10: Arms(candidate=1000, candidate_bad=20, incumbent=9000, incumbent_bad
         (Evidence(steps={10: Arms(candidate=5)}), 5, "inconclusive", "no requests came to the incumbent"),
         (Evidence(steps=SOME), 5, "inconclusive", "not enough to tell"),
         (Evidence(steps=SOME, worse=20.0), 5, "fail", "20 of 1000 requests to the candidate were bad, 45 of 9000"),
-        (Evidence(steps=SOME, harmless=20.0), 5, "pass", "worse by less than 0.01"),
-        (Evidence(steps=SOME, harmless=20.0, worse=20.0), 5, "fail", "worse"),
+        (Evidence(steps=SOME, harmless=20.0, closed=1), 5, "pass", "worse by less than 0.01"),
+        (Evidence(steps=SOME, harmless=20.0), 5, "inconclusive", "not enough to tell"),
+        (Evidence(steps=SOME, harmless=20.0, closed=1, worse=20.0), 5, "fail", "worse"),
     ],
 )
 def test_judgement(evidence: Evidence, elapsed: float, result: str, says: str) -> None:
