@@ -2,7 +2,8 @@
 
 The gateway writes one line of JSON for each request, with the service that answered it, which names the generation.
 Nothing is kept here but the line at hand: what is counted goes into the journal with the time of its last line, and
-the next reader goes on from there. Probes do not pass through the gateway, so they are not counted.
+the next reader goes on from there. Probes do not pass through the gateway, so they are not counted; nor are requests
+that pin a generation, since nobody dealt them out: one client could stop a candidate, or hide it, by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.core.route import service_generation
+from gitops_ml.core.route import is_users_router, service_generation
 
 CLIENT_CLOSED = 499
 _WAITING = 10_000
@@ -46,6 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class _Line(msgspec.Struct):
     """Of a line of the gateway's access log, what is of interest. `duration` in nanoseconds."""
 
+    router: str = msgspec.field(name="RouterName", default="")
     service: str = msgspec.field(name="ServiceName", default="")
     status: int = msgspec.field(name="DownstreamStatus", default=0)
     duration: int = msgspec.field(name="Duration", default=0)
@@ -119,7 +121,7 @@ def _request(line: bytes, deployment: str) -> Request | None:
     except msgspec.DecodeError:
         return None
     named = service_generation(found.service)
-    if named is None or named[0] != deployment:
+    if named is None or named[0] != deployment or not is_users_router(found.router):
         return None
     when = stamp.decode()
     return Request(

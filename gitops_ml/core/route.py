@@ -97,6 +97,11 @@ def service_generation(service: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
+def is_users_router(router: str) -> bool:
+    """Whether the gateway dealt a request out by weight; by a pinned router, the client chose who answers."""
+    return re.fullmatch(r"[a-z0-9-]+\.(protocol|stripped)(?:@file)?", router) is not None
+
+
 def loaded_revision(middleware: str) -> tuple[str, str] | None:
     """(deployment, revision) from a middleware's name as the gateway's API gives it; None for any other."""
     match = re.fullmatch(r"(.+)\.rev-([0-9a-f]{12})(?:@file)?", middleware)

@@ -46,6 +46,8 @@ SLOW_SECONDS = 0.05
 """A request that held the event loop for longer sends those after it to the thread, until one is quick
 again."""
 
+PIN_HEADER = "x-gitops-ml-generation"
+
 EXTENSIONS = ["binary_tensor_data", "model_configuration"]
 
 
@@ -182,7 +184,7 @@ class ModelApp:
         started = time.perf_counter()
         code, rows = 500, 0
         try:
-            header, sampled = request.headers.get(HEADER_LENGTH), _forwarded(request)
+            header, sampled = request.headers.get(HEADER_LENGTH), _forwarded(request) and not _pinned(request)
             if self._slow or self._model.threaded or len(body) > self._limits.inline_bytes:
                 loop = asyncio.get_running_loop()
                 answer, rows, seconds = await loop.run_in_executor(self._thread, self._answer, body, header, sampled)
@@ -202,7 +204,8 @@ class ModelApp:
             log.exception("the model failed")
             return await failed(request, error)
         finally:
-            self._metrics.answered(code, rows, time.perf_counter() - started)
+            if not _pinned(request):
+                self._metrics.answered(code, rows, time.perf_counter() - started)
 
     def _answer(
         self, body: bytes, header: str | None, sampled: bool
@@ -287,6 +290,11 @@ class ModelApp:
 def _forwarded(request: Request) -> bool:
     """Whether the gateway forwarded it: a user's request. Probes and the reconciler come without it."""
     return any(name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"])
+
+
+def _pinned(request: Request) -> bool:
+    """Whether its client chose who answers: somebody tries a generation out, which says nothing of what users get."""
+    return PIN_HEADER in request.headers
 
 
 async def _finish(answer: Awaitable[Response]) -> Response:

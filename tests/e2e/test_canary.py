@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
 
 from gitops_ml.cli.steady_load import SteadyLoad
-from tests.e2e.workshop import EXAMPLE, Workshop
+from gitops_ml.core.route import PIN_HEADER
+from tests.e2e.workshop import EXAMPLE, Workshop, free_port
 
 pytestmark = pytest.mark.alone
 
@@ -76,6 +79,37 @@ def test_a_shadow_is_judged_by_copies_that_no_user_sees(workshop: Workshop) -> N
         workshop.sync()
     assert load.report.failed == 0, load.report.errors
     assert workshop.serving() == "v1.2.0"
+
+
+def test_a_client_that_chooses_its_generation_is_no_traffic(workshop: Workshop) -> None:
+    workshop.ports["dev"] = free_port()
+    workshop.environment(gateway={"port": workshop.ports["dev"], "pin_header": True})
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0", error_rate=1.0)
+    patience = {"verify": {"traffic": {"max_bad_increase": 0.5, "timeout": "6s"}}}
+    workshop.declare("v1.1.0", **CANARY | patience)
+    rollout = workshop.begin("sync", "dev")
+    assert rollout.stderr is not None
+    statuses: list[int] = []
+    with rollout:
+        for line in rollout.stderr:
+            verb, *rest = line.split(" ")
+            if verb == "watch" and not statuses:
+                statuses = [ask(workshop, {PIN_HEADER: rest[1]}) for _ in range(60)]
+        assert rollout.wait(timeout=60) == 4
+    assert statuses.count(500) > 50
+    figures = {c["name"]: c for c in workshop.record()["attempts"][0]["checks"]}["traffic"]["figures"]
+    assert (figures["candidate_requests"], figures["incumbent_requests"]) == (0, 0)
+
+
+def ask(workshop: Workshop, headers: dict[str, str]) -> int:
+    """The status of one request with these headers."""
+    request = urllib.request.Request(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_no_traffic_at_all_is_inconclusive_and_never_a_pass(workshop: Workshop) -> None:

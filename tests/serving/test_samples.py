@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from gitops_ml.core.route import PIN_HEADER
 from gitops_ml.serving.manifest import TensorSpec
 from gitops_ml.serving.samples import AT_ONCE, MOST_BYTES, Samples
 from tests.serving.artifacts import body, rows
@@ -133,6 +135,20 @@ def test_a_users_request_is_recorded_and_a_probes_is_not(server: ServerProcess) 
     assert found["inputs"][1]["data"][-3:] == frame["carrier"].tolist()
     predicted = next(o for o in answer["outputs"] if o["name"] == "predict")
     assert found["outputs"]["predict"][-3:] == predicted["data"]
+
+
+def test_a_request_that_chose_its_generation_is_no_users_request(server: ServerProcess) -> None:
+    """One client would stop a shadow by itself, or hide how bad it is."""
+
+    def counted() -> int:
+        text = server.ask("GET", "/metrics")[1]
+        return sum(int(float(n)) for n in re.findall(r"gitops_ml_inference_requests_total\{[^}]*\} (\S+)", text))
+
+    before, seen = counted(), server.ask("GET", SAMPLES)[1]["seen"]
+    assert server.ask("POST", INFER, body(rows(2)), USER | {PIN_HEADER: "0" * 12})[0] == 200
+    assert (counted(), server.ask("GET", SAMPLES)[1]["seen"]) == (before, seen)
+    assert server.ask("POST", INFER, body(rows(2)), USER)[0] == 200
+    assert counted() == before + 1
 
 
 def test_what_was_recorded_can_be_asked_again(server: ServerProcess) -> None:

@@ -10,7 +10,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitops_ml.core.route import loaded_revision, revision_name, revision_of, route_file, service_generation
+from gitops_ml.core.route import (
+    is_users_router,
+    loaded_revision,
+    revision_name,
+    revision_of,
+    route_file,
+    service_generation,
+)
 
 ONE, TWO = "1" * 12, "2" * 12
 BACKENDS = [("m-1-0", 8080, ONE), ("m-1-1", 8080, ONE), ("m-2-0", 9000, TWO)]
@@ -111,3 +118,18 @@ def test_any_health_path_survives_template_and_yaml(path: str) -> None:
     read = yaml.safe_load(content)["http"]["services"][f"m.{ONE}"]["loadBalancer"]["healthCheck"]["path"]
     if all(ord(character) < 0x10000 for character in path):  # YAML has no surrogate pairs
         assert read == "/{{" + path
+
+
+@pytest.mark.parametrize(
+    ("router", "dealt"),
+    [
+        ("churn.protocol@file", True),
+        ("churn-eu.stripped@file", True),
+        ("churn.protocol-111111111111@file", False),
+        ("churn.stripped-111111111111@file", False),
+        ("api@internal", False),
+        ("", False),
+    ],
+)
+def test_only_requests_that_were_dealt_out_say_what_users_get(router: str, dealt: bool) -> None:
+    assert is_users_router(router) is dealt
