@@ -7,7 +7,7 @@ those that the probe answers, the ones that only advise last.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +71,8 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
     if holdout.bodies and compared and standing:
         targets[standing[0].alias] = (standing[0], compared)
     example = json.loads(files["example.json"]) if "example.json" in files else None
-    result = ask(site, generation, targets, example=example, bodies=holdout.bodies)
+    go_on = _go_on(site, action)
+    result = ask(site, generation, targets, example=example, bodies=holdout.bodies, go_on=go_on)
     names = [c.alias for c in mine]
     ready = _ready(result, names)
     if ready.result != "pass" or not names:
@@ -91,6 +92,11 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
         checks.append(advice.agreement(site, spec.agreement, (mine[0], generation), (standing[0], incumbent), live))
     failed = any(check.result == "fail" and not check.advisory for check in checks)
     return Evidence(checks, _logs(site, mine[:1]) if failed else "")
+
+
+def _go_on(site: Site, action: plan.Verify) -> Callable[[], None]:
+    """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
+    return site.go_on if action.endpoint else lambda: site.wanted(action.deployment)
 
 
 def _logs(site: Site, containers: Sequence[Container]) -> str:
@@ -119,7 +125,7 @@ def _own_checks(site: Site, action: plan.Verify, own: Sequence[OwnCheck], contai
         generation=generation.fingerprint,
         endpoint=action.endpoint or _address(site, container, generation),
     )
-    return run_own_checks(own, subject)
+    return run_own_checks(own, subject, _go_on(site, action))
 
 
 def _address(site: Site, container: Container, generation: Generation) -> str:

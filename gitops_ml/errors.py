@@ -19,6 +19,7 @@ GitopsError                    something is wrong: the thing, the reason, the co
     ├── EngineFailed           the engine answered with an error (disk full, port taken, build failed)
     ├── LockHeld               another reconcile holds the environment
     ├── LockLost               the lock went while we held it
+    ├── Superseded             a newer commit wants something else than the candidate that is waited for
     └── PushRejected           the record is kept in the journal, and not in Git yet (exit 5)
 """
 
@@ -117,6 +118,10 @@ class LockHeld(Temporary):
 
 class LockLost(Temporary):
     """The lock went while we held it."""
+
+
+class Superseded(Temporary):
+    """A newer commit wants something else than the candidate that is waited for; the next pass reads it."""
 
 
 class PushRejected(Temporary):

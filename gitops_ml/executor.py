@@ -19,7 +19,7 @@ from gitops_ml.core.generation import ALIAS, PATTERN, Generation, replica_spec
 from gitops_ml.core.observed import Container
 from gitops_ml.core.scene import one_generation_route, split_route
 from gitops_ml.core.verdict import overall
-from gitops_ml.errors import EngineFailed, GitopsError, LockLost
+from gitops_ml.errors import EngineFailed, GitopsError, LockLost, Superseded
 from gitops_ml.site import Site
 
 WORKERS = 4
@@ -32,7 +32,7 @@ SHOWN_LINES = 15
 class Done:
     """What a pass came to: what went wrong, and the outcome of what was settled, by deployment.
 
-    `judged`: a verdict was reached, which a plan may act upon at once. `watching`: users' requests were counted.
+    `judged`: a verdict was reached, which a plan acts upon at once. `watching`: users' requests were counted.
     """
 
     errors: dict[str, GitopsError] = field(default_factory=dict)
@@ -82,6 +82,9 @@ def _perform_all(actions: list[plan.Action], site: Site, done: Done) -> GitopsEr
             _perform(action, site)
         except LockLost:
             raise
+        except Superseded as news:
+            site.report(f"stop {news.what}")
+            return first
         except GitopsError as error:
             first = first or error
             if action.healing:
@@ -162,7 +165,7 @@ def _build(action: plan.Build, site: Site) -> None:
 def _image(generation: Generation, site: Site) -> str:
     if generation.pattern == "image":
         return site.engine.image_id(generation.image) or site.engine.pull(generation.image)
-    return site.builds.image(generation, site.go_on)
+    return site.builds.image(generation, lambda: site.wanted(generation.deployment))
 
 
 def _start(action: plan.Start, site: Site) -> None:

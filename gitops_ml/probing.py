@@ -5,7 +5,7 @@ A probe is a short-lived container there, so that it works against an engine tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,11 +32,13 @@ def ask(
     *,
     example: dict[str, Any] | None,
     bodies: list[dict[str, Any]],
+    go_on: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """What a probe finds out of these targets, by the name that each has here: see docs/serving.md.
 
-    `generation` is the one that is judged: when a container of it ends, waiting is over. Raises `Temporary` for trouble
-    that is not the targets'.
+    `generation` is the one that is judged: when a container of it ends, waiting is over. `go_on` is called again and
+    again meanwhile (the site's own if None); what it raises ends the waiting. Raises `Temporary` for trouble that is
+    not the targets'.
     """
     deadline = generation.start_timeout + (HOLDOUT_SECONDS if bodies else 0.0)
     job = {
@@ -58,7 +60,7 @@ def ask(
         requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
         deadline=deadline + STARTING_SECONDS,
         watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
-        go_on=site.go_on,
+        go_on=go_on or site.go_on,
     )
     return {"targets": found.targets}
 

@@ -31,6 +31,7 @@ from gitops_ml.errors import (
 )
 from gitops_ml.executor import Done, execute
 from gitops_ml.observation import Options, Target, View, engine_of, look
+from gitops_ml.preemption import TipWatch
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.site import Site
 
@@ -120,13 +121,15 @@ def _locked(
     all_done, acted = Done(), False
     for _ in range(ROUNDS):
         view = look(target, commit)
-        site = _site(target, engine, view, held, models, builds)
+        tip = TipWatch(target, view)
+        site = _site(target, engine, view, held, models, builds, tip.superseded)
         if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
             site.compact(view.snapshot.journal)
         if target.options.retry:
             target.options = _once(target.options)
             view = _retried(target, view, site)
-        done = _act(view, site)
+        with tip:
+            done = _act(view, site)
         acted = acted or any(not isinstance(a, plan.Publish) for a in view.plan.actions)
         all_done.errors = done.errors
         all_done.settled |= done.settled
@@ -235,7 +238,13 @@ def _prepare(engine: Engine, view: View) -> None:
 
 
 def _site(
-    target: Target, engine: Engine, view: View, held: lock.Lock, models: ModelSource, builds: images.Builds
+    target: Target,
+    engine: Engine,
+    view: View,
+    held: lock.Lock,
+    models: ModelSource,
+    builds: images.Builds,
+    superseded: Callable[[str], bool] = lambda _: False,
 ) -> Site:
     settings = view.desired.environment.gateway
     return Site(
@@ -249,6 +258,7 @@ def _site(
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
         report=target.report,
+        superseded=superseded,
     )
 
 

@@ -21,8 +21,8 @@ from gitops_ml.clients.journal import Journal
 from gitops_ml.clients.lock import Lock
 from gitops_ml.core.generation import PORT, ContainerSpec, Generation
 from gitops_ml.core.observed import Container, Snapshot
-from gitops_ml.core.rollout import Attempt, Checkpoint, Cleared, Entry, Judged, State, encode, fold_entries
-from gitops_ml.errors import EngineFailed
+from gitops_ml.core.rollout import Attempt, Checkpoint, Entry, Judged, State, encode, fold_entries
+from gitops_ml.errors import EngineFailed, Superseded
 
 
 class Models(Protocol):
@@ -46,6 +46,7 @@ class Site:
         drain: how long a container that has lost its traffic may finish what it has, in seconds.
         builds: the images that are being made.
         report: receives one line for each thing that a person may want to see.
+        superseded: whether a newer commit declares something else than a deployment's candidate.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Site:
         drain: float,
         pin_header: bool,
         report: Callable[[str], None],
+        superseded: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.engine = engine
         self.project, self.environment = snapshot.project, snapshot.environment
@@ -70,6 +72,7 @@ class Site:
         self.drain = drain
         self.pin_header = pin_header
         self.report = report
+        self._superseded = superseded
         self.stopping = threading.Event()
         self._lock = lock
         self._started = monotonic()
@@ -89,8 +92,10 @@ class Site:
 
     @property
     def judged(self) -> bool:
-        """Whether this pass has reached a verdict, or cleared a candidate for its users."""
-        return any(isinstance(entry, Judged | Cleared) for entry in self._written)
+        """Whether this pass has reached a verdict. That a candidate is cleared for its users is none: before they are
+        sent to it, the tip is read anew.
+        """
+        return any(isinstance(entry, Judged) for entry in self._written)
 
     def open_attempt(self, deployment: str) -> Attempt | None:
         """The open rollout of a deployment, with all that this pass has written of it."""
@@ -105,6 +110,14 @@ class Site:
         """To be called while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
         if self.stopping.is_set():
             raise KeyboardInterrupt
+
+    def wanted(self, deployment: str) -> None:
+        """To be called while waiting for a candidate. Raises `Superseded` once a newer commit wants something else, and
+        as `go_on`.
+        """
+        self.go_on()
+        if self._superseded(deployment):
+            raise Superseded(f"{self.environment}/{deployment}: a newer commit declares something else")
 
     def now(self) -> datetime:
         """The engine's clock: as the snapshot read it, and what has passed since."""

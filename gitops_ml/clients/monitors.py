@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import deque
@@ -26,6 +27,7 @@ from gitops_ml.core.verdict import CheckResult
 
 MOST_BYTES = 4 << 20
 """What is read of an answer; more is cut off."""
+_LOOK_EVERY = 0.25
 _KEPT = 64
 """Pieces of a command's output that are kept: the newest, of at most 4 KiB each."""
 
@@ -36,39 +38,44 @@ class _NoAnswer(Exception):
     """The other side gave no answer; the message says why."""
 
 
-def run_own_checks(checks: Sequence[OwnCheck], subject: Subject) -> list[CheckResult]:
-    """Run these checks, one after the other. Never raises for what a check meets: then it is inconclusive."""
-    return [_run(check, subject) for check in checks]
+def run_own_checks(
+    checks: Sequence[OwnCheck], subject: Subject, go_on: Callable[[], None] = lambda: None
+) -> list[CheckResult]:
+    """Run these checks, one after the other. Never raises for what a check meets: then it is inconclusive.
+
+    `go_on` is called again and again; what it raises ends the waiting.
+    """
+    return [_run(check, subject, go_on) for check in checks]
 
 
-def _run(check: OwnCheck, subject: Subject) -> CheckResult:
+def _run(check: OwnCheck, subject: Subject, go_on: Callable[[], None]) -> CheckResult:
     try:
         match check:
             case PrometheusCheck():
-                return _ask_prometheus(check, subject)
+                return _ask_prometheus(check, subject, go_on)
             case HttpCheck():
                 url = subject.filled_in(check.url)
-                status, body = _within(seconds(check.timeout), lambda: _get(url, seconds(check.timeout)))
+                status, body = _within(seconds(check.timeout), lambda: _get(url, seconds(check.timeout)), go_on)
                 return judge_http(check, status, body.decode(errors="replace"), subject)
             case CommandCheck():
-                code, output = _command(check, subject)
+                code, output = _command(check, subject, go_on)
                 return judge_command(check, code, output)
     except _NoAnswer as error:
         return silent(check, str(error))
 
 
-def _ask_prometheus(check: PrometheusCheck, subject: Subject) -> CheckResult:
+def _ask_prometheus(check: PrometheusCheck, subject: Subject, go_on: Callable[[], None]) -> CheckResult:
     patience = seconds(check.timeout)
     asked = urlencode({"query": subject.filled_in(check.query), "timeout": check.timeout})
     url = f"{subject.filled_in(check.url).rstrip('/')}/api/v1/query?{asked}"
-    status, body = _within(patience, lambda: _get(url, patience))
+    status, body = _within(patience, lambda: _get(url, patience), go_on)
     try:
         return judge_prometheus(check, msgspec.json.decode(body))
     except msgspec.DecodeError as error:
         raise _NoAnswer(f"it answered {status}, and no JSON") from error
 
 
-def _within(patience: float, call: Callable[[], Answer]) -> Answer:
+def _within(patience: float, call: Callable[[], Answer], go_on: Callable[[], None]) -> Answer:
     """The call's answer, or `_NoAnswer` after so many seconds: a socket's time-out ends no answer that trickles."""
     found: list[Answer] = []
     failed: list[BaseException] = []
@@ -81,7 +88,10 @@ def _within(patience: float, call: Callable[[], Answer]) -> Answer:
 
     worker = threading.Thread(target=work, daemon=True)
     worker.start()
-    worker.join(patience)
+    deadline = time.monotonic() + patience
+    while worker.is_alive() and (left := deadline - time.monotonic()) > 0:
+        worker.join(min(left, _LOOK_EVERY))
+        go_on()
     if found:
         return found[0]
     if failed:
@@ -106,7 +116,7 @@ def _said(error: BaseException) -> str:
     return f"no answer: {reason}"
 
 
-def _command(check: CommandCheck, subject: Subject) -> tuple[int, str]:
+def _command(check: CommandCheck, subject: Subject, go_on: Callable[[], None]) -> tuple[int, str]:
     """Exit code and last output of a command, in a process group of its own."""
     told = {f"GITOPS_ML_{name.upper()}": str(value) for name, value in msgspec.structs.asdict(subject).items()}
     try:
@@ -125,9 +135,9 @@ def _command(check: CommandCheck, subject: Subject) -> tuple[int, str]:
     reader = threading.Thread(target=_read, args=(process.stdout, pieces), daemon=True)
     reader.start()
     try:
-        code = process.wait(timeout=seconds(check.timeout))
-    except subprocess.TimeoutExpired as error:
-        raise _NoAnswer(f"it was killed after {check.timeout}") from error
+        code = _ended(process, seconds(check.timeout), go_on)
+        if code is None:
+            raise _NoAnswer(f"it was killed after {check.timeout}")
     finally:
         # Also after an orderly end: what the command has left running would outlive the check.
         with contextlib.suppress(ProcessLookupError):
@@ -135,6 +145,16 @@ def _command(check: CommandCheck, subject: Subject) -> tuple[int, str]:
         process.wait()
         reader.join(1.0)
     return code, b"".join(pieces).decode(errors="replace")
+
+
+def _ended(process: subprocess.Popen[bytes], patience: float, go_on: Callable[[], None]) -> int | None:
+    """The exit code of a command; None when it runs on after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=min(left, _LOOK_EVERY))
+        go_on()
+    return process.poll()
 
 
 def _read(stream: IO[Any], pieces: deque[bytes]) -> None:

@@ -143,6 +143,40 @@ def test_a_newer_commit_preempts_a_rollout_within_five_seconds(workshop: Worksho
     assert workshop.serving() == "v1.0.0"
 
 
+@pytest.mark.parametrize(
+    ("model", "verify"),
+    [({"load_seconds": 50}, {}), ({}, {"command": [{"name": "slow", "run": ["sleep", "40"], "timeout": "50s"}]})],
+    ids=["a model that does not come up", "a check that takes long"],
+)
+def test_a_newer_commit_preempts_what_is_waited_for_before_any_traffic(
+    workshop: Workshop, model: dict[str, Any], verify: dict[str, Any]
+) -> None:
+    start(workshop, "v1.0.0", **CANARY)
+    workshop.release("v1.1.0", **model)
+    workshop.release("v1.2.0")
+    workshop.declare("v1.1.0", **CANARY | {"verify": verify})
+    rollout = workshop.begin("sync", "dev")
+    assert rollout.stderr is not None
+    with rollout:
+        for line in rollout.stderr:
+            if line.startswith("verify"):
+                break
+        workshop.declare("v1.2.0")
+        pushed = time.monotonic()
+        another = workshop.begin("sync", "dev")
+        said = []
+        for line in rollout.stderr:
+            said.append(line.split(" ", 1)[0])
+            if said[-1] == "settle":
+                break
+        assert time.monotonic() - pushed < 5
+        assert "shift" not in said
+        assert rollout.wait(timeout=60) == 0
+        with another:
+            assert another.wait(timeout=60) == 0
+    assert workshop.serving() == "v1.2.0"
+
+
 def test_a_rollout_that_was_killed_goes_on_from_what_the_host_holds(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **CANARY)
     workshop.release("v1.1.0")
