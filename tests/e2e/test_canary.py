@@ -61,7 +61,7 @@ def test_a_candidate_that_errs_among_users_is_stopped_and_reverted(workshop: Wor
 
 SHADOW: dict[str, Any] = {
     "rollout": {"strategy": "shadow"},
-    "verify": {"traffic": {"max_bad_increase": 0.3, "timeout": "60s"}},
+    "verify": {"traffic": {"max_bad_increase": 0.6, "timeout": "60s"}},
 }
 
 
