@@ -149,6 +149,9 @@ def _load_holdout(site: Site, action: plan.Verify, files: Mapping[str, bytes], c
         return _Holdout()
     from gitops_ml.clients.holdout import labelled, load_rows, requests
 
+    for whose, model in (("candidate", action.generation), ("incumbent", compared)):
+        if model and action.holdout in site.models.trained_on(model):
+            return _Holdout(refused=f"{spec.data} is among what the {whose} was trained on, {model.version}")
     data = site.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:
         manifest = parse_manifest(files.get("manifest.json", b""))

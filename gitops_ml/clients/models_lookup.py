@@ -12,6 +12,7 @@ import msgspec
 from gitops_ml.clients.declarations import load
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.models_store import Store, store_of
+from gitops_ml.core.lineage import Made, made_of
 from gitops_ml.core.outputs import (
     Output,
     dvc_outputs,
@@ -70,6 +71,16 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     held = _git_files(repo, commit, path)
     digest = manifest_digest(held[1]) if entry.is_folder else f"md5:{held[1]['']}"
     return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=held[0])
+
+
+def made(repo: Repository, held: ResolvedPath) -> Made:
+    """What a path was made of, by the dvc.lock that has it; nothing where a person added it."""
+    source = held.output.source if held.output else ""
+    if posixpath.basename(source) != "dvc.lock":
+        return Made()
+    folder = posixpath.dirname(source)
+    lock = read_document(repo, held.commit, source)
+    return made_of(lock, posixpath.relpath(held.path, folder) if folder else held.path)
 
 
 def read_document(repo: Repository, commit: str, file: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from gitops_ml.clients import models
+from gitops_ml.clients import models, models_lookup
 from gitops_ml.clients.environments import Declared, read_environment
 from gitops_ml.clients.git import Repository
 from gitops_ml.core.desired import Deployment, Desired, Resolved, Traffic, Verify, seconds
@@ -160,6 +160,13 @@ class ModelSource:
         if len(files) != 1:
             raise InputError(f"{path} is a folder", why="held-out rows are one file", mend="name the file in `data:`")
         return next(iter(files.values()))
+
+    def trained_on(self, generation: Generation) -> frozenset[str]:
+        """The digests of all that a generation's model was made of, by the dvc.lock of its own commit; none where no
+        stage made it. Raises as `artifact`, without reading bytes.
+        """
+        made = models_lookup.made(self._repo, models.resolve_path(self._repo, generation.revision, generation.path))
+        return frozenset([*made.inputs.values(), *made.data.values()])
 
     def _files(self, commit: str, path: str, digest: str) -> dict[str, bytes]:
         if digest not in self._read:

@@ -49,11 +49,14 @@ def _verification(scene: Scene) -> tuple[Verdict, str]:
     if state.open and not state.open.boot:
         return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
     attempt = state.of_key(wanted.key)
+    serves = state.serving is not None and state.serving.fingerprint == wanted.generation.fingerprint
     if attempt and attempt.verdict:
         failing = [c for c in attempt.checks if c.decides]
         said = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
+        if wanted.key in state.quarantine and not serves:
+            said += f"; to try it again: gitops-ml sync {wanted.environment} --retry"
         return attempt.verdict, said
-    if state.serving and state.serving.fingerprint == wanted.generation.fingerprint:
+    if state.serving and serves:
         found = [a for a in state.attempts if a.generation.fingerprint == state.serving.fingerprint and a.verdict]
         return (found[-1].verdict or "Unverified", "") if found else ("Unverified", "")
     return "Unverified", ""

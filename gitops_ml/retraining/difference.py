@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import models
+from gitops_ml.clients import models, models_lookup
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.models import ResolvedVersion
@@ -71,7 +71,7 @@ def difference(
     """
     a, b = (versions.find_version(repo, model, version) for version in (version_a, version_b))
     files_a, files_b = versions.artifact(repo, a), versions.artifact(repo, b)
-    made_a, made_b = versions.made(repo, a), versions.made(repo, b)
+    made_a, made_b = models_lookup.made(repo, a), models_lookup.made(repo, b)
     inputs = changes(made_a.inputs, made_b.inputs)
     tracked = {path for path in inputs if _is_data(repo, a.commit, path) or _is_data(repo, b.commit, path)}
     between = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}

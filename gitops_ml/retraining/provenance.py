@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import models
+from gitops_ml.clients import models, models_lookup
 from gitops_ml.clients.declarations import get_field
 from gitops_ml.clients.git import Commit, Repository
 from gitops_ml.clients.models import ResolvedVersion
@@ -19,7 +19,6 @@ from gitops_ml.core.manifest import parse_manifest
 from gitops_ml.core.promotion import declaration_path
 from gitops_ml.core.record import Record, RecordedAttempt
 from gitops_ml.errors import GitopsError
-from gitops_ml.retraining import versions
 
 FOLLOWED = 200
 
@@ -103,7 +102,7 @@ def trace(
         trained=_step(repo, held.commit) if held else None,
         declared=_step(repo, commit),
         bumped=_bumped(repo, environment, deployment, version, commit),
-        made=versions.made(repo, held) if held else Made(),
+        made=models_lookup.made(repo, held) if held else Made(),
         learnt=_learnt(repo, held) if held else None,
         attempt=_attempt(record, generation),
         missing=missing,

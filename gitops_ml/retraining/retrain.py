@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import models
+from gitops_ml.clients import models, models_lookup
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.environments import Declared, read_environment
 from gitops_ml.clients.git import Repository
@@ -118,7 +118,9 @@ def _trained(
         if (same := _same(repo, policy.model, candidate.digest)) is not None:
             mend = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
             return msgspec.structs.replace(found, version=same, reason=f"the model is {same} already; {mend}")
-        new = tuple(new_inputs(versions.made(repo, incumbent), versions.made(repo, candidate)) if incumbent else ())
+        new = tuple(
+            new_inputs(models_lookup.made(repo, incumbent), models_lookup.made(repo, candidate)) if incumbent else ()
+        )
         report(f"ask both models for {policy.gate.data} of {commit[:12]}" if incumbent else "ask the first model")
         gated = _gate(repo, engine, declared, policy, candidate, incumbent)
         found = msgspec.structs.replace(found, new=new, checks=gated.checks, outcome=OUTCOMES[gated.verdict])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from typing import Any
 
@@ -11,7 +10,7 @@ from gitops_ml.clients.declarations import load
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.models import ResolvedPath, ResolvedVersion
 from gitops_ml.clients.models_lookup import listing, store_for
-from gitops_ml.core.lineage import Made, flat, made_of
+from gitops_ml.core.lineage import flat
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 READ_BYTES = 4 << 30
@@ -36,16 +35,6 @@ def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
 def artifact(repo: Repository, held: ResolvedPath) -> dict[str, bytes]:
     """The files of a model, by their path in it. Raises `ObjectMissing`, `ObjectCorrupt`."""
     return models.read(repo, held, limit=READ_BYTES)
-
-
-def made(repo: Repository, held: ResolvedPath) -> Made:
-    """What a model was made of, by the dvc.lock that has it; nothing where a person added it."""
-    source = held.output.source if held.output else ""
-    if posixpath.basename(source) != "dvc.lock":
-        return Made()
-    folder = posixpath.dirname(source)
-    lock = load(repo.read_file(held.commit, source) or b"", source)
-    return made_of(lock, posixpath.relpath(held.path, folder) if folder else held.path)
 
 
 def files_of(repo: Repository, commit: str, path: str) -> dict[str, str]:

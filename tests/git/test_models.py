@@ -14,6 +14,8 @@ import yaml
 
 from gitops_ml.clients import models
 from gitops_ml.clients.git import Repository
+from gitops_ml.clients.models_lookup import made
+from gitops_ml.core.lineage import Made
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -55,6 +57,14 @@ def test_a_version_of_gto_s_and_its_folder(repo: Repository, project: Path, tmp_
     files = {f.name: f.path.read_bytes() for f in models.fetch(repo, held, tmp_path / "out")}
     assert files == {"manifest.json": b"depth: 4\n", "code/example.csv": b"a,b\n1,2\n"}
     assert models.read(repo, held, {"manifest.json"}) == {"manifest.json": b"depth: 4\n"}
+
+
+def test_what_a_model_was_trained_on_is_what_its_own_commit_says(repo: Repository) -> None:
+    """Rows among these would say nothing of rows that the model has not seen."""
+    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    assert set(made(repo, held).inputs.values()) == {md5(b"depth: 4\n")}
+    added = models.resolve(repo, "rows", "v1.0.0")
+    assert made(repo, added) == Made()
 
 
 @pytest.mark.parametrize("cached", [True, False])

@@ -47,7 +47,7 @@ def test_status_during_a_rollout() -> None:
 def test_status_of_a_failed_version_over_its_incumbent() -> None:
     found = status(serving(V1, journal=[*promoted(V1), *failed(V2, V1)]), wanted("v2"))
     assert row(found) == ("v1", "OutOfSync", "Healthy", "Failed", 1)
-    assert found.message == "v2: smoke it answers"
+    assert found.message == "v2: smoke it answers; to try it again: gitops-ml sync dev --retry"
 
 
 def test_status_of_a_failed_first_version() -> None:
