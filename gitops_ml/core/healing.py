@@ -11,10 +11,13 @@ from gitops_ml.core.generation import Generation
 from gitops_ml.core.scene import Scene, Steps, absent_replicas, remove, retire, route_drift, sorted_out
 
 
-def heal(scene: Scene, serving: Generation, spared: Generation | None = None, *, apart: bool = True) -> Steps:
+def heal(
+    scene: Scene, serving: Generation, spared: Generation | None = None, *, apart: bool = True, rerouted: str = ""
+) -> Steps:
     """What brings the serving generation back: start what is absent, route to it, then take away what is wrong.
 
-    Containers of `spared` are somebody else's business. With `apart` the actions are marked as healing.
+    Containers of `spared` are somebody else's business. With `apart` the actions are marked as healing. `rerouted` is
+    the cause where the route leads elsewhere on purpose: that is no drift.
     """
     name, serving = scene.name, scene.current(serving)
     good, bad = sorted_out(scene, serving)
@@ -37,7 +40,7 @@ def heal(scene: Scene, serving: Generation, spared: Generation | None = None, *,
     drift = route_drift(scene, serving, good)
     if absent or leaving or drift:
         without = tuple(c.id for c in leaving)
-        because = drift or "its replicas changed"
+        because = rerouted or drift or "its replicas changed"
         steps.append(plan.Route(deployment=name, generation=serving, without=without, because=because, healing=apart))
     if bad:
         steps.append(retire(name, [c for c, _ in bad], bad[0][1], healing=apart))

@@ -261,7 +261,9 @@ def _call_off(scene: Scene, attempt: Attempt, outcome: Outcome, because: str) ->
         return [*unroute, *leaving, settle]
     if attempt.strategy == "recreate":
         return [*leaving, *_put_back(scene, attempt.incumbent, because), settle]
-    return [*heal(scene, attempt.incumbent, spared=attempt.generation, apart=not routed), *leaving, settle]
+    rerouted = because if routed else ""
+    healed = heal(scene, attempt.incumbent, spared=attempt.generation, apart=not routed, rerouted=rerouted)
+    return [*healed, *leaving, settle]
 
 
 def _put_back(scene: Scene, incumbent: Generation, because: str) -> Steps:

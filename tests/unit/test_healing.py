@@ -189,7 +189,7 @@ def test_a_candidate_that_has_the_traffic_stays_until_its_incumbent_serves() -> 
     plan_ = make_plan(inputs(seen, wanted("v3")))
     assert plan_.lines() == [
         "start dev/churn 111111111111 x1 because a replica is exited",
-        "route dev/churn 111111111111 because its route is not what it should be",
+        "route dev/churn 111111111111 because a newer commit declares something else",
         "retire dev/churn 111111111111 because a replica is exited",
         "retire dev/churn 222222222222 because a newer commit declares something else",
         "settle dev/churn 222222222222 because a newer commit declares something else",

@@ -226,7 +226,7 @@ def test_superseded_once_the_traffic_is_on_it_puts_the_traffic_back_and_drains_i
     seen = msgspec.structs.replace(seen, routes={"churn": route(V2, replica(V2))})
     assert planned(seen, wanted("v3")) == block(
         """
-        route dev/churn 111111111111 because its route is not what it should be
+        route dev/churn 111111111111 because a newer commit declares something else
         retire dev/churn 222222222222 because a newer commit declares something else
         settle dev/churn 222222222222 because a newer commit declares something else
         """
