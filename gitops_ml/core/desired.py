@@ -7,6 +7,7 @@ and are turned into numbers by the properties beside them.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -88,6 +89,15 @@ class Gateway(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bind: str = "127.0.0.1"
     drain: Duration = "30s"
     pin_header: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.bind)
+        except ValueError:
+            # Docker publishes on every address of the host where it is given a name, such as localhost.
+            raise ValueError(
+                f"`bind` is {self.bind!r}, and must be an IP address: 127.0.0.1 for this host alone, 0.0.0.0 for all"
+            ) from None
 
 
 class Promotion(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

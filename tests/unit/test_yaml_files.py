@@ -161,6 +161,21 @@ def test_a_wrong_value_names_its_place_and_what_it_must_be(text: str, expected: 
     assert said(text) == expected + EDIT
 
 
+@pytest.mark.parametrize("bind", ["localhost", "''", "999.1.1.1", "127.0.0.1:80", "'*'"])
+def test_a_gateway_listens_on_an_ip_address(bind: str) -> None:
+    shown = bind.strip("'")
+    assert said(f"schema: 1\ngateway:\n  port: 8081\n  bind: {bind}\n", Environment) == (
+        f"m.yaml:2: gateway: `bind` is {shown!r}, and must be an IP address: "
+        "127.0.0.1 for this host alone, 0.0.0.0 for all" + EDIT
+    )
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "10.1.2.3", "'::1'"])
+def test_any_ip_address_may_be_listened_on(bind: str) -> None:
+    found = parse(f"schema: 1\ngateway: {{port: 8081, bind: {bind}}}\n".encode(), "m.yaml", Environment)
+    assert found.gateway.bind == bind.strip("'")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
