@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 
-from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
 
 _PORT = re.compile(
     r"(?:Bind for|listen tcp4?6?:?|exposing port TCP) (\S*?):(\d+)\b.*(?:already allocated|already in use)",
     re.S,
 )
 _TAKEN = ("port is already allocated", "address already in use")
+_FOREIGN = re.compile(
+    r"(?:listen tcp[46]?|bind host port for) (\[\S+?\]|[^\s:]+):.*cannot assign requested address", re.S
+)
 _FULL = ("no space left on device", "disk quota exceeded")
 
 
@@ -37,6 +40,13 @@ def failed(doing: str, why: str) -> GitopsError:
             why="something else listens there",
             mend=f"`docker ps --filter publish={port}` or `ss -ltnp 'sport = :{port}'` on that host "
             "names it; stop it, or change gateway.port in environment.yaml",
+        )
+    if "cannot assign requested address" in lower:
+        found = _FOREIGN.search(why)
+        return InputError(
+            f"the engine's host has no address {found[1].strip('[]') if found else 'of this kind'} ({doing})",
+            why=_reason(why),
+            mend="change gateway.bind in environment.yaml; `ip address` on that host lists what it has",
         )
     if any(text in lower for text in _FULL):
         return EngineFailed(

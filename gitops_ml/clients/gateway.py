@@ -140,9 +140,11 @@ def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, i
 def _make_way(engine: Engine, spec: ContainerSpec, containers: Iterable[str], undo: ExitStack) -> list[str]:
     """Have these containers give up the gateway's name and its port; those that ran, and may have to run again.
 
-    One that listens elsewhere goes on until the new one answers.
+    One that listens elsewhere goes on until the new one answers. Raises `InputError` where the host has no such
+    address, before any of them is stopped.
     """
-    running = []
+    running: list[str] = []
+    wanted = set(spec.ports.values())
     for container in containers:
         found = engine.inspect_container(container)
         if found is None or found["State"]["Status"] != "running":
@@ -152,15 +154,41 @@ def _make_way(engine: Engine, spec: ContainerSpec, containers: Iterable[str], un
         name = found["Name"].lstrip("/")
         engine.rename(container, f"{name}.{secrets.token_hex(3)}")
         undo.callback(engine.rename, container, name)
-        if _listens_on(found) & {port for _, port in spec.ports.values()}:
+        if {port for _, port in _listens_on(found)} & {port for _, port in wanted}:
+            for bind in sorted({bind for bind, _ in wanted - _listens_on(found)}):
+                _prove_address(engine, spec, bind)
             engine.stop(container, grace=1)
             undo.callback(engine.start, container, name)
     return running
 
 
-def _listens_on(found: dict[str, Any]) -> set[int]:
+def _listens_on(found: dict[str, Any]) -> set[tuple[str, int]]:
     bound = (found["HostConfig"].get("PortBindings") or {}).values()
-    return {int(one["HostPort"]) for ports in bound for one in ports or () if one.get("HostPort")}
+    return {
+        (one.get("HostIp") or "", int(one["HostPort"])) for ports in bound for one in ports or () if one.get("HostPort")
+    }
+
+
+def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
+    """Listen on this address for a moment, on any free port. As a probe, since those of a dead process are removed."""
+    project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
+    name = scoped(project, environment, "probe", secrets.token_hex(4))
+    probe = engine.create(
+        msgspec.structs.replace(
+            spec,
+            name=name,
+            labels=owner_labels(project, environment, "probe"),
+            entrypoint=("sleep",),
+            command=("0",),
+            volumes={},
+            ports={WEB_PORT: (bind, 0)},
+            restart="no",
+        )
+    )
+    try:
+        engine.start(probe, name)
+    finally:
+        engine.remove(probe, force=True)
 
 
 def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:

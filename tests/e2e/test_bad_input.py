@@ -214,6 +214,25 @@ def test_a_gateway_that_cannot_move_to_a_taken_port_stays_where_it_is(standing: 
     standing.workshop.sync()
 
 
+def test_a_gateway_that_cannot_move_to_a_foreign_address_never_stops_serving(standing: Standing) -> None:
+    content = yaml.safe_load((standing.workshop.folder / DEV).read_text())
+    moved = yaml.safe_dump(content | {"gateway": content["gateway"] | {"bind": "203.0.113.9"}})  # RFC 5737: nobody's
+    before = standing.host.gateway()
+    with standing.declaring({DEV: moved}):
+        ran = standing.workshop.run("sync", "dev")
+        assert ran.code == 1, ran.err
+        require_clear(ran)
+        assert "the engine's host has no address 203.0.113.9" in ran.err
+        assert "gateway.bind" in ran.err
+        assert "retry dev" not in ran.err
+        assert standing.workshop.serving() == "v1.0.0"
+        after = standing.host.gateway()
+        assert (after["Id"], after["Name"]) == (before["Id"], before["Name"])
+        assert after["State"]["StartedAt"] == before["State"]["StartedAt"]
+        assert standing.host.of_role("probe") == []
+    standing.workshop.sync()
+
+
 def test_a_lock_that_is_held_names_its_holder_and_how_to_break_it(standing: Standing) -> None:
     workshop, host = standing.workshop, standing.host
     holder = Holder(who="ann@laptop pid 4711", machine="another", pid=4711, started="1", command="gitops-ml sync dev")
