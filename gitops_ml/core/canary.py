@@ -57,8 +57,13 @@ def by_traffic(attempt: Attempt) -> bool:
 
 def alpha_of(scene: Scene, attempt: Attempt) -> float:
     """What each kind of check of this rollout may spend of the error that all of them share."""
-    checks = (scene.wanted.resolved.declaration.verify.holdout is not None) + by_traffic(attempt)
-    return share(ALPHA, checks)
+    return error_shared(scene.wanted.resolved.declaration, by_traffic=by_traffic(attempt))
+
+
+def error_shared(declaration: Deployment, *, by_traffic: bool) -> float:
+    """The same as the declaration alone tells it, for a rollout that traffic decides or does not."""
+    tests = {stage.test for stage in stages(declaration)} if by_traffic else set()
+    return share(ALPHA, (declaration.verify.holdout is not None) + len(tests))
 
 
 def goal_of(stage: int, all_stages: tuple[Stage, ...], alpha: float) -> float:

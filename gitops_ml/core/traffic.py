@@ -51,27 +51,6 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
     return CheckResult(name="traffic", result="inconclusive", reason=reason, figures=figures)
 
 
-def never_enough(spec: Traffic, requests_per_second: float, percent: int, alpha: float = ALPHA) -> str | None:
-    """Why this check cannot pass before its time-out at such a rate of requests, for `plan` to say; None if
-    it can.
-    """
-    needed = least_requests(spec.max_bad_increase, alpha)
-    if needed is None:
-        return "max_bad_increase of 0 can never be shown: any rise above 0 can"
-    patience, weight = seconds(spec.timeout), percent / 100
-    expected = requests_per_second * weight * patience
-    blocks = min(requests_per_second * min(weight, 1 - weight) / BLOCK, 1 / BLOCK_SECONDS) * patience
-    if blocks * BLOCK >= needed:
-        return None
-    if expected >= needed:
-        least = needed / BLOCK * BLOCK_SECONDS
-        return f"max_bad_increase {spec.max_bad_increase:g} needs at least {least:.0f}s; timeout is {spec.timeout}"
-    return (
-        f"max_bad_increase {spec.max_bad_increase:g} needs at least {needed} requests to the candidate; "
-        f"{expected:.0f} are to be expected within {spec.timeout} at {percent} %"
-    )
-
-
 def impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
     """Why this check could not pass at any rate of requests; None if it can. Blocks of the test last a second
     each.

@@ -7,7 +7,7 @@ import pytest
 from gitops_ml.core.blocks import Arms
 from gitops_ml.core.desired import Traffic
 from gitops_ml.core.sequential import Evidence
-from gitops_ml.core.traffic import judge_traffic, never_enough
+from gitops_ml.core.traffic import judge_traffic
 from gitops_ml.core.verdict import share
 
 SPEC = Traffic(max_bad_increase=0.01, slow="200ms", timeout="10m")
@@ -41,17 +41,3 @@ def test_figures() -> None:
 def test_a_shared_alpha_asks_for_more() -> None:
     evidence = Evidence(steps=SOME, worse=30.0)
     assert judge_traffic(SPEC, evidence, elapsed=5, alpha=share(0.05, 2)).result == "inconclusive"
-
-
-@pytest.mark.parametrize(
-    ("margin", "rate", "says"),
-    [
-        (0.01, 200, None),
-        (0.001, 20_000, "needs at least 3152s; timeout is 10m"),
-        (0.01, 10, "needs at least 6280 requests to the candidate; 600 are to be expected within 10m at 10 %"),
-        (0.0, 1e6, "can never be shown"),
-    ],
-)
-def test_a_threshold_that_so_few_requests_can_never_meet(margin: float, rate: float, says: str | None) -> None:
-    said = never_enough(Traffic(max_bad_increase=margin), rate, 10)
-    assert said is None if says is None else said is not None and says in said
