@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from gitops_ml.clients import models, models_lookup
 from gitops_ml.clients.environments import Declared, read_environment
 from gitops_ml.clients.git import Repository
-from gitops_ml.core.desired import Deployment, Desired, Resolved, Traffic, Verify, seconds
+from gitops_ml.core.desired import Deployment, Desired, Resolved
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.traffic import impossible
+from gitops_ml.core.plausible import require_plausible
 from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
 
-IMAGE = re.compile(r"([^@]+@)?sha256:[0-9a-f]{64}")
 MOST_BYTES = 4 << 30
-MOST_PATIENCE = 300.0
-"""Seconds that a team's own checks may take together: a third of what a lock lasts."""
 
 
 def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desired, Declared]:
@@ -63,7 +59,7 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     Raises `VersionError` when the version does not resolve, `VersionMoved` when it no longer holds the pinned digest,
     `InputError` when the declaration asks for what cannot be.
     """
-    _require_possible(name, deployment)
+    require_plausible(name, deployment)
     if deployment.serve.pattern == "image":
         image = deployment.serve.image or ""
         return Resolved(name=name, declaration=deployment, digest=image, revision=commit, path="")
@@ -78,51 +74,6 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
         path=version.path,
         holdout=rows,
     )
-
-
-def _require_possible(name: str, deployment: Deployment) -> None:
-    serve, rollout, verify = deployment.serve, deployment.rollout, deployment.verify
-    if serve.pattern == "image" and not (serve.image and IMAGE.fullmatch(serve.image) and serve.port):
-        raise InputError(
-            f"{name}: serve.pattern is image",
-            why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
-            mend="add them to serve",
-        )
-    if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
-        raise InputError(
-            f"{name}: verify.traffic does not go with {rollout.strategy}",
-            why="no user traffic reaches the candidate before it is promoted",
-            mend="use canary, or take verify.traffic away",
-        )
-    if rollout.strategy in ("canary", "shadow") and (reason := impossible(verify.traffic or Traffic())):
-        raise InputError(f"{name}: verify.traffic can never pass", why=reason, mend="raise max_bad_increase or timeout")
-    if rollout.strategy == "canary" and not rollout.steps:
-        raise InputError(f"{name}: rollout.steps is empty", mend="name percents, such as steps: [5, 25, 50]")
-    if verify.holdout and serve.pattern == "image":
-        raise InputError(f"{name}: verify.holdout needs serve.pattern service", mend="take verify.holdout away")
-    _require_possible_checks(name, verify)
-
-
-def _require_possible_checks(name: str, verify: Verify) -> None:
-    """What holds for a team's own checks, which the lock is held for."""
-    boundless = [check.name for check in verify.prometheus if check.min is None and check.max is None]
-    if boundless:
-        raise InputError(
-            f"{name}: verify.prometheus {', '.join(boundless)} has neither min nor max",
-            why="any value would pass",
-            mend="write the bound that it has to keep",
-        )
-    patience = sum(seconds(check.timeout) for check in verify.own)
-    if patience > MOST_PATIENCE:
-        raise InputError(
-            f"{name}: verify.prometheus, http and command may take {patience:.0f} s together",
-            why=f"the environment is locked meanwhile, and {MOST_PATIENCE:.0f} s are the most",
-            mend="lower their `timeout`",
-        )
-    names = [check.name for check in verify.own]
-    twice = sorted({found for found in names if names.count(found) > 1})
-    if twice:
-        raise InputError(f"{name}: two checks are called {', '.join(twice)}", mend="give each its own name")
 
 
 def _require_signature(repo: Repository, commit: str) -> None:

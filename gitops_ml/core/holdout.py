@@ -45,6 +45,8 @@ def judge_holdout(
     the number of metrics, the half that lets it pass is not, since it has to pass them all (Berger 1982,
     intersection-union). Nothing is raised for data or answers: what cannot be judged is inconclusive.
     """
+    if not spec.metrics:
+        return [_single("inconclusive", "no metric is declared")]
     unfit = _unfit(rows, manifest, incumbent_manifest if isinstance(incumbent, Answers) else None)
     if unfit:
         return [unfit]

@@ -11,6 +11,7 @@ arithmetic.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -35,11 +36,13 @@ _PRODUCT_CELLS = 1_000_000
 
 @dataclass(frozen=True)
 class Metric:
-    """A named metric: what of an answer it reads, and which direction is better."""
+    """A named metric: what of an answer it reads, which direction is better, and between which values it can lie."""
 
     name: str
     kind: Kind
     lower_is_better: bool = False
+    lowest: float = 0.0
+    highest: float = 1.0
 
     @property
     def task(self) -> str:
@@ -54,11 +57,11 @@ METRICS = {
         Metric("accuracy", "class"),
         Metric("balanced_accuracy", "class"),
         Metric("f1", "class"),
-        Metric("log_loss", "probability", lower_is_better=True),
-        Metric("brier", "probability", lower_is_better=True),
-        Metric("mae", "value", lower_is_better=True),
-        Metric("rmse", "value", lower_is_better=True),
-        Metric("r2", "value"),
+        Metric("log_loss", "probability", lower_is_better=True, highest=math.inf),
+        Metric("brier", "probability", lower_is_better=True, highest=2.0),
+        Metric("mae", "value", lower_is_better=True, highest=math.inf),
+        Metric("rmse", "value", lower_is_better=True, highest=math.inf),
+        Metric("r2", "value", lowest=-math.inf),
     )
 }
 

@@ -54,7 +54,11 @@ def _judge(
     metrics: dict[str, Bound] | None = None,
 ) -> list[CheckResult]:
     return judge_holdout(
-        spec=Holdout(data="data/holdout.parquet", group="day", metrics=metrics or {"roc_auc": Bound(max_drop=0.01)}),
+        spec=Holdout(
+            data="data/holdout.parquet",
+            group="day",
+            metrics={"roc_auc": Bound(max_drop=0.01)} if metrics is None else metrics,
+        ),
         rows=rows or _rows(),
         manifest=manifest or _manifest(),
         candidate=candidate,
@@ -75,6 +79,12 @@ def test_paired_with_the_incumbent(candidate: float, incumbent: float, result: s
     assert check.figures["groups"] == DAYS and check.figures["rows"] == DAYS * PER_DAY
     low, gain, high = (check.figures[name] for name in ("gain_low", "gain", "gain_high"))
     assert low <= gain <= high  # type: ignore[operator]  # figures are of several types
+
+
+def test_without_a_metric_nothing_is_shown() -> None:
+    rows = _rows()
+    (check,) = _judge(_answers(rows, 1.5), _answers(rows, 1.5), rows=rows, metrics={})
+    assert (check.result, check.reason) == ("inconclusive", "no metric is declared")
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "brier"])

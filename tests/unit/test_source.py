@@ -69,7 +69,9 @@ def desired(folder: Path, models: dict[str, str], environment: str = "dev") -> D
 
 
 def test_a_deployment_with_what_its_version_holds(folder: Path) -> None:
-    found = desired(folder, {"eu-churn.yaml": MODEL + "verify: {holdout: {data: data/rows.csv, metrics: {}}}\n"})
+    found = desired(
+        folder, {"eu-churn.yaml": MODEL + "verify: {holdout: {data: data/rows.csv, metrics: {roc_auc: {min: 0.7}}}}\n"}
+    )
     assert (found.project, found.name, found.broken) == ("shop", "dev", {})
     assert found.commit == git(folder, "rev-parse", "HEAD")
     one = found.deployments["eu-churn"]
@@ -143,7 +145,7 @@ def test_environments_by_where_they_listen(folder: Path) -> None:
         pytest.param("bad.yaml", MODEL + f"digest: md5:{'f' * 32}.dir\n", "churn@v1.0.0", id="a moved tag"),
         pytest.param(
             "bad.yaml",
-            MODEL + "verify: {holdout: {data: data/none.csv, metrics: {}}}\n",
+            MODEL + "verify: {holdout: {data: data/none.csv, metrics: {roc_auc: {min: 0.7}}}}\n",
             "data/none.csv",
             id="no such rows",
         ),
