@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gitops_ml.clients import gateway, images, records
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import take_snapshot
@@ -22,6 +24,7 @@ from gitops_ml.clients.environments import (
     shared_ports,
 )
 from gitops_ml.clients.git import Repository
+from gitops_ml.clients.holdout_counts import require_enough
 from gitops_ml.clients.source import read_declared, resolve, resolve_all
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import Desired, Environment, Resolved, seconds
@@ -109,7 +112,31 @@ def look(target: Target, commit: str | None = None) -> View:
         confirm_removals=target.options.confirm_removals,
         locked=locked,
     )
-    return View(desired, known, snapshot, state, wanted, make_plan(inputs))
+    planned = make_plan(inputs)
+    hopeless = _hopeless(repo, inputs, planned)
+    if hopeless:
+        desired = _without(desired, hopeless)
+        wanted = {name: one for name, one in wanted.items() if name not in hopeless}
+        planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted))
+    return View(desired, known, snapshot, state, wanted, planned)
+
+
+def _hopeless(repo: Repository, inputs: Inputs, planned: plan.Plan) -> dict[str, str]:
+    """The rollouts that would begin now and could never be judged, and why: only these are worth reading data for."""
+    found: dict[str, str] = {}
+    for action in planned.actions:
+        if isinstance(action, plan.Begin) and not action.attempt.boot:
+            wanted = inputs.wanted[action.deployment]
+            try:
+                require_enough(repo, wanted.generation.commit, wanted.resolved)
+            except InputError as error:
+                found[action.deployment] = str(error)
+    return found
+
+
+def _without(desired: Desired, broken: Mapping[str, str]) -> Desired:
+    left = {name: one for name, one in desired.deployments.items() if name not in broken}
+    return msgspec.structs.replace(desired, deployments=left, broken={**desired.broken, **broken})
 
 
 def _commit(repo: Repository, options: Options) -> str:

@@ -129,9 +129,14 @@ def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
     time = manifest.training.time_column if manifest.training else None
     return LabelledRows(
         labels=_values(rows, label, "label"),
-        groups=_values(rows, spec.group, "group") if spec.group else None,
+        groups=groups_of(rows, spec.group) if spec.group else None,
         times=_times(rows, time) if time in rows.table.column_names else None,
     )
+
+
+def groups_of(rows: Rows, column: str) -> NDArray[Any]:
+    """Each row's group. Raises `InputError` for a column that is missing or holds missing values."""
+    return _values(rows, column, "group")
 
 
 def _near(name: str, names: Sequence[str]) -> str:

@@ -91,6 +91,7 @@ def _churn(**more: Any) -> dict[str, str]:
     return {CHURN: yaml.safe_dump({"schema": 1, "model": MODEL, "version": "v1.0.0"} | more)}
 
 
+FEW = {"data": "data/few.csv", "group": "day", "metrics": {"roc_auc": {"max_drop": 0.1}}}
 DECLARATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
     "a YAML error": ({CHURN: "schema: 1\nmodel: churn\nversion: [v1.0.0\n"}, [f"{CHURN}:4"]),
     "an unknown key": (_churn(replcas=2), [CHURN, "`replcas`", "`replicas`"]),
@@ -99,6 +100,11 @@ DECLARATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
     "a version that does not exist": (_churn(version="v9.9.9"), ["churn@v9.9.9"]),
     "a digest that the version does not hold": (_churn(digest=f"md5:{'0' * 32}.dir"), ["churn@v1.0.0", "0" * 32]),
     "a model that is no artifact": (_churn(model="chrun"), ["chrun", "churn"]),
+    "held-out rows that are too few": (
+        {"data/few.csv": "x,churned,day\n" + "0.5,1,1\n0.1,0,2\n" * 50}
+        | _churn(env={"LOG_LEVEL": "info"}, verify={"holdout": FEW}),
+        ["data/few.csv holds 2 groups of `day`", "fewer than 10"],
+    ),
     "a strategy that is not known": (_churn(rollout={"strategy": "blue-gren"}), ["blue-gren", "blue-green"]),
 }
 
