@@ -154,7 +154,7 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
 
 
 def _environment(repo: Repository, one: Declared, names: list[str]) -> Iterator[Finding]:
-    from gitops_ml.clients.environments import shared_ports
+    from gitops_ml.clients.environments import entrance, shared_ports
 
     count = len(one.deployments)
     yield ok(one.name, f"{count} deployment{'' if count == 1 else 's'}: {', '.join(sorted(one.deployments)) or 'none'}")
@@ -168,11 +168,10 @@ def _environment(repo: Repository, one: Declared, names: list[str]) -> Iterator[
             f"promotion.from is `{promotion.from_}`, which is no environment; declared: {', '.join(names)}",
             f"edit environments/{one.name}/environment.yaml",
         )
-    key = (one.environment.engine or "", one.environment.gateway.port)
-    sharing = shared_ports(repo, one.commit).get(key, [])
+    sharing = shared_ports(repo, one.commit).get(entrance(one.environment), [])
     if len(sharing) > 1:
         yield missing(
             one.name,
-            f"{' and '.join(sharing)} both listen on port {key[1]}",
+            f"{' and '.join(sharing)} both listen on port {one.environment.gateway.port}",
             f"change gateway.port in environments/{one.name}/environment.yaml",
         )

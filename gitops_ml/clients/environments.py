@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -145,5 +147,17 @@ def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[st
 
 
 def entrance(environment: Environment) -> tuple[str, int]:
-    """The engine and the port of a gateway; an environment that names no engine is most often on the local one."""
-    return environment.engine or LOCAL_ENGINE, environment.gateway.port
+    """The engine and the port of a gateway; an environment that names no engine is most often on the local one.
+
+    However the engine is spelt: by another user, with the default port or socket, by `/run` for `/var/run`.
+    """
+    scheme, host, path, *_ = urlsplit(environment.engine or LOCAL_ENGINE)
+    path = posixpath.normpath(path or "/")
+    path = f"/var{path}" if path.startswith("/run/") else path
+    if scheme == "unix":
+        return f"unix://{path}", environment.gateway.port
+    host = host.rpartition("@")[2].lower()
+    if scheme == "tcp":
+        return f"tcp://{host}", environment.gateway.port
+    path = "" if path in ("/", LOCAL_ENGINE.removeprefix("unix://")) else path
+    return f"ssh://{host.removesuffix(':22')}{path}", environment.gateway.port

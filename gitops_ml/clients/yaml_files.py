@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from gitops_ml.core.desired import DIGEST_PATTERN, DURATION_PATTERN, ENV_PATTERN, NAME_PATTERN, SIZE_PATTERN
+from gitops_ml.core.desired import (
+    DIGEST_PATTERN,
+    DURATION_PATTERN,
+    ENGINE_PATTERN,
+    ENV_PATTERN,
+    NAME_PATTERN,
+    SIZE_PATTERN,
+)
 from gitops_ml.errors import InputError
 
 T = TypeVar("T")
@@ -168,6 +175,7 @@ def _reason(text: str) -> str:
         (ENV_PATTERN, "a name of letters, digits and _ that does not begin with a digit"),
         (DURATION_PATTERN, "a duration such as 30s"),
         (SIZE_PATTERN, "a size such as 512m"),
+        (ENGINE_PATTERN, "an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"),
         (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:

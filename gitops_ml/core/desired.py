@@ -22,6 +22,7 @@ DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
 DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
 Duration = Annotated[
@@ -126,7 +127,7 @@ class Environment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     schema: Literal[1]
     gateway: Gateway
-    engine: str | None = None
+    engine: Annotated[str, Meta(pattern=ENGINE_PATTERN)] | None = None
     promotion: Promotion | None = None
     policy: Policy = Policy()
     records: Records = Records()

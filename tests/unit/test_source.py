@@ -110,6 +110,32 @@ def test_environments_by_where_they_listen(folder: Path) -> None:
         assert shared_ports(repo, commit) == {("unix:///var/run/docker.sock", 8081): ["dev", "prod"]}
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("unix:///var/run/docker.sock", "unix:///run/docker.sock"),
+        ("unix:///var/run/docker.sock", "unix:///var/run//docker.sock"),
+        ("ssh://ada@host", "ssh://bob@HOST:22/var/run/docker.sock"),
+        ("tcp://host:2376", "tcp://Host:2376"),
+    ],
+)
+def test_an_engine_is_the_same_however_it_is_spelt(folder: Path, one: str, other: str) -> None:
+    text = "schema: 1\nengine: {}\ngateway: {{port: 9000}}\n"
+    files = {"environments/a/environment.yaml": text.format(one), "environments/b/environment.yaml": text.format(other)}
+    commit = write(folder, files)
+    with Repository.open(folder) as repo:
+        assert ["a", "b"] in shared_ports(repo, commit).values()
+
+
+def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
+    engines = ("ssh://host", "ssh://host:2222", "ssh://host/run/user/1000/docker.sock", "tcp://host:2376", "ssh://two")
+    text = "schema: 1\nengine: {}\ngateway: {{port: 9000}}\n"
+    files = {f"environments/e{n}/environment.yaml": text.format(engine) for n, engine in enumerate(engines)}
+    commit = write(folder, files)
+    with Repository.open(folder) as repo:
+        assert all(len(names) == 1 for names in shared_ports(repo, commit).values())
+
+
 # --- what is wrong with one deployment stops no other ----------------------------------------------------------------
 
 

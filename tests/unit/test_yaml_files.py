@@ -170,6 +170,14 @@ def test_a_gateway_listens_on_an_ip_address(bind: str) -> None:
     )
 
 
+@pytest.mark.parametrize("engine", ["''", "http://x", "unix://var/run/docker.sock", "ssh://", "host", "'tcp://a b'"])
+def test_an_engine_is_named_by_its_address(engine: str) -> None:
+    assert said(f"schema: 1\nengine: {engine}\ngateway: {{port: 8081}}\n", Environment) == (
+        "m.yaml:2: engine: it must be an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"
+        + EDIT
+    )
+
+
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "10.1.2.3", "'::1'"])
 def test_any_ip_address_may_be_listened_on(bind: str) -> None:
     found = parse(f"schema: 1\ngateway: {{port: 8081, bind: {bind}}}\n".encode(), "m.yaml", Environment)
