@@ -59,6 +59,7 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
     """
     project = read_project(repo, commit)
     folder = f"{ROOT}/{name}/"
+    _require_label(name, f"{folder}: `{name}` is not an environment's name", "rename the folder")
     found = repo.read_files(commit, folder, limit=MAX_BYTES)
     files = {path: file.data for path, file in found.items() if file.regular}
     main = files.get(f"{folder}environment.yaml", b"")
@@ -107,7 +108,7 @@ def _deployments(found: dict[str, File], folder: str) -> tuple[dict[str, Deploym
 
 
 def _declaration(name: str, path: str, file: File) -> bytes:
-    _checked_name(name, path)
+    _require_label(name, f"{path}: `{name}` is not a deployment's name", "rename the file")
     if path.endswith(".yml"):
         raise InputError(
             f"{path} does not end in .yaml", why="a deployment has one file", mend=f"git mv {path} {path[:-4]}.yaml"
@@ -123,14 +124,9 @@ def _whole(data: bytes | None, path: str) -> bytes:
     return data
 
 
-def _checked_name(name: str, path: str) -> str:
+def _require_label(name: str, what: str, mend: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(
-            f"{path}: `{name}` is not a deployment's name",
-            why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters",
-            mend="rename the file",
-        )
-    return name
+        raise InputError(what, why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters", mend=mend)
 
 
 def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[str]]:

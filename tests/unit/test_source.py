@@ -235,6 +235,16 @@ def test_an_environment_that_is_not_declared(folder: Path) -> None:
     assert caught.value.mend == "restore environments/prod/, or name one that is declared"
 
 
+def test_an_environment_whose_folder_is_no_label(folder: Path) -> None:
+    commit = write(folder, {"environments/Prod_1/environment.yaml": FILES["environments/dev/environment.yaml"]})
+    with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
+        read_desired(repo, commit, "Prod_1")
+    assert str(caught.value) == (
+        "environments/Prod_1/: `Prod_1` is not an environment's name: "
+        "it must be a DNS label: a-z, 0-9 and -, at most 40 characters\n  mend: rename the folder"
+    )
+
+
 def test_an_environment_file_that_is_wrong(folder: Path) -> None:
     commit = write(folder, {"environments/dev/environment.yaml": "schema: 1\ngatway: {port: 8081}\n"})
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
