@@ -61,7 +61,17 @@ def failed(doing: str, why: str) -> GitopsError:
             why="a secret of the deployment names it",
             mend=f"put it there, readable for user 65532, or correct `secrets:` ({path})",
         )
-    return EngineFailed(f"the engine could not do it ({doing})", why=_reason(why))
+    if "range of cpus is from" in lower:
+        return InputError(
+            f"the engine's host has too few CPUs ({doing})",
+            why=_reason(why),
+            mend="lower resources.cpus of the deployment",
+        )
+    return EngineFailed(
+        f"the engine could not do it ({doing})",
+        why=_reason(why),
+        mend="mend what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
+    )
 
 
 def _reason(why: str) -> str:
@@ -75,4 +85,8 @@ def build_failed(tag: str, why: str, last: str) -> GitopsError:
     """The image `tag` could not be built; `last` are the last lines that the build said."""
     if any(text in f"{why}\n{last}".lower() for text in _FULL):
         return failed(f"building {tag}", f"{why} (no space left on device)")
-    return EngineFailed(f"image {tag} could not be built", why=f"{_reason(why)}; its last lines:\n{last}")
+    return EngineFailed(
+        f"image {tag} could not be built",
+        why=f"{_reason(why)}; its last lines:\n{last}",
+        mend="mend what they name: most often the model's requirements.txt, or the way from that host to PyPI",
+    )

@@ -21,7 +21,9 @@ from gitops_ml.core.desired import (
     ENGINE_PATTERN,
     ENV_PATTERN,
     NAME_PATTERN,
+    PATH_PATTERN,
     SIZE_PATTERN,
+    TEXT_PATTERN,
 )
 from gitops_ml.errors import InputError
 
@@ -176,6 +178,8 @@ def _reason(text: str) -> str:
         (DURATION_PATTERN, "a duration such as 30s"),
         (SIZE_PATTERN, "a size such as 512m"),
         (ENGINE_PATTERN, "an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"),
+        (PATH_PATTERN, "the absolute path of a file on the engine's host"),
+        (TEXT_PATTERN, "text without a NUL"),
         (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:

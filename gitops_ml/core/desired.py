@@ -22,6 +22,8 @@ DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
 DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+PATH_PATTERN = r"^/[^\x00]+$"
+TEXT_PATTERN = r"^[^\x00]*$"
 ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
@@ -47,6 +49,8 @@ Url = Annotated[
 ]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LEAST_MEMORY = 6 * 1024**2
+"""Docker's own minimum: https://docs.docker.com/engine/containers/resource_constraints/."""
 _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -136,9 +140,13 @@ class Environment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Resources(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The limits of one replica."""
 
-    cpus: Annotated[float, Meta(gt=0)] = 1.0
+    cpus: Annotated[float, Meta(ge=0.01)] = 1.0
     memory: Size = "512m"
     pids: Annotated[int, Meta(ge=16)] = 256
+
+    def __post_init__(self) -> None:
+        if size_bytes(self.memory) < _LEAST_MEMORY:
+            raise ValueError(f"`memory` is {self.memory}, and no container may have less than 6m")
 
 
 class Serve(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -279,8 +287,8 @@ class Deployment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     digest: Digest | None = None
     replicas: Annotated[int, Meta(ge=1, le=64)] = 1
     resources: Resources = Resources()
-    env: dict[EnvName, str] = {}
-    secrets: dict[EnvName, str] = {}
+    env: dict[EnvName, Annotated[str, Meta(pattern=TEXT_PATTERN)]] = {}
+    secrets: dict[EnvName, Annotated[str, Meta(pattern=PATH_PATTERN)]] = {}
     serve: Serve = Serve()
     rollout: Rollout = Rollout()
     verify: Verify = Verify()

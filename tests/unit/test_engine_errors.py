@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitops_ml.clients.engine_errors import failed
-from gitops_ml.errors import Stalled
+from gitops_ml.clients.engine_errors import build_failed, failed
+from gitops_ml.errors import EngineFailed, Stalled
 
 ENDPOINT = "driver failed programming external connectivity on endpoint shop.dev.gateway (16ac0bb63fe1): "
 
@@ -32,3 +32,16 @@ def test_an_address_that_the_host_has_not_needs_a_person(said: str, address: str
     assert isinstance(error, Stalled)
     assert error.what == f"the engine's host has no address {address} (starting shop.dev.gateway)"
     assert "gateway.bind" in error.mend
+
+
+def test_cpus_that_the_host_has_not_need_a_person() -> None:
+    said = "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"
+    error = failed("creating shop.dev.churn", said)
+    assert isinstance(error, Stalled)
+    assert (error.why, error.mend) == (said, "lower resources.cpus of the deployment")
+
+
+def test_what_is_not_known_has_a_mend_too() -> None:
+    for error in (failed("starting shop.dev.churn", "oops"), build_failed("churn:1", "oops", "last line")):
+        assert isinstance(error, EngineFailed)
+        assert error.mend

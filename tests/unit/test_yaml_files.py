@@ -153,6 +153,22 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
             "m.yaml:4: hold: `until` must be a time with its zone, such as 2026-12-01T00:00:00Z",
             id="a time without its zone",
         ),
+        pytest.param(
+            BASE + "resources: {memory: 1m}\n",
+            "m.yaml:4: resources: `memory` is 1m, and no container may have less than 6m",
+            id="too little memory",
+        ),
+        pytest.param(
+            BASE + "resources: {cpus: 0.001}\n", "m.yaml:4: resources.cpus: expected `float` >= 0.01", id="too few cpus"
+        ),
+        pytest.param(
+            BASE + "secrets: {KEY: etc/key}\n",
+            "m.yaml:4: secrets.KEY: it must be the absolute path of a file on the engine's host",
+            id="a relative path",
+        ),
+        pytest.param(
+            BASE + 'env: {A: b, C: "d\\0"}\n', "m.yaml:4: env.C: it must be text without a NUL", id="a NUL in text"
+        ),
         pytest.param(BASE + "env: null\n", "m.yaml:4: env: expected `object`, got `null`", id="null"),
         pytest.param("- a\n", "m.yaml:1: the file: expected `object`, got `array`", id="a list"),
     ],
