@@ -122,7 +122,7 @@ class Git:
                 stderr=subprocess.PIPE,
                 process_group=0,
             )
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise _no_git(self.folder) from error
         try:
             out, err = process.communicate(stdin, timeout)
@@ -224,7 +224,7 @@ class Git:
                 # Ctrl-C on the terminal must not end it: what is being recorded then still reads objects.
                 process_group=0,
             )
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise _no_git(self.folder) from error
         return self._reader
 

@@ -159,6 +159,12 @@ def test_no_repository_is_said_so(tmp_path: Path) -> None:
         Repository.open(tmp_path / "absent")
 
 
+def test_a_file_is_no_repository(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SourceError, match="file is no folder\n  mend: name the folder of a Git clone"):
+        Repository.open(tmp_path / "file")
+
+
 def test_a_bare_clone_is_read_too(project: Path) -> None:
     with Repository.open(project.parent / "origin.git") as repository:
         assert repository.bare
