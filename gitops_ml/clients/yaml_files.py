@@ -16,6 +16,7 @@ import msgspec
 import yaml
 
 from gitops_ml.core.desired import (
+    BRANCH_PATTERN,
     DIGEST_PATTERN,
     DURATION_PATTERN,
     ENGINE_PATTERN,
@@ -180,6 +181,7 @@ def _reason(text: str) -> str:
         (ENGINE_PATTERN, "an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"),
         (PATH_PATTERN, "the absolute path of a file on the engine's host"),
         (TEXT_PATTERN, "text without a NUL"),
+        (BRANCH_PATTERN, "the name of a branch, as Git takes it"),
         (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:

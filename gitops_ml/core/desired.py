@@ -24,6 +24,11 @@ DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PATH_PATTERN = r"^/[^\x00]+$"
 TEXT_PATTERN = r"^[^\x00]*$"
+BRANCH_PATTERN = (
+    r"^(?!-)(?!.*(\.\.|//|/\.|@\{|\.lock(/|$)))"
+    r"[^\x00-\x20\x7f~^:?*\[\\/.][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])$"
+)
+"""What `git check-ref-format --branch` accepts."""
 ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
@@ -123,7 +128,7 @@ class Policy(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Records(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The branch that records are written to; null is the tracked branch."""
 
-    branch: str | None = None
+    branch: Annotated[str, Meta(pattern=BRANCH_PATTERN)] | None = None
 
 
 class Environment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any, Literal
 
 import msgspec
@@ -62,6 +63,24 @@ def test_the_least_that_an_environment_says() -> None:
 def test_a_share_is_a_percentage(share: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"schema": 1, "gateway": {"port": 1}, "policy": {"max_removals": share}}, Environment)
+
+
+BRANCHES = [
+    *("records", "gitops-ml-records", "a/b", "x", "feature/über.2", "a@b", "v1.0", "a.lockx", "x-"),
+    *("", "../x y", "a b", "a..b", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock", "a.lock/b", "a@{b", "@", "-a"),
+    *("a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "a\tb", "a\x7fb"),
+]
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_a_branch_is_what_git_takes_for_one(branch: str) -> None:
+    git = subprocess.run(["git", "check-ref-format", "--branch", branch], capture_output=True, check=False)
+    content = {"schema": 1, "gateway": {"port": 1}, "records": {"branch": branch}}
+    if git.returncode == 0:
+        assert msgspec.convert(content, Environment).records.branch == branch
+    else:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(content, Environment)
 
 
 @pytest.mark.parametrize("kind", ["project", "environment", "deployment"])

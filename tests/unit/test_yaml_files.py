@@ -194,6 +194,13 @@ def test_an_engine_is_named_by_its_address(engine: str) -> None:
     )
 
 
+def test_records_are_written_to_a_branch() -> None:
+    text = "schema: 1\ngateway: {port: 8081}\nrecords: {branch: '../x y'}\n"
+    assert (
+        said(text, Environment) == "m.yaml:3: records.branch: it must be the name of a branch, as Git takes it" + EDIT
+    )
+
+
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "10.1.2.3", "'::1'"])
 def test_any_ip_address_may_be_listened_on(bind: str) -> None:
     found = parse(f"schema: 1\ngateway: {{port: 8081, bind: {bind}}}\n".encode(), "m.yaml", Environment)
