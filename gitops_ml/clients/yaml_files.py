@@ -8,6 +8,7 @@ the process with it), duplicate keys and anything that is not plain data.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from gitops_ml.core.desired import (
     ENV_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
+    RESERVED,
+    SHARE_PATTERN,
     SIZE_PATTERN,
     TEXT_PATTERN,
 )
@@ -36,7 +39,7 @@ _PLAIN: dict[str, Callable[[str], Any]] = {
     "tag:yaml.org,2002:str": str,
     "tag:yaml.org,2002:timestamp": str,
     "tag:yaml.org,2002:int": lambda text: int(text.replace("_", ""), 0),
-    "tag:yaml.org,2002:float": lambda text: float(text.replace("_", "")),
+    "tag:yaml.org,2002:float": lambda text: _finite(text.replace("_", "")),
     "tag:yaml.org,2002:bool": lambda text: text.lower() in ("true", "yes", "on"),
     "tag:yaml.org,2002:null": lambda _: None,
 }
@@ -106,8 +109,18 @@ def _value(node: yaml.Node, place: str, path: str, lines: _Lines) -> Any:
         return [_value(n, f"{place}[{i}]", path, lines) for i, n in enumerate(node.value)]
     try:
         return convert(node.value) if convert else node.value
+    except OverflowError as error:
+        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a finite number", mend=f"edit {path}") from error
     except ValueError as error:
         raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a number", mend="put it in quotes") from error
+
+
+def _finite(text: str) -> float:
+    """YAML's `.nan` and `.inf`, and what is too large for a float, raise `OverflowError`."""
+    value = float(re.sub(r"\.(?=inf$|nan$)", "", text.lower()))
+    if not math.isfinite(value):
+        raise OverflowError(text)
+    return value
 
 
 def _mapping(node: yaml.MappingNode, place: str, path: str, lines: _Lines) -> dict[str, Any]:
@@ -145,6 +158,8 @@ def _explained(error: msgspec.ValidationError, path: str, value: Any, lines: _Li
     near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
     advice = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(sorted(valid))}"
     line = _line_of(f"{place}.{key}", lines)
+    if key in RESERVED and place == "$.resources":
+        return InputError(f"{path}:{line}: `{key}` is reserved", why=RESERVED[key], mend=f"take it out of {path}")
     return InputError(f"{path}:{line}: unknown key `{key}`", why=advice, mend=f"edit {path}")
 
 
@@ -182,6 +197,7 @@ def _reason(text: str) -> str:
         (PATH_PATTERN, "the absolute path of a file on the engine's host"),
         (TEXT_PATTERN, "text without a NUL"),
         (BRANCH_PATTERN, "the name of a branch, as Git takes it"),
+        (SHARE_PATTERN, "a share from 0% to 100%"),
         (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:

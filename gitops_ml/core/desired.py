@@ -20,6 +20,7 @@ from gitops_ml.errors import InputError
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
+SHARE_PATTERN = r"^(100|[0-9]{1,2})%$"
 DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 PATH_PATTERN = r"^/[^\x00]+$"
@@ -30,6 +31,9 @@ BRANCH_PATTERN = (
 )
 """What `git check-ref-format --branch` accepts."""
 ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$"
+
+RESERVED = {"gpus": "GPUs are not built yet, and models run on CPUs"}
+"""Keys that will mean something one day, so that the nearest valid one is no advice."""
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
 Duration = Annotated[
@@ -122,7 +126,7 @@ class Policy(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     auto_revert: bool = True
     require_signed_commits: bool = False
-    max_removals: Annotated[str, Meta(pattern=r"^(100|[0-9]{1,2})%$")] = "50%"
+    max_removals: Annotated[str, Meta(pattern=SHARE_PATTERN)] = "50%"
 
 
 class Records(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -59,6 +59,12 @@ def test_a_whole_environment() -> None:
         pytest.param(BASE + "replica: 2\n", "m.yaml:4: unknown key `replica`: did you mean `replicas`?", id="near"),
         pytest.param(BASE + "resources:\n  cpu: 1\n", "m.yaml:5: unknown key `cpu`: did you mean `cpus`?", id="nested"),
         pytest.param(
+            BASE + "resources:\n  gpus: 1\n",
+            "m.yaml:5: `gpus` is reserved: GPUs are not built yet, and models run on CPUs"
+            "\n  mend: take it out of m.yaml",
+            id="reserved",
+        ),
+        pytest.param(
             BASE + "resources:\n  zzzzzz: 1\n",
             "m.yaml:5: unknown key `zzzzzz`: valid here: cpus, memory, pids",
             id="nothing near",
@@ -71,7 +77,7 @@ def test_a_whole_environment() -> None:
     ],
 )
 def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) -> None:
-    assert said(text) == expected + EDIT
+    assert said(text) == (expected if "mend: " in expected else expected + EDIT)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +205,18 @@ def test_records_are_written_to_a_branch() -> None:
     assert (
         said(text, Environment) == "m.yaml:3: records.branch: it must be the name of a branch, as Git takes it" + EDIT
     )
+
+
+@pytest.mark.parametrize("share", ["101%", "'50'", "-1%"])
+def test_a_share_is_a_percentage(share: str) -> None:
+    text = f"schema: 1\ngateway: {{port: 8081}}\npolicy: {{max_removals: {share}}}\n"
+    assert said(text, Environment) == "m.yaml:3: policy.max_removals: it must be a share from 0% to 100%" + EDIT
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.INF", "+.inf", "1.0e+400"])
+def test_a_number_is_finite(number: str) -> None:
+    text = BASE + f"resources: {{cpus: {number}}}\n"
+    assert said(text) == f"m.yaml:4: `{number}` is not a finite number" + EDIT
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "10.1.2.3", "'::1'"])
