@@ -90,6 +90,7 @@ def look(target: Target, commit: str | None = None) -> View:
         commit = _commit(repo, target.options)
     declared = read_declared(repo, commit, target.environment)
     _require_own_port(repo, declared)
+    _require_origin(repo, declared)
     engine = engine_of(target, declared.environment)
     cache = repo.git_dir / "gitops-ml"
     with ThreadPoolExecutor(1) as pool:
@@ -211,6 +212,17 @@ def _require_own_port(repo: Repository, declared: Declared) -> None:
             f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
             why="one engine's port is one gateway's",
             mend=f"change gateway.port in environments/{declared.name}/environment.yaml",
+        )
+
+
+def _require_origin(repo: Repository, declared: Declared) -> None:
+    promotion = declared.environment.promotion
+    names = environment_names(repo, declared.commit) if promotion else []
+    if promotion and promotion.from_ not in names:
+        raise InputError(
+            f"environments/{declared.name}/environment.yaml: promotion.from is `{promotion.from_}`",
+            why=f"it is no environment; declared: {', '.join(names)}",
+            mend=f"edit environments/{declared.name}/environment.yaml",
         )
 
 

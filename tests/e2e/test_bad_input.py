@@ -125,6 +125,14 @@ def test_an_unknown_key_of_an_environment_is_named_with_the_nearest(standing: St
     assert "`gateway`" in said
 
 
+def test_a_promotion_from_nowhere_is_named(standing: Standing) -> None:
+    content = yaml.safe_load((standing.workshop.folder / DEV).read_text())
+    with standing.declaring({DEV: yaml.safe_dump(content | {"promotion": {"from": "nowhere"}})}):
+        said = standing.refused("plan", "dev")
+    assert "promotion.from is `nowhere`" in said
+    assert "declared: dev" in said
+
+
 def test_two_environments_on_one_port_are_named_both(standing: Standing) -> None:
     text = (standing.workshop.folder / DEV).read_text()
     with standing.declaring({"environments/staging/environment.yaml": text}):
