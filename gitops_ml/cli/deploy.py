@@ -106,7 +106,10 @@ def sync(
 
 
 def status(environments: Environments = None, as_json: AsJson = False, repo: Repo = ".") -> None:
-    """Show where every deployment stands: sync, health, verification, hold."""
+    """Show where every deployment stands: sync, health, verification, hold.
+
+    Exit 1 when an environment or a declaration cannot be read, whatever serves; else 0, also where changes are pending.
+    """
     from gitops_ml import observation
 
     targets = _targets(repo, environments, observation.Options())
@@ -121,6 +124,8 @@ def status(environments: Environments = None, as_json: AsJson = False, repo: Rep
     if not as_json:
         for view in views:
             _complain(view)
+    if any(view.plan.broken for view in views):
+        trouble.append(1)
     if trouble:
         raise typer.Exit(_worst(trouble))
 
@@ -191,7 +196,7 @@ def _complain(view: View) -> None:
             f"  mend: gitops-ml sync {view.desired.name} --confirm-removals"
         )
     for s in view.plan.statuses:
-        if s.message:
+        if s.message and s.name not in view.plan.broken:
             render.progress(f"{view.desired.name}/{s.name}: {s.message}")
 
 

@@ -133,6 +133,12 @@ def test_a_promotion_from_nowhere_is_named(standing: Standing) -> None:
     assert "declared: dev" in said
 
 
+def test_a_broken_declaration_is_complained_of_once_and_status_says_it_too(standing: Standing) -> None:
+    with standing.declaring(_churn(replcas=2)):
+        for command in ("plan", "sync", "status"):
+            assert standing.refused(command, "dev").count("replcas") == 1
+
+
 def test_two_environments_on_one_port_are_named_both(standing: Standing) -> None:
     text = (standing.workshop.folder / DEV).read_text()
     with standing.declaring({"environments/staging/environment.yaml": text}):
