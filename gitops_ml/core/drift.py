@@ -63,7 +63,8 @@ def _listed(spec: ContainerSpec, container: Container, image_id: str | None) -> 
 def _declared_facts(spec: ContainerSpec) -> dict[str, object]:
     mounts = {target: f"{source}:ro" for target, source in spec.binds.items()}
     mounts |= {target: f"{source}:rw" for source, target in spec.volumes.items()}
-    facts: dict[str, object] = {
+    # Of a command or an entrypoint, None is the image's own, in a spec as in what was observed.
+    return {
         "mounts": mounts,
         "tmpfs": tuple(sorted(spec.tmpfs)),
         "cpus": spec.cpus,
@@ -75,12 +76,9 @@ def _declared_facts(spec: ContainerSpec) -> dict[str, object]:
         "capabilities": (("ALL",), ()),
         "privileges": (False, True),
         "ports": dict(spec.ports),
+        "command": spec.command,
+        "entrypoint": spec.entrypoint,
     }
-    if spec.command is not None:
-        facts["command"] = spec.command
-    if spec.entrypoint is not None:
-        facts["entrypoint"] = spec.entrypoint
-    return facts
 
 
 def _observed_facts(facts: ContainerFacts) -> dict[str, object]:

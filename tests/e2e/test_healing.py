@@ -82,6 +82,10 @@ def _with_label(config: Inspected, host: Inspected) -> None:
     config["Labels"] = config["Labels"] | {VERSION: "v0.9.0"}
 
 
+def _with_command(config: Inspected, host: Inspected) -> None:
+    config["Cmd"] = [*config["Cmd"], "--verbose"]
+
+
 def _as_privileged(config: Inspected, host: Inspected) -> None:
     host["Privileged"] = True
 
@@ -110,6 +114,7 @@ CUTTING: dict[str, tuple[Meddle, str]] = {
     "made anew with another env": (lambda h, r: h.make_anew(r, _with_env), "its env is different in LOG_LEVEL"),
     "made anew with another mount": (lambda h, r: h.make_anew(r, _with_mount), "its mounts is"),
     "made anew with another label": (lambda h, r: h.make_anew(r, _with_label), "its labels is"),
+    "made anew with another command": (lambda h, r: h.make_anew(r, _with_command), "its command is"),
     "made anew with privileges": (lambda h, r: h.make_anew(r, _as_privileged), "its privileges is"),
 }
 

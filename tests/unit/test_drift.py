@@ -70,6 +70,16 @@ def test_an_entrypoint_is_compared_where_one_is_declared() -> None:
     assert [d.what for d in container_drift(own, replica(V1), None)] == ["entrypoint"]
 
 
+@pytest.mark.parametrize("what", ["command", "entrypoint"])
+def test_the_image_s_own_command_is_declared_where_none_is(what: str) -> None:
+    own = msgspec.structs.replace(spec(), command=None, entrypoint=None)
+    as_declared = changed(replica(V1), command=None, entrypoint=None)
+    assert container_drift(own, as_declared, None) == ()
+    assert [str(d) for d in container_drift(own, changed(as_declared, **{what: ("sh",)}), None)] == [
+        f"{what} is ('sh',), declared None"
+    ]
+
+
 def test_further_aliases_are_the_engine_s() -> None:
     found = replica(V1)
     assert found.facts
