@@ -90,8 +90,15 @@ def check_freshness(newest: pd.Timestamp, freshness: Freshness) -> pd.Timedelta:
         freshness: how old it may be, and at which time.
 
     Raises:
-        InputError: it is older than that, or lies in the future.
+        InputError: it is older than that, lies in the future, or is none (NaT).
     """
+    if pd.isna(newest):
+        # NaT is neither older nor younger than anything, so that each comparison below would let it pass.
+        raise InputError(
+            f"table {freshness.table!r} has no {freshness.column}",
+            why="every row lacks it, so nobody knows how old the newest one is",
+            mend="mend the source, or name another column in validate.freshness of params.yaml",
+        )
     try:
         limit = pd.Timedelta(freshness.max_age)
         now = pd.Timestamp.now("UTC") if freshness.now is None else pd.Timestamp(freshness.now)

@@ -61,6 +61,12 @@ def test_an_unreadable_age_is_named() -> None:
         check_freshness(NEWEST, Freshness(table="t", column="at", max_age="a while", now="2013-03-08"))
 
 
+def test_a_table_without_any_time_is_not_fresh() -> None:
+    freshness = Freshness(table="t", column="at", max_age="7d", now="2013-03-08")
+    with pytest.raises(InputError, match="table 't' has no at: every row lacks it"):
+        check_freshness(pd.Timestamp(pd.Series([None, None], dtype="datetime64[ns, UTC]").max()), freshness)
+
+
 def drop_column(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns="carrier")
 
