@@ -54,7 +54,11 @@ def population_stability(expected: Mapping[str, int], actual: Mapping[str, int],
 
 
 def chi_square_quantile(probability: float, freedom: int) -> float:
-    """The quantile of chi-square by Wilson & Hilferty 1931, within 1 % for the degrees of freedom used here."""
+    """The quantile of chi-square by Wilson & Hilferty 1931.
+
+    Conservative at 0.99 and above: never too small, and too large by up to 3 % at 2 degrees of freedom where 1 % is
+    shared by 17 features.
+    """
     if freedom < 1:
         return 0.0
     if freedom == 1:
