@@ -18,7 +18,9 @@ Verdict = Literal["Verified", "Failed", "Inconclusive", "Unverified"]
 Figure = float | int | str | None | list[float | int | str]
 
 ALPHA = 0.05
-"""The chance, over all checks that can stop a rollout, that a candidate which is no worse is stopped."""
+"""The chance that a candidate which is no worse than the incumbent is stopped, over all that compares the two: traffic,
+and `max_drop` of a hold-out. An absolute `min` or `max` is decided by the point estimate, and is no part of it.
+"""
 
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
