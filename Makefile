@@ -16,7 +16,7 @@ demo: setup  ## the whole line on real data, in a scratch clone, on a Docker eng
 test: setup  ## every test, with a real engine: under 15 minutes. ARGS='-k rollout' narrows it
 	@setup/services
 	@$(bin)/pytest -n $(JOBS) --dist loadfile -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
-	@$(bin)/pytest -m alone $(ARGS) || [ $$? -eq 5 ]
+	@$(bin)/pytest -n 2 --dist loadfile -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv  ## formatting, lint, types, layers, scripts and the unit tests: under a minute
 	@$(bin)/ruff format --check .

@@ -310,18 +310,12 @@ def small_engine(tmp_path: Path, standing: Standing) -> Iterator[Path]:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(root)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    places = [f"--data-root={root}", f"--exec-root={tmp_path / 'exec'}", f"--pidfile={tmp_path / 'pid'}"]
-    with (tmp_path / "log").open("wb") as log:
-        # In a network namespace of its own, since two engines in one undo each other's firewall rules.
-        command = ["unshare", "--net", "dockerd", "--host", f"unix://{socket_path}", *places, "--bridge=none"]
-        daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    daemon, second = _started(tmp_path, root, socket_path)
     try:
         requirements = (standing.workshop.folder / f"models/{MODEL}/requirements.txt").read_bytes()
         with Engine.connect(None) as connected:
             runtime, _ = ensure_runtime(connected, requirements)
-        _copy_images(
-            standing.host.engine, _answering(socket_path, tmp_path / "log"), [BASE_IMAGE, GATEWAY_IMAGE, runtime]
-        )
+        _copy_images(standing.host.engine, second, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
         yield socket_path
     finally:
         daemon.terminate()
@@ -329,15 +323,21 @@ def small_engine(tmp_path: Path, standing: Standing) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(root)], check=True)
 
 
-def _answering(socket_path: Path, log: Path) -> docker.DockerClient:
-    """A client of the engine there, once that answers: it makes its socket long before it does."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return docker.DockerClient(f"unix://{socket_path}")
-        except docker.errors.DockerException:
-            assert time.monotonic() < deadline, f"the second engine does not answer: {log.read_text()[-2000:]}"
-            time.sleep(0.1)
+def _started(folder: Path, root: Path, socket_path: Path) -> tuple[subprocess.Popen[bytes], docker.DockerClient]:
+    """A second engine that answers. On a busy machine dockerd gives up on its containerd after 15 s, and ends."""
+    places = [f"--data-root={root}", f"--exec-root={folder / 'exec'}", f"--pidfile={folder / 'pid'}"]
+    # In a network namespace of its own, since two engines in one undo each other's firewall rules.
+    command = ["unshare", "--net", "dockerd", "--host", f"unix://{socket_path}", *places, "--bridge=none"]
+    log = folder / "log"
+    for _ in range(3):
+        with log.open("wb") as out:
+            daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        while daemon.poll() is None:
+            try:  # it makes its socket long before it answers
+                return daemon, docker.DockerClient(f"unix://{socket_path}")
+            except docker.errors.DockerException:
+                time.sleep(0.1)
+    pytest.fail(f"the second engine does not start: {log.read_text()[-2000:]}")
 
 
 def _copy_images(engine: docker.DockerClient, second: docker.DockerClient, names: list[str]) -> None:
