@@ -90,7 +90,6 @@ def look(target: Target, commit: str | None = None) -> View:
         commit = _commit(repo, target.options)
     declared = read_declared(repo, commit, target.environment)
     _require_own_port(repo, declared)
-    _require_origin(repo, declared)
     engine = engine_of(target, declared.environment)
     cache = repo.git_dir / "gitops-ml"
     with ThreadPoolExecutor(1) as pool:
@@ -138,6 +137,23 @@ def _hopeless(repo: Repository, inputs: Inputs, planned: plan.Plan) -> dict[str,
 def _without(desired: Desired, broken: Mapping[str, str]) -> Desired:
     left = {name: one for name, one in desired.deployments.items() if name not in broken}
     return msgspec.structs.replace(desired, deployments=left, broken={**desired.broken, **broken})
+
+
+def preview(target: Target) -> View:
+    """`look` for people who read a plan: it refuses as well what only a later promotion would stumble over, and what is
+    no reason to stop healing. Raises as `look`, and `InputError`.
+    """
+    view = look(target)
+    desired = view.desired
+    promotion = desired.environment.promotion
+    names = environment_names(target.repo, desired.commit) if promotion else []
+    if promotion and promotion.from_ not in names:
+        raise InputError(
+            f"environments/{desired.name}/environment.yaml: promotion.from is `{promotion.from_}`",
+            why=f"it is no environment; declared: {', '.join(names)}",
+            mend=f"edit environments/{desired.name}/environment.yaml",
+        )
+    return view
 
 
 def _commit(repo: Repository, options: Options) -> str:
@@ -215,17 +231,6 @@ def _require_own_port(repo: Repository, declared: Declared) -> None:
         )
 
 
-def _require_origin(repo: Repository, declared: Declared) -> None:
-    promotion = declared.environment.promotion
-    names = environment_names(repo, declared.commit) if promotion else []
-    if promotion and promotion.from_ not in names:
-        raise InputError(
-            f"environments/{declared.name}/environment.yaml: promotion.from is `{promotion.from_}`",
-            why=f"it is no environment; declared: {', '.join(names)}",
-            mend=f"edit environments/{declared.name}/environment.yaml",
-        )
-
-
 def _require_engine(target: Target, snapshot: Snapshot, known: Mapping[str, Record]) -> None:
     others = sorted({r.engine for r in known.values() if r.engine != snapshot.engine})
     if others and not target.options.rebind:
@@ -269,7 +274,7 @@ def _wanted(
         environment=desired.name,
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
-        endpoint=f"http://{settings.bind}:{settings.port}/v2/models/{name}",
+        endpoint=settings.endpoint(name),
         boot=boot,
     )
 

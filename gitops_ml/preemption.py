@@ -19,7 +19,7 @@ from gitops_ml.errors import GitopsError
 from gitops_ml.observation import Target, View
 from gitops_ml.serving import SERVING_VERSION
 
-EVERY = 2.0
+EVERY = 1.0
 """Seconds between two looks at the tip: a newer commit preempts within 5."""
 AT_MOST = 2.0
 

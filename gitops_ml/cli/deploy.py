@@ -45,7 +45,7 @@ def plan(
     options = observation.Options(rev=rev)
     if against:
         observation.require_untouched_records(_repository(repo), against, rev)
-    views, trouble = _visit(_targets(repo, environments, options), observation.look, named=bool(environments))
+    views, trouble = _visit(_targets(repo, environments, options), observation.preview, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:

@@ -113,6 +113,11 @@ class Gateway(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 f"`bind` is {self.bind!r}, and must be an IP address: 127.0.0.1 for this host alone, 0.0.0.0 for all"
             ) from None
 
+    def endpoint(self, deployment: str) -> str:
+        """Where users reach a deployment."""
+        host = f"[{self.bind}]" if ":" in self.bind else self.bind
+        return f"http://{host}:{self.port}/v2/models/{deployment}"
+
 
 class Promotion(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a version must stand Verified, and for how long, before it may be promoted to here."""

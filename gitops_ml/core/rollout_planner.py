@@ -67,7 +67,7 @@ def plan_broken(
         environment=desired.name,
         drain=seconds(gateway.drain),
         pin_header=gateway.pin_header,
-        endpoint=f"http://{gateway.bind}:{gateway.port}/v2/models/{name}",
+        endpoint=gateway.endpoint(name),
     )
     steps, status = plan_deployment(wanted, snapshot, state, now)
     message = desired.broken[name].split("\n", 1)[0]

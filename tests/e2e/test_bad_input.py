@@ -131,6 +131,8 @@ def test_a_promotion_from_nowhere_is_named(standing: Standing) -> None:
         said = standing.refused("plan", "dev")
     assert "promotion.from is `nowhere`" in said
     assert "declared: dev" in said
+    with standing.declaring({DEV: yaml.safe_dump(content | {"promotion": {"from": "nowhere"}})}):
+        standing.workshop.sync()  # what serves is healed all the same
 
 
 def test_a_broken_declaration_is_complained_of_once_and_status_says_it_too(standing: Standing) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from gitops_ml.core.desired import Deployment, Environment, Project, json_schema, seconds, size_bytes
+from gitops_ml.core.desired import Deployment, Environment, Gateway, Project, json_schema, seconds, size_bytes
 from gitops_ml.errors import InputError
 
 
@@ -17,6 +17,11 @@ from gitops_ml.errors import InputError
 )
 def test_durations(text: str, value: float) -> None:
     assert seconds(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(("bind", "host"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_an_endpoint_is_an_address_that_clients_take(bind: str, host: str) -> None:
+    assert Gateway(port=8080, bind=bind).endpoint("churn") == f"http://{host}:8080/v2/models/churn"
 
 
 @pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1 s", "1.2.3s", "1w", "1s\n"])
