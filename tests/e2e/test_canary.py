@@ -167,13 +167,13 @@ def test_a_newer_commit_preempts_what_is_waited_for_before_any_traffic(
         said = []
         for line in rollout.stderr:
             said.append(line.split(" ", 1)[0])
-            if said[-1] == "settle":
+            if said[-1] == "stop":
                 break
         assert time.monotonic() - pushed < 5
         assert "shift" not in said
-        assert rollout.wait(timeout=60) == 0
-        with another:
+        with another:  # whichever of them comes first takes up the newer commit
             assert another.wait(timeout=60) == 0
+        assert rollout.wait(timeout=60) == 0
     assert workshop.serving() == "v1.2.0"
 
 
