@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
-from gitops_ml.clients import gateway
+from gitops_ml.clients import gateway, routes
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import list_environment
 from gitops_ml.clients.images import Builds
@@ -168,16 +168,16 @@ class Site:
     def switch(self, deployment: str, route: bytes) -> None:
         """Replace a deployment's route file, and return when the gateway has loaded it."""
         self.check()
-        gateway.switch(self.engine, self._gateway, deployment, route)
+        routes.switch(self.engine, self._gateway, deployment, route)
 
     def unroute(self, deployment: str) -> None:
         self.check()
-        gateway.remove_route(self.engine, self._gateway, deployment)
+        routes.remove_route(self.engine, self._gateway, deployment)
 
     def drained(self, aliases: list[str]) -> int:
         """Wait until these servers have no request in flight; how many they still had when the drain was over."""
         servers = [(alias, PORT) for alias in aliases]
-        return gateway.drained(self.engine, self._gateway, servers, deadline=self.drain).cut
+        return routes.drained(self.engine, self._gateway, servers, deadline=self.drain).cut
 
     def remember_image(self, generation: Generation, image_id: str) -> None:
         self._images[generation.fingerprint] = image_id

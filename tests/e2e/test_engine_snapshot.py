@@ -8,7 +8,7 @@ import docker
 import msgspec
 import pytest
 
-from gitops_ml.clients.gateway import switch
+from gitops_ml.clients.routes import switch
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.route import route_file
 from tests.e2e.place import Place, place_fixture

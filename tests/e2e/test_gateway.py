@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gitops_ml.clients.gateway import ROOT, Drain, drained, gateway_spec, remove_route, switch
+from gitops_ml.clients.gateway import ROOT, gateway_spec
+from gitops_ml.clients.routes import Drain, drained, remove_route, switch
 from gitops_ml.core.desired import Gateway
 from gitops_ml.core.drift import container_drift
 from gitops_ml.core.route import PIN_HEADER, revision_of, route_file
