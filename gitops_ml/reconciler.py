@@ -22,6 +22,7 @@ from gitops_ml.core.generation import generation_of
 from gitops_ml.errors import (
     EngineFailed,
     GitopsError,
+    InputError,
     LockHeld,
     PushRejected,
     RemovalRefused,
@@ -79,14 +80,14 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
     Raises what `look` raises, `LockHeld` when another pass holds the environment, and `PushRejected`.
     """
     view = look(target)
+    if target.options.break_lock:
+        _break_lock(target, view, target.options.break_lock)
     if not view.plan.actions and not target.options.retry and not _moved(view):
         _clear_dead_lock(target, view)
         return view, Done(), None
     engine = engine_of(target, view.desired.environment)
     _prepare(engine, view)
     project, name = view.desired.project, view.desired.name
-    if target.options.break_lock:
-        lock.break_lock(engine, project, name, target.options.break_lock)
     models = ModelSource(target.repo)
     builds = images.Builds(engine, models.artifact, images.BASE_IMAGE)
     for action in view.plan.actions:
@@ -228,6 +229,16 @@ def _clear_dead_lock(target: Target, view: View) -> None:
     """Take away what a pass that was killed at its very end has left: no later one has a reason to take the lock."""
     if view.snapshot.of_role("lock"):
         lock.clear_dead(engine_of(target, view.desired.environment), view.desired.project, view.desired.name)
+
+
+def _break_lock(target: Target, view: View, lock_id: str) -> None:
+    name = view.desired.name
+    if not lock.break_lock(engine_of(target, view.desired.environment), view.desired.project, name, lock_id):
+        raise InputError(
+            f"{name} has no lock {lock_id}",
+            why="it is gone, or another one was taken since",
+            mend=f"gitops-ml sync {name}",
+        )
 
 
 def _prepare(engine: Engine, view: View) -> None:

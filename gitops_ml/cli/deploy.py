@@ -95,7 +95,11 @@ def sync(
         rebind=rebind,
         break_lock=break_lock,
     )
-    results, trouble = _visit(_targets(repo, environments, options), reconciler.sync, named=bool(environments))
+    try:
+        results, trouble = _visit(_targets(repo, environments, options), reconciler.sync, named=bool(environments))
+    except KeyboardInterrupt:
+        render.progress("stopped; what serves goes on serving, and the next `gitops-ml sync` goes on from here")
+        raise
     if as_json:
         typer.echo(render.as_json([_status_json(result.view) for result in results]))
     for result in results:

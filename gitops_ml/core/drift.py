@@ -32,14 +32,25 @@ def container_drift(spec: ContainerSpec, container: Container, image_id: str | N
     """
     found = [Drift(what=what, declared=str(a), observed=str(b)) for what, a, b in _listed(spec, container, image_id)]
     if container.facts:
-        facts = _declared_facts(spec), _observed_facts(container.facts)
-        found += [
-            Drift(what=k, declared=str(v), observed=str(facts[1][k])) for k, v in facts[0].items() if v != facts[1][k]
-        ]
+        declared, observed = _declared_facts(spec), _observed_facts(container.facts)
+        for what, value in declared.items():
+            if value != observed[what]:
+                ours, theirs = _apart(value, observed[what]) if what == "command" else (value, observed[what])
+                found.append(Drift(what=what, declared=str(ours), observed=str(theirs)))
         found += _env_drift(spec.env, container.facts.env)
         if spec.network in container.networks:
             found += _alias_drift(spec, container.facts)
     return tuple(sorted(found, key=lambda d: d.what))
+
+
+def _apart(declared: object, observed: object) -> tuple[object, object]:
+    """Of two commands only the words that one of them has alone: a gateway's is as long as a page."""
+    if isinstance(declared, tuple) and isinstance(observed, tuple):
+        ours = tuple(word for word in declared if word not in observed)
+        theirs = tuple(word for word in observed if word not in declared)
+        if ours or theirs:
+            return ours, theirs
+    return declared, observed
 
 
 def _listed(spec: ContainerSpec, container: Container, image_id: str | None) -> Iterator[tuple[str, object, object]]:

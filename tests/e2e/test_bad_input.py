@@ -272,6 +272,7 @@ def test_a_lock_that_is_held_names_its_holder_and_how_to_break_it(standing: Stan
             lock.release()
     workshop.sync()
     assert host.of_role("lock") == []
+    assert f"dev has no lock {lock.id[:12]}" in standing.refused("sync", "dev", "--break-lock", lock.id[:12])
 
 
 def test_a_stale_clone_is_refused_until_a_person_allows_it(standing: Standing, tmp_path: Path) -> None:

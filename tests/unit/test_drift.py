@@ -44,6 +44,10 @@ def test_a_container_as_it_was_asked_for() -> None:
         ({"tmpfs": ("/tmp", "/x")}, "tmpfs is ('/tmp', '/x'), declared ('/tmp',)"),
         ({"ports": {8080: ("", 80)}}, "ports is {8080: ('', 80)}, declared {}"),
         ({"command": ("sh",)}, "command is ('sh',), declared ('python', '-m', 'gitops_ml.serving.server')"),
+        (
+            {"command": ("python", "-m", "other.server")},
+            "command is ('other.server',), declared ('gitops_ml.serving.server',)",
+        ),
         ({"aliases": ("x",)}, "aliases is ['x'], declared ['churn-111111111111-0-aaaaaa']"),
     ],
 )
