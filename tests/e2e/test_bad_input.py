@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -308,38 +310,39 @@ def small_engine(tmp_path: Path, standing: Standing) -> Iterator[Path]:
     """The socket of an engine of its own on a small disk, which has the images that a first version needs."""
     if os.geteuid() or not shutil.which("dockerd"):
         pytest.skip("a second engine needs root and dockerd")
-    root, socket_path = tmp_path / "root", tmp_path / "docker.sock"
+    root = tmp_path / "root"
     root.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(root)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    daemon, second = _started(tmp_path, root, socket_path)
-    try:
+    # The path of a socket is at most 107 characters long, and that of a test is longer where tests run side by side.
+    folder = Path(tempfile.mkdtemp(prefix="gitops-ml-"))
+    with contextlib.ExitStack() as undo:
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        undo.callback(subprocess.run, ["umount", "-l", str(root)], check=True)
+        daemon, second = _started(folder, root)
+        undo.callback(daemon.wait, timeout=60)
+        undo.callback(daemon.terminate)
         requirements = (standing.workshop.folder / f"models/{MODEL}/requirements.txt").read_bytes()
         with Engine.connect(None) as connected:
             runtime, _ = ensure_runtime(connected, requirements)
         _copy_images(standing.host.engine, second, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
-        yield socket_path
-    finally:
-        daemon.terminate()
-        daemon.wait(timeout=60)
-        subprocess.run(["umount", "-l", str(root)], check=True)
+        yield folder / "docker.sock"
 
 
-def _started(folder: Path, root: Path, socket_path: Path) -> tuple[subprocess.Popen[bytes], docker.DockerClient]:
-    """A second engine that answers. On a busy machine dockerd gives up on its containerd after 15 s, and ends."""
+def _started(folder: Path, root: Path) -> tuple[subprocess.Popen[bytes], docker.DockerClient]:
+    """A second engine that answers at `docker.sock` in `folder`, with its data in `root`."""
+    address, log = f"unix://{folder / 'docker.sock'}", folder / "log"
     places = [f"--data-root={root}", f"--exec-root={folder / 'exec'}", f"--pidfile={folder / 'pid'}"]
-    # In a network namespace of its own, since two engines in one undo each other's firewall rules.
-    command = ["unshare", "--net", "dockerd", "--host", f"unix://{socket_path}", *places, "--bridge=none"]
-    log = folder / "log"
-    for _ in range(3):
-        with log.open("wb") as out:
-            daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-        while daemon.poll() is None:
-            try:  # it makes its socket long before it answers
-                return daemon, docker.DockerClient(f"unix://{socket_path}")
-            except docker.errors.DockerException:
-                time.sleep(0.1)
+    with log.open("wb") as out:
+        # In a network namespace of its own, since two engines in one undo each other's firewall rules.
+        command = ["unshare", "--net", "dockerd", "--host", address, *places, "--bridge=none"]
+        daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+    while daemon.poll() is None:
+        try:  # it makes its socket long before it answers
+            return daemon, docker.DockerClient(address)
+        except docker.errors.DockerException:
+            time.sleep(0.1)
     pytest.fail(f"the second engine does not start: {log.read_text()[-2000:]}")
 
 
