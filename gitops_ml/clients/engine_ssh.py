@@ -8,6 +8,7 @@ that ends.
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import subprocess
 import tempfile
@@ -47,6 +48,7 @@ class Tunnel:
             shutil.rmtree(directory, ignore_errors=True)
             raise InputError(f"`{url}` needs ssh, which is not installed", mend="install openssh-client") from error
         tunnel = cls(process, directory)
+        atexit.register(tunnel.close)  # a command ends without closing its engine; its folder must not stay
         until = time.monotonic() + timeout
         while not tunnel.socket.exists():
             if process.poll() is not None or time.monotonic() > until:

@@ -80,6 +80,12 @@ def test_the_tunnel_ends_with_its_process(host: str) -> None:
         time.sleep(0.05)
 
 
+def test_a_process_that_closes_nothing_leaves_nothing(host: str) -> None:
+    script = f"from gitops_ml.clients.engine import Engine\nprint(Engine.connect('ssh://{host}')._tunnel.socket)\n"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not Path(told.stdout.strip()).parent.exists()
+
+
 def test_a_host_that_does_not_answer(host: str) -> None:
     with pytest.raises(EngineUnavailable, match="refused"):
         Engine.connect("ssh://127.0.0.1:9", timeout=5)
