@@ -228,7 +228,7 @@ def test_a_rollout_that_is_stopped_by_hand_lets_go_each_time_and_goes_on(standin
     with standing.load() as load:
         for step in ("begin", "build", "verify", "route", "retire"):
             code, said = begin_and_end(standing.workshop, signal.SIGINT, line_of(step))
-            assert code != 0
+            assert code != 0, (step, said)
             assert "Traceback" not in said
             assert (standing.host.of_role("lock"), standing.host.of_role("probe")) == ([], [])
         standing.workshop.sync()
