@@ -228,7 +228,8 @@ def test_a_rollout_that_is_stopped_by_hand_lets_go_each_time_and_goes_on(standin
     with standing.load() as load:
         for step in ("begin", "build", "verify", "route", "retire"):
             code, said = begin_and_end(standing.workshop, signal.SIGINT, line_of(step))
-            assert code != 0, (step, said)
+            # Where the one before was stopped late, this step was done already, and the sync goes on to its end.
+            assert code != 0 or not any(map(line_of(step), said.splitlines())), (step, said)
             assert "Traceback" not in said
             assert (standing.host.of_role("lock"), standing.host.of_role("probe")) == ([], [])
         standing.workshop.sync()
