@@ -17,11 +17,11 @@ from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import take_snapshot
 from gitops_ml.clients.environments import (
     Declared,
-    entrance,
     environment_names,
     read_environment,
     read_project,
-    shared_ports,
+    require_known_source,
+    require_own_port,
 )
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.holdout_counts import require_enough
@@ -89,7 +89,7 @@ def look(target: Target, commit: str | None = None) -> View:
     if commit is None:
         commit = _commit(repo, target.options)
     declared = read_declared(repo, commit, target.environment)
-    _require_own_port(repo, declared)
+    require_own_port(repo, declared)
     engine = engine_of(target, declared.environment)
     cache = repo.git_dir / "gitops-ml"
     with ThreadPoolExecutor(1) as pool:
@@ -145,14 +145,8 @@ def preview(target: Target) -> View:
     """
     view = look(target)
     desired = view.desired
-    promotion = desired.environment.promotion
-    names = environment_names(target.repo, desired.commit) if promotion else []
-    if promotion and promotion.from_ not in names:
-        raise InputError(
-            f"environments/{desired.name}/environment.yaml: promotion.from is `{promotion.from_}`",
-            why=f"it is no environment; declared: {', '.join(names)}",
-            mend=f"edit environments/{desired.name}/environment.yaml",
-        )
+    if desired.environment.promotion:
+        require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
     return view
 
 
@@ -221,16 +215,6 @@ def engine_of(target: Target, environment: Environment) -> Engine:
     return target.engine
 
 
-def _require_own_port(repo: Repository, declared: Declared) -> None:
-    sharing = shared_ports(repo, declared.commit).get(entrance(declared.environment), [])
-    if len(sharing) > 1:
-        raise InputError(
-            f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
-            why="one engine's port is one gateway's",
-            mend=f"change gateway.port in environments/{declared.name}/environment.yaml",
-        )
-
-
 def _require_engine(target: Target, snapshot: Snapshot, known: Mapping[str, Record]) -> None:
     others = sorted({r.engine for r in known.values() if r.engine != snapshot.engine})
     if others and not target.options.rebind:
@@ -266,10 +250,9 @@ def _wanted(
     base = snapshot.base_id or ""
     blank = name not in state.deployments
     boot = _boot(repo, desired, name, record, base) if blank and record else None
-    generation = generation_of(resolved, commit=desired.commit, base=base, serving_version=SERVING_VERSION)
     return Wanted(
         resolved=resolved,
-        generation=generation,
+        generation=_generation(resolved, desired.commit, base),
         project=desired.project,
         environment=desired.name,
         drain=seconds(settings.drain),
@@ -283,18 +266,23 @@ def _boot(repo: Repository, desired: Desired, name: str, record: Record, base: s
     """The last verified generation as this host would run it; None when it cannot be had any more."""
     if record.verified is None:
         return None
-    commit = record.verified.commit
     try:
-        resolved = _verified_declaration(repo, desired.name, name, commit)
+        declared = read_environment(repo, record.verified.commit, desired.name)
+        generation = generation_at(repo, declared, name, base)
     except GitopsError:
         return None
-    if resolved.digest != record.verified.digest:
-        return None
-    return generation_of(resolved, commit=commit, base=base, serving_version=SERVING_VERSION)
+    return generation if generation.digest == record.verified.digest else None
 
 
-def _verified_declaration(repo: Repository, environment: str, name: str, commit: str) -> Resolved:
-    declared = read_environment(repo, commit, environment)
+def generation_at(repo: Repository, declared: Declared, name: str, base: str) -> Generation:
+    """What a deployment is at another commit than the tip, on a host with this base image.
+
+    Raises `SourceError` when it is not declared there, `VersionError` when its version cannot be resolved.
+    """
     if name not in declared.deployments:
-        raise SourceError(f"{name} is not declared in {commit[:12]}")
-    return resolve(repo, commit, name, declared.deployments[name])
+        raise SourceError(f"{name} is not declared in {declared.commit[:12]}")
+    return _generation(resolve(repo, declared.commit, name, declared.deployments[name]), declared.commit, base)
+
+
+def _generation(resolved: Resolved, commit: str, base: str) -> Generation:
+    return generation_of(resolved, commit=commit, base=base, serving_version=SERVING_VERSION)

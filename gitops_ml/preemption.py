@@ -12,12 +12,9 @@ from typing import Self
 
 from gitops_ml.clients.environments import read_environment
 from gitops_ml.clients.git import Repository
-from gitops_ml.clients.source import resolve
 from gitops_ml.core import plan
-from gitops_ml.core.generation import generation_of
 from gitops_ml.errors import GitopsError
-from gitops_ml.observation import Target, View
-from gitops_ml.serving import SERVING_VERSION
+from gitops_ml.observation import Target, View, generation_at
 
 EVERY = 1.0
 """Seconds between two looks at the tip: a newer commit preempts within 5."""
@@ -75,8 +72,7 @@ class TipWatch:
             if name in declared.broken:
                 continue
             if name in declared.deployments:
-                resolved = resolve(repo, tip, name, declared.deployments[name])
-                now = generation_of(resolved, commit=tip, base=base, serving_version=SERVING_VERSION)
+                now = generation_at(repo, declared, name, base)
                 if now.fingerprint == fingerprint and declared.deployments[name].hold is None:
                     continue
             self._superseded.add(name)

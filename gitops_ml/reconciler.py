@@ -15,10 +15,9 @@ from typing import TypeVar
 from gitops_ml.clients import gateway, images, lock, records
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.environments import Declared
-from gitops_ml.clients.source import ModelSource, resolve
+from gitops_ml.clients.source import ModelSource
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import seconds
-from gitops_ml.core.generation import generation_of
 from gitops_ml.errors import (
     EngineFailed,
     GitopsError,
@@ -31,9 +30,8 @@ from gitops_ml.errors import (
     Temporary,
 )
 from gitops_ml.executor import Done, execute
-from gitops_ml.observation import Options, Target, View, engine_of, look
+from gitops_ml.observation import Options, Target, View, engine_of, generation_at, look
 from gitops_ml.preemption import TipWatch
-from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.site import Site
 
 BACKOFF = (1.0, 2.0, 4.0)
@@ -307,12 +305,10 @@ def record(target: Target, view: View, site: Site) -> str | None:
     base = view.snapshot.base_id or ""
 
     def same_generation(declared: Declared, attempt: rollout.Attempt) -> bool:
-        name = attempt.deployment
         try:
-            resolved = resolve(target.repo, declared.commit, name, declared.deployments[name])
+            now = generation_at(target.repo, declared, attempt.deployment, base)
         except GitopsError:
             return False
-        now = generation_of(resolved, commit=declared.commit, base=base, serving_version=SERVING_VERSION)
         return now.fingerprint == attempt.generation.fingerprint
 
     commit = records.publish(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitops_ml.cli.findings import Finding, missing, note, ok
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
     from gitops_ml.clients.environments import Declared
@@ -154,24 +154,19 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
 
 
 def _environment(repo: Repository, one: Declared, names: list[str]) -> Iterator[Finding]:
-    from gitops_ml.clients.environments import entrance, shared_ports
+    from gitops_ml.clients.environments import require_known_source, require_own_port
 
     count = len(one.deployments)
     yield ok(one.name, f"{count} deployment{'' if count == 1 else 's'}: {', '.join(sorted(one.deployments)) or 'none'}")
     for name, error in sorted(one.broken.items()):
         reason, _, mend = error.partition("\n  mend: ")
         yield missing(f"{one.name}/{name}", reason, mend)
-    promotion = one.environment.promotion
-    if promotion and promotion.from_ not in names:
-        yield missing(
-            one.name,
-            f"promotion.from is `{promotion.from_}`, which is no environment; declared: {', '.join(names)}",
-            f"edit environments/{one.name}/environment.yaml",
-        )
-    sharing = shared_ports(repo, one.commit).get(entrance(one.environment), [])
-    if len(sharing) > 1:
-        yield missing(
-            one.name,
-            f"{' and '.join(sharing)} both listen on port {one.environment.gateway.port}",
-            f"change gateway.port in environments/{one.name}/environment.yaml",
-        )
+    yield from _refused(one.name, lambda: require_known_source(one.name, one.environment, names))
+    yield from _refused(one.name, lambda: require_own_port(repo, one))
+
+
+def _refused(name: str, require: Callable[[], None]) -> Iterator[Finding]:
+    try:
+        require()
+    except InputError as error:
+        yield missing(name, error)

@@ -15,8 +15,6 @@ anything is inspected, so what changes in between is seen at the next look.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_config import ImageFacts, facts_of, image_facts
 from gitops_ml.clients.engine_types import EngineInfo
@@ -83,7 +82,8 @@ def current_facts(
     if cache and marks and (changed or known.anchor not in marks or len(since) > _MOVE_AFTER):
         used = {facts.image_id for facts in kept.values()}
         images = {image: facts for image, facts in known.images.items() if image in used}
-        _write(cache, _Known(engine=info.id, anchor=marks[-1], containers=kept, images=images))
+        now = _Known(engine=info.id, anchor=marks[-1], containers=kept, images=images)
+        write_whole(cache, msgspec.json.encode(now))
     return kept
 
 
@@ -109,13 +109,3 @@ def _read(cache: Path | None, engine: str) -> _Known:
             if known.schema == _SCHEMA and known.engine == engine:
                 return known
     return _Known()
-
-
-def _write(cache: Path, known: _Known) -> None:
-    """Whole or not at all; without it the next look is only slower."""
-    with contextlib.suppress(OSError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=cache.parent, prefix=cache.name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(known))
-        Path(name).replace(cache)

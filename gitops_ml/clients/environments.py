@@ -129,6 +129,28 @@ def _require_label(name: str, what: str, mend: str) -> None:
         raise InputError(what, why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters", mend=mend)
 
 
+def require_known_source(name: str, environment: Environment, names: list[str]) -> None:
+    """Raises `InputError` where what is promoted into an environment is to come from none of these."""
+    promotion = environment.promotion
+    if promotion and promotion.from_ not in names:
+        raise InputError(
+            f"environments/{name}/environment.yaml: promotion.from is `{promotion.from_}`",
+            why=f"it is no environment; declared: {', '.join(names)}",
+            mend=f"edit environments/{name}/environment.yaml",
+        )
+
+
+def require_own_port(repo: Repository, declared: Declared) -> None:
+    """Raises `InputError` where another environment of this commit listens on the same port of the same engine."""
+    sharing = shared_ports(repo, declared.commit).get(entrance(declared.environment), [])
+    if len(sharing) > 1:
+        raise InputError(
+            f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
+            why="one engine's port is one gateway's",
+            mend=f"change gateway.port in environments/{declared.name}/environment.yaml",
+        )
+
+
 def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[str]]:
     """Which environments listen where: names by (engine, port), so that two on one port are found at plan."""
     found: dict[tuple[str, int], list[str]] = {}

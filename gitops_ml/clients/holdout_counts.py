@@ -6,12 +6,11 @@ The bytes are read once for each digest: what they come to is kept beside the re
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
+from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git import Repository
 from gitops_ml.clients.source import ModelSource
 from gitops_ml.core.desired import Holdout, Resolved
@@ -39,7 +38,7 @@ def require_enough(repo: Repository, commit: str, wanted: Resolved) -> None:
         except GitopsError:
             return
         known[key] = _count(data, spec)
-        _write(kept, dict(list(known.items())[-_MOST:]))
+        write_whole(kept, msgspec.json.encode(dict(list(known.items())[-_MOST:])))
     if known[key] < MIN_GROUPS:
         unit = f"groups of `{spec.group}`" if spec.group else "rows"
         raise InputError(
@@ -60,13 +59,3 @@ def _read(path: Path) -> dict[str, int]:
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
     return {}
-
-
-def _write(path: Path, counts: dict[str, int]) -> None:
-    """Whole or not at all; without it the next look only reads the rows again."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.encode(counts))
-        Path(name).replace(path)

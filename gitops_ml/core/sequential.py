@@ -46,6 +46,10 @@ MARGIN_BET = 0.95
 """
 
 
+def _harmless_enough(closed: int, harmless: float, goal: float) -> bool:
+    return closed > 0 and harmless >= goal
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """All that has to be kept of a test to go on with it: no request, only what they add up to.
 
@@ -73,7 +77,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the evidence that it is worse by less than is borne has reached `goal`, some of it at the present
         percentage: what was seen of few requests says nothing of many.
         """
-        return self.closed > 0 and self.harmless >= goal
+        return _harmless_enough(self.closed, self.harmless, goal)
 
     @property
     def total(self) -> Arms:
@@ -142,7 +146,7 @@ class TrafficTest:
 
     def decides(self, alpha: float, goal: float) -> bool:
         """Whether nothing more is to be counted: it is worse at `alpha`, or harmless enough for `goal`."""
-        return self._worse >= 1 / alpha or (self._closed > 0 and self._harmless >= goal)
+        return self._worse >= 1 / alpha or _harmless_enough(self._closed, self._harmless, goal)
 
     def step(self, percent: int) -> None:
         """From here on the candidate gets `percent` (1 to 99) of the requests; no block spans two
