@@ -60,7 +60,7 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
     generation, spec = action.generation, action.checks
     everyone = site.containers(action.deployment)
     mine = [c for c in everyone if c.generation == generation.fingerprint]
-    if action.endpoint:
+    if action.review:
         mine = [c for c in mine if c.state == "running"]
     incumbent = action.attempt.incumbent
     standing = [c for c in everyone if incumbent and c.generation == incumbent.fingerprint and c.state == "running"]
@@ -85,7 +85,7 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
         other = result["targets"].get(standing[0].alias) if standing else None
         checks += _judge_holdout(action, holdout, first, other, compared)
     checks += _own_checks(site, action, _timely(action), mine[0])
-    live = mine if action.endpoint else standing
+    live = mine if action.review else standing
     if spec.drift:
         checks.append(advice.drift(site, spec.drift, generation, live))
     if spec.agreement and incumbent and standing:
@@ -96,7 +96,7 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
 
 def _go_on(site: Site, action: plan.Verify) -> Callable[[], None]:
     """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
-    return site.go_on if action.endpoint else lambda: site.wanted(action.deployment)
+    return site.go_on if action.review else lambda: site.wanted(action.deployment)
 
 
 def _logs(site: Site, containers: Sequence[Container]) -> str:
@@ -109,7 +109,7 @@ def _timely(action: plan.Verify) -> list[OwnCheck]:
     What a Prometheus knows of a candidate it knows once that has had users. And what was verified before and is gone
     back to has passed the others: they could only say again what the generation that failed has done.
     """
-    if action.endpoint:
+    if action.review:
         return list(action.checks.own)
     return [c for c in action.checks.own if action.compare and not isinstance(c, PrometheusCheck)]
 
@@ -182,7 +182,7 @@ def _judge_holdout(
     theirs: Any = None
     if generation is not None and incumbent:
         theirs = answers_in(incumbent, holdout.incumbent)
-    elif generation is not None and not action.endpoint:
+    elif generation is not None and not action.review:
         theirs = NoAnswer("it does not run")
     return judge_holdout(
         spec=spec,

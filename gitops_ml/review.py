@@ -2,7 +2,8 @@
 
 A verdict that is another one than before is written into the journal and into Git, as a rollout's is. When it is
 Failed, the record's commit puts the declaration back where policy says so, and an ordinary sync rolls out what was
-verified before.
+verified before. Where the tip declares another generation by now, as it does while a canary is under way, that one's
+own rollout decides, and nothing is put back.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gitops_ml import checks, observation, reconciler
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.desired import Verify
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.review import newest_verdict, reviewed
+from gitops_ml.core.review import among_users, newest_verdict, reviewed
 from gitops_ml.core.scene import Wanted
 from gitops_ml.core.verdict import CheckResult, Verdict, overall
 from gitops_ml.errors import EngineFailed, GitopsError, InputError, LockLost, PushRejected
@@ -25,7 +26,9 @@ from gitops_ml.site import Site
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment, judged again. `before` is the last verdict on what serves; both are about that, not the tip.
 
-    `goes_back_to` is the version that was verified before it, where it has failed and there is one.
+    `declared_instead` is the version that the tip declares, where that is another generation: it is being rolled out,
+    or was not let in. `goes_back_to` is the version that was verified before, where what serves has failed, is what the
+    tip declares, and there is one.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     before: Verdict | None
     checks: tuple[CheckResult, ...] = ()
+    declared_instead: str | None = None
     goes_back_to: str | None = None
 
     @property
@@ -154,7 +158,8 @@ def _judge(site: Site, wanted: Wanted, state: rollout.DeploymentState, serving: 
             checks=spec,
             holdout=holdout,
             commit=wanted.generation.commit,
-            endpoint=wanted.endpoint,
+            review=True,
+            endpoint="" if among_users(state) else wanted.endpoint,
             because="a person asked, or a schedule",
         ),
     )
@@ -165,7 +170,9 @@ def _judge(site: Site, wanted: Wanted, state: rollout.DeploymentState, serving: 
     if verdict != before:
         settled = attempt(found, evidence.logs)
         site.write(rollout.Reviewed(at=settled.settled or site.at(), attempt=settled))
-    back = pending.incumbent
+    declared = wanted.generation
+    instead = None if declared.fingerprint == serving.fingerprint else declared.version
+    back = pending.incumbent if verdict == "Failed" and not instead else None
     return Finding(
         name=wanted.name,
         version=serving.version,
@@ -173,5 +180,6 @@ def _judge(site: Site, wanted: Wanted, state: rollout.DeploymentState, serving: 
         verdict=verdict,
         before=before,
         checks=found,
-        goes_back_to=back.version if back and verdict == "Failed" else None,
+        declared_instead=instead,
+        goes_back_to=back.version if back else None,
     )

@@ -55,11 +55,12 @@ def _show(done: Review, finding: Finding) -> None:
 
 
 def _than_before(done: Review, finding: Finding) -> str:
-    if not finding.changed:
-        return " as before"
     said = f", {finding.before} before" if finding.before else ""
+    said = said if finding.changed else " as before"
     if finding.goes_back_to and done.serving(finding.name) == finding.goes_back_to:
         said += f"; back to {finding.goes_back_to}"
+    if finding.verdict == "Failed" and finding.declared_instead:
+        said += f"; nothing is put back, since {finding.declared_instead} is declared"
     return said
 
 

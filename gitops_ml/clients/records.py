@@ -27,6 +27,7 @@ from gitops_ml.core.record import (
     wants_retrain,
     wants_revert,
 )
+from gitops_ml.core.review import put_back
 from gitops_ml.core.rollout import Attempt, State
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
@@ -82,7 +83,7 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
         tip = repo.tip()
         declared = read_environment(repo, tip, environment)
         branch = declared.environment.records.branch
-        reverts = _reverts(repo, declared, attempts, same_generation)
+        reverts = _reverts(repo, declared, state, attempts, same_generation)
         reverted = {name: version for name, (version, _, _) in reverts.items()}
         edits = {path: text for _, path, text in reverts.values()}
         message = commit_message(environment, attempts, reverted) if attempts else _rebound(environment, engine)
@@ -183,7 +184,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
 
 
 def _reverts(
-    repo: Repository, declared: Declared, attempts: Sequence[Attempt], same_generation: SameGeneration
+    repo: Repository, declared: Declared, state: State, attempts: Sequence[Attempt], same_generation: SameGeneration
 ) -> dict[str, tuple[str, str, bytes | None]]:
     """What is to be put back, by deployment: the version, the path and the text.
 
@@ -193,14 +194,15 @@ def _reverts(
     for attempt in attempts:
         name = attempt.deployment
         declaration = declared.deployments.get(name)
-        if declaration is None or attempt.incumbent is None:
+        back = put_back(state.of(name), attempt)
+        if declaration is None or back is None:
             continue
         if not wants_revert(attempt, declaration, declared.environment.policy.auto_revert):
             continue
         if not same_generation(declared, attempt):
             continue
         path = f"{ROOT}/{declared.name}/models/{name}.yaml"
-        before = repo.read_file(attempt.incumbent.commit, path)
+        before = repo.read_file(back.commit, path)
         now = repo.read_file(declared.commit, path)
         if before is None or now is None:
             continue
@@ -209,8 +211,8 @@ def _reverts(
         except GitopsError:
             continue
         fields = restored_fields(verified)
-        if attempt.incumbent.pattern == "service":
-            fields["digest"] = attempt.incumbent.digest
+        if back.pattern == "service":
+            fields["digest"] = back.digest
         # What says the same in both stays as a person wrote it, a default that is spelt out included.
         meant = msgspec.structs.replace(verified, digest=fields["digest"])
         fields = {key: value for key, value in fields.items() if getattr(declaration, key) != getattr(meant, key)}

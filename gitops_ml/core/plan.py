@@ -91,8 +91,9 @@ class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
 class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
     """Run the checks of a candidate, and write the verdict into the journal. `holdout` is the digest of its rows.
 
-    `commit` is the one that pins those rows. Without `compare` the absolute bounds alone decide. `endpoint` is where
-    users reach the generation, where they do.
+    `commit` is the one that pins those rows. Without `compare` the absolute bounds alone decide. With `review` it is
+    what serves that is judged again. `endpoint` is where users reach the generation and no other; empty where they do
+    not.
     """
 
     attempt: Attempt
@@ -100,6 +101,7 @@ class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
     holdout: str | None
     commit: str = ""
     compare: bool = True
+    review: bool = False
     endpoint: str = ""
     then_traffic: bool = False
     alpha: float = 0.05

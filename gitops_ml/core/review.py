@@ -47,6 +47,25 @@ def _was_gone_back_to(state: DeploymentState, serving: Generation) -> bool:
     return bool(before) and (before[-1].strategy, before[-1].verdict) == (STRATEGY, "Failed")
 
 
+def put_back(state: DeploymentState, attempt: Attempt) -> Generation | None:
+    """What is declared again when an attempt has failed: its incumbent, unless that has failed a review meanwhile.
+
+    Then it is what was verified before that, where there is something; None when nothing was there before.
+    """
+    incumbent = attempt.incumbent
+    if attempt.strategy == STRATEGY or incumbent is None or newest_verdict(state, incumbent) != "Failed":
+        return incumbent
+    return verified_before(state, incumbent) or incumbent
+
+
+def among_users(state: DeploymentState) -> bool:
+    """Whether a candidate answers some of the users' requests now, so that no address is one generation's alone."""
+    attempt = state.open
+    if attempt is None or attempt.routed is None:
+        return False
+    return attempt.strategy == "canary" or bool(attempt.stage)  # the first stage of a shadow answers nobody
+
+
 def goes_back(state: DeploymentState, generation: Generation) -> bool:
     """Whether a rollout of `generation` only goes back to what was Verified, since what serves has failed a review.
 

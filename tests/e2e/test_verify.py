@@ -171,6 +171,45 @@ def test_a_push_that_is_refused_keeps_the_verdict_and_the_next_pass_goes_back(wo
         assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
 
 
+def test_beside_a_canary_what_serves_is_judged_alone_and_the_canary_goes_on(workshop: Workshop) -> None:
+    with page() as (url, told):
+        # Asked through the gateway, one of two would be the candidate.
+        itself = [{"name": n, "url": "${endpoint}", "contains": '"versions":["${version}"]'} for n in ("one", "two")]
+        spec = {"http": [*itself, *http_check(url)["http"]], "traffic": {"max_bad_increase": 0.5, "timeout": "90s"}}
+        declared: dict[str, Any] = {"verify": spec, "rollout": {"strategy": "canary", "steps": [50]}}
+        start(workshop, "v1.0.0", **declared)
+        workshop.release("v1.1.0")
+        workshop.declare("v1.1.0", verify={k: spec[k] for k in spec if k != "traffic"})
+        workshop.sync()
+        workshop.release("v1.2.0", error_rate=1.0)
+        workshop.declare("v1.2.0", **declared)
+        rollout = workshop.begin("sync", "dev")
+        assert rollout.stderr is not None
+        with rollout:
+            for line in rollout.stderr:
+                if line.startswith("watch"):
+                    break
+            found = verify(workshop)
+            assert (found["version"], found["verdict"], found["before"]) == ("v1.1.0", "Verified", "Verified")
+            told["status"] = 500
+            found = verify(workshop, expect=3)
+            assert (found["version"], found["verdict"]) == ("v1.1.0", "Failed")
+            # The tip declares the candidate, whose rollout goes on: it may be what mends this.
+            assert (found["declared_instead"], found["goes_back_to"]) == ("v1.2.0", None)
+            assert workshop.declared()["version"] == "v1.2.0"
+            assert workshop.record()["attempts"][0]["strategy"] == "review"
+            assert rollout.poll() is None
+            with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=50):
+                said = rollout.stderr.read()
+                assert rollout.wait(timeout=60) == 3, said
+    # What is gone back to has not failed itself.
+    assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
+    workshop.git("fetch", "-q", "origin")
+    assert "Record dev/churn v1.2.0: failed, reverted to v1.0.0" in workshop.git("log", "--format=%s", "origin/main")
+    status = workshop.status()
+    assert (status["sync"], status["verification"]) == ("Synced", "Verified")
+
+
 def test_a_deployment_that_is_not_declared_is_named(workshop: Workshop) -> None:
     start(workshop, "v1.0.0")
     ran = workshop.run("verify", "dev", "chrun")

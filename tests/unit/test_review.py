@@ -11,7 +11,7 @@ from gitops_ml.core import plan, rollout
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planner import make_plan
 from gitops_ml.core.record import Record, updated
-from gitops_ml.core.review import goes_back, newest_verdict, reviewed, verified_before
+from gitops_ml.core.review import among_users, goes_back, newest_verdict, put_back, reviewed, verified_before
 from gitops_ml.core.rollout import DeploymentState, Entry, fold_entries
 from gitops_ml.core.verdict import CheckResult, Result, Verdict, overall
 from gitops_ml.core.verified import promotable, verified_attempts
@@ -124,6 +124,36 @@ def test_no_further_than_one_step() -> None:
     # A version that was rolled out over it counts as any other.
     onward = [*entries, *promoted(generation("v4"), V1)]
     assert verified_before(state(*onward), generation("v4")) == V1
+
+
+def test_a_candidate_that_fails_over_one_that_failed_meanwhile_is_put_back_further() -> None:
+    entries: list[Entry] = [*promoted(V1), *promoted(V2, V1), intent(V3, V2), built(V3)]
+    reviewed_meanwhile = [*entries, review(V2, "Failed", *entries)]
+    stopped: list[Entry] = [judged(V3, "Failed"), settled(V3, "failed")]
+    found = state(*reviewed_meanwhile, *stopped)
+    assert found.last and put_back(found, found.last) == V1
+    found = state(*entries, *stopped)
+    assert found.last and put_back(found, found.last) == V2
+    # A review says itself what is gone back to.
+    found = state(*history("Failed"))
+    assert found.last and put_back(found, found.last) == V1
+    # Without anything better it is the incumbent, which goes on serving.
+    alone: list[Entry] = [*promoted(V2), intent(V3, V2), built(V3)]
+    found = state(*alone, review(V2, "Failed", *alone), *stopped)
+    assert found.last and put_back(found, found.last) == V2
+
+
+def test_a_candidate_is_among_users_from_its_first_share_of_them() -> None:
+    def routed(strategy: str, stage: int | None) -> DeploymentState:
+        begun = msgspec.structs.replace(intent(V2, V1), strategy=strategy)
+        step = rollout.Stepped(at="x", attempt=begun.attempt, deployment=NAME, stage=stage or 0, anew=True)
+        return state(*promoted(V1), begun, *([step] if stage is not None else []))
+
+    assert not among_users(state(*promoted(V1)))
+    assert not among_users(routed("canary", None))
+    assert among_users(routed("canary", 0))
+    assert not among_users(routed("shadow", 0))
+    assert among_users(routed("shadow", 1))
 
 
 def test_going_back_is_told_from_going_on() -> None:
