@@ -20,7 +20,7 @@ from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_config import listed_container
 from gitops_ml.clients.engine_facts import current_facts
 from gitops_ml.clients.engine_streams import unpack
-from gitops_ml.clients.gateway import API, GATEWAY_IMAGE, JOURNAL, ROOT, ROUTES, carrier, gateway_name
+from gitops_ml.clients.gateway import API, CERTIFICATE, GATEWAY_IMAGE, JOURNAL, ROOT, ROUTES, carrier, gateway_name
 from gitops_ml.clients.journal import whole
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
 from gitops_ml.core.observed import Backend, Container, Snapshot
@@ -137,7 +137,7 @@ def _files_of(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, byte
     routes = {
         name.removeprefix(f"{ROUTES}/").removesuffix(".yml"): content
         for name, content in files.items()
-        if name.startswith(f"{ROUTES}/") and name.endswith(".yml")
+        if name.startswith(f"{ROUTES}/") and name.endswith(".yml") and name != f"{ROUTES}/{CERTIFICATE}"
     }
     entries = {n.removeprefix(f"{JOURNAL}/"): c for n, c in files.items() if n.startswith(f"{JOURNAL}/")}
     return dict(sorted(routes.items())), whole(entries)

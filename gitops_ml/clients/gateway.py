@@ -22,6 +22,8 @@ from gitops_ml.errors import EngineFailed
 GATEWAY_IMAGE = "traefik:v3"
 ROOT = "/gateway"
 ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
+CERTIFICATE = "_certificate.yml"
+"""Beside the route files, under a name that no deployment can have."""
 API = "http://127.0.0.1:8081"
 WEB_PORT = 8080
 _MEMORY = 512 * 1024**2
@@ -102,6 +104,8 @@ def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, i
     was made is taken away, and the one of `instead_of` that ran before runs again. Raises `EngineFailed`, for one
     when the port is taken.
     """
+    from gitops_ml.clients.certificate import default_certificate  # 0.1 s, that no other pass needs
+
     project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
     network, volume = scoped(project, environment), gateway_name(project, environment)
     with ExitStack() as undo:
@@ -112,7 +116,8 @@ def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, i
         running = _make_way(engine, spec, instead_of, undo)
         gateway = engine.create(spec)
         undo.callback(engine.remove, gateway, force=True)
-        engine.put(gateway, ROOT, {f"{name}/": b"" for name in (ROUTES, STAGE, JOURNAL)})
+        folders = {f"{name}/": b"" for name in (ROUTES, STAGE, JOURNAL)}
+        engine.put(gateway, ROOT, folders | {f"{ROUTES}/{CERTIFICATE}": default_certificate()})
         engine.start(gateway, spec.name)
         wait_gateway(engine, gateway, deadline)
         undo.pop_all()

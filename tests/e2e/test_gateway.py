@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gitops_ml.clients.gateway import ROOT, gateway_spec
+from gitops_ml.clients.gateway import CERTIFICATE, ROOT, ROUTES, gateway_spec
 from gitops_ml.clients.routes import Drain, drained, remove_route, switch
 from gitops_ml.core.desired import Gateway
 from gitops_ml.core.drift import container_drift
@@ -113,6 +113,15 @@ def test_a_route_that_is_put_back_waits_until_its_servers_are_seen_again(served:
     served.engine.start(served.servers["one"])
     switch(served.engine, served.gateway, "m", _route({ONE: 100}))
     assert served.ask("/m/x") == "one /x"
+
+
+def test_the_gateway_holds_a_certificate_of_ours_and_makes_none(served: Place) -> None:
+    assert "certificate store" not in served.engine.logs(served.gateway, 100)
+    path = f"{ROOT}/{ROUTES}"
+    (kept,) = [c for name, c in served.engine.get(served.gateway, path).items() if name.endswith(CERTIFICATE)]
+    served.engine.put(served.gateway, path, {CERTIFICATE: kept.replace(b"BEGIN CERTIFICATE", b"BEGIN NOTHING")})
+    switch(served.engine, served.gateway, "m", _route({TWO: 100}))
+    assert "certificate store" in served.engine.logs(served.gateway, 100)
 
 
 def test_prefixes_are_whole_segments(served: Place) -> None:
