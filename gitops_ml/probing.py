@@ -1,10 +1,11 @@
-"""Asking model servers from inside the environment's network, by one probe.
+"""Asking model servers from inside the environment's network, over the engine's API alone.
 
-A probe is a short-lived container there, so that it works against an engine that is reachable only by its API.
+The gateway asks whether they are ready, and for one answer; a probe asks for more, and for what is wrong.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 from gitops_ml.clients import images
 from gitops_ml.clients.probe import run_probe
+from gitops_ml.clients.readiness import LEFT_FOR_PROBE, ask_ready
 from gitops_ml.core.generation import Generation, scoped
 from gitops_ml.core.manifest import Manifest, parse_manifest
 from gitops_ml.core.observed import Container
@@ -34,33 +36,44 @@ def ask(
     bodies: list[dict[str, Any]],
     go_on: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
-    """What a probe finds out of these targets, by the name that each has here: see docs/serving.md.
+    """What is found out of these targets, by the name that each has here: see docs/serving.md.
 
     `generation` is the one that is judged: when a container of it ends, waiting is over. `go_on` is called again and
     again meanwhile (the site's own if None); what it raises ends the waiting. Raises `Temporary` for trouble that is
     not the targets'.
     """
-    deadline = generation.start_timeout + (HOLDOUT_SECONDS if bodies else 0.0)
-    job = {
-        "deadline": deadline,
-        "ready_deadline": generation.start_timeout,
-        "interval": 0.02,
-        "targets": [_target(name, container, of) for name, (container, of) in targets.items()],
-        "example": example,
-        "requests": "/probe/requests.json" if bodies else None,
-    }
+    asked = [_target(name, container, of) for name, (container, of) in targets.items()]
+    watch = [container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint]
+    go_on = go_on or site.go_on
     site.check()
+    started = time.monotonic()
+    if not bodies and site.gateway:
+        patience = generation.start_timeout - LEFT_FOR_PROBE
+        ready = ask_ready(
+            site.engine, site.gateway, asked, example=example, patience=patience, watch=watch, go_on=go_on
+        )
+        if ready is not None:
+            return {"targets": ready}
+    left = generation.start_timeout - (time.monotonic() - started)
+    deadline = left + (HOLDOUT_SECONDS if bodies else 0.0)
     found = run_probe(
         site.engine,
         project=site.project,
         environment=site.environment,
         image=images.probe_image(site.engine, site.base),
         network=scoped(site.project, site.environment),
-        job=job,
+        job={
+            "deadline": deadline,
+            "ready_deadline": left,
+            "interval": 0.02,
+            "targets": asked,
+            "example": example,
+            "requests": "/probe/requests.json" if bodies else None,
+        },
         requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
         deadline=deadline + STARTING_SECONDS,
-        watch=[container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint],
-        go_on=go_on or site.go_on,
+        watch=watch,
+        go_on=go_on,
     )
     return {"targets": found.targets}
 

@@ -29,6 +29,8 @@ WEB_PORT = 8080
 _MEMORY = 512 * 1024**2
 _PIDS = 512
 POLL = 0.02
+LONGEST_WORD = 100_000
+"""Bytes that a script may be given as one word: Linux takes 128 KiB in one word of a command line."""
 _FIELDS = [
     "StartUTC",
     "Duration",

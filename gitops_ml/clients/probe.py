@@ -10,13 +10,13 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.core.evidence import Ended, ProbeResult, unanswered
-from gitops_ml.core.generation import ALIAS, ContainerSpec, owner_labels, scoped
+from gitops_ml.clients.watched import Watched, results_of_ended
+from gitops_ml.core.evidence import Ended, ProbeResult
+from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
 
 FOLDER = "/probe"
@@ -24,7 +24,6 @@ COMMAND = ("python", "-m", "gitops_ml.serving.probe")
 _MEMORY = 1024**3
 _PIDS = 64
 _LOOK_EVERY = 0.25
-_LOG_LINES = 40
 
 
 def run_probe(
@@ -56,7 +55,7 @@ def run_probe(
     files = {"job.json": msgspec.json.encode(job)}
     if requests is not None:
         files["requests.json"] = requests
-    restarts = {container: _restarts(engine.inspect_container(container)) for container in watch}
+    watched = Watched(engine, watch)
     probe = engine.create(
         ContainerSpec(
             name=scoped(project, environment, "probe", secrets.token_hex(4)),
@@ -79,9 +78,9 @@ def run_probe(
             go_on()
             code = engine.wait(probe, timeout=_LOOK_EVERY)
             if code is None:
-                ended = [found for container, count in restarts.items() if (found := _ended(engine, container, count))]
+                ended = watched.ended()
                 _require_running(engine, probe, time.monotonic() - started, deadline)
-        targets = _result(engine, probe, code) if code is not None else _of_ended(engine, job, ended)
+        targets = _result(engine, probe, code) if code is not None else results_of_ended(engine, job["targets"], ended)
         return ProbeResult(targets=targets, ended=tuple(ended), seconds=round(time.monotonic() - started, 4))
     finally:
         engine.remove(probe, force=True)
@@ -99,39 +98,3 @@ def _result(engine: Engine, probe: str, code: int) -> dict[str, Any]:
     if code != 0 or found is None:
         raise EngineFailed(f"the probe failed with exit code {code}", why=engine.logs(probe, 10).strip())
     return dict(msgspec.json.decode(found)["targets"])
-
-
-def _restarts(inspected: Mapping[str, Any] | None) -> int:
-    return int(inspected["RestartCount"]) if inspected else 0
-
-
-def _ended(engine: Engine, container: str, restarts: int) -> Ended | None:
-    """How a container ended, when it did; one that the engine has started again since has ended too."""
-    found = engine.inspect_container(container)
-    if found is None:
-        return Ended(container=container, code=None, logs="")
-    state = found["State"]
-    runs = state["Status"] in ("created", "running", "paused")
-    if runs and _restarts(found) <= restarts:
-        return None
-    return Ended(
-        container=container,
-        code=None if runs else int(state["ExitCode"]),
-        logs=engine.logs(container, _LOG_LINES),
-        out_of_memory=bool(state.get("OOMKilled")),
-        restarted=runs,
-    )
-
-
-def _of_ended(engine: Engine, job: Mapping[str, Any], ended: Sequence[Ended]) -> dict[str, Any]:
-    """What is known of each target when the probe was stopped because some of them ended."""
-    by_alias: dict[str, Ended] = {}
-    for one in ended:
-        found = engine.inspect_container(one.container)
-        labels = (found["Config"]["Labels"] or {}) if found else {}
-        by_alias[labels.get(ALIAS, "")] = one
-    targets = {}
-    for target in job["targets"]:
-        end = by_alias.get(urlsplit(target["url"]).hostname or "")
-        targets[target["name"]] = unanswered("not asked any more: another one ended" if end is None else str(end))
-    return targets

@@ -13,12 +13,11 @@ from collections.abc import Iterable
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.gateway import API, POLL, ROOT, ROUTES, STAGE, shell
+from gitops_ml.clients.gateway import API, LONGEST_WORD, POLL, ROOT, ROUTES, STAGE, shell
 from gitops_ml.core.route import revision_name, revision_of
 from gitops_ml.errors import EngineFailed
 
 _LOADED_WITHIN = 5.0
-_LONGEST_WORD = 100_000  # bytes; Linux takes 128 KiB in one word of a command line
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +40,7 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
         raise EngineFailed(f"the route of {deployment} carries no revision")
     name = revision_name(deployment, revision)
     text = content.decode()
-    if len(content) > _LONGEST_WORD:
+    if len(content) > LONGEST_WORD:
         engine.put(gateway, f"{ROOT}/{STAGE}", {f"{deployment}.yml": content})
         text = ""
     result = shell(engine, gateway, _SWITCH, deployment, name, str(round(_LOADED_WITHIN / POLL)), text)

@@ -42,6 +42,17 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
 
+def answered(metadata: Mapping[str, Any], ready_seconds: float, smoke: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is known of a target that was only asked whether it is ready, and for one answer (None: not even that)."""
+    return unanswered("") | {
+        "ready": True,
+        "ready_seconds": ready_seconds,
+        "error": None,
+        "metadata": dict(metadata),
+        "smoke": smoke and dict(smoke),
+    }
+
+
 def unanswered(error: str) -> dict[str, Any]:
     """What is known of a target that the probe could not report on."""
     return {

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -35,8 +35,8 @@ class Target:
 
     def __init__(self, spec: dict[str, Any], deadline: float) -> None:
         url = urlsplit(spec["url"])
-        self._host, self._port, self._base = url.hostname or "", url.port or 80, url.path.rstrip("/")
-        self._path = f"{self._base}/v2/models/{quote(spec.get('model', ''), safe='')}"
+        self._host, self._port = url.hostname or "", url.port or 80
+        self._path = url.path.rstrip("/") + model_path(spec)
         self._health: str | None = spec.get("health")
         self._expect: dict[str, str] = spec.get("expect") or {}
         self._deadline = deadline
@@ -58,18 +58,7 @@ class Target:
             raise NotYet(_said(error)) from error
         if status != 200:
             raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {_error_of(body)}")
-        if self._health:
-            return {}
-        try:
-            found = json.loads(body)
-            parameters = found.get("parameters", {})
-            names = {**parameters, "version": parameters.get("version", (found.get("versions") or [None])[0])}
-        except (ValueError, AttributeError, TypeError) as error:
-            raise NotYet(f"metadata is no JSON of the protocol: {error}") from error
-        for key, wanted in self._expect.items():
-            if names.get(key) != wanted:
-                raise TargetError(f"answers with {key} {names.get(key)}, not {wanted}")
-        return dict(found)
+        return {} if self._health else metadata_of(body, self._expect)
 
     def infer(self, body: bytes, rows: int) -> dict[str, list[Any]]:
         """Outputs by name, row-major, for one inference request of `rows` rows.
@@ -83,15 +72,7 @@ class Target:
             raise TargetError(_said(error)) from error
         if status != 200:
             raise TargetError(f"HTTP {status}: {_error_of(answer)}")
-        try:
-            outputs = json.loads(answer)["outputs"]
-            short = [output["name"] for output in outputs if output["shape"][0] != rows]
-            values = {output["name"]: list(output["data"]) for output in outputs}
-        except (ValueError, LookupError, TypeError) as error:
-            raise TargetError(f"the answer is none of the protocol: {type(error).__name__}: {error}") from error
-        if short or not values:
-            raise TargetError(f"the answer has no {rows} rows in {short or 'any output'}")
-        return values
+        return outputs_of(answer, rows)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -119,6 +100,51 @@ class Target:
         if response.will_close:
             self.close()
         return answer
+
+
+def model_path(spec: Mapping[str, Any]) -> str:
+    """The path under which a target of a job answers for its model."""
+    return f"/v2/models/{quote(spec.get('model', ''), safe='')}"
+
+
+def metadata_of(body: bytes, expect: Mapping[str, str]) -> dict[str, Any]:
+    """A server's answer about its model, when its version and digest are those of `expect`. Raises as
+    `Target.metadata`."""
+    try:
+        found = json.loads(body)
+        parameters = found.get("parameters", {})
+        names = {**parameters, "version": parameters.get("version", (found.get("versions") or [None])[0])}
+    except (ValueError, AttributeError, TypeError) as error:
+        raise NotYet(f"metadata is no JSON of the protocol: {error}") from error
+    for key, wanted in expect.items():
+        if names.get(key) != wanted:
+            raise TargetError(f"answers with {key} {names.get(key)}, not {wanted}")
+    return dict(found)
+
+
+def outputs_of(answer: bytes, rows: int) -> dict[str, list[Any]]:
+    """Outputs by name, row-major, of an answer to `rows` rows. Raises `TargetError` where it is none."""
+    try:
+        outputs = json.loads(answer)["outputs"]
+        short = [output["name"] for output in outputs if output["shape"][0] != rows]
+        values = {output["name"]: list(output["data"]) for output in outputs}
+    except (ValueError, LookupError, TypeError) as error:
+        raise TargetError(f"the answer is none of the protocol: {type(error).__name__}: {error}") from error
+    if short or not values:
+        raise TargetError(f"the answer has no {rows} rows in {short or 'any output'}")
+    return values
+
+
+def require_values(outputs: Mapping[str, list[Any]]) -> None:
+    """Raises `TargetError` when some row of an output has no value."""
+    empty = [name for name, values in outputs.items() if not values or None in values]
+    if empty:
+        raise TargetError(f"output {', '.join(empty)} holds no value for some row")
+
+
+def encoded(body: dict[str, Any]) -> tuple[bytes, int]:
+    """An inference request as it is sent, and how many rows are in it."""
+    return json.dumps(body).encode(), int(body["inputs"][0]["shape"][0])
 
 
 def probe_target(
@@ -177,8 +203,8 @@ def run(job: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]
     now = time.monotonic()
     deadline = now + float(job["deadline"])
     ready = now + float(job.get("ready_deadline") or job["deadline"])
-    example = _encoded(job["example"]) if job.get("example") else None
-    requests = [_encoded(body) for body in bodies]
+    example = encoded(job["example"]) if job.get("example") else None
+    requests = [encoded(body) for body in bodies]
     results: dict[str, dict[str, Any]] = {}
 
     def task(spec: dict[str, Any]) -> Callable[[], None]:
@@ -228,18 +254,12 @@ def _smoke(target: Target, body: bytes, rows: int) -> dict[str, Any]:
     result: dict[str, Any] = {"ok": False, "seconds": 0.0, "error": None, "outputs": {}}
     try:
         result["outputs"] = target.infer(body, rows)
-        empty = [name for name, values in result["outputs"].items() if not values or None in values]
-        if empty:
-            raise TargetError(f"output {', '.join(empty)} holds no value for some row")
+        require_values(result["outputs"])
         result["ok"] = True
     except TargetError as error:
         result["error"] = str(error)
     result["seconds"] = round(time.monotonic() - started, 4)
     return result
-
-
-def _encoded(body: dict[str, Any]) -> tuple[bytes, int]:
-    return json.dumps(body).encode(), int(body["inputs"][0]["shape"][0])
 
 
 def _summary(result: dict[str, Any]) -> dict[str, Any]:
