@@ -77,6 +77,14 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
 
     Raises what `look` raises, `LockHeld` when another pass holds the environment, and `PushRejected`.
     """
+    try:
+        return _reconcile(target)
+    finally:
+        if target.engine:
+            target.engine.close_shells()
+
+
+def _reconcile(target: Target) -> tuple[View, Done, str | None]:
     view = look(target)
     if target.options.break_lock:
         _break_lock(target, view, target.options.break_lock)

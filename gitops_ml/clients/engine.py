@@ -49,6 +49,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
     """One Docker engine. Make it with `connect`, and close it; it is a context manager."""
 
     def __init__(self, client: Any, url: str, tunnel: Tunnel | None = None) -> None:
+        super().__init__()
         self._api = client
         self._tunnel = tunnel
         self.url = url
@@ -79,6 +80,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         return cls(client, url, tunnel)
 
     def close(self) -> None:
+        self.close_shells()
         self._api.close()
         if self._tunnel:
             self._tunnel.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from gitops_ml.clients.engine_shell import KeptShell, ShellLost
 from gitops_ml.clients.engine_streams import frames, pack, unpack
 from gitops_ml.clients.engine_types import ExecResult
 from gitops_ml.errors import EngineFailed
@@ -17,6 +20,10 @@ class InsideCalls:
     """Part of `Engine`, which has the client and translates what it raises."""
 
     _api: Any
+
+    def __init__(self) -> None:
+        self._shells: dict[str, KeptShell] = {}
+        self._opening = threading.Lock()
 
     def _asking(self, doing: str) -> AbstractContextManager[None]:
         raise NotImplementedError
@@ -40,6 +47,39 @@ class InsideCalls:
                 stdout, stderr = frames(response.raw.read())
             code = self._api.exec_inspect(made)["ExitCode"]
         return ExecResult(code=-1 if code is None else code, stdout=stdout, stderr=stderr)
+
+    def shell(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
+        """Run a short script inside a running container, by its `sh`; `words` are its $1, $2 …
+
+        The shell is kept open for the next one until `close_shells`. A script has to be one that may be run again: when
+        the shell is lost meanwhile, that is done.
+        """
+        with self._asking(f"running sh in {container[:12]}"), contextlib.suppress(ShellLost):
+            done = self._kept_shell(container).run(script, words, timeout)
+            if done is not None:
+                return done
+        return self.exec(container, ["sh", "-c", script, "sh", *words], timeout)
+
+    def has_shell(self, container: str) -> bool:
+        """Whether a shell is open there already."""
+        with self._opening:
+            kept = self._shells.get(container)
+            return kept is not None and not kept.lost
+
+    def close_shells(self) -> None:
+        """End all shells that are open. The next script opens one again."""
+        with self._opening:
+            for kept in self._shells.values():
+                kept.close()
+            self._shells.clear()
+
+    def _kept_shell(self, container: str) -> KeptShell:
+        with self._opening:
+            kept = self._shells.get(container)
+            if kept is None or kept.lost:
+                made = self._api.exec_create(container, ["sh"], stdin=True)["Id"]
+                kept = self._shells[container] = KeptShell(self._api.exec_start(made, socket=True))
+            return kept
 
     def put(self, container: str, directory: str, files: Mapping[str, bytes]) -> None:
         """Write files below an existing directory of a container, running or not, for the user that

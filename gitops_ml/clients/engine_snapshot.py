@@ -119,7 +119,7 @@ def _inside(
     if gateway and mounted:
         if gateway["State"] == "running":
             with contextlib.suppress(EngineFailed):
-                result = engine.exec(gateway["Id"], ["sh", "-c", _ASK])
+                result = engine.shell(gateway["Id"], _ASK, ())
                 if result.code in (0, _SILENT):
                     return unpack([result.stdout], strip=0), result.stderr
         return engine.get(gateway["Id"], ROOT), b""

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 OWNER = 65532  # the user that our containers run as
-_FRAME = struct.Struct(">BxxxL")
+FRAME = struct.Struct(">BxxxL")
+"""What stands before each piece of a command's output: which stream it is of, and its length in bytes."""
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -48,9 +49,9 @@ def frames(raw: bytes) -> tuple[bytes, bytes]:
     """(stdout, stderr) from the engine's framed output. A frame that was cut off gives what came of it."""
     streams: dict[int, list[bytes]] = {1: [], 2: []}
     at = 0
-    while at + _FRAME.size <= len(raw):
-        stream, size = _FRAME.unpack_from(raw, at)
-        at += _FRAME.size
+    while at + FRAME.size <= len(raw):
+        stream, size = FRAME.unpack_from(raw, at)
+        at += FRAME.size
         streams.setdefault(stream, []).append(raw[at : at + size])
         at += size
     return b"".join(streams[1]), b"".join(streams[2])

@@ -184,7 +184,7 @@ def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
 
 def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
     """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
-    result = shell(engine, gateway, _AWAIT, f"{API}/ping", str(round(deadline / POLL)), timeout=deadline * 2)
+    result = run_long(engine, gateway, _AWAIT, f"{API}/ping", str(round(deadline / POLL)), timeout=deadline * 2)
     if result.code != 0:
         raise EngineFailed(
             f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
@@ -208,8 +208,10 @@ def carrier(engine: Engine, project: str, environment: str, image: str = GATEWAY
     )
 
 
-def shell(engine: Engine, gateway: str, script: str, *words: str, timeout: float = 30.0) -> ExecResult:
-    """Run a script inside the gateway; `words` are its $1, $2 … `timeout` is the longest silence, in seconds."""
+def run_long(engine: Engine, gateway: str, script: str, *words: str, timeout: float = 30.0) -> ExecResult:
+    """Run a script that waits for something inside the gateway, by a shell of its own; `words` are its $1, $2 …
+    `timeout` is the longest silence, in seconds.
+    """
     return engine.exec(gateway, ["sh", "-c", script, "sh", *words], timeout)
 
 

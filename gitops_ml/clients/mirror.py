@@ -44,7 +44,7 @@ def read(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], slow:
     `EngineFailed` when the gateway cannot be asked.
     """
     where = [f"{alias}:{port}" for alias, port in servers]
-    result = engine.exec(gateway, ["sh", "-c", _READ, "sh", *where], timeout=30.0)
+    result = engine.shell(gateway, _READ, where, timeout=30.0)
     if result.code != 0:
         raise EngineFailed("the servers' counters could not be read", why=result.stderr.decode(errors="replace"))
     found = {}

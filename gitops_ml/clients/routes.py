@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.gateway import API, LONGEST_WORD, POLL, ROOT, ROUTES, STAGE, shell
+from gitops_ml.clients.gateway import API, LONGEST_WORD, POLL, ROOT, ROUTES, STAGE, run_long
 from gitops_ml.core.route import revision_name, revision_of
 from gitops_ml.errors import EngineFailed
 
@@ -43,7 +43,7 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
     if len(content) > LONGEST_WORD:
         engine.put(gateway, f"{ROOT}/{STAGE}", {f"{deployment}.yml": content})
         text = ""
-    result = shell(engine, gateway, _SWITCH, deployment, name, str(round(_LOADED_WITHIN / POLL)), text)
+    result = engine.shell(gateway, _SWITCH, (deployment, name, str(round(_LOADED_WITHIN / POLL)), text))
     if result.code != 0:
         said = (result.stdout + result.stderr).decode(errors="replace").strip()
         raise EngineFailed(
@@ -54,12 +54,12 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
     if b"unchanged" in result.stdout:
         found = msgspec.json.decode(content)["http"]["services"]
         services = [f"{API}/api/http/services/{service}@file" for service in found]
-        shell(engine, gateway, _AWAIT_UP, str(round(_LOADED_WITHIN / POLL)), *services)
+        run_long(engine, gateway, _AWAIT_UP, str(round(_LOADED_WITHIN / POLL)), *services)
 
 
 def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
     """Take a deployment's route file away and return once the gateway no longer knows it."""
-    result = shell(engine, gateway, _UNROUTE, deployment, str(round(_LOADED_WITHIN / POLL)))
+    result = engine.shell(gateway, _UNROUTE, (deployment, str(round(_LOADED_WITHIN / POLL))))
     if result.code != 0:
         raise EngineFailed(f"the gateway still knows the route of {deployment}", mend=f"docker logs {gateway[:12]}")
 
@@ -77,7 +77,7 @@ def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], de
     where = [f"{alias}:{port}" for alias, port in servers]
     if not where:
         return Drain(cut=0, seconds=0.0)
-    result = shell(engine, gateway, _DRAIN, str(max(1, round(deadline))), *where, timeout=deadline + 30)
+    result = run_long(engine, gateway, _DRAIN, str(max(1, round(deadline))), *where, timeout=deadline + 30)
     if result.code != 0:
         said = result.stderr.decode(errors="replace").strip()
         raise EngineFailed(f"draining {', '.join(where)} did not work", why=said)

@@ -34,7 +34,7 @@ def test_the_number_of_calls_does_not_grow(place: Place, tmp_path: Path) -> None
     for number in range(1, 15):
         place.engine.create(place.spec(f"m{number}"))
     place.look(cache=tmp_path)
-    assert _calls(place, tmp_path) == few == 9
+    assert _calls(place, tmp_path) == few == 6
 
 
 def test_facts_are_the_same_with_and_without_the_cache(place: Place, tmp_path: Path) -> None:

@@ -12,57 +12,10 @@ from gitops_ml.clients.images import probe_image
 from gitops_ml.clients.probe import run_probe
 from gitops_ml.core.evidence import ProbeResult
 from gitops_ml.errors import EngineFailed
+from tests.e2e.model_server import request_of, start_model
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture
-
-MODEL = """
-import http.server, json, sys, time
-
-if sys.argv[1] == "broken":
-    sys.exit("the model cannot be loaded")
-if sys.argv[1] == "hungry":
-    held = bytearray(512 * 1024 * 1024)
-time.sleep(float(sys.argv[2]))
-
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1
-
-    def do_GET(self):
-        self.say({"name": "m", "versions": ["v1"], "parameters": {"version": "v1", "digest": sys.argv[1]}})
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        rows = body["inputs"][0]["data"]
-        self.say({"outputs": [{"name": "predict", "datatype": "FP64", "shape": [len(rows)], "data": rows}]})
-
-    def say(self, answer):
-        text = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_):
-        pass
-
-
-http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
-"""
-
-
-def _body(*rows: float) -> dict[str, Any]:
-    return {"inputs": [{"name": "x", "datatype": "FP64", "shape": [len(rows)], "data": list(rows)}]}
-
-
-def _start(place: Place, name: str, digest: str, delay: float = 0.0, restart: str = "unless-stopped") -> str:
-    place.ensure_network()
-    command = ("python", "-c", MODEL, digest, str(delay))
-    container = place.engine.create(place.spec(name, command=command, restart=restart))
-    place.engine.start(container)
-    return container
 
 
 def _probe(place: Place, *names: str, watch: tuple[str, ...] = (), deadline: float = 15.0, **job: Any) -> ProbeResult:
@@ -71,7 +24,7 @@ def _probe(place: Place, *names: str, watch: tuple[str, ...] = (), deadline: flo
         "deadline": deadline,
         "interval": 0.02,
         "targets": [{"name": name, "url": f"http://{name}:8080", "model": "m", "expect": expect} for name in names],
-        "example": _body(1.5),
+        "example": request_of(1.5),
         "requests": "/probe/requests.json",
     }
     return run_probe(
@@ -81,7 +34,7 @@ def _probe(place: Place, *names: str, watch: tuple[str, ...] = (), deadline: flo
         image=probe_image(place.engine),
         network=place.network,
         job=given | job,
-        requests=msgspec.json.encode({"bodies": [_body(1.0, 2.0), _body(3.0)]}),
+        requests=msgspec.json.encode({"bodies": [request_of(1.0, 2.0), request_of(3.0)]}),
         deadline=deadline,
         watch=watch,
     )
@@ -92,7 +45,7 @@ def _roles(place: Place) -> set[str]:
 
 
 def test_it_brings_back_what_the_models_answer(place: Place) -> None:
-    containers = (_start(place, "candidate", "md5:good", 0.5), _start(place, "incumbent", "md5:good"))
+    containers = (start_model(place, "candidate", "md5:good", 0.5), start_model(place, "incumbent", "md5:good"))
     found = _probe(place, "candidate", "incumbent", watch=containers)
     for target in found.targets.values():
         assert target["ready"]
@@ -104,7 +57,7 @@ def test_it_brings_back_what_the_models_answer(place: Place) -> None:
 
 
 def test_another_digest_is_not_ready(place: Place) -> None:
-    _start(place, "candidate", "md5:bad")
+    start_model(place, "candidate", "md5:bad")
     target = _probe(place, "candidate").targets["candidate"]
     assert not target["ready"]
     assert "md5:bad" in target["error"]
@@ -112,7 +65,7 @@ def test_another_digest_is_not_ready(place: Place) -> None:
 
 @pytest.mark.parametrize("restart", ["no", "unless-stopped"])
 def test_it_ends_when_its_target_does(place: Place, restart: str) -> None:
-    container = _start(place, "candidate", "broken", restart=restart)
+    container = start_model(place, "candidate", "broken", restart=restart)
     started = time.monotonic()
     found = _probe(place, "candidate", watch=(container,), deadline=60.0)
     assert time.monotonic() - started < 20
@@ -125,21 +78,21 @@ def test_it_ends_when_its_target_does(place: Place, restart: str) -> None:
 
 
 def test_a_target_that_takes_too_much_memory_says_so(place: Place) -> None:
-    container = _start(place, "candidate", "hungry")
+    container = start_model(place, "candidate", "hungry")
     found = _probe(place, "candidate", watch=(container,), deadline=60.0)
     assert "its container" in found.targets["candidate"]["error"]
     assert found.ended[0].container == container
 
 
 def test_a_removed_target_is_noticed(place: Place) -> None:
-    container = _start(place, "candidate", "md5:good", delay=60)
+    container = start_model(place, "candidate", "md5:good", delay=60)
     place.engine.remove(container, force=True)
     found = _probe(place, "candidate", watch=(container,), deadline=60.0)
     assert found.ended[0].code is None
 
 
 def test_a_target_that_never_answers_is_not_waited_for_longer(place: Place) -> None:
-    _start(place, "candidate", "md5:good", delay=60)
+    start_model(place, "candidate", "md5:good", delay=60)
     target = _probe(place, "candidate", deadline=2.0).targets["candidate"]
     assert not target["ready"]
     assert "not ready" in target["error"]
