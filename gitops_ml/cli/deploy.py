@@ -11,6 +11,7 @@ from gitops_ml.cli import render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
+    from gitops_ml.clients.git import Repository
     from gitops_ml.observation import Options, Target, View
     from gitops_ml.reconciler import Result
 
@@ -40,12 +41,13 @@ def plan(
 
     Exit 2 when changes are pending; 3 and 4 as sync, when none are and what is declared does not serve all the same.
     """
+    clone = _fetching(repo)
     from gitops_ml import observation
 
     options = observation.Options(rev=rev)
     if against:
-        observation.require_untouched_records(_repository(repo), against, rev)
-    views, trouble = _visit(_targets(repo, environments, options), observation.preview, named=bool(environments))
+        observation.require_untouched_records(_opened(repo), against, rev)
+    views, trouble = _visit(_targets(clone, environments, options), observation.preview, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:
@@ -84,6 +86,7 @@ def sync(
     """
     import signal
 
+    clone = _fetching(repo)
     from gitops_ml import observation, reconciler
 
     # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
@@ -96,7 +99,7 @@ def sync(
         break_lock=break_lock,
     )
     try:
-        results, trouble = _visit(_targets(repo, environments, options), reconciler.sync, named=bool(environments))
+        results, trouble = _visit(_targets(clone, environments, options), reconciler.sync, named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped; what serves goes on serving, and the next `gitops-ml sync` goes on from here")
         raise
@@ -114,9 +117,10 @@ def status(environments: Environments = None, as_json: AsJson = False, repo: Rep
 
     Exit 1 when an environment or a declaration cannot be read, whatever serves; else 0, also where changes are pending.
     """
+    clone = _fetching(repo)
     from gitops_ml import observation
 
-    targets = _targets(repo, environments, observation.Options())
+    targets = _targets(clone, environments, observation.Options())
     views, trouble = _visit(targets, observation.look, named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
@@ -239,13 +243,20 @@ def _worst(codes: list[int]) -> int:
     return next((code for code in (1, 5, 3, 4) if code in codes), 0)
 
 
-def _repository(path: str) -> Any:
+def _opened(path: str) -> Repository:
     from gitops_ml.clients.git import Repository
 
     return Repository.open(path)
 
 
-def _targets(path: str, environments: list[str] | None, options: Options) -> list[Target]:
+def _fetching(path: str) -> Repository:
+    """The clone, with its fetch under way while what reads it is imported."""
+    clone = _opened(path)
+    clone.begin_fetch()
+    return clone
+
+
+def _targets(clone: Repository, environments: list[str] | None, options: Options) -> list[Target]:
     from gitops_ml import observation
 
-    return observation.targets(_repository(path), environments or [], render.progress, options)
+    return observation.targets(clone, environments or [], render.progress, options)

@@ -9,7 +9,9 @@ truth: its branches and tags.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,8 @@ from gitops_ml.errors import InputError, SourceError, SourceUnavailable, Version
 
 __all__ = ["Author", "Commit", "Entry", "File", "Published", "Repository"]
 
+FETCH_SECONDS = 120.0
+
 
 class Repository(Objects):
     """One clone. Open it with `Repository.open`; it may be used as a context manager."""
@@ -39,6 +43,7 @@ class Repository(Objects):
         self._head = head
         self._tags: dict[str, list[Tag]] = {}
         self._commits: dict[str, str | None] = {}
+        self._begun: Future[None] | None = None
 
     @classmethod
     def open(cls, path: Path | str = ".") -> Self:
@@ -145,7 +150,28 @@ class Repository(Objects):
     def _mirror(self, kind: Literal["heads", "tags"]) -> str:
         return f"refs/gitops-ml/{self.remote}/{kind}" if self.remote else f"refs/{kind}"
 
-    def fetch(self, timeout: float = 120.0) -> str:
+    def begin_fetch(self, timeout: float = FETCH_SECONDS) -> None:
+        """Begin what the next `fetch` waits for, in a thread of its own; until then nothing else is to be asked here.
+
+        Raises nothing: what goes wrong, the next `fetch` raises.
+        """
+        begun: Future[None] = Future()
+
+        def work() -> None:
+            try:
+                self._fetch(timeout)
+                begun.set_result(None)
+            except BaseException as error:
+                begun.set_exception(error)
+
+        self._begun = begun
+        threading.Thread(target=work, daemon=True).start()
+
+    def _fetch(self, timeout: float) -> None:
+        if self.remote is not None:
+            git_remote.fetch(self, timeout)
+
+    def fetch(self, timeout: float = FETCH_SECONDS) -> str:
         """Bring in the remote's branches and tags, all or nothing, and return the tracked branch's tip.
 
         Nothing is changed by a fetch that fails, is cut, or finds the tracked branch gone; a fetch without a
@@ -154,8 +180,11 @@ class Repository(Objects):
         Raises:
             SourceUnavailable: the remote does not answer, in time or at all, or does not have the branch.
         """
-        if self.remote is not None:
-            git_remote.fetch(self, timeout)
+        begun, self._begun = self._begun, None
+        if begun is None:
+            self._fetch(timeout)
+        else:
+            begun.result()
         self.forget()
         return self.tip()
 

@@ -67,6 +67,27 @@ def test_a_remote_that_is_gone_changes_nothing(repo: Repository, project: Path) 
     assert (refs(project), repo.tip()) == (before, tip)
 
 
+def test_a_fetch_that_was_begun_is_the_next_one_s(repo: Repository, project: Path, other: Clone) -> None:
+    theirs = commit_file(other("bob"), "x.txt", "theirs")
+    git(project.parent / "bob", "push", "-q")
+    repo.begin_fetch()
+    assert repo.fetch() == theirs
+    later = commit_file(project.parent / "bob", "x.txt", "theirs again")
+    git(project.parent / "bob", "push", "-q")
+    assert repo.fetch() == later
+
+
+def test_what_goes_wrong_in_a_fetch_that_was_begun_is_raised_where_it_is_waited_for(
+    repo: Repository, project: Path
+) -> None:
+    (project.parent / "origin.git").rename(project.parent / "moved.git")
+    repo.begin_fetch()
+    with pytest.raises(SourceUnavailable, match="could not be fetched"):
+        repo.fetch()
+    (project.parent / "moved.git").rename(project.parent / "origin.git")
+    assert repo.fetch() == repo.tip()
+
+
 def test_a_remote_that_became_empty_changes_nothing(repo: Repository, project: Path) -> None:
     before = refs(project)
     shutil.rmtree(project.parent / "origin.git")
