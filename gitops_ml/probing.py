@@ -54,7 +54,7 @@ def ask(
         )
         if ready is not None:
             return {"targets": ready}
-    left = generation.start_timeout - (time.monotonic() - started)
+    left = max(generation.start_timeout - (time.monotonic() - started), min(generation.start_timeout, LEFT_FOR_PROBE))
     deadline = left + (HOLDOUT_SECONDS if bodies else 0.0)
     found = run_probe(
         site.engine,

@@ -121,7 +121,7 @@ ask() {{
 }}
 await() {{
   until said=$(timeout 2 wget -q -O /dev/null "$1" 2>&1); do
-    case $said in *"bad address"*) exit 4 ;; esac
+    case $said in *"bad address"*) sleep 0.2; exit 4 ;; esac
     now; [ "$t" -lt "$until" ] || exit 3
     sleep 0.03
   done
