@@ -48,17 +48,23 @@ class InsideCalls:
             code = self._api.exec_inspect(made)["ExitCode"]
         return ExecResult(code=-1 if code is None else code, stdout=stdout, stderr=stderr)
 
-    def shell(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
-        """Run a short script inside a running container, by its `sh`; `words` are its $1, $2 …
+    def run(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
+        """Run a script inside a running container, by a `sh` of its own; `words` are its $1, $2 …
 
-        The shell is kept open for the next one until `close_shells`. A script has to be one that may be run again: when
-        the shell is lost meanwhile, that is done.
+        For one that waits for something, or may not be run twice. `timeout` is as for `exec`.
+        """
+        return self.exec(container, ["sh", "-c", script, "sh", *words], timeout)
+
+    def shell(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
+        """As `run`, but by a shell that is kept open for the next script until `close_shells`.
+
+        For a short one that may be run again: when the shell is lost meanwhile, that is done.
         """
         with self._asking(f"running sh in {container[:12]}"), contextlib.suppress(ShellLost):
             done = self._kept_shell(container).run(script, words, timeout)
             if done is not None:
                 return done
-        return self.exec(container, ["sh", "-c", script, "sh", *words], timeout)
+        return self.run(container, script, words, timeout)
 
     def has_shell(self, container: str) -> bool:
         """Whether a shell is open there already."""

@@ -46,14 +46,10 @@ class KeptShell:
             return None
         try:
             return self._run(script, words, timeout)
-        except TimeoutError:
-            self.close()
-            raise
-        except (OSError, ValueError) as error:
-            self.close()
-            raise ShellLost(str(error)) from error
-        except BaseException:
+        except BaseException as error:
             self.close()  # what it still says would be taken for the next command's
+            if isinstance(error, OSError | ValueError) and not isinstance(error, TimeoutError):
+                raise ShellLost(str(error)) from error
             raise
         finally:
             self._busy.release()

@@ -1,8 +1,9 @@
 """The one look at the world: everything of one environment on one engine, in a number of calls that does not grow.
 
 The calls: who the engine is, containers, networks, volumes, the base image, events (see `engine_facts`), and one
-command in the gateway, which takes three and tells routes, journal and what is loaded together. They are made side by
-side where they do not need each other. Where no gateway runs, one archive of its volume takes the command's place.
+command in the gateway, which tells routes, journal and what is loaded together: two calls that open a shell there, and
+none where it is open. They are made side by side where they do not need each other. Where no gateway runs, one archive
+of its volume takes the command's place.
 """
 
 from __future__ import annotations

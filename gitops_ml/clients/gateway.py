@@ -1,6 +1,6 @@
 """The gateway: one Traefik for each project and environment, how it is raised and how it is spoken to.
 
-Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `tar`, `timeout` and `wget`: all that
+Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and `wget`: all that
 the image has to hold. How its traffic is moved is in `routes`.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.engine_types import ExecResult
 from gitops_ml.core.desired import Gateway, seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
@@ -184,7 +183,7 @@ def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
 
 def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
     """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
-    result = run_long(engine, gateway, _AWAIT, f"{API}/ping", str(round(deadline / POLL)), timeout=deadline * 2)
+    result = engine.run(gateway, _AWAIT, (f"{API}/ping", str(round(deadline / POLL))), timeout=deadline * 2)
     if result.code != 0:
         raise EngineFailed(
             f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
@@ -206,13 +205,6 @@ def carrier(engine: Engine, project: str, environment: str, image: str = GATEWAY
             restart="no",
         )
     )
-
-
-def run_long(engine: Engine, gateway: str, script: str, *words: str, timeout: float = 30.0) -> ExecResult:
-    """Run a script that waits for something inside the gateway, by a shell of its own; `words` are its $1, $2 …
-    `timeout` is the longest silence, in seconds.
-    """
-    return engine.exec(gateway, ["sh", "-c", script, "sh", *words], timeout)
 
 
 _AWAIT = """

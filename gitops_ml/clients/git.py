@@ -9,7 +9,6 @@ truth: its branches and tags.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from functools import cached_property
@@ -17,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from gitops_ml.clients import git_commits, git_remote
+from gitops_ml.clients import background, git_commits, git_remote
 from gitops_ml.clients.git_commits import AUTHOR, Author, Commit
 from gitops_ml.clients.git_objects import Entry, File, Objects
 from gitops_ml.clients.git_process import Git
@@ -155,17 +154,7 @@ class Repository(Objects):
 
         Raises nothing: what goes wrong, the next `fetch` raises.
         """
-        begun: Future[None] = Future()
-
-        def work() -> None:
-            try:
-                self._fetch(timeout)
-                begun.set_result(None)
-            except BaseException as error:
-                begun.set_exception(error)
-
-        self._begun = begun
-        threading.Thread(target=work, daemon=True).start()
+        self._begun = background.begin(lambda: self._fetch(timeout))
 
     def _fetch(self, timeout: float) -> None:
         if self.remote is not None:

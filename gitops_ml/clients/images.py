@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 
+from gitops_ml.clients import background
 from gitops_ml.clients.engine import Engine
 from gitops_ml.core.generation import LABEL, ROLE, Generation
 from gitops_ml.errors import EngineFailed, ModelRejected
@@ -122,9 +123,8 @@ class Builds:
         """Make the image of a generation's model in a thread of its own, unless that is under way."""
         with self._beginning:
             if generation.image not in self._begun:
-                self._begun[generation.image] = Future()
-                # Of a daemon: a pass that ends early, say because the lock is held, does not wait for a build.
-                threading.Thread(target=self._make, args=(generation,), daemon=True).start()
+                # A pass that ends early, say because the lock is held, does not wait for a build.
+                self._begun[generation.image] = background.begin(lambda: self._make(generation))
             return self._begun[generation.image]
 
     def image(self, generation: Generation, go_on: Callable[[], None] = lambda: None) -> str:
@@ -137,13 +137,8 @@ class Builds:
             go_on()
         return making.result()
 
-    def _make(self, generation: Generation) -> None:
-        future = self._begun[generation.image]
-        try:
-            files = self._artifact(generation)
-            future.set_result(ensure_model_image(self._engine, generation, files, base=self._base))
-        except BaseException as error:
-            future.set_exception(error)
+    def _make(self, generation: Generation) -> str:
+        return ensure_model_image(self._engine, generation, self._artifact(generation), base=self._base)
 
 
 def probe_image(engine: Engine, base: str = BASE_IMAGE) -> str:

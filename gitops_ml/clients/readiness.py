@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.gateway import LONGEST_WORD, run_long
+from gitops_ml.clients.gateway import LONGEST_WORD
 from gitops_ml.clients.watched import Watched, results_of_ended
 from gitops_ml.core.evidence import answered
 from gitops_ml.errors import EngineFailed
@@ -58,7 +58,7 @@ def ask_ready(
         window = str(round(100 * min(_WINDOW, patience - passed)))
         words = (str(_ANSWER_SECONDS), window, body.decode(), *(word for one in targets for word in _urls(one)))
         try:
-            result = run_long(engine, gateway, _ASK, *words, timeout=60.0)
+            result = engine.run(gateway, _ASK, words)
         except EngineFailed:
             return None
         if result.code == 0:

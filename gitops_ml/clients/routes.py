@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.gateway import API, LONGEST_WORD, POLL, ROOT, ROUTES, STAGE, run_long
+from gitops_ml.clients.gateway import API, LONGEST_WORD, POLL, ROOT, ROUTES, STAGE
 from gitops_ml.core.route import revision_name, revision_of
 from gitops_ml.errors import EngineFailed
 
@@ -54,7 +54,7 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
     if b"unchanged" in result.stdout:
         found = msgspec.json.decode(content)["http"]["services"]
         services = [f"{API}/api/http/services/{service}@file" for service in found]
-        run_long(engine, gateway, _AWAIT_UP, str(round(_LOADED_WITHIN / POLL)), *services)
+        engine.run(gateway, _AWAIT_UP, (str(round(_LOADED_WITHIN / POLL)), *services))
 
 
 def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
@@ -77,7 +77,7 @@ def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], de
     where = [f"{alias}:{port}" for alias, port in servers]
     if not where:
         return Drain(cut=0, seconds=0.0)
-    result = run_long(engine, gateway, _DRAIN, str(max(1, round(deadline))), *where, timeout=deadline + 30)
+    result = engine.run(gateway, _DRAIN, (str(max(1, round(deadline))), *where), timeout=deadline + 30)
     if result.code != 0:
         said = result.stderr.decode(errors="replace").strip()
         raise EngineFailed(f"draining {', '.join(where)} did not work", why=said)

@@ -25,7 +25,7 @@ def read_samples(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]
     why = "nothing runs that keeps them"
     for alias, port in servers:
         try:
-            answer = engine.exec(gateway, ["sh", "-c", _READ, "sh", f"http://{alias}:{port}{PATH}"])
+            answer = engine.run(gateway, _READ, (f"http://{alias}:{port}{PATH}",))
             if answer.code != 0:
                 why = answer.stderr.decode(errors="replace").strip() or f"wget ended with {answer.code}"
                 continue
