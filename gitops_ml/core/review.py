@@ -99,7 +99,7 @@ def reviewed(
     """The attempt that a review of `serving` is kept as. `key` is its quarantine key (`rollout.quarantine_key`)."""
     verdict = overall(checks)
     return Attempt(
-        id=f"{serving.fingerprint}-{now.strftime('%Y%m%dT%H%M%S')}-review",
+        id=f"{serving.fingerprint}-{now.strftime('%Y%m%dT%H%M%S%f')}-review",
         generation=serving,
         incumbent=verified_before(state, serving),
         strategy=STRATEGY,
