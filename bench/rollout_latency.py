@@ -30,7 +30,6 @@ from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, free_port
 
 LIMIT = 1.3
 POLL = 0.02
-POLL_GATEWAY = 0.05
 Timeline = list[tuple[str, float]]
 
 
@@ -84,6 +83,8 @@ def rollout(workshop: Workshop, version: str) -> tuple[float, Timeline]:
 
     listener = threading.Thread(target=listen)
     listener.start()
+    while process.poll() is None and "ready" not in [word for word, _ in timeline]:
+        time.sleep(POLL)
     arrived: float | None = None
     while process.poll() is None:
         if answering(workshop.url()) != version:
@@ -91,7 +92,7 @@ def rollout(workshop: Workshop, version: str) -> tuple[float, Timeline]:
         elif arrived is None:
             arrived = time.perf_counter() - began
             timeline.append(("(all traffic)", arrived))
-        time.sleep(POLL_GATEWAY)
+        time.sleep(POLL)
     listener.join()
     timeline.append(("(end)", time.perf_counter() - began))
     if process.returncode != 0 or arrived is None:
