@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from gitops_ml.cli.main import app
+from gitops_ml.cli.main import application
 from gitops_ml.clients.records import record_path, write_record
 from gitops_ml.core.record import Record, RecordedAttempt, RecordedGeneration
 from tests.git.conftest import git
@@ -103,7 +103,7 @@ def put_record(work: Path, environment: str, serving: RecordedGeneration, *attem
 
 def cli(work: Path, *words: str) -> Result:
     """A command in that clone; an error of ours is its `exception`."""
-    return CliRunner().invoke(app, [*words, "--repo", str(work)])
+    return CliRunner().invoke(application(), [*words, "--repo", str(work)])
 
 
 def answer(work: Path, *words: str) -> Any:

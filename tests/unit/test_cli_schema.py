@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gitops_ml.cli.init import scaffold
-from gitops_ml.cli.main import app
+from gitops_ml.cli.main import application
 from gitops_ml.cli.schema import Kind, text
 
 ROOT = Path(__file__).parents[2]
@@ -23,17 +23,17 @@ def test_the_worked_example_is_what_init_writes(path: str) -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_one_schema_is_printed_as_json(kind: Kind) -> None:
-    done = CliRunner().invoke(app, ["schema", kind, "--json"])
+    done = CliRunner().invoke(application(), ["schema", kind, "--json"])
     assert json.loads(done.stdout) == json.loads(text(kind))
 
 
 def test_all_schemas_are_printed_by_name() -> None:
-    done = CliRunner().invoke(app, ["schema"])
+    done = CliRunner().invoke(application(), ["schema"])
     assert json.loads(done.stdout) == {kind: json.loads(text(kind)) for kind in Kind}
 
 
 def test_schemas_are_written_as_files(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["schema", "--into", str(tmp_path / "new")])
+    done = CliRunner().invoke(application(), ["schema", "--into", str(tmp_path / "new")])
     assert (done.exit_code, done.stdout) == (0, "")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
         "deployment.json",
