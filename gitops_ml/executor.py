@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gitops_ml import checks, watch
 from gitops_ml.core import plan, rollout
 from gitops_ml.core.generation import ALIAS, PATTERN, Generation, replica_spec
 from gitops_ml.core.observed import Container
@@ -111,6 +110,8 @@ def _perform(action: plan.Action, site: Site) -> None:
         case plan.Shift():
             _shift(action, site)
         case plan.Watch():
+            from gitops_ml import watch
+
             watch.watch(action, site)
         case plan.Route():
             _route(action, site)
@@ -194,6 +195,8 @@ def _start(action: plan.Start, site: Site) -> None:
 
 
 def _await_ready(generation: Generation, started: list[str], site: Site) -> None:
+    from gitops_ml import checks
+
     mine = [c for c in site.containers(generation.deployment) if c.id in started]
     found = checks.readiness(site, generation, mine)
     if found.result == "pass":
@@ -209,6 +212,8 @@ def _await_ready(generation: Generation, started: list[str], site: Site) -> None
 
 
 def _verify(action: plan.Verify, site: Site) -> None:
+    from gitops_ml import checks  # not before the candidate starts: its start takes longer than this import
+
     evidence = checks.verify(site, action)
     verdict = overall(evidence.checks)
     for check in evidence.checks:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gitops_ml.clients import gateway, images, records
+from gitops_ml.clients import gateway, images, reconnect, records
 from gitops_ml.clients.engine import Engine
 from gitops_ml.clients.engine_snapshot import take_snapshot
 from gitops_ml.clients.environments import (
@@ -63,6 +63,7 @@ class Target:
     report: Callable[[str], None]
     options: Options = field(default_factory=Options)
     engine: Engine | None = None
+    reconnection: reconnect.Reconnection | None = None
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,15 @@ def look(target: Target, commit: str | None = None) -> View:
     declared = read_declared(repo, commit, target.environment)
     require_own_port(repo, declared)
     engine = engine_of(target, declared.environment)
-    cache = repo.git_dir / "gitops-ml"
+    cache = repo.cache
     with ThreadPoolExecutor(1) as pool:
         # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less time.
         seen = pool.submit(take_snapshot, engine, declared.project, declared.name, base=images.BASE_IMAGE, cache=cache)
         desired = resolve_all(repo, declared)
         known = records.read_records(repo, declared)
         snapshot = seen.result()
+    if snapshot.gateway:
+        reconnect.remember(cache, declared.name, declared.environment.engine, snapshot.gateway.id)
     _require_engine(target, snapshot, known)
     state = rollout.fold(snapshot.journal)
     _require_descent(target, state, commit)
@@ -156,8 +159,17 @@ def _commit(repo: Repository, options: Options) -> str:
     return repo.resolve(options.rev) if options.rev else tip
 
 
-def targets(repo: Repository, environments: list[str], report: Callable[[str], None], options: Options) -> list[Target]:
-    """The named environments as targets; all that the tip declares where none is named."""
+def targets(
+    repo: Repository,
+    environments: list[str],
+    report: Callable[[str], None],
+    options: Options,
+    reconnections: Mapping[str, reconnect.Reconnection] | None = None,
+) -> list[Target]:
+    """The named environments as targets; all that the tip declares where none is named.
+
+    `reconnections`: see `reconnect.begin`.
+    """
     if not environments:
         commit = _commit(repo, options)
         environments = environment_names(repo, commit)
@@ -167,7 +179,8 @@ def targets(repo: Repository, environments: list[str], report: Callable[[str], N
                 why="there is no environments/*/environment.yaml; nothing is changed on any host",
                 mend="restore environments/, or gitops-ml init",
             )
-    return [Target(repo, name, report, options) for name in environments]
+    begun = reconnections or {}
+    return [Target(repo, name, report, options, reconnection=begun.get(name)) for name in environments]
 
 
 def undeclared(targets: Sequence[Target]) -> list[SourceError]:
@@ -211,7 +224,8 @@ def engine_of(target: Target, environment: Environment) -> Engine:
                 why="outside dev the engine is never the caller's own",
                 mend="add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
-        target.engine = Engine.connect(environment.engine)
+        found = target.reconnection.engine(environment.engine) if target.reconnection else None
+        target.engine = found or Engine.connect(environment.engine)
     return target.engine
 
 

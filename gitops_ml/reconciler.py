@@ -92,13 +92,13 @@ def _reconcile(target: Target) -> tuple[View, Done, str | None]:
         _clear_dead_lock(target, view)
         return view, Done(), None
     engine = engine_of(target, view.desired.environment)
-    _prepare(engine, view)
     project, name = view.desired.project, view.desired.name
     models = ModelSource(target.repo)
     builds = images.Builds(engine, models.artifact, images.BASE_IMAGE)
     for action in view.plan.actions:
         if isinstance(action, plan.Build) and action.generation.pattern == "service":
             builds.begin(action.generation)
+    _prepare(engine, view)
     with lock.Lock.acquire(engine, project, name, gateway.GATEWAY_IMAGE) as held:
         return _locked(target, engine, held, view.desired.commit, models, builds)
 

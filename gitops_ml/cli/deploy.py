@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -12,7 +12,8 @@ from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
     from gitops_ml.clients.git import Repository
-    from gitops_ml.observation import Options, Target, View
+    from gitops_ml.clients.reconnect import Reconnection
+    from gitops_ml.observation import Target, View
     from gitops_ml.reconciler import Result
 
 T = TypeVar("T")
@@ -41,13 +42,14 @@ def plan(
 
     Exit 2 when changes are pending; 3 and 4 as sync, when none are and what is declared does not serve all the same.
     """
-    clone = _fetching(repo)
+    clone, connections = _set_out(repo, environments)
     from gitops_ml import observation
 
     options = observation.Options(rev=rev)
     if against:
         observation.require_untouched_records(_opened(repo), against, rev)
-    views, trouble = _visit(_targets(clone, environments, options), observation.preview, named=bool(environments))
+    targets = observation.targets(clone, environments or [], render.progress, options, connections)
+    views, trouble = _visit(targets, observation.preview, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:
@@ -86,7 +88,7 @@ def sync(
     """
     import signal
 
-    clone = _fetching(repo)
+    clone, connections = _set_out(repo, environments)
     from gitops_ml import observation, reconciler
 
     # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
@@ -99,7 +101,8 @@ def sync(
         break_lock=break_lock,
     )
     try:
-        results, trouble = _visit(_targets(clone, environments, options), reconciler.sync, named=bool(environments))
+        targets = observation.targets(clone, environments or [], render.progress, options, connections)
+        results, trouble = _visit(targets, reconciler.sync, named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped; what serves goes on serving, and the next `gitops-ml sync` goes on from here")
         raise
@@ -117,10 +120,10 @@ def status(environments: Environments = None, as_json: AsJson = False, repo: Rep
 
     Exit 1 when an environment or a declaration cannot be read, whatever serves; else 0, also where changes are pending.
     """
-    clone = _fetching(repo)
+    clone, connections = _set_out(repo, environments)
     from gitops_ml import observation
 
-    targets = _targets(clone, environments, observation.Options())
+    targets = observation.targets(clone, environments or [], render.progress, observation.Options(), connections)
     views, trouble = _visit(targets, observation.look, named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
@@ -249,14 +252,10 @@ def _opened(path: str) -> Repository:
     return Repository.open(path)
 
 
-def _fetching(path: str) -> Repository:
-    """The clone, with its fetch under way while what reads it is imported."""
+def _set_out(path: str, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
+    """The clone and its engines, with the fetch and the connections under way while what reads them is imported."""
     clone = _opened(path)
     clone.begin_fetch()
-    return clone
+    from gitops_ml.clients import reconnect
 
-
-def _targets(clone: Repository, environments: list[str] | None, options: Options) -> list[Target]:
-    from gitops_ml import observation
-
-    return observation.targets(clone, environments or [], render.progress, options)
+    return clone, reconnect.begin(clone.cache, environments or [])

@@ -66,6 +66,11 @@ class InsideCalls:
                 return done
         return self.run(container, script, words, timeout)
 
+    def open_shell(self, container: str) -> None:
+        """Have the shell that `shell` uses, before it is wanted. Raises `EngineFailed`, `EngineUnavailable`."""
+        with self._asking(f"running sh in {container[:12]}"):
+            self._kept_shell(container)
+
     def has_shell(self, container: str) -> bool:
         """Whether a shell is open there already."""
         with self._opening:

@@ -9,7 +9,7 @@ of its volume takes the command's place.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -66,15 +66,18 @@ def take_snapshot(
     """
     labels = {PROJECT: project, ENVIRONMENT: environment}
     volume = gateway_name(project, environment)
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
         asked = pool.submit(engine.info)
-        networks = pool.submit(engine.list_networks, labels)
-        volumes = pool.submit(engine.list_volumes, labels)
-        base_id = pool.submit(engine.image_id, base)
         listed = engine.list_containers(labels)
-        gateway = _newest(listed, "gateway")
-        there = any(found["Name"] == volume for found in volumes.result())
-        inside = pool.submit(_inside, engine, gateway, there, project, environment, image)
+        volumes = pool.submit(engine.list_volumes, labels)
+
+        def has_volume() -> bool:
+            return any(found["Name"] == volume for found in volumes.result())
+
+        # The command in the gateway takes longest, so it begins as soon as the gateway is known.
+        inside = pool.submit(_inside, engine, _newest(listed, "gateway"), has_volume, project, environment, image)
+        networks = pool.submit(engine.list_networks, labels)
+        base_id = pool.submit(engine.image_id, base)
         info = asked.result()
         name = f"facts-{info.id.replace(':', '')}-{project}.{environment}.json"
         facts = current_facts(engine, info, listed, cache / name if cache else None)
@@ -90,7 +93,7 @@ def take_snapshot(
             environment=environment,
             containers=tuple(sorted(containers, key=lambda c: (c.name, c.id))),
             network=next((str(n["Id"]) for n in networks.result() if n["Name"] == network), None),
-            volume=there,
+            volume=has_volume(),
             base_id=base_id.result(),
             routes=routes,
             loaded=revisions,
@@ -110,7 +113,12 @@ def _newest(listed: Iterable[dict[str, Any]], role: str) -> dict[str, Any] | Non
 
 
 def _inside(
-    engine: Engine, gateway: dict[str, Any] | None, there: bool, project: str, environment: str, image: str
+    engine: Engine,
+    gateway: dict[str, Any] | None,
+    has_volume: Callable[[], bool],
+    project: str,
+    environment: str,
+    image: str,
 ) -> tuple[dict[str, bytes], bytes]:
     """(files of the gateway's volume by relative path, what a running gateway says that it has loaded).
 
@@ -124,7 +132,7 @@ def _inside(
                 if result.code in (0, _SILENT):
                     return unpack([result.stdout], strip=0), result.stderr
         return engine.get(gateway["Id"], ROOT), b""
-    if not there:
+    if not has_volume():
         return {}, b""
     carried = carrier(engine, project, environment, image)
     try:

@@ -83,6 +83,11 @@ class Repository(Objects):
         """End the process that reads objects."""
         self.git.close()
 
+    @property
+    def cache(self) -> Path:
+        """The directory of our own caches for this work tree; it need not be there."""
+        return self.git_dir / "gitops-ml"
+
     # What is followed
 
     @cached_property
