@@ -224,8 +224,8 @@ def engine_of(target: Target, environment: Environment) -> Engine:
                 why="outside dev the engine is never the caller's own",
                 mend="add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
-        found = target.reconnection.engine(environment.engine) if target.reconnection else None
-        target.engine = found or Engine.connect(environment.engine)
+        begun, target.reconnection = target.reconnection, None  # one that failed is not asked again by a later pass
+        target.engine = (begun and begun.engine(environment.engine)) or Engine.connect(environment.engine)
     return target.engine
 
 
