@@ -28,7 +28,7 @@ def state(*entries: Entry) -> DeploymentState:
     return fold_entries(entries).of(NAME)
 
 
-def review(of: Generation, verdict: Verdict, *before: Entry, minutes: int = 0) -> rollout.Reviewed:
+def review(of: Generation, verdict: Verdict, *before: Entry, minutes: float = 0) -> rollout.Reviewed:
     """What a review writes that comes to this verdict after these entries."""
     check = CheckResult(name="http orders", result=RESULTS[verdict], reason="it answered")
     now = NOW + timedelta(minutes=minutes)
@@ -75,6 +75,14 @@ def test_a_version_that_is_well_again_leaves_quarantine() -> None:
 def test_a_review_that_is_written_twice_counts_once() -> None:
     entries = history("Failed")
     assert state(*entries, entries[-1]) == state(*entries)
+
+
+def test_two_reviews_within_one_second_are_two() -> None:
+    entries = history("Verified")
+    later = review(V2, "Failed", *entries, minutes=0.2 / 60)
+    found = state(*entries, later)
+    assert newest_verdict(found, V2) == "Failed"
+    assert found.quarantine == (wanted("v2").key,)
 
 
 def test_a_review_that_git_does_not_hold_is_published_by_any_later_pass() -> None:
