@@ -58,7 +58,7 @@ class InsideCalls:
     def shell(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
         """As `run`, but by a shell that is kept open for the next script until `close_shells`.
 
-        For a short one that may be run again: when the shell is lost meanwhile, that is done.
+        For one that may be run again: when the shell is lost meanwhile, that is done.
         """
         with self._asking(f"running sh in {container[:12]}"), contextlib.suppress(ShellLost):
             done = self._kept_shell(container).run(script, words, timeout)

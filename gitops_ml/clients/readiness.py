@@ -20,6 +20,7 @@ from gitops_ml.serving.probe import NotYet, TargetError, encoded, metadata_of, m
 LEFT_FOR_PROBE = 3.0
 """Seconds before the end of the start time-out at which the probe takes over, to say what is wrong."""
 _WINDOW = 1.0
+"""Seconds that one script waits before it is started anew, so that another reason to end is seen."""
 _ANSWER_SECONDS = 5
 _LONGEST_ANSWER = 1024**2
 _NOT_YET = (3, 4)
@@ -58,7 +59,7 @@ def ask_ready(
         window = str(round(100 * min(_WINDOW, patience - passed)))
         words = (str(_ANSWER_SECONDS), window, body.decode(), *(word for one in targets for word in _urls(one)))
         try:
-            result = engine.run(gateway, _ASK, words)
+            result = engine.shell(gateway, _ASK, words)
         except EngineFailed:
             return None
         if result.code == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import docker
 import pytest
 
 from gitops_ml.clients.readiness import ask_ready
@@ -93,6 +94,16 @@ def test_a_newer_commit_ends_the_waiting(asked: Place) -> None:
     with pytest.raises(Superseded):
         _ask(asked, "one", patience=60.0, go_on=go_on)
     assert time.monotonic() - started < 5
+
+
+def test_it_costs_the_engine_no_process_where_a_shell_is_open(asked: Place, engine: docker.DockerClient) -> None:
+    container = start_model(asked, "one", "md5:good", delay=2.0)
+    asked.engine.open_shell(asked.gateway)
+    since: Any = time.time()
+    assert _ask(asked, "one", watch=(container,)) is not None
+    until: Any = time.time()
+    done = engine.events(since=since, until=until, filters={"container": asked.gateway}, decode=True)
+    assert [event["Action"] for event in done] == []
 
 
 def test_without_a_gateway_that_runs_the_probe_is_asked(asked: Place) -> None:
