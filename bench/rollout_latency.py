@@ -35,7 +35,7 @@ Timeline = list[tuple[str, float]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     ours: list[float] = []
     by_hand: list[float] = []
