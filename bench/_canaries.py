@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from gitops_ml.cli.steady_load import SteadyLoad
+from gitops_ml.cli.demo.steady_load import SteadyLoad
 from tests.e2e.workshop import EXAMPLE, MODEL, Workshop
 
 

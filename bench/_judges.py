@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench._streams import MINUTES, PER_MINUTE, Flags
-from gitops_ml.core.blocks import BLOCK, QUIET, START_REQUESTS, block_length
-from gitops_ml.core.sequential import BETS, MARGIN_BET, START_SHARE, TrafficTest
+from gitops_ml.core.verification.blocks import BLOCK, QUIET, START_REQUESTS, block_length
+from gitops_ml.core.verification.sequential import BETS, MARGIN_BET, START_SHARE, TrafficTest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import msgspec
 
 from bench._scratch import machine, release_trees, scratch
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.engine_snapshot import list_environment
-from gitops_ml.clients.holdout import load_rows, requests
-from gitops_ml.clients.images import probe_image
-from gitops_ml.clients.probe import run_probe
+from gitops_ml.artifacts.manifest import parse_manifest
+from gitops_ml.clients.artifacts.holdout import load_rows, requests
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.model_images import probe_image
+from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.snapshot import list_environment
 from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
-from gitops_ml.core.manifest import parse_manifest
 from gitops_ml.core.observed import Container
 from tests.e2e.workshop import MODEL, Workshop
 from tests.serving.artifacts import rows

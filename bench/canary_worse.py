@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench._canaries import declare, load_on
 from bench._scratch import conclude, gateway_lines, scratch
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.traffic import _epoch
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.access_log import _epoch
 from tests.e2e.workshop import Workshop
 
 LIMIT = 1.0

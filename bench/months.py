@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from gitops_ml.clients.declarations import load
-from gitops_ml.core.answers import Answers, LabelledRows
-from gitops_ml.core.gate import Gate, Gated, judge_gate
-from gitops_ml.core.manifest import Manifest, parse_manifest
+from gitops_ml.artifacts.manifest import Manifest, parse_manifest
+from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.core.verification.answers import Answers, LabelledRows
+from gitops_ml.core.verification.gate import Gate, Gated, judge_gate
 from gitops_ml.retraining.drift import moved
 from gitops_ml.stages.artifact import model_inputs, read_artifact
 from gitops_ml.stages.ingest import ingest

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench._scratch import gateway_lines, machine, release_predictor, scratch
-from gitops_ml.cli.steady_load import Report, SteadyLoad
+from gitops_ml.cli.demo.steady_load import Report, SteadyLoad
 from tests.e2e.workshop import EXAMPLE
 
 PREDICTOR = """

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench import _judges as judges  # noqa: E402  (needs the path above)
 from bench._streams import REQUESTS, SHAPES, Case, Flags, streams  # noqa: E402
-from gitops_ml.core.sequential import TrafficTest  # noqa: E402
+from gitops_ml.core.verification.sequential import TrafficTest  # noqa: E402
 
 ALPHA = 0.05
 MARGIN = 0.01

@@ -25,14 +25,14 @@ def agent(
     import signal
     import threading
 
-    from gitops_ml import agent as loop
-    from gitops_ml import observation
-    from gitops_ml.clients.git import Repository
-    from gitops_ml.core.desired import seconds
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.control import agent as loop
+    from gitops_ml.control import observe
+    from gitops_ml.core.declaration.schema import seconds
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clone = Repository.open(repo)
-    targets = observation.targets(clone, environments or [], render.progress, observation.Options())
+    targets = observe.targets(clone, environments or [], render.progress, observe.Options())
     loop.run(targets, seconds(interval), stop, render.progress)

@@ -11,10 +11,10 @@ from gitops_ml.cli import render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.git import Repository
-    from gitops_ml.clients.reconnect import Reconnection
-    from gitops_ml.observation import Target, View
-    from gitops_ml.reconciler import Result
+    from gitops_ml.clients.engine.reconnect import Reconnection
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.control.observe import Target, View
+    from gitops_ml.control.reconciler import Result
 
 T = TypeVar("T")
 Environments = Annotated[list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")]
@@ -43,13 +43,13 @@ def plan(
     Exit 2 when changes are pending; 3 and 4 as sync, when none are and what is declared does not serve all the same.
     """
     clone, connections = _set_out(repo, environments)
-    from gitops_ml import observation
+    from gitops_ml.control import observe
 
-    options = observation.Options(rev=rev)
+    options = observe.Options(rev=rev)
     if against:
-        observation.require_untouched_records(_opened(repo), against, rev)
-    targets = observation.targets(clone, environments or [], render.progress, options, connections)
-    views, trouble = _visit(targets, observation.preview, named=bool(environments))
+        observe.require_untouched_records(_opened(repo), against, rev)
+    targets = observe.targets(clone, environments or [], render.progress, options, connections)
+    views, trouble = _visit(targets, observe.preview, named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:
@@ -89,11 +89,11 @@ def sync(
     import signal
 
     clone, connections = _set_out(repo, environments)
-    from gitops_ml import observation, reconciler
+    from gitops_ml.control import observe, reconciler
 
     # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options = observation.Options(
+    options = observe.Options(
         retry=retry,
         allow_older=allow_older,
         confirm_removals=confirm_removals,
@@ -101,7 +101,7 @@ def sync(
         break_lock=break_lock,
     )
     try:
-        targets = observation.targets(clone, environments or [], render.progress, options, connections)
+        targets = observe.targets(clone, environments or [], render.progress, options, connections)
         results, trouble = _visit(targets, reconciler.sync, named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped; what serves goes on serving, and the next `gitops-ml sync` goes on from here")
@@ -121,10 +121,10 @@ def status(environments: Environments = None, as_json: AsJson = False, repo: Rep
     Exit 1 when an environment or a declaration cannot be read, whatever serves; else 0, also where changes are pending.
     """
     clone, connections = _set_out(repo, environments)
-    from gitops_ml import observation
+    from gitops_ml.control import observe
 
-    targets = observation.targets(clone, environments or [], render.progress, observation.Options(), connections)
-    views, trouble = _visit(targets, observation.look, named=bool(environments))
+    targets = observe.targets(clone, environments or [], render.progress, observe.Options(), connections)
+    views, trouble = _visit(targets, observe.look, named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
         typer.echo(render.as_json([_status_json(view) for view in views]))
@@ -225,7 +225,7 @@ def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> 
 
     Where none was named, what runs in an environment that is not declared any more is something wrong too.
     """
-    from gitops_ml import observation
+    from gitops_ml.control import observe
 
     found: list[T] = []
     trouble: list[GitopsError] = []
@@ -235,7 +235,7 @@ def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> 
         except GitopsError as error:
             trouble.append(error)
     if not named:
-        trouble += observation.undeclared(targets)
+        trouble += observe.undeclared(targets)
     for wrong in trouble:
         render.progress(f"error: {wrong}")
     return found, [wrong.exit_code for wrong in trouble]
@@ -247,7 +247,7 @@ def _worst(codes: list[int]) -> int:
 
 
 def _opened(path: str) -> Repository:
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
 
     return Repository.open(path)
 
@@ -256,6 +256,6 @@ def _set_out(path: str, environments: list[str] | None) -> tuple[Repository, Map
     """The clone and its engines, with the fetch and the connections under way while what reads them is imported."""
     clone = _opened(path)
     clone.begin_fetch()
-    from gitops_ml.clients import reconnect
+    from gitops_ml.clients.engine import reconnect
 
     return clone, reconnect.begin(clone.cache, environments or [])

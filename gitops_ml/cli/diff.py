@@ -40,11 +40,11 @@ def diff(
     """Show what changed between two versions: data, parameters, code, dependencies, metrics, and predictions."""
     from contextlib import nullcontext
 
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.difference import difference
 
     if predictions:
-        from gitops_ml.clients.engine import Engine
+        from gitops_ml.clients.engine.client import Engine
 
     with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
         found = difference(clone, model, a, b, data=rows, group=group, engine=docker, allow_pickle=allow_pickle)

@@ -10,7 +10,7 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.edits import Written
+    from gitops_ml.clients.edits.edit import Written
 
 Environment = Annotated[str, typer.Argument(help="The environment, such as prod.")]
 Deployment = Annotated[str, typer.Argument(help="The deployment: the name of its file.")]

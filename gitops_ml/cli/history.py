@@ -9,7 +9,7 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.core.record import Record, RecordedAttempt
+    from gitops_ml.core.records.record import Record, RecordedAttempt
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,9 +25,9 @@ def history(
     repo: Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")] = ".",
 ) -> None:
     """Show the attempts of an environment's deployments, newest first, with the checks that decided them."""
-    from gitops_ml.clients.environments import read_environment
-    from gitops_ml.clients.git import Repository
-    from gitops_ml.clients.records import read_records
+    from gitops_ml.clients.files.environments import read_environment
+    from gitops_ml.clients.files.records import read_records
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.errors import InputError
 
     clone = Repository.open(repo)

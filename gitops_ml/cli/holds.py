@@ -32,9 +32,9 @@ def hold(
     repo: edited.Repo = Path(),
 ) -> None:
     """Leave a deployment as it is, whatever is declared, until the hold ends; then the tip is taken up."""
-    from gitops_ml.clients import holds
-    from gitops_ml.clients.edits import Wish
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.edits import holds
+    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.git.repository import Repository
 
     end = _end(until, length)
     with Repository.open(repo) as clone:
@@ -53,9 +53,9 @@ def release(
     repo: edited.Repo = Path(),
 ) -> None:
     """Take a hold away."""
-    from gitops_ml.clients import holds
-    from gitops_ml.clients.edits import Wish
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.edits import holds
+    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
         done = holds.release(clone, environment, deployment, wish=Wish(commit, branch, push))
@@ -66,7 +66,7 @@ def _end(until: str | None, length: str | None) -> datetime | None:
     """When a hold ends, in UTC, to the second. Raises `InputError` for what is no time."""
     from datetime import UTC, timedelta
 
-    from gitops_ml.core.desired import seconds
+    from gitops_ml.core.declaration.schema import seconds
     from gitops_ml.errors import InputError
 
     if until is not None and length is not None:

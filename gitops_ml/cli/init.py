@@ -49,7 +49,7 @@ def init(
     repo: Annotated[str, typer.Option("--repo", help="The clone to write into.", metavar="PATH")] = ".",
 ) -> None:
     """Write environments/ with dev, staging and prod into a Git and DVC repository; nothing is overwritten."""
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
 
     clone = Repository.open(repo)
     if clone.bare:
@@ -88,7 +88,7 @@ def scaffold(name: str) -> dict[str, str]:
 
 
 def _checked_name(name: str | None, root: Path) -> str:
-    from gitops_ml.core.desired import NAME_PATTERN
+    from gitops_ml.core.declaration.schema import NAME_PATTERN
 
     found = name if name is not None else re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40].strip("-")
     if not re.fullmatch(NAME_PATTERN, found):

@@ -15,7 +15,7 @@ from gitops_ml.errors import GitopsError
 
 MODULES = {
     "init": ("init",),
-    "doctor": ("doctor",),
+    "doctor.command": ("doctor",),
     "versions": ("register", "versions", "bump"),
     "promotion": ("promote", "rollback"),
     "deploy": ("plan", "sync", "status"),

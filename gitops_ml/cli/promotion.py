@@ -10,7 +10,7 @@ import typer
 from gitops_ml.cli import edited, render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.promotion import Moved
+    from gitops_ml.clients.edits.promotion import Moved
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,9 +30,9 @@ def promote(
     repo: edited.Repo = Path(),
 ) -> None:
     """Declare in an environment the version that stands Verified in the one before it, and has soaked there."""
-    from gitops_ml.clients import promotion
-    from gitops_ml.clients.edits import Wish
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.edits import promotion
+    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
         wish = Wish(commit, branch, push)
@@ -53,9 +53,9 @@ def rollback(
     repo: edited.Repo = Path(),
 ) -> None:
     """Declare what was Verified here before: its version, and all else that a generation is made of."""
-    from gitops_ml.clients import promotion
-    from gitops_ml.clients.edits import Wish
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.edits import promotion
+    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
         done = promotion.rollback(clone, environment, deployment, to=to, wish=Wish(commit, branch, push))

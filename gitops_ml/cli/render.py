@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gitops_ml.core.verdict import CheckResult
+    from gitops_ml.core.verification.verdict import CheckResult
 
 _COLOURS = {
     "Synced": "32",

@@ -10,7 +10,7 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.proposal import Retrained
 
 _SHOWN = 12
@@ -50,8 +50,8 @@ def retrain(
     """
     import time
 
-    from gitops_ml.clients.engine import Engine
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.engine.client import Engine
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.pipeline import setting
     from gitops_ml.retraining.proposal import Wish
     from gitops_ml.retraining.retrain import retrain as run

@@ -35,7 +35,7 @@ def schema(
     """Print the JSON Schemas of project.yaml, environment.yaml and models/<deployment>.yaml."""
     import json
 
-    from gitops_ml.core.desired import json_schema
+    from gitops_ml.core.declaration.schema import json_schema
 
     kinds = [kind] if kind else list(Kind)
     if into is not None:
@@ -53,6 +53,6 @@ def text(kind: Kind) -> str:
     """One schema as a file."""
     import json
 
-    from gitops_ml.core.desired import json_schema
+    from gitops_ml.core.declaration.schema import json_schema
 
     return json.dumps(json_schema(kind.value), indent=2) + "\n"

@@ -10,8 +10,8 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.git import Repository
-    from gitops_ml.core.record import Record
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.core.records.record import Record
     from gitops_ml.retraining.provenance import Step, Trace
 
 _SHOWN = 16
@@ -39,7 +39,7 @@ def trace(
     repo: Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)] = Path(),
 ) -> None:
     """Show where what serves comes from: version, tag, commit, data, parameters, checks, and who declared it."""
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining import provenance
 
     with Repository.open(repo) as clone:
@@ -53,10 +53,10 @@ def trace(
 
 def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[_Serving, Record | None]:
     """What serves, by the host if it answers, else by the record. Raises `InputError` when nothing does."""
-    from gitops_ml.clients.environments import read_environment
-    from gitops_ml.clients.records import read_records
+    from gitops_ml.clients.files.environments import read_environment
+    from gitops_ml.clients.files.records import read_records
+    from gitops_ml.control.observe import Target, look
     from gitops_ml.errors import EngineMismatch, InputError, Temporary
-    from gitops_ml.observation import Target, look
 
     tip = clone.fetch()
     declared = read_environment(clone, tip, environment)

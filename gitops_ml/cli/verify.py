@@ -9,7 +9,7 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.review import Finding, Review
+    from gitops_ml.control.review import Finding, Review
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,11 +28,11 @@ def verify(
     One that is Failed is reverted where policy says so, and what was verified before is rolled out. Exit 0 Verified,
     1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
     """
-    from gitops_ml import observation
-    from gitops_ml.clients.git import Repository
-    from gitops_ml.review import review
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.control.observe import Target
+    from gitops_ml.control.review import review
 
-    target = observation.Target(Repository.open(repo), environment, render.progress)
+    target = Target(Repository.open(repo), environment, render.progress)
     done = review(target, deployment)
     if as_json:
         typer.echo(render.as_json(_json(done)))

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.git import Repository
-    from gitops_ml.clients.models import ResolvedVersion
-    from gitops_ml.core.versions import Model
+    from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.core.versions.tags import Model
 
 _Repo = Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)]
 
@@ -40,8 +40,9 @@ def register(
     repo: _Repo = Path(),
 ) -> None:
     """Make a version of a model: an annotated tag that GTO and DVC Studio read as their own."""
-    from gitops_ml.clients import models, registration
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.artifacts import resolution
+    from gitops_ml.clients.edits import registration
+    from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
         done = registration.register(repository, model, version=version, step=bump, rev=rev, message=message, push=push)
@@ -53,7 +54,7 @@ def register(
             print(f"{done.tag} is {done.held.digest} at commit {done.held.commit[:12]} ({done.held.path})")
         if not done.pushed and repository.remote:
             _say(f"next: git push {repository.remote} {done.tag}")
-        named = [name for name in models.declared_models(repository, done.held.commit) if name == model]
+        named = [name for name in resolution.declared_models(repository, done.held.commit) if name == model]
         deployment = named[0] if named else model
         _say(f"next: gitops-ml bump dev {deployment} {done.held.version}")
 
@@ -66,7 +67,7 @@ def versions(
 ) -> None:
     """List the versions of the models, the highest first, and what each of them holds."""
     from gitops_ml.cli.render import table
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
         if fetch:
@@ -107,9 +108,9 @@ def bump(
     repo: _Repo = Path(),
 ) -> None:
     """Put a version, and the digest of what it holds, into a declaration."""
-    from gitops_ml.clients import registration
-    from gitops_ml.clients.edits import Wish
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.edits import registration
+    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
         done = registration.bump(
@@ -144,11 +145,11 @@ def bump(
 
 
 def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:
-    from gitops_ml.clients import models
+    from gitops_ml.clients.artifacts import resolution
     from gitops_ml.errors import VersionNotFound
 
-    known: dict[str, Model] = models.models(repository, local=True)
-    fetched = models.models(repository)
+    known: dict[str, Model] = resolution.models(repository, local=True)
+    fetched = resolution.models(repository)
     names = sorted({*known, *fetched})
     if wanted is not None and wanted not in names:
         raise VersionNotFound(
@@ -163,8 +164,8 @@ def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:
 
 
 def _model_rows(repository: Repository, own: Model | None, fetched: Model | None) -> list[dict[str, Any]]:
-    from gitops_ml.clients import models
-    from gitops_ml.core.versions import order
+    from gitops_ml.clients.artifacts import resolution
+    from gitops_ml.core.versions.tags import order
     from gitops_ml.errors import GitopsError
 
     found = {v.version: v for model in (own, fetched) if model for v in model.versions}
@@ -176,7 +177,7 @@ def _model_rows(repository: Repository, own: Model | None, fetched: Model | None
         active = all(v.active for v in (own and own.find(name), there) if v)
         digest, error = None, None
         try:
-            digest = models.held_at(repository, one.model, one.commit).digest
+            digest = resolution.held_at(repository, one.model, one.commit).digest
         except GitopsError as problem:
             error = problem.what
         rows.append(

@@ -1,1 +1,1 @@
-"""The edges: one third-party system each, and the only importer of its SDK."""
+"""The edges: everything that talks to Git, files, DVC, the engine or the network."""

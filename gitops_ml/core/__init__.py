@@ -1,1 +1,1 @@
-"""What is decided, apart from where it is read and done: no I/O, no clock, no SDK."""
+"""The pure core: no I/O, no clock, no SDK. Values in, decisions out."""

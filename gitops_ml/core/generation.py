@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.desired import Resolved, seconds, size_bytes
+from gitops_ml.core.declaration.schema import Resolved, seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import models, models_lookup
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.models import ResolvedVersion
-from gitops_ml.core.lineage import Made, changes
+from gitops_ml.clients.artifacts.lookup import made, resolve_path
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.versions.lineage import Made, changes
 from gitops_ml.errors import GitopsError, InputError
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.panel import Panelist
@@ -71,7 +71,7 @@ def difference(
     """
     a, b = (versions.find_version(repo, model, version) for version in (version_a, version_b))
     files_a, files_b = versions.artifact(repo, a), versions.artifact(repo, b)
-    made_a, made_b = models_lookup.made(repo, a), models_lookup.made(repo, b)
+    made_a, made_b = made(repo, a), made(repo, b)
     inputs = changes(made_a.inputs, made_b.inputs)
     tracked = {path for path in inputs if _is_data(repo, a.commit, path) or _is_data(repo, b.commit, path)}
     between = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}
@@ -129,7 +129,7 @@ def _side(held: ResolvedVersion, panelist: Panelist) -> Side:
 def _is_data(repo: Repository, commit: str, path: str) -> bool:
     """Whether DVC has it, and not Git: code is what people review."""
     try:
-        return models.resolve_path(repo, commit, path).kind != "git"
+        return resolve_path(repo, commit, path).kind != "git"
     except GitopsError:
         return False
 

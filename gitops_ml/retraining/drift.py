@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gitops_ml.core.psi import BINS, population_stability
+from gitops_ml.core.verification.psi import BINS, population_stability
 from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import images
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.holdout import Rows, requests
-from gitops_ml.clients.models import ResolvedVersion
-from gitops_ml.clients.probe import run_probe
-from gitops_ml.core.answers import Answers, NoAnswer, answers_of
+from gitops_ml.artifacts.manifest import Manifest, parse_manifest
+from gitops_ml.clients.artifacts.holdout import Rows, requests
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.model_images import ensure_model_image, probe_image
+from gitops_ml.clients.gateway.probe import run_probe
 from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
-from gitops_ml.core.manifest import Manifest, parse_manifest
+from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
 from gitops_ml.errors import EngineFailed, GitopsError, InputError
 
 STARTED = LABEL + "panel"
@@ -105,7 +105,7 @@ def _answers(
         bodies = requests(rows, manifest)
     except InputError as error:
         return NoAnswer(str(error).split("\n")[0], refused=True)
-    images.ensure_model_image(engine, generation, panelist.files)
+    ensure_model_image(engine, generation, panelist.files)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
     spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
     container = engine.create(spec)
@@ -144,7 +144,7 @@ def _ask(
         engine,
         project=project,
         environment=environment,
-        image=images.probe_image(engine),
+        image=probe_image(engine),
         network=scoped(project, environment),
         job=job,
         requests=msgspec.json.encode({"bodies": bodies}),

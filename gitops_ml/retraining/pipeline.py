@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gitops_ml.clients.declarations import get_field, load, set_fields
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.git_process import environment
-from gitops_ml.clients.models import remote_names
-from gitops_ml.clients.models_store import store_of
+from gitops_ml.clients.artifacts.resolution import remote_names
+from gitops_ml.clients.artifacts.store import store_of
+from gitops_ml.clients.files.yaml_edit import get_field, load, set_fields
+from gitops_ml.clients.git.process import environment
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, SourceUnavailable
 
 _KEPT_LINES = 60

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gitops_ml.clients.declarations import load
-from gitops_ml.clients.git import Repository
-from gitops_ml.core.gate import Gate
+from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.verification.gate import Gate
 from gitops_ml.errors import InputError
 
 PARAMS = "params.yaml"

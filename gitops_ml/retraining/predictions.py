@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gitops_ml.clients import models
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.environments import read_project
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.holdout import Rows, labelled, load_rows
-from gitops_ml.core.answers import Answers, LabelledRows, NoAnswer, class_name
-from gitops_ml.core.desired import Bound
-from gitops_ml.core.gate import Gate, judge_gate
-from gitops_ml.core.manifest import Manifest
-from gitops_ml.core.slices import Slice, most_changed
-from gitops_ml.core.verdict import CheckResult
+from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows
+from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.resolution import read
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.files.environments import read_project
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.schema import Bound
+from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer, class_name
+from gitops_ml.core.verification.gate import Gate, judge_gate
+from gitops_ml.core.verification.slices import Slice, most_changed
+from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
 from gitops_ml.retraining.panel import Panelist, ask
 from gitops_ml.retraining.policy import gate_of
@@ -64,8 +65,8 @@ def ask_both(
     b = panel["model-b"]
     gate = gate_of(repo, b.held.commit)
     path = data or gate.data
-    held = models.resolve_path(repo, b.held.commit, path)
-    rows = load_rows(next(iter(models.read(repo, held, limit=READ_BYTES).values())), path, gate.rows)
+    held = resolve_path(repo, b.held.commit, path)
+    rows = load_rows(next(iter(read(repo, held, limit=READ_BYTES).values())), path, gate.rows)
     answers = ask(engine, read_project(repo, repo.resolve("HEAD")).name, panel, rows)
     said = {name: answer.reason for name, answer in answers.items() if isinstance(answer, NoAnswer)}
     if said:

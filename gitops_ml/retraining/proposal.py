@@ -7,11 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from gitops_ml.clients import registration
-from gitops_ml.clients.declarations import set_fields
-from gitops_ml.clients.git import Repository
-from gitops_ml.core.promotion import bump_message, bumped, declaration_path, new_declaration
-from gitops_ml.core.verdict import CheckResult
+from gitops_ml.clients.edits import registration
+from gitops_ml.clients.files.yaml_edit import set_fields
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.edits import bump_message, bumped, declaration_path, new_declaration
+from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError, PushRejected
 from gitops_ml.retraining.policy import Policy
 

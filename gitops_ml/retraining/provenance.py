@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import models, models_lookup
-from gitops_ml.clients.declarations import get_field
-from gitops_ml.clients.git import Commit, Repository
-from gitops_ml.clients.models import ResolvedVersion
-from gitops_ml.core.lineage import Made
-from gitops_ml.core.manifest import parse_manifest
-from gitops_ml.core.promotion import declaration_path
-from gitops_ml.core.record import Record, RecordedAttempt
+from gitops_ml.artifacts.manifest import parse_manifest
+from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.files.yaml_edit import get_field
+from gitops_ml.clients.git.commits import Commit
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.edits import declaration_path
+from gitops_ml.core.records.record import Record, RecordedAttempt
+from gitops_ml.core.versions.lineage import Made
 from gitops_ml.errors import GitopsError
 
 FOLLOWED = 200
@@ -85,7 +86,7 @@ def trace(
     """
     held, missing = None, ""
     try:
-        held = models.resolve(repo, model, version, digest)
+        held = resolution.resolve(repo, model, version, digest)
     except GitopsError as error:
         missing = str(error).split("\n")[0]
     tagged = _tag(repo, model, version)
@@ -102,7 +103,7 @@ def trace(
         trained=_step(repo, held.commit) if held else None,
         declared=_step(repo, commit),
         bumped=_bumped(repo, environment, deployment, version, commit),
-        made=models_lookup.made(repo, held) if held else Made(),
+        made=lookup.made(repo, held) if held else Made(),
         learnt=_learnt(repo, held) if held else None,
         attempt=_attempt(record, generation),
         missing=missing,
@@ -110,7 +111,7 @@ def trace(
 
 
 def _tag(repo: Repository, model: str, version: str) -> str | None:
-    known = models.models(repo).get(model)
+    known = resolution.models(repo).get(model)
     found = known.find(version) if known else None
     return f"{found.tagger}, {_moment(found.created)}" if found else None
 
@@ -152,10 +153,10 @@ def _version(text: str, path: str) -> Any:
 
 
 def _learnt(repo: Repository, held: ResolvedVersion) -> dict[str, Any] | None:
-    if not {"cache", "git"} & set(models.places(repo, held)):
+    if not {"cache", "git"} & set(resolution.places(repo, held)):
         return None
     try:
-        manifest = parse_manifest(models.read(repo, held, {"manifest.json"})["manifest.json"])
+        manifest = parse_manifest(resolution.read(repo, held, {"manifest.json"})["manifest.json"])
     except (GitopsError, KeyError):
         return None
     return dict(msgspec.to_builtins(manifest.training)) if manifest.training else None

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from gitops_ml.clients.git import Repository
+from gitops_ml.clients.git.repository import Repository
 
 _HOSTED = re.compile(r"(?:git@|ssh://git@|https://(?:[^/@]+@)?)([^/:]+)[:/]([^/]+/[^/]+?)(?:\.git)?/?")
 SECONDS = 60.0

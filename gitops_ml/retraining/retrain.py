@@ -13,17 +13,18 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients import models, models_lookup
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.environments import Declared, read_environment
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.holdout import labelled, load_rows
-from gitops_ml.clients.models import ResolvedVersion
-from gitops_ml.clients.records import answer_request, read_records
-from gitops_ml.core.answers import NoAnswer
-from gitops_ml.core.gate import Gated, judge_gate, made_within_a_day
-from gitops_ml.core.record import RetrainRequest
-from gitops_ml.core.verdict import Verdict
+from gitops_ml.clients.artifacts import resolution
+from gitops_ml.clients.artifacts.holdout import labelled, load_rows
+from gitops_ml.clients.artifacts.lookup import made
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.files.environments import Declared, read_environment
+from gitops_ml.clients.files.records import answer_request, read_records
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.records.record import RetrainRequest
+from gitops_ml.core.verification.answers import NoAnswer
+from gitops_ml.core.verification.gate import Gated, judge_gate, made_within_a_day
+from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, VersionError
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.difference import new_inputs
@@ -82,7 +83,7 @@ def _request(repo: Repository, declared: Declared, policy: Policy) -> RetrainReq
 
 def _known(repo: Repository, model: str) -> dict[str, int]:
     """When each version was registered, by the tags of this clone and of the remote."""
-    both = [models.models(repo, local=local).get(model) for local in (True, False)]
+    both = [resolution.models(repo, local=local).get(model) for local in (True, False)]
     return {one.version: one.created for found in both if found for one in found.versions}
 
 
@@ -105,7 +106,7 @@ def _trained(
         report(f"train at {tip[:12]}" + "".join(f", {key}={value}" for key, value in settings.items()))
         pipeline.reproduce()
         commit = repo.commit_files(tip, pipeline.changes(), _message(policy, settings))
-        candidate = models.held_at(repo, policy.model, commit)
+        candidate = resolution.held_at(repo, policy.model, commit)
         found = Retrained(
             outcome="unchanged",
             model=policy.model,
@@ -118,9 +119,7 @@ def _trained(
         if (same := _same(repo, policy.model, candidate.digest)) is not None:
             mend = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
             return msgspec.structs.replace(found, version=same, reason=f"the model is {same} already; {mend}")
-        new = tuple(
-            new_inputs(models_lookup.made(repo, incumbent), models_lookup.made(repo, candidate)) if incumbent else ()
-        )
+        new = tuple(new_inputs(made(repo, incumbent), made(repo, candidate)) if incumbent else ())
         report(f"ask both models for {policy.gate.data} of {commit[:12]}" if incumbent else "ask the first model")
         gated = _gate(repo, engine, declared, policy, candidate, incumbent)
         found = msgspec.structs.replace(found, new=new, checks=gated.checks, outcome=OUTCOMES[gated.verdict])
@@ -135,7 +134,7 @@ def _incumbent(repo: Repository, declared: Declared, policy: Policy) -> Resolved
     """What is declared; else the highest version; else nothing."""
     declaration = declared.deployments.get(policy.name)
     if declaration is not None:
-        return models.resolve(repo, declaration.model, declaration.version, declaration.digest)
+        return resolution.resolve(repo, declaration.model, declaration.version, declaration.digest)
     if policy.name in declared.broken:
         raise InputError(f"{declared.name}/{policy.name} cannot be read", why=declared.broken[policy.name])
     if not _known(repo, policy.model):
@@ -180,8 +179,8 @@ def _gate(
 ) -> Gated:
     """Both models on the rows of the candidate's commit: the newest ones, and the same for both."""
     gate = policy.gate
-    held = models.resolve_path(repo, candidate.commit, gate.data)
-    rows = load_rows(next(iter(models.read(repo, held, limit=versions.READ_BYTES).values())), gate.data, gate.rows)
+    held = resolution.resolve_path(repo, candidate.commit, gate.data)
+    rows = load_rows(next(iter(resolution.read(repo, held, limit=versions.READ_BYTES).values())), gate.data, gate.rows)
     declaration = declared.deployments.get(policy.name)
     env = dict(declaration.env) if declaration else {}
     env |= {"GITOPS_ML_ALLOW_PICKLE": "1"} if declaration and declaration.serve.allow_pickle else {}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gitops_ml.clients import models
-from gitops_ml.clients.declarations import load
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.models import ResolvedPath, ResolvedVersion
-from gitops_ml.clients.models_lookup import listing, store_for
-from gitops_ml.core.lineage import flat
+from gitops_ml.clients.artifacts.lookup import ResolvedPath, listing, resolve_path, store_for
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion, held_at, read, resolve
+from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.versions.lineage import flat
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 READ_BYTES = 4 << 30
@@ -20,27 +19,27 @@ _PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
 def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
     """What `version` of `model` holds. Raises `VersionError`, `SourceUnavailable`."""
     try:
-        return models.resolve(repo, model, version, local=True, latest=True)
+        return resolve(repo, model, version, local=True, latest=True)
     except VersionNotFound as error:
         unknown = error
     try:
-        return models.held_at(repo, model, repo.resolve(version), version)
+        return held_at(repo, model, repo.resolve(version), version)
     except VersionNotFound:
         if repo.remote is None:
             raise unknown from None
     repo.fetch(timeout=30.0)
-    return models.resolve(repo, model, version, latest=True)
+    return resolve(repo, model, version, latest=True)
 
 
 def artifact(repo: Repository, held: ResolvedPath) -> dict[str, bytes]:
     """The files of a model, by their path in it. Raises `ObjectMissing`, `ObjectCorrupt`."""
-    return models.read(repo, held, limit=READ_BYTES)
+    return read(repo, held, limit=READ_BYTES)
 
 
 def files_of(repo: Repository, commit: str, path: str) -> dict[str, str]:
     """The md5 of each file of a DVC folder, by name; nothing where its manifest is not to be had."""
     try:
-        held = models.resolve_path(repo, commit, path)
+        held = resolve_path(repo, commit, path)
         return listing(store_for(repo, held), held) if held.kind == "dvc" and held.is_dir else {}
     except GitopsError:
         return {}
@@ -52,8 +51,8 @@ def metrics(repo: Repository, commit: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for path in _metric_files(document if isinstance(document, dict) else {}):
         try:
-            held = models.resolve_path(repo, commit, path)
-            data = next(iter(models.read(repo, held).values()))
+            held = resolve_path(repo, commit, path)
+            data = next(iter(read(repo, held).values()))
             values = load(data, path)
         except GitopsError:
             continue

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients import images
-from gitops_ml.clients.engine import Engine
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.model_images import ensure_runtime
 from tests.e2e.workshop import ROOT, Workshop
 
 
@@ -19,7 +19,7 @@ def runtime() -> None:
     """The runtime image of the worked example, made once before the tests that run side by side all want it."""
     with (Path(tempfile.gettempdir()) / "gitops-ml-runtime.lock").open("w") as lock, Engine.connect(None) as engine:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        images.ensure_runtime(engine, (ROOT / "requirements" / "serving.txt").read_bytes())
+        ensure_runtime(engine, (ROOT / "requirements" / "serving.txt").read_bytes())
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from gitops_ml.clients.engine import Engine
-from gitops_ml.clients.engine_snapshot import take_snapshot
-from gitops_ml.clients.gateway import gateway_name, gateway_spec, raise_gateway
-from gitops_ml.clients.images import BASE_IMAGE
-from gitops_ml.core.desired import Gateway
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.model_images import BASE_IMAGE
+from gitops_ml.clients.gateway.container import gateway_name, gateway_spec, raise_gateway
+from gitops_ml.clients.gateway.snapshot import take_snapshot
+from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.generation import ALIAS, DEPLOYMENT, ContainerSpec, owner_labels, scoped
 from gitops_ml.core.observed import Snapshot
 

@@ -10,8 +10,8 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from gitops_ml.cli.main import application
-from gitops_ml.clients.records import record_path, write_record
-from gitops_ml.core.record import Record, RecordedAttempt, RecordedGeneration
+from gitops_ml.clients.files.records import record_path, write_record
+from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration
 from tests.git.conftest import git
 
 V1, V2 = f"md5:{'1' * 32}.dir", f"md5:{'2' * 32}.dir"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.git import Repository
+from gitops_ml.clients.git.repository import Repository
 
 BIN = Path(sys.executable).parent
 PIPELINE = """\

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.environments import environment_names, read_environment
-from gitops_ml.clients.git import Repository
+from gitops_ml.clients.files.environments import environment_names, read_environment
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError
 from tests.git.cli_clone import cli
 from tests.git.conftest import git

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gitops_ml.clients import models
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.models_lookup import made
-from gitops_ml.core.lineage import Made
+from gitops_ml.clients.artifacts.lookup import made, resolve_path
+from gitops_ml.clients.artifacts.resolution import fetch, held_at, places, read, resolve
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.versions.lineage import Made
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -50,20 +50,20 @@ def empty_cache(project: Path) -> None:
 
 
 def test_a_version_of_gto_s_and_its_folder(repo: Repository, project: Path, tmp_path: Path) -> None:
-    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    held = resolve(repo, "flight-delay", "v1.0.0")
     assert held.commit == git(project, "rev-parse", "flight-delay@v1.0.0^{commit}") == repo.resolve("main~1")
     assert (held.path, held.kind, held.is_dir) == ("models/flight-delay", "dvc", True)
     assert held.digest == locked(repo, held.commit, held.path)
-    files = {f.name: f.path.read_bytes() for f in models.fetch(repo, held, tmp_path / "out")}
+    files = {f.name: f.path.read_bytes() for f in fetch(repo, held, tmp_path / "out")}
     assert files == {"manifest.json": b"depth: 4\n", "code/example.csv": b"a,b\n1,2\n"}
-    assert models.read(repo, held, {"manifest.json"}) == {"manifest.json": b"depth: 4\n"}
+    assert read(repo, held, {"manifest.json"}) == {"manifest.json": b"depth: 4\n"}
 
 
 def test_what_a_model_was_trained_on_is_what_its_own_commit_says(repo: Repository) -> None:
     """Rows among these would say nothing of rows that the model has not seen."""
-    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    held = resolve(repo, "flight-delay", "v1.0.0")
     assert set(made(repo, held).inputs.values()) == {md5(b"depth: 4\n")}
-    added = models.resolve(repo, "rows", "v1.0.0")
+    added = resolve(repo, "rows", "v1.0.0")
     assert made(repo, added) == Made()
 
 
@@ -71,9 +71,9 @@ def test_what_a_model_was_trained_on_is_what_its_own_commit_says(repo: Repositor
 def test_the_remote_is_as_good_as_the_cache(repo: Repository, project: Path, cached: bool) -> None:
     if not cached:
         empty_cache(project)
-    held = models.resolve(repo, "flight-delay", "v1.1.0")
-    assert models.read(repo, held)["manifest.json"] == b"depth: 5\n"
-    assert models.places(repo, held) == (["cache", "storage"] if cached else ["storage"])
+    held = resolve(repo, "flight-delay", "v1.1.0")
+    assert read(repo, held)["manifest.json"] == b"depth: 5\n"
+    assert places(repo, held) == (["cache", "storage"] if cached else ["storage"])
 
 
 def test_the_work_tree_is_not_looked_at(repo: Repository, project: Path) -> None:
@@ -82,8 +82,8 @@ def test_the_work_tree_is_not_looked_at(repo: Repository, project: Path) -> None
     shutil.rmtree(project / "models")
     (project / ".dvc" / "config").write_text("")
     empty_cache(project)
-    held = models.resolve(repo, "flight-delay", "v1.0.0")
-    assert models.read(repo, held)["manifest.json"] == b"depth: 4\n"
+    held = resolve(repo, "flight-delay", "v1.0.0")
+    assert read(repo, held)["manifest.json"] == b"depth: 4\n"
 
 
 def test_every_way_of_tracking(repo: Repository, tmp_path: Path) -> None:
@@ -94,17 +94,17 @@ def test_every_way_of_tracking(repo: Repository, tmp_path: Path) -> None:
         "plain/model.json": b'{"weights": [1, 2]}\n',
         "models/flight-delay/manifest.json": b"depth: 5\n",
     }.items():
-        held = models.resolve_path(repo, tip, path)
+        held = resolve_path(repo, tip, path)
         assert (held.digest, held.is_dir) == (md5(data), False), path
-        assert models.read(repo, held) == {Path(path).name: data}
-    inside = models.resolve_path(repo, tip, "models/flight-delay/code")
-    assert inside.is_dir and models.read(repo, inside) == {"example.csv": b"a,b\n1,2\n"}
-    assert models.held_at(repo, "inside", tip).digest == inside.digest
-    assert models.resolve(repo, "rows", "v1.0.0").path == "data/rows.csv"
+        assert read(repo, held) == {Path(path).name: data}
+    inside = resolve_path(repo, tip, "models/flight-delay/code")
+    assert inside.is_dir and read(repo, inside) == {"example.csv": b"a,b\n1,2\n"}
+    assert held_at(repo, "inside", tip).digest == inside.digest
+    assert resolve(repo, "rows", "v1.0.0").path == "data/rows.csv"
 
 
 def test_a_folder_in_git_has_the_digest_that_dvc_would_give_it(repo: Repository, project: Path) -> None:
-    held = models.held_at(repo, "git-folder", repo.tip())
+    held = held_at(repo, "git-folder", repo.tip())
     assert (held.kind, held.is_dir) == ("git", True)
     shutil.copytree(project / "plain", project / "copy")
     run(project, "dvc", "add", "-q", "copy")
@@ -116,13 +116,13 @@ def test_other_revisions_name_versions_too(repo: Repository, project: Path) -> N
     git(project, "tag", "release-7", "main~1")
     git(project, "push", "-q", "origin", "release-7")
     repo.fetch()
-    older = models.resolve(repo, "flight-delay", "v1.0.0").digest
-    assert models.resolve(repo, "flight-delay", "release-7").digest == older
-    assert models.resolve(repo, "flight-delay", repo.resolve("main~1")[:12]).digest == older
-    newest = models.resolve(repo, "flight-delay", "latest", latest=True)
-    assert (newest.version, newest.digest) == ("v1.1.0", models.resolve(repo, "flight-delay", "main").digest)
+    older = resolve(repo, "flight-delay", "v1.0.0").digest
+    assert resolve(repo, "flight-delay", "release-7").digest == older
+    assert resolve(repo, "flight-delay", repo.resolve("main~1")[:12]).digest == older
+    newest = resolve(repo, "flight-delay", "latest", latest=True)
+    assert (newest.version, newest.digest) == ("v1.1.0", resolve(repo, "flight-delay", "main").digest)
     with pytest.raises(VersionNotFound):
-        models.resolve(repo, "flight-delay", "HEAD")
+        resolve(repo, "flight-delay", "HEAD")
 
 
 @pytest.mark.parametrize(
@@ -144,42 +144,42 @@ def test_what_does_not_resolve_says_why(
     repo: Repository, model: str, version: str, kind: type[GitopsError], says: str
 ) -> None:
     with pytest.raises(kind, match=f"(?s){says}") as caught:
-        models.resolve(repo, model, version)
+        resolve(repo, model, version)
     assert caught.value.mend
 
 
 def test_a_moved_tag_is_refused_against_its_pin(repo: Repository, project: Path) -> None:
-    pinned = models.resolve(repo, "flight-delay", "v1.0.0").digest
-    assert models.resolve(repo, "flight-delay", "v1.0.0", f"{pinned}.dir").digest == pinned
+    pinned = resolve(repo, "flight-delay", "v1.0.0").digest
+    assert resolve(repo, "flight-delay", "v1.0.0", f"{pinned}.dir").digest == pinned
     git(project, "tag", "-f", "-a", "-m", "moved", "flight-delay@v1.0.0", "main")
     git(project, "push", "-q", "-f", "origin", "flight-delay@v1.0.0")
     repo.fetch()
     with pytest.raises(VersionMoved, match=pinned) as caught:
-        models.resolve(repo, "flight-delay", "v1.0.0", pinned)
+        resolve(repo, "flight-delay", "v1.0.0", pinned)
     assert "gitops-ml bump" in caught.value.mend
 
 
 def test_a_lightweight_tag_is_no_version(repo: Repository, project: Path) -> None:
     git(project, "tag", "flight-delay@v3.0.0")
     with pytest.raises(VersionNotFound, match="lightweight"):
-        models.resolve(repo, "flight-delay", "v3.0.0", local=True)
+        resolve(repo, "flight-delay", "v3.0.0", local=True)
 
 
 def test_bytes_that_are_nowhere(repo: Repository, project: Path, tmp_path: Path) -> None:
     empty_cache(project)
     shutil.rmtree(project.parent / "storage")
-    held = models.resolve(repo, "flight-delay", "v1.0.0")
+    held = resolve(repo, "flight-delay", "v1.0.0")
     with pytest.raises(ObjectMissing, match="storage") as caught:
-        models.fetch(repo, held, tmp_path / "out")
+        fetch(repo, held, tmp_path / "out")
     assert "dvc push" in caught.value.mend
-    assert models.places(repo, held) == []
+    assert places(repo, held) == []
 
 
 @pytest.mark.parametrize("name", ["single", "flight-delay"])
 def test_a_corrupt_cache_is_passed_over_and_a_corrupt_remote_is_an_error(
     repo: Repository, project: Path, tmp_path: Path, name: str
 ) -> None:
-    held = models.held_at(repo, name, repo.tip())
+    held = held_at(repo, name, repo.tip())
     suffix = ".dir" if held.is_dir else ""
     for folder in (project / ".dvc" / "cache", project.parent / "storage"):
         broken = object_of(folder, held.digest, suffix)
@@ -187,9 +187,9 @@ def test_a_corrupt_cache_is_passed_over_and_a_corrupt_remote_is_an_error(
         whole = broken.read_bytes()
         broken.write_bytes(whole.replace(b"5", b"6") + b" ")
         if folder.name == "cache":
-            assert b"depth: 5\n" in models.read(repo, held).values()
+            assert b"depth: 5\n" in read(repo, held).values()
     with pytest.raises(ObjectCorrupt, match="do not hash") as caught:
-        models.fetch(repo, held, tmp_path / "out")
+        fetch(repo, held, tmp_path / "out")
     assert str(project.parent / "storage") in caught.value.why
 
 
@@ -201,9 +201,9 @@ def test_a_manifest_cannot_write_outside_of_its_folder(repo: Repository, project
     store.write_bytes(evil)
     text = f"outs:\n- md5: {digest[4:]}.dir\n  hash: md5\n  path: evil\n"
     commit = commit_file(project, "evil.dvc", text)
-    held = models.resolve_path(repo, commit, "evil")
+    held = resolve_path(repo, commit, "evil")
     with pytest.raises(ObjectCorrupt, match=r"names '\.\./evil'"):
-        models.fetch(repo, held, tmp_path / "out")
+        fetch(repo, held, tmp_path / "out")
     assert not (tmp_path / "evil").exists()
 
 
@@ -212,27 +212,27 @@ def test_links_and_lfs_pointers_are_refused(repo: Repository, project: Path) -> 
     git(project, "add", "plain")
     git(project, "commit", "-qm", "Add a link")
     with pytest.raises(VersionRefused, match="symbolic link"):
-        models.held_at(repo, "git-folder", repo.resolve("HEAD"))
+        held_at(repo, "git-folder", repo.resolve("HEAD"))
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n"
     commit = commit_file(project, "lfs.bin", pointer)
     with pytest.raises(VersionRefused, match="Git LFS"):
-        models.resolve_path(repo, commit, "lfs.bin")
+        resolve_path(repo, commit, "lfs.bin")
 
 
 def test_a_folder_above_outputs_is_no_output(repo: Repository) -> None:
     with pytest.raises(VersionRefused, match="folder that holds outputs: models/flight-delay"):
-        models.resolve_path(repo, repo.tip(), "models")
+        resolve_path(repo, repo.tip(), "models")
 
 
 def test_a_cache_elsewhere_and_a_linked_work_tree(repo: Repository, project: Path) -> None:
     shutil.rmtree(project.parent / "storage")
     git(project, "worktree", "add", "-q", "../linked", "-b", "linked")
     with Repository.open(project.parent / "linked") as linked:
-        assert models.read(linked, models.resolve(linked, "flight-delay", "v1.0.0"))
+        assert read(linked, resolve(linked, "flight-delay", "v1.0.0"))
     (project / ".dvc" / "cache").rename(project.parent / "big-disk")
     run(project, "dvc", "cache", "dir", "-q", "--local", "../big-disk")
     with Repository.open(project) as fresh:
-        assert models.read(fresh, models.resolve(fresh, "flight-delay", "v1.0.0"))
+        assert read(fresh, resolve(fresh, "flight-delay", "v1.0.0"))
 
 
 def test_a_remote_over_http(repo: Repository, project: Path) -> None:
@@ -249,20 +249,20 @@ def test_a_remote_over_http(repo: Repository, project: Path) -> None:
         git(project, "push", "-q")
         empty_cache(project)
         repo.fetch()
-        held = models.resolve(repo, "flight-delay", "v1.0.0")
-        assert models.read(repo, held)["manifest.json"] == b"depth: 4\n"
-        assert models.places(repo, held) == ["storage"]
+        held = resolve(repo, "flight-delay", "v1.0.0")
+        assert read(repo, held)["manifest.json"] == b"depth: 4\n"
+        assert places(repo, held) == ["storage"]
         broken = object_of(project.parent / "storage", held.digest, ".dir")
         broken.chmod(0o644)
         broken.write_bytes(b"[]")
         with pytest.raises(ObjectCorrupt, match=r"remote storage"):
-            models.read(repo, held)
+            read(repo, held)
         broken.unlink()
         with pytest.raises(ObjectMissing):
-            models.read(repo, held)
+            read(repo, held)
         server.shutdown()
     with pytest.raises(SourceUnavailable, match="storage"):
-        models.read(repo, held)
+        read(repo, held)
 
 
 def test_an_import_comes_through_dvc(repo: Repository, project: Path, lone: Path) -> None:
@@ -273,11 +273,11 @@ def test_an_import_comes_through_dvc(repo: Repository, project: Path, lone: Path
     git(lone, "commit", "-qm", "Import the model")
     with Repository.open(lone) as repository:
         for cached in (True, False):
-            held = models.resolve_path(repository, repository.tip(), "imported")
-            assert (held.kind, held.digest) == ("indirect", models.resolve(repo, "flight-delay", "v1.1.0").digest)
-            assert models.read(repository, held, {"manifest.json"}) == {"manifest.json": b"depth: 5\n"}
-            one = models.resolve_path(repository, repository.tip(), "one.txt")
-            assert models.read(repository, one) == {"one.txt": b"depth: 5\n"}
+            held = resolve_path(repository, repository.tip(), "imported")
+            assert (held.kind, held.digest) == ("indirect", resolve(repo, "flight-delay", "v1.1.0").digest)
+            assert read(repository, held, {"manifest.json"}) == {"manifest.json": b"depth: 5\n"}
+            one = resolve_path(repository, repository.tip(), "one.txt")
+            assert read(repository, one) == {"one.txt": b"depth: 5\n"}
             if cached:
                 empty_cache(lone)
 
@@ -293,13 +293,13 @@ def test_objects_of_dvc_2_are_read(lone: Path) -> None:
     (lone / ".gitignore").write_text("/old.txt\n")
     commit_file(lone, "old.txt.dvc", f"outs:\n- md5: {digest}\n  size: {len(text)}\n  path: old.txt\n")
     with Repository.open(lone) as repository:
-        held = models.resolve_path(repository, repository.tip(), "old.txt")
+        held = resolve_path(repository, repository.tip(), "old.txt")
         assert (held.kind, held.digest) == ("indirect", f"md5:{digest}")
-        assert models.read(repository, held) == {"old.txt": text}
+        assert read(repository, held) == {"old.txt": text}
         place.chmod(0o644)
         place.write_bytes(b"changed")
         with pytest.raises((ObjectCorrupt, ObjectMissing)):
-            models.read(repository, held)
+            read(repository, held)
 
 
 def test_a_stage_that_works_in_another_folder(repo: Repository, project: Path) -> None:
@@ -312,16 +312,16 @@ def test_a_stage_that_works_in_another_folder(repo: Repository, project: Path) -
     run(project, "dvc", "repro", "-q", "pipelines/dvc.yaml")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "Work elsewhere")
-    held = models.resolve_path(repo, repo.resolve("HEAD"), "elsewhere/a.txt")
+    held = resolve_path(repo, repo.resolve("HEAD"), "elsewhere/a.txt")
     assert held.digest == md5(b"a\n")
-    assert models.read(repo, held) == {"a.txt": b"a\n"}
+    assert read(repo, held) == {"a.txt": b"a\n"}
 
 
 def test_an_artifact_of_a_dvc_yaml_in_a_folder(repo: Repository, project: Path) -> None:
     commit_file(project, "sub/one/model.json", "{}\n")
     commit_file(project, "sub/one/dvc.yaml", "artifacts:\n  tiny: {path: model.json, type: model}\n")
     run(project, "gto", "register", "sub/one:tiny", "--version", "v1.0.0")
-    held = models.resolve(repo, "sub/one:tiny", "v1.0.0", local=True)
+    held = resolve(repo, "sub/one:tiny", "v1.0.0", local=True)
     assert (held.path, held.digest) == ("sub/one/model.json", md5(b"{}\n"))
 
 
@@ -332,5 +332,5 @@ def test_an_output_that_dvc_does_not_cache_is_git_s(repo: Repository, project: P
     git(project, "add", "-A")
     git(project, "add", "-f", "model.txt")
     git(project, "commit", "-qm", "Keep it in Git")
-    held = models.resolve_path(repo, repo.resolve("HEAD"), "model.txt")
+    held = resolve_path(repo, repo.resolve("HEAD"), "model.txt")
     assert (held.kind, held.digest) == ("git", md5(b"depth: 5\n"))

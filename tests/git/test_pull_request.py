@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.git import Repository
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.retraining.pull_request import open_pull_request
 
 COMPARE = "https://github.com/team/models/compare/main...retrain/m-v1.1.0?expand=1"

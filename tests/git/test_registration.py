@@ -13,10 +13,10 @@ import typer
 from typer.testing import CliRunner
 
 from gitops_ml.cli import versions
-from gitops_ml.clients import models
-from gitops_ml.clients.edits import Wish
-from gitops_ml.clients.git import Repository
-from gitops_ml.clients.registration import bump, register
+from gitops_ml.clients.artifacts.resolution import read, resolve
+from gitops_ml.clients.edits.edit import Wish
+from gitops_ml.clients.edits.registration import bump, register
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -99,11 +99,11 @@ def test_we_show_what_gto_registers_and_takes_back(repo: Repository, project: Pa
         "v0.9.0": "deregistered",
     }
     assert rows["v2.0.0"]["pushed"] is False and rows["v1.0.0"]["pushed"] is True
-    assert rows["v1.0.0"]["digest"] == models.resolve(repo, "flight-delay", "v1.0.0").digest
+    assert rows["v1.0.0"]["digest"] == resolve(repo, "flight-delay", "v1.0.0").digest
     assert [v["version"] for v in shown(project)] == ["v2.0.0", "v1.0.0"]
     run(project, "gto", "deprecate", "flight-delay")
     with Repository.open(project) as fresh, pytest.raises(VersionRefused, match="deprecated"):
-        models.resolve(fresh, "flight-delay", "v2.0.0", local=True)
+        resolve(fresh, "flight-delay", "v2.0.0", local=True)
 
 
 def test_a_version_never_moves_and_a_commit_has_one(repo: Repository, project: Path) -> None:
@@ -165,7 +165,7 @@ def test_what_is_not_committed_is_not_registered_and_said_so(repo: Repository, p
     run(project, "dvc", "repro", "-q")
     done = register(repo, "flight-delay")
     assert "dvc.lock has changes" in done.warnings[0]
-    assert models.read(repo, done.held)["manifest.json"] == b"depth: 6\n"
+    assert read(repo, done.held)["manifest.json"] == b"depth: 6\n"
 
 
 def test_a_remote_that_is_away_or_refuses(repo: Repository, project: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_remote_that_is_away_or_refuses(repo: Repository, project: Path) -> No
 def test_bump_changes_two_lines(repo: Repository, project: Path) -> None:
     declare(project)
     done = bump(repo, "dev", "flight", "latest")
-    digest = models.resolve(repo, "flight-delay", "v1.1.0").digest
+    digest = resolve(repo, "flight-delay", "v1.1.0").digest
     assert (done.before, done.held.version, done.written.commit) == ("v1.0.0", "v1.1.0", None)
     expected = DECLARATION.replace("version: v1.0.0", "version: v1.1.0").replace(
         "# before the storm\n", f"# before the storm\ndigest: {digest}\n"

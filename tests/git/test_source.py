@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.git import Repository
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, SourceError, SourceUnavailable, VersionNotFound
 from tests.git.conftest import commit_file, git
 

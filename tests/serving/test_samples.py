@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from gitops_ml.core.route import PIN_HEADER
+from gitops_ml.core.planning.route import PIN_HEADER
 from gitops_ml.serving.manifest import TensorSpec
 from gitops_ml.serving.samples import AT_ONCE, MOST_BYTES, Samples
 from tests.serving.artifacts import body, rows

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.desired import Deployment, Hold, Resolved
+from gitops_ml.core.declaration.schema import Deployment, Hold, Resolved
 from gitops_ml.core.generation import ContainerSpec, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.observed import Container, ContainerFacts
-from gitops_ml.core.rollout_planner import Wanted
+from gitops_ml.core.planning.context import Wanted
 
 PROJECT, ENVIRONMENT, NAME = "shop", "dev", "churn"
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

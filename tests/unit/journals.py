@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gitops_ml.core import rollout
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.verdict import CheckResult, Verdict
+from gitops_ml.core.journal.entries import Built, Intent, Judged, Outcome, Published, Settled
+from gitops_ml.core.journal.state import Entry, encode
+from gitops_ml.core.verification.verdict import CheckResult, Verdict
 from tests.unit.builders import wanted
 
 
@@ -18,10 +19,10 @@ def attempt_id(of: Generation) -> str:
 
 def intent(
     of: Generation, incumbent: Generation | None = None, *, strategy: str = "blue-green", boot: bool = False
-) -> rollout.Intent:
+) -> Intent:
     unbuilt = msgspec.structs.replace(of, image_id=None)
     key = wanted(of.version, of.deployment, of=of).key
-    return rollout.Intent(
+    return Intent(
         at="2026-11-23T08:00:00+00:00",
         attempt=attempt_id(of),
         generation=unbuilt,
@@ -32,8 +33,8 @@ def intent(
     )
 
 
-def built(of: Generation) -> rollout.Built:
-    return rollout.Built(
+def built(of: Generation) -> Built:
+    return Built(
         at="2026-11-23T08:00:10+00:00",
         attempt=attempt_id(of),
         deployment=of.deployment,
@@ -41,12 +42,12 @@ def built(of: Generation) -> rollout.Built:
     )
 
 
-def judged(of: Generation, verdict: Verdict = "Verified", reason: str = "it answers") -> rollout.Judged:
+def judged(of: Generation, verdict: Verdict = "Verified", reason: str = "it answers") -> Judged:
     results = {"Verified": "pass", "Failed": "fail"}
     check = msgspec.convert(
         {"name": "smoke", "result": results.get(verdict, "inconclusive"), "reason": reason}, CheckResult
     )
-    return rollout.Judged(
+    return Judged(
         at="2026-11-23T08:00:20+00:00",
         attempt=attempt_id(of),
         deployment=of.deployment,
@@ -55,29 +56,25 @@ def judged(of: Generation, verdict: Verdict = "Verified", reason: str = "it answ
     )
 
 
-def settled(of: Generation, outcome: rollout.Outcome = "promoted") -> rollout.Settled:
-    return rollout.Settled(
-        at="2026-11-23T08:00:30+00:00", attempt=attempt_id(of), deployment=of.deployment, outcome=outcome
-    )
+def settled(of: Generation, outcome: Outcome = "promoted") -> Settled:
+    return Settled(at="2026-11-23T08:00:30+00:00", attempt=attempt_id(of), deployment=of.deployment, outcome=outcome)
 
 
-def published(*of: Generation) -> rollout.Published:
-    return rollout.Published(at="2026-11-23T08:00:40+00:00", attempts=tuple(attempt_id(g) for g in of), commit="f" * 40)
+def published(*of: Generation) -> Published:
+    return Published(at="2026-11-23T08:00:40+00:00", attempts=tuple(attempt_id(g) for g in of), commit="f" * 40)
 
 
-def promoted(of: Generation, incumbent: Generation | None = None) -> list[rollout.Entry]:
+def promoted(of: Generation, incumbent: Generation | None = None) -> list[Entry]:
     """The whole of a rollout that went well, and its record in Git."""
     return [intent(of, incumbent), built(of), judged(of), settled(of), published(of)]
 
 
-def failed(
-    of: Generation, incumbent: Generation | None = None, outcome: rollout.Outcome = "failed"
-) -> list[rollout.Entry]:
+def failed(of: Generation, incumbent: Generation | None = None, outcome: Outcome = "failed") -> list[Entry]:
     """The whole of a rollout that did not, and its record in Git."""
     verdict: Verdict = "Failed" if outcome == "failed" else "Inconclusive"
     return [intent(of, incumbent), built(of), judged(of, verdict), settled(of, outcome), published(of)]
 
 
-def files(entries: Iterable[rollout.Entry]) -> dict[str, bytes]:
+def files(entries: Iterable[Entry]) -> dict[str, bytes]:
     """Entries as the journal's files."""
-    return {f"{n:010d}.json": rollout.encode(entry) for n, entry in enumerate(entries, 1)}
+    return {f"{n:010d}.json": encode(entry) for n, entry in enumerate(entries, 1)}

@@ -11,9 +11,10 @@ from datetime import timedelta
 
 import msgspec
 
-from gitops_ml.core import rollout
+from gitops_ml.core.journal.entries import Intent
+from gitops_ml.core.journal.state import DeploymentState, Entry, encode, fold_entries
 from gitops_ml.core.observed import Backend, Container, Snapshot
-from gitops_ml.core.route import revision_of
+from gitops_ml.core.planning.route import revision_of
 from tests.unit.builders import ENVIRONMENT, NOW, PROJECT
 
 
@@ -35,7 +36,7 @@ class Engine:
     step: Callable[[], None] = lambda: None
     containers: dict[str, Container] = field(default_factory=dict)
     routes: dict[str, bytes] = field(default_factory=dict)
-    entries: list[rollout.Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     raised: bool = False
     seconds: int = 0
 
@@ -55,11 +56,11 @@ class Engine:
             routes=dict(self.routes),
             loaded={n: revision_of(r) or "" for n, r in self.routes.items()} if up else {},
             backends={c.alias: Backend(alias=c.alias, port=8080, up=True) for c in serving} if up else {},
-            journal={f"{n:010d}.json": rollout.encode(entry) for n, entry in enumerate(self.entries, 1)},
+            journal={f"{n:010d}.json": encode(entry) for n, entry in enumerate(self.entries, 1)},
         )
 
-    def state(self, name: str) -> rollout.DeploymentState:
-        return rollout.fold_entries(self.entries).of(name)
+    def state(self, name: str) -> DeploymentState:
+        return fold_entries(self.entries).of(name)
 
     def replicas(self, name: str) -> list[Container]:
         return [c for c in self.containers.values() if c.role == "replica" and c.deployment == name]
@@ -72,7 +73,7 @@ class Engine:
     def _at(self) -> str:
         return (NOW + timedelta(seconds=self.seconds)).isoformat()
 
-    def _write(self, entry: rollout.Entry) -> None:
+    def _write(self, entry: Entry) -> None:
         self.step()
         self.entries.append(entry)
 
@@ -84,7 +85,7 @@ class Engine:
             return
         sent = found.alias and found.alias.encode() in self.routes.get(found.deployment, b"")
         recreated = any(
-            isinstance(e, rollout.Intent) and e.strategy == "recreate" and e.generation.deployment == found.deployment
+            isinstance(e, Intent) and e.strategy == "recreate" and e.generation.deployment == found.deployment
             for e in self.entries
         )
         if found.state == "running" and sent and not recreated:

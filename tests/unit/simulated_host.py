@@ -11,13 +11,14 @@ from datetime import timedelta
 
 import msgspec
 
-from gitops_ml.core import plan, rollout
 from gitops_ml.core.generation import Generation, replica_spec
-from gitops_ml.core.plan import Plan
-from gitops_ml.core.planner import make_plan
-from gitops_ml.core.rollout_planner import Wanted
-from gitops_ml.core.scene import split_route
-from gitops_ml.core.verdict import CheckResult, Verdict
+from gitops_ml.core.journal.entries import Built, Cleared, Intent, Judged, Published, Settled, Stepped, Withdrawn
+from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.planning import plan
+from gitops_ml.core.planning.context import Wanted, split_route
+from gitops_ml.core.planning.plan import Plan
+from gitops_ml.core.planning.planner import make_plan
+from gitops_ml.core.verification.verdict import CheckResult, Verdict
 from gitops_ml.errors import EngineFailed, GitopsError
 from tests.unit.builders import DRAIN, ENVIRONMENT, GATEWAY, NAME, NOW, PROJECT, container
 from tests.unit.simulated_engine import Engine, Killed, Unsafe
@@ -87,7 +88,7 @@ class Host(Engine):
             case plan.Begin():
                 self._write(_intent(action.attempt, self._at()))
             case plan.Build():
-                built = rollout.Built(
+                built = Built(
                     at=self._at(),
                     attempt=action.attempt or "",
                     deployment=action.deployment,
@@ -114,14 +115,14 @@ class Host(Engine):
                 for name in action.containers:
                     self._end(name, gone=False, leave=True)
             case plan.Settle():
-                settled = rollout.Settled(
+                settled = Settled(
                     at=self._at(), attempt=action.attempt, deployment=action.deployment, outcome=action.outcome
                 )
                 self._write(settled)
             case plan.Withdraw():
-                self._write(rollout.Withdrawn(at=self._at(), deployment=action.deployment))
+                self._write(Withdrawn(at=self._at(), deployment=action.deployment))
             case plan.Publish():
-                self._write(rollout.Published(at=self._at(), attempts=action.attempts, commit="f" * 40))
+                self._write(Published(at=self._at(), attempts=action.attempts, commit="f" * 40))
 
     def _raise(self, action: plan.RaiseGateway) -> None:
         for name in action.remove:
@@ -171,7 +172,7 @@ class Host(Engine):
         if not running:
             raise EngineFailed("there is no candidate")
         if verdict == "Verified" and action.then_traffic:
-            cleared = rollout.Cleared(
+            cleared = Cleared(
                 at=self._at(), attempt=action.attempt.id, deployment=action.deployment, checks=(_check(verdict),)
             )
             self._write(cleared)
@@ -179,9 +180,7 @@ class Host(Engine):
             self._judge(action.deployment, action.attempt.id, verdict)
 
     def _judge(self, name: str, attempt: str, verdict: Verdict) -> None:
-        self._write(
-            rollout.Judged(at=self._at(), attempt=attempt, deployment=name, verdict=verdict, checks=(_check(verdict),))
-        )
+        self._write(Judged(at=self._at(), attempt=attempt, deployment=name, verdict=verdict, checks=(_check(verdict),)))
 
     def _shift(self, action: plan.Shift) -> None:
         open_ = self.state(action.deployment).open
@@ -212,7 +211,7 @@ class Host(Engine):
             self._judge(action.deployment, action.attempt.id, verdict)
 
     def _step_on(self, name: str, attempt: str, stage: int, *, anew: bool) -> None:
-        self._write(rollout.Stepped(at=self._at(), attempt=attempt, deployment=name, stage=stage, anew=anew))
+        self._write(Stepped(at=self._at(), attempt=attempt, deployment=name, stage=stage, anew=anew))
 
     def _route(self, action: plan.Route) -> None:
         of = action.generation
@@ -259,9 +258,9 @@ def _image(of: Generation) -> str:
     return of.image_id or f"sha256:{of.fingerprint}"
 
 
-def _intent(attempt: rollout.Attempt, at: str) -> rollout.Intent:
+def _intent(attempt: Attempt, at: str) -> Intent:
     kept = ("generation", "incumbent", "strategy", "key", "boot")
-    return rollout.Intent(at=at, attempt=attempt.id, **{name: getattr(attempt, name) for name in kept})
+    return Intent(at=at, attempt=attempt.id, **{name: getattr(attempt, name) for name in kept})
 
 
 def _check(verdict: Verdict) -> CheckResult:

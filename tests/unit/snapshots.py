@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gitops_ml.core import rollout
-from gitops_ml.core.desired import Desired, Environment, Gateway, Policy
+from gitops_ml.core.declaration.schema import Desired, Environment, Gateway, Policy
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.journal.state import Entry, fold
 from gitops_ml.core.observed import Backend, Container, Snapshot
-from gitops_ml.core.planner import Inputs, make_plan
-from gitops_ml.core.rollout_planner import Wanted, one_generation_route
-from gitops_ml.core.route import revision_of
+from gitops_ml.core.planning.context import Wanted, one_generation_route
+from gitops_ml.core.planning.planner import Inputs, make_plan
+from gitops_ml.core.planning.route import revision_of
 from tests.unit.builders import ENVIRONMENT, GATEWAY, NOW, PROJECT, gateway, generation, replica
 from tests.unit.journals import files, intent, promoted
 
@@ -25,7 +25,7 @@ def route(of: Generation, *containers: Container) -> bytes:
 def snapshot(
     *containers: Container,
     routes: Mapping[str, bytes] | None = None,
-    journal: Iterable[rollout.Entry] = (),
+    journal: Iterable[Entry] = (),
     raised: bool = True,
     **fields: Any,
 ) -> Snapshot:
@@ -52,7 +52,7 @@ def snapshot(
     return Snapshot(**(known | fields))
 
 
-def serving(of: Generation, *containers: Container, journal: Iterable[rollout.Entry] | None = None) -> Snapshot:
+def serving(of: Generation, *containers: Container, journal: Iterable[Entry] | None = None) -> Snapshot:
     """An environment where a generation was promoted and serves with these replicas, or with one."""
     replicas = containers or (replica(of),)
     routed = [c for c in replicas if c.generation == of.fingerprint]
@@ -82,7 +82,7 @@ def inputs(
             broken=dict(broken or {}),
         ),
         snapshot=seen,
-        state=rollout.fold(seen.journal),
+        state=fold(seen.journal),
         now=now,
         wanted={w.name: w for w in declared},
         gateway=GATEWAY,
@@ -103,12 +103,12 @@ def block(text: str) -> str:
 V1, V2 = generation("v1"), generation("v2")
 
 
-def rolling(*after: rollout.Entry, strategy: str = "blue-green") -> list[rollout.Entry]:
+def rolling(*after: Entry, strategy: str = "blue-green") -> list[Entry]:
     """v1 was promoted, and a rollout of v2 has begun; `after` is what the journal says since."""
     return [*promoted(V1), intent(V2, V1, strategy=strategy), *after]
 
 
-def midway(*after: rollout.Entry, there: Sequence[Container] | None = None, strategy: str = "blue-green") -> Snapshot:
+def midway(*after: Entry, there: Sequence[Container] | None = None, strategy: str = "blue-green") -> Snapshot:
     """v1 serves, v2 is on its way: with one container each, or with those given."""
     found = [replica(V1), replica(V2)] if there is None else there
     return serving(V1, *found, journal=rolling(*after, strategy=strategy))

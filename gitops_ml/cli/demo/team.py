@@ -16,7 +16,7 @@ from typing import Any
 
 from gitops_ml.cli.demo.ground import Ground, engine, free_port
 from gitops_ml.cli.demo.narrator import Narrator, Ran, Said, user_environment
-from gitops_ml.cli.steady_load import SteadyLoad
+from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.core.generation import DEPLOYMENT as DEPLOYMENT_LABEL
 from gitops_ml.core.generation import PROJECT, ROLE
 from gitops_ml.errors import GitopsError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
+from gitops_ml.cli.demo.steady_load import Report
 from gitops_ml.cli.demo.team import DECLARATION, Team
-from gitops_ml.cli.steady_load import Report
 from gitops_ml.errors import GitopsError
 
 

@@ -1,0 +1,1 @@
+"""Versions resolved to bytes, and the one importer of DVC."""

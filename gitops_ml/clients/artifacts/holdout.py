@@ -1,0 +1,239 @@
+"""Labelled rows from a parquet or CSV file, as inference requests for a model and as labels, groups and times
+to judge.
+
+The only reader of held-out data, straight from Arrow columns to the tensors that a model's manifest names: a
+data frame in between would cost its import and would turn a missing whole number into a fraction.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.core.declaration.schema import Holdout
+from gitops_ml.core.verification.answers import LabelledRows
+from gitops_ml.core.verification.noninferiority import seed_of
+from gitops_ml.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+BATCH_ROWS = 2000
+"""Rows in one request: large enough that HTTP costs nothing, small enough that other requests get their turn.
+"""
+
+_ARROW_TYPES = {
+    "BOOL": "bool_",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "FP16": "float64",
+    "FP32": "float64",
+    "FP64": "float64",
+    "BYTES": "string",
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Held-out rows as read from `filename`; `of` is how many the file holds, where fewer were taken."""
+
+    filename: str
+    table: pa.Table
+    of: int
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+
+def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
+    """Read parquet or CSV (by the file's name); with `limit`, that many rows, the same ones for the same
+    bytes.
+
+    Raises `InputError` for another format, bytes that cannot be read, or no rows.
+    """
+    import pyarrow as pa
+
+    try:
+        if filename.endswith((".parquet", ".pq")):
+            from pyarrow import parquet
+
+            table = parquet.read_table(pa.BufferReader(data))
+        elif filename.endswith(".csv"):
+            from pyarrow import csv
+
+            table = csv.read_csv(io.BytesIO(data))
+        else:
+            raise InputError(f"held-out data `{filename}` cannot be read", mend="write it as .parquet or .csv")
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"held-out data `{filename}` cannot be read", why=str(error), mend="dvc repro") from error
+    count = int(table.num_rows)
+    if not count:
+        raise InputError(f"held-out data `{filename}` holds no rows", mend="dvc repro")
+    if limit is not None and limit < count:
+        import numpy as np
+
+        chosen = np.random.default_rng(seed_of(data)).choice(count, size=limit, replace=False)
+        table = table.take(np.sort(chosen))
+    return Rows(filename, table, count)
+
+
+def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> list[dict[str, Any]]:
+    """Open Inference Protocol v2 bodies that ask for all rows, in order, `batch_rows` at a time.
+
+    NaN and null both become null. Raises `InputError` that names every missing column, or the column whose
+    values do not fit the datatype.
+    """
+    names = rows.table.column_names
+    missing = [tensor.name for tensor in manifest.inputs if tensor.name not in names]
+    if missing:
+        raise InputError(
+            f"`{rows.filename}` has no column {', '.join(f'`{name}`' for name in missing)}",
+            why=f"the model takes {'it' if len(missing) == 1 else 'them'} as input{_near(missing[0], names)}",
+            mend="write the column into the held-out data, or pin data that has it",
+        )
+    columns = [(tensor, _column(rows, tensor)) for tensor in manifest.inputs]
+    bodies = []
+    for start in range(0, len(rows), batch_rows):
+        count = min(batch_rows, len(rows) - start)
+        inputs = [_tensor(tensor, column.slice(start, count), count) for tensor, column in columns]
+        bodies.append({"inputs": inputs})
+    return bodies
+
+
+def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
+    """True labels, groups and times of the rows.
+
+    The label's column is the spec's, else the manifest's target; the time's is the one that the model was
+    trained by, where the data has it. Raises `InputError` for a column that is missing or holds missing
+    values.
+    """
+    label = spec.label or (manifest.target.name if manifest.target else None)
+    if label is None:
+        raise InputError(
+            "the label's column is not known",
+            why="the model's manifest names no target",
+            mend="write `label:` under `holdout:`",
+        )
+    time = manifest.training.time_column if manifest.training else None
+    return LabelledRows(
+        labels=_values(rows, label, "label"),
+        groups=groups_of(rows, spec.group) if spec.group else None,
+        times=_times(rows, time) if time in rows.table.column_names else None,
+    )
+
+
+def groups_of(rows: Rows, column: str) -> NDArray[Any]:
+    """Each row's group. Raises `InputError` for a column that is missing or holds missing values."""
+    return _values(rows, column, "group")
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; the nearest is `{near[0]}`" if near else ""
+
+
+def _column(rows: Rows, tensor: Tensor) -> pa.Array:
+    """One column in the tensor's datatype, null for every missing value; a matrix stays one list a row."""
+    import pyarrow as pa
+
+    column = rows.table.column(tensor.name).combine_chunks()
+    kind = getattr(pa, _ARROW_TYPES.get(tensor.datatype, "string"))()
+    nested = len(tensor.shape) > 1
+    try:
+        column = column.cast(pa.list_(kind)) if nested else _without_nan(column).cast(kind)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"column `{tensor.name}` of `{rows.filename}` does not fit the model's {tensor.datatype}",
+            why=str(error).split("\n")[0],
+            mend="pin held-out data that the model's own prepare stage wrote",
+        ) from error
+    if not nested:
+        column = _without_nan(column)
+    if column.null_count and not tensor.datatype.startswith("FP") and tensor.datatype != "BYTES":
+        raise InputError(
+            f"column `{tensor.name}` of `{rows.filename}` has {column.null_count} missing values",
+            why=f"the model takes {tensor.datatype}, which has no room for them",
+            mend="declare the input FP64, or drop these rows",
+        )
+    return column
+
+
+def _without_nan(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not pa.types.is_floating(column.type):
+        return column
+    return compute.if_else(compute.is_finite(column), column, pa.scalar(None, column.type))
+
+
+def _tensor(tensor: Tensor, column: pa.Array, count: int) -> dict[str, Any]:
+    import pyarrow as pa
+
+    flat = column.flatten() if pa.types.is_list(column.type) else column
+    return {
+        "name": tensor.name,
+        "datatype": tensor.datatype,
+        "shape": [count, *tensor.shape[1:]],
+        "data": flat.to_pylist(),
+    }
+
+
+def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
+    import numpy as np
+
+    names = rows.table.column_names
+    if name not in names:
+        raise InputError(
+            f"`{rows.filename}` has no column `{name}`",
+            why=f"it is to be the {what}{_near(name, names)}",
+            mend=f"correct `{what}:` under `holdout:`",
+        )
+    column = _without_nan(rows.table.column(name).combine_chunks())
+    if column.null_count:
+        raise InputError(
+            f"column `{name}` of `{rows.filename}` has {column.null_count} missing values",
+            why=f"every row needs its {what}",
+            mend="drop these rows from the held-out data",
+        )
+    return np.asarray(column.to_pylist())
+
+
+def _times(rows: Rows, name: str | None) -> NDArray[np.datetime64]:
+    import pyarrow as pa
+
+    column = rows.table.column(name).combine_chunks()
+    try:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = column.cast(pa.timestamp("us", tz="UTC")) if _offset(column) else column
+        column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)))
+        times: NDArray[np.datetime64] = column.to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    except pa.ArrowException as error:
+        raise InputError(
+            f"column `{name}` of `{rows.filename}` holds no times",
+            why=str(error).split("\n")[0],
+            mend="store it as a timestamp, or as text such as 2013-09-30T23:00:00Z",
+        ) from error
+    return times
+
+
+def _offset(column: pa.Array) -> bool:
+    """Whether times in text carry an offset from UTC (Arrow reads those with one and those without
+    differently).
+    """
+    first = next((value for value in column.to_pylist() if value), "")
+    return first.endswith("Z") or "+" in first or "-" in first[19:]

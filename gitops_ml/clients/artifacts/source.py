@@ -1,0 +1,128 @@
+"""From a Git repository to the desired state of one environment: the tip, its files, and what its versions hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.files.environments import Declared, read_environment
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.schema import Deployment, Desired, Resolved
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.planning.validation import require_plausible
+from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
+
+MOST_BYTES = 4 << 30
+
+
+def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desired, Declared]:
+    """The desired state of an environment at a commit, each version resolved without a checkout.
+
+    A deployment whose file or version is wrong is left out and named in `broken`; the others are not affected.
+
+    Raises `SourceError` and `InputError` when the environment itself cannot be read.
+    """
+    declared = read_declared(repo, commit, environment)
+    return resolve_all(repo, declared), declared
+
+
+def read_declared(repo: Repository, commit: str, environment: str) -> Declared:
+    """The first half of `read_desired`: the files, of a commit that is signed where that is asked for."""
+    declared = read_environment(repo, commit, environment)
+    if declared.environment.policy.require_signed_commits:
+        _require_signature(repo, commit)
+    return declared
+
+
+def resolve_all(repo: Repository, declared: Declared) -> Desired:
+    """The second half of `read_desired`: what the versions hold."""
+    resolved: dict[str, Resolved] = {}
+    broken = dict(declared.broken)
+    for name, deployment in declared.deployments.items():
+        try:
+            resolved[name] = resolve(repo, declared.commit, name, deployment)
+        except Stalled as error:
+            broken[name] = str(error)
+    return Desired(
+        project=declared.project,
+        name=declared.name,
+        commit=declared.commit,
+        environment=declared.environment,
+        deployments=resolved,
+        broken=broken,
+    )
+
+
+def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> Resolved:
+    """One declared deployment with what its version and its held-out rows hold.
+
+    Raises `VersionError` when the version does not resolve, `VersionMoved` when it no longer holds the pinned digest,
+    `InputError` when the declaration asks for what cannot be.
+    """
+    require_plausible(name, deployment)
+    if deployment.serve.pattern == "image":
+        image = deployment.serve.image or ""
+        return Resolved(name=name, declaration=deployment, digest=image, revision=commit, path="")
+    version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
+    holdout = deployment.verify.holdout
+    rows = resolution.resolve_path(repo, commit, holdout.data).digest if holdout else None
+    return Resolved(
+        name=name,
+        declaration=deployment,
+        digest=version.digest,
+        revision=version.commit,
+        path=version.path,
+        holdout=rows,
+    )
+
+
+def _require_signature(repo: Repository, commit: str) -> None:
+    allowed = repo.read_file(commit, ".gitops-ml/allowed_signers")
+    if allowed is None:
+        raise SourceError(
+            f"commit {commit[:12]} cannot be checked",
+            why="policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent",
+            mend="commit .gitops-ml/allowed_signers",
+        )
+    repo.verify_commit_signature(commit, allowed)
+
+
+class ModelSource:
+    """Model artifacts and data files of a repository, by what declared them; each is read once and hashed.
+
+    Args:
+        repo: the clone whose DVC caches and remotes hold the bytes.
+    """
+
+    def __init__(self, repo: Repository) -> None:
+        self._repo = repo
+        self._read: dict[str, dict[str, bytes]] = {}
+
+    def artifact(self, generation: Generation) -> Mapping[str, bytes]:
+        """The files of a generation's model, by their path inside the artifact.
+
+        Raises `VersionMoved` when its path no longer holds its digest, `ObjectMissing` and `ObjectCorrupt` for bytes.
+        """
+        return self._files(generation.revision, generation.path, generation.digest)
+
+    def data(self, commit: str, path: str, digest: str) -> bytes:
+        """One data file as a commit pins it. Raises as `artifact`."""
+        files = self._files(commit, path, digest)
+        if len(files) != 1:
+            raise InputError(f"{path} is a folder", why="held-out rows are one file", mend="name the file in `data:`")
+        return next(iter(files.values()))
+
+    def trained_on(self, generation: Generation) -> frozenset[str]:
+        """The digests of all that a generation's model was made of, by the dvc.lock of its own commit; none where no
+        stage made it. Raises as `artifact`, without reading bytes.
+        """
+        made = lookup.made(self._repo, resolution.resolve_path(self._repo, generation.revision, generation.path))
+        return frozenset([*made.inputs.values(), *made.data.values()])
+
+    def _files(self, commit: str, path: str, digest: str) -> dict[str, bytes]:
+        if digest not in self._read:
+            held = resolution.resolve_path(self._repo, commit, path)
+            if held.digest != digest:
+                raise VersionMoved(f"{path} of {commit[:12]} holds {held.digest}", why=f"{digest} is wanted")
+            self._read[digest] = resolution.read(self._repo, held, limit=MOST_BYTES)
+        return self._read[digest]

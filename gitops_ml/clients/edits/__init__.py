@@ -1,0 +1,1 @@
+"""Edits of declarations: register, bump, promote, hold; one file and one commit each."""

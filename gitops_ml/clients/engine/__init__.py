@@ -1,0 +1,1 @@
+"""The Docker engine, and the one importer of its SDK."""

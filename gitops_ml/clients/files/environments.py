@@ -1,0 +1,182 @@
+"""Reading `environments/` at a commit: never from the work tree, and one broken file never stops the others."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse
+from gitops_ml.clients.git.objects import File
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.schema import NAME_PATTERN, Deployment, Environment, Project
+from gitops_ml.errors import InputError, SourceError
+
+ROOT = "environments"
+LOCAL_ENGINE = "unix:///var/run/docker.sock"
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment as its files declare it at a commit, its versions not looked up yet.
+
+    `broken` holds what is wrong with a file, by deployment; `records` the raw record files, by deployment.
+    """
+
+    project: str
+    name: str
+    commit: str
+    environment: Environment
+    deployments: dict[str, Deployment]
+    broken: dict[str, str]
+    records: dict[str, bytes]
+
+
+def environment_names(repo: Repository, commit: str) -> list[str]:
+    """The environments that a commit declares, sorted."""
+    folders = [name for name, entry in repo.entries(commit, ROOT).items() if entry.is_folder]
+    return sorted(n for n in folders if repo.entry(commit, f"{ROOT}/{n}/environment.yaml"))
+
+
+def read_project(repo: Repository, commit: str) -> Project:
+    """`environments/project.yaml` at a commit. Raises `SourceError` when absent, `InputError` when it is wrong."""
+    path = f"{ROOT}/project.yaml"
+    data = repo.read_file(commit, path)
+    if data is None:
+        raise SourceError(
+            f"{path} is not in commit {commit[:12]}",
+            why="it names the project",
+            mend="gitops-ml init",
+        )
+    return parse(data, path, Project)
+
+
+def read_environment(repo: Repository, commit: str, name: str) -> Declared:
+    """All files of one environment at a commit.
+
+    Raises `SourceError` when the environment is not declared there, and `InputError` when its `environment.yaml` or
+    the project's file is wrong. What is wrong with a deployment's file is returned in `broken`.
+    """
+    project = read_project(repo, commit)
+    folder = f"{ROOT}/{name}/"
+    _require_label(name, f"{folder}: `{name}` is not an environment's name", "rename the folder")
+    found = repo.read_files(commit, folder, limit=MAX_BYTES)
+    files = {path: file.data for path, file in found.items() if file.regular}
+    main = files.get(f"{folder}environment.yaml", b"")
+    if f"{folder}environment.yaml" not in files:
+        known = ", ".join(environment_names(repo, commit)) or "none"
+        raise SourceError(
+            f"environment `{name}` is not in commit {commit[:12]}",
+            why=f"{folder}environment.yaml is absent; declared: {known}",
+            mend=f"restore {folder}, or name one that is declared",
+        )
+    environment = parse(_whole(main, f"{folder}environment.yaml"), f"{folder}environment.yaml", Environment)
+    deployments, broken = _deployments(found, f"{folder}models/")
+    records = {
+        path.removeprefix(f"{folder}records/").removesuffix(".yaml"): data
+        for path, data in files.items()
+        if data is not None and path.startswith(f"{folder}records/") and path.endswith(".yaml")
+    }
+    return Declared(
+        project=project.name,
+        name=name,
+        commit=commit,
+        environment=environment,
+        deployments=deployments,
+        broken=broken,
+        records=records,
+    )
+
+
+def _deployments(found: dict[str, File], folder: str) -> tuple[dict[str, Deployment], dict[str, str]]:
+    """The deployments among these files, and what is wrong with a file, each by deployment.
+
+    A file that is there in any form declares its deployment: what cannot be read is broken, and is not removed.
+    """
+    deployments: dict[str, Deployment] = {}
+    broken: dict[str, str] = {}
+    for path, file in sorted(found.items()):
+        match = re.fullmatch(re.escape(folder) + r"([^/]+)\.(ya?ml)", path)
+        if not match:
+            continue
+        name = match[1]
+        try:
+            deployments[name] = parse(_declaration(name, path, file), path, Deployment)
+        except InputError as error:
+            broken[name] = str(error)
+    return {name: found for name, found in deployments.items() if name not in broken}, broken
+
+
+def _declaration(name: str, path: str, file: File) -> bytes:
+    _require_label(name, f"{path}: `{name}` is not a deployment's name", "rename the file")
+    if path.endswith(".yml"):
+        raise InputError(
+            f"{path} does not end in .yaml", why="a deployment has one file", mend=f"git mv {path} {path[:-4]}.yaml"
+        )
+    if not file.regular:
+        raise InputError(f"{path} is no regular file", why="links are not followed", mend="commit the file itself")
+    return _whole(file.data, path)
+
+
+def _whole(data: bytes | None, path: str) -> bytes:
+    if data is None:
+        raise InputError(f"{path} is too large", why=f"at most {MAX_BYTES} bytes are read", mend="make it smaller")
+    return data
+
+
+def _require_label(name: str, what: str, mend: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise InputError(what, why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters", mend=mend)
+
+
+def require_known_source(name: str, environment: Environment, names: list[str]) -> None:
+    """Raises `InputError` where what is promoted into an environment is to come from none of these."""
+    promotion = environment.promotion
+    if promotion and promotion.from_ not in names:
+        raise InputError(
+            f"environments/{name}/environment.yaml: promotion.from is `{promotion.from_}`",
+            why=f"it is no environment; declared: {', '.join(names)}",
+            mend=f"edit environments/{name}/environment.yaml",
+        )
+
+
+def require_own_port(repo: Repository, declared: Declared) -> None:
+    """Raises `InputError` where another environment of this commit listens on the same port of the same engine."""
+    sharing = shared_ports(repo, declared.commit).get(entrance(declared.environment), [])
+    if len(sharing) > 1:
+        raise InputError(
+            f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
+            why="one engine's port is one gateway's",
+            mend=f"change gateway.port in environments/{declared.name}/environment.yaml",
+        )
+
+
+def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[str]]:
+    """Which environments listen where: names by (engine, port), so that two on one port are found at plan."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for name in environment_names(repo, commit):
+        path = f"{ROOT}/{name}/environment.yaml"
+        try:
+            environment = parse(repo.read_file(commit, path) or b"", path, Environment)
+        except InputError:
+            continue
+        found.setdefault(entrance(environment), []).append(name)
+    return found
+
+
+def entrance(environment: Environment) -> tuple[str, int]:
+    """The engine and the port of a gateway; an environment that names no engine is most often on the local one.
+
+    However the engine is spelt: by another user, with the default port or socket, by `/run` for `/var/run`.
+    """
+    scheme, host, path, *_ = urlsplit(environment.engine or LOCAL_ENGINE)
+    path = posixpath.normpath(path or "/")
+    path = f"/var{path}" if path.startswith("/run/") else path
+    if scheme == "unix":
+        return f"unix://{path}", environment.gateway.port
+    host = host.rpartition("@")[2].lower()
+    if scheme == "tcp":
+        return f"tcp://{host}", environment.gateway.port
+    path = "" if path in ("/", LOCAL_ENGINE.removeprefix("unix://")) else path
+    return f"ssh://{host.removesuffix(':22')}{path}", environment.gateway.port

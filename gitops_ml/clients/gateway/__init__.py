@@ -1,0 +1,1 @@
+"""The gateway of an environment: Traefik, routes, journal, access log, and probes."""

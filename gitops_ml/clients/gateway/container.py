@@ -1,0 +1,216 @@
+"""The gateway: one Traefik for each project and environment, how it is raised and how it is spoken to.
+
+Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and `wget`: all that
+the image has to hold. How its traffic is moved is in `routes`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.core.declaration.schema import Gateway, seconds
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
+from gitops_ml.errors import EngineFailed
+
+GATEWAY_IMAGE = "traefik:v3"
+ROOT = "/gateway"
+ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
+CERTIFICATE = "_certificate.yml"
+"""Beside the route files, under a name that no deployment can have."""
+API = "http://127.0.0.1:8081"
+WEB_PORT = 8080
+_MEMORY = 512 * 1024**2
+_PIDS = 512
+POLL = 0.02
+LONGEST_WORD = 100_000
+"""Bytes that a script may be given as one word: Linux takes 128 KiB in one word of a command line."""
+_FIELDS = [
+    "StartUTC",
+    "Duration",
+    "DownstreamStatus",
+    "OriginStatus",
+    "OriginDuration",
+    "RetryAttempts",
+    "RequestMethod",
+    "RequestPath",
+    "RouterName",
+    "ServiceName",
+    "ServiceURL",
+    "entryPointName",
+]
+
+
+def gateway_name(project: str, environment: str) -> str:
+    """The name of the gateway's container and of its volume."""
+    return scoped(project, environment, "gateway")
+
+
+def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = GATEWAY_IMAGE) -> ContainerSpec:
+    """The gateway's container.
+
+    Connections to replicas that were idle for a second are closed: a server that closes one first, just as a
+    request is sent on it, would fail that request, and requests are not retried, since a retry could hide a
+    bad candidate.
+    """
+    command = [
+        f"--providers.file.directory={ROOT}/{ROUTES}",
+        "--providers.file.watch=true",
+        "--providers.providersThrottleDuration=10ms",
+        f"--entryPoints.web.address=:{WEB_PORT}",
+        f"--entryPoints.web.transport.lifeCycle.graceTimeOut={gateway.drain}",
+        f"--entryPoints.traefik.address={API.removeprefix('http://')}",
+        "--api.insecure=true",
+        "--api.dashboard=false",
+        "--ping=true",
+        "--serversTransport.forwardingTimeouts.dialTimeout=1s",
+        "--serversTransport.forwardingTimeouts.idleConnTimeout=1s",
+        "--serversTransport.maxIdleConnsPerHost=64",
+        "--accessLog=true",
+        "--accessLog.format=json",
+        "--accessLog.fields.defaultMode=drop",
+        *(f"--accessLog.fields.names.{name}=keep" for name in _FIELDS),
+        "--accessLog.fields.headers.defaultMode=drop",
+        "--log.level=ERROR",
+        "--log.format=json",
+        "--global.checkNewVersion=false",
+        "--global.sendAnonymousUsage=false",
+    ]
+    return ContainerSpec(
+        name=gateway_name(project, environment),
+        image=image,
+        labels=owner_labels(project, environment, "gateway"),
+        network=scoped(project, environment),
+        entrypoint=("traefik",),
+        command=tuple(command),
+        volumes={gateway_name(project, environment): ROOT},
+        ports={WEB_PORT: (gateway.bind, gateway.port)},
+        memory=_MEMORY,
+        pids=_PIDS,
+        stop_grace=max(1, round(seconds(gateway.drain))) + 1,
+        log_max_size="20m",
+        log_max_files=5,
+    )
+
+
+def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, instead_of: Iterable[str] = ()) -> str:
+    """Make and start a gateway with its network and its volume, and return its ID once it answers.
+
+    The watched folder must be there before Traefik starts, or it never watches it. When it cannot be started, what
+    was made is taken away, and the one of `instead_of` that ran before runs again. Raises `EngineFailed`, for one
+    when the port is taken.
+    """
+    from gitops_ml.clients.gateway.certificate import default_certificate  # 0.1 s, that no other pass needs
+
+    project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
+    network, volume = scoped(project, environment), gateway_name(project, environment)
+    with ExitStack() as undo:
+        if engine.ensure_network(network, owner_labels(project, environment, "network")):
+            undo.callback(engine.remove_network, network)
+        if engine.ensure_volume(volume, owner_labels(project, environment, "volume")):
+            undo.callback(engine.remove_volume, volume)
+        running = _make_way(engine, spec, instead_of, undo)
+        gateway = engine.create(spec)
+        undo.callback(engine.remove, gateway, force=True)
+        folders = {f"{name}/": b"" for name in (ROUTES, STAGE, JOURNAL)}
+        engine.put(gateway, ROOT, folders | {f"{ROUTES}/{CERTIFICATE}": default_certificate()})
+        engine.start(gateway, spec.name)
+        wait_gateway(engine, gateway, deadline)
+        undo.pop_all()
+    for container in running:
+        engine.remove(container, force=True)
+    return gateway
+
+
+def _make_way(engine: Engine, spec: ContainerSpec, containers: Iterable[str], undo: ExitStack) -> list[str]:
+    """Have these containers give up the gateway's name and its port; those that ran, and may have to run again.
+
+    One that listens elsewhere goes on until the new one answers. Raises `InputError` where the host has no such
+    address, before any of them is stopped.
+    """
+    running: list[str] = []
+    wanted = set(spec.ports.values())
+    for container in containers:
+        found = engine.inspect_container(container)
+        if found is None or found["State"]["Status"] != "running":
+            engine.remove(container, force=True)
+            continue
+        running.append(container)
+        name = found["Name"].lstrip("/")
+        engine.rename(container, f"{name}.{secrets.token_hex(3)}")
+        undo.callback(engine.rename, container, name)
+        if {port for _, port in _listens_on(found)} & {port for _, port in wanted}:
+            for bind in sorted({bind for bind, _ in wanted - _listens_on(found)}):
+                _prove_address(engine, spec, bind)
+            engine.stop(container, grace=1)
+            undo.callback(engine.start, container, name)
+    return running
+
+
+def _listens_on(found: dict[str, Any]) -> set[tuple[str, int]]:
+    bound = (found["HostConfig"].get("PortBindings") or {}).values()
+    return {
+        (one.get("HostIp") or "", int(one["HostPort"])) for ports in bound for one in ports or () if one.get("HostPort")
+    }
+
+
+def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
+    """Listen on this address for a moment, on any free port. As a probe, since those of a dead process are removed."""
+    project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
+    name = scoped(project, environment, "probe", secrets.token_hex(4))
+    probe = engine.create(
+        msgspec.structs.replace(
+            spec,
+            name=name,
+            labels=owner_labels(project, environment, "probe"),
+            entrypoint=("sleep",),
+            command=("0",),
+            volumes={},
+            ports={WEB_PORT: (bind, 0)},
+            restart="no",
+        )
+    )
+    try:
+        engine.start(probe, name)
+    finally:
+        engine.remove(probe, force=True)
+
+
+def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
+    """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
+    result = engine.run(gateway, _AWAIT, (f"{API}/ping", str(round(deadline / POLL))), timeout=deadline * 2)
+    if result.code != 0:
+        raise EngineFailed(
+            f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
+            why=f"its last lines:\n{engine.logs(gateway, 10)}",
+            mend=f"docker logs {gateway[:12]}",
+        )
+
+
+def carrier(engine: Engine, project: str, environment: str, image: str = GATEWAY_IMAGE) -> str:
+    """A container that is never started and gives access to the gateway's volume; the caller removes it."""
+    name = gateway_name(project, environment)
+    return engine.create(
+        ContainerSpec(
+            name=scoped(project, environment, "carrier", secrets.token_hex(4)),
+            image=image,
+            labels=owner_labels(project, environment, "carrier"),
+            network=None,
+            volumes={name: ROOT},
+            restart="no",
+        )
+    )
+
+
+_AWAIT = """
+n=0
+until timeout 2 wget -q -O /dev/null "$1" 2>/dev/null; do
+  n=$((n + 1)); [ "$n" -lt "$2" ] || exit 3
+  sleep 0.02
+done
+"""

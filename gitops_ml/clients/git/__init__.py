@@ -1,0 +1,1 @@
+"""The Git repository, and the one importer of GitPython."""

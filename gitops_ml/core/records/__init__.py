@@ -1,0 +1,1 @@
+"""The records that Git holds of verdicts, and what they say was verified last."""

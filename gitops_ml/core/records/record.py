@@ -1,0 +1,211 @@
+"""What gitops-ml writes back into Git: one record for each deployment, and the revert of what failed.
+
+A record is made from the journal, so that a push that failed, or a process that died, loses no verdict; written
+twice, it is the same (attempts are keyed by their id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+import msgspec
+
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState
+from gitops_ml.core.verification.verdict import CheckResult, Verdict
+
+LOG_LINES = 20
+FINGERPRINT_FIELDS = ("model", "version", "digest", "resources", "env", "secrets", "serve")
+"""The keys that a generation's fingerprint covers: what a revert restores, and nothing else."""
+
+
+class RecordedGeneration(msgspec.Struct, frozen=True, kw_only=True):
+    """A generation as Git remembers it: enough to boot it again on a blank host, from its commit."""
+
+    generation: str
+    version: str
+    digest: str
+    commit: str
+    image: str | None = None
+
+
+class RecordedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rollout. `started` and `settled` are the engine's clock, ISO 8601."""
+
+    id: str
+    started: str
+    settled: str | None
+    generation: str
+    version: str
+    digest: str
+    commit: str
+    strategy: str
+    outcome: str
+    verdict: Verdict
+    checks: tuple[CheckResult, ...] = ()
+    key: str = ""
+    incumbent: str | None = None
+    logs: tuple[str, ...] = ()
+
+
+class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A failed rollout's wish for a new model (`on_failure: [retrain]`), taken up by whoever trains, never by a host.
+
+    `attempt` is the rollout, `at` when it was settled, `answer` what became of it.
+    """
+
+    state: Literal["requested", "answered"]
+    attempt: str
+    at: str
+    answer: str = ""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """`environments/<environment>/records/<deployment>.yaml`. `attempts` are the newest first, at most 20."""
+
+    schema: int
+    deployment: str
+    engine: str
+    verdict: Verdict
+    serving: RecordedGeneration | None
+    verified: RecordedGeneration | None
+    attempts: tuple[RecordedAttempt, ...] = ()
+    retrain: RetrainRequest | None = None
+
+
+def updated(
+    previous: Record | None, state: DeploymentState, deployment: str, engine: str, retrain: Collection[str] = ()
+) -> Record:
+    """The record after what the journal holds, with what an earlier record knows beyond it.
+
+    `retrain` are the attempts that ask for a new model; one that is recorded already does not ask again.
+    """
+    mine = {a.id: _attempt(a) for a in state.attempts if a.outcome != "superseded"}
+    known = {a.id: a for a in (previous.attempts if previous else ())} | mine
+    attempts = _newest(list(known.values()))
+    return Record(
+        schema=1,
+        deployment=deployment,
+        engine=engine,
+        verdict=attempts[0].verdict if attempts else "Unverified",
+        serving=_generation(state.serving) if state.serving else None,
+        verified=_last_verified(state, previous),
+        attempts=tuple(attempts),
+        retrain=_request(previous, attempts, retrain),
+    )
+
+
+def _request(
+    previous: Record | None, attempts: list[RecordedAttempt], retrain: Collection[str]
+) -> RetrainRequest | None:
+    recorded = {a.id for a in previous.attempts} if previous else set()
+    asking = next((a for a in attempts if a.id in retrain and a.id not in recorded), None)
+    if asking is None:
+        return previous.retrain if previous else None
+    return RetrainRequest(state="requested", attempt=asking.id, at=asking.settled or asking.started)
+
+
+def answered(record: Record, attempt: str, answer: str) -> Record:
+    """The record once the request of `attempt` has been taken up; itself when another one is asked by now."""
+    request = record.retrain
+    if request is None or request.attempt != attempt or request.state == "answered":
+        return record
+    done = RetrainRequest(state="answered", attempt=attempt, at=request.at, answer=answer)
+    return msgspec.structs.replace(record, retrain=done)
+
+
+def _newest(attempts: list[RecordedAttempt]) -> list[RecordedAttempt]:
+    """At most 20, the newest first. Reviews go first: a verdict that comes and goes must not push out rollouts."""
+    found = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
+    while len(found) > KEPT_ATTEMPTS:
+        found.remove(next((a for a in reversed(found[1:]) if a.outcome == "reviewed"), found[-1]))
+    return found
+
+
+def _last_verified(state: DeploymentState, previous: Record | None) -> RecordedGeneration | None:
+    """The last generation that was promoted as Verified, and has not failed since; else an earlier record's."""
+    newest: dict[str, Verdict] = {}
+    for attempt in reversed(state.attempts):
+        if attempt.verdict in ("Verified", "Failed"):
+            newest.setdefault(attempt.generation.fingerprint, attempt.verdict)
+        stands = newest.get(attempt.generation.fingerprint) == "Verified"
+        if stands and attempt.outcome == "promoted" and attempt.verdict == "Verified":
+            return _generation(attempt.generation)
+    known = previous.verified if previous else None
+    return known if known and newest.get(known.generation) != "Failed" else None
+
+
+def _generation(generation: Generation) -> RecordedGeneration:
+    return RecordedGeneration(
+        generation=generation.fingerprint,
+        version=generation.version,
+        digest=generation.digest,
+        commit=generation.commit,
+        image=generation.image_id,
+    )
+
+
+def _attempt(attempt: Attempt) -> RecordedAttempt:
+    failed = attempt.outcome != "promoted"
+    return RecordedAttempt(
+        id=attempt.id,
+        started=attempt.started,
+        settled=attempt.settled,
+        generation=attempt.generation.fingerprint,
+        version=attempt.generation.version,
+        digest=attempt.generation.digest,
+        commit=attempt.generation.commit,
+        strategy=attempt.strategy,
+        outcome=attempt.outcome or "",
+        verdict=attempt.verdict or "Unverified",
+        checks=attempt.checks,
+        key=attempt.key,
+        incumbent=attempt.incumbent.version if attempt.incumbent else None,
+        logs=tuple(attempt.logs.splitlines()[-LOG_LINES:]) if failed else (),
+    )
+
+
+def wants_retrain(attempt: Attempt, declaration: Deployment | None) -> bool:
+    """Whether a settled attempt asks for a new model: it failed, and its declaration says so."""
+    asked = declaration is not None and "retrain" in declaration.on_failure
+    return asked and attempt.verdict == "Failed" and not attempt.boot
+
+
+def wants_revert(attempt: Attempt, declaration: Deployment, auto_revert: bool) -> bool:
+    """Whether a settled attempt asks for its declaration to be put back; a first one has nothing to go back to."""
+    asked = auto_revert and "revert" in declaration.on_failure
+    return asked and attempt.outcome == "failed" and attempt.incumbent is not None and not attempt.boot
+
+
+def restored_fields(verified: Deployment) -> dict[str, Any]:
+    """The fields of the fingerprint as a verified declaration has them; None where it leaves the default."""
+    plain = msgspec.to_builtins(verified)
+    defaults = msgspec.to_builtins(Deployment(schema=1, model=verified.model, version=verified.version))
+    kept = ("model", "version", "digest")
+    return {k: plain[k] if k in kept or plain[k] != defaults[k] else None for k in FINGERPRINT_FIELDS}
+
+
+def commit_message(environment: str, attempts: list[Attempt], reverted: dict[str, str]) -> str:
+    """The message of a record commit, made only from what is recorded. `reverted` maps names to versions."""
+    lines = []
+    for attempt in attempts:
+        name, version = attempt.deployment, attempt.generation.version
+        verdict = (attempt.verdict or "Unverified").lower()
+        line = f"{environment}/{name} {version}: {verdict}"
+        if name in reverted and attempt.outcome == "failed":
+            same = reverted[name] == version
+            line += ", its spec reverted" if same else f", reverted to {reverted[name]}"
+        lines.append(line)
+    body = []
+    for attempt in attempts:
+        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in attempt.checks]
+    ids = [f"Gitops-ML-Attempt: {a.id}" for a in attempts]
+    return "\n".join([*_subject(lines), "", *body, "", *ids]) + "\n"
+
+
+def _subject(lines: list[str]) -> list[str]:
+    if len(lines) == 1:
+        return [f"Record {lines[0]}"]
+    return [f"Record {len(lines)} verdicts", "", *lines]

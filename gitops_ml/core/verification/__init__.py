@@ -1,0 +1,1 @@
+"""The judgement of a generation: statistics, thresholds and verdicts."""

@@ -1,0 +1,134 @@
+"""What models answered to labelled rows, as the metrics read it.
+
+Answers come back as tensors, labels from a file: here both become numbers of classes or values, once, and
+what cannot become so is named instead of being scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.core.verification.metrics import Metric, Sample, check_metric
+from gitops_ml.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """What is known of n rows beside the inputs: true labels, group of each row, time of each row (UTC).
+
+    `groups` and `times` are None where the data has none; then rows are resampled one by one, and an overlap
+    with training cannot be seen.
+    """
+
+    labels: NDArray[Any]
+    groups: NDArray[Any] | None = None
+    times: NDArray[np.datetime64] | None = None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One model's answers to all rows: `predicted` of shape (n,), `probability` of shape (n, classes) or
+    None.
+    """
+
+    predicted: NDArray[Any]
+    probability: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """Why a model gave no answers. `refused` is true where the model itself answered with an error."""
+
+    reason: str
+    refused: bool = False
+
+
+def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answers:
+    """The answers in a probe's outputs, one mapping of tensors per request body, flat or nested, in the rows'
+    order.
+
+    Raises `InputError` where a `predict` tensor is missing or shapes do not fit.
+    """
+    import numpy as np
+
+    missing = [number for number, output in enumerate(outputs) if "predict" not in output]
+    if missing or not outputs:
+        where = f"answer {missing[0] + 1} of {len(outputs)}" if missing else "no answer at all"
+        raise InputError("the model gives no `predict` output", why=where, mend="list it in the manifest's outputs")
+    predicted = np.concatenate([np.asarray(output["predict"]).reshape(-1) for output in outputs])
+    if not all("predict_proba" in output for output in outputs):
+        return Answers(predicted)
+    flat = np.concatenate([np.asarray(output["predict_proba"], dtype=np.float64).ravel() for output in outputs])
+    classes = len(manifest.classes or ()) or 1
+    if flat.size != len(predicted) * classes:
+        raise InputError(
+            f"`predict_proba` holds {flat.size} numbers for {len(predicted)} rows",
+            why=f"the manifest lists {classes} classes",
+            mend="dvc repro train",
+        )
+    return Answers(predicted, flat.reshape(-1, classes))
+
+
+def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: Metric) -> Sample:
+    """Answers as the metrics read them. Raises `InputError` where they cannot be read so."""
+    import numpy as np
+
+    count = len(rows.labels)
+    if len(answers.predicted) != count:
+        raise InputError(f"{len(answers.predicted)} answers came back for {count} rows")
+    classes = manifest.classes or ()
+    check_metric(metric, manifest.task, len(classes), answers.probability is not None)
+    if manifest.task == "regression":
+        truth, predicted = _numbers(rows.labels, "labels"), _numbers(answers.predicted, "answers")
+        return Sample(truth, predicted)
+    if answers.probability is not None:
+        broken = int((~np.isfinite(answers.probability)).any(axis=1).sum())
+        if broken:
+            raise InputError(f"{broken} of {count} answers are not numbers")
+    number = {class_name(known): index for index, known in enumerate(classes)}
+    positive = manifest.positive
+    return Sample(
+        _class_numbers(rows.labels, number, "labels"),
+        _class_numbers(answers.predicted, number, "answers"),
+        answers.probability,
+        len(classes),
+        None if positive is None else number[class_name(positive)],
+    )
+
+
+def class_name(value: Any) -> str:
+    """A class by one name, whether it came as 1, 1.0, True or numpy's own: JSON and parquet differ."""
+    item = value.item() if hasattr(value, "item") else value
+    if isinstance(item, bool):
+        return str(int(item))
+    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
+
+
+def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    distinct, inverse = np.unique(values, return_inverse=True)
+    unknown = [class_name(value) for value in distinct if class_name(value) not in number]
+    if unknown:
+        raise InputError(f"the {what} hold {', '.join(unknown[:3])}, which the model has no class for")
+    return np.array([number[class_name(value)] for value in distinct], dtype=np.float64)[inverse.reshape(-1)]
+
+
+def _numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the {what} are not numbers", why=str(error)) from error
+    broken = int((~np.isfinite(numbers)).sum())
+    if broken:
+        raise InputError(f"{broken} of {len(numbers)} {what} are not numbers")
+    return numbers

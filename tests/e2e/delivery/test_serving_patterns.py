@@ -1,0 +1,91 @@
+"""What users reach through the gateway: our own model server by an unmodified client, and any image."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import urllib.error
+import urllib.request
+
+import docker
+import numpy as np
+import pytest
+import tritonclient.http as triton
+
+from gitops_ml.clients.engine.model_images import BASE_IMAGE
+from tests.e2e.workshop import EXAMPLE, MODEL, Workshop
+
+
+def test_an_unmodified_triton_client_gets_its_answers_through_the_gateway(workshop: Workshop) -> None:
+    workshop.release("v1.0.0")
+    workshop.declare("v1.0.0")
+    workshop.sync()
+    client = triton.InferenceServerClient(f"127.0.0.1:{workshop.ports['dev']}/{MODEL}")
+    assert client.is_server_ready()
+    assert client.is_model_ready(MODEL)
+    assert client.get_model_metadata(MODEL)["versions"] == ["v1.0.0"]
+    for rows in (1, 5000):
+        column = triton.InferInput("x", [rows], "FP64")
+        column.set_data_from_numpy(np.linspace(-3, 3, rows))
+        answer = client.infer(MODEL, [column]).as_numpy("predict_proba")
+        assert answer.shape == (rows, 2)
+    assert answer[0, 1] < 0.1 < 0.9 < answer[-1, 1]
+
+
+def test_a_header_reaches_an_unverified_generation_only_where_that_is_declared(workshop: Workshop) -> None:
+    workshop.release("v1.0.0")
+    workshop.environment(gateway={"port": workshop.ports.setdefault("dev", 0) or _port(workshop), "pin_header": True})
+    workshop.declare("v1.0.0")
+    workshop.sync()
+    generation = workshop.status()["generation"]
+    assert _pinned(workshop, generation) == 200
+    workshop.environment(gateway={"port": workshop.ports["dev"]})
+    workshop.declare("v1.0.0", replicas=2)
+    workshop.sync()
+    assert _pinned(workshop, "0" * 12) == 200, "without pin_header the header means nothing"
+
+
+def _port(workshop: Workshop) -> int:
+    from tests.e2e.workshop import free_port
+
+    workshop.ports["dev"] = free_port()
+    return workshop.ports["dev"]
+
+
+def _pinned(workshop: Workshop, generation: str) -> int:
+    headers = {"X-Gitops-Ml-Generation": generation}
+    request = urllib.request.Request(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return int(answer.status)
+
+
+@pytest.fixture
+def image(engine: docker.DockerClient) -> str:
+    """The ID of an image that serves files on port 8000 and knows nothing of models."""
+    dockerfile = (
+        f"FROM {BASE_IMAGE}\nRUN mkdir /www && echo hello > /www/index.html\n"
+        'CMD ["python3", "-m", "http.server", "8000", "--directory", "/www"]\n'
+    ).encode()
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(dockerfile)
+        archive.addfile(entry, io.BytesIO(dockerfile))
+    context.seek(0)
+    built, _ = engine.images.build(fileobj=context, custom_context=True, rm=True)
+    return str(built.id)
+
+
+def test_any_image_is_rolled_out_by_its_digest_and_its_health(workshop: Workshop, image: str) -> None:
+    serve = {"pattern": "image", "image": image, "port": 8000, "health": "/index.html"}
+    workshop.environment(gateway={"port": _port(workshop), "drain": "1s"})
+    workshop.declare("v1.0.0", serve=serve)
+    workshop.sync()
+    with urllib.request.urlopen(f"http://127.0.0.1:{workshop.ports['dev']}/{MODEL}/index.html", timeout=10) as answer:
+        assert answer.read() == b"hello\n"
+    assert workshop.status()["health"] == "Healthy"
+    workshop.declare("v1.0.1", serve=serve | {"health": "/absent"} | {"start_timeout": "3s"})
+    workshop.sync(expect=3)
+    with urllib.request.urlopen(f"http://127.0.0.1:{workshop.ports['dev']}/{MODEL}/index.html", timeout=10) as answer:
+        assert answer.read() == b"hello\n"

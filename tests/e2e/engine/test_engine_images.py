@@ -1,0 +1,94 @@
+"""Images on a real engine: built once, found by name, and said to be what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_model_image, ensure_runtime, probe_image
+from gitops_ml.clients.engine.types import EngineInfo
+from gitops_ml.core.generation import Generation, image_tag
+from gitops_ml.errors import EngineFailed, ModelRejected
+from tests.e2e.place import Place, place_fixture
+
+place = place_fixture
+FILES = {"requirements.txt": b"", "manifest.json": b"{}", "sub/weights.bin": bytes(1000)}
+
+
+@pytest.fixture
+def generation(place: Place) -> Iterator[Generation]:
+    digest = "md5:" + "a" * 32 + ".dir"
+    image = image_tag(place.project, "v1.0.0", digest, str(place.engine.image_id(BASE_IMAGE)), 1)
+    yield Generation(
+        fingerprint="0" * 12,
+        deployment="m",
+        model=place.project,
+        version="v1.0.0",
+        digest=digest,
+        path="models/m",
+        revision="b" * 40,
+        commit="c" * 40,
+        pattern="service",
+        image=image,
+    )
+    assert place.engine.remove_image(image)
+
+
+def test_a_model_image_holds_the_artifact_and_says_what_it_is(place: Place, generation: Generation) -> None:
+    image = ensure_model_image(place.engine, generation, FILES)
+    found = place.engine.inspect_image(image)
+    assert found
+    labels = found["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == "v1.0.0"
+    assert labels["org.opencontainers.image.revision"] == "b" * 40
+    assert labels["gitops-ml.digest"] == generation.digest
+    place.ensure_network()
+    container = place.engine.create(place.spec("holds", image=image))
+    assert place.engine.get(container, "/model") == FILES
+    assert not place.engine.remove_image(generation.image)
+    place.engine.remove(container)
+
+
+def test_a_model_image_is_built_once(place: Place, generation: Generation) -> None:
+    image = ensure_model_image(place.engine, generation, FILES)
+    before = place.engine.calls
+    assert ensure_model_image(place.engine, generation, FILES) == image
+    assert place.engine.calls - before == 1
+
+
+def test_a_model_without_requirements_is_rejected(place: Place, generation: Generation) -> None:
+    with pytest.raises(ModelRejected, match=r"holds no requirements\.txt"):
+        ensure_model_image(place.engine, generation, {"manifest.json": b"{}"})
+
+
+def test_a_runtime_is_built_once_and_can_probe(place: Place) -> None:
+    tag, image = ensure_runtime(place.engine, b"")
+    before = place.engine.calls
+    assert ensure_runtime(place.engine, b"") == (tag, image)
+    assert place.engine.calls - before == 2
+    assert place.engine.inspect_image(probe_image(place.engine))
+
+
+def test_an_engine_says_who_it_is(place: Place) -> None:
+    info = place.engine.info()
+    assert isinstance(info, EngineInfo)
+    assert info.id and info.cpus >= 1 and info.memory > 2**28
+    assert info.now.tzinfo is not None
+
+
+def test_a_build_and_an_archive_make_the_same_image(
+    place: Place, generation: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
+    assert place.engine.remove_image(generation.image)
+
+    def refuse(*_: object) -> str:
+        raise EngineFailed("every layer is wanted")
+
+    monkeypatch.setattr(place.engine, "load", refuse)
+    built = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
+    assert loaded and built
+    for key in ("Labels", "Env", "User", "Cmd", "WorkingDir", "ExposedPorts", "Entrypoint"):
+        assert loaded["Config"].get(key) == built["Config"].get(key), key
+    assert loaded["RootFS"]["Layers"][:-1] == built["RootFS"]["Layers"][:-1]

@@ -1,0 +1,89 @@
+"""The lock against a real engine: one holder, known by name, and broken by its ID only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gitops_ml.clients.engine.lock import Lock, break_lock, this_process
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.errors import LockHeld, LockLost
+from tests.e2e.place import Place, place_fixture
+
+place = place_fixture
+
+
+def _acquire(place: Place, **options: object) -> Lock:
+    return Lock.acquire(place.engine, place.project, "dev", GATEWAY_IMAGE, **options)  # type: ignore[arg-type]
+
+
+def test_a_held_lock_names_its_holder_and_how_to_break_it(place: Place) -> None:
+    with _acquire(place) as held:
+        held.check()
+        with pytest.raises(LockHeld) as caught:
+            _acquire(place)
+        assert this_process().who in caught.value.what
+        assert f"--break-lock {held.id[:12]}" in caught.value.mend
+    _acquire(place).release()
+
+
+def test_one_of_many_gets_it(place: Place) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            _acquire(place)
+        except LockHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(attempt, range(6))) == 1
+
+
+def test_a_broken_lock_is_noticed_by_its_holder(place: Place) -> None:
+    held = _acquire(place)
+    assert not break_lock(place.engine, place.project, "dev", "0" * 12)
+    held.check()
+    assert break_lock(place.engine, place.project, "dev", held.id[:12])
+    other = _acquire(place)
+    with pytest.raises(LockLost):
+        held.check()
+    held.release()
+    other.check()
+
+
+def test_an_expired_lock_is_taken_over(place: Place) -> None:
+    held = _acquire(place, ttl=0.5)
+    time.sleep(0.6)
+    _acquire(place).check()
+    with pytest.raises(LockLost):
+        held.check()
+
+
+def test_the_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    holder = msgspec.structs.replace(this_process(), pid=process.pid, started=started)
+    _acquire(place, holder=holder)
+    with pytest.raises(LockHeld):
+        _acquire(place)
+    process.kill()
+    process.wait()
+    _acquire(place).check()
+
+
+def test_the_lock_of_another_machine_is_never_taken_for_dead(place: Place) -> None:
+    _acquire(place, holder=msgspec.structs.replace(this_process(), machine="elsewhere", pid=1, started="0"))
+    with pytest.raises(LockHeld):
+        _acquire(place)
+
+
+def test_it_is_released_when_interrupted(place: Place) -> None:
+    with pytest.raises(KeyboardInterrupt), _acquire(place):
+        raise KeyboardInterrupt
+    _acquire(place).check()

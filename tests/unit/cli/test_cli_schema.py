@@ -1,0 +1,42 @@
+"""The published schemas and the worked example are what the types say, so that none of them can go stale alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gitops_ml.cli.init import scaffold
+from gitops_ml.cli.main import application
+from gitops_ml.cli.schema import Kind, text
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize("path", scaffold("flight-delay"))
+def test_the_worked_example_is_what_init_writes(path: str) -> None:
+    """When this fails after a change of core.desired: `gitops-ml schema --into environments/.schema`."""
+    assert (ROOT / path).read_text() == scaffold("flight-delay")[path]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_one_schema_is_printed_as_json(kind: Kind) -> None:
+    done = CliRunner().invoke(application(), ["schema", kind, "--json"])
+    assert json.loads(done.stdout) == json.loads(text(kind))
+
+
+def test_all_schemas_are_printed_by_name() -> None:
+    done = CliRunner().invoke(application(), ["schema"])
+    assert json.loads(done.stdout) == {kind: json.loads(text(kind)) for kind in Kind}
+
+
+def test_schemas_are_written_as_files(tmp_path: Path) -> None:
+    done = CliRunner().invoke(application(), ["schema", "--into", str(tmp_path / "new")])
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        "deployment.json",
+        "environment.json",
+        "project.json",
+    ]

@@ -1,0 +1,305 @@
+"""A mistake in a file that a person wrote names its file, its line, the reason and the mend."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitops_ml.clients.files.yaml_read import MAX_BYTES, MAX_DEPTH, parse, plain
+from gitops_ml.core.declaration.schema import Deployment, Environment
+from gitops_ml.errors import InputError
+
+BASE = "schema: 1\nmodel: churn\nversion: v1.0.0\n"
+EDIT = "\n  mend: edit m.yaml"
+
+
+def said(text: str | bytes, kind: type = Deployment) -> str:
+    data = text if isinstance(text, bytes) else text.encode()
+    with pytest.raises(InputError) as caught:
+        parse(data, "m.yaml", kind)
+    return str(caught.value)
+
+
+def test_a_whole_declaration() -> None:
+    text = """
+schema: 1
+model: flight-delay
+version: v1.2.0
+digest: md5:0123456789abcdef0123456789abcdef.dir
+replicas: 2
+resources: {cpus: 2, memory: 512m}
+env: {LOG_LEVEL: info}
+secrets: {API_KEY: /etc/churn/api_key}
+serve: {pattern: service}
+rollout:
+  strategy: recreate
+verify:
+  holdout: {data: data/holdout.parquet, group: day, metrics: {roc_auc: {min: 0.70, max_drop: 0.01}}}
+on_failure: [revert, retrain]
+hold: {reason: 'fair week', until: 2026-12-01T00:00:00Z}
+"""
+    found = parse(text.encode(), "m.yaml", Deployment)
+    assert (found.version, found.replicas, found.resources.cpus) == ("v1.2.0", 2, 2.0)
+    assert found.verify.holdout and found.verify.holdout.metrics["roc_auc"].max_drop == 0.01
+    assert found.hold and found.hold.until == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def test_a_whole_environment() -> None:
+    text = "schema: 1\ngateway: {port: 8081}\npromotion: {from: staging, soak: 1h}\nrecords: {branch: null}\n"
+    found = parse(text.encode(), "e.yaml", Environment)
+    assert found.promotion and (found.promotion.from_, found.promotion.soak) == ("staging", "1h")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(BASE + "replica: 2\n", "m.yaml:4: unknown key `replica`: did you mean `replicas`?", id="near"),
+        pytest.param(BASE + "resources:\n  cpu: 1\n", "m.yaml:5: unknown key `cpu`: did you mean `cpus`?", id="nested"),
+        pytest.param(
+            BASE + "resources:\n  gpus: 1\n",
+            "m.yaml:5: `gpus` is reserved: GPUs are not built yet, and models run on CPUs"
+            "\n  mend: take it out of m.yaml",
+            id="reserved",
+        ),
+        pytest.param(
+            BASE + "resources:\n  zzzzzz: 1\n",
+            "m.yaml:5: unknown key `zzzzzz`: valid here: cpus, memory, pids",
+            id="nothing near",
+        ),
+        pytest.param(
+            BASE + "verify: {holdout: {data: x,\n  metrics: {auc: {min: 1}, f1: {\n  mni: 1}}}}\n",
+            "m.yaml:6: unknown key `mni`: did you mean `min`?",
+            id="below a name of one's own",
+        ),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) -> None:
+    assert said(text) == (expected if "mend: " in expected else expected + EDIT)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "schema: 1\nmodel: churn\n", "m.yaml:1: `version` is missing: it is required", id="a key is missing"
+        ),
+        pytest.param(
+            "schema: 1\nmodel: Churn_X\nversion: v1\n",
+            "m.yaml:2: model: it must be a DNS label: a-z, 0-9 and -, at most 40 characters",
+            id="no DNS label",
+        ),
+        pytest.param(
+            "schema: 1\nmodel: churn\nversion: 1.2\n",
+            "m.yaml:3: version: expected `str`, got `float`: put it in quotes",
+            id="a number for text",
+        ),
+        pytest.param(
+            "schema: 2\nmodel: churn\nversion: v1\n",
+            "m.yaml:1: schema: invalid enum value 2; valid here: 1",
+            id="another schema",
+        ),
+        pytest.param(BASE + "replicas: true\n", "m.yaml:4: replicas: expected `int`, got `bool`", id="wrong type"),
+        pytest.param(BASE + "replicas: 65\n", "m.yaml:4: replicas: expected `int` <= 64", id="too many"),
+        pytest.param(
+            BASE + "rollout:\n  steps: [5,\n    200]\n",
+            "m.yaml:6: rollout.steps[1]: expected `int` <= 99",
+            id="in a list",
+        ),
+        pytest.param(
+            BASE + "env:\n  A: x\n  B: 1\n  C: y\n",
+            "m.yaml:6: env.B: expected `str`, got `int`: put it in quotes",
+            id="which of the values",
+        ),
+        pytest.param(
+            BASE + "env:\n  A: x\n  1B: y\n",
+            "m.yaml:6: env.1B: it must be a name of letters, digits and _ that does not begin with a digit",
+            id="which of the names",
+        ),
+        pytest.param(
+            BASE + "verify:\n  holdout:\n    data: x\n    metrics:\n      auc: {min: 0.5}\n      f1: {min: a}\n",
+            "m.yaml:9: verify.holdout.metrics.f1.min: expected `float | null`, got `str`",
+            id="which of the metrics",
+        ),
+        pytest.param(
+            BASE + "serve: {start_timeout: 30 s}\n",
+            "m.yaml:4: serve.start_timeout: it must be a duration such as 30s",
+            id="no duration",
+        ),
+        pytest.param(
+            BASE + "resources: {memory: 512MB}\n",
+            "m.yaml:4: resources.memory: it must be a size such as 512m",
+            id="no size",
+        ),
+        pytest.param(
+            BASE + "digest: 6c1f\n",
+            "m.yaml:4: digest: it must be what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits",
+            id="no digest",
+        ),
+        pytest.param(
+            BASE + "rollout: {strategy: bluegreen}\n",
+            "m.yaml:4: rollout.strategy: invalid enum value 'bluegreen'; "
+            "valid here: blue-green, canary, recreate, shadow",
+            id="none of the choices",
+        ),
+        pytest.param(
+            BASE + "on_failure: [revertt]\n",
+            "m.yaml:4: on_failure[0]: invalid enum value 'revertt'; valid here: retrain, revert",
+            id="none of the choices, in a list",
+        ),
+        pytest.param(
+            BASE + "hold: {reason: x, until: 2026-12-01}\n",
+            "m.yaml:4: hold.until: it must be a time with its zone, such as 2026-12-01T00:00:00Z",
+            id="a day for a time",
+        ),
+        pytest.param(
+            BASE + "hold: {reason: x, until: 2026-12-01T00:00:00}\n",
+            "m.yaml:4: hold: `until` must be a time with its zone, such as 2026-12-01T00:00:00Z",
+            id="a time without its zone",
+        ),
+        pytest.param(
+            BASE + "resources: {memory: 1m}\n",
+            "m.yaml:4: resources: `memory` is 1m, and no container may have less than 6m",
+            id="too little memory",
+        ),
+        pytest.param(
+            BASE + "resources: {cpus: 0.001}\n", "m.yaml:4: resources.cpus: expected `float` >= 0.01", id="too few cpus"
+        ),
+        pytest.param(
+            BASE + "secrets: {KEY: etc/key}\n",
+            "m.yaml:4: secrets.KEY: it must be the absolute path of a file on the engine's host",
+            id="a relative path",
+        ),
+        pytest.param(
+            BASE + 'env: {A: b, C: "d\\0"}\n', "m.yaml:4: env.C: it must be text without a NUL", id="a NUL in text"
+        ),
+        pytest.param(BASE + "env: null\n", "m.yaml:4: env: expected `object`, got `null`", id="null"),
+        pytest.param("- a\n", "m.yaml:1: the file: expected `object`, got `array`", id="a list"),
+    ],
+)
+def test_a_wrong_value_names_its_place_and_what_it_must_be(text: str, expected: str) -> None:
+    assert said(text) == expected + EDIT
+
+
+@pytest.mark.parametrize("bind", ["localhost", "''", "999.1.1.1", "127.0.0.1:80", "'*'"])
+def test_a_gateway_listens_on_an_ip_address(bind: str) -> None:
+    shown = bind.strip("'")
+    assert said(f"schema: 1\ngateway:\n  port: 8081\n  bind: {bind}\n", Environment) == (
+        f"m.yaml:2: gateway: `bind` is {shown!r}, and must be an IP address: "
+        "127.0.0.1 for this host alone, 0.0.0.0 for all" + EDIT
+    )
+
+
+@pytest.mark.parametrize("engine", ["''", "http://x", "unix://var/run/docker.sock", "ssh://", "host", "'tcp://a b'"])
+def test_an_engine_is_named_by_its_address(engine: str) -> None:
+    assert said(f"schema: 1\nengine: {engine}\ngateway: {{port: 8081}}\n", Environment) == (
+        "m.yaml:2: engine: it must be an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"
+        + EDIT
+    )
+
+
+def test_records_are_written_to_a_branch() -> None:
+    text = "schema: 1\ngateway: {port: 8081}\nrecords: {branch: '../x y'}\n"
+    assert (
+        said(text, Environment) == "m.yaml:3: records.branch: it must be the name of a branch, as Git takes it" + EDIT
+    )
+
+
+@pytest.mark.parametrize("share", ["101%", "'50'", "-1%"])
+def test_a_share_is_a_percentage(share: str) -> None:
+    text = f"schema: 1\ngateway: {{port: 8081}}\npolicy: {{max_removals: {share}}}\n"
+    assert said(text, Environment) == "m.yaml:3: policy.max_removals: it must be a share from 0% to 100%" + EDIT
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.INF", "+.inf", "1.0e+400"])
+def test_a_number_is_finite(number: str) -> None:
+    text = BASE + f"resources: {{cpus: {number}}}\n"
+    assert said(text) == f"m.yaml:4: `{number}` is not a finite number" + EDIT
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "10.1.2.3", "'::1'"])
+def test_any_ip_address_may_be_listened_on(bind: str) -> None:
+    found = parse(f"schema: 1\ngateway: {{port: 8081, bind: {bind}}}\n".encode(), "m.yaml", Environment)
+    assert found.gateway.bind == bind.strip("'")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", "m.yaml is empty\n  mend: write it, or remove the file", id="empty"),
+        pytest.param(
+            BASE + "env: {A: b\n", "m.yaml:5 is not valid YAML: did not find expected ',' or '}'" + EDIT, id="syntax"
+        ),
+        pytest.param(
+            b"a: \xff\n",
+            "m.yaml is not valid YAML: 'utf-8' codec can't decode byte 0xff in position 3: invalid start byte" + EDIT,
+            id="bytes",
+        ),
+        pytest.param(
+            BASE + "---\na: 1\n", "m.yaml:4 is not valid YAML: but found another document" + EDIT, id="two documents"
+        ),
+        pytest.param(BASE + "model: x\n", "m.yaml:4 says `model` twice\n  mend: keep one of them", id="a key twice"),
+        pytest.param(
+            BASE + "env: &a {A: b}\nsecrets: *a\n",
+            "m.yaml:5 uses a YAML alias: aliases are refused\n  mend: write the value out",
+            id="alias",
+        ),
+        pytest.param(
+            BASE + "env: {&a A: b, *a : c}\n",
+            "m.yaml:4 uses a YAML alias: aliases are refused\n  mend: write the value out",
+            id="alias of a key",
+        ),
+        pytest.param(
+            BASE + "env: {<<: {A: b}}\n",
+            "m.yaml:4 has a key that is not plain text\n  mend: use plain keys",
+            id="merge",
+        ),
+        pytest.param(
+            BASE + "env: !!python/object:os.system {}\n",
+            "m.yaml:4 has the tag tag:yaml.org,2002:python/object:os.system: only plain data is read"
+            "\n  mend: take the tag away",
+            id="tag of a map",
+        ),
+        pytest.param(
+            BASE + "env: {A: !!binary aGk=}\n",
+            "m.yaml:4 has the tag tag:yaml.org,2002:binary: only plain data is read\n  mend: take the tag away",
+            id="tag of a value",
+        ),
+        pytest.param(
+            BASE + "replicas: 010\n", "m.yaml:4: `010` is not a number\n  mend: put it in quotes", id="octal of old"
+        ),
+        pytest.param(
+            BASE + "replicas: " + "9" * 5000,
+            f"m.yaml:4: `{'9' * 40}` is not a number\n  mend: put it in quotes",
+            id="a number without end",
+        ),
+        pytest.param(
+            "[" * 100_000,
+            f"m.yaml:1 is nested too deep: at most {MAX_DEPTH} levels are read" + EDIT,
+            id="deep enough to end the process",
+        ),
+        pytest.param(
+            "#" * (MAX_BYTES + 1),
+            f"m.yaml has {MAX_BYTES + 1} bytes: at most {MAX_BYTES} are read\n  mend: make it smaller",
+            id="large",
+        ),
+    ],
+)
+def test_what_is_not_plain_data_is_refused(text: str | bytes, expected: str) -> None:
+    assert said(text) == expected
+
+
+def test_the_line_of_each_place() -> None:
+    _, lines = plain(b"a:\n  b:\n  - 1\n  - c: 2\n", "m.yaml")
+    assert lines == {"$": 1, "$.a": 1, "$.a.b": 2, "$.a.b[0]": 3, "$.a.b[1]": 4, "$.a.b[1].c": 4}
+
+
+@given(st.text(alphabet="ab:{}[]&*!-?|>'\"\n #,1.", max_size=60))
+def test_no_text_raises_anything_but_an_input_error(text: str) -> None:
+    try:
+        parse(text.encode(), "m.yaml", Deployment)
+    except InputError as error:
+        assert error.what.startswith("m.yaml")
+        assert error.mend

@@ -1,0 +1,202 @@
+"""What makes a generation another one, and what its containers are asked to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gitops_ml.core.declaration.schema import Deployment, Holdout, Resolved, Resources, Serve
+from gitops_ml.core.generation import Generation, differing, generation_of, image_tag, replica_spec, threads_env
+from gitops_ml.core.records.record import FINGERPRINT_FIELDS
+
+DECLARED: dict[str, Any] = {
+    "schema": 1,
+    "model": "churn",
+    "version": "v1.0.0",
+    "env": {"LOG_LEVEL": "info"},
+    "secrets": {"API_KEY": "/etc/churn/api_key"},
+}
+OTHERWISE: dict[str, Any] = {
+    "model": "forecast",
+    "version": "v1.0.1",
+    "resources": {"memory": "1g"},
+    "env": {"LOG_LEVEL": "debug"},
+    "secrets": {"API_KEY": "/etc/churn/api_key", "TOKEN": "/etc/churn/token"},
+    "serve": {"start_timeout": "5s"},
+    "replicas": 3,
+    "rollout": {"strategy": "recreate"},
+    "verify": {"holdout": {"data": "rows.csv", "metrics": {}}},
+    "on_failure": [],
+    "hold": {"reason": "fair week"},
+}
+
+
+def resolved(name: str = "eu", digest: str = "md5:" + "a" * 32, **fields: Any) -> Resolved:
+    declaration = msgspec.convert(DECLARED | fields, Deployment)
+    return Resolved(name=name, declaration=declaration, digest=digest, revision="r" * 40, path="models/churn")
+
+
+def made(one: Resolved | None = None, *, base: str = "sha256:base", serving_version: int = 1) -> Generation:
+    return generation_of(one or resolved(), commit="c" * 40, base=base, serving_version=serving_version)
+
+
+def spec(of: Generation, **fields: Any) -> Any:
+    known: dict[str, Any] = {"project": "shop", "environment": "dev", "replica": 0, "suffix": "ab12cd", "drain": 30.0}
+    return replica_spec(of, **(known | fields))
+
+
+# --- the fingerprint -------------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_a_declaration_is_either_in_the_fingerprint_or_not() -> None:
+    keys = {f.encode_name for f in msgspec.structs.fields(Deployment)}
+    assert keys == {*OTHERWISE, "schema", "digest"}
+
+
+@pytest.mark.parametrize("key", sorted(OTHERWISE))
+def test_the_fields_that_make_a_new_generation_are_those_that_a_revert_restores(key: str) -> None:
+    changed = made(resolved(**{key: OTHERWISE[key]})).fingerprint != made().fingerprint
+    assert changed is (key in FINGERPRINT_FIELDS)
+
+
+def test_another_digest_base_serving_version_or_name_is_another_generation() -> None:
+    found = {
+        made().fingerprint,
+        made(resolved(digest="md5:" + "b" * 32)).fingerprint,
+        made(resolved(name="us")).fingerprint,
+        made(base="sha256:other").fingerprint,
+        made(serving_version=2).fingerprint,
+    }
+    assert len(found) == 5
+
+
+def test_where_a_secret_lies_makes_no_new_generation() -> None:
+    assert made(resolved(secrets={"API_KEY": "/elsewhere"})).fingerprint == made().fingerprint
+
+
+def test_neither_the_order_of_keys_nor_the_commit_makes_a_new_generation() -> None:
+    a, b = resolved(env={"A": "1", "B": "2"}), resolved(env={"B": "2", "A": "1"})
+    later = msgspec.structs.replace(b, revision="0" * 40)
+    assert (
+        made(a).fingerprint == generation_of(later, commit="d" * 40, base="sha256:base", serving_version=1).fingerprint
+    )
+
+
+def test_an_upgrade_of_the_tool_rolls_nothing() -> None:
+    # Written down so that whoever changes what is hashed sees that every host would roll everything.
+    assert made().fingerprint == "5a2bd5f5cef8"
+    assert (Resources(), Serve()) == (
+        Resources(cpus=1.0, memory="512m", pids=256),
+        Serve(pattern="service", allow_pickle=False, image=None, port=None, health=None, start_timeout="60s"),
+    )
+
+
+def test_a_key_that_a_newer_version_adds_changes_no_hash_of_those_who_do_not_use_it() -> None:
+    newer = msgspec.defstruct("Newer", [("gpus", int, 0)], bases=(Resources,), frozen=True, kw_only=True)
+    assert differing(newer(memory="1g")) == differing(Resources(memory="1g")) == {"memory": "1g"}
+    assert differing(newer(gpus=1)) == {"gpus": 1}
+
+
+def test_what_is_said_is_hashed_and_what_is_left_out_is_not() -> None:
+    one = msgspec.convert(DECLARED | OTHERWISE, Deployment)
+    assert differing(one.verify) == {"holdout": {"data": "rows.csv", "metrics": {}}}
+    bounds = msgspec.convert({"data": "x", "metrics": {"auc": {"min": 0.5}, "f1": {}}}, Holdout)
+    assert differing(bounds) == {"data": "x", "metrics": {"auc": {"min": 0.5}, "f1": {}}}
+
+
+def test_an_image_of_one_s_own_depends_on_no_base_of_ours() -> None:
+    serve = {"pattern": "image", "image": "nginx@sha256:" + "a" * 64, "port": 80}
+    one = resolved(serve=serve)
+    assert made(one).fingerprint == made(one, base="sha256:other", serving_version=9).fingerprint
+
+
+# --- images and containers -------------------------------------------------------------------------------------------
+
+
+def test_the_same_inputs_have_the_same_image() -> None:
+    tag = image_tag("churn", "v1", "md5:a", "sha256:base", 1)
+    assert tag == image_tag("churn", "v1", "md5:a", "sha256:base", 1)
+    assert tag.startswith("gitops-ml/churn:")
+    others = {
+        image_tag("churn", "v2", "md5:a", "sha256:base", 1),
+        image_tag("churn", "v1", "md5:b", "sha256:base", 1),
+        image_tag("churn", "v1", "md5:a", "sha256:other", 1),
+        image_tag("churn", "v1", "md5:a", "sha256:base", 2),
+    }
+    assert len(others | {tag}) == 5
+
+
+def test_a_replica_is_asked_to_be_locked_down() -> None:
+    found = spec(made())
+    assert (found.read_only, found.user, found.ports, found.restart) == (True, "65532:65532", {}, "unless-stopped")
+    assert (found.cpus, found.memory, found.pids) == (1.0, 512 * 1024**2, 256)
+    assert found.binds == {"/run/secrets/API_KEY": "/etc/churn/api_key"}
+
+
+def test_a_replica_is_told_what_it_serves() -> None:
+    generation = made()
+    assert spec(generation).env == {
+        "GITOPS_ML_DEPLOYMENT": "eu",
+        "GITOPS_ML_MODEL": "churn",
+        "GITOPS_ML_VERSION": "v1.0.0",
+        "GITOPS_ML_DIGEST": "md5:" + "a" * 32,
+        "GITOPS_ML_GENERATION": generation.fingerprint,
+        "GITOPS_ML_PORT": "8080",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "LOG_LEVEL": "info",
+    }
+
+
+def test_who_says_it_may_unpickle_says_it_to_the_server() -> None:
+    assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made()).env
+    assert spec(made(resolved(serve={"allow_pickle": True}))).env["GITOPS_ML_ALLOW_PICKLE"] == "1"
+
+
+def test_a_replica_s_identity_is_in_its_labels() -> None:
+    generation = made()
+    found = spec(generation, replica=2)
+    assert found.labels == {
+        "gitops-ml.project": "shop",
+        "gitops-ml.environment": "dev",
+        "gitops-ml.role": "replica",
+        "gitops-ml.deployment": "eu",
+        "gitops-ml.generation": generation.fingerprint,
+        "gitops-ml.replica": "2",
+        "gitops-ml.model": "churn",
+        "gitops-ml.version": "v1.0.0",
+        "gitops-ml.pattern": "service",
+        "gitops-ml.alias": f"eu-{generation.fingerprint}-2-ab12cd",
+    }
+    assert found.name == f"shop.dev.eu.{generation.fingerprint[:8]}.2-ab12cd"
+    assert found.aliases == (found.labels["gitops-ml.alias"],)
+
+
+def test_an_alias_of_the_longest_name_is_still_a_dns_label() -> None:
+    generation = made(resolved(name="a" * 40))
+    assert len(spec(generation, replica=63).aliases[0]) <= 63
+
+
+def test_a_replica_runs_the_image_that_was_built_and_not_a_name_that_may_move() -> None:
+    generation = made()
+    assert spec(generation).image == generation.image
+    assert spec(msgspec.structs.replace(generation, image_id="sha256:x")).image == "sha256:x"
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(0.5, "1"), (1.0, "1"), (2.5, "2"), (8.0, "8")])
+def test_thread_pools_follow_the_cpu_limit(cpus: float, threads: str) -> None:
+    assert set(threads_env(cpus).values()) == {threads}
+
+
+def test_a_generation_survives_the_journal() -> None:
+    generation = made()
+    assert msgspec.json.decode(msgspec.json.encode(generation), type=Generation) == generation
+
+
+def test_a_declaration_cannot_make_a_server_claim_another_identity() -> None:
+    spoofed = made(resolved(env={"GITOPS_ML_DIGEST": "md5:0", "LOG_LEVEL": "info"}))
+    assert spec(spoofed).env["GITOPS_ML_DIGEST"] == spoofed.digest
+    assert spec(spoofed).env["LOG_LEVEL"] == "info"

@@ -1,0 +1,213 @@
+"""What one pass would do in an environment, as the whole text that a person would read."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitops_ml.core.generation import PROJECT as PROJECT_LABEL
+from gitops_ml.core.journal.entries import Settled
+from gitops_ml.core.journal.state import fold
+from gitops_ml.core.observed import Container, Snapshot
+from gitops_ml.core.planning.plan import Plan
+from gitops_ml.core.planning.planner import generations_in_use, make_plan
+from tests.unit.builders import NOW, changed, gateway, generation, later, replica, short_lived, wanted
+from tests.unit.journals import failed, files, intent, promoted
+from tests.unit.snapshots import block, hosting, inputs, planned, serving, snapshot
+
+V1 = generation("v1")
+
+
+def with_containers(seen: Snapshot, *containers: Container) -> Snapshot:
+    return msgspec.structs.replace(seen, containers=containers)
+
+
+def test_nothing_is_declared_and_nothing_is_there() -> None:
+    assert planned(snapshot(raised=False)) == ""
+
+
+def test_all_is_as_declared() -> None:
+    assert planned(hosting("a", "b"), wanted(name="a"), wanted(name="b")) == ""
+
+
+# --- the gateway ------------------------------------------------------------------------------------------------------
+
+
+def test_a_blank_host_gets_its_gateway_first() -> None:
+    assert planned(snapshot(raised=False), wanted("v1")) == block(
+        """
+        raise-gateway dev/gateway traefik:v3 because the environment has no network
+        begin dev/churn 111111111111 because v1 is declared and nothing serves
+        build dev/churn 111111111111 because v1 is declared and nothing serves
+        start dev/churn 111111111111 x1 because v1 is declared and nothing serves
+        verify dev/churn 111111111111 because it has not been verified
+        """
+    )
+
+
+def test_the_volume_is_missing() -> None:
+    seen = msgspec.structs.replace(serving(V1), volume=False)
+    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no volume"
+
+
+def test_the_gateway_is_missing() -> None:
+    seen = with_containers(serving(V1), replica(V1))
+    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no gateway"
+
+
+def test_the_gateway_is_stopped() -> None:
+    seen = with_containers(serving(V1), replica(V1), gateway(state="exited"))
+    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because it is exited"
+
+
+def test_the_gateway_drifted() -> None:
+    seen = with_containers(serving(V1), replica(V1), changed(gateway(), ports={8080: ("0.0.0.0", 8081)}))
+    assert planned(seen, wanted()) == block(
+        """
+        raise-gateway dev/gateway traefik:v3 because its ports is {8080: ('0.0.0.0', 8081)}, declared \
+{8080: ('127.0.0.1', 8081)}
+        """
+    )
+
+
+def test_there_are_two_gateways() -> None:
+    twin = msgspec.structs.replace(gateway(), id="twin")
+    seen = with_containers(serving(V1), replica(V1), twin, gateway())
+    plan = make_plan(inputs(seen, wanted()))
+    assert plan.lines() == ["raise-gateway dev/gateway traefik:v3 because there are 2 of it"]
+    assert plan.actions[0].remove == ("id-shop.dev.gateway", "twin")  # type: ignore[union-attr]
+
+
+# --- more than one deployment -----------------------------------------------------------------------------------------
+
+
+def test_deployments_come_in_the_order_of_their_names() -> None:
+    assert planned(snapshot(), wanted("v2", "b"), wanted("v1", "a")) == block(
+        """
+        begin dev/a 111111111111 because v1 is declared and nothing serves
+        build dev/a 111111111111 because v1 is declared and nothing serves
+        start dev/a 111111111111 x1 because v1 is declared and nothing serves
+        verify dev/a 111111111111 because it has not been verified
+        begin dev/b 222222222222 because v2 is declared and nothing serves
+        build dev/b 222222222222 because v2 is declared and nothing serves
+        start dev/b 222222222222 x1 because v2 is declared and nothing serves
+        verify dev/b 222222222222 because it has not been verified
+        """
+    )
+
+
+def test_a_verdict_that_git_does_not_hold_is_published() -> None:
+    journal = [*promoted(V1)[:-1], *failed(generation("v2"), V1)[:-1]]
+    seen = serving(V1, journal=journal)
+    assert planned(seen, wanted("v2")) == (
+        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because Git does not hold these verdicts yet"
+    )
+
+
+def test_a_superseded_attempt_is_no_news() -> None:
+    v2 = generation("v2")
+    superseded = Settled(at="x", attempt="attempt-churn-v2", deployment="churn", outcome="superseded")
+    assert planned(serving(V1, journal=[*promoted(V1), intent(v2, V1), superseded]), wanted()) == ""
+
+
+# --- what others left, and what is not ours ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["probe", "carrier"])
+def test_what_a_dead_process_left_behind_goes(role: str) -> None:
+    seen = serving(V1)
+    old = with_containers(seen, *seen.containers, short_lived(role, created=later(minutes=-16)))
+    assert planned(old, wanted()) == f"remove dev/gateway shop.dev.{role}.ab12 because a {role} was left behind"
+
+
+def test_a_probe_goes_when_nobody_else_can_have_it() -> None:
+    seen = serving(V1)
+    probe, lock = (short_lived(role, created=later(seconds=-1)) for role in ("probe", "lock"))
+    unlocked, locked = (
+        with_containers(seen, *seen.containers, probe),
+        with_containers(seen, *seen.containers, probe, lock),
+    )
+    line = "remove dev/gateway shop.dev.probe.ab12 because a probe was left behind"
+    assert planned(unlocked, wanted()) == line
+    assert make_plan(msgspec.structs.replace(inputs(locked, wanted()), locked=True)).lines() == [line]
+    assert planned(locked, wanted()) == "", "another pass may be at work with it"
+
+
+def test_a_carrier_at_work_stays() -> None:
+    seen = serving(V1)
+    young = with_containers(seen, *seen.containers, short_lived("carrier", created=later(seconds=-50)))
+    assert planned(young, wanted()) == ""
+
+
+@pytest.mark.parametrize("label", [PROJECT_LABEL, "gitops-ml.environment", "gitops-ml.role"])
+@pytest.mark.parametrize("value", ["another", None])
+def test_what_does_not_carry_our_labels_is_never_touched(label: str, value: str | None) -> None:
+    seen, theirs = serving(V1), []
+    for found in (
+        replica(generation("v9"), suffix="ffffff"),
+        replica(V1, suffix="ffffff"),
+        msgspec.structs.replace(gateway(), id="other-gateway"),
+        short_lived("probe", created=later(days=-1)),
+    ):
+        labels = {k: v for k, v in found.labels.items() if k != label} | ({label: value} if value else {})
+        theirs.append(msgspec.structs.replace(found, labels=labels))
+    assert planned(with_containers(seen, *seen.containers, *theirs), wanted()) == ""
+
+
+# --- the same inputs, the same bytes ----------------------------------------------------------------------------------
+
+
+def busy() -> Snapshot:
+    """A host with something of everything: twins, strangers, candidates, damage, leftovers."""
+    v1, v2, other = generation("v1", "a"), generation("v2", "a"), generation("v1", "b")
+    twin = msgspec.structs.replace(gateway(), id="twin")
+    there = [
+        gateway(),
+        twin,
+        replica(v1, 0),
+        replica(v1, 0, suffix="bbbbbb"),
+        replica(v1, 1, state="exited"),
+        replica(v2, 0),
+        replica(other, 0, state="paused"),
+        replica(generation("v9", "c")),
+        short_lived("probe", created=later(hours=-1)),
+        short_lived("carrier", created=later(hours=-1)),
+    ]
+    journal = [*promoted(v1), *promoted(other)[:-1], intent(v2, v1)]
+    return msgspec.structs.replace(
+        snapshot(journal=journal), containers=tuple(there), routes={"a": b"{}", "b": b"{}", "z": b"{}"}
+    )
+
+
+def as_bytes(plan: Plan) -> bytes:
+    return msgspec.json.encode(plan)
+
+
+@given(st.data())
+def test_the_order_of_what_is_observed_does_not_matter(data: st.DataObject) -> None:
+    seen = busy()
+    declared = [wanted("v2", "a", replicas=2), wanted("v1", "b")]
+    shuffled = msgspec.structs.replace(
+        seen,
+        containers=tuple(data.draw(st.permutations(seen.containers))),
+        journal=dict(data.draw(st.permutations(list(seen.journal.items())))),
+        routes=dict(data.draw(st.permutations(list(seen.routes.items())))),
+        backends=dict(data.draw(st.permutations(list(seen.backends.items())))),
+    )
+    turned = data.draw(st.permutations(declared))
+    options = {"confirm_removals": True, "now": NOW}
+    expected = as_bytes(make_plan(inputs(seen, *declared, **options)))  # type: ignore[arg-type]
+    assert as_bytes(make_plan(inputs(shuffled, *turned, **options))) == expected  # type: ignore[arg-type]
+
+
+def test_a_plan_does_not_depend_on_when_it_is_asked_for_again() -> None:
+    seen = busy()
+    assert planned(seen, wanted("v2", "a")) == planned(seen, wanted("v2", "a"), now=later(hours=3))
+
+
+def test_generations_that_must_not_be_pruned() -> None:
+    v2 = generation("v2")
+    state = fold(files([*promoted(V1), intent(v2, V1)]))
+    assert sorted(generations_in_use(state)) == [V1.fingerprint, v2.fingerprint]

@@ -1,0 +1,164 @@
+"""What is no longer declared goes, unless that is more than a person would expect; what is broken stays."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gitops_ml.core.journal.entries import Withdrawn
+from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.planning.plan import Plan
+from gitops_ml.core.planning.planner import make_plan
+from tests.unit.builders import gateway, generation, replica, wanted
+from tests.unit.journals import intent, promoted, published
+from tests.unit.snapshots import block, hosting, inputs, planned, route, serving, snapshot
+
+V1 = generation("v1")
+
+
+def names(count: int) -> list[str]:
+    return [f"model-{n}" for n in range(count)]
+
+
+# --- what is no longer declared ---------------------------------------------------------------------------------------
+
+
+def test_one_of_two_is_no_longer_declared() -> None:
+    assert planned(hosting("a", "b"), wanted(name="a")) == block(
+        """
+        unroute dev/b - because it is no longer declared
+        retire dev/b x1 because it is no longer declared
+        withdraw dev/b - because it is no longer declared
+        """
+    )
+
+
+def test_a_withdrawal_that_was_cut_off_goes_on() -> None:
+    seen = snapshot(journal=[*promoted(generation("v1", "a")), *promoted(generation("v1", "b"))])
+    seen = msgspec.structs.replace(
+        seen,
+        containers=(gateway(), replica(generation("v1", "a"))),
+        routes={"a": route(generation("v1", "a"), replica(generation("v1", "a")))},
+    )
+    lines = planned(seen, wanted(name="a")).splitlines()
+    assert lines[-1] == "withdraw dev/b - because it is no longer declared"
+    assert not any("retire dev/b" in line or "unroute dev/b" in line for line in lines)
+
+
+def test_a_route_that_nobody_declared_goes() -> None:
+    seen = hosting("a", "b")
+    seen = msgspec.structs.replace(seen, routes=seen.routes | {"stray": b"{}"})
+    assert planned(seen, wanted(name="a"), wanted(name="b")) == block(
+        """
+        unroute dev/stray - because it is no longer declared
+        withdraw dev/stray - because it is no longer declared
+        """
+    )
+
+
+def refusal(plan: Plan) -> tuple[tuple[str, ...], list[str]]:
+    return plan.refused, plan.lines()
+
+
+def test_the_last_deployment_is_not_removed_unasked() -> None:
+    assert refusal(make_plan(inputs(hosting("a"), max_removals="100%"))) == (("a",), [])
+
+
+def test_a_vanished_folder_removes_nothing() -> None:
+    assert refusal(make_plan(inputs(hosting("a", "b", "c")))) == (("a", "b", "c"), [])
+
+
+@pytest.mark.parametrize(
+    ("there", "kept", "share", "allowed"),
+    [
+        (2, 1, "50%", True),
+        (3, 1, "50%", False),
+        (4, 2, "50%", True),
+        (10, 9, "10%", True),
+        (10, 8, "10%", False),
+        (2, 1, "0%", False),
+        (3, 1, "100%", True),
+    ],
+)
+def test_more_than_the_share_is_not_removed_unasked(there: int, kept: int, share: str, allowed: bool) -> None:
+    hosted = names(there)
+    plan = make_plan(inputs(hosting(*hosted), *(wanted(name=n) for n in hosted[:kept]), max_removals=share))
+    assert (plan.refused == ()) is allowed
+    assert bool(plan.lines()) is allowed
+
+
+def test_a_person_confirms_removals() -> None:
+    assert planned(hosting("a"), confirm_removals=True) == block(
+        """
+        unroute dev/a - because it is no longer declared
+        retire dev/a x1 because it is no longer declared
+        withdraw dev/a - because it is no longer declared
+        """
+    )
+
+
+def test_a_verdict_outlives_its_deployment_until_git_holds_it() -> None:
+    a, b = generation("v1", "a"), generation("v1", "b")
+    withdrawn = Withdrawn(at="x", deployment="b")
+    entries: list[Entry] = [*promoted(a), *promoted(b)[:-1], withdrawn]
+    seen = serving(a, journal=entries)
+    assert planned(seen, wanted(name="a")) == (
+        "publish dev/gateway attempt-b-v1 because Git does not hold these verdicts yet"
+    )
+    seen = serving(a, journal=[*entries, published(b)])
+    assert planned(seen, wanted(name="a")) == ""
+
+
+# --- declarations that cannot be read ---------------------------------------------------------------------------------
+
+BROKEN = {"b": "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?\n  mend: edit it"}
+
+
+def test_a_broken_file_does_not_stop_the_others() -> None:
+    assert planned(snapshot(), wanted(name="a"), broken=BROKEN).splitlines()[0] == (
+        "begin dev/a 111111111111 because v1 is declared and nothing serves"
+    )
+
+
+def test_a_broken_file_removes_nothing() -> None:
+    plan = make_plan(inputs(hosting("a", "b"), wanted(name="a"), broken=BROKEN))
+    assert refusal(plan) == ((), [])
+    assert plan.broken == BROKEN
+
+
+def test_what_serves_under_a_broken_file_is_still_shown() -> None:
+    plan = make_plan(inputs(hosting("a", "b"), wanted(name="a"), broken=BROKEN))
+    a, b = plan.statuses
+    assert (a.name, a.sync, a.health) == ("a", "Synced", "Healthy")
+    assert (b.name, b.sync, b.health, b.version) == ("b", "OutOfSync", "Healthy", "v1")
+    assert b.message == "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?"
+
+
+def test_what_serves_under_a_broken_file_is_still_healed() -> None:
+    b = generation("v1", "b")
+    pair = replica(b, 0, state="exited"), replica(b, 1)
+    seen = snapshot(*pair, routes={"b": route(b, *pair)}, journal=promoted(b))
+    plan = make_plan(inputs(seen, broken=BROKEN))
+    assert plan.lines() == block(
+        """
+        start dev/b 111111111111 x1 because a replica is exited
+        route dev/b 111111111111 because its route is not what it should be
+        retire dev/b 111111111111 because a replica is exited
+        """
+    ).split("\n")
+    assert plan.statuses[0].health == "Degraded"
+
+
+def test_a_rollout_under_a_broken_file_is_called_off() -> None:
+    v1, v2 = generation("v1", "b"), generation("v2", "b")
+    seen = serving(v1, replica(v1), replica(v2), journal=[*promoted(v1), intent(v2, v1)])
+    assert planned(seen, broken=BROKEN) == block(
+        """
+        remove dev/b 222222222222 because a newer commit declares something else
+        settle dev/b 222222222222 because a newer commit declares something else
+        """
+    )
+
+
+def test_a_broken_file_of_which_nothing_serves_has_no_row() -> None:
+    assert make_plan(inputs(snapshot(), broken=BROKEN)).statuses == ()

@@ -1,0 +1,144 @@
+"""What a deployment does not begin, or begins for another reason: quarantine, retry, hold, and a blank host."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from gitops_ml.core.declaration.schema import Hold
+from gitops_ml.core.journal.entries import Outcome, Retried
+from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.planning import plan
+from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.plan import DeploymentStatus
+from gitops_ml.core.planning.planner import make_plan
+from tests.unit.builders import NOW, generation, later, replica, wanted
+from tests.unit.journals import built, failed, intent, judged, promoted, published, settled
+from tests.unit.snapshots import block, inputs, midway, planned, serving, snapshot
+
+V1, V2, V3 = generation("v1"), generation("v2"), generation("v3")
+HOLD = Hold(reason="fair week")
+
+
+def status(seen: Snapshot, *declared: Wanted) -> DeploymentStatus:
+    return make_plan(inputs(seen, *declared)).statuses[0]
+
+
+# --- quarantine, retry, hold ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", ["failed", "inconclusive"])
+def test_what_failed_here_is_not_tried_again(outcome: Outcome) -> None:
+    seen = serving(V1, journal=[*promoted(V1), *failed(V2, V1, outcome)])
+    assert planned(seen, wanted("v2")) == ""
+
+
+def test_other_held_out_rows_lift_the_quarantine() -> None:
+    seen = serving(V1, journal=[*promoted(V1), *failed(V2, V1)])
+    assert planned(seen, wanted("v2", holdout="md5:new")).startswith("begin dev/churn 222222222222")
+
+
+def test_another_version_is_not_in_quarantine() -> None:
+    seen = serving(V1, journal=[*promoted(V1), *failed(V2, V1)])
+    assert planned(seen, wanted("v3")).startswith("begin dev/churn 333333333333")
+
+
+def test_a_person_says_retry() -> None:
+    retried = Retried(at="x", deployment="churn")
+    seen = serving(V1, journal=[*promoted(V1), *failed(V2, V1), retried])
+    assert planned(seen, wanted("v2")).startswith("begin dev/churn 222222222222")
+
+
+def test_a_hold_begins_nothing() -> None:
+    assert planned(serving(V1), wanted("v2", hold=HOLD)) == ""
+
+
+def test_a_hold_does_not_stop_healing() -> None:
+    seen = serving(V1, replica(V1, state="exited"))
+    assert planned(seen, wanted("v2", hold=HOLD)) == block(
+        """
+        start dev/churn 111111111111 x1 because a replica is exited
+        route dev/churn 111111111111 because its route is not what it should be
+        retire dev/churn 111111111111 because a replica is exited
+        """
+    )
+
+
+def test_a_hold_calls_an_open_rollout_off() -> None:
+    assert planned(midway(built(V2)), wanted("v2", hold=HOLD)) == block(
+        """
+        remove dev/churn 222222222222 because it is held: fair week
+        settle dev/churn 222222222222 because it is held: fair week
+        """
+    )
+
+
+@pytest.mark.parametrize(("until", "held"), [(later(seconds=1), True), (NOW, False), (later(days=-1), False)])
+def test_at_the_expiry_of_a_hold_the_tip_is_taken_up(until: datetime, held: bool) -> None:
+    lines = planned(serving(V1), wanted("v2", hold=Hold(reason="fair week", until=until)))
+    assert lines.startswith("begin dev/churn 222222222222") is not held
+
+
+# --- a blank host -----------------------------------------------------------------------------------------------------
+
+
+def test_a_blank_host_boots_what_was_verified_last() -> None:
+    boot = generation("v1", built=False)
+    assert planned(snapshot(), wanted("v2", boot=boot)) == block(
+        """
+        begin dev/churn 111111111111 because the host is blank and v1 was verified last
+        build dev/churn 111111111111 because the host is blank and v1 was verified last
+        start dev/churn 111111111111 x1 because the host is blank and v1 was verified last
+        verify dev/churn 111111111111 because it has not been verified
+        """
+    )
+
+
+def test_a_boot_goes_on_though_something_else_is_declared() -> None:
+    seen = snapshot(replica(V1), journal=[intent(V1, boot=True), built(V1), judged(V1)])
+    assert planned(seen, wanted("v2", boot=V1)) == block(
+        """
+        route dev/churn 111111111111 because it is verified
+        settle dev/churn 111111111111 because all traffic is on it
+        """
+    )
+
+
+BOOTED: list[Entry] = [intent(V1, boot=True), built(V1), judged(V1), settled(V1), published(V1)]
+
+
+def test_after_the_boot_the_tip_is_a_candidate() -> None:
+    seen = serving(V1, journal=BOOTED)
+    assert planned(seen, wanted("v2", boot=V1)).startswith(
+        "begin dev/churn 222222222222 because v2 is declared and v1 serves"
+    )
+
+
+def test_a_boot_says_nothing_of_the_tip() -> None:
+    assert status(serving(V1, journal=BOOTED), wanted("v2", boot=V1)).verification == "Unverified"
+
+
+def test_a_boot_that_failed_leaves_the_tip_its_turn() -> None:
+    checked = judged(V1, "Failed"), settled(V1, "failed"), published(V1)
+    journal: list[Entry] = [intent(V1, boot=True), built(V1), *checked]
+    assert planned(snapshot(journal=journal), wanted("v2", boot=V1)).startswith(
+        "begin dev/churn 222222222222 because v2 is declared and nothing serves"
+    )
+
+
+def test_a_boot_is_judged_by_smoke_alone() -> None:
+    verify = make_plan(inputs(snapshot(), wanted("v2", boot=V1, holdout="md5:rows"))).actions[-1]
+    assert isinstance(verify, plan.Verify)
+    assert (verify.checks.holdout, verify.holdout) == (None, None)
+
+
+@pytest.mark.parametrize("tip", ["v1", "v2"])
+def test_a_hold_keeps_the_tip_away_but_not_the_boot(tip: str) -> None:
+    lines = planned(snapshot(), wanted(tip, boot=generation("v1", built=False), hold=HOLD))
+    assert lines.startswith("begin dev/churn 111111111111 because the host is blank and v1 was verified last")
+
+
+def test_a_first_deployment_that_is_held_does_not_begin() -> None:
+    assert planned(snapshot(), wanted("v1", hold=HOLD)) == ""

@@ -1,0 +1,202 @@
+"""What is written back into Git: the record of a deployment, its commit's message, and what a revert restores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gitops_ml.clients.files.records import read_record, write_record
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.journal.entries import Judged
+from gitops_ml.core.journal.state import Attempt, Entry, fold_entries
+from gitops_ml.core.records.record import Record, commit_message, restored_fields, updated, wants_revert
+from tests.unit.builders import NAME, generation
+from tests.unit.journals import built, failed, intent, judged, promoted, settled
+
+V1, V2 = generation("v1"), generation("v2")
+ROLLED_BACK = [*promoted(V1), *failed(V2, V1)]
+
+
+def attempt(*entries: Entry) -> Attempt:
+    found = fold_entries(entries).of(NAME).last
+    assert found
+    return found
+
+
+def record(*entries: Entry, previous: Record | None = None) -> Record:
+    return updated(previous, fold_entries(entries).of(NAME), NAME, "engine-1")
+
+
+def declaration(**fields: Any) -> Deployment:
+    return msgspec.convert({"schema": 1, "model": "churn", "version": "v1", **fields}, Deployment)
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+def test_the_record_of_a_version_that_went_well() -> None:
+    found = record(*promoted(V1))
+    assert (found.deployment, found.engine, found.verdict) == (NAME, "engine-1", "Verified")
+    assert found.serving == found.verified
+    assert found.verified and (found.verified.version, found.verified.commit) == ("v1", V1.commit)
+    (one,) = found.attempts
+    assert (one.outcome, one.strategy, one.checks[0].name) == ("promoted", "blue-green", "smoke")
+
+
+def test_the_record_of_a_version_that_failed_over_its_incumbent() -> None:
+    found = record(*ROLLED_BACK)
+    assert found.verdict == "Failed"
+    assert found.serving and found.verified and found.serving.version == found.verified.version == "v1"
+    assert [(a.version, a.outcome, a.incumbent) for a in found.attempts] == [
+        ("v2", "failed", "v1"),
+        ("v1", "promoted", None),
+    ]
+
+
+def test_the_record_of_a_first_version_that_failed() -> None:
+    found = record(*failed(V1))
+    assert (found.verdict, found.serving, found.verified) == ("Failed", None, None)
+
+
+def test_only_what_failed_keeps_its_logs_and_only_their_end() -> None:
+    logs = "\n".join(f"line {n}" for n in range(50))
+    bad = msgspec.structs.replace(judged(V2, "Failed"), logs=logs)
+    good = msgspec.structs.replace(judged(V1), logs=logs)
+    found = record(intent(V1), good, settled(V1), intent(V2, V1), bad, settled(V2, "failed"))
+    assert found.attempts[0].logs == tuple(f"line {n}" for n in range(30, 50))
+    assert found.attempts[1].logs == ()
+
+
+def test_a_superseded_attempt_is_not_recorded() -> None:
+    assert record(*promoted(V1), intent(V2, V1), settled(V2, "superseded")) == record(*promoted(V1))
+
+
+def test_written_twice_it_is_the_same() -> None:
+    once = record(*ROLLED_BACK)
+    assert record(*ROLLED_BACK, previous=once) == once
+
+
+def test_a_new_host_s_journal_does_not_forget_what_git_knows() -> None:
+    before = record(*ROLLED_BACK)
+    boot = msgspec.structs.replace(intent(V1, boot=True), attempt="boot-1")
+    after = record(boot, built(V1), previous=before)
+    assert after.verified == before.verified
+    assert [a.id for a in after.attempts] == [a.id for a in before.attempts]
+
+
+def test_at_most_twenty_attempts_are_recorded_the_newest_first() -> None:
+    def one(number: int) -> list[Entry]:
+        again = {"attempt": f"a{number:02}"}
+        at = f"2026-11-23T08:00:{number:02}+00:00"
+        return [
+            msgspec.structs.replace(intent(V2, V1), **again),
+            msgspec.structs.replace(judged(V2, "Failed"), **again),
+            msgspec.structs.replace(settled(V2, "failed"), at=at, **again),
+        ]
+
+    before = record(*(entry for n in range(15) for entry in one(n)))
+    after = record(*(entry for n in range(15, 30) for entry in one(n)), previous=before)
+    assert [a.id for a in after.attempts] == [f"a{n:02}" for n in range(29, 9, -1)]
+
+
+def test_a_record_survives_its_file() -> None:
+    whole = record(*ROLLED_BACK)
+    assert read_record(write_record(whole), "records/churn.yaml") == whole
+
+
+@pytest.mark.parametrize("data", [b"", b"a: [", b"schema: 1\n", b"[]\n", b"\xff"])
+def test_a_record_that_someone_broke_is_as_good_as_none(data: bytes) -> None:
+    assert read_record(data, "records/churn.yaml") is None
+
+
+# --- the revert ------------------------------------------------------------------------------------------------------
+
+
+def test_a_failure_over_an_incumbent_asks_for_a_revert() -> None:
+    assert wants_revert(attempt(*ROLLED_BACK), declaration(), auto_revert=True)
+
+
+@pytest.mark.parametrize(
+    ("entries", "fields", "auto_revert"),
+    [
+        pytest.param(ROLLED_BACK, {}, False, id="the policy says no"),
+        pytest.param(ROLLED_BACK, {"on_failure": ["retrain"]}, True, id="the deployment says no"),
+        pytest.param([*promoted(V1), *failed(V2, V1, "inconclusive")], {}, True, id="inconclusive"),
+        pytest.param(failed(V1), {}, True, id="first of its deployment"),
+        pytest.param(promoted(V1), {}, True, id="it went well"),
+        pytest.param([*promoted(V1), intent(V2, V1), settled(V2, "superseded")], {}, True, id="superseded"),
+        pytest.param([intent(V1, V2, boot=True), judged(V1, "Failed"), settled(V1, "failed")], {}, True, id="a boot"),
+    ],
+)
+def test_nothing_else_does(entries: list[Entry], fields: dict[str, Any], auto_revert: bool) -> None:
+    assert not wants_revert(attempt(*entries), declaration(**fields), auto_revert)
+
+
+def test_a_revert_restores_the_fields_of_the_fingerprint_and_no_others() -> None:
+    verified = declaration(
+        digest="md5:" + "a" * 32,
+        replicas=3,
+        env={"A": "1"},
+        resources={"memory": "1g"},
+        rollout={"strategy": "recreate"},
+        hold={"reason": "x"},
+    )
+    assert restored_fields(verified) == {
+        "model": "churn",
+        "version": "v1",
+        "digest": "md5:" + "a" * 32,
+        "resources": {"cpus": 1.0, "memory": "1g", "pids": 256},
+        "env": {"A": "1"},
+        "secrets": None,
+        "serve": None,
+    }
+
+
+# --- the message -----------------------------------------------------------------------------------------------------
+
+
+def test_the_message_of_one_verdict() -> None:
+    assert commit_message("prod", [attempt(*promoted(V1))], {}) == (
+        "Record prod/churn v1: verified\n\n- churn: smoke pass, it answers\n\nGitops-ML-Attempt: attempt-churn-v1\n"
+    )
+
+
+def test_the_message_of_a_revert() -> None:
+    bad = judged(V2, "Failed", "the answer to the example request holds no data")
+    one = attempt(*promoted(V1), intent(V2, V1), bad, settled(V2, "failed"))
+    assert commit_message("prod", [one], {NAME: "v1"}) == (
+        "Record prod/churn v2: failed, reverted to v1\n"
+        "\n"
+        "- churn: smoke fail, the answer to the example request holds no data\n"
+        "\n"
+        "Gitops-ML-Attempt: attempt-churn-v2\n"
+    )
+
+
+def test_the_message_of_several_verdicts() -> None:
+    other = generation("v1", "other")
+    second = fold_entries(promoted(other)).of("other").last
+    assert second
+    assert commit_message("prod", [attempt(*ROLLED_BACK), second], {}) == (
+        "Record 2 verdicts\n"
+        "\n"
+        "prod/churn v2: failed\n"
+        "prod/other v1: verified\n"
+        "\n"
+        "- churn: smoke fail, it answers\n"
+        "- other: smoke pass, it answers\n"
+        "\n"
+        "Gitops-ML-Attempt: attempt-churn-v2\n"
+        "Gitops-ML-Attempt: attempt-other-v1\n"
+    )
+
+
+def test_a_verdict_without_checks_still_has_a_message() -> None:
+    one = attempt(
+        intent(V1),
+        Judged(at="x", attempt="attempt-churn-v1", deployment=NAME, verdict="Failed", checks=()),
+        settled(V1, "failed"),
+    )
+    assert commit_message("dev", [one], {}).startswith("Record dev/churn v1: failed\n\n")

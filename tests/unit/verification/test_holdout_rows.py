@@ -1,0 +1,145 @@
+"""Held-out rows become requests, labels, groups and times, and what does not fit is named."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
+from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows, requests
+from gitops_ml.core.declaration.schema import Bound, Holdout
+from gitops_ml.errors import InputError
+
+SPEC = Holdout(data="data/holdout.parquet", group="day", metrics={"roc_auc": Bound(min=0.5)})
+
+
+def _manifest(**datatypes: str) -> Manifest:
+    chosen = datatypes or {"distance": "FP64", "carrier": "BYTES", "hour": "INT64"}
+    return Manifest(
+        name="flight-delay",
+        task="classification",
+        classes=(0, 1),
+        inputs=tuple(Tensor(name=name, datatype=datatype) for name, datatype in chosen.items()),
+        target=Target(name="late", positive=1),
+        training=Training(time_column="time_hour"),
+    )
+
+
+def _frame() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "distance": [1.5, np.nan, 3.0],
+            "carrier": pd.Categorical(["UA", None, "AA"]),
+            "hour": [5, 6, 7],
+            "late": [0, 1, 0],
+            "day": ["2013-09-01", "2013-09-01", "2013-09-02"],
+            "time_hour": pd.to_datetime(["2013-09-01T05", "2013-09-01T06", "2013-09-02T07"]).tz_localize(
+                "America/New_York"
+            ),
+        }
+    )
+
+
+def _parquet(frame: pd.DataFrame) -> Rows:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer)
+    return load_rows(buffer.getvalue(), "data/holdout.parquet")
+
+
+def _data(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{tensor["name"]: (tensor["datatype"], tensor["data"]) for tensor in body["inputs"]} for body in bodies]
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_requests_in_batches(text: bool) -> None:
+    csv = _frame().to_csv(index=False).encode()
+    rows = load_rows(csv, "holdout.csv") if text else _parquet(_frame())
+    missing = "" if text else None  # CSV has no way to say that a text is missing
+    assert _data(requests(rows, _manifest(), batch_rows=2)) == [
+        {"distance": ("FP64", [1.5, None]), "carrier": ("BYTES", ["UA", missing]), "hour": ("INT64", [5, 6])},
+        {"distance": ("FP64", [3.0]), "carrier": ("BYTES", ["AA"]), "hour": ("INT64", [7])},
+    ]
+    assert requests(rows, _manifest())[0]["inputs"][0]["shape"] == [3]
+
+
+def test_a_matrix_input() -> None:
+    rows = _parquet(pd.DataFrame({"x": [[1.0, 2.0], [3.0, float("nan")]]}))
+    manifest = Manifest(name="m", task="regression", inputs=(Tensor(name="x", datatype="FP32", shape=(-1, 2)),))
+    (body,) = requests(rows, manifest)
+    assert body["inputs"][0]["shape"] == [2, 2] and body["inputs"][0]["data"] == [1.0, 2.0, 3.0, None]
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_labels_groups_and_times(text: bool) -> None:
+    frame = _frame()
+    frame["time_hour"] = (
+        frame["time_hour"].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ") if text else frame["time_hour"]
+    )
+    known = labelled(_parquet(frame), SPEC, _manifest())
+    assert known.labels.tolist() == [0, 1, 0]
+    assert known.groups is not None and known.groups.tolist() == ["2013-09-01", "2013-09-01", "2013-09-02"]
+    assert known.times is not None
+    assert known.times[0] == np.datetime64(datetime(2013, 9, 1, 9, tzinfo=UTC).replace(tzinfo=None))
+
+
+@pytest.mark.parametrize(
+    ("datatypes", "says"),
+    [
+        ({"distance": "FP64", "wind": "FP64", "hours": "FP64"}, "has no column `wind`, `hours`"),
+        ({"carrier": "FP64"}, "column `carrier` of `data/holdout.parquet` does not fit the model's FP64"),
+        ({"distance": "INT64"}, "does not fit the model's INT64"),
+    ],
+)
+def test_columns_that_do_not_fit(datatypes: dict[str, str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        requests(_parquet(_frame()), _manifest(**datatypes))
+
+
+def test_missing_values_where_there_is_no_room_for_them() -> None:
+    frame = _frame().assign(distance=[1.0, np.nan, 2.0])
+    with pytest.raises(InputError, match="has 1 missing values"):
+        requests(_parquet(frame), _manifest(distance="INT64"))
+
+
+@pytest.mark.parametrize(
+    ("change", "spec", "says"),
+    [
+        (
+            {},
+            Holdout(data="x", metrics={}, label="delayed"),
+            "has no column `delayed`: it is to be the label",
+        ),
+        ({}, Holdout(data="x", metrics={}, group="days"), "the nearest is `day`"),
+        ({"late": [0, None, 1]}, SPEC, "column `late` of `data/holdout.parquet` has 1 missing values"),
+        ({"time_hour": ["yesterday", "today", "now"]}, SPEC, "holds no times"),
+    ],
+)
+def test_labels_that_do_not_fit(change: dict[str, Any], spec: Holdout, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        labelled(_parquet(_frame().assign(**change)), spec, _manifest())
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "says"),
+    [
+        (b"not parquet", "a.parquet", "cannot be read"),
+        (b"", "a.csv", "cannot be read"),
+        (b"a,b\n", "a.csv", "holds no rows"),
+        (b"", "a.xlsx", "write it as .parquet or .csv"),
+    ],
+)
+def test_files_that_cannot_be_read(data: bytes, name: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_rows(data, name)
+
+
+def test_a_limit_takes_the_same_rows_each_time() -> None:
+    csv = ("a\n" + "\n".join(map(str, range(1000)))).encode()
+    first, again = (load_rows(csv, "a.csv", limit=50).table.column("a").to_pylist() for _ in range(2))
+    assert first == again == sorted(first) and len(first) == 50
+    assert load_rows(csv, "a.csv", limit=5000).of == 1000 == len(load_rows(csv, "a.csv", limit=5000))

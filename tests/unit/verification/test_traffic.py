@@ -1,0 +1,43 @@
+"""What the traffic check says: fail, pass, or not enough, and never a pass for silence."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitops_ml.core.declaration.schema import Traffic
+from gitops_ml.core.verification.blocks import Arms
+from gitops_ml.core.verification.sequential import Evidence
+from gitops_ml.core.verification.traffic import judge_traffic
+from gitops_ml.core.verification.verdict import share
+
+SPEC = Traffic(max_bad_increase=0.01, slow="200ms", timeout="10m")
+SOME = {10: Arms(candidate=1000, candidate_bad=20, incumbent=9000, incumbent_bad=45)}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "elapsed", "result", "says"),
+    [
+        (Evidence(), 5, "inconclusive", "no requests came to the candidate"),
+        (Evidence(), 700, "inconclusive", "no requests came to the candidate within 10m"),
+        (Evidence(steps={10: Arms(candidate=5)}), 5, "inconclusive", "no requests came to the incumbent"),
+        (Evidence(steps=SOME), 5, "inconclusive", "not enough to tell"),
+        (Evidence(steps=SOME, worse=20.0), 5, "fail", "20 of 1000 requests to the candidate were bad, 45 of 9000"),
+        (Evidence(steps=SOME, harmless=20.0, closed=1), 5, "pass", "worse by less than 0.01"),
+        (Evidence(steps=SOME, harmless=20.0), 5, "inconclusive", "not enough to tell"),
+        (Evidence(steps=SOME, harmless=20.0, closed=1, worse=20.0), 5, "fail", "worse"),
+    ],
+)
+def test_judgement(evidence: Evidence, elapsed: float, result: str, says: str) -> None:
+    check = judge_traffic(SPEC, evidence, elapsed=elapsed)
+    assert check.result == result and says in check.reason
+
+
+def test_figures() -> None:
+    check = judge_traffic(SPEC, Evidence(steps=SOME), elapsed=5)
+    assert check.figures["increase"] == pytest.approx(0.015)
+    assert check.figures["evidence_needed"] == 20
+
+
+def test_a_shared_alpha_asks_for_more() -> None:
+    evidence = Evidence(steps=SOME, worse=30.0)
+    assert judge_traffic(SPEC, evidence, elapsed=5, alpha=share(0.05, 2)).result == "inconclusive"

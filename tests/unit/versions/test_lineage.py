@@ -1,0 +1,62 @@
+"""What a model was made of, from a lock: stages back to their inputs, and what changed between two of them."""
+
+from __future__ import annotations
+
+import math
+
+from gitops_ml.core.versions.lineage import changes, flat, made_of
+
+LOCK = {
+    "schema": "2.0",
+    "stages": {
+        "ingest": {
+            "deps": [{"path": "ingest.py", "md5": "1" * 32}],
+            "params": {"params.yaml": {"ingest": {"until": "2013-05"}}},
+            "outs": [{"path": "data/raw", "md5": "2" * 32 + ".dir"}],
+        },
+        "prepare": {
+            "deps": [{"path": "data/raw/flights", "md5": "3" * 32}, {"path": "prepare.py", "md5": "4" * 32}],
+            "outs": [{"path": "data/train.parquet", "md5": "5" * 32}],
+        },
+        "train": {
+            "deps": [{"path": "data/train.parquet", "md5": "5" * 32}],
+            "params": {"params.yaml": {"train.seed": 0}},
+            "outs": [{"path": "models/m", "md5": "6" * 32}],
+        },
+        "evaluate": {
+            "deps": [{"path": "models/m", "md5": "6" * 32}, {"path": "evaluate.py", "md5": "7" * 32}],
+            "params": {"params.yaml": {"evaluate": {"min": 0.5}}},
+        },
+    },
+}
+
+
+def test_stages_are_followed_back_to_what_no_stage_made() -> None:
+    made = made_of(LOCK, "models/m")
+    assert made.stages == ("train", "prepare", "ingest")
+    assert made.inputs == {"ingest.py": "md5:" + "1" * 32, "prepare.py": "md5:" + "4" * 32}
+    assert list(made.data) == ["data/raw/flights", "data/train.parquet"]
+    assert made.params == {"params.yaml:train.seed": 0, "params.yaml:ingest.until": "2013-05"}
+
+
+def test_what_the_lock_does_not_have_was_made_of_nothing() -> None:
+    assert made_of(LOCK, "models/other").stages == ()
+    assert made_of(None, "models/m").stages == ()
+    assert made_of({"stages": {"train": None}}, "models/m").stages == ()
+
+
+def test_stages_that_feed_each_other_end() -> None:
+    loop = {
+        "a": {"deps": [{"path": "y"}], "outs": [{"path": "x"}]},
+        "b": {"deps": [{"path": "x"}], "outs": [{"path": "y"}]},
+    }
+    assert made_of({"stages": loop}, "x").stages == ("a", "b")
+
+
+def test_changes_have_both_values_and_nan_is_itself() -> None:
+    before, after = {"a": 1, "gone": 2, "n": math.nan}, {"a": 3, "new": 4, "n": math.nan}
+    assert changes(before, after) == {"a": (1, 3), "gone": (2, None), "new": (None, 4)}
+
+
+def test_nested_values_get_dotted_keys() -> None:
+    assert flat({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": [1, 2], "d": None}
