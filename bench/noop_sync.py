@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     program = shutil.which("docker-compose")
     if program is None:
-        sys.exit("docker-compose is not installed\n  mend: apt-get install docker-compose")
+        sys.exit("docker-compose is not installed\n  fix: apt-get install docker-compose")
     version = subprocess.run([program, "version", "--short"], capture_output=True, text=True, check=True).stdout.strip()
     walls: tuple[list[float], list[float]] = ([], [])
     cpus: tuple[list[float], list[float]] = ([], [])

@@ -1,6 +1,6 @@
 """Every error that gitops-ml raises on purpose, so that one place says what each of them means for the caller.
 
-GitopsError                    something is wrong: the thing, the reason, the command that mends it
+GitopsError                    something is wrong: the thing, the reason, the command that fixes it
 ├── Stalled                    a person has to act; trying again changes nothing
 │   ├── InputError             a file, a name or an option that cannot be accepted
 │   ├── VersionError           a model version that does not resolve
@@ -32,20 +32,20 @@ class GitopsError(Exception):
     Args:
         what: the thing and what is wrong with it, one sentence without a full stop.
         why: the reason, as far as it is known.
-        mend: the command or the edit that mends it.
+        fix: the command or the edit that fixes it.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, why: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.why = why
-        self.mend = mend
+        self.fix = fix
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}" if self.why else self.what
-        return f"{text}\n  mend: {self.mend}" if self.mend else text
+        return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
 class Stalled(GitopsError):

@@ -12,7 +12,7 @@ say() { printf '%s\n' "set-up: $*" >&2; }
 
 # fail <what and why> <what to do>
 fail() {
-    printf '%s\n' "set-up: $1" "  mend: $2" >&2
+    printf '%s\n' "set-up: $1" "  fix: $2" >&2
     exit 1
 }
 

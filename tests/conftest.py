@@ -65,7 +65,7 @@ def engine() -> Iterator[docker.DockerClient]:
         client = docker.from_env(timeout=120)
         client.ping()
     except DockerException as error:
-        pytest.fail(f"no Docker engine answers: {error}\n  mend: make setup", pytrace=False)
+        pytest.fail(f"no Docker engine answers: {error}\n  fix: make setup", pytrace=False)
     yield client
     sweep_abandoned(client)
     client.close()

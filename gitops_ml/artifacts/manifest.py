@@ -74,9 +74,7 @@ def moment(text: str) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InputError(
-            f"`{text}` is not a time", why="ISO 8601 is read", mend="write 2013-09-30T23:00:00Z"
-        ) from error
+        raise InputError(f"`{text}` is not a time", why="ISO 8601 is read", fix="write 2013-09-30T23:00:00Z") from error
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
@@ -85,4 +83,4 @@ def parse_manifest(content: bytes) -> Manifest:
     try:
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise InputError("manifest.json of the model cannot be read", why=str(error), mend="dvc repro train") from error
+        raise InputError("manifest.json of the model cannot be read", why=str(error), fix="dvc repro train") from error

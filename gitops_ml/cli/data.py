@@ -11,7 +11,7 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.retraining.drift import Month, Moved
+    from gitops_ml.retraining.drift import Month, MovedColumn
     from gitops_ml.retraining.freshness import DataCheck
 
 _Repo = Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)]
@@ -37,7 +37,7 @@ def check(
     as_json: _AsJson = False,
     repo: _Repo = Path(),
 ) -> None:
-    """Check schema and freshness of the data that was collected: exit code 0, or 1 and what mends it."""
+    """Check schema and freshness of the data that was collected: exit code 0, or 1 and what fixes it."""
     from gitops_ml.retraining.freshness import check_data
 
     found = check_data(repo, raw, params, now)
@@ -48,7 +48,7 @@ def check(
         _show_check(found)
     for problem in found.problems:
         why = f": {problem.why}" if problem.why else ""
-        print(f"error: {problem.what}{why}\n  mend: {problem.mend}", file=sys.stderr)
+        print(f"error: {problem.what}{why}\n  fix: {problem.fix}", file=sys.stderr)
     if not found.ok:
         raise typer.Exit(1)
 
@@ -99,7 +99,7 @@ def _month(one: Month) -> tuple[str, ...]:
     return one.month, f"{one.rows:,}", _rate(one.target), *most
 
 
-def _line(one: Moved) -> tuple[str, str, str, str]:
+def _line(one: MovedColumn) -> tuple[str, str, str, str]:
     said = "much" if one.index >= 0.25 else "some" if one.index >= 0.1 else ""
     return one.column, f"{one.index:.4f}", f"{one.chance:.4f}", said if one.index > one.chance else ""
 

@@ -204,7 +204,7 @@ def _complain(view: View) -> None:
     for name in view.plan.refused:
         render.progress(
             f"error: {view.desired.name}/{name} would be removed: the last one, or more than policy.max_removals\n"
-            f"  mend: gitops-ml sync {view.desired.name} --confirm-removals"
+            f"  fix: gitops-ml sync {view.desired.name} --confirm-removals"
         )
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:

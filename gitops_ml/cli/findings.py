@@ -17,12 +17,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     what: str
     state: Literal["ok", "note", "missing"]
     said: str
-    mend: str = ""
+    fix: str = ""
 
     def line(self) -> str:
         """The finding as a person reads it."""
         text = f"{self.state:<8} {self.what:<{_WIDTH}} {self.said}"
-        return f"{text}\n{' ' * 9}mend: {self.mend}" if self.mend else text
+        return f"{text}\n{' ' * 9}fix: {self.fix}" if self.fix else text
 
 
 def ok(what: str, said: str) -> Finding:
@@ -30,14 +30,14 @@ def ok(what: str, said: str) -> Finding:
     return Finding(what=what, state="ok", said=said)
 
 
-def note(what: str, said: str, mend: str = "") -> Finding:
+def note(what: str, said: str, fix: str = "") -> Finding:
     """It works without."""
-    return Finding(what=what, state="note", said=said, mend=mend)
+    return Finding(what=what, state="note", said=said, fix=fix)
 
 
-def missing(what: str, said: str | GitopsError, mend: str = "") -> Finding:
-    """It is needed. An error says itself what mends it."""
+def missing(what: str, said: str | GitopsError, fix: str = "") -> Finding:
+    """It is needed. An error says itself what fixes it."""
     if isinstance(said, GitopsError):
-        mend = mend or said.mend
+        fix = fix or said.fix
         said = f"{said.what}: {said.why}" if said.why else said.what
-    return Finding(what=what, state="missing", said=said, mend=mend)
+    return Finding(what=what, state="missing", said=said, fix=fix)

@@ -39,7 +39,7 @@ def history(
             raise InputError(
                 f"{environment}/{deployment} has no record",
                 why=f"recorded there: {known}",
-                mend=f"gitops-ml sync {environment}",
+                fix=f"gitops-ml sync {environment}",
             )
         found = {deployment: found[deployment]}
     if as_json:

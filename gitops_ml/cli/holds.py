@@ -33,12 +33,14 @@ def hold(
 ) -> None:
     """Leave a deployment as it is, whatever is declared, until the hold ends; then the tip is taken up."""
     from gitops_ml.clients.edits import holds
-    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     end = _end(until, length)
     with Repository.open(repo) as clone:
-        done = holds.hold(clone, environment, deployment, reason=reason, until=end, wish=Wish(commit, branch, push))
+        done = holds.hold(
+            clone, environment, deployment, reason=reason, until=end, wish=CommitOptions(commit, branch, push)
+        )
     line = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
     edited.show(done, line, environment, as_json=as_json, deployment=deployment, reason=reason, until=end)
 
@@ -54,11 +56,11 @@ def release(
 ) -> None:
     """Take a hold away."""
     from gitops_ml.clients.edits import holds
-    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        done = holds.release(clone, environment, deployment, wish=Wish(commit, branch, push))
+        done = holds.release(clone, environment, deployment, wish=CommitOptions(commit, branch, push))
     edited.show(done, "no longer held", environment, as_json=as_json, deployment=deployment)
 
 
@@ -70,7 +72,7 @@ def _end(until: str | None, length: str | None) -> datetime | None:
     from gitops_ml.errors import InputError
 
     if until is not None and length is not None:
-        raise InputError("--until and --for exclude each other", mend="give one of them")
+        raise InputError("--until and --for exclude each other", fix="give one of them")
     if length is not None:
         return (datetime.now(UTC) + timedelta(seconds=seconds(length))).replace(microsecond=0)
     if until is None:
@@ -78,6 +80,6 @@ def _end(until: str | None, length: str | None) -> datetime | None:
     try:
         end = datetime.fromisoformat(until)
     except ValueError as error:
-        raise InputError(f"`{until}` is no time", mend="write it like 2026-12-01T08:00Z, or --for 2h") from error
+        raise InputError(f"`{until}` is no time", fix="write it like 2026-12-01T08:00Z, or --for 2h") from error
     # A time without a zone is the caller's: that is what the clock on their wall says.
     return end.astimezone(UTC).replace(microsecond=0)

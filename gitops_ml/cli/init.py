@@ -53,12 +53,12 @@ def init(
 
     clone = Repository.open(repo)
     if clone.bare:
-        raise SourceError(f"{clone.root} has no work tree", why="it is a bare repository", mend="go to a clone of it")
+        raise SourceError(f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
     if not (clone.root / ".dvc").is_dir():
         raise InputError(
             f"{clone.root} is no DVC repository",
             why="models and data are versioned by DVC, and there is no .dvc folder",
-            mend="dvc init, in that folder",
+            fix="dvc init, in that folder",
         )
     files = scaffold(_checked_name(name, clone.root))
     _refuse_to_overwrite(clone.root, files)
@@ -95,18 +95,18 @@ def _checked_name(name: str | None, root: Path) -> str:
         raise InputError(
             f"`{found}` is not a project's name",
             why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters",
-            mend="gitops-ml init --name <name>",
+            fix="gitops-ml init --name <name>",
         )
     return found
 
 
 def _refuse_to_overwrite(root: Path, files: dict[str, str]) -> None:
     if (root / "environments").is_symlink():
-        raise InputError("environments is a symbolic link", why="Git would not follow it", mend="remove it")
+        raise InputError("environments is a symbolic link", why="Git would not follow it", fix="remove it")
     present = [path for path in files if (root / path).exists() or (root / path).is_symlink()]
     if present:
         raise InputError(
             f"{present[0]} is there already" + (f", and {len(present) - 1} more" if len(present) > 1 else ""),
             why="init overwrites nothing",
-            mend="edit what is there; `gitops-ml doctor` says what is missing",
+            fix="edit what is there; `gitops-ml doctor` says what is missing",
         )

@@ -31,11 +31,11 @@ def promote(
 ) -> None:
     """Declare in an environment the version that stands Verified in the one before it, and has soaked there."""
     from gitops_ml.clients.edits import promotion
-    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish = Wish(commit, branch, push)
+        wish = CommitOptions(commit, branch, push)
         done = promotion.promote(clone, deployment, to, create=create, wish=wish, say=render.progress)
     _show(done, to, deployment, as_json=as_json)
 
@@ -54,11 +54,11 @@ def rollback(
 ) -> None:
     """Declare what was Verified here before: its version, and all else that a generation is made of."""
     from gitops_ml.clients.edits import promotion
-    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        done = promotion.rollback(clone, environment, deployment, to=to, wish=Wish(commit, branch, push))
+        done = promotion.rollback(clone, environment, deployment, to=to, wish=CommitOptions(commit, branch, push))
     _show(done, environment, deployment, as_json=as_json)
 
 

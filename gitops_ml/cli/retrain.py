@@ -53,10 +53,10 @@ def retrain(
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.pipeline import setting
-    from gitops_ml.retraining.proposal import Wish
+    from gitops_ml.retraining.proposal import RetrainOptions
     from gitops_ml.retraining.retrain import retrain as run
 
-    wish = Wish(
+    wish = RetrainOptions(
         settings=dict(setting(one) for one in settings or ()),
         until=until,
         environment=environment,

@@ -76,7 +76,7 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
         raise InputError(
             f"nothing serves as {environment}/{deployment}",
             why=f"neither the host nor a record knows it; declared there: {known}",
-            mend=f"gitops-ml sync {environment}",
+            fix=f"gitops-ml sync {environment}",
         )
     was = record.serving
     declaration = declared.deployments.get(deployment)

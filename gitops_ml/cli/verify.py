@@ -9,7 +9,7 @@ import typer
 from gitops_ml.cli import render
 
 if TYPE_CHECKING:
-    from gitops_ml.control.review import Finding, Review
+    from gitops_ml.control.review import DeploymentReview, Review
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,7 +45,7 @@ def verify(
         raise typer.Exit(done.exit_code)
 
 
-def _show(done: Review, finding: Finding) -> None:
+def _show(done: Review, finding: DeploymentReview) -> None:
     typer.echo(
         f"{done.environment}/{finding.name}  {finding.version}  {finding.generation}  {render.paint(finding.verdict)}"
         f"{_than_before(done, finding)}"
@@ -54,7 +54,7 @@ def _show(done: Review, finding: Finding) -> None:
         typer.echo(f"  {render.check_line(check)}")
 
 
-def _than_before(done: Review, finding: Finding) -> str:
+def _than_before(done: Review, finding: DeploymentReview) -> str:
     said = f", {finding.before} before" if finding.before else ""
     said = said if finding.changed else " as before"
     if finding.goes_back_to and done.serving(finding.name) == finding.goes_back_to:

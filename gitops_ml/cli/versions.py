@@ -109,7 +109,7 @@ def bump(
 ) -> None:
     """Put a version, and the digest of what it holds, into a declaration."""
     from gitops_ml.clients.edits import registration
-    from gitops_ml.clients.edits.edit import Wish
+    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
@@ -120,7 +120,7 @@ def bump(
             version,
             model=model,
             create=create,
-            wish=Wish(commit=commit, branch=branch, push=push),
+            wish=CommitOptions(commit=commit, branch=branch, push=push),
         )
         tag = done.held.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
@@ -155,7 +155,7 @@ def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:
         raise VersionNotFound(
             f"{wanted} has no version",
             why=f"there are versions of {', '.join(names)}" if names else "no tag registers one",
-            mend=f"gitops-ml register {wanted}",
+            fix=f"gitops-ml register {wanted}",
         )
     rows: list[dict[str, Any]] = []
     for name in names if wanted is None else [wanted]:

@@ -19,7 +19,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import BASE_IMAGE
 from gitops_ml.clients.files import records
 from gitops_ml.clients.files.environments import (
-    Declared,
+    EnvironmentFiles,
     environment_names,
     read_environment,
     read_project,
@@ -29,12 +29,12 @@ from gitops_ml.clients.files.environments import (
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Desired, Environment, Resolved, seconds
+from gitops_ml.core.declaration.schema import Desired, Environment, ResolvedDeployment, seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, Generation, generation_of
 from gitops_ml.core.journal.state import State, fold
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import Inputs, make_plan
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import (
@@ -78,7 +78,7 @@ class View:
     records: Mapping[str, Record]
     snapshot: Snapshot
     state: State
-    wanted: Mapping[str, Wanted]
+    wanted: Mapping[str, PlannedDeployment]
     plan: plan.Plan
 
 
@@ -181,7 +181,7 @@ def targets(
             raise SourceError(
                 f"no environment is declared in commit {commit[:12]}",
                 why="there is no environments/*/environment.yaml; nothing is changed on any host",
-                mend="restore environments/, or gitops-ml init",
+                fix="restore environments/, or gitops-ml init",
             )
     begun = reconnections or {}
     return [Target(repo, name, report, options, reconnection=begun.get(name)) for name in environments]
@@ -202,7 +202,7 @@ def undeclared(targets: Sequence[Target]) -> list[SourceError]:
                 found[name] = SourceError(
                     f"{project} runs in {name}, which is not declared any more",
                     why=f"environments/{name}/environment.yaml is gone; nothing there is changed",
-                    mend=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
+                    fix=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
                     f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
                 )
     return [found[name] for name in sorted(found)]
@@ -216,7 +216,7 @@ def require_untouched_records(repo: Repository, since: str, rev: str | None) -> 
         raise InputError(
             f"{', '.join(touched)} is edited since {since}",
             why="records are written by gitops-ml only",
-            mend=f"git checkout {since} -- {' '.join(touched)}",
+            fix=f"git checkout {since} -- {' '.join(touched)}",
         )
 
 
@@ -226,7 +226,7 @@ def engine_of(target: Target, environment: Environment) -> Engine:
             raise InputError(
                 f"environments/{target.environment}/environment.yaml names no engine",
                 why="outside dev the engine is never the caller's own",
-                mend="add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
+                fix="add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
         begun, target.reconnection = target.reconnection, None  # one that failed is not asked again by a later pass
         target.engine = (begun and begun.engine(environment.engine)) or Engine.connect(environment.engine)
@@ -239,7 +239,7 @@ def _require_engine(target: Target, snapshot: Snapshot, known: Mapping[str, Reco
         raise EngineMismatch(
             f"{target.environment} runs on engine {others[0]}, and {snapshot.engine} answers",
             why="the records name another engine: DOCKER_HOST, the host or the engine itself has changed",
-            mend=f"gitops-ml sync {target.environment} --rebind, if that is meant",
+            fix=f"gitops-ml sync {target.environment} --rebind, if that is meant",
         )
 
 
@@ -251,7 +251,7 @@ def _require_descent(target: Target, state: State, commit: str) -> None:
         raise SourceError(
             f"{commit[:12]} does not descend from {applied[:12]}, which {target.environment} runs",
             why="this clone is stale, or history was rewritten",
-            mend=f"git fetch, or gitops-ml sync {target.environment} --allow-older",
+            fix=f"git fetch, or gitops-ml sync {target.environment} --allow-older",
         )
 
 
@@ -262,13 +262,13 @@ def _wanted(
     record: Record | None,
     state: State,
     snapshot: Snapshot,
-) -> Wanted:
+) -> PlannedDeployment:
     resolved = desired.deployments[name]
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments
     boot = _boot(repo, desired, name, record, base) if blank and record else None
-    return Wanted(
+    return PlannedDeployment(
         resolved=resolved,
         generation=_generation(resolved, desired.commit, base),
         project=desired.project,
@@ -292,7 +292,7 @@ def _boot(repo: Repository, desired: Desired, name: str, record: Record, base: s
     return generation if generation.digest == record.verified.digest else None
 
 
-def generation_at(repo: Repository, declared: Declared, name: str, base: str) -> Generation:
+def generation_at(repo: Repository, declared: EnvironmentFiles, name: str, base: str) -> Generation:
     """What a deployment is at another commit than the tip, on a host with this base image.
 
     Raises `SourceError` when it is not declared there, `VersionError` when its version cannot be resolved.
@@ -302,5 +302,5 @@ def generation_at(repo: Repository, declared: Declared, name: str, base: str) ->
     return _generation(resolve(repo, declared.commit, name, declared.deployments[name]), declared.commit, base)
 
 
-def _generation(resolved: Resolved, commit: str, base: str) -> Generation:
+def _generation(resolved: ResolvedDeployment, commit: str, base: str) -> Generation:
     return generation_of(resolved, commit=commit, base=base, serving_version=SERVING_VERSION)

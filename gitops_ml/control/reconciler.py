@@ -17,12 +17,12 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
 from gitops_ml.clients.files import records
-from gitops_ml.clients.files.environments import Declared
+from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
-from gitops_ml.control.executor import Done, execute
+from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.observe import Options, Target, View, engine_of, generation_at, look
 from gitops_ml.control.preemption import TipWatch
-from gitops_ml.control.session import Site
+from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.schema import seconds
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import Attempt
@@ -77,7 +77,7 @@ class Result:
         return 0
 
 
-def reconcile(target: Target) -> tuple[View, Done, str | None]:
+def reconcile(target: Target) -> tuple[View, ExecutionResult, str | None]:
     """One pass: what was seen, what came of it, and the commit that recorded it.
 
     Raises what `look` raises, `LockHeld` when another pass holds the environment, and `PushRejected`.
@@ -89,13 +89,13 @@ def reconcile(target: Target) -> tuple[View, Done, str | None]:
             target.engine.close_shells()
 
 
-def _reconcile(target: Target) -> tuple[View, Done, str | None]:
+def _reconcile(target: Target) -> tuple[View, ExecutionResult, str | None]:
     view = look(target)
     if target.options.break_lock:
         _break_lock(target, view, target.options.break_lock)
     if not view.plan.actions and not target.options.retry and not _moved(view):
         _clear_dead_lock(target, view)
-        return view, Done(), None
+        return view, ExecutionResult(), None
     engine = engine_of(target, view.desired.environment)
     project, name = view.desired.project, view.desired.name
     models = ModelSource(target.repo)
@@ -109,7 +109,7 @@ def _reconcile(target: Target) -> tuple[View, Done, str | None]:
 
 
 @contextmanager
-def holding(target: Target) -> Iterator[tuple[View, Site]]:
+def holding(target: Target) -> Iterator[tuple[View, Session]]:
     """One environment with its lock held, as it is observed under it; nothing is done.
 
     Raises what `look` raises, `LockHeld` when another pass holds it for long, `EngineFailed` when it has no gateway.
@@ -121,27 +121,27 @@ def holding(target: Target) -> Iterator[tuple[View, Site]]:
     with _in_turn(lambda: Lock.acquire(engine, project, name, GATEWAY_IMAGE)) as held:
         view = look(target, view.desired.commit)
         if view.snapshot.gateway is None:
-            raise EngineFailed(f"{name} has no gateway", why="nothing serves there", mend=f"gitops-ml sync {name}")
+            raise EngineFailed(f"{name} has no gateway", why="nothing serves there", fix=f"gitops-ml sync {name}")
         models = ModelSource(target.repo)
         yield view, _site(target, engine, view, held, models, Builds(engine, models.artifact, BASE_IMAGE))
 
 
 def _locked(
     target: Target, engine: Engine, held: Lock, commit: str, models: ModelSource, builds: Builds
-) -> tuple[View, Done, str | None]:
+) -> tuple[View, ExecutionResult, str | None]:
     """Observe and plan again, and act; a verdict that this pass reaches is acted upon before it lets go."""
-    all_done, acted = Done(), False
+    all_done, acted = ExecutionResult(), False
     for _ in range(ROUNDS):
         view = look(target, commit)
         tip = TipWatch(target, view)
-        site = _site(target, engine, view, held, models, builds, tip.superseded)
+        session = _site(target, engine, view, held, models, builds, tip.superseded)
         if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
-            site.compact(view.snapshot.journal)
+            session.compact(view.snapshot.journal)
         if target.options.retry:
             target.options = _once(target.options)
-            view = _retried(target, view, site)
+            view = _retried(target, view, session)
         with tip:
-            done = _act(view, site)
+            done = _act(view, session)
         acted = acted or any(not isinstance(a, plan.Publish) for a in view.plan.actions)
         all_done.errors = done.errors
         all_done.settled |= done.settled
@@ -149,9 +149,9 @@ def _locked(
         if done.errors or not done.judged:
             break
     if acted and view.state.applied != commit:
-        site.write(Applied(at=site.at(), commit=commit))
+        session.write(Applied(at=session.at(), commit=commit))
     news = all_done.settled or view.state.unpublished or _moved(view)
-    recorded = record(target, view, site) if news else None
+    recorded = record(target, view, session) if news else None
     return view, all_done, recorded
 
 
@@ -197,7 +197,7 @@ def sync(target: Target) -> Result:
     raise SourceError(
         f"{target.environment} did not settle in {MOST_PASSES} passes",
         why="what is declared and what runs keep differing",
-        mend=f"gitops-ml plan {target.environment}",
+        fix=f"gitops-ml plan {target.environment}",
     )
 
 
@@ -223,7 +223,7 @@ def _once(options: Options) -> Options:
     )
 
 
-def _only(view: View, done: Done) -> bool:
+def _only(view: View, done: ExecutionResult) -> bool:
     """Whether all that was planned belongs to deployments that a person has to look after."""
     return {a.deployment for a in view.plan.actions if a.deployment} <= done.errors.keys()
 
@@ -248,7 +248,7 @@ def _break_lock(target: Target, view: View, lock_id: str) -> None:
         raise InputError(
             f"{name} has no lock {lock_id}",
             why="it is gone, or another one was taken since",
-            mend=f"gitops-ml sync {name}",
+            fix=f"gitops-ml sync {name}",
         )
 
 
@@ -267,9 +267,9 @@ def _site(
     models: ModelSource,
     builds: Builds,
     superseded: Callable[[str], bool] = lambda _: False,
-) -> Site:
+) -> Session:
     settings = view.desired.environment.gateway
-    return Site(
+    return Session(
         engine=engine,
         snapshot=view.snapshot,
         state=view.state,
@@ -284,21 +284,21 @@ def _site(
     )
 
 
-def _retried(target: Target, view: View, site: Site) -> View:
+def _retried(target: Target, view: View, session: Session) -> View:
     """Lift the quarantine of what is declared, and look again."""
     for name in sorted(view.wanted):
         if view.state.of(name).quarantine:
-            site.write(Retried(at=site.at(), deployment=name))
+            session.write(Retried(at=session.at(), deployment=name))
     return look(target, view.desired.commit)
 
 
-def _act(view: View, site: Site) -> Done:
+def _act(view: View, session: Session) -> ExecutionResult:
     if view.plan.refused:
-        site.report(str(_refusal(view)))
+        session.report(str(_refusal(view)))
     acting = [a for a in view.plan.actions if not isinstance(a, plan.Publish)]
     if not acting:
-        return Done()
-    return execute(acting, site)
+        return ExecutionResult()
+    return execute(acting, session)
 
 
 def _refusal(view: View) -> RemovalRefused:
@@ -306,18 +306,18 @@ def _refusal(view: View) -> RemovalRefused:
     return RemovalRefused(
         f"{names} of {view.desired.name} would be removed",
         why=f"policy.max_removals is {view.desired.environment.policy.max_removals}, or it is the last one",
-        mend=f"gitops-ml sync {view.desired.name} --confirm-removals",
+        fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
     )
 
 
-def record(target: Target, view: View, site: Site) -> str | None:
+def record(target: Target, view: View, session: Session) -> str | None:
     """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
     state = look(target, view.desired.commit).state
     if not state.unpublished and not _moved(view):
         return None
     base = view.snapshot.base_id or ""
 
-    def same_generation(declared: Declared, attempt: Attempt) -> bool:
+    def same_generation(declared: EnvironmentFiles, attempt: Attempt) -> bool:
         try:
             now = generation_at(target.repo, declared, attempt.deployment, base)
         except GitopsError:
@@ -329,6 +329,6 @@ def record(target: Target, view: View, site: Site) -> str | None:
     )
     ids = tuple(a.id for a in state.unpublished)
     if ids:
-        site.write(Published(at=site.at(), attempts=ids, commit=commit))
-    site.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids) or 'the engine'}")
+        session.write(Published(at=session.at(), attempts=ids, commit=commit))
+    session.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids) or 'the engine'}")
     return commit

@@ -15,18 +15,18 @@ import msgspec
 from gitops_ml.control import reconciler
 from gitops_ml.control.checks import run as checks
 from gitops_ml.control.observe import Target
-from gitops_ml.control.session import Site
+from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.schema import Verify
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.reviews import among_users, newest_verdict, reviewed
 from gitops_ml.core.journal.state import Attempt, DeploymentState, Reviewed, quarantine_key
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall
 from gitops_ml.errors import EngineFailed, GitopsError, InputError, LockLost, PushRejected
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment, judged again. `before` is the last verdict on what serves; both are about that, not the tip.
 
     `declared_instead` is the version that the tip declares, where that is another generation: it is being rolled out,
@@ -55,7 +55,7 @@ class Review:
     environment: str
     commit: str
     engine: str
-    found: list[Finding] = field(default_factory=list)
+    found: list[DeploymentReview] = field(default_factory=list)
     errors: dict[str, GitopsError] = field(default_factory=dict)
     recorded: str | None = None
     synced: reconciler.Result | None = None
@@ -84,23 +84,23 @@ def review(target: Target, deployment: str | None = None) -> Review:
 
     Raises what `observation.look` raises, `LockHeld`, and `InputError` for a deployment that is not declared.
     """
-    with reconciler.holding(target) as (view, site):
+    with reconciler.holding(target) as (view, session):
         if deployment is not None and deployment not in {*view.wanted, *view.plan.broken}:
             raise InputError(
                 f"{target.environment} declares no {deployment}",
                 why=f"declared are {', '.join(sorted(view.wanted)) or 'none'}",
-                mend=f"gitops-ml status {target.environment}",
+                fix=f"gitops-ml status {target.environment}",
             )
         done = Review(view.desired.name, view.desired.commit, view.snapshot.engine)
         for name in sorted(view.wanted):
             if deployment in (None, name):
-                _one(site, view.wanted[name], view.state.of(name), done)
+                _one(session, view.wanted[name], view.state.of(name), done)
         for name, what in view.plan.broken.items():
             if deployment in (None, name):
                 done.errors[name] = InputError(f"{name} is not judged: {what}")
         if view.state.unpublished or any(finding.changed for finding in done.found):
             try:
-                done.recorded = reconciler.record(target, view, site)
+                done.recorded = reconciler.record(target, view, session)
             except PushRejected as error:
                 done.errors[""] = error
     if done.recorded and any(finding.verdict == "Failed" and finding.goes_back_to for finding in done.found):
@@ -108,12 +108,12 @@ def review(target: Target, deployment: str | None = None) -> Review:
     return done
 
 
-def _one(site: Site, wanted: Wanted, state: DeploymentState, done: Review) -> None:
+def _one(session: Session, wanted: PlannedDeployment, state: DeploymentState, done: Review) -> None:
     """Judge one deployment. What goes wrong in doing so is no verdict."""
     serving, name = state.serving, wanted.name
     if serving is None:
         done.found.append(
-            Finding(
+            DeploymentReview(
                 name=name,
                 version=wanted.generation.version,
                 generation=wanted.generation.fingerprint,
@@ -121,39 +121,41 @@ def _one(site: Site, wanted: Wanted, state: DeploymentState, done: Review) -> No
                 before="Unverified",
             )
         )
-        site.report(f"verify {site.environment}/{name}: nothing serves")
+        session.report(f"verify {session.environment}/{name}: nothing serves")
         return
     try:
-        _require_running(site, serving)
-        done.found.append(_judge(site, wanted, state, serving))
+        _require_running(session, serving)
+        done.found.append(_judge(session, wanted, state, serving))
     except LockLost:
         raise
     except GitopsError as error:
         done.errors[name] = error
 
 
-def _require_running(site: Site, serving: Generation) -> None:
-    mine = [c for c in site.containers(serving.deployment) if c.generation == serving.fingerprint]
+def _require_running(session: Session, serving: Generation) -> None:
+    mine = [c for c in session.containers(serving.deployment) if c.generation == serving.fingerprint]
     if not any(c.state == "running" for c in mine):
         raise EngineFailed(
             f"no replica of {serving.deployment} {serving.version} runs",
             why="that says nothing of its model, so it is not judged",
-            mend=f"gitops-ml sync {site.environment}",
+            fix=f"gitops-ml sync {session.environment}",
         )
 
 
-def _judge(site: Site, wanted: Wanted, state: DeploymentState, serving: Generation) -> Finding:
+def _judge(
+    session: Session, wanted: PlannedDeployment, state: DeploymentState, serving: Generation
+) -> DeploymentReview:
     declaration, holdout = wanted.resolved.declaration, wanted.resolved.holdout
     spec: Verify = declaration.verify
     key = quarantine_key(serving, declaration, holdout)
-    started = site.now()
+    started = session.now()
 
     def attempt(found: tuple[CheckResult, ...], logs: str) -> Attempt:
-        return reviewed(state, serving, key=key, checks=found, logs=logs, started=started, now=site.now())
+        return reviewed(state, serving, key=key, checks=found, logs=logs, started=started, now=session.now())
 
     pending = attempt((), "")
     evidence = checks.verify(
-        site,
+        session,
         plan.Verify(
             deployment=wanted.name,
             generation=serving,
@@ -167,16 +169,16 @@ def _judge(site: Site, wanted: Wanted, state: DeploymentState, serving: Generati
         ),
     )
     for check in evidence.checks:
-        site.report(f"{check.name} {check.said} {site.environment}/{wanted.name}: {check.reason}")
+        session.report(f"{check.name} {check.said} {session.environment}/{wanted.name}: {check.reason}")
     found = tuple(evidence.checks)
     verdict, before = overall(found), newest_verdict(state, serving)
     if verdict != before:
         settled = attempt(found, evidence.logs)
-        site.write(Reviewed(at=settled.settled or site.at(), attempt=settled))
+        session.write(Reviewed(at=settled.settled or session.at(), attempt=settled))
     declared = wanted.generation
     instead = None if declared.fingerprint == serving.fingerprint else declared.version
     back = pending.incumbent if verdict == "Failed" and not instead else None
-    return Finding(
+    return DeploymentReview(
         name=wanted.name,
         version=serving.version,
         generation=serving.fingerprint,

@@ -42,7 +42,7 @@ class Models(Protocol):
         ...
 
 
-class Site:
+class Session:
     """One environment on one engine, for the time of one pass.
 
     Args:
@@ -154,10 +154,10 @@ class Site:
     def at(self) -> str:
         return self.now().isoformat()
 
-    def raise_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
+    def ensure_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
         """Make what is missing of the environment's network, volume and gateway, and have the gateway answer."""
         self.check()
-        self._gateway = container.raise_gateway(self.engine, spec, instead_of=remove)
+        self._gateway = container.ensure_gateway(self.engine, spec, instead_of=remove)
         self._journal = self._journal.moved_to(self._gateway)
 
     def containers(self, deployment: str) -> list[Container]:
@@ -190,7 +190,7 @@ class Site:
             raise EngineFailed(
                 f"{generation.deployment} {generation.fingerprint} has no image",
                 why="it was not built",
-                mend=f"gitops-ml sync {self.environment}",
+                fix=f"gitops-ml sync {self.environment}",
             )
         return found
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Resolved, seconds, size_bytes
+from gitops_ml.core.declaration.schema import ResolvedDeployment, seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"
@@ -143,7 +143,7 @@ def differing(declared: Any) -> Any:
     return declared
 
 
-def generation_of(desired: Resolved, *, commit: str, base: str, serving_version: int) -> Generation:
+def generation_of(desired: ResolvedDeployment, *, commit: str, base: str, serving_version: int) -> Generation:
     """The generation that a desired deployment asks for on a host with this base image.
 
     Not in its fingerprint: replicas, rollout, verify, on_failure, hold (DESIGN §4): scaling and judging anew make no

@@ -16,7 +16,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Made, changes
 from gitops_ml.errors import GitopsError, InputError
 from gitops_ml.retraining import versions
-from gitops_ml.retraining.panel import Panelist
+from gitops_ml.retraining.model_runner import ModelUnderTest
 from gitops_ml.retraining.predictions import Predictions, ask_both
 
 Pair = tuple[Any, Any]
@@ -77,8 +77,8 @@ def difference(
     between = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}
     env = {"GITOPS_ML_ALLOW_PICKLE": "1"} if allow_pickle else {}
     panel = {
-        "model-a": Panelist(held=a, files=files_a, env=env),
-        "model-b": Panelist(held=b, files=files_b, env=env),
+        "model-a": ModelUnderTest(held=a, files=files_a, env=env),
+        "model-b": ModelUnderTest(held=b, files=files_b, env=env),
     }
     predictions, unanswered = None, "" if engine else "not asked for"
     if engine is not None:
@@ -111,7 +111,7 @@ def new_inputs(before: Made, after: Made) -> list[str]:
     return sorted(found) + sorted(changes(before.params, after.params))
 
 
-def _side(held: ResolvedVersion, panelist: Panelist) -> Side:
+def _side(held: ResolvedVersion, panelist: ModelUnderTest) -> Side:
     try:
         training = panelist.manifest.training
     except InputError:

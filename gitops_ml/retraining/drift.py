@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MISSING = "missing"
 
 
-class Moved(msgspec.Struct, frozen=True, kw_only=True):
+class MovedColumn(msgspec.Struct, frozen=True, kw_only=True):
     """One column's index; `chance` is what no drift at all would exceed once in a hundred, for independent rows."""
 
     column: str
@@ -31,13 +31,13 @@ class Moved(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
 
 
-class Drift(msgspec.Struct, frozen=True, kw_only=True):
+class DataDrift(msgspec.Struct, frozen=True, kw_only=True):
     """All features, the most moved first; the target's mean before and now, None where it is no number."""
 
     target: str
     target_before: float | None
     target_now: float | None
-    features: tuple[Moved, ...]
+    features: tuple[MovedColumn, ...]
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,17 +46,17 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
     month: str
     rows: int
     target: float | None
-    moved: tuple[Moved, ...]
+    moved: tuple[MovedColumn, ...]
 
 
-def moved(root: Path, reference: Path, rows: Path, params: Path) -> Drift:
+def moved(root: Path, reference: Path, rows: Path, params: Path) -> DataDrift:
     """How far the features of `rows` have moved from those of `reference`. Paths are relative to `root`.
 
     Raises `InputError` when a file or a column is not there.
     """
     train = _train(root / params)
     before, now = _frame(root, reference, train), _frame(root, rows, train)
-    return Drift(
+    return DataDrift(
         target=train.target,
         target_before=_mean(before, train),
         target_now=_mean(now, train),
@@ -70,11 +70,11 @@ def months(root: Path, reference: Path, rows: Path, params: Path) -> list[Month]
 
     train = _train(root / params)
     if train.time_column is None:
-        raise InputError("the rows carry no time", why="train.time_column is null", mend="leave --by-month away")
+        raise InputError("the rows carry no time", why="train.time_column is null", fix="leave --by-month away")
     both = pd.concat([_frame(root, reference, train), _frame(root, rows, train)], ignore_index=True)
     if train.time_column not in both:
         raise InputError(
-            f"the rows have no column {train.time_column!r}", mend="add it to prepare.keep, then dvc repro prepare"
+            f"the rows have no column {train.time_column!r}", fix="add it to prepare.keep, then dvc repro prepare"
         )
     local = both[train.time_column].dt.tz_convert(_timezone(root / params))
     names = local.dt.strftime("%Y-%m").to_numpy()
@@ -92,7 +92,7 @@ def _train(params: Path) -> Train:
 
         from gitops_ml.stages.params import Train, load_section
     except ImportError as error:
-        raise InputError("the data cannot be read", why=str(error), mend="pip install 'gitops-ml[stages]'") from error
+        raise InputError("the data cannot be read", why=str(error), fix="pip install 'gitops-ml[stages]'") from error
     return load_section(params, Train)
 
 
@@ -109,10 +109,10 @@ def _frame(root: Path, path: Path, train: Train) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(root / path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read", why=str(error), mend=f"dvc pull {path}, or dvc repro") from error
+        raise InputError(f"{path} cannot be read", why=str(error), fix=f"dvc pull {path}, or dvc repro") from error
     missing = sorted({*train.features, train.target} - set(frame.columns))
     if missing:
-        raise InputError(f"{path} has no column {', '.join(missing)}", mend="dvc repro prepare")
+        raise InputError(f"{path} has no column {', '.join(missing)}", fix="dvc repro prepare")
     return frame
 
 
@@ -123,13 +123,13 @@ def _mean(frame: pd.DataFrame, train: Train) -> float | None:
     return float(target.mean()) if target.dtype.kind in "bifu" else None
 
 
-def _features(before: pd.DataFrame, now: pd.DataFrame, train: Train) -> tuple[Moved, ...]:
+def _features(before: pd.DataFrame, now: pd.DataFrame, train: Train) -> tuple[MovedColumn, ...]:
     found = []
     for column in train.features:
         old, new = _histograms(before[column], now[column], column in train.categorical)
         drift = population_stability(old, new)
         if drift is not None:
-            found.append(Moved(column=column, index=round(drift.index, 6), chance=round(drift.chance, 6)))
+            found.append(MovedColumn(column=column, index=round(drift.index, 6), chance=round(drift.chance, 6)))
     return tuple(sorted(found, key=lambda one: (-one.index, one.column)))
 
 

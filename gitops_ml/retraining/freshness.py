@@ -19,7 +19,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     what: str
     why: str
-    mend: str
+    fix: str
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,14 +62,14 @@ def check_data(root: Path, raw: Path, params: Path, now: str | None = None) -> D
         from gitops_ml.stages.validate import check_table
     except ImportError as error:
         raise InputError(
-            "the data cannot be checked here", why=str(error), mend="pip install 'gitops-ml[stages]'"
+            "the data cannot be checked here", why=str(error), fix="pip install 'gitops-ml[stages]'"
         ) from error
     section = load_section(root / params, Validate)
     if not (root / raw).is_dir():
         raise InputError(
             f"{raw} is not in this clone",
             why="the data that dvc.lock names has not been brought here",
-            mend=f"dvc pull {raw}, or collect it: dvc repro ingest",
+            fix=f"dvc pull {raw}, or collect it: dvc repro ingest",
         )
     problems: list[Problem] = []
     rows: dict[str, int] = {}
@@ -99,22 +99,22 @@ def _freshness(raw: Path, wanted: object, problems: list[Problem]) -> Freshness:
     """The newest row's age; one that is too old is added to `problems`."""
     import pandas as pd
 
-    from gitops_ml.stages.params import Freshness as Wanted
+    from gitops_ml.stages.params import Freshness as PlannedDeployment
     from gitops_ml.stages.tables import read_table
     from gitops_ml.stages.validate import check_freshness
 
-    assert isinstance(wanted, Wanted)
+    assert isinstance(wanted, PlannedDeployment)
     frame = read_table(raw, wanted.table)
     if wanted.column not in frame:
         raise InputError(
             f"validate.freshness names the column {wanted.column!r}, which {wanted.table!r} has not",
-            mend="edit params.yaml",
+            fix="edit params.yaml",
         )
     newest = pd.Timestamp(frame[wanted.column].max())
     try:
         now = pd.Timestamp.now("UTC") if wanted.now is None else pd.Timestamp(wanted.now)
     except ValueError as error:
-        raise InputError(f"`{wanted.now}` is no time", mend="write it like 2013-06-02, or clock") from error
+        raise InputError(f"`{wanted.now}` is no time", fix="write it like 2013-06-02, or clock") from error
     now = now.tz_localize("UTC") if now.tz is None else now
     wanted = msgspec.structs.replace(wanted, now=now.isoformat())
     try:
@@ -131,4 +131,4 @@ def _freshness(raw: Path, wanted: object, problems: list[Problem]) -> Freshness:
 
 
 def _problem(table: str, error: GitopsError) -> Problem:
-    return Problem(table=table, what=error.what, why=error.why, mend=error.mend)
+    return Problem(table=table, what=error.what, why=error.why, fix=error.fix)

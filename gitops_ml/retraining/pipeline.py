@@ -42,7 +42,7 @@ class Pipeline:
         """Edit parameters by dotted key, and nothing else of the file. Raises `InputError`."""
         path = self.folder / file
         if not path.is_file():
-            raise InputError(f"{file} is not in the repository", mend="leave --set and --until away")
+            raise InputError(f"{file} is not in the repository", fix="leave --set and --until away")
         path.write_text(set_fields(path.read_text(), values, file))
 
     def params(self, key: str, file: str = "params.yaml") -> Any:
@@ -65,7 +65,7 @@ class Pipeline:
         code, said = self._dvc("push")
         if code != 0:
             raise SourceUnavailable(
-                "what was trained could not be pushed", why=" ".join(said[-3:]), mend="dvc push, then again"
+                "what was trained could not be pushed", why=" ".join(said[-3:]), fix="dvc push, then again"
             )
 
     def changes(self) -> dict[str, bytes | None]:
@@ -120,7 +120,7 @@ def checked_out(repo: Repository, commit: str, report: Callable[[str], None]) ->
         folder = Path(parent) / "pipeline"
         done = repo.git.run("worktree", "add", "--quiet", "--detach", str(folder), commit, timeout=600.0)
         if done.code != 0:
-            raise InputError("no work tree could be made", why=done.messages[-300:], mend="git worktree prune")
+            raise InputError("no work tree could be made", why=done.messages[-300:], fix="git worktree prune")
         try:
             _configure(repo, folder)
             yield Pipeline(repo, folder, report)
@@ -144,19 +144,19 @@ def _configure(repo: Repository, folder: Path) -> None:
 
 def _failed(said: Sequence[str]) -> InputError:
     """A stage's own error, if it is one of ours; else the last lines."""
-    at = next((n for n, line in enumerate(said) if line.lstrip().startswith("mend:")), None)
+    at = next((n for n, line in enumerate(said) if line.lstrip().startswith("fix:")), None)
     if at is not None and at > 0:
         what, _, why = said[at - 1].partition(": ")
         what, why = (f"{what}: {why.partition(': ')[0]}", why.partition(": ")[2]) if why else (what, "")
-        return InputError(what, why=why, mend=said[at].strip().removeprefix("mend:").strip())
+        return InputError(what, why=why, fix=said[at].strip().removeprefix("fix:").strip())
     own = [line for line in said if not line.startswith(("Running stage", ">", "Stage "))]
-    return InputError("dvc repro failed", why="\n".join(own[-_WHY_LINES:]), mend="dvc repro")
+    return InputError("dvc repro failed", why="\n".join(own[-_WHY_LINES:]), fix="dvc repro")
 
 
 def setting(text: str) -> tuple[str, Any]:
     """`key=value` of a command line, the value as YAML has it, but a date as its text. Raises `InputError`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"`{text}` is no setting", mend="write --set section.key=value")
+        raise InputError(f"`{text}` is no setting", fix="write --set section.key=value")
     found = load(value.encode(), f"--set {key}")
     return key.strip(), found if isinstance(found, bool | int | float | str | list | dict) else value

@@ -45,19 +45,19 @@ def read_policy(repo: Repository, commit: str) -> Policy:
         raise InputError(
             f"{PARAMS} has no section `{SECTION}` at commit {commit[:12]}",
             why="it says which model is retrained, and what it has to keep",
-            mend=f"add `{SECTION}: {{model: …, gate: {{data: …, metrics: {{…}}}}}}`, see docs/retraining.md",
+            fix=f"add `{SECTION}: {{model: …, gate: {{data: …, metrics: {{…}}}}}}`, see docs/retraining.md",
         )
     try:
         policy = msgspec.convert(found, Policy)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"{PARAMS}: section `{SECTION}` cannot be used", why=_reason(str(error)), mend=f"edit {PARAMS}"
+            f"{PARAMS}: section `{SECTION}` cannot be used", why=_reason(str(error)), fix=f"edit {PARAMS}"
         ) from error
     if not policy.gate.metrics:
         raise InputError(
             f"{PARAMS}: {SECTION}.gate names no metrics",
             why="a gate without bounds lets everything through",
-            mend="write metrics such as {roc_auc: {max_drop: 0.01}}",
+            fix="write metrics such as {roc_auc: {max_drop: 0.01}}",
         )
     return policy
 

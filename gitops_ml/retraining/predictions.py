@@ -22,7 +22,7 @@ from gitops_ml.core.verification.gate import Gate, judge_gate
 from gitops_ml.core.verification.slices import Slice, most_changed
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
-from gitops_ml.retraining.panel import Panelist, ask
+from gitops_ml.retraining.model_runner import ModelUnderTest, ask
 from gitops_ml.retraining.policy import gate_of
 from gitops_ml.retraining.versions import READ_BYTES
 
@@ -56,7 +56,7 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ask_both(
-    repo: Repository, engine: Engine, panel: dict[str, Panelist], data: str | None, group: str | None
+    repo: Repository, engine: Engine, panel: dict[str, ModelUnderTest], data: str | None, group: str | None
 ) -> Predictions:
     """Ask the panel's `model-a` and `model-b` for the rows `data` of B's commit (the gate's when None).
 

@@ -18,7 +18,7 @@ from gitops_ml.retraining.policy import Policy
 Outcome = Literal["registered", "unchanged", "failed", "inconclusive", "held", "not requested"]
 
 
-class Wish(NamedTuple):
+class RetrainOptions(NamedTuple):
     """What a person, or a workflow, asks for.
 
     `settings` are parameters by dotted key; `until` lets months in; `direct` commits to the tracked branch, else a
@@ -57,7 +57,7 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def propose(
-    repo: Repository, wish: Wish, tip: str, commit: str, policy: Policy, environment: str, gated: Retrained
+    repo: Repository, wish: RetrainOptions, tip: str, commit: str, policy: Policy, environment: str, gated: Retrained
 ) -> Retrained:
     """Register `commit`, bump on top of it, and put both where `wish` says.
 
@@ -86,20 +86,20 @@ def propose(
     return _on_branch(repo, wish, done)
 
 
-def _on_tracked_branch(repo: Repository, wish: Wish, tip: str, done: Retrained) -> Retrained:
+def _on_tracked_branch(repo: Repository, wish: RetrainOptions, tip: str, done: Retrained) -> Retrained:
     assert done.proposal is not None
     if not wish.push and repo.remote is not None:
-        raise InputError("--direct commits to the remote's branch", mend="add --push, or leave --direct away")
+        raise InputError("--direct commits to the remote's branch", fix="add --push, or leave --direct away")
     if repo.publish(done.proposal, tip) != "pushed":
         raise PushRejected(
             f"{done.version} is registered, and {repo.branch} does not declare it",
             why="somebody pushed meanwhile",
-            mend=f"gitops-ml bump ENV DEPLOYMENT {done.version} --push",
+            fix=f"gitops-ml bump ENV DEPLOYMENT {done.version} --push",
         )
     return msgspec.structs.replace(done, branch=repo.branch, pushed=repo.remote is not None)
 
 
-def _on_branch(repo: Repository, wish: Wish, done: Retrained) -> Retrained:
+def _on_branch(repo: Repository, wish: RetrainOptions, done: Retrained) -> Retrained:
     assert done.proposal is not None
     branch = wish.branch or f"retrain/{done.model}-{done.version}"
     if not wish.push or repo.remote is None:
@@ -108,13 +108,13 @@ def _on_branch(repo: Repository, wish: Wish, done: Retrained) -> Retrained:
             raise InputError(
                 f"the branch {branch} could not be made",
                 why=f"{done.version} is registered; {made.messages[-200:]}",
-                mend=f"git branch ANOTHER-NAME {done.proposal[:12]}",
+                fix=f"git branch ANOTHER-NAME {done.proposal[:12]}",
             )
         return msgspec.structs.replace(done, branch=branch)
     if repo.publish(done.proposal, None, branch) != "pushed":
         raise PushRejected(
             f"{repo.remote} has a branch {branch} already",
             why=f"{done.version} is registered",
-            mend=f"git push {repo.remote} {done.proposal[:12]}:refs/heads/ANOTHER-NAME",
+            fix=f"git push {repo.remote} {done.proposal[:12]}:refs/heads/ANOTHER-NAME",
         )
     return msgspec.structs.replace(done, branch=branch, pushed=True)

@@ -18,7 +18,7 @@ from gitops_ml.clients.artifacts.holdout import labelled, load_rows
 from gitops_ml.clients.artifacts.lookup import made
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.files.environments import Declared, read_environment
+from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import answer_request, read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.records.record import RetrainRequest
@@ -28,10 +28,10 @@ from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, VersionError
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.difference import new_inputs
-from gitops_ml.retraining.panel import Panelist, ask
+from gitops_ml.retraining.model_runner import ModelUnderTest, ask
 from gitops_ml.retraining.pipeline import checked_out
 from gitops_ml.retraining.policy import Policy, read_policy
-from gitops_ml.retraining.proposal import Outcome, Retrained, Wish, propose
+from gitops_ml.retraining.proposal import Outcome, Retrained, RetrainOptions, propose
 
 OUTCOMES: dict[Verdict, Outcome] = {
     "Verified": "registered",
@@ -42,7 +42,7 @@ OUTCOMES: dict[Verdict, Outcome] = {
 
 
 def retrain(
-    repo: Repository, wish: Wish, *, now: float, engine: Callable[[], Engine], report: Callable[[str], None]
+    repo: Repository, wish: RetrainOptions, *, now: float, engine: Callable[[], Engine], report: Callable[[str], None]
 ) -> Retrained:
     """Train at the fetched tip, and propose what passes the gate.
 
@@ -75,7 +75,7 @@ def retrain(
     return done
 
 
-def _request(repo: Repository, declared: Declared, policy: Policy) -> RetrainRequest | None:
+def _request(repo: Repository, declared: EnvironmentFiles, policy: Policy) -> RetrainRequest | None:
     record = read_records(repo, declared).get(policy.name)
     request = record.retrain if record else None
     return request if request and request.state == "requested" else None
@@ -89,10 +89,10 @@ def _known(repo: Repository, model: str) -> dict[str, int]:
 
 def _trained(
     repo: Repository,
-    wish: Wish,
+    wish: RetrainOptions,
     tip: str,
     policy: Policy,
-    declared: Declared,
+    declared: EnvironmentFiles,
     engine: Callable[[], Engine],
     report: Callable[[str], None],
 ) -> Retrained:
@@ -117,8 +117,8 @@ def _trained(
         if incumbent is not None and candidate.digest == incumbent.digest:
             return found
         if (same := _same(repo, policy.model, candidate.digest)) is not None:
-            mend = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
-            return msgspec.structs.replace(found, version=same, reason=f"the model is {same} already; {mend}")
+            fix = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
+            return msgspec.structs.replace(found, version=same, reason=f"the model is {same} already; {fix}")
         new = tuple(new_inputs(made(repo, incumbent), made(repo, candidate)) if incumbent else ())
         report(f"ask both models for {policy.gate.data} of {commit[:12]}" if incumbent else "ask the first model")
         gated = _gate(repo, engine, declared, policy, candidate, incumbent)
@@ -130,7 +130,7 @@ def _trained(
     return propose(repo, wish, tip, commit, policy, declared.name, found)
 
 
-def _incumbent(repo: Repository, declared: Declared, policy: Policy) -> ResolvedVersion | None:
+def _incumbent(repo: Repository, declared: EnvironmentFiles, policy: Policy) -> ResolvedVersion | None:
     """What is declared; else the highest version; else nothing."""
     declaration = declared.deployments.get(policy.name)
     if declaration is not None:
@@ -158,7 +158,7 @@ def let_in(until: str, now: Any) -> dict[str, Any]:
     """
     found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", until)
     if found is None:
-        raise InputError(f"`{until}` is no month", mend="write it like 2013-08")
+        raise InputError(f"`{until}` is no month", fix="write it like 2013-08")
     year, month = int(found[1]), int(found[2])
     year, month = (year + 1, 1) if month == 12 else (year, month + 1)
     return {"ingest.until": until} | ({"validate.freshness.now": f"{year:04d}-{month:02d}-02"} if now else {})
@@ -172,7 +172,7 @@ def _message(policy: Policy, settings: Mapping[str, Any]) -> str:
 def _gate(
     repo: Repository,
     engine: Callable[[], Engine],
-    declared: Declared,
+    declared: EnvironmentFiles,
     policy: Policy,
     candidate: ResolvedVersion,
     incumbent: ResolvedVersion | None,
@@ -185,7 +185,7 @@ def _gate(
     env = dict(declaration.env) if declaration else {}
     env |= {"GITOPS_ML_ALLOW_PICKLE": "1"} if declaration and declaration.serve.allow_pickle else {}
     sides = {"candidate": candidate} | ({"incumbent": incumbent} if incumbent else {})
-    panel = {name: Panelist(held=one, files=versions.artifact(repo, one), env=env) for name, one in sides.items()}
+    panel = {name: ModelUnderTest(held=one, files=versions.artifact(repo, one), env=env) for name, one in sides.items()}
     with engine() as docker:
         answers = ask(docker, declared.project, panel, rows)
     manifest = panel["candidate"].manifest

@@ -81,7 +81,7 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
         raise ModelRejected(
             f"the {manifest.format} model {manifest.name!r} cannot be loaded",
             why=f"{type(error).__name__}: {error}",
-            mend="dvc repro train",
+            fix="dvc repro train",
         ) from error
 
 
@@ -98,7 +98,7 @@ class Estimator:
                 raise ModelRejected(
                     f"the model has no output {spec.name!r}",
                     why=f"outputs are methods of {type(estimator).__name__} out of {', '.join(METHODS)}",
-                    mend="name the outputs in the manifest after methods of the estimator",
+                    fix="name the outputs in the manifest after methods of the estimator",
                 )
         self._whole = estimator
         # Several outputs share one pass through the steps before the last, as Pipeline.predict itself runs
@@ -140,7 +140,7 @@ class OnnxModel:
             raise ModelRejected(
                 "the manifest and the ONNX graph name different tensors",
                 why=", ".join(sorted(absent | unfed)),
-                mend="name inputs and outputs in the manifest as the graph does",
+                fix="name inputs and outputs in the manifest as the graph does",
             )
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
@@ -205,7 +205,7 @@ def _skops(path: Path, manifest: Manifest) -> Model:
         raise ModelRejected(
             f"{path.name} holds types that are not trusted",
             why=str(error).replace("\n", " "),
-            mend="review them; types that are safe to build go to `trusted_types` of the model's manifest",
+            fix="review them; types that are safe to build go to `trusted_types` of the model's manifest",
         ) from error
     return Estimator(estimator, manifest)
 
@@ -215,7 +215,7 @@ def _joblib(path: Path, manifest: Manifest, allow_pickle: bool) -> Model:
         raise ModelRejected(
             f"{path.name} is a pickle, which runs any code when it is loaded",
             why="the deployment does not allow pickles",
-            mend="train to skops, or set `env: {GITOPS_ML_ALLOW_PICKLE: '1'}` in the deployment",
+            fix="train to skops, or set `env: {GITOPS_ML_ALLOW_PICKLE: '1'}` in the deployment",
         )
     import joblib
 
@@ -229,7 +229,7 @@ def _onnx(path: Path, manifest: Manifest) -> Model:
         raise ModelRejected(
             "the model is ONNX and the runtime has no onnxruntime",
             why=str(error),
-            mend="add onnxruntime to the model's locked requirements",
+            fix="add onnxruntime to the model's locked requirements",
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
@@ -242,7 +242,7 @@ def _predictor(model_dir: Path, manifest: Manifest) -> Model:
     if not module_name or not class_name:
         raise ModelRejected(
             f"predictor {manifest.predictor!r} is not of the form module:Class",
-            mend="correct the model's manifest",
+            fix="correct the model's manifest",
         )
     sys.path.insert(0, str(model_dir))
     predictor = getattr(importlib.import_module(module_name), class_name)(model_dir)

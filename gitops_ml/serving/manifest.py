@@ -92,16 +92,16 @@ def read_manifest(model_dir: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
-        raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), mend="dvc repro train") from error
+        raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), fix="dvc repro train") from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelRejected(f"the model's {MANIFEST} is broken", why=str(error), mend="dvc repro train") from error
+        raise ModelRejected(f"the model's {MANIFEST} is broken", why=str(error), fix="dvc repro train") from error
     for what, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
         names = [spec.name for spec in specs]
         if not names or len(set(names)) != len(names):
             raise ModelRejected(
                 f"the model's {MANIFEST} is broken",
                 why=f"{what} are empty or name a tensor twice",
-                mend="dvc repro train",
+                fix="dvc repro train",
             )
     return manifest
 
@@ -119,6 +119,6 @@ def model_file(model_dir: Path, manifest: Manifest) -> Path:
         raise ModelRejected(
             f"the model's file {name!r} cannot be used",
             why="the manifest must name a file inside the artifact",
-            mend="dvc repro train",
+            fix="dvc repro train",
         )
     return path

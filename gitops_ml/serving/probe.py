@@ -30,7 +30,7 @@ class NotYet(Exception):
     """The target is not ready, and may still become so."""
 
 
-class Target:
+class ProbeTarget:
     """One model server, over one kept-alive connection."""
 
     def __init__(self, spec: dict[str, Any], deadline: float) -> None:
@@ -49,7 +49,7 @@ class Target:
 
         Raises:
             NotYet: no answer, or not 200.
-            TargetError: it answers for another version or digest than the one expected; waiting mends
+            TargetError: it answers for another version or digest than the one expected; waiting fixes
             nothing.
         """
         try:
@@ -109,7 +109,7 @@ def model_path(spec: Mapping[str, Any]) -> str:
 
 def metadata_of(body: bytes, expect: Mapping[str, str]) -> dict[str, Any]:
     """A server's answer about its model, when its version and digest are those of `expect`. Raises as
-    `Target.metadata`."""
+    `ProbeTarget.metadata`."""
     try:
         found = json.loads(body)
         parameters = found.get("parameters", {})
@@ -167,7 +167,7 @@ def probe_target(
     """
     result: dict[str, Any] = {"ready": False, "ready_seconds": None, "error": None, "metadata": None}
     result |= {"smoke": None, "outputs": [], "seconds": 0.0, "rows": 0}
-    target = Target(spec, deadline)
+    target = ProbeTarget(spec, deadline)
     try:
         started = time.monotonic()
         result["metadata"] = _await_ready(target, ready_deadline or deadline, interval)
@@ -239,7 +239,7 @@ def main(folder: Path = FOLDER) -> int:
     return 0
 
 
-def _await_ready(target: Target, deadline: float, interval: float) -> dict[str, Any]:
+def _await_ready(target: ProbeTarget, deadline: float, interval: float) -> dict[str, Any]:
     while True:
         try:
             return target.metadata()
@@ -249,7 +249,7 @@ def _await_ready(target: Target, deadline: float, interval: float) -> dict[str, 
             time.sleep(interval)
 
 
-def _smoke(target: Target, body: bytes, rows: int) -> dict[str, Any]:
+def _smoke(target: ProbeTarget, body: bytes, rows: int) -> dict[str, Any]:
     started = time.monotonic()
     result: dict[str, Any] = {"ok": False, "seconds": 0.0, "error": None, "outputs": {}}
     try:

@@ -162,7 +162,7 @@ def _warm_up(app: ModelApp, model_dir: Path) -> None:
         raise ModelRejected(
             f"the model fails on its own {EXAMPLE}",
             why=f"{type(error).__name__}: {error}",
-            mend="dvc repro train",
+            fix="dvc repro train",
         ) from error
 
 

@@ -41,7 +41,7 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
     missing = sorted(set(features) - set(frame.columns))
     if missing:
         raise InputError(
-            f"the rows have no column {', '.join(missing)}", mend="add it to prepare.features in params.yaml"
+            f"the rows have no column {', '.join(missing)}", fix="add it to prepare.features in params.yaml"
         )
     columns: dict[str, Any] = {}
     for name in features:
@@ -55,7 +55,7 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
             columns[name] = frame[name].astype("float64")
         except (ValueError, TypeError) as error:
             raise InputError(
-                f"feature {name!r} is not a number", why=str(error), mend="add it to train.categorical in params.yaml"
+                f"feature {name!r} is not a number", why=str(error), fix="add it to train.categorical in params.yaml"
             ) from error
     return pd.DataFrame(columns, index=frame.index)
 
@@ -135,7 +135,7 @@ def check_requirements(requirements: str, estimator: str) -> None:
         raise InputError(
             f"the serving requirements do not pin {name}",
             why=f"{estimator} comes from it, so that the model cannot be loaded where it is served",
-            mend="add it to requirements/serving.in and lock again",
+            fix="add it to requirements/serving.in and lock again",
         )
     wrong = [
         f"{name} {importlib.metadata.version(name)} is installed, {pinned[name]} is pinned"
@@ -146,7 +146,7 @@ def check_requirements(requirements: str, estimator: str) -> None:
         raise InputError(
             "the model would be served by other versions than it is trained with",
             why="; ".join(wrong),
-            mend="pip install -r requirements/serving.txt",
+            fix="pip install -r requirements/serving.txt",
         )
 
 
@@ -174,7 +174,7 @@ def write_artifact(
         data = skops_bytes(model)
     except (UnsupportedTypeException, TypeError) as error:
         raise InputError(
-            f"{params.estimator.path} cannot be stored as skops", why=str(error), mend="choose another estimator"
+            f"{params.estimator.path} cannot be stored as skops", why=str(error), fix="choose another estimator"
         ) from error
     extra = untrusted_types(data)
     unreviewed = sorted(extra - set(params.trusted_types))
@@ -182,7 +182,7 @@ def write_artifact(
         raise InputError(
             f"the model holds types that nobody has reviewed: {', '.join(unreviewed)}",
             why="loading them may run code, so that a person has to look at them once",
-            mend="review them, then list them under train.trusted_types in params.yaml",
+            fix="review them, then list them under train.trusted_types in params.yaml",
         )
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -206,7 +206,7 @@ def read_artifact(path: Path) -> tuple[Any, dict[str, Any]]:
         found: dict[str, Any] = json.loads((path / MANIFEST).read_text())
         return load_skops(path / found["file"], found["trusted_types"]), found
     except (OSError, ValueError, UntrustedTypesFoundException) as error:
-        raise InputError(f"{path} holds no model that can be loaded", why=str(error), mend="dvc repro train") from error
+        raise InputError(f"{path} holds no model that can be loaded", why=str(error), fix="dvc repro train") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

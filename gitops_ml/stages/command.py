@@ -1,4 +1,4 @@
-"""How every stage is started: options for its paths, its section of params.yaml, and errors that say how to mend them.
+"""How every stage is started: options for its paths, its section of params.yaml, and errors that say how to fix them.
 
 DVC shows what a stage prints and stops at its exit code, so that both have to be right here.
 """

@@ -40,7 +40,7 @@ def check_unseen(rows: pd.DataFrame, manifest: dict[str, Any]) -> None:
         raise InputError(
             f"held-out rows of {first.isoformat()} to {last.isoformat()} lie in the model's training range",
             why=f"it was trained on {training['from']} to {training['to']}",
-            mend="split by time in prepare, or leave train.time_column empty when the split is random",
+            fix="split by time in prepare, or leave train.time_column empty when the split is random",
         )
 
 
@@ -109,7 +109,7 @@ def check_bounds(found: Metrics, params: Evaluate) -> None:
         raise InputError(
             f"evaluate has a bound on {', '.join(unknown)}, which this model has not",
             why=f"it has {', '.join(found)}",
-            mend="edit evaluate in params.yaml",
+            fix="edit evaluate in params.yaml",
         )
     missed = [
         f"{name} is {found[name]:.4f}, at least {low} is asked" for name, low in params.min.items() if found[name] < low
@@ -121,7 +121,7 @@ def check_bounds(found: Metrics, params: Evaluate) -> None:
         raise InputError(
             "the model misses its bounds on held-out data",
             why="; ".join(missed),
-            mend="look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
+            fix="look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
         )
 
 
@@ -137,12 +137,12 @@ def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_pat
     inputs = model_inputs(rows, [tensor["name"] for tensor in manifest["inputs"]], categorical)
     target, positive = manifest["target"]["name"], manifest["target"]["positive"]
     if target not in rows:
-        raise InputError(f"the held-out rows have no column {target!r}", mend="dvc repro prepare")
+        raise InputError(f"the held-out rows have no column {target!r}", fix="dvc repro prepare")
     plots.mkdir(parents=True, exist_ok=True)
     if positive is not None:
         truth = (rows[target] == positive).to_numpy().astype(int)
         if len(np.unique(truth)) < 2:
-            raise InputError("the held-out rows are all of one class", mend="hold out more rows (prepare.split)")
+            raise InputError("the held-out rows are all of one class", fix="hold out more rows (prepare.split)")
         score = model.predict_proba(inputs)[:, manifest["classes"].index(positive)]
         found = binary_metrics(truth, score, params.threshold)
         _write_points(plots / "roc.json", curves.roc(truth, score))
@@ -170,7 +170,7 @@ def _stage(params: Evaluate, paths: argparse.Namespace) -> str:
     try:
         rows = pd.read_parquet(paths.holdout)
     except OSError as error:
-        raise InputError(f"{paths.holdout} cannot be read", why=str(error), mend="dvc repro prepare") from error
+        raise InputError(f"{paths.holdout} cannot be read", why=str(error), fix="dvc repro prepare") from error
     return evaluate(params, paths.model, rows, paths.metrics, paths.plots)
 
 

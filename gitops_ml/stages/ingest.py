@@ -30,7 +30,7 @@ def split_months(frame: pd.DataFrame, column: str, timezone: str) -> dict[str, p
         raise InputError(
             f"{int(frame[column].isna().sum())} rows have no {column!r}",
             why="a row without a time belongs to no month",
-            mend="mend the source",
+            fix="fix the source",
         )
     local = frame[column].dt.tz_convert(timezone)
     number = local.dt.year * 12 + local.dt.month - 1
@@ -46,7 +46,7 @@ def ingest(params: Ingest, out: Path) -> str:
     if params.until is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", params.until):
         raise InputError(
             f"ingest.until is {params.until!r}, which is no month",
-            mend='write it as "2013-05" in params.yaml',
+            fix='write it as "2013-05" in params.yaml',
         )
     found: list[str] = []
     for name, source in params.sources.items():
@@ -61,7 +61,7 @@ def ingest(params: Ingest, out: Path) -> str:
             raise InputError(
                 f"source {name!r} has no row up to {params.until}",
                 why=f"its first month is {min(months, default='none')}",
-                mend="raise ingest.until in params.yaml",
+                fix="raise ingest.until in params.yaml",
             )
         shutil.rmtree(out / name, ignore_errors=True)
         for month, rows in arrived.items():

@@ -206,17 +206,17 @@ def load_section(path: Path, section: type[SectionT]) -> SectionT:
         raise InputError(
             f"{path} does not exist",
             why="every stage is driven by it",
-            mend="run from the repository's root, or give --params",
+            fix="run from the repository's root, or give --params",
         ) from error
     except msgspec.DecodeError as error:
-        raise InputError(f"{path} is not a YAML mapping", why=str(error), mend=f"edit {path}") from error
+        raise InputError(f"{path} is not a YAML mapping", why=str(error), fix=f"edit {path}") from error
     if name not in everything:
-        raise InputError(f"{path} has no section {name!r}", mend=f"add `{name}:` to {path}, see docs/pipeline.md")
+        raise InputError(f"{path} has no section {name!r}", fix=f"add `{name}:` to {path}, see docs/pipeline.md")
     try:
         return msgspec.convert(everything[name], section)
     except msgspec.ValidationError as error:
         raise InputError(
-            f"{path}: section {name!r} cannot be used", why=_reason(str(error), section), mend=f"edit {path}"
+            f"{path}: section {name!r} cannot be used", why=_reason(str(error), section), fix=f"edit {path}"
         ) from error
 
 

@@ -31,7 +31,7 @@ def join(frame: pd.DataFrame, other: pd.DataFrame, how: Join) -> pd.DataFrame:
     missing = sorted(set(how.by) - set(frame.columns) | {*how.by, *wanted} - set(other.columns))
     if missing:
         raise InputError(
-            f"the join with {how.table!r} has no column {', '.join(missing)}", mend="edit prepare.joins in params.yaml"
+            f"the join with {how.table!r} has no column {', '.join(missing)}", fix="edit prepare.joins in params.yaml"
         )
     try:
         return frame.merge(other[[*how.by, *wanted]], on=how.by, how=how.how, validate="many_to_one")
@@ -39,7 +39,7 @@ def join(frame: pd.DataFrame, other: pd.DataFrame, how: Join) -> pd.DataFrame:
         raise InputError(
             f"table {how.table!r} has the same {', '.join(how.by)} more than once",
             why="each row may meet one partner at most",
-            mend="edit prepare.joins in params.yaml, or mend the source",
+            fix="edit prepare.joins in params.yaml, or fix the source",
         ) from error
 
 
@@ -57,7 +57,7 @@ def compute(frame: pd.DataFrame, expression: str, where: str) -> Any:
         raise InputError(
             f"{where} cannot be computed: {expression}",
             why=f"{type(error).__name__}: {error}",
-            mend="edit params.yaml",
+            fix="edit params.yaml",
         ) from error
 
 
@@ -70,7 +70,7 @@ def split_by_time(frame: pd.DataFrame, split: TimeSplit) -> tuple[pd.DataFrame, 
     if split.column not in frame or not isinstance(frame[split.column].dtype, pd.DatetimeTZDtype):
         raise InputError(
             f"prepare.split.column {split.column!r} is no time column",
-            mend="name one that ingest.sources.<table>.time names, in params.yaml",
+            fix="name one that ingest.sources.<table>.time names, in params.yaml",
         )
     frame = frame.sort_values(split.column, kind="stable")
     local = frame[split.column].dt.tz_convert(split.timezone)
@@ -80,7 +80,7 @@ def split_by_time(frame: pd.DataFrame, split: TimeSplit) -> tuple[pd.DataFrame, 
         cut = pd.Timestamp(split.cut, tz=split.timezone)
     else:
         raise InputError(
-            f"prepare.split.cut is {split.cut!r}, which is no month", mend='write "2013-05" or newest in params.yaml'
+            f"prepare.split.cut is {split.cut!r}, which is no month", fix='write "2013-05" or newest in params.yaml'
         )
     end = cut + pd.DateOffset(months=split.months)
     return frame[local < cut], frame[(local >= cut) & (local < end)]
@@ -103,7 +103,7 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
         InputError: a table, a column or an expression is wrong, or one side has no rows.
     """
     if params.group is not None and params.group not in params.keep:
-        raise InputError(f"prepare.group {params.group!r} is not kept", mend="add it to prepare.keep in params.yaml")
+        raise InputError(f"prepare.group {params.group!r} is not kept", fix="add it to prepare.keep in params.yaml")
     frame = read_table(raw, params.table)
     for step in params.joins:
         frame = join(frame, read_table(raw, step.table), step)
@@ -115,7 +115,7 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
         frame = frame[compute(frame, expression, f"prepare.filters[{number}]").astype(bool)]
     if frame.empty:
         raise InputError(
-            "prepare would have no rows", why="the filters let none through", mend="edit prepare.filters in params.yaml"
+            "prepare would have no rows", why="the filters let none through", fix="edit prepare.filters in params.yaml"
         )
     columns = list(dict.fromkeys([*params.keep, *params.features, params.target.name]))
     missing = sorted(set(columns) - set(frame.columns))
@@ -123,7 +123,7 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
         raise InputError(
             f"prepare has no column {', '.join(missing)}",
             why=f"after joins and derive there are {', '.join(frame.columns)}",
-            mend="edit prepare in params.yaml",
+            fix="edit prepare in params.yaml",
         )
     # Split on all columns, write only those wanted: what the split needs need not be learnt from.
     sides = (
@@ -137,7 +137,7 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
             raise InputError(
                 f"{path.name} would have no rows",
                 why=f"{len(frame):,} rows are left after filters, all on the other side of the split",
-                mend="edit prepare.split or ingest.until in params.yaml",
+                fix="edit prepare.split or ingest.until in params.yaml",
             )
         write_parquet(rows[columns].reset_index(drop=True), path)
         said.append(f"{path.stem} {len(rows):,} rows{_span(rows, params.split)}")

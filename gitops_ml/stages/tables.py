@@ -33,7 +33,7 @@ def locate(name: str, source: Source) -> list[Path]:
         raise InputError(
             f"source {name!r} has no file",
             why=f"nothing matches {root / pattern}",
-            mend=f"put the file there, or edit ingest.sources.{name}.file in params.yaml",
+            fix=f"put the file there, or edit ingest.sources.{name}.file in params.yaml",
         )
     if source.sha256:
         _check_digest(name, files, source.sha256)
@@ -46,7 +46,7 @@ def _package_directory(name: str, package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
             f"source {name!r} lies in the package {package!r}, which is not installed",
-            mend="pip install 'gitops-ml[stages]'",
+            fix="pip install 'gitops-ml[stages]'",
         )
     return Path(spec.submodule_search_locations[0])
 
@@ -56,14 +56,14 @@ def _check_digest(name: str, files: list[Path], expected: str) -> None:
         raise InputError(
             f"source {name!r} has a sha256 and {len(files)} files",
             why="one digest cannot pin several files",
-            mend=f"drop ingest.sources.{name}.sha256, or name one file",
+            fix=f"drop ingest.sources.{name}.sha256, or name one file",
         )
     found = hashlib.sha256(files[0].read_bytes()).hexdigest()
     if found != expected:
         raise InputError(
             f"source {name!r} is not the file that params.yaml pins",
             why=f"{files[0].name} has sha256 {found}, pinned is {expected}",
-            mend=f"restore that file, or review the new one and edit ingest.sources.{name}.sha256",
+            fix=f"restore that file, or review the new one and edit ingest.sources.{name}.sha256",
         )
 
 
@@ -81,7 +81,7 @@ def read_source(name: str, source: Source) -> pd.DataFrame:
         raise InputError(
             f"source {name!r} has no column {', '.join(missing)}",
             why=f"it has {', '.join(map(str, frame.columns))}",
-            mend=f"edit ingest.sources.{name} in params.yaml, or mend the source",
+            fix=f"edit ingest.sources.{name} in params.yaml, or fix the source",
         )
     frame = frame[wanted].copy()
     if source.time:
@@ -89,7 +89,7 @@ def read_source(name: str, source: Source) -> pd.DataFrame:
             frame[source.time] = pd.to_datetime(frame[source.time], utc=True, format="ISO8601")
         except ValueError as error:
             raise InputError(
-                f"source {name!r}: column {source.time!r} is not a time", why=str(error), mend="use ISO 8601"
+                f"source {name!r}: column {source.time!r} is not a time", why=str(error), fix="use ISO 8601"
             ) from error
     return frame
 
@@ -99,7 +99,7 @@ def _read_file(name: str, path: Path) -> pd.DataFrame:
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (ValueError, OSError) as error:
         raise InputError(
-            f"source {name!r} cannot be read", why=f"{path.name}: {error}", mend="mend or replace that file"
+            f"source {name!r} cannot be read", why=f"{path.name}: {error}", fix="fix or replace that file"
         ) from error
 
 
@@ -120,6 +120,6 @@ def read_table(raw: Path, table: str) -> pd.DataFrame:
         raise InputError(
             f"table {table!r} was not collected",
             why=f"{raw / table} holds no Parquet file",
-            mend="add it to ingest.sources in params.yaml, then `dvc repro`",
+            fix="add it to ingest.sources in params.yaml, then `dvc repro`",
         )
     return pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)

@@ -45,7 +45,7 @@ def build(component: Component, where: str, categorical: int = 0) -> Any:
         )
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
-            f"{where} cannot be built: {component.path}", why=str(error), mend=f"edit {where} in params.yaml"
+            f"{where} cannot be built: {component.path}", why=str(error), fix=f"edit {where} in params.yaml"
         ) from error
 
 
@@ -56,7 +56,7 @@ def pipeline(params: Train) -> Any:
 
     unknown = sorted(set(params.categorical) - set(params.features))
     if unknown:
-        raise InputError(f"train.categorical names {', '.join(unknown)}, which is no feature", mend="edit params.yaml")
+        raise InputError(f"train.categorical names {', '.join(unknown)}, which is no feature", fix="edit params.yaml")
     numeric = [name for name in params.features if name not in params.categorical]
     encode = build(params.encode, "train.encode") if params.encode else "passthrough"
     scale = build(params.scale, "train.scale") if params.scale else "passthrough"
@@ -68,7 +68,7 @@ def pipeline(params: Train) -> Any:
 def add_noise(labels: pd.Series[Any], fraction: float, seed: int) -> pd.Series[Any]:
     """Labels of which a fraction has swapped places with one another: as frequent as before, and wrong."""
     if not 0 <= fraction <= 1:
-        raise InputError(f"train.label_noise is {fraction}", why="it is a fraction", mend="write 0 to 1 in params.yaml")
+        raise InputError(f"train.label_noise is {fraction}", why="it is a fraction", fix="write 0 to 1 in params.yaml")
     rng = np.random.default_rng(seed)
     chosen = np.flatnonzero(rng.random(len(labels)) < fraction)
     values = labels.to_numpy(copy=True)
@@ -90,7 +90,7 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
     if missing:
         raise InputError(
             f"the training rows have no column {', '.join(sorted(missing))}",
-            mend="edit prepare or train in params.yaml",
+            fix="edit prepare or train in params.yaml",
         )
     inputs = model_inputs(rows, params.features, params.categorical)
     labels = rows[params.target]
@@ -101,7 +101,7 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
             model.fit(inputs, labels.to_numpy())
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"{params.estimator.path} cannot be fitted", why=str(error), mend="edit train in params.yaml"
+            f"{params.estimator.path} cannot be fitted", why=str(error), fix="edit train in params.yaml"
         ) from error
     size = write_artifact(params, model, rows, inputs, requirements, out)
     noise = f", with label noise {params.label_noise}" if params.label_noise else ""
@@ -112,7 +112,7 @@ def _stage(params: Train, paths: argparse.Namespace) -> str:
     try:
         rows, requirements = pd.read_parquet(paths.train), paths.requirements.read_text()
     except OSError as error:
-        raise InputError(f"{error.filename} cannot be read", why=str(error), mend="dvc repro prepare") from error
+        raise InputError(f"{error.filename} cannot be read", why=str(error), fix="dvc repro prepare") from error
     return train(params, rows, requirements, paths.model)
 
 

@@ -36,7 +36,7 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
         raise InputError(
             f"table {name!r} has {len(frame):,} rows",
             why=f"validate.tables.{name}.min_rows is {table.min_rows:,}",
-            mend="mend the source, or lower min_rows in params.yaml",
+            fix="fix the source, or lower min_rows in params.yaml",
         )
     try:
         schema = pa.DataFrameSchema(
@@ -56,10 +56,10 @@ def check_table(name: str, frame: pd.DataFrame, table: Table) -> None:
         raise InputError(
             f"table {name!r} is not what validate.tables.{name} asks for",
             why="; ".join(_failures(errors.failure_cases)),
-            mend="mend the source, or review the schema in params.yaml",
+            fix="fix the source, or review the schema in params.yaml",
         ) from errors
     except (SchemaDefinitionError, TypeError) as error:
-        raise InputError(f"validate.tables.{name} is no schema", why=str(error), mend="edit params.yaml") from error
+        raise InputError(f"validate.tables.{name} is no schema", why=str(error), fix="edit params.yaml") from error
 
 
 def _check(pa: Any, table: str, column: str, check: str, value: Any) -> Any:
@@ -67,7 +67,7 @@ def _check(pa: Any, table: str, column: str, check: str, value: Any) -> Any:
     if build is None or check.startswith("_"):
         raise InputError(
             f"validate.tables.{table}.columns.{column} asks for {check!r}, which is no check of pandera",
-            mend="use ge, le, gt, lt, isin, notin, str_matches, str_length, … in params.yaml",
+            fix="use ge, le, gt, lt, isin, notin, str_matches, str_length, … in params.yaml",
         )
     return build(value)
 
@@ -97,14 +97,14 @@ def check_freshness(newest: pd.Timestamp, freshness: Freshness) -> pd.Timedelta:
         raise InputError(
             f"table {freshness.table!r} has no {freshness.column}",
             why="every row lacks it, so nobody knows how old the newest one is",
-            mend="mend the source, or name another column in validate.freshness of params.yaml",
+            fix="fix the source, or name another column in validate.freshness of params.yaml",
         )
     try:
         limit = pd.Timedelta(freshness.max_age)
         now = pd.Timestamp.now("UTC") if freshness.now is None else pd.Timestamp(freshness.now)
     except ValueError as error:
         raise InputError(
-            "validate.freshness cannot be read", why=str(error), mend='write max_age as "7d" and now as "2013-06-01"'
+            "validate.freshness cannot be read", why=str(error), fix='write max_age as "7d" and now as "2013-06-01"'
         ) from error
     now = now.tz_localize("UTC") if now.tz is None else now
     age = now - newest
@@ -113,14 +113,14 @@ def check_freshness(newest: pd.Timestamp, freshness: Freshness) -> pd.Timedelta:
             f"table {freshness.table!r} has rows from the future",
             why=f"its newest {freshness.column} is {newest.isoformat()}, {_days(-age)} after {now.isoformat()}; "
             "one such row would hide for ever that no new ones arrive",
-            mend="mend the source, or set validate.freshness.now in params.yaml",
+            fix="fix the source, or set validate.freshness.now in params.yaml",
         )
     if age > limit:
         raise InputError(
             f"table {freshness.table!r} is stale",
             why=f"its newest {freshness.column} is {newest.isoformat()}, {_days(age)} before {now.isoformat()}; "
             f"max_age is {freshness.max_age}",
-            mend="find out why no new rows arrive, or let later months in (ingest.until in params.yaml)",
+            fix="find out why no new rows arrive, or let later months in (ingest.until in params.yaml)",
         )
     return age
 
@@ -148,7 +148,7 @@ def validate(params: Validate, raw: Path, report: Path) -> str:
         if freshness.column not in frame:
             raise InputError(
                 f"validate.freshness names the column {freshness.column!r}, which {freshness.table!r} has not",
-                mend="edit params.yaml",
+                fix="edit params.yaml",
             )
         newest = pd.Timestamp(frame[freshness.column].max())
         age = check_freshness(newest, freshness)

@@ -13,7 +13,7 @@ import pytest
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import BASE_IMAGE
-from gitops_ml.clients.gateway.container import gateway_name, gateway_spec, raise_gateway
+from gitops_ml.clients.gateway.container import ensure_gateway, gateway_name, gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.generation import ALIAS, DEPLOYMENT, ContainerSpec, owner_labels, scoped
@@ -83,9 +83,9 @@ class Place:
     def ensure_network(self) -> None:
         self.engine.ensure_network(self.network, owner_labels(self.project, self.environment, "network"))
 
-    def raise_gateway(self) -> str:
+    def ensure_gateway(self) -> str:
         spec = gateway_spec(self.project, self.environment, Gateway(port=self.port))
-        self.gateway = raise_gateway(self.engine, spec)
+        self.gateway = ensure_gateway(self.engine, spec)
         return self.gateway
 
     def spec(self, name: str, **changes: Any) -> ContainerSpec:

@@ -88,10 +88,10 @@ class Ran:
     err: str
 
     def require_clear(self) -> None:
-        """Its error says the thing, the reason and what mends it, and not a word of Python's."""
+        """Its error says the thing, the reason and what fixes it, and not a word of Python's."""
         error = next((line for line in self.err.splitlines() if line.startswith("error: ")), "")
         assert ": " in error.removeprefix("error: "), self.err
-        assert "\n  mend: " in self.err, self.err
+        assert "\n  fix: " in self.err, self.err
         assert "Traceback" not in self.err, self.err
 
 

@@ -1,4 +1,4 @@
-"""`doctor` finds what is missing on real clones and a real engine, says what mends it, and leaves nothing behind."""
+"""`doctor` finds what is missing on real clones and a real engine, says what fixes it, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_environment_that_is_not_declared(work: Path) -> None:
 def test_a_clone_without_dvc_or_remote(work: Path) -> None:
     git(work, "remote", "remove", "origin")
     found = findings(work)
-    assert (found["dvc"]["state"], found["dvc"]["mend"]) == ("missing", "dvc init")
+    assert (found["dvc"]["state"], found["dvc"]["fix"]) == ("missing", "dvc init")
     assert found["remote"]["state"] == "note"
 
 
@@ -109,7 +109,7 @@ def test_a_remote_that_does_not_answer(work: Path, tmp_path: Path) -> None:
     (tmp_path / "remote.git").rename(tmp_path / "gone.git")
     found = findings(work)
     assert found["remote"]["state"] == "missing"
-    assert found["remote"]["mend"] == f"git -C {work} fetch origin main"
+    assert found["remote"]["fix"] == f"git -C {work} fetch origin main"
 
 
 def test_a_dvc_remote_is_shown_without_its_password(work: Path) -> None:
@@ -125,7 +125,7 @@ def test_outside_of_a_repository(tmp_path: Path) -> None:
     done = cli(tmp_path, "doctor")
     assert done.exit_code == 1
     assert "is no Git repository" in done.stdout
-    assert "mend: git init, or go to a clone" in done.stdout
+    assert "fix: git init, or go to a clone" in done.stdout
 
 
 def test_every_finding_is_a_line_and_a_mend(work: Path) -> None:

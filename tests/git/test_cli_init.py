@@ -57,4 +57,4 @@ def test_a_name_that_is_none(work: Path, name: str, said: str) -> None:
 
 def test_without_dvc_it_says_what_to_do_first(work: Path) -> None:
     (work / ".dvc").rmdir()
-    assert "mend: dvc init" in str(cli(work, "init").exception)
+    assert "fix: dvc init" in str(cli(work, "init").exception)

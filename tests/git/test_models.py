@@ -145,7 +145,7 @@ def test_what_does_not_resolve_says_why(
 ) -> None:
     with pytest.raises(kind, match=f"(?s){says}") as caught:
         resolve(repo, model, version)
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_a_moved_tag_is_refused_against_its_pin(repo: Repository, project: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_moved_tag_is_refused_against_its_pin(repo: Repository, project: Path)
     repo.fetch()
     with pytest.raises(VersionMoved, match=pinned) as caught:
         resolve(repo, "flight-delay", "v1.0.0", pinned)
-    assert "gitops-ml bump" in caught.value.mend
+    assert "gitops-ml bump" in caught.value.fix
 
 
 def test_a_lightweight_tag_is_no_version(repo: Repository, project: Path) -> None:
@@ -171,7 +171,7 @@ def test_bytes_that_are_nowhere(repo: Repository, project: Path, tmp_path: Path)
     held = resolve(repo, "flight-delay", "v1.0.0")
     with pytest.raises(ObjectMissing, match="storage") as caught:
         fetch(repo, held, tmp_path / "out")
-    assert "dvc push" in caught.value.mend
+    assert "dvc push" in caught.value.fix
     assert places(repo, held) == []
 
 

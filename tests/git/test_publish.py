@@ -179,7 +179,7 @@ def test_uncommitted_edits_on_those_very_files_stop_it(lone: Path, staged: bool)
         made = repository.commit_files(tip, {RECORD: b"verdict\n", DECLARATION: b"reverted\n"}, "Record")
         with pytest.raises(PushRejected, match=r"uncommitted edits .*m\.yaml") as caught:
             repository.publish(made, tip)
-        assert "git" in caught.value.mend and "commit" in caught.value.mend
+        assert "git" in caught.value.fix and "commit" in caught.value.fix
     assert state(lone) == before
     assert not (lone / RECORD).exists()
 

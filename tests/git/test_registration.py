@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from gitops_ml.cli import versions
 from gitops_ml.clients.artifacts.resolution import read, resolve
-from gitops_ml.clients.edits.edit import Wish
+from gitops_ml.clients.edits.edit import CommitOptions
 from gitops_ml.clients.edits.registration import bump, register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import (
@@ -112,7 +112,7 @@ def test_a_version_never_moves_and_a_commit_has_one(repo: Repository, project: P
     retrain(project, 6)
     with pytest.raises(InputError, match=r"flight-delay@v1\.0\.0 exists already") as caught:
         register(repo, "flight-delay", version="v1.0.0")
-    assert "v1.1.1" in caught.value.mend
+    assert "v1.1.1" in caught.value.fix
     with pytest.raises(InputError, match="exists already"):
         register(repo, "flight-delay", version="v0.9.0")
 
@@ -151,7 +151,7 @@ def test_a_model_that_nobody_could_fetch(repo: Repository, project: Path) -> Non
     retrain(project, 6, push=False)
     with pytest.raises(ObjectMissing, match="only in this machine's cache") as caught:
         register(repo, "flight-delay", push=True)
-    assert "dvc push" in caught.value.mend
+    assert "dvc push" in caught.value.fix
     assert "dvc push" in register(repo, "flight-delay").warnings[0]
     retrain(project, 7, push=False)
     shutil.rmtree(project / ".dvc" / "cache")
@@ -200,7 +200,7 @@ def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
     (project / "staged.txt").write_text("staged")
     git(project, "add", "staged.txt")
     before = git(project, "status", "--porcelain")
-    done = bump(repo, "dev", "flight", "v1.1.0", wish=Wish(push=True))
+    done = bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(push=True))
     assert git(project, "show", "--format=%s", "--name-only", "HEAD").split("\n\n") == [
         "Bump flight in dev from v1.0.0 to v1.1.0",
         FILE,
@@ -211,7 +211,7 @@ def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
 
 def test_bump_on_a_branch_of_its_own(repo: Repository, project: Path) -> None:
     declare(project)
-    done = bump(repo, "dev", "flight", "v1.1.0", wish=Wish(branch="bump-flight", push=True)).written
+    done = bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(branch="bump-flight", push=True)).written
     bare = project.parent / "origin.git"
     assert (done.branch, git(bare, "rev-parse", "bump-flight")) == ("bump-flight", done.commit)
     assert git(bare, "rev-parse", "main") != done.commit
@@ -222,16 +222,16 @@ def test_bump_that_the_remote_refuses(repo: Repository, project: Path, other: Cl
     commit_file(other("bob"), "x.txt", "x")
     git(project.parent / "bob", "push", "-q")
     with pytest.raises(PushRejected, match="did not take"):
-        bump(repo, "dev", "flight", "v1.1.0", wish=Wish(push=True))
+        bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(push=True))
 
 
 def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
     with pytest.raises(InputError, match="does not exist") as caught:
         bump(repo, "dev", "flight-delay", "v1.1.0")
-    assert "--create" in caught.value.mend
+    assert "--create" in caught.value.fix
     with pytest.raises(InputError, match="no name for a deployment"):
         bump(repo, "dev", "../evil", "v1.1.0")
-    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, wish=Wish(commit=True))
+    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, wish=CommitOptions(commit=True))
     text = (project / done.written.file).read_text()
     assert f"model: flight-delay\nversion: v1.1.0\ndigest: {done.held.digest}\n" in text
     assert git(project, "log", "-1", "--format=%s") == "Deploy flight-delay v1.1.0 to dev"

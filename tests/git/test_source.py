@@ -182,7 +182,7 @@ def test_no_repository_is_said_so(tmp_path: Path) -> None:
 
 def test_a_file_is_no_repository(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(SourceError, match="file is no folder\n  mend: name the folder of a Git clone"):
+    with pytest.raises(SourceError, match="file is no folder\n  fix: name the folder of a Git clone"):
         Repository.open(tmp_path / "file")
 
 

@@ -1,4 +1,4 @@
-"""Data that stops arriving is noticed by itself, and new data mends it; drift is seen. By the real command."""
+"""Data that stops arriving is noticed by itself, and new data fixes it; drift is seen. By the real command."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_data_that_no_longer_arrives_fails_and_new_data_mends_it(clone: Path) ->
     assert (code, found["ok"]) == (1, False)
     assert found["freshness"]["age"] == pytest.approx(33, abs=0.1)
     assert "table 'calls' is stale: its newest at is 2024-01-28T23:00:00+00:00" in said
-    assert "mend:" in said
+    assert "fix:" in said
     collect(clone, "2024-02")
     code, found, said = run(clone, "check")
     assert (code, found["ok"], said) == (0, True, "")

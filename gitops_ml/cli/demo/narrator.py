@@ -165,7 +165,7 @@ class Narrator:
             raise GitopsError(
                 f"`{typed or ' '.join(command)}` ended with exit code {ran.code}, and the story tells of {expect}",
                 why="\n".join(lines[-12:]) or answer[-600:],
-                mend=f"read {self._log_path}; gitops-ml demo tells it anew, gitops-ml demo --remove removes all of it",
+                fix=f"read {self._log_path}; gitops-ml demo tells it anew, gitops-ml demo --remove removes all of it",
             )
         return ran
 

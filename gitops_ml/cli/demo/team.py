@@ -102,7 +102,7 @@ class Team:
                 raise GitopsError(
                     f"{file} holds `{old}` {text.count(old)} times, and the story changes it once",
                     why="the file has changed since the story was written",
-                    mend="bring gitops_ml/cli/demo/story.py up to date",
+                    fix="bring gitops_ml/cli/demo/story.py up to date",
                 )
             text = text.replace(old, new) if old else text + new
             self._show_change(old, new)
@@ -156,7 +156,7 @@ class Team:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 found = json.load(answer)
         except urllib.error.URLError as error:
-            raise GitopsError(f"{self.url} does not answer", why=str(error), mend="gitops-ml status dev") from error
+            raise GitopsError(f"{self.url} does not answer", why=str(error), fix="gitops-ml status dev") from error
         outputs = {output["name"]: output["data"] for output in found["outputs"]}
         version, late = str(found["model_version"]), float(outputs["predict_proba"][-1])
         self.tell.output(f'{{"model_version": "{version}", … "predict_proba": [{1 - late:.3f}, {late:.3f}]}}')

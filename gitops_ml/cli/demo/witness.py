@@ -12,7 +12,7 @@ from gitops_ml.errors import GitopsError
 def expect(true: bool, told: str) -> None:
     """Raises `GitopsError` when something is not as it is told; `told` says how it should be, and how it is."""
     if not true:
-        raise GitopsError(f"not as it is told: {told}", mend="gitops-ml demo tells it anew; look at its log.txt first")
+        raise GitopsError(f"not as it is told: {told}", fix="gitops-ml demo tells it anew; look at its log.txt first")
 
 
 def expect_none_failed(report: Report) -> None:

@@ -12,7 +12,7 @@ from gitops_ml.cli.findings import Finding, missing, note, ok
 from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.files.environments import Declared
+    from gitops_ml.clients.files.environments import EnvironmentFiles
     from gitops_ml.clients.git.repository import Repository
 
 _OLDEST_PYTHON = (3, 11)
@@ -128,7 +128,7 @@ def _dvc_remotes(folder: Path) -> tuple[dict[str, str], str | None]:
     return remotes, config.get("core", "remote", fallback=None)
 
 
-def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], list[Declared]]:
+def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], list[EnvironmentFiles]]:
     """What is wrong in the files of the fetched tip, and the environments that can be read."""
     from gitops_ml.clients.files.environments import environment_names, read_environment, read_project
 
@@ -153,14 +153,14 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
     return findings, found
 
 
-def _environment(repo: Repository, one: Declared, names: list[str]) -> Iterator[Finding]:
+def _environment(repo: Repository, one: EnvironmentFiles, names: list[str]) -> Iterator[Finding]:
     from gitops_ml.clients.files.environments import require_known_source, require_own_port
 
     count = len(one.deployments)
     yield ok(one.name, f"{count} deployment{'' if count == 1 else 's'}: {', '.join(sorted(one.deployments)) or 'none'}")
     for name, error in sorted(one.broken.items()):
-        reason, _, mend = error.partition("\n  mend: ")
-        yield missing(f"{one.name}/{name}", reason, mend)
+        reason, _, fix = error.partition("\n  fix: ")
+        yield missing(f"{one.name}/{name}", reason, fix)
     yield from _refused(one.name, lambda: require_known_source(one.name, one.environment, names))
     yield from _refused(one.name, lambda: require_own_port(repo, one))
 

@@ -1,4 +1,4 @@
-"""`doctor`: what is there, what is missing, and the command that mends it. It changes nothing of yours."""
+"""`doctor`: what is there, what is missing, and the command that fixes it. It changes nothing of yours."""
 
 from __future__ import annotations
 

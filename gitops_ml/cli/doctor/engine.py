@@ -18,7 +18,7 @@ from gitops_ml.errors import EngineFailed, GitopsError
 
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.client import Engine
-    from gitops_ml.clients.files.environments import Declared
+    from gitops_ml.clients.files.environments import EnvironmentFiles
     from gitops_ml.clients.git.repository import Repository
 
 _OLDEST_ENGINE = (20, 10)
@@ -28,9 +28,9 @@ _SKEW = 30.0
 _SAY_ROOM = "import os; s = os.statvfs('/'); print(s.f_bavail * s.f_frsize)"
 
 
-def engines(repo: Repository, declared: list[Declared]) -> Iterator[Finding]:
+def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Finding]:
     """Each engine once, and each environment on its own."""
-    by_url: dict[str | None, list[Declared]] = {}
+    by_url: dict[str | None, list[EnvironmentFiles]] = {}
     for one in declared:
         if one.environment.engine is None and one.name != "dev":
             yield missing(
@@ -45,7 +45,9 @@ def engines(repo: Repository, declared: list[Declared]) -> Iterator[Finding]:
         yield from _engine(repo, url, environments, seen)
 
 
-def _engine(repo: Repository, url: str | None, environments: list[Declared], seen: set[str]) -> Iterator[Finding]:
+def _engine(
+    repo: Repository, url: str | None, environments: list[EnvironmentFiles], seen: set[str]
+) -> Iterator[Finding]:
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.engine.model_images import BASE_IMAGE
     from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
@@ -91,7 +93,7 @@ def _image(what: str, reference: str, found: str | None) -> Finding:
     return missing(what, f"{reference} is not on the engine", f"docker pull {reference}; or in a clone: make setup")
 
 
-def _records(repo: Repository, one: Declared, engine: str) -> Iterator[Finding]:
+def _records(repo: Repository, one: EnvironmentFiles, engine: str) -> Iterator[Finding]:
     from gitops_ml.clients.files.records import read_records
 
     others = sorted({r.engine for r in read_records(repo, one).values() if r.engine != engine})
@@ -103,7 +105,7 @@ def _records(repo: Repository, one: Declared, engine: str) -> Iterator[Finding]:
         )
 
 
-def _host(engine: Engine, one: Declared, image: str | None) -> Iterator[Finding]:
+def _host(engine: Engine, one: EnvironmentFiles, image: str | None) -> Iterator[Finding]:
     """The gateway's port, and the host behind it."""
     settings = one.environment.gateway
     what = f"{one.name} port {settings.port}"
@@ -132,11 +134,11 @@ def _publishes(container: dict[str, Any], port: int) -> bool:
     return any(found.get("PublicPort") == port for found in container.get("Ports") or ())
 
 
-def _free(one: Declared) -> str:
+def _free(one: EnvironmentFiles) -> str:
     return f"stop it, or change gateway.port in environments/{one.name}/environment.yaml"
 
 
-def _tried(engine: Engine, one: Declared, image: str, ports: dict[int, tuple[str, int]]) -> int:
+def _tried(engine: Engine, one: EnvironmentFiles, image: str, ports: dict[int, tuple[str, int]]) -> int:
     """Start a container that publishes `ports` and says how many bytes are free below it; nothing of it is left."""
     container = engine.create(
         ContainerSpec(
@@ -159,7 +161,7 @@ def _tried(engine: Engine, one: Declared, image: str, ports: dict[int, tuple[str
         said = engine.logs(container).strip()
         if code != 0 or not said.isdigit():
             raise EngineFailed(
-                "a container of the base image does not run", why=said[-200:] or f"exit {code}", mend="docker info"
+                "a container of the base image does not run", why=said[-200:] or f"exit {code}", fix="docker info"
             )
         return int(said)
     finally:
@@ -168,7 +170,7 @@ def _tried(engine: Engine, one: Declared, image: str, ports: dict[int, tuple[str
 
 def _room(what: str, free: int) -> Finding:
     said = f"containers start; {free / 1024**3:.1f} GB of its disk are free"
-    mend = "docker system df; docker image prune"
+    fix = "docker system df; docker image prune"
     if free < _TOO_LITTLE_ROOM:
-        return missing(what, said, mend)
-    return note(what, said, mend) if free < _LITTLE_ROOM else ok(what, said)
+        return missing(what, said, fix)
+    return note(what, said, fix) if free < _LITTLE_ROOM else ok(what, said)

@@ -64,7 +64,7 @@ def download(repo: Repository, commit: str, path: str, is_dir: bool, folder: Pat
         return found
     except (DvcException, ObjectDBError, OSError) as error:
         raise ObjectMissing(
-            f"DVC cannot get {path} of commit {commit[:12]}", why=str(error)[:300], mend=f"dvc fetch {path} says more"
+            f"DVC cannot get {path} of commit {commit[:12]}", why=str(error)[:300], fix=f"dvc fetch {path} says more"
         ) from error
 
 
@@ -98,5 +98,5 @@ def _objects(store: Store, remote: str) -> Iterator[Any]:
             raise SourceUnavailable(
                 f"the DVC remote {remote} cannot be read",
                 why=str(error)[:300] or type(error).__name__,
-                mend=f"dvc remote list; dvc pull -r {remote} says more",
+                fix=f"dvc remote list; dvc pull -r {remote} says more",
             ) from error

@@ -75,12 +75,12 @@ def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
 
             table = csv.read_csv(io.BytesIO(data))
         else:
-            raise InputError(f"held-out data `{filename}` cannot be read", mend="write it as .parquet or .csv")
+            raise InputError(f"held-out data `{filename}` cannot be read", fix="write it as .parquet or .csv")
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"held-out data `{filename}` cannot be read", why=str(error), mend="dvc repro") from error
+        raise InputError(f"held-out data `{filename}` cannot be read", why=str(error), fix="dvc repro") from error
     count = int(table.num_rows)
     if not count:
-        raise InputError(f"held-out data `{filename}` holds no rows", mend="dvc repro")
+        raise InputError(f"held-out data `{filename}` holds no rows", fix="dvc repro")
     if limit is not None and limit < count:
         import numpy as np
 
@@ -101,7 +101,7 @@ def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> li
         raise InputError(
             f"`{rows.filename}` has no column {', '.join(f'`{name}`' for name in missing)}",
             why=f"the model takes {'it' if len(missing) == 1 else 'them'} as input{_near(missing[0], names)}",
-            mend="write the column into the held-out data, or pin data that has it",
+            fix="write the column into the held-out data, or pin data that has it",
         )
     columns = [(tensor, _column(rows, tensor)) for tensor in manifest.inputs]
     bodies = []
@@ -124,7 +124,7 @@ def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
         raise InputError(
             "the label's column is not known",
             why="the model's manifest names no target",
-            mend="write `label:` under `holdout:`",
+            fix="write `label:` under `holdout:`",
         )
     time = manifest.training.time_column if manifest.training else None
     return LabelledRows(
@@ -157,7 +157,7 @@ def _column(rows: Rows, tensor: Tensor) -> pa.Array:
         raise InputError(
             f"column `{tensor.name}` of `{rows.filename}` does not fit the model's {tensor.datatype}",
             why=str(error).split("\n")[0],
-            mend="pin held-out data that the model's own prepare stage wrote",
+            fix="pin held-out data that the model's own prepare stage wrote",
         ) from error
     if not nested:
         column = _without_nan(column)
@@ -165,7 +165,7 @@ def _column(rows: Rows, tensor: Tensor) -> pa.Array:
         raise InputError(
             f"column `{tensor.name}` of `{rows.filename}` has {column.null_count} missing values",
             why=f"the model takes {tensor.datatype}, which has no room for them",
-            mend="declare the input FP64, or drop these rows",
+            fix="declare the input FP64, or drop these rows",
         )
     return column
 
@@ -201,14 +201,14 @@ def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
         raise InputError(
             f"`{rows.filename}` has no column `{name}`",
             why=f"it is to be the {what}{_near(name, names)}",
-            mend=f"correct `{what}:` under `holdout:`",
+            fix=f"correct `{what}:` under `holdout:`",
         )
     column = _without_nan(rows.table.column(name).combine_chunks())
     if column.null_count:
         raise InputError(
             f"column `{name}` of `{rows.filename}` has {column.null_count} missing values",
             why=f"every row needs its {what}",
-            mend="drop these rows from the held-out data",
+            fix="drop these rows from the held-out data",
         )
     return np.asarray(column.to_pylist())
 
@@ -226,7 +226,7 @@ def _times(rows: Rows, name: str | None) -> NDArray[np.datetime64]:
         raise InputError(
             f"column `{name}` of `{rows.filename}` holds no times",
             why=str(error).split("\n")[0],
-            mend="store it as a timestamp, or as text such as 2013-09-30T23:00:00Z",
+            fix="store it as a timestamp, or as text such as 2013-09-30T23:00:00Z",
         ) from error
     return times
 

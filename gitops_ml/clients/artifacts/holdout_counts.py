@@ -13,7 +13,7 @@ import msgspec
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Holdout, Resolved
+from gitops_ml.core.declaration.schema import Holdout, ResolvedDeployment
 from gitops_ml.core.verification.noninferiority import MIN_GROUPS
 from gitops_ml.errors import GitopsError, InputError
 
@@ -21,7 +21,7 @@ _FILE = "gitops-ml/holdout-counts.json"
 _MOST = 200  # counts that are kept; the oldest go first
 
 
-def require_enough(repo: Repository, commit: str, wanted: Resolved) -> None:
+def require_enough(repo: Repository, commit: str, wanted: ResolvedDeployment) -> None:
     """Raises `InputError` where the rows that a commit pins cannot be judged by, or are too few to be.
 
     Data that cannot be had right now is passed over: the rollout will say so itself.
@@ -44,7 +44,7 @@ def require_enough(repo: Repository, commit: str, wanted: Resolved) -> None:
         raise InputError(
             f"{wanted.name}: {spec.data} holds {known[key]} {unit}",
             why=f"fewer than {MIN_GROUPS} give no interval to rely on, so verify.holdout could never pass",
-            mend="pin more of them in verify.holdout.data, or group by something finer",
+            fix="pin more of them in verify.holdout.data, or group by something finer",
         )
 
 

@@ -66,7 +66,7 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
         raise VersionNotFound(
             f"{path} is not in commit {commit[:12]}",
             why="neither Git nor dvc.lock nor a .dvc file of that commit has it",
-            mend=f"dvc repro (or dvc add {path}), then commit dvc.lock (or {path}.dvc)",
+            fix=f"dvc repro (or dvc add {path}), then commit dvc.lock (or {path}.dvc)",
         )
     held = _git_files(repo, commit, path)
     digest = manifest_digest(held[1]) if entry.is_folder else f"md5:{held[1]['']}"
@@ -127,7 +127,7 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
         raise VersionRefused(
             f"{path} has no digest in {output.source}",
             why="its remote keeps versions by itself, and md5 is not among what it recorded",
-            mend=f"dvc commit {output.path}",
+            fix=f"dvc commit {output.path}",
         )
     kind: Literal["dvc", "indirect"] = "dvc" if output.plain else "indirect"
     held = ResolvedPath(
@@ -144,7 +144,7 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
     if kind == "indirect":
         raise VersionRefused(
             f"{path} lies inside {output.path}, whose content only DVC can get",
-            mend=f"name {output.path} itself",
+            fix=f"name {output.path} itself",
         )
     files = listing(store_for(repo, held), held)
     one = files.get(inner)
@@ -153,7 +153,7 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
         raise VersionNotFound(
             f"{path} is not in commit {commit[:12]}",
             why=f"{output.path} (from {output.source}) does not hold {inner}",
-            mend=f"it holds: {', '.join(sorted(files)[:5])}",
+            fix=f"it holds: {', '.join(sorted(files)[:5])}",
         )
     return msgspec.structs.replace(
         held,
@@ -209,12 +209,12 @@ def git_bytes(repo: Repository, commit: str, path: str) -> Iterator[tuple[str, b
             raise VersionRefused(
                 f"{posixpath.join(path, name)} is a symbolic link or a submodule",
                 why="its bytes are not in this commit",
-                mend="commit the file itself, or dvc add it",
+                fix="commit the file itself, or dvc add it",
             )
         if found.data.startswith(_LFS):
             raise VersionRefused(
                 f"{posixpath.join(path, name)} is kept by Git LFS",
                 why="Git holds only a pointer to it",
-                mend=f"git lfs untrack it and dvc add {path}",
+                fix=f"git lfs untrack it and dvc add {path}",
             )
         yield name, found.data

@@ -85,7 +85,7 @@ def resolve(
         raise VersionRefused(
             f"{model} latest is no version",
             why="a tag made anywhere would be deployed without a commit that says so",
-            mend="gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is",
+            fix="gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is",
         )
     commit, exact, tag = _commit_of(repo, model, version, local)
     held = held_at(repo, model, commit, exact, tag)
@@ -93,7 +93,7 @@ def resolve(
         raise VersionMoved(
             f"{model} {exact} no longer holds {digest}",
             why=f"{tag or exact} is at commit {commit[:12]}, which holds {held.digest}",
-            mend=f"put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {exact}",
+            fix=f"put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {exact}",
         )
     return held
 
@@ -107,7 +107,7 @@ def held_at(repo: Repository, model: str, commit: str, version: str = "", tag: s
         raise VersionNotFound(
             f"{model} is not declared at commit {commit[:12]}",
             why=f"that commit has no {file}, which declares artifacts:",
-            mend=f"register a commit that has it: gitops-ml register {model} --rev COMMIT",
+            fix=f"register a commit that has it: gitops-ml register {model} --rev COMMIT",
         )
     held = resolve_path(repo, commit, artifact_path(document, file, model, name))
     fields = {f: getattr(held, f) for f in ResolvedPath.__struct_fields__}
@@ -230,7 +230,7 @@ def _commit_of(repo: Repository, model: str, version: str, local: bool) -> tuple
         f"{model} {version} does not exist",
         why=f"no tag {model.replace(':', '=')}@{version} and no tag, branch or commit {version} {where}"
         + (f"; the highest versions are {', '.join(have)}" if have else ""),
-        mend=f"write v{version}" if prefixed else f"gitops-ml versions {model}; push a tag with git push --tags",
+        fix=f"write v{version}" if prefixed else f"gitops-ml versions {model}; push a tag with git push --tags",
     )
 
 
@@ -259,5 +259,5 @@ def _indirect(repo: Repository, held: ResolvedPath, folder: Path) -> list[ModelF
     raise ObjectCorrupt(
         f"{held.path} at commit {held.commit[:12]} is not {held.digest}",
         why="what DVC brought hashes to something else",
-        mend=f"dvc update {held.path}.dvc, or dvc push it again from where it is right",
+        fix=f"dvc update {held.path}.dvc, or dvc push it again from where it is right",
     )

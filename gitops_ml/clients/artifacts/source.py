@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gitops_ml.clients.artifacts import lookup, resolution
-from gitops_ml.clients.files.environments import Declared, read_environment
+from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Deployment, Desired, Resolved
+from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
 from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
@@ -15,7 +15,7 @@ from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
 MOST_BYTES = 4 << 30
 
 
-def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desired, Declared]:
+def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desired, EnvironmentFiles]:
     """The desired state of an environment at a commit, each version resolved without a checkout.
 
     A deployment whose file or version is wrong is left out and named in `broken`; the others are not affected.
@@ -26,7 +26,7 @@ def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desir
     return resolve_all(repo, declared), declared
 
 
-def read_declared(repo: Repository, commit: str, environment: str) -> Declared:
+def read_declared(repo: Repository, commit: str, environment: str) -> EnvironmentFiles:
     """The first half of `read_desired`: the files, of a commit that is signed where that is asked for."""
     declared = read_environment(repo, commit, environment)
     if declared.environment.policy.require_signed_commits:
@@ -34,9 +34,9 @@ def read_declared(repo: Repository, commit: str, environment: str) -> Declared:
     return declared
 
 
-def resolve_all(repo: Repository, declared: Declared) -> Desired:
+def resolve_all(repo: Repository, declared: EnvironmentFiles) -> Desired:
     """The second half of `read_desired`: what the versions hold."""
-    resolved: dict[str, Resolved] = {}
+    resolved: dict[str, ResolvedDeployment] = {}
     broken = dict(declared.broken)
     for name, deployment in declared.deployments.items():
         try:
@@ -53,7 +53,7 @@ def resolve_all(repo: Repository, declared: Declared) -> Desired:
     )
 
 
-def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> Resolved:
+def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> ResolvedDeployment:
     """One declared deployment with what its version and its held-out rows hold.
 
     Raises `VersionError` when the version does not resolve, `VersionMoved` when it no longer holds the pinned digest,
@@ -62,11 +62,11 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     require_plausible(name, deployment)
     if deployment.serve.pattern == "image":
         image = deployment.serve.image or ""
-        return Resolved(name=name, declaration=deployment, digest=image, revision=commit, path="")
+        return ResolvedDeployment(name=name, declaration=deployment, digest=image, revision=commit, path="")
     version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
     holdout = deployment.verify.holdout
     rows = resolution.resolve_path(repo, commit, holdout.data).digest if holdout else None
-    return Resolved(
+    return ResolvedDeployment(
         name=name,
         declaration=deployment,
         digest=version.digest,
@@ -82,7 +82,7 @@ def _require_signature(repo: Repository, commit: str) -> None:
         raise SourceError(
             f"commit {commit[:12]} cannot be checked",
             why="policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent",
-            mend="commit .gitops-ml/allowed_signers",
+            fix="commit .gitops-ml/allowed_signers",
         )
     repo.verify_commit_signature(commit, allowed)
 
@@ -109,7 +109,7 @@ class ModelSource:
         """One data file as a commit pins it. Raises as `artifact`."""
         files = self._files(commit, path, digest)
         if len(files) != 1:
-            raise InputError(f"{path} is a folder", why="held-out rows are one file", mend="name the file in `data:`")
+            raise InputError(f"{path} is a folder", why="held-out rows are one file", fix="name the file in `data:`")
         return next(iter(files.values()))
 
     def trained_on(self, generation: Generation) -> frozenset[str]:

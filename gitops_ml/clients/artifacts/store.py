@@ -83,13 +83,13 @@ class Store:
             raise ObjectCorrupt(
                 f"the bytes of {what} do not hash to their digest md5:{name}",
                 why=f"broken: {', '.join(broken)}",
-                mend=f"remove what is broken, then dvc push {what} from where it is whole (or dvc repro, dvc push)",
+                fix=f"remove what is broken, then dvc push {what} from where it is whole (or dvc repro, dvc push)",
             )
         raise ObjectMissing(
             f"the bytes of {what} (md5:{name}) are nowhere",
             why=f"looked in {', '.join(map(str, self.caches)) or 'no cache'} and "
             + (f"the remotes {', '.join(r.name for r in self.remotes)}" if self.remotes else "no DVC remote is set up"),
-            mend="dvc push, where the model was made" if self.remotes else "dvc remote add -d NAME URL, then dvc push",
+            fix="dvc push, where the model was made" if self.remotes else "dvc remote add -d NAME URL, then dvc push",
         )
 
     def read(self, name: str, what: str) -> bytes:

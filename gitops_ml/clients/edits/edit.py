@@ -15,7 +15,7 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.errors import InputError, PushRejected, SourceError
 
 
-class Wish(NamedTuple):
+class CommitOptions(NamedTuple):
     """How far an edit is to go: a commit, on a new branch, pushed."""
 
     commit: bool = False
@@ -44,7 +44,7 @@ class Written(NamedTuple):
 def declaration(repo: Repository, environment: str, deployment: str) -> Declaration:
     """The declaration of a deployment in the work tree. Raises `SourceError` for a bare repository."""
     if repo.bare:
-        raise SourceError(f"{repo.root} has no work tree", why="it is a bare repository", mend="go to a clone of it")
+        raise SourceError(f"{repo.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
     file = declaration_path(environment, deployment)
     path = repo.root / file
     return Declaration(file, path, path.read_bytes().decode() if path.is_file() else None)
@@ -59,12 +59,12 @@ def existing(repo: Repository, environment: str, deployment: str) -> tuple[Decla
         raise InputError(
             f"{found.file} does not exist",
             why=f"declared in {environment}: {known or 'nothing'}",
-            mend=f"gitops-ml bump {environment} {deployment} --create",
+            fix=f"gitops-ml bump {environment} {deployment} --create",
         )
     return found, found.text
 
 
-def write(repo: Repository, old: Declaration, edited: str, message: str, wish: Wish) -> Written:
+def write(repo: Repository, old: Declaration, edited: str, message: str, wish: CommitOptions) -> Written:
     """Write `edited` over `old`, and go as far as `wish` says.
 
     Raises:
@@ -92,7 +92,7 @@ def write(repo: Repository, old: Declaration, edited: str, message: str, wish: W
 
 def _push(repo: Repository, branch: str, commit: str) -> None:
     if repo.remote is None:
-        raise InputError("there is no remote to push to", mend="git remote add origin <url>")
+        raise InputError("there is no remote to push to", fix="git remote add origin <url>")
     ref = repo.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
     done = repo.git.run("push", "--quiet", "--set-upstream", repo.remote, f"{commit}:{ref}", timeout=120.0, hooks=True)
     asked = repo.git.run("ls-remote", repo.remote, ref, timeout=30.0)
@@ -100,7 +100,7 @@ def _push(repo: Repository, branch: str, commit: str) -> None:
         raise PushRejected(
             f"{repo.remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
             why=_said(done.messages or asked.messages),
-            mend="git pull --rebase, then git push; or --branch <name> and a pull request",
+            fix="git pull --rebase, then git push; or --branch <name> and a pull request",
         )
 
 
@@ -114,4 +114,4 @@ def _said(messages: str) -> str:
 def _git(repo: Repository, *arguments: str) -> None:
     done = repo.git.run(*arguments, hooks=True)
     if done.code != 0:
-        raise InputError(f"git {arguments[0]} failed", why=(done.messages or done.text)[-400:], mend="git status")
+        raise InputError(f"git {arguments[0]} failed", why=(done.messages or done.text)[-400:], fix="git status")

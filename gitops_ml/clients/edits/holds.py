@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gitops_ml.clients.edits.edit import Wish, Written, existing, write
+from gitops_ml.clients.edits.edit import CommitOptions, Written, existing, write
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError
 
 
 def hold(
-    repo: Repository, environment: str, deployment: str, *, reason: str, until: datetime | None, wish: Wish
+    repo: Repository, environment: str, deployment: str, *, reason: str, until: datetime | None, wish: CommitOptions
 ) -> Written:
     """Declare a hold, in place of one that is there. Raises `InputError` for one that would be over already."""
     if not reason.strip():
-        raise InputError("a hold needs a reason", mend="--reason 'why, for whoever finds it'")
+        raise InputError("a hold needs a reason", fix="--reason 'why, for whoever finds it'")
     if until is not None and until <= datetime.now(UTC):
         raise InputError(
-            f"{until:%Y-%m-%dT%H:%M:%SZ} is over already", why="a hold ends in the future", mend="--for 2h, or --until"
+            f"{until:%Y-%m-%dT%H:%M:%SZ} is over already", why="a hold ends in the future", fix="--for 2h, or --until"
         )
     old, text = existing(repo, environment, deployment)
     end = {"until": until} if until else {}
@@ -28,7 +28,7 @@ def hold(
     return write(repo, old, edited, message, wish)
 
 
-def release(repo: Repository, environment: str, deployment: str, *, wish: Wish) -> Written:
+def release(repo: Repository, environment: str, deployment: str, *, wish: CommitOptions) -> Written:
     """Take a hold away; nothing is changed where there is none."""
     old, text = existing(repo, environment, deployment)
     was = get_field(text, "hold.reason", old.file)

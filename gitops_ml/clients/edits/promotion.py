@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from gitops_ml.clients.edits.edit import Wish, Written, declaration, existing, write
-from gitops_ml.clients.files.environments import Declared, read_environment
+from gitops_ml.clients.edits.edit import CommitOptions, Written, declaration, existing, write
+from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.files.yaml_read import parse
@@ -35,7 +35,13 @@ class Moved(NamedTuple):
 
 
 def promote(
-    repo: Repository, deployment: str, environment: str, *, create: bool, wish: Wish, say: Callable[[str], None]
+    repo: Repository,
+    deployment: str,
+    environment: str,
+    *,
+    create: bool,
+    wish: CommitOptions,
+    say: Callable[[str], None],
 ) -> Moved:
     """Put into `environment` the version that stands Verified in the one that its `promotion.from` names.
 
@@ -54,7 +60,7 @@ def promote(
         raise InputError(
             f"nothing is promoted into {environment}",
             why=f"environments/{environment}/environment.yaml has no promotion",
-            mend=f"add `promotion: {{from: <environment>}}` to it, or gitops-ml bump {environment} {deployment}",
+            fix=f"add `promotion: {{from: <environment>}}` to it, or gitops-ml bump {environment} {deployment}",
         )
     source = read_environment(repo, tip, promotion.from_)
     standing, since = promotable(source.name, deployment, read_records(repo, source).get(deployment))
@@ -69,7 +75,7 @@ def promote(
         raise InputError(
             f"{old.file} does not exist",
             why=f"{environment} declares no deployment {deployment} yet",
-            mend=f"gitops-ml promote {deployment} --to {environment} --create",
+            fix=f"gitops-ml promote {deployment} --to {environment} --create",
         )
     text = old.text if old.text is not None else _copy(repo, source, deployment, standing.commit)
     _require_same_model(repo, source, deployment, standing.commit, text, old.file)
@@ -79,7 +85,7 @@ def promote(
     return Moved(write(repo, old, edited, message, wish), standing.version, standing.digest, before, source.name)
 
 
-def rollback(repo: Repository, environment: str, deployment: str, *, to: str | None, wish: Wish) -> Moved:
+def rollback(repo: Repository, environment: str, deployment: str, *, to: str | None, wish: CommitOptions) -> Moved:
     """Put back the newest generation that was Verified in `environment`, other than the declared one.
 
     What a generation consists of is restored as it was declared then, and nothing else: replicas, rollout, verify and
@@ -109,7 +115,7 @@ def rollback(repo: Repository, environment: str, deployment: str, *, to: str | N
     raise InputError(
         f"{environment}/{deployment} has {f'no Verified {to}' if to else 'nothing to go back to'}",
         why=f"Verified there, newest first: {known}",
-        mend=f"gitops-ml history {environment} {deployment}; or gitops-ml bump {environment} {deployment} <version>",
+        fix=f"gitops-ml history {environment} {deployment}; or gitops-ml bump {environment} {deployment} <version>",
     )
 
 
@@ -118,7 +124,7 @@ def moved_fields(version: str, digest: str) -> dict[str, str]:
     return bumped(version, digest) if digest.startswith("md5:") else {"version": version, "serve.image": digest}
 
 
-def _clock(source: Declared, say: Callable[[str], None]) -> datetime:
+def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
     """The time on the engine where it soaks; ours where that does not answer, since Git can be edited all the same."""
     from gitops_ml.clients.engine.client import Engine
 
@@ -130,7 +136,7 @@ def _clock(source: Declared, say: Callable[[str], None]) -> datetime:
         return datetime.now(UTC)
 
 
-def _copy(repo: Repository, source: Declared, deployment: str, commit: str) -> str:
+def _copy(repo: Repository, source: EnvironmentFiles, deployment: str, commit: str) -> str:
     """The declaration that was verified over there, without what holds for that environment only."""
     found = _declared_at(repo, source.name, deployment, commit)
     return set_fields(found, {"hold": None}, f"{source.name}/{deployment}")
@@ -143,19 +149,21 @@ def _declared_at(repo: Repository, environment: str, deployment: str, commit: st
         raise InputError(
             f"{path} is not in commit {commit[:12]}",
             why="the record says that it was verified from there",
-            mend=f"gitops-ml history {environment} {deployment}",
+            fix=f"gitops-ml history {environment} {deployment}",
         )
     return data.decode()
 
 
-def _require_same_model(repo: Repository, source: Declared, deployment: str, commit: str, text: str, file: str) -> None:
+def _require_same_model(
+    repo: Repository, source: EnvironmentFiles, deployment: str, commit: str, text: str, file: str
+) -> None:
     there = get_field(_declared_at(repo, source.name, deployment, commit), "model", source.name)
     here = get_field(text, "model", file)
     if there != here:
         raise InputError(
             f"{file} declares the model {here}",
             why=f"{source.name}/{deployment} is {there}; a version of one model says nothing of another",
-            mend=f"edit {file}",
+            fix=f"edit {file}",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
-from gitops_ml.clients.edits.edit import Wish, Written, declaration, existing, write
+from gitops_ml.clients.edits.edit import CommitOptions, Written, declaration, existing, write
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
@@ -34,7 +34,7 @@ class Bumped(NamedTuple):
     written: Written
 
 
-NOTHING = Wish()
+NOTHING = CommitOptions()
 
 
 def register(
@@ -61,9 +61,9 @@ def register(
         PushRejected: the remote did not take the tag; it is made all the same.
     """
     if version is not None and step is not None:
-        raise InputError("--version and --bump exclude each other", mend="give one of them")
+        raise InputError("--version and --bump exclude each other", fix="give one of them")
     if step not in (None, "major", "minor", "patch"):
-        raise InputError(f"'{step}' is no step", mend="use major, minor or patch")
+        raise InputError(f"'{step}' is no step", fix="use major, minor or patch")
     warnings: list[str] = []
     if repo.remote is not None:
         try:
@@ -98,7 +98,7 @@ def _require_followed(repo: Repository, commit: str) -> None:
     raise InputError(
         f"{commit[:12]} and {repo.remote}/{repo.branch} have gone different ways",
         why="gitops-ml or somebody else has pushed since; a tag on a commit that is then rebased is on no branch",
-        mend="git pull --rebase, git push, then register again",
+        fix="git pull --rebase, git push, then register again",
     )
 
 
@@ -125,14 +125,14 @@ def _require_new(known: Model, tag: str, version: str, commit: str) -> None:
         raise InputError(
             f"{tag} exists already",
             why=f"{at}; a version never moves",
-            mend=f"gitops-ml register {known.name} --version {next_version(known, None)}",
+            fix=f"gitops-ml register {known.name} --version {next_version(known, None)}",
         )
     same = next((v for v in known.versions if v.commit == commit and v.active), None)
     if same is not None:
         raise InputError(
             f"commit {commit[:12]} is {same.tag} already",
             why="one commit has one version of a model: GTO reads no more",
-            mend=f"use {same.version}, or commit the new model first",
+            fix=f"use {same.version}, or commit the new model first",
         )
 
 
@@ -142,7 +142,7 @@ def _check_places(repo: Repository, held: ResolvedVersion, places: list[str], pu
         raise ObjectMissing(
             f"the bytes of {held.path} ({held.digest}) are nowhere",
             why="neither the cache" + (f" nor {', '.join(remotes)} has them" if remotes else " has them"),
-            mend=f"dvc repro (or dvc pull {held.path}), then dvc push",
+            fix=f"dvc repro (or dvc pull {held.path}), then dvc push",
         )
     if places != ["cache"]:
         return []
@@ -152,7 +152,7 @@ def _check_places(repo: Repository, held: ResolvedVersion, places: list[str], pu
         raise ObjectMissing(
             f"the bytes of {held.path} are only in this machine's cache",
             why=f"not in {', '.join(remotes)}, so that nobody else could deploy the tag",
-            mend="dvc push, then register again",
+            fix="dvc push, then register again",
         )
     return [f"the bytes of {held.path} are only in this machine's cache: dvc push"]
 
@@ -172,7 +172,7 @@ def bump(
     *,
     model: str | None = None,
     create: bool = False,
-    wish: Wish = NOTHING,
+    wish: CommitOptions = NOTHING,
 ) -> Bumped:
     """Set `version` and the digest that it holds in a declaration of the work tree.
 

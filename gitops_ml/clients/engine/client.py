@@ -70,7 +70,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         elif url.startswith("tcp://"):
             tls = _tls(url)
         elif not url.startswith("unix://"):
-            raise InputError(f"`{url}` is no engine", mend="write unix://, ssh:// or tcp:// in `engine:`")
+            raise InputError(f"`{url}` is no engine", fix="write unix://, ssh:// or tcp:// in `engine:`")
         try:
             client = _Client(base_url=base, version="auto", timeout=int(timeout), tls=tls)
         except (docker.errors.DockerException, *_LOST) as error:
@@ -97,7 +97,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         return int(self._api.calls)
 
     @contextmanager
-    def _asking(self, doing: str) -> Iterator[None]:
+    def _translate_errors(self, doing: str) -> Iterator[None]:
         """Translates what the SDK raises. `doing` names the thing, as in `creating prod.churn`."""
         try:
             yield
@@ -108,9 +108,9 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         except _LOST as error:
             raise unavailable(self.url, f"{doing}: {error}") from error
 
-    def _unless_gone(self, doing: str, call: Callable[[], Any]) -> Any:
+    def _or_none_if_gone(self, doing: str, call: Callable[[], Any]) -> Any:
         """The call's answer; None where the object is not there (any more)."""
-        with self._asking(doing):
+        with self._translate_errors(doing):
             try:
                 return call()
             except docker.errors.NotFound:
@@ -120,7 +120,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     def info(self) -> EngineInfo:
         """Who the engine is, and its clock."""
-        with self._asking("asking who it is"):
+        with self._translate_errors("asking who it is"):
             told = self._api.info()
         return EngineInfo(
             id=told["ID"],
@@ -133,23 +133,23 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """Every container, in any state, that carries all of these labels: as the engine's list tells it."""
-        with self._asking("listing containers"):
+        with self._translate_errors("listing containers"):
             return list(self._api.containers(all=True, filters={"label": label_filter(labels)}))
 
     def list_images(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        with self._asking("listing images"):
+        with self._translate_errors("listing images"):
             return list(self._api.images(filters={"label": label_filter(labels)}))
 
     def inspect_container(self, container: str) -> dict[str, Any] | None:
         """The whole of one container; None when it is gone."""
-        found: dict[str, Any] | None = self._unless_gone(
+        found: dict[str, Any] | None = self._or_none_if_gone(
             f"inspecting {container[:40]}", lambda: self._api.inspect_container(container)
         )
         return found
 
     def inspect_image(self, image: str) -> dict[str, Any] | None:
         """The whole of one image; None when it is not on the engine."""
-        found: dict[str, Any] | None = self._unless_gone(
+        found: dict[str, Any] | None = self._or_none_if_gone(
             f"inspecting {image[:60]}", lambda: self._api.inspect_image(image)
         )
         return found
@@ -166,7 +166,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
     def past_events(self, since: int, until: datetime) -> list[dict[str, Any]]:
         """What the engine remembers having done; `since` in nanoseconds, `until` before its own now."""
         seconds = f"{since // 10**9}.{since % 10**9:09d}"
-        with self._asking("reading its events"):
+        with self._translate_errors("reading its events"):
             url = self._api._url("/events")
             params = {"since": seconds, "until": f"{until.timestamp():.6f}"}
             with self._api._get(url, params=params, stream=True) as response:
@@ -174,7 +174,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     def logs(self, container: str, tail: int = 50) -> str:
         """The last lines of stdout and stderr; empty when it is gone."""
-        told = self._unless_gone(f"reading logs of {container[:12]}", lambda: self._api.logs(container, tail=tail))
+        told = self._or_none_if_gone(f"reading logs of {container[:12]}", lambda: self._api.logs(container, tail=tail))
         return (told or b"").decode(errors="replace")
 
     def follow(self, container: str, since: float, tail: int) -> Any:
@@ -184,7 +184,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         took it 2.7 s for 73 MB. Each line of stdout begins with the engine's own time of it. Raises `EngineFailed`,
         `EngineUnavailable`.
         """
-        with self._asking(f"following the log of {container[:12]}"):
+        with self._translate_errors(f"following the log of {container[:12]}"):
             return self._api.logs(
                 container, stdout=True, stderr=False, stream=True, follow=True, timestamps=True, since=since, tail=tail
             )
@@ -192,7 +192,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
     def wait(self, container: str, timeout: float) -> int | None:
         """The exit code of an ended container; None when it is gone, or runs on after `timeout` seconds."""
         try:
-            ended = self._unless_gone("waiting", lambda: self._api.wait(container, timeout=timeout))
+            ended = self._or_none_if_gone("waiting", lambda: self._api.wait(container, timeout=timeout))
         except EngineUnavailable as error:
             if isinstance(error.__cause__, requests.Timeout | requests.ConnectionError):
                 return None
@@ -203,40 +203,40 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     def create(self, spec: ContainerSpec) -> str:
         """Make a container and return its ID. Raises `NameTaken` when its name is in use."""
-        with self._asking(f"creating {spec.name}"):
+        with self._translate_errors(f"creating {spec.name}"):
             try:
                 made = self._api.create_container_from_config(container_config(spec), spec.name)
             except docker.errors.APIError as error:
                 if error.status_code == 409 and "is already in use" in str(error.explanation):
                     raise NameTaken(
-                        f"a container named {spec.name} is there already", mend=f"docker inspect {spec.name}"
+                        f"a container named {spec.name} is there already", fix=f"docker inspect {spec.name}"
                     ) from error
                 raise
         return str(made["Id"])
 
     def start(self, container: str, name: str = "") -> None:
-        with self._asking(f"starting {name or container[:12]}"):
+        with self._translate_errors(f"starting {name or container[:12]}"):
             self._api.start(container)
 
     def stop(self, container: str, grace: float) -> None:
         """SIGTERM, and SIGKILL after `grace` seconds."""
-        self._unless_gone(f"stopping {container[:12]}", lambda: self._api.stop(container, timeout=round(grace)))
+        self._or_none_if_gone(f"stopping {container[:12]}", lambda: self._api.stop(container, timeout=round(grace)))
 
     def kill(self, container: str) -> None:
         try:
-            self._unless_gone(f"killing {container[:12]}", lambda: self._api.kill(container))
+            self._or_none_if_gone(f"killing {container[:12]}", lambda: self._api.kill(container))
         except EngineFailed:
             if self.state(container) == "running":
                 raise
 
     def rename(self, container: str, name: str) -> None:
-        with self._asking(f"renaming {container[:12]} to {name}"):
+        with self._translate_errors(f"renaming {container[:12]} to {name}"):
             self._api.rename(container, name)
 
     def remove(self, container: str, *, force: bool = False, volumes: bool = True) -> None:
         """Remove a container, and its anonymous volumes."""
         try:
-            self._unless_gone(
+            self._or_none_if_gone(
                 f"removing {container[:12]}",
                 lambda: self._api.remove_container(container, v=volumes, force=force),
             )
@@ -246,7 +246,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     def remove_image(self, reference: str) -> bool:
         """Remove an image; False when a container still has it."""
-        with self._asking(f"removing image {reference[:60]}"):
+        with self._translate_errors(f"removing image {reference[:60]}"):
             try:
                 self._api.remove_image(reference)
             except docker.errors.APIError as error:
@@ -265,7 +265,7 @@ def _tls(url: str) -> docker.tls.TLSConfig:
         raise InputError(
             f"`{url}` needs TLS",
             why=f"not there: {', '.join(missing)}",
-            mend="set DOCKER_CERT_PATH to their directory",
+            fix="set DOCKER_CERT_PATH to their directory",
         )
     ca, cert, key = map(str, files)
     return docker.tls.TLSConfig(client_cert=(cert, key), ca_cert=ca, verify=True)

@@ -1,4 +1,4 @@
-"""The engine's errors in our words: which thing, why, and the command that mends it.
+"""The engine's errors in our words: which thing, why, and the command that fixes it.
 
 The engine says what went wrong in English prose only, so the prose is matched here, in one place.
 """
@@ -25,7 +25,7 @@ def unavailable(url: str, why: str) -> EngineUnavailable:
     return EngineUnavailable(
         f"the Docker engine at {url} does not answer",
         why=_reason(why),
-        mend="start it, or correct `engine:` in environment.yaml; `gitops-ml doctor` looks closer",
+        fix="start it, or correct `engine:` in environment.yaml; `gitops-ml doctor` looks closer",
     )
 
 
@@ -38,7 +38,7 @@ def failed(doing: str, why: str) -> GitopsError:
         return EngineFailed(
             f"port {port} on the engine's host is taken ({doing})",
             why="something else listens there",
-            mend=f"`docker ps --filter publish={port}` or `ss -ltnp 'sport = :{port}'` on that host "
+            fix=f"`docker ps --filter publish={port}` or `ss -ltnp 'sport = :{port}'` on that host "
             "names it; stop it, or change gateway.port in environment.yaml",
         )
     if "cannot assign requested address" in lower:
@@ -46,31 +46,31 @@ def failed(doing: str, why: str) -> GitopsError:
         return InputError(
             f"the engine's host has no address {found[1].strip('[]') if found else 'of this kind'} ({doing})",
             why=_reason(why),
-            mend="change gateway.bind in environment.yaml; `ip address` on that host lists what it has",
+            fix="change gateway.bind in environment.yaml; `ip address` on that host lists what it has",
         )
     if any(text in lower for text in _FULL):
         return EngineFailed(
             f"the engine's disk is full ({doing})",
             why=_reason(why),
-            mend="`docker system df` shows what fills it, `docker image prune` frees unused images",
+            fix="`docker system df` shows what fills it, `docker image prune` frees unused images",
         )
     if "bind source path does not exist" in lower:
         path = why.rpartition("exist: ")[2].strip() or "?"
         return EngineFailed(
             f"the file {path} is not on the engine's host ({doing})",
             why="a secret of the deployment names it",
-            mend=f"put it there, readable for user 65532, or correct `secrets:` ({path})",
+            fix=f"put it there, readable for user 65532, or correct `secrets:` ({path})",
         )
     if "range of cpus is from" in lower:
         return InputError(
             f"the engine's host has too few CPUs ({doing})",
             why=_reason(why),
-            mend="lower resources.cpus of the deployment",
+            fix="lower resources.cpus of the deployment",
         )
     return EngineFailed(
         f"the engine could not do it ({doing})",
         why=_reason(why),
-        mend="mend what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
+        fix="fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
     )
 
 
@@ -88,5 +88,5 @@ def build_failed(tag: str, why: str, last: str) -> GitopsError:
     return EngineFailed(
         f"image {tag} could not be built",
         why=f"{_reason(why)}; its last lines:\n{last}",
-        mend="mend what they name: most often the model's requirements.txt, or the way from that host to PyPI",
+        fix="fix what they name: most often the model's requirements.txt, or the way from that host to PyPI",
     )

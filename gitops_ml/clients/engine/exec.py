@@ -25,10 +25,10 @@ class InsideCalls:
         self._shells: dict[str, KeptShell] = {}
         self._opening = threading.Lock()
 
-    def _asking(self, doing: str) -> AbstractContextManager[None]:
+    def _translate_errors(self, doing: str) -> AbstractContextManager[None]:
         raise NotImplementedError
 
-    def _unless_gone(self, doing: str, call: Callable[[], Any]) -> Any:
+    def _or_none_if_gone(self, doing: str, call: Callable[[], Any]) -> Any:
         raise NotImplementedError
 
     def state(self, container: str) -> str | None:
@@ -37,7 +37,7 @@ class InsideCalls:
 
     def exec(self, container: str, command: Sequence[str], timeout: float = SILENCE) -> ExecResult:
         """Run a command inside a running container. `timeout` is the longest silence, in seconds."""
-        with self._asking(f"running {command[0]} in {container[:12]}"):
+        with self._translate_errors(f"running {command[0]} in {container[:12]}"):
             made = self._api.exec_create(container, list(command))["Id"]
             # Not the SDK's exec_start: it waits for output without any time-out.
             url = self._api._url("/exec/{0}/start", made)
@@ -60,7 +60,7 @@ class InsideCalls:
 
         For one that may be run again: when the shell is lost meanwhile, that is done.
         """
-        with self._asking(f"running sh in {container[:12]}"), contextlib.suppress(ShellLost):
+        with self._translate_errors(f"running sh in {container[:12]}"), contextlib.suppress(ShellLost):
             done = self._kept_shell(container).run(script, words, timeout)
             if done is not None:
                 return done
@@ -68,7 +68,7 @@ class InsideCalls:
 
     def open_shell(self, container: str) -> None:
         """Have the shell that `shell` uses, before it is wanted. Raises `EngineFailed`, `EngineUnavailable`."""
-        with self._asking(f"running sh in {container[:12]}"):
+        with self._translate_errors(f"running sh in {container[:12]}"):
             self._kept_shell(container)
 
     def has_shell(self, container: str) -> bool:
@@ -99,7 +99,7 @@ class InsideCalls:
         A name with a slash at its end is a directory. A file is not there whole at every instant: stage and
         rename.
         """
-        with self._asking(f"writing {directory} of {container[:12]}"):
+        with self._translate_errors(f"writing {directory} of {container[:12]}"):
             self._api.put_archive(container, directory, pack(files))
 
     def get(self, container: str, path: str) -> dict[str, bytes]:
@@ -108,8 +108,8 @@ class InsideCalls:
         Nothing at that path is an empty answer; no such container is an `EngineFailed`.
         """
         doing = f"reading {path} of {container[:12]}"
-        with self._asking(doing):
-            found = self._unless_gone(doing, lambda: self._api.get_archive(container, path))
+        with self._translate_errors(doing):
+            found = self._or_none_if_gone(doing, lambda: self._api.get_archive(container, path))
             if found is not None:
                 return unpack(found[0])
         if self.state(container) is None:

@@ -19,7 +19,7 @@ class ImageCalls:
 
     _api: Any
 
-    def _asking(self, doing: str) -> AbstractContextManager[None]:
+    def _translate_errors(self, doing: str) -> AbstractContextManager[None]:
         raise NotImplementedError
 
     def image_id(self, reference: str) -> str | None:
@@ -30,7 +30,7 @@ class ImageCalls:
         """Fetch an image and return its ID. `timeout` bounds the whole, in seconds. Raises `EngineFailed`."""
         until = time.monotonic() + timeout
         doing = f"pulling {reference}"
-        with self._asking(doing):
+        with self._translate_errors(doing):
             name, tag = _split(reference)
             url, params = self._api._url("/images/create"), {"fromImage": name, "tag": tag}
             with self._api._post(url, params=params, stream=True, timeout=min(timeout, _SILENCE)) as response:
@@ -56,7 +56,7 @@ class ImageCalls:
         `timeout` is the longest silence, in seconds. Raises `EngineFailed` with the build's last lines.
         """
         said: list[str] = []
-        with self._asking(f"building {tag}"):
+        with self._translate_errors(f"building {tag}"):
             lines = self._api.build(
                 fileobj=io.BytesIO(context),
                 custom_context=True,
@@ -81,7 +81,7 @@ class ImageCalls:
         `timeout` is the longest silence, in seconds.
         """
         doing = f"loading {tag}"
-        with self._asking(doing):
+        with self._translate_errors(doing):
             url, headers = self._api._url("/images/load"), {"Content-Type": "application/x-tar"}
             with self._api._post(
                 url, data=archive, params={"quiet": "1"}, headers=headers, stream=True, timeout=timeout

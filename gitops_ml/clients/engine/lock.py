@@ -102,7 +102,7 @@ class Lock:
                 if not _gone(engine, found, here):
                     raise _held(engine, found, project, environment) from taken
                 engine.remove(found["Id"])
-        raise LockHeld(f"the lock of {project} {environment} changes hands all the time", mend="try again")
+        raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
 
     def check(self) -> None:
         """Raises `LockLost` when this lock, by its ID, is no longer there. One quick call; before each mutation."""
@@ -110,7 +110,7 @@ class Lock:
             raise LockLost(
                 f"the lock {self.name} went while we held it",
                 why="it expired, or somebody broke it",
-                mend="run it again; what was done so far stands",
+                fix="run it again; what was done so far stands",
             )
 
     def release(self) -> None:
@@ -167,7 +167,7 @@ def _held(engine: Engine, found: dict[str, Any], project: str, environment: str)
     return LockHeld(
         f"{project} {environment} is held by {holder.who} for {_age(engine, found):.0f} s",
         why=f"`{holder.command}`; the lock expires after {expires:.0f} s",
-        mend=f"wait, or `gitops-ml sync {environment} --break-lock {found['Id'][:12]}`",
+        fix=f"wait, or `gitops-ml sync {environment} --break-lock {found['Id'][:12]}`",
     )
 
 

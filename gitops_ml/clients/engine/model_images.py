@@ -37,7 +37,7 @@ def ensure_base(engine: Engine, reference: str = BASE_IMAGE) -> str:
         raise EngineFailed(
             f"image {reference} is not on the engine and could not be pulled",
             why=error.why,
-            mend=f"`make setup` in a clone of gitops-ml makes it, or `docker pull {reference}` where it can be reached",
+            fix=f"`make setup` in a clone of gitops-ml makes it, or `docker pull {reference}` where it can be reached",
         ) from error
 
 
@@ -79,7 +79,7 @@ def ensure_model_image(
         raise ModelRejected(
             f"{generation.model} {generation.version} holds no {REQUIREMENTS}",
             why="what it was trained with is what it has to be served with",
-            mend="let the train stage write it beside the model, locked with hashes",
+            fix="let the train stage write it beside the model, locked with hashes",
         )
     from gitops_ml.serving.context import model_archive, model_context
 

@@ -15,25 +15,25 @@ class NetworkCalls:
 
     _api: Any
 
-    def _asking(self, doing: str) -> AbstractContextManager[None]:
+    def _translate_errors(self, doing: str) -> AbstractContextManager[None]:
         raise NotImplementedError
 
-    def _unless_gone(self, doing: str, call: Callable[[], Any]) -> Any:
+    def _or_none_if_gone(self, doing: str, call: Callable[[], Any]) -> Any:
         raise NotImplementedError
 
     def list_networks(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        with self._asking("listing networks"):
+        with self._translate_errors("listing networks"):
             return list(self._api.networks(filters={"label": label_filter(labels)}))
 
     def list_volumes(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        with self._asking("listing volumes"):
+        with self._translate_errors("listing volumes"):
             return list(self._api.volumes(filters={"label": label_filter(labels)})["Volumes"] or ())
 
     def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
         """Have a bridge network of this name; whether it had to be made. The engine allows several of one name; we
         do not. Raises `InputError` when one is there that is not of this project.
         """
-        with self._asking(f"creating network {name}"):
+        with self._translate_errors(f"creating network {name}"):
             found = [network for network in self._api.networks(names=[name]) if network["Name"] == name]
             if not found:
                 self._api.create_network(name, driver="bridge", check_duplicate=True, labels=dict(labels))
@@ -46,7 +46,7 @@ class NetworkCalls:
 
         Raises `InputError` when one is there that is not of this project.
         """
-        with self._asking(f"creating volume {name}"):
+        with self._translate_errors(f"creating volume {name}"):
             listed = self._api.volumes(filters={"name": name})["Volumes"] or ()
             found = [volume for volume in listed if volume["Name"] == name]
             if not found:
@@ -56,20 +56,20 @@ class NetworkCalls:
         return not found
 
     def connect_network(self, container: str, network: str, aliases: Sequence[str] = ()) -> None:
-        with self._asking(f"connecting {container[:12]} to {network}"):
+        with self._translate_errors(f"connecting {container[:12]} to {network}"):
             self._api.connect_container_to_network(container, network, aliases=list(aliases))
 
     def disconnect_network(self, container: str, network: str) -> None:
-        self._unless_gone(
+        self._or_none_if_gone(
             f"disconnecting {container[:12]} from {network}",
             lambda: self._api.disconnect_container_from_network(container, network, force=True),
         )
 
     def remove_network(self, name: str) -> None:
-        self._unless_gone(f"removing network {name}", lambda: self._api.remove_network(name))
+        self._or_none_if_gone(f"removing network {name}", lambda: self._api.remove_network(name))
 
     def remove_volume(self, name: str) -> None:
-        self._unless_gone(f"removing volume {name}", lambda: self._api.remove_volume(name))
+        self._or_none_if_gone(f"removing volume {name}", lambda: self._api.remove_volume(name))
 
 
 def _require_own(kind: str, name: str, found: Mapping[str, str] | None, labels: Mapping[str, str]) -> None:
@@ -78,7 +78,7 @@ def _require_own(kind: str, name: str, found: Mapping[str, str] | None, labels: 
         raise InputError(
             f"the {kind} {name} is there and is none of ours",
             why=f"it does not carry the label {PROJECT}={project}",
-            mend=f"`docker {kind} inspect {name}` tells whose it is; rename the project, or `docker {kind} rm {name}`",
+            fix=f"`docker {kind} inspect {name}` tells whose it is; rename the project, or `docker {kind} rm {name}`",
         )
 
 

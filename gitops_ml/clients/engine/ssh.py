@@ -46,7 +46,7 @@ class Tunnel:
             )
         except FileNotFoundError as error:
             shutil.rmtree(directory, ignore_errors=True)
-            raise InputError(f"`{url}` needs ssh, which is not installed", mend="install openssh-client") from error
+            raise InputError(f"`{url}` needs ssh, which is not installed", fix="install openssh-client") from error
         tunnel = cls(process, directory)
         atexit.register(tunnel.close)  # a command ends without closing its engine; its folder must not stay
         until = time.monotonic() + timeout
@@ -68,7 +68,7 @@ class Tunnel:
 def _command(url: str, socket: Path, timeout: float) -> list[str]:
     parts = urlsplit(url)
     if not parts.hostname or parts.hostname.startswith("-") or (parts.username or "").startswith("-"):
-        raise InputError(f"`{url}` names no host", mend="write ssh://user@host")
+        raise InputError(f"`{url}` names no host", fix="write ssh://user@host")
     command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
     command += ["-o", f"ConnectTimeout={max(1, round(timeout))}", "-o", "ServerAliveInterval=15"]
     command += ["-L", f"{socket}:{parts.path or SOCKET}"]

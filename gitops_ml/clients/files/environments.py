@@ -18,7 +18,7 @@ ROOT = "environments"
 LOCAL_ENGINE = "unix:///var/run/docker.sock"
 
 
-class Declared(msgspec.Struct, frozen=True, kw_only=True):
+class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
     """One environment as its files declare it at a commit, its versions not looked up yet.
 
     `broken` holds what is wrong with a file, by deployment; `records` the raw record files, by deployment.
@@ -47,12 +47,12 @@ def read_project(repo: Repository, commit: str) -> Project:
         raise SourceError(
             f"{path} is not in commit {commit[:12]}",
             why="it names the project",
-            mend="gitops-ml init",
+            fix="gitops-ml init",
         )
     return parse(data, path, Project)
 
 
-def read_environment(repo: Repository, commit: str, name: str) -> Declared:
+def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFiles:
     """All files of one environment at a commit.
 
     Raises `SourceError` when the environment is not declared there, and `InputError` when its `environment.yaml` or
@@ -69,7 +69,7 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
         raise SourceError(
             f"environment `{name}` is not in commit {commit[:12]}",
             why=f"{folder}environment.yaml is absent; declared: {known}",
-            mend=f"restore {folder}, or name one that is declared",
+            fix=f"restore {folder}, or name one that is declared",
         )
     environment = parse(_whole(main, f"{folder}environment.yaml"), f"{folder}environment.yaml", Environment)
     deployments, broken = _deployments(found, f"{folder}models/")
@@ -78,7 +78,7 @@ def read_environment(repo: Repository, commit: str, name: str) -> Declared:
         for path, data in files.items()
         if data is not None and path.startswith(f"{folder}records/") and path.endswith(".yaml")
     }
-    return Declared(
+    return EnvironmentFiles(
         project=project.name,
         name=name,
         commit=commit,
@@ -112,22 +112,22 @@ def _declaration(name: str, path: str, file: File) -> bytes:
     _require_label(name, f"{path}: `{name}` is not a deployment's name", "rename the file")
     if path.endswith(".yml"):
         raise InputError(
-            f"{path} does not end in .yaml", why="a deployment has one file", mend=f"git mv {path} {path[:-4]}.yaml"
+            f"{path} does not end in .yaml", why="a deployment has one file", fix=f"git mv {path} {path[:-4]}.yaml"
         )
     if not file.regular:
-        raise InputError(f"{path} is no regular file", why="links are not followed", mend="commit the file itself")
+        raise InputError(f"{path} is no regular file", why="links are not followed", fix="commit the file itself")
     return _whole(file.data, path)
 
 
 def _whole(data: bytes | None, path: str) -> bytes:
     if data is None:
-        raise InputError(f"{path} is too large", why=f"at most {MAX_BYTES} bytes are read", mend="make it smaller")
+        raise InputError(f"{path} is too large", why=f"at most {MAX_BYTES} bytes are read", fix="make it smaller")
     return data
 
 
-def _require_label(name: str, what: str, mend: str) -> None:
+def _require_label(name: str, what: str, fix: str) -> None:
     if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(what, why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters", mend=mend)
+        raise InputError(what, why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters", fix=fix)
 
 
 def require_known_source(name: str, environment: Environment, names: list[str]) -> None:
@@ -137,18 +137,18 @@ def require_known_source(name: str, environment: Environment, names: list[str]) 
         raise InputError(
             f"environments/{name}/environment.yaml: promotion.from is `{promotion.from_}`",
             why=f"it is no environment; declared: {', '.join(names)}",
-            mend=f"edit environments/{name}/environment.yaml",
+            fix=f"edit environments/{name}/environment.yaml",
         )
 
 
-def require_own_port(repo: Repository, declared: Declared) -> None:
+def require_own_port(repo: Repository, declared: EnvironmentFiles) -> None:
     """Raises `InputError` where another environment of this commit listens on the same port of the same engine."""
     sharing = shared_ports(repo, declared.commit).get(entrance(declared.environment), [])
     if len(sharing) > 1:
         raise InputError(
             f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
             why="one engine's port is one gateway's",
-            mend=f"change gateway.port in environments/{declared.name}/environment.yaml",
+            fix=f"change gateway.port in environments/{declared.name}/environment.yaml",
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 import yaml
 
-from gitops_ml.clients.files.environments import ROOT, Declared, read_environment
+from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse, plain
 from gitops_ml.clients.git.repository import Repository
@@ -33,7 +33,7 @@ from gitops_ml.errors import GitopsError, InputError, PushRejected
 
 TRIES = 5
 RECORD_PATH = re.compile(rf"{ROOT}/[^/]+/records/.+")
-SameGeneration = Callable[[Declared, Attempt], bool]
+SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -46,7 +46,7 @@ def read_record(data: bytes, path: str) -> Record | None:
         return None
 
 
-def read_records(repo: Repository, declared: Declared) -> dict[str, Record]:
+def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Record]:
     """The readable records of an environment, from the branch that its policy names."""
     raw = dict(declared.records)
     branch = declared.environment.records.branch
@@ -101,7 +101,7 @@ def publish(repo: Repository, environment: str, state: State, *, engine: str, sa
     raise PushRejected(
         f"the record of {environment} is not in Git",
         why=f"others pushed {TRIES} times in between; the journal keeps it",
-        mend=f"gitops-ml sync {environment}",
+        fix=f"gitops-ml sync {environment}",
     )
 
 
@@ -179,12 +179,16 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
     raise PushRejected(
         f"the answer to the request of {environment}/{deployment} is not in Git",
         why=f"others pushed {TRIES} times in between",
-        mend="gitops-ml retrain --if-requested --push",
+        fix="gitops-ml retrain --if-requested --push",
     )
 
 
 def _reverts(
-    repo: Repository, declared: Declared, state: State, attempts: Sequence[Attempt], same_generation: SameGeneration
+    repo: Repository,
+    declared: EnvironmentFiles,
+    state: State,
+    attempts: Sequence[Attempt],
+    same_generation: SameGeneration,
 ) -> dict[str, tuple[str, str, bytes | None]]:
     """What is to be put back, by deployment: the version, the path and the text.
 

@@ -34,7 +34,7 @@ def load(data: bytes, path: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
         why = getattr(error, "problem", None) or str(error)
-        raise InputError(f"{path}{at} is not valid YAML", why=str(why), mend=f"edit {path}") from error
+        raise InputError(f"{path}{at} is not valid YAML", why=str(why), fix=f"edit {path}") from error
 
 
 def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaration") -> str:
@@ -63,7 +63,7 @@ def get_field(text: str, key: str, path: str = "the declaration") -> Any:
 def _set(text: str, keys: tuple[str, ...], value: Any, path: str) -> str:
     before = load(text.encode(), path)
     if not isinstance(before, dict):
-        raise InputError(f"{path} is no mapping", mend=f"edit {path}")
+        raise InputError(f"{path} is no mapping", fix=f"edit {path}")
     wanted = _merged(before, keys, value)
     if wanted == before:
         return text
@@ -82,7 +82,7 @@ def _set(text: str, keys: tuple[str, ...], value: Any, path: str) -> str:
         raise InputError(
             f"{path} cannot be edited by itself",
             why=f"{'.'.join(keys)} is written in a way that an edit would break",
-            mend=f"set {'.'.join(keys)} to {value!r} in {path} by hand",
+            fix=f"set {'.'.join(keys)} to {value!r} in {path} by hand",
         )
     return edited
 

@@ -62,7 +62,7 @@ def plain(data: bytes, path: str) -> tuple[Any, _Lines]:
         raise InputError(
             f"{path} has {len(data)} bytes",
             why=f"at most {MAX_BYTES} are read",
-            mend="make it smaller",
+            fix="make it smaller",
         )
     try:
         text = data.decode()
@@ -72,9 +72,9 @@ def plain(data: bytes, path: str) -> tuple[Any, _Lines]:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
         reason = " ".join((getattr(error, "problem", None) or str(error)).split())
-        raise InputError(f"{path}{at} is not valid YAML", why=reason, mend=f"edit {path}") from error
+        raise InputError(f"{path}{at} is not valid YAML", why=reason, fix=f"edit {path}") from error
     if node is None:
-        raise InputError(f"{path} is empty", mend="write it, or remove the file")
+        raise InputError(f"{path} is empty", fix="write it, or remove the file")
     lines: _Lines = {}
     return _value(node, "$", path, lines), lines
 
@@ -85,11 +85,11 @@ def _require_flat(text: str, path: str) -> None:
     for event in yaml.parse(text, Loader=_Loader):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            raise InputError(f"{path}:{line} uses a YAML alias", why="aliases are refused", mend="write the value out")
+            raise InputError(f"{path}:{line} uses a YAML alias", why="aliases are refused", fix="write the value out")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise InputError(
-                f"{path}:{line} is nested too deep", why=f"at most {MAX_DEPTH} levels are read", mend=f"edit {path}"
+                f"{path}:{line} is nested too deep", why=f"at most {MAX_DEPTH} levels are read", fix=f"edit {path}"
             )
 
 
@@ -101,7 +101,7 @@ def _value(node: yaml.Node, place: str, path: str, lines: _Lines) -> Any:
         raise InputError(
             f"{path}:{line} has the tag {node.tag}",
             why="only plain data is read",
-            mend="take the tag away",
+            fix="take the tag away",
         )
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, place, path, lines)
@@ -110,9 +110,9 @@ def _value(node: yaml.Node, place: str, path: str, lines: _Lines) -> Any:
     try:
         return convert(node.value) if convert else node.value
     except OverflowError as error:
-        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a finite number", mend=f"edit {path}") from error
+        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a finite number", fix=f"edit {path}") from error
     except ValueError as error:
-        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a number", mend="put it in quotes") from error
+        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a number", fix="put it in quotes") from error
 
 
 def _finite(text: str) -> float:
@@ -128,9 +128,9 @@ def _mapping(node: yaml.MappingNode, place: str, path: str, lines: _Lines) -> di
     for key, value in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
-            raise InputError(f"{path}:{line} has a key that is not plain text", mend="use plain keys")
+            raise InputError(f"{path}:{line} has a key that is not plain text", fix="use plain keys")
         if key.value in found:
-            raise InputError(f"{path}:{line} says `{key.value}` twice", mend="keep one of them")
+            raise InputError(f"{path}:{line} says `{key.value}` twice", fix="keep one of them")
         lines[f"{place}.{key.value}"] = line
         found[key.value] = _value(value, f"{place}.{key.value}", path, lines)
     return found
@@ -147,20 +147,20 @@ def _explained(error: msgspec.ValidationError, path: str, value: Any, lines: _Li
     absent = re.search(r"missing required field `(?P<key>[^`]*)`", reason)
     if absent:
         where = f"`{absent['key']}` is missing"
-        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why="it is required", mend=f"edit {path}")
+        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why="it is required", fix=f"edit {path}")
     unknown = re.search(r"unknown field `(?P<key>[^`]*)`", reason)
     if not unknown:
         where = place.removeprefix("$").lstrip(".") or "the file"
         said = _reason(reason) + _choice(reason, _type_at(place, kind))
-        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why=said, mend=f"edit {path}")
+        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why=said, fix=f"edit {path}")
     key = unknown["key"]
     valid = _keys_at(place, kind)
     near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
     advice = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(sorted(valid))}"
     line = _line_of(f"{place}.{key}", lines)
     if key in RESERVED and place == "$.resources":
-        return InputError(f"{path}:{line}: `{key}` is reserved", why=RESERVED[key], mend=f"take it out of {path}")
-    return InputError(f"{path}:{line}: unknown key `{key}`", why=advice, mend=f"edit {path}")
+        return InputError(f"{path}:{line}: `{key}` is reserved", why=RESERVED[key], fix=f"take it out of {path}")
+    return InputError(f"{path}:{line}: unknown key `{key}`", why=advice, fix=f"edit {path}")
 
 
 def _exact(place: str, text: str, value: Any, kind: type) -> str:

@@ -98,7 +98,7 @@ def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = 
     )
 
 
-def raise_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, instead_of: Iterable[str] = ()) -> str:
+def ensure_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, instead_of: Iterable[str] = ()) -> str:
     """Make and start a gateway with its network and its volume, and return its ID once it answers.
 
     The watched folder must be there before Traefik starts, or it never watches it. When it cannot be started, what
@@ -188,18 +188,18 @@ def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
         raise EngineFailed(
             f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
             why=f"its last lines:\n{engine.logs(gateway, 10)}",
-            mend=f"docker logs {gateway[:12]}",
+            fix=f"docker logs {gateway[:12]}",
         )
 
 
-def carrier(engine: Engine, project: str, environment: str, image: str = GATEWAY_IMAGE) -> str:
+def volume_reader(engine: Engine, project: str, environment: str, image: str = GATEWAY_IMAGE) -> str:
     """A container that is never started and gives access to the gateway's volume; the caller removes it."""
     name = gateway_name(project, environment)
     return engine.create(
         ContainerSpec(
-            name=scoped(project, environment, "carrier", secrets.token_hex(4)),
+            name=scoped(project, environment, "volume-reader", secrets.token_hex(4)),
             image=image,
-            labels=owner_labels(project, environment, "carrier"),
+            labels=owner_labels(project, environment, "volume-reader"),
             network=None,
             volumes={name: ROOT},
             restart="no",

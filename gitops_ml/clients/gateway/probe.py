@@ -90,7 +90,7 @@ def _require_running(engine: Engine, probe: str, passed: float, deadline: float)
     if passed > deadline + 10:
         raise EngineFailed(f"the probe did not end within {deadline:.0f} s", why=engine.logs(probe, 10).strip())
     if engine.state(probe) is None:
-        raise EngineFailed("the probe was removed while it ran", mend="run it again")
+        raise EngineFailed("the probe was removed while it ran", fix="run it again")
 
 
 def _result(engine: Engine, probe: str, code: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
         raise EngineFailed(
             f"the gateway has not loaded the route of {deployment}; its route before is back",
             why=said or _complaint(engine, gateway),
-            mend=f"docker logs {gateway[:12]}",
+            fix=f"docker logs {gateway[:12]}",
         )
     if b"unchanged" in result.stdout:
         found = msgspec.json.decode(content)["http"]["services"]
@@ -61,7 +61,7 @@ def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
     """Take a deployment's route file away and return once the gateway no longer knows it."""
     result = engine.shell(gateway, _UNROUTE, (deployment, str(round(_LOADED_WITHIN / POLL))))
     if result.code != 0:
-        raise EngineFailed(f"the gateway still knows the route of {deployment}", mend=f"docker logs {gateway[:12]}")
+        raise EngineFailed(f"the gateway still knows the route of {deployment}", fix=f"docker logs {gateway[:12]}")
 
 
 def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], deadline: float) -> Drain:

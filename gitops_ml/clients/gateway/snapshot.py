@@ -28,8 +28,8 @@ from gitops_ml.clients.gateway.container import (
     JOURNAL,
     ROOT,
     ROUTES,
-    carrier,
     gateway_name,
+    volume_reader,
 )
 from gitops_ml.clients.gateway.journal import whole
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
@@ -143,7 +143,7 @@ def _inside(
         return engine.get(gateway["Id"], ROOT), b""
     if not has_volume():
         return {}, b""
-    carried = carrier(engine, project, environment, image)
+    carried = volume_reader(engine, project, environment, image)
     try:
         return engine.get(carried, ROOT), b""
     finally:

@@ -52,7 +52,7 @@ def move_branch(repository: Repository, branch: str, new: str, old: str | None) 
             raise PushRejected(
                 f"the files of {branch} in {place.folder} could not follow",
                 why=moved.messages[-300:],
-                mend=f"commit or stash your changes: git -C {place.folder} status",
+                fix=f"commit or stash your changes: git -C {place.folder} status",
             )
         transaction.commit()
     _note(repository).unlink()
@@ -117,7 +117,7 @@ def _refuse_edits(repository: Repository, folder: Path, old: str, new: str) -> N
         raise PushRejected(
             f"uncommitted edits in {folder} are in the way: {', '.join(edits[:3])}",
             why="they are on the files that the record would change",
-            mend=f"git -C {folder} commit {' '.join(edits[:3])}",
+            fix=f"git -C {folder} commit {' '.join(edits[:3])}",
         )
 
 
@@ -126,7 +126,7 @@ def _refuse_rebase(repository: Repository, branch: str) -> None:
     for place in ("rebase-merge", "rebase-apply"):
         with contextlib.suppress(OSError):
             if (repository.git_dir / place / "head-name").read_text().strip() == f"refs/heads/{branch}":
-                raise PushRejected(f"{branch} is being rebased", mend="git rebase --continue, or --abort")
+                raise PushRejected(f"{branch} is being rebased", fix="git rebase --continue, or --abort")
 
 
 def _at(repository: Repository, ref: str) -> str | None:
@@ -159,7 +159,7 @@ class _Transaction:
 
     def commit(self) -> None:
         if not self._say("commit"):
-            raise SourceError("the branch could not be moved", mend="git fsck")
+            raise SourceError("the branch could not be moved", fix="git fsck")
 
     def _say(self, line: str, silent: bool = False) -> bool:
         assert self._process.stdin is not None and self._process.stdout is not None

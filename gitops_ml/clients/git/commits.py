@@ -90,7 +90,7 @@ def commit_files(
         raise SourceError(
             "the commit could not be made",
             why=done.messages[-300:],
-            mend="git commit --allow-empty -S -m test shows it too" if signed else "git config user.name",
+            fix="git commit --allow-empty -S -m test shows it too" if signed else "git config user.name",
         )
     return done.text
 
@@ -136,23 +136,23 @@ def create_tag(repository: Repository, name: str, commit: str, message: str) -> 
     """See `Repository.create_tag`."""
     git = repository.git
     if git.run("check-ref-format", f"refs/tags/{name}").code != 0:
-        raise InputError(f"'{name}' is no name for a tag", mend="git help check-ref-format")
+        raise InputError(f"'{name}' is no name for a tag", fix="git help check-ref-format")
     # The tagger's date orders GTO's events, and git keeps whole seconds; nothing of ours may depend on their
     # order.
     done = git.run("tag", "-a", "-F", "-", name, commit, stdin=message.encode(), env=identity(repository))
     if done.code != 0:
-        raise InputError(f"the tag {name} could not be made", why=done.messages[-300:], mend=f"git show {name}")
+        raise InputError(f"the tag {name} could not be made", why=done.messages[-300:], fix=f"git show {name}")
 
 
 def verify_commit_signature(repository: Repository, commit: str, allowed_signers: bytes) -> str:
     """See `Repository.verify_commit_signature`."""
-    mend = "sign it (git commit --amend -S), or add the key to .gitops-ml/allowed_signers in a signed commit"
+    fix = "sign it (git commit --amend -S), or add the key to .gitops-ml/allowed_signers in a signed commit"
     found = repository.git.read_one(f"{commit}^{{commit}}")
     header = (found.data or b"").partition(b"\n\n")[0] if found else b""
     # A GPG signature would be judged by the keyring of whoever runs this, and not by the repository's own
     # list.
     if b"-----BEGIN SSH SIGNATURE-----" not in header:
-        raise SourceError(f"commit {commit[:12]} is not signed with an SSH key", mend=mend)
+        raise SourceError(f"commit {commit[:12]} is not signed with an SSH key", fix=fix)
     with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
         signers = Path(folder) / "allowed_signers"
         signers.write_bytes(allowed_signers)
@@ -168,6 +168,6 @@ def verify_commit_signature(repository: Repository, commit: str, allowed_signers
         raise SourceError(
             f"commit {commit[:12]} is not signed by anyone in .gitops-ml/allowed_signers",
             why=done.messages.splitlines()[-1] if done.messages else f"git says '{state}'",
-            mend=mend,
+            fix=fix,
         )
     return signer.strip()

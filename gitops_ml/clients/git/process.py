@@ -90,7 +90,7 @@ class Git:
         self.config: Callable[[], Mapping[str, str]] = dict
         """What the repository is configured to; asked before the network is."""
         self._reader: subprocess.Popen[bytes] | None = None
-        self._asking = threading.Lock()
+        self._translate_errors = threading.Lock()
 
     def run(
         self,
@@ -141,7 +141,7 @@ class Git:
             raise SourceError(
                 f"git {arguments[0]} failed in {self.folder}",
                 why=done.messages[-400:] or f"exit {done.code}",
-                mend=f"git -C {self.folder} fsck",
+                fix=f"git -C {self.folder} fsck",
             )
         return done
 
@@ -182,7 +182,7 @@ class Git:
     def _ask(self, names: list[str], limit: int | None) -> list[Object | None]:
         if not names:
             return []
-        with self._asking:  # deployments are brought up side by side, and the reader has one pipe
+        with self._translate_errors:  # deployments are brought up side by side, and the reader has one pipe
             return self._answers(names, limit)
 
     def _answers(self, names: list[str], limit: int | None) -> list[Object | None]:
@@ -202,7 +202,7 @@ class Git:
                     raise SourceError(
                         f"git cannot read objects in {self.folder}",
                         why="git cat-file ended in the middle of an answer",
-                        mend=f"git -C {self.folder} fsck",
+                        fix=f"git -C {self.folder} fsck",
                     ) from error
             except BaseException:
                 # Interrupted in the middle of an answer: what follows in the pipe belongs to nobody.
@@ -263,5 +263,5 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _no_git(folder: Path) -> SourceError:
     if not folder.is_dir():
-        return SourceError(f"{folder} is no folder", mend="name the folder of a Git clone")
-    return SourceError("there is no git on this machine", mend="apt-get install git")
+        return SourceError(f"{folder} is no folder", fix="name the folder of a Git clone")
+    return SourceError("there is no git on this machine", fix="apt-get install git")

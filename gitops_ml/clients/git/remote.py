@@ -84,7 +84,7 @@ def publish(repository: Repository, commit: str, expected_old: str | None, branc
         raise SourceError(
             f"{commit[:12]} does not descend from {expected_old[:12]}",
             why="publishing it would drop what is on the branch",
-            mend="make the commit on the fetched tip",
+            fix="make the commit on the fetched tip",
         )
     if repository.remote is None:
         now = move_branch(repository, branch, commit, expected_old)
@@ -109,7 +109,7 @@ def publish(repository: Repository, commit: str, expected_old: str | None, branc
     raise PushRejected(
         f"{repository.remote} did not take {commit[:12]} on {branch}",
         why=_reason(done),
-        mend=f"let this identity push to {branch}, or set records: {{branch: <name>}} in environment.yaml",
+        fix=f"let this identity push to {branch}, or set records: {{branch: <name>}} in environment.yaml",
     )
 
 
@@ -135,7 +135,7 @@ def push_tag(repository: Repository, name: str) -> None:
     raise PushRejected(
         f"{repository.remote} did not take the tag {name}",
         why=f"it has another tag of that name, {now[:12]}" if now else _reason(done),
-        mend=f"git ls-remote --tags {repository.remote} '{name}*'",
+        fix=f"git ls-remote --tags {repository.remote} '{name}*'",
     )
 
 
@@ -149,7 +149,7 @@ def _read_back(repository: Repository, ref: str, pushed: Done) -> str | None:
         raise PushRejected(
             f"{repository.remote} does not answer, so nothing is known to be pushed",
             why=_reason(pushed if pushed.code != 0 else asked),
-            mend=f"git ls-remote {repository.remote}",
+            fix=f"git ls-remote {repository.remote}",
         )
     for line in asked.text.splitlines():
         found, _, name = line.partition("\t")
@@ -176,7 +176,7 @@ def _unavailable(repository: Repository, done: Done) -> SourceUnavailable:
     return SourceUnavailable(
         f"the remote {repository.remote} could not be fetched",
         why=_reason(done),
-        mend=f"git -C {repository.root} fetch {repository.remote} {repository.branch}",
+        fix=f"git -C {repository.root} fetch {repository.remote} {repository.branch}",
     )
 
 

@@ -65,11 +65,11 @@ class Repository(Objects):
             raise SourceError(
                 f"{folder} is no Git repository" if not owner else f"Git does not trust the owner of {folder}",
                 why=done.messages.splitlines()[0] if done.messages else "",
-                mend=f"git config --global --add safe.directory {folder}" if owner else "git init, or go to a clone",
+                fix=f"git config --global --add safe.directory {folder}" if owner else "git init, or go to a clone",
             )
         bare = lines[0] == "true"
         if len(lines) < 4 and not bare:
-            raise SourceError(f"{folder} lies inside a .git folder", mend="go to the work tree")
+            raise SourceError(f"{folder} lies inside a .git folder", fix="go to the work tree")
         git_dir = Path(lines[1])
         return cls(git_dir if bare else Path(lines[3]), git_dir, Path(lines[2]), _head_of(git, git_dir), bare)
 
@@ -116,7 +116,7 @@ class Repository(Objects):
             raise InputError(
                 f"{self.root} has several remotes and none is followed",
                 why=f"remotes: {', '.join(remotes)}; none is named origin",
-                mend=f"git branch --set-upstream-to={remotes[0]}/<branch>",
+                fix=f"git branch --set-upstream-to={remotes[0]}/<branch>",
             )
         return remotes[0] if remotes else None
 
@@ -128,7 +128,7 @@ class Repository(Objects):
         if self.remote is None:
             if self._head is None:
                 raise SourceError(
-                    f"no branch is checked out in {self.root}", mend="git switch <branch>, or add a remote"
+                    f"no branch is checked out in {self.root}", fix="git switch <branch>, or add a remote"
                 )
             return self._head
         merge = self.config.get(f"branch.{self._head}.merge", "") if self._head else ""
@@ -144,7 +144,7 @@ class Repository(Objects):
         raise SourceUnavailable(
             f"the remote {self.remote} does not say which branch is its main one",
             why=asked.messages[-300:],
-            mend=f"where nothing was pushed yet: git push -u {self.remote} {self.checked_out or '<branch>'}; "
+            fix=f"where nothing was pushed yet: git push -u {self.remote} {self.checked_out or '<branch>'}; "
             f"else: git remote set-head {self.remote} <branch>",
         )
 
@@ -200,7 +200,7 @@ class Repository(Objects):
             name = branch or self.branch
             raise SourceUnavailable(
                 f"the branch {name} has no commit" + (f" on {self.remote}" if self.remote else ""),
-                mend=f"git push -u {self.remote} {name}" if self.remote else "git commit",
+                fix=f"git push -u {self.remote} {name}" if self.remote else "git commit",
             )
         return commit
 
@@ -216,7 +216,7 @@ class Repository(Objects):
         """The commit that `rev` names: any revision that Git knows. Raises VersionNotFound."""
         commit = self._commit(rev)
         if commit is None:
-            raise VersionNotFound(f"there is no revision {rev} in {self.root}", mend="git fetch, or git log --all")
+            raise VersionNotFound(f"there is no revision {rev} in {self.root}", fix="git fetch, or git log --all")
         return commit
 
     def find_shared(self, rev: str) -> str | None:
@@ -277,7 +277,7 @@ class Repository(Objects):
             raise SourceError(
                 f"{since} and {commit[:12]} have no history in common",
                 why=done.messages[-200:],
-                mend="fetch the whole history: actions/checkout with fetch-depth: 0",
+                fix="fetch the whole history: actions/checkout with fetch-depth: 0",
             )
         return sorted(p for p in done.out.decode("utf-8", "surrogateescape").split("\0") if p)
 

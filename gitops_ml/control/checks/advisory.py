@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gitops_ml.clients.gateway.samples import read_samples
 from gitops_ml.control.checks.ask import answers_in, ask, manifest_of
-from gitops_ml.control.session import Site
+from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.schema import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -20,13 +20,13 @@ from gitops_ml.errors import GitopsError
 REFERENCE = "reference.json"
 
 
-def drift(site: Site, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
+def drift(session: Session, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
     """What users ask of the containers `live`, against what `generation` was trained on."""
     from gitops_ml.core.verification.feature_drift import judge_drift, parse_reference
 
     try:
-        samples = _samples(site, live, generation.port)
-        files = site.models.artifact(generation) if generation.pattern == "service" else {}
+        samples = _samples(session, live, generation.port)
+        files = session.models.artifact(generation) if generation.pattern == "service" else {}
         reference = parse_reference(files[REFERENCE]) if REFERENCE in files else None
     except GitopsError as error:
         return _unknown("drift", error)
@@ -34,7 +34,7 @@ def drift(site: Site, spec: DriftCheck, generation: Generation, live: Sequence[C
 
 
 def agreement(
-    site: Site,
+    session: Session,
     spec: AgreementCheck,
     candidate: tuple[Container, Generation],
     incumbent: tuple[Container, Generation],
@@ -45,29 +45,29 @@ def agreement(
 
     generation, other = candidate[1], incumbent[1]
     try:
-        samples = _samples(site, live, other.port)
-        manifest = manifest_of(site, generation)
+        samples = _samples(session, live, other.port)
+        manifest = manifest_of(session, generation)
         if manifest is None:
             return CheckResult(
                 name="agreement", result="inconclusive", reason="its model has no manifest", advisory=True
             )
         bodies = [samples.body()] if samples.rows >= spec.min_rows else []
         targets = {"candidate": candidate, "incumbent": incumbent}
-        found = ask(site, generation, targets, example=None, bodies=bodies)["targets"] if bodies else {}
+        found = ask(session, generation, targets, example=None, bodies=bodies)["targets"] if bodies else {}
     except GitopsError as error:
         return _unknown("agreement", error)
     return judge_agreement(
         spec,
         samples.rows,
         answers_in(found.get("candidate", {}), manifest),
-        answers_in(found.get("incumbent", {}), manifest_of(site, other)),
+        answers_in(found.get("incumbent", {}), manifest_of(session, other)),
         manifest,
     )
 
 
-def _samples(site: Site, live: Sequence[Container], port: int) -> Samples:
+def _samples(session: Session, live: Sequence[Container], port: int) -> Samples:
     running = [(c.alias, port) for c in live if c.state == "running"]
-    return read_samples(site.engine, site.gateway, running)
+    return read_samples(session.engine, session.gateway, running)
 
 
 def _unknown(name: str, error: GitopsError) -> CheckResult:

@@ -15,7 +15,7 @@ from gitops_ml.artifacts.manifest import Manifest, parse_manifest
 from gitops_ml.clients.engine.model_images import probe_image
 from gitops_ml.clients.gateway.probe import run_probe
 from gitops_ml.clients.gateway.readiness import LEFT_FOR_PROBE, ask_ready
-from gitops_ml.control.session import Site
+from gitops_ml.control.session import Session
 from gitops_ml.core.generation import Generation, scoped
 from gitops_ml.core.observed import Container
 from gitops_ml.errors import GitopsError, InputError
@@ -28,7 +28,7 @@ STARTING_SECONDS = 15.0
 
 
 def ask(
-    site: Site,
+    session: Session,
     generation: Generation,
     targets: Mapping[str, tuple[Container, Generation]],
     *,
@@ -39,29 +39,29 @@ def ask(
     """What is found out of these targets, by the name that each has here: see docs/serving.md.
 
     `generation` is the one that is judged: when a container of it ends, waiting is over. `go_on` is called again and
-    again meanwhile (the site's own if None); what it raises ends the waiting. Raises `Temporary` for trouble that is
+    again meanwhile (the session's own if None); what it raises ends the waiting. Raises `Temporary` for trouble that is
     not the targets'.
     """
     asked = [_target(name, container, of) for name, (container, of) in targets.items()]
     watch = [container.id for container, of in targets.values() if of.fingerprint == generation.fingerprint]
-    go_on = go_on or site.go_on
-    site.check()
+    go_on = go_on or session.go_on
+    session.check()
     started = time.monotonic()
-    if not bodies and site.gateway:
+    if not bodies and session.gateway:
         patience = generation.start_timeout - LEFT_FOR_PROBE
         ready = ask_ready(
-            site.engine, site.gateway, asked, example=example, patience=patience, watch=watch, go_on=go_on
+            session.engine, session.gateway, asked, example=example, patience=patience, watch=watch, go_on=go_on
         )
         if ready is not None:
             return {"targets": ready}
     left = max(generation.start_timeout - (time.monotonic() - started), min(generation.start_timeout, LEFT_FOR_PROBE))
     deadline = left + (HOLDOUT_SECONDS if bodies else 0.0)
     found = run_probe(
-        site.engine,
-        project=site.project,
-        environment=site.environment,
-        image=probe_image(site.engine, site.base),
-        network=scoped(site.project, site.environment),
+        session.engine,
+        project=session.project,
+        environment=session.environment,
+        image=probe_image(session.engine, session.base),
+        network=scoped(session.project, session.environment),
         job={
             "deadline": deadline,
             "ready_deadline": left,
@@ -86,12 +86,12 @@ def _target(name: str, container: Container, generation: Generation) -> dict[str
     return target | {"model": generation.deployment, "expect": expect}
 
 
-def manifest_of(site: Site, generation: Generation | None) -> Manifest | None:
+def manifest_of(session: Session, generation: Generation | None) -> Manifest | None:
     """The manifest of a generation's model; None where it has none that can be read."""
     if generation is None or generation.pattern != "service":
         return None
     try:
-        return parse_manifest(site.models.artifact(generation)["manifest.json"])
+        return parse_manifest(session.models.artifact(generation)["manifest.json"])
     except (GitopsError, KeyError):
         return None
 

@@ -15,7 +15,7 @@ from gitops_ml.artifacts.manifest import Manifest, parse_manifest
 from gitops_ml.clients.own_checks import run_own_checks
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.ask import answers_in, ask, manifest_of
-from gitops_ml.control.session import Site
+from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.schema import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
 from gitops_ml.core.observed import Container
@@ -28,7 +28,7 @@ LOG_TAIL = 40
 
 
 @dataclass
-class Evidence:
+class CheckReport:
     """What the checks found, and the candidate's last log lines where one of them failed."""
 
     checks: list[CheckResult]
@@ -46,37 +46,37 @@ class _Holdout:
     refused: str = ""
 
 
-def readiness(site: Site, generation: Generation, containers: Sequence[Container]) -> CheckResult:
+def readiness(session: Session, generation: Generation, containers: Sequence[Container]) -> CheckResult:
     """Whether all these replicas came up as what was declared, within the generation's start time-out."""
-    result = ask(site, generation, {c.alias: (c, generation) for c in containers}, example=None, bodies=[])
+    result = ask(session, generation, {c.alias: (c, generation) for c in containers}, example=None, bodies=[])
     return _ready(result, [c.alias for c in containers])
 
 
-def verify(site: Site, action: plan.Verify) -> Evidence:
+def verify(session: Session, action: plan.Verify) -> CheckReport:
     """The checks of one generation: ready and smoke always, the others where they are declared.
 
     Raises `Temporary` for trouble that is not the candidate's; then there is no verdict, and a later pass asks again.
     """
     generation, spec = action.generation, action.checks
-    everyone = site.containers(action.deployment)
+    everyone = session.containers(action.deployment)
     mine = [c for c in everyone if c.generation == generation.fingerprint]
     if action.review:
         mine = [c for c in mine if c.state == "running"]
     incumbent = action.attempt.incumbent
     standing = [c for c in everyone if incumbent and c.generation == incumbent.fingerprint and c.state == "running"]
     compared = incumbent if action.compare else None
-    files = site.models.artifact(generation) if generation.pattern == "service" else {}
-    holdout = _load_holdout(site, action, files, compared)
+    files = session.models.artifact(generation) if generation.pattern == "service" else {}
+    holdout = _load_holdout(session, action, files, compared)
     targets = {c.alias: (c, generation) for c in mine}
     if holdout.bodies and compared and standing:
         targets[standing[0].alias] = (standing[0], compared)
     example = json.loads(files["example.json"]) if "example.json" in files else None
-    go_on = _go_on(site, action)
-    result = ask(site, generation, targets, example=example, bodies=holdout.bodies, go_on=go_on)
+    go_on = _go_on(session, action)
+    result = ask(session, generation, targets, example=example, bodies=holdout.bodies, go_on=go_on)
     names = [c.alias for c in mine]
     ready = _ready(result, names)
     if ready.result != "pass" or not names:
-        return Evidence([ready], _logs(site, mine))
+        return CheckReport([ready], _logs(session, mine))
     first = result["targets"][names[0]]
     checks = [ready]
     if generation.pattern == "service":
@@ -84,23 +84,25 @@ def verify(site: Site, action: plan.Verify) -> Evidence:
     if spec.holdout:
         other = result["targets"].get(standing[0].alias) if standing else None
         checks += _judge_holdout(action, holdout, first, other, compared)
-    checks += _own_checks(site, action, _timely(action), mine[0])
+    checks += _own_checks(session, action, _timely(action), mine[0])
     live = mine if action.review else standing
     if spec.drift:
-        checks.append(advisory.drift(site, spec.drift, generation, live))
+        checks.append(advisory.drift(session, spec.drift, generation, live))
     if spec.agreement and incumbent and standing:
-        checks.append(advisory.agreement(site, spec.agreement, (mine[0], generation), (standing[0], incumbent), live))
+        checks.append(
+            advisory.agreement(session, spec.agreement, (mine[0], generation), (standing[0], incumbent), live)
+        )
     failed = any(check.result == "fail" and not check.advisory for check in checks)
-    return Evidence(checks, _logs(site, mine[:1]) if failed else "")
+    return CheckReport(checks, _logs(session, mine[:1]) if failed else "")
 
 
-def _go_on(site: Site, action: plan.Verify) -> Callable[[], None]:
+def _go_on(session: Session, action: plan.Verify) -> Callable[[], None]:
     """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
-    return site.go_on if action.review else lambda: site.wanted(action.deployment)
+    return session.go_on if action.review else lambda: session.wanted(action.deployment)
 
 
-def _logs(site: Site, containers: Sequence[Container]) -> str:
-    return "\n".join(site.engine.logs(c.id, tail=LOG_TAIL) for c in containers)
+def _logs(session: Session, containers: Sequence[Container]) -> str:
+    return "\n".join(session.engine.logs(c.id, tail=LOG_TAIL) for c in containers)
 
 
 def _timely(action: plan.Verify) -> list[OwnCheck]:
@@ -114,25 +116,27 @@ def _timely(action: plan.Verify) -> list[OwnCheck]:
     return [c for c in action.checks.own if action.compare and not isinstance(c, PrometheusCheck)]
 
 
-def _own_checks(site: Site, action: plan.Verify, own: Sequence[OwnCheck], container: Container) -> list[CheckResult]:
+def _own_checks(
+    session: Session, action: plan.Verify, own: Sequence[OwnCheck], container: Container
+) -> list[CheckResult]:
     if not own:
         return []
     generation = action.generation
     subject = Subject(
-        environment=site.environment,
+        environment=session.environment,
         deployment=action.deployment,
         version=generation.version,
         generation=generation.fingerprint,
-        endpoint=action.endpoint or _address(site, container, generation),
+        endpoint=action.endpoint or _address(session, container, generation),
     )
-    return run_own_checks(own, subject, _go_on(site, action))
+    return run_own_checks(own, subject, _go_on(session, action))
 
 
-def _address(site: Site, container: Container, generation: Generation) -> str:
+def _address(session: Session, container: Container, generation: Generation) -> str:
     """Where a container that has no users yet is reached on the engine's own host; empty where it is not."""
-    found = site.engine.inspect_container(container.id)
+    found = session.engine.inspect_container(container.id)
     networks = found["NetworkSettings"]["Networks"] if found else {}
-    address = networks.get(scoped(site.project, site.environment), {}).get("IPAddress", "")
+    address = networks.get(scoped(session.project, session.environment), {}).get("IPAddress", "")
     path = f"{MODEL_PATH}/{generation.deployment}" if generation.pattern == "service" else ""
     return f"http://{address}:{generation.port}{path}" if address else ""
 
@@ -143,16 +147,18 @@ def _ready(result: Mapping[str, Any], names: Sequence[str]) -> CheckResult:
     return next((check for check in found if check.result != "pass"), found[0] if found else judge_ready({}))
 
 
-def _load_holdout(site: Site, action: plan.Verify, files: Mapping[str, bytes], compared: Generation | None) -> _Holdout:
+def _load_holdout(
+    session: Session, action: plan.Verify, files: Mapping[str, bytes], compared: Generation | None
+) -> _Holdout:
     spec = action.checks.holdout
     if spec is None or action.holdout is None:
         return _Holdout()
     from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):
-        if model and action.holdout in site.models.trained_on(model):
+        if model and action.holdout in session.models.trained_on(model):
             return _Holdout(refused=f"{spec.data} is among what the {whose} was trained on, {model.version}")
-    data = site.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
+    data = session.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:
         manifest = parse_manifest(files.get("manifest.json", b""))
         rows = load_rows(data, spec.data, spec.rows)
@@ -160,7 +166,7 @@ def _load_holdout(site: Site, action: plan.Verify, files: Mapping[str, bytes], c
             bodies=requests(rows, manifest),
             rows=labelled(rows, spec, manifest),
             manifest=manifest,
-            incumbent=manifest_of(site, compared),
+            incumbent=manifest_of(session, compared),
         )
     except InputError as error:
         return _Holdout(refused=str(error).split("\n")[0])

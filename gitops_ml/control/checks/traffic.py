@@ -14,7 +14,7 @@ import msgspec
 from gitops_ml.clients.gateway import access_log
 from gitops_ml.clients.gateway.shadow_traffic import Tally, read, spread
 from gitops_ml.clients.own_checks import run_own_checks
-from gitops_ml.control.session import Site
+from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.schema import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
 from gitops_ml.core.journal.state import Attempt
@@ -31,36 +31,43 @@ MIRROR_SECONDS = 0.5
 HALF = 50
 
 
-def watch(action: plan.Watch, site: Site) -> None:
+def watch(action: plan.Watch, session: Session) -> None:
     """Count requests for one pass, and write what they decide: a failure, a stage's end, a pass, a time-out."""
-    attempt = site.open_attempt(action.deployment) or action.attempt
-    crashed = _crashed(action, site)
+    attempt = session.open_attempt(action.deployment) or action.attempt
+    crashed = _crashed(action, session)
     if crashed:
-        _judge(action, site, attempt, crashed)
+        _judge(action, session, attempt, crashed)
         return
     test = TrafficTest(action.traffic.max_bad_increase, attempt.evidence)
     # A mirror gives both as many requests, however large the share that is copied.
     test.step(HALF if action.mirror else action.percent)
     count = _count_mirrored if action.mirror else _count
-    cursor, lost = count(action, site, attempt, test)
+    cursor, lost = count(action, session, attempt, test)
     evidence = test.evidence
     if lost:
-        site.report(f"lost {site.environment}/{action.deployment}: the gateway's log was rotated before it was read")
-    site.note(
+        session.report(
+            f"lost {session.environment}/{action.deployment}: the gateway's log was rotated before it was read"
+        )
+    session.note(
         Counted(
-            at=site.at(), attempt=attempt.id, deployment=action.deployment, evidence=evidence, cursor=cursor, lost=lost
+            at=session.at(),
+            attempt=attempt.id,
+            deployment=action.deployment,
+            evidence=evidence,
+            cursor=cursor,
+            lost=lost,
         )
     )
-    _decide(action, site, attempt, evidence)
-    site.flush()
+    _decide(action, session, attempt, evidence)
+    session.flush()
 
 
-def _count(action: plan.Watch, site: Site, attempt: Attempt, test: TrafficTest) -> tuple[str, bool]:
+def _count(action: plan.Watch, session: Session, attempt: Attempt, test: TrafficTest) -> tuple[str, bool]:
     """Feed the test until it decides or the time of this pass is over: how far it got, and whether any were lost."""
     slow = seconds(action.traffic.slow) if action.traffic.slow else None
     candidate, incumbent = action.generation.fingerprint, action.incumbent.fingerprint
     cursor = attempt.cursor
-    log = access_log.AccessLog(site.engine, site.gateway, action.deployment, cursor)
+    log = access_log.AccessLog(session.engine, session.gateway, action.deployment, cursor)
     for request in log.requests(WATCH_SECONDS):
         cursor = request.stamp
         if request.generation not in (candidate, incumbent):
@@ -71,17 +78,17 @@ def _count(action: plan.Watch, site: Site, attempt: Attempt, test: TrafficTest) 
     return cursor, log.lost
 
 
-def _count_mirrored(action: plan.Watch, site: Site, attempt: Attempt, test: TrafficTest) -> tuple[str, bool]:
+def _count_mirrored(action: plan.Watch, session: Session, attempt: Attempt, test: TrafficTest) -> tuple[str, bool]:
     """The same for a shadow, from the servers' own counters, which are read twice a second; the last reading."""
     slow = seconds(action.traffic.slow) if action.traffic.slow else None
     before = msgspec.json.decode(attempt.cursor, type=dict[str, Tally]) if attempt.cursor[:1] == "{" else {}
-    ours = {c.alias: c.generation == action.generation.fingerprint for c in site.containers(action.deployment)}
+    ours = {c.alias: c.generation == action.generation.fingerprint for c in session.containers(action.deployment)}
     servers = [(alias, action.generation.port if mine else action.incumbent.port) for alias, mine in ours.items()]
     deadline = time.monotonic() + WATCH_SECONDS
     while time.monotonic() < deadline:
-        now = read(site.engine, site.gateway, servers, slow)
+        now = read(session.engine, session.gateway, servers, slow)
         counted = spread(before, now)
-        test.add(_arms(counted, ours), site.now().timestamp())
+        test.add(_arms(counted, ours), session.now().timestamp())
         before = before | now
         if test.decides(action.alpha, action.goal):
             break
@@ -101,42 +108,42 @@ def _arms(counted: dict[str, Tally], ours: dict[str, bool]) -> Arms:
     )
 
 
-def _decide(action: plan.Watch, site: Site, attempt: Attempt, evidence: Evidence) -> None:
-    begun = datetime.fromisoformat(attempt.routed or site.at())
-    elapsed = (site.now() - begun).total_seconds()
+def _decide(action: plan.Watch, session: Session, attempt: Attempt, evidence: Evidence) -> None:
+    begun = datetime.fromisoformat(attempt.routed or session.at())
+    elapsed = (session.now() - begun).total_seconds()
     found = judge_traffic(action.traffic, evidence, elapsed=elapsed, alpha=action.alpha)
     if attempt.lost:
         found = msgspec.structs.replace(
             found, figures=found.figures | {"log": "some requests were rotated away unread"}
         )
     last = action.stage + 1 >= action.stages
-    site.report(f"traffic {site.environment}/{action.deployment} at {action.percent}%: {found.reason}")
+    session.report(f"traffic {session.environment}/{action.deployment} at {action.percent}%: {found.reason}")
     if found.result == "fail" or (found.result == "pass" and last):
-        _judge(action, site, attempt, found)
+        _judge(action, session, attempt, found)
     elif evidence.shows_harmless(action.goal) and not last:
-        _next_stage(action, site, attempt, found)
+        _next_stage(action, session, attempt, found)
     elif elapsed >= seconds(action.traffic.timeout):
-        _judge(action, site, attempt, found)
+        _judge(action, session, attempt, found)
 
 
-def _next_stage(action: plan.Watch, site: Site, attempt: Attempt, found: CheckResult) -> None:
+def _next_stage(action: plan.Watch, session: Session, attempt: Attempt, found: CheckResult) -> None:
     """Begin the next stage. What a shadow's copies have shown is a check that was passed: the next one counts anew."""
     name = action.deployment
     shown = (*attempt.checks, msgspec.structs.replace(found, name="traffic mirrored"))
-    passed = [Cleared(at=site.at(), attempt=attempt.id, deployment=name, checks=shown)] * action.new_test
-    step = Stepped(at=site.at(), attempt=attempt.id, deployment=name, stage=action.stage + 1, anew=action.new_test)
-    site.write(*passed, step)
+    passed = [Cleared(at=session.at(), attempt=attempt.id, deployment=name, checks=shown)] * action.new_test
+    step = Stepped(at=session.at(), attempt=attempt.id, deployment=name, stage=action.stage + 1, anew=action.new_test)
+    session.write(*passed, step)
 
 
-def _judge(action: plan.Watch, site: Site, attempt: Attempt, found: CheckResult) -> None:
-    checks = (*attempt.checks, found, *(_then(action, site) if found.result == "pass" else ()))
+def _judge(action: plan.Watch, session: Session, attempt: Attempt, found: CheckResult) -> None:
+    checks = (*attempt.checks, found, *(_then(action, session) if found.result == "pass" else ()))
     logs = ""
     if any(check.result == "fail" for check in checks if not check.advisory):
-        candidates = [c for c in site.containers(action.deployment) if c.generation == action.generation.fingerprint]
-        logs = "\n".join(site.engine.logs(c.id, tail=40) for c in candidates)
-    site.write(
+        candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
+        logs = "\n".join(session.engine.logs(c.id, tail=40) for c in candidates)
+    session.write(
         Judged(
-            at=site.at(),
+            at=session.at(),
             attempt=attempt.id,
             deployment=action.deployment,
             verdict=overall(checks),
@@ -146,11 +153,11 @@ def _judge(action: plan.Watch, site: Site, attempt: Attempt, found: CheckResult)
     )
 
 
-def _then(action: plan.Watch, site: Site) -> list[CheckResult]:
+def _then(action: plan.Watch, session: Session) -> list[CheckResult]:
     """What a Prometheus says of a candidate that its users have been served by."""
     generation = action.generation
     subject = Subject(
-        environment=site.environment,
+        environment=session.environment,
         deployment=action.deployment,
         version=generation.version,
         generation=generation.fingerprint,
@@ -158,16 +165,16 @@ def _then(action: plan.Watch, site: Site) -> list[CheckResult]:
     )
     found = run_own_checks(action.then, subject)
     for check in found:
-        site.report(f"{check.name} {check.result} {site.environment}/{action.deployment}: {check.reason}")
+        session.report(f"{check.name} {check.result} {session.environment}/{action.deployment}: {check.reason}")
     return found
 
 
-def _crashed(action: plan.Watch, site: Site) -> CheckResult | None:
+def _crashed(action: plan.Watch, session: Session) -> CheckResult | None:
     """A candidate that the engine has had to start again is not one to send more users to."""
-    for container in site.containers(action.deployment):
+    for container in session.containers(action.deployment):
         if container.generation != action.generation.fingerprint:
             continue
-        found = site.engine.inspect_container(container.id)
+        found = session.engine.inspect_container(container.id)
         restarts = int(found["RestartCount"]) if found else 0
         if restarts:
             reason = f"its container ended {restarts} times and was started again"

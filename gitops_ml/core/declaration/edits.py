@@ -19,7 +19,7 @@ def check_name(kind: str, name: str) -> str:
         raise InputError(
             f"'{name}' is no name for {kind}",
             why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters, no - at its ends",
-            mend="use lower-case letters, digits and dashes",
+            fix="use lower-case letters, digits and dashes",
         )
     return name
 

@@ -69,7 +69,7 @@ def seconds(duration: str) -> float:
     if not match:
         raise InputError(
             f"`{duration}` is not a duration",
-            mend="write a number with ms, s, m, h or d, such as 30s",
+            fix="write a number with ms, s, m, h or d, such as 30s",
         )
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -80,7 +80,7 @@ def size_bytes(size: str) -> int:
     if not match:
         raise InputError(
             f"`{size}` is not a size",
-            mend="write a number with k, m or g, such as 512m",
+            fix="write a number with k, m or g, such as 512m",
         )
     return int(match[1]) * _BYTES[match[2]]
 
@@ -310,7 +310,7 @@ class Deployment(_Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     hold: Hold | None = None
 
 
-class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A desired deployment whose version has been looked up.
 
     `digest` is `md5:<hex>[.dir]` of the model artifact, `revision` the commit that the version names, `holdout` the
@@ -332,7 +332,7 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     commit: str
     environment: Environment
-    deployments: dict[str, Resolved]
+    deployments: dict[str, ResolvedDeployment]
     broken: dict[str, str] = {}
 
 

@@ -198,7 +198,7 @@ def fold(files: Mapping[str, bytes]) -> State:
             raise InputError(
                 f"the journal's entry {name} is not understood",
                 why=f"another version of gitops-ml wrote it: {error}",
-                mend="use that version or a newer one",
+                fix="use that version or a newer one",
             ) from error
         except msgspec.DecodeError:
             continue

@@ -17,12 +17,12 @@ from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import (
-    Scene,
+    DeploymentContext,
     Steps,
-    absent_replicas,
     difference_of_route,
+    missing_replicas,
+    partition_replicas,
     retire,
-    sorted_out,
     split_route,
 )
 from gitops_ml.core.verification.verdict import ALPHA, share
@@ -55,9 +55,9 @@ def by_traffic(attempt: Attempt) -> bool:
     return attempt.strategy in ("canary", "shadow") and attempt.incumbent is not None and not attempt.boot
 
 
-def alpha_of(scene: Scene, attempt: Attempt) -> float:
+def alpha_of(context: DeploymentContext, attempt: Attempt) -> float:
     """What each kind of check of this rollout may spend of the error that all of them share."""
-    return error_shared(scene.wanted.resolved.declaration, by_traffic=by_traffic(attempt))
+    return error_shared(context.wanted.resolved.declaration, by_traffic=by_traffic(attempt))
 
 
 def error_shared(declaration: Deployment, *, by_traffic: bool) -> float:
@@ -72,40 +72,40 @@ def goal_of(stage: int, all_stages: tuple[Stage, ...], alpha: float) -> float:
     return math.exp(math.log(1 / alpha) * (mine.index(stage) + 1) / len(mine))
 
 
-def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps:
+def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Generation) -> Steps:
     """The next step of a candidate that is among users: both sides whole, routed as its stage says, and watched."""
-    declaration = scene.wanted.resolved.declaration
+    declaration = context.wanted.resolved.declaration
     found = stages(declaration)
     number = min(attempt.stage or 0, len(found) - 1)
     stage = found[number]
-    candidate, incumbent = scene.current(attempt.generation), scene.current(incumbent)
-    theirs, their_bad = sorted_out(scene, incumbent)
-    ours, our_bad = sorted_out(scene, candidate)
+    candidate, incumbent = context.current(attempt.generation), context.current(incumbent)
+    theirs, their_bad = partition_replicas(context, incumbent)
+    ours, our_bad = partition_replicas(context, candidate)
     # A candidate that crashes is started again by the engine, and judged for it by the watch: it is no drift.
     crashing = [c for c, _ in our_bad if c.state == "restarting"]
     leaving = [c for c, _ in (*their_bad, *our_bad) if c not in crashing]
     steps: Steps = [
-        *_start(scene, incumbent, theirs, healing=True),
-        *_start(scene, candidate, ours + crashing, healing=False),
+        *_start(context, incumbent, theirs, healing=True),
+        *_start(context, candidate, ours + crashing, healing=False),
     ]
 
     def route_at(stage: Stage) -> bytes:
         return split_route(
-            scene.name,
+            context.name,
             (incumbent, theirs),
             (candidate, ours + crashing),
             percent=stage.percent,
             mirror=stage.mirror,
-            pin_header=scene.wanted.pin_header,
+            pin_header=context.wanted.pin_header,
         )
 
-    drift = difference_of_route(scene, route_at(stage))
-    if number and scene.snapshot.routes.get(scene.name) == route_at(found[number - 1]):
+    drift = difference_of_route(context, route_at(stage))
+    if number and context.snapshot.routes.get(context.name) == route_at(found[number - 1]):
         drift = f"stage {number + 1} begins"
     if steps or leaving or drift or attempt.stage is None:
         steps.append(
             plan.Shift(
-                deployment=scene.name,
+                deployment=context.name,
                 generation=candidate,
                 incumbent=incumbent,
                 attempt=attempt,
@@ -116,13 +116,15 @@ def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps
                 because=_CLEARED if attempt.stage is None else (drift or "a replica changed"),
             )
         )
-    strangers = [c for c in scene.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)]
-    if leaving or strangers:
-        steps.append(retire(scene.name, [*leaving, *strangers], "it cannot serve", healing=True))
+    unknown_containers = [
+        c for c in context.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)
+    ]
+    if leaving or unknown_containers:
+        steps.append(retire(context.name, [*leaving, *unknown_containers], "it cannot serve", healing=True))
     stages_left = number + 1 < len(found)
     steps.append(
         plan.Watch(
-            deployment=scene.name,
+            deployment=context.name,
             generation=candidate,
             incumbent=incumbent,
             attempt=attempt,
@@ -132,24 +134,24 @@ def plan_traffic(scene: Scene, attempt: Attempt, incumbent: Generation) -> Steps
             percent=stage.percent,
             mirror=stage.mirror,
             new_test=stages_left and found[number + 1].test != stage.test,
-            alpha=alpha_of(scene, attempt),
-            goal=goal_of(number, found, alpha_of(scene, attempt)),
+            alpha=alpha_of(context, attempt),
+            goal=goal_of(number, found, alpha_of(context, attempt)),
             then=declaration.verify.prometheus,
-            endpoint=scene.wanted.endpoint,
+            endpoint=context.wanted.endpoint,
             because=f"stage {number + 1} of {len(found)} is not decided",
         )
     )
     return steps
 
 
-def _start(scene: Scene, generation: Generation, there: list[Container], *, healing: bool) -> Steps:
-    absent = absent_replicas(scene, there)
+def _start(context: DeploymentContext, generation: Generation, there: list[Container], *, healing: bool) -> Steps:
+    absent = missing_replicas(context, there)
     if not absent:
         return []
-    because = f"{len(there)} of {scene.replicas} replicas run"
+    because = f"{len(there)} of {context.replicas} replicas run"
     return [
         plan.Start(
-            deployment=scene.name,
+            deployment=context.name,
             generation=generation,
             replicas=absent,
             because=because,

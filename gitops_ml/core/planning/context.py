@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Resolved
+from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.journal.state import DeploymentState, quarantine_key
 from gitops_ml.core.observed import Container, Snapshot
@@ -21,14 +21,14 @@ from gitops_ml.core.planning.route import revision_of, route_file
 Steps = list[plan.Action]
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A desired deployment as this host would run it.
 
     `boot` is the last verified generation of the record: what a blank host starts with. `endpoint` is where users
     reach it; `drain` in seconds.
     """
 
-    resolved: Resolved
+    resolved: ResolvedDeployment
     generation: Generation
     project: str
     environment: str
@@ -46,10 +46,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return quarantine_key(self.generation, self.resolved.declaration, self.resolved.holdout)
 
 
-class Scene(msgspec.Struct, frozen=True, kw_only=True):
+class DeploymentContext(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment in this pass: what is wanted of it, and all that is known of it."""
 
-    wanted: Wanted
+    wanted: PlannedDeployment
     snapshot: Snapshot
     state: DeploymentState
     now: datetime
@@ -88,7 +88,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
         return generation.fingerprint.encode() in self.snapshot.routes.get(self.name, b"")
 
 
-def expected_spec(wanted: Wanted, generation: Generation, container: Container) -> ContainerSpec:
+def expected_spec(wanted: PlannedDeployment, generation: Generation, container: Container) -> ContainerSpec:
     """The spec that a replica should have been made from, told by the place that its labels give it."""
     suffix = container.alias.rsplit("-", 1)[-1]
     return replica_spec(
@@ -101,13 +101,15 @@ def expected_spec(wanted: Wanted, generation: Generation, container: Container) 
     )
 
 
-def sorted_out(scene: Scene, generation: Generation) -> tuple[list[Container], list[tuple[Container, str]]]:
+def partition_replicas(
+    context: DeploymentContext, generation: Generation
+) -> tuple[list[Container], list[tuple[Container, str]]]:
     """The containers of a generation that can serve, one for each replica, and the others with what is wrong."""
     good: list[Container] = []
     bad: list[tuple[Container, str]] = []
-    for container in scene.of(generation):
+    for container in context.of(generation):
         differences = container_drift(
-            expected_spec(scene.wanted, generation, container), container, generation.image_id
+            expected_spec(context.wanted, generation, container), container, generation.image_id
         )
         if container.state != "running":
             bad.append((container, f"a replica is {container.state}"))
@@ -120,10 +122,10 @@ def sorted_out(scene: Scene, generation: Generation) -> tuple[list[Container], l
     return good, bad
 
 
-def absent_replicas(scene: Scene, there: list[Container]) -> tuple[int, ...]:
+def missing_replicas(context: DeploymentContext, there: list[Container]) -> tuple[int, ...]:
     """The declared replicas that none of these containers is."""
     taken = {c.replica for c in there}
-    return tuple(n for n in range(scene.replicas) if n not in taken)
+    return tuple(n for n in range(context.replicas) if n not in taken)
 
 
 def one_generation_route(
@@ -161,16 +163,16 @@ def split_route(
     )
 
 
-def route_drift(scene: Scene, generation: Generation, good: list[Container]) -> str:
+def route_drift(context: DeploymentContext, generation: Generation, good: list[Container]) -> str:
     """What is wrong with the route to these containers, as a cause; empty when the gateway has loaded just that."""
     return difference_of_route(
-        scene, one_generation_route(scene.name, generation, good, pin_header=scene.wanted.pin_header)
+        context, one_generation_route(context.name, generation, good, pin_header=context.wanted.pin_header)
     )
 
 
-def difference_of_route(scene: Scene, expected: bytes) -> str:
+def difference_of_route(context: DeploymentContext, expected: bytes) -> str:
     """What is wrong with the route, which should be `expected`, as a cause; empty when the gateway has loaded it."""
-    name, snapshot = scene.name, scene.snapshot
+    name, snapshot = context.name, context.snapshot
     if name not in snapshot.routes:
         return "it has no route"
     if snapshot.routes[name] != expected:

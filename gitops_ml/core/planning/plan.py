@@ -43,7 +43,7 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
         return f"{verb} {environment}/{self.deployment or 'gateway'} {self.subject} because {self.because}"
 
 
-class RaiseGateway(_Action, frozen=True, kw_only=True, tag="raise-gateway"):
+class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
     """Make the network, the volume and the gateway's container where they are missing.
 
     `remove` are gateways that stand in its place; routes and journal stay, since they are in the volume.
@@ -202,7 +202,7 @@ class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
 
 
 Action = (
-    RaiseGateway
+    EnsureGateway
     | Begin
     | Build
     | Start

@@ -16,11 +16,11 @@ from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.state import State
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning import drift, plan
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
 
-CARRIER_SECONDS = 60.0
-"""A carrier lives for one reading of the volume, by whoever looks; none is as old as this."""
+VOLUME_READER_SECONDS = 60.0
+"""A volume reader lives for one reading of the volume, by whoever looks; none is as old as this."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     state: State
     now: datetime
-    wanted: Mapping[str, Wanted]
+    wanted: Mapping[str, PlannedDeployment]
     gateway: ContainerSpec
     confirm_removals: bool = False
     locked: bool = False
@@ -79,7 +79,7 @@ def _one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentS
 
 
 def _left_behind(inputs: Inputs) -> list[plan.Action]:
-    """Remove probes and carriers of a process that died.
+    """Remove probes and volume readers of a process that died.
 
     Only who holds the lock has a probe, and while it looks it has none: so one that is there without a lock, or while
     the lock is ours, is nobody's.
@@ -87,7 +87,9 @@ def _left_behind(inputs: Inputs) -> list[plan.Action]:
     snapshot = inputs.snapshot
     nobodys = inputs.locked or not snapshot.of_role("lock")
     found = snapshot.of_role("probe") if nobodys else []
-    found += [c for c in snapshot.of_role("carrier") if snapshot.at.timestamp() - c.created > CARRIER_SECONDS]
+    found += [
+        c for c in snapshot.of_role("volume-reader") if snapshot.at.timestamp() - c.created > VOLUME_READER_SECONDS
+    ]
     return [
         plan.Remove(containers=(c.id,), subject_=c.name, because=f"a {c.role} was left behind")
         for c in sorted(found, key=lambda c: (c.name, c.id))
@@ -102,7 +104,7 @@ def _gateway(inputs: Inputs) -> list[plan.Action]:
     because = _gateway_trouble(snapshot, spec, found)
     if not because:
         return []
-    return [plan.RaiseGateway(spec=spec, remove=tuple(c.id for c in found), because=because)]
+    return [plan.EnsureGateway(spec=spec, remove=tuple(c.id for c in found), because=because)]
 
 
 def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, found: list[Container]) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, Desired, Resolved, Verify, seconds
+from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment, Verify, seconds
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.reviews import goes_back
@@ -19,15 +19,15 @@ from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.canary import alpha_of, by_traffic, plan_traffic
 from gitops_ml.core.planning.context import (
-    Scene,
+    DeploymentContext,
+    PlannedDeployment,
     Steps,
-    Wanted,
-    absent_replicas,
     expected_spec,
+    missing_replicas,
     one_generation_route,
+    partition_replicas,
     remove,
     retire,
-    sorted_out,
 )
 from gitops_ml.core.planning.healing import clear, heal
 from gitops_ml.core.planning.status import status_of
@@ -37,12 +37,12 @@ BOOT_KEY = "boot"
 
 
 def plan_deployment(
-    wanted: Wanted, snapshot: Snapshot, state: DeploymentState, now: datetime
+    wanted: PlannedDeployment, snapshot: Snapshot, state: DeploymentState, now: datetime
 ) -> tuple[Steps, plan.DeploymentStatus]:
     """The actions that one declared deployment needs now, and where it stands."""
-    scene = Scene(wanted=wanted, snapshot=snapshot, state=state, now=now)
-    steps = _continue(scene, state.open) if state.open else _between(scene)
-    return steps, status_of(scene, steps)
+    context = DeploymentContext(wanted=wanted, snapshot=snapshot, state=state, now=now)
+    steps = _continue(context, state.open) if state.open else _between(context)
+    return steps, status_of(context, steps)
 
 
 def plan_broken(
@@ -59,8 +59,8 @@ def plan_broken(
     replicas = max(1, max(there, default=0) + 1)
     as_it_is = Deployment(schema=1, model=serving.model, version=serving.version, replicas=replicas)
     gateway = desired.environment.gateway
-    wanted = Wanted(
-        resolved=Resolved(
+    wanted = PlannedDeployment(
+        resolved=ResolvedDeployment(
             name=name, declaration=as_it_is, digest=serving.digest, revision=serving.revision, path=serving.path
         ),
         generation=serving,
@@ -91,55 +91,55 @@ def plan_withdrawal(name: str, snapshot: Snapshot) -> Steps:
 # --- a rollout begins ------------------------------------------------------------------------------------------------
 
 
-def _between(scene: Scene) -> Steps:
+def _between(context: DeploymentContext) -> Steps:
     """No rollout is open: heal what serves, and begin one where something else is declared."""
-    attempt, serving = _next_attempt(scene), scene.state.serving
+    attempt, serving = _next_attempt(context), context.state.serving
     candidate = attempt.generation if attempt else None
-    steps = heal(scene, serving, spared=candidate) if serving else clear(scene, spared=candidate)
+    steps = heal(context, serving, spared=candidate) if serving else clear(context, spared=candidate)
     if attempt:
-        because = _cause(scene, attempt)
-        begin = plan.Begin(deployment=scene.name, generation=attempt.generation, attempt=attempt, because=because)
-        steps += [begin, *_bring_up(scene, attempt, because)]
+        because = _cause(context, attempt)
+        begin = plan.Begin(deployment=context.name, generation=attempt.generation, attempt=attempt, because=because)
+        steps += [begin, *_bring_up(context, attempt, because)]
     return steps
 
 
-def _next_attempt(scene: Scene) -> Attempt | None:
+def _next_attempt(context: DeploymentContext) -> Attempt | None:
     """The rollout that is to begin now, if any. A hold stops every one but the boot of a blank host."""
-    wanted, state = scene.wanted, scene.state
+    wanted, state = context.wanted, context.state
     generation, boot = wanted.generation, False
     if state.serving is None and not state.attempts and wanted.boot:
-        boot = bool(scene.held) or wanted.boot.fingerprint != generation.fingerprint
+        boot = bool(context.held) or wanted.boot.fingerprint != generation.fingerprint
         generation = wanted.boot if boot else generation
     if state.serving is not None and state.serving.fingerprint == generation.fingerprint:
         return None
-    if not boot and (scene.held or wanted.key in state.quarantine):
+    if not boot and (context.held or wanted.key in state.quarantine):
         return None
     number = len(state.attempts) + 1
     return Attempt(
-        id=f"{generation.fingerprint}-{scene.now.strftime('%Y%m%dT%H%M%S')}-{number}",
+        id=f"{generation.fingerprint}-{context.now.strftime('%Y%m%dT%H%M%S')}-{number}",
         generation=generation,
         incumbent=state.serving,
-        strategy=_strategy(scene, generation),
+        strategy=_strategy(context, generation),
         key=BOOT_KEY if boot else wanted.key,
-        started=scene.now.isoformat(),
+        started=context.now.isoformat(),
         boot=boot,
     )
 
 
-def _strategy(scene: Scene, generation: Generation) -> str:
+def _strategy(context: DeploymentContext, generation: Generation) -> str:
     """As declared; but what goes back from a generation that failed a review does not wait for users to decide."""
-    declared = scene.wanted.resolved.declaration.rollout.strategy
-    at_once = declared in ("canary", "shadow") and goes_back(scene.state, generation)
+    declared = context.wanted.resolved.declaration.rollout.strategy
+    at_once = declared in ("canary", "shadow") and goes_back(context.state, generation)
     return "blue-green" if at_once else declared
 
 
-def _cause(scene: Scene, attempt: Attempt) -> str:
-    generation, serving = attempt.generation, scene.state.serving
+def _cause(context: DeploymentContext, attempt: Attempt) -> str:
+    generation, serving = attempt.generation, context.state.serving
     if attempt.boot:
         return f"the host is blank and {generation.version} was verified last"
     if serving is None:
         return f"{generation.version} is declared and nothing serves"
-    if goes_back(scene.state, generation):
+    if goes_back(context.state, generation):
         return f"{serving.version} failed a review and {generation.version} was verified before it"
     if serving.version != generation.version:
         return f"{generation.version} is declared and {serving.version} serves"
@@ -148,40 +148,40 @@ def _cause(scene: Scene, attempt: Attempt) -> str:
     return f"the spec of {generation.version} changed"
 
 
-def _bring_up(scene: Scene, attempt: Attempt, because: str) -> Steps:
+def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Steps:
     """Build, start and verify a candidate.
 
     With recreate all else stops first, in the pass after the one that has built the image: what fails until then hurts
     nobody, and what is healed until then is stopped too.
     """
-    generation, name = scene.current(attempt.generation), scene.name
+    generation, name = context.current(attempt.generation), context.name
     steps: Steps = []
     if generation.image_id is None:
         steps.append(plan.Build(deployment=name, generation=generation, attempt=attempt.id, because=because))
         if attempt.strategy == "recreate" and attempt.incumbent:
             return steps
     if attempt.strategy == "recreate":
-        running = [c for c in scene.containers if c.generation != generation.fingerprint and c.state == "running"]
+        running = [c for c in context.containers if c.generation != generation.fingerprint and c.state == "running"]
         if running:
             ids, subject = tuple(c.id for c in running), ",".join(sorted({c.generation for c in running}))
             cause = "the strategy is recreate"
             steps.append(plan.Stop(deployment=name, containers=ids, subject_=subject, because=cause))
-    good, bad = sorted_out(scene, generation)
+    good, bad = partition_replicas(context, generation)
     if bad:
         steps.append(remove(name, [c for c, _ in bad], bad[0][1]))
-    if absent := absent_replicas(scene, good):
+    if absent := missing_replicas(context, good):
         steps.append(plan.Start(deployment=name, generation=generation, replicas=absent, because=because))
     steps.append(
         plan.Verify(
             deployment=name,
             generation=generation,
             attempt=attempt,
-            checks=Verify() if attempt.boot else scene.wanted.resolved.declaration.verify,
-            holdout=None if attempt.boot else scene.wanted.resolved.holdout,
-            commit=scene.wanted.generation.commit,
-            compare=not goes_back(scene.state, attempt.generation),
+            checks=Verify() if attempt.boot else context.wanted.resolved.declaration.verify,
+            holdout=None if attempt.boot else context.wanted.resolved.holdout,
+            commit=context.wanted.generation.commit,
+            compare=not goes_back(context.state, attempt.generation),
             then_traffic=by_traffic(attempt),
-            alpha=alpha_of(scene, attempt),
+            alpha=alpha_of(context, attempt),
             because="it has not been verified",
         )
     )
@@ -191,38 +191,38 @@ def _bring_up(scene: Scene, attempt: Attempt, because: str) -> Steps:
 # --- a rollout goes on -----------------------------------------------------------------------------------------------
 
 
-def _continue(scene: Scene, attempt: Attempt) -> Steps:
+def _continue(context: DeploymentContext, attempt: Attempt) -> Steps:
     """The next step of an open rollout. A verdict counts, whatever is declared by now: none is lost."""
     if attempt.verdict == "Failed":
-        return _call_off(scene, attempt, "failed", "its verification failed")
+        return _call_off(context, attempt, "failed", "its verification failed")
     if attempt.verdict in ("Inconclusive", "Unverified"):
-        return _call_off(scene, attempt, "inconclusive", "its verification is inconclusive")
-    if not attempt.boot and attempt.generation.fingerprint != scene.wanted.generation.fingerprint:
-        return _call_off(scene, attempt, "superseded", "a newer commit declares something else")
-    if not attempt.boot and scene.held:
-        return _call_off(scene, attempt, "superseded", f"it is held: {scene.held}")
+        return _call_off(context, attempt, "inconclusive", "its verification is inconclusive")
+    if not attempt.boot and attempt.generation.fingerprint != context.wanted.generation.fingerprint:
+        return _call_off(context, attempt, "superseded", "a newer commit declares something else")
+    if not attempt.boot and context.held:
+        return _call_off(context, attempt, "superseded", f"it is held: {context.held}")
     if attempt.verdict == "Verified":
-        return _promote(scene, attempt)
+        return _promote(context, attempt)
     if attempt.cleared and attempt.incumbent is not None:
-        return plan_traffic(scene, attempt, attempt.incumbent)
-    return [*_beside(scene, attempt), *_bring_up(scene, attempt, "its rollout was interrupted")]
+        return plan_traffic(context, attempt, attempt.incumbent)
+    return [*_beside(context, attempt), *_bring_up(context, attempt, "its rollout was interrupted")]
 
 
-def _beside(scene: Scene, attempt: Attempt) -> Steps:
+def _beside(context: DeploymentContext, attempt: Attempt) -> Steps:
     """The healing of the incumbent while its candidate is not ready to take over, unless it made room for it."""
     made_room = attempt.strategy == "recreate" and attempt.generation.image_id is not None
     if attempt.incumbent is None or made_room:
         return []
-    return heal(scene, attempt.incumbent, spared=attempt.generation)
+    return heal(context, attempt.incumbent, spared=attempt.generation)
 
 
-def _promote(scene: Scene, attempt: Attempt) -> Steps:
+def _promote(context: DeploymentContext, attempt: Attempt) -> Steps:
     """All traffic to the candidate, which is whole, and then the others go."""
-    generation, name = scene.current(attempt.generation), scene.name
-    good, bad = sorted_out(scene, generation)
+    generation, name = context.current(attempt.generation), context.name
+    good, bad = partition_replicas(context, generation)
     steps: Steps = []
-    if absent := absent_replicas(scene, good):
-        steps += _beside(scene, attempt)
+    if absent := missing_replicas(context, good):
+        steps += _beside(context, attempt)
         because = "its replica is gone"
         steps.append(
             plan.Start(deployment=name, generation=generation, replicas=absent, because=because, await_ready=True)
@@ -238,42 +238,44 @@ def _promote(scene: Scene, attempt: Attempt) -> Steps:
             because="all traffic is on it",
         ),
     ]
-    others = [c for c in scene.containers if c.generation != generation.fingerprint]
+    others = [c for c in context.containers if c.generation != generation.fingerprint]
     if others:
         steps.append(retire(name, others, f"{generation.fingerprint} took over"))
     return steps
 
 
-def _call_off(scene: Scene, attempt: Attempt, outcome: Outcome, because: str) -> Steps:
+def _call_off(context: DeploymentContext, attempt: Attempt, outcome: Outcome, because: str) -> Steps:
     """Traffic stays with the incumbent, or goes back to it; the candidate goes.
 
     The end of the rollout does not wait for an incumbent that cannot be healed, except where the candidate has the
     traffic: then it stays until the incumbent serves.
     """
-    candidates, routed = scene.of(attempt.generation), scene.routed_to(attempt.generation)
+    candidates, routed = context.of(attempt.generation), context.routed_to(attempt.generation)
     # Users may have requests in flight there, though a pass that was cut off has taken the route away already.
     leave = retire if routed or attempt.routed else remove
-    leaving = [leave(scene.name, candidates, because)] if candidates else []
+    leaving = [leave(context.name, candidates, because)] if candidates else []
     settle = plan.Settle(
-        deployment=scene.name, generation=attempt.generation, attempt=attempt.id, outcome=outcome, because=because
+        deployment=context.name, generation=attempt.generation, attempt=attempt.id, outcome=outcome, because=because
     )
     if attempt.incumbent is None:
-        unroute = [plan.Unroute(deployment=scene.name, because=because)] if scene.name in scene.snapshot.routes else []
+        unroute = (
+            [plan.Unroute(deployment=context.name, because=because)] if context.name in context.snapshot.routes else []
+        )
         return [*unroute, *leaving, settle]
     if attempt.strategy == "recreate":
-        return [*leaving, *_put_back(scene, attempt.incumbent, because), settle]
+        return [*leaving, *_put_back(context, attempt.incumbent, because), settle]
     rerouted = because if routed else ""
-    healed = heal(scene, attempt.incumbent, spared=attempt.generation, apart=not routed, rerouted=rerouted)
+    healed = heal(context, attempt.incumbent, spared=attempt.generation, apart=not routed, rerouted=rerouted)
     return [*healed, *leaving, settle]
 
 
-def _put_back(scene: Scene, incumbent: Generation, because: str) -> Steps:
+def _put_back(context: DeploymentContext, incumbent: Generation, because: str) -> Steps:
     """Start an incumbent again that made room for its candidate, and route to it."""
-    name, incumbent = scene.name, scene.current(incumbent)
-    found = scene.of(incumbent)
+    name, incumbent = context.name, context.current(incumbent)
+    found = context.of(incumbent)
     stopped = [c for c in found if c.state in ("exited", "created")]
     running = [c for c in found if c.state == "running"]
-    absent = absent_replicas(scene, running + stopped)
+    absent = missing_replicas(context, running + stopped)
     steps: Steps = []
     if stopped or absent:
         steps.append(
@@ -292,7 +294,7 @@ def _put_back(scene: Scene, incumbent: Generation, because: str) -> Steps:
 
 
 __all__ = [
-    "Wanted",
+    "PlannedDeployment",
     "expected_spec",
     "one_generation_route",
     "plan_broken",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.context import Scene, Steps
+from gitops_ml.core.planning.context import DeploymentContext, Steps
 from gitops_ml.core.verification.verdict import Verdict
 
 
-def status_of(scene: Scene, steps: Steps) -> plan.DeploymentStatus:
+def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus:
     """The status of a deployment before `steps`, which this pass would do, are done."""
-    wanted, serving = scene.wanted, scene.state.serving
+    wanted, serving = context.wanted, context.state.serving
     shown = serving or wanted.generation
-    running = [c for c in scene.of(shown) if c.state == "running"] if serving else []
-    ready = sum(1 for c in running if (b := scene.snapshot.backends.get(c.alias)) and b.up)
+    running = [c for c in context.of(shown) if c.state == "running"] if serving else []
+    ready = sum(1 for c in running if (b := context.snapshot.backends.get(c.alias)) and b.up)
     synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
-    verification, message = _verification(scene)
-    kept = [a for a in scene.state.attempts if not a.published and a.outcome != "superseded"]
+    verification, message = _verification(context)
+    kept = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
     if kept:
         message = f"the verdict on {kept[-1].generation.version} is not in Git yet: gitops-ml sync {wanted.environment}"
     return plan.DeploymentStatus(
@@ -26,26 +26,26 @@ def status_of(scene: Scene, steps: Steps) -> plan.DeploymentStatus:
         digest=shown.digest,
         generation=shown.fingerprint,
         sync="Synced" if synced else "OutOfSync",
-        health="Degraded" if kept and serving else _health(scene, serving, ready),
+        health="Degraded" if kept and serving else _health(context, serving, ready),
         verification=verification,
-        hold=scene.held,
-        replicas=plan.Replicas(desired=scene.replicas, ready=ready),
+        hold=context.held,
+        replicas=plan.Replicas(desired=context.replicas, ready=ready),
         endpoint=wanted.endpoint,
         message=message,
     )
 
 
-def _health(scene: Scene, serving: Generation | None, ready: int) -> plan.Health:
+def _health(context: DeploymentContext, serving: Generation | None, ready: int) -> plan.Health:
     if serving is None:
-        return "Progressing" if scene.state.open else "Missing"
-    if ready >= scene.replicas:
-        return "Progressing" if scene.state.open else "Healthy"
+        return "Progressing" if context.state.open else "Missing"
+    if ready >= context.replicas:
+        return "Progressing" if context.state.open else "Healthy"
     return "Degraded" if ready else "Missing"
 
 
-def _verification(scene: Scene) -> tuple[Verdict, str]:
+def _verification(context: DeploymentContext) -> tuple[Verdict, str]:
     """The verdict on what is declared: of its open rollout, or of the newest attempt with its key."""
-    state, wanted = scene.state, scene.wanted
+    state, wanted = context.state, context.wanted
     if state.open and not state.open.boot:
         return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
     attempt = state.of_key(wanted.key)

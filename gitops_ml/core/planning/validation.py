@@ -31,24 +31,24 @@ def require_plausible(name: str, deployment: Deployment) -> None:
         raise InputError(
             f"{name}: serve.pattern is image",
             why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
-            mend="add them to serve",
+            fix="add them to serve",
         )
     if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
         raise InputError(
             f"{name}: verify.traffic does not go with {rollout.strategy}",
             why="no user traffic reaches the candidate before it is promoted",
-            mend="use canary, or take verify.traffic away",
+            fix="use canary, or take verify.traffic away",
         )
     if rollout.strategy == "canary" and not rollout.steps:
-        raise InputError(f"{name}: rollout.steps is empty", mend="name percents, such as steps: [5, 25, 50]")
+        raise InputError(f"{name}: rollout.steps is empty", fix="name percents, such as steps: [5, 25, 50]")
     if rollout.strategy in ("canary", "shadow"):
         # Each test of a rollout has the time-out for itself: it begins anew with the test.
         reason = impossible(verify.traffic or Traffic(), error_shared(deployment, by_traffic=True))
         if reason:
-            mend = "raise max_bad_increase or timeout"
-            raise InputError(f"{name}: verify.traffic can never pass", why=reason, mend=mend)
+            fix = "raise max_bad_increase or timeout"
+            raise InputError(f"{name}: verify.traffic can never pass", why=reason, fix=fix)
     if verify.holdout and serve.pattern == "image":
-        raise InputError(f"{name}: verify.holdout needs serve.pattern service", mend="take verify.holdout away")
+        raise InputError(f"{name}: verify.holdout needs serve.pattern service", fix="take verify.holdout away")
     _require_holdout(name, verify)
     _require_own_checks(name, verify)
     _require_live_rows(name, deployment)
@@ -62,13 +62,13 @@ def _require_holdout(name: str, verify: Verify) -> None:
         raise InputError(
             f"{name}: verify.holdout.metrics is empty",
             why="nothing would be judged",
-            mend="write a metric with its bound, such as metrics: {roc_auc: {max_drop: 0.01}}",
+            fix="write a metric with its bound, such as metrics: {roc_auc: {max_drop: 0.01}}",
         )
     if holdout.rows is not None and holdout.rows < MIN_GROUPS:
         raise InputError(
             f"{name}: verify.holdout.rows is {holdout.rows}",
             why=f"fewer than {MIN_GROUPS} rows give no interval to rely on, so it could never pass",
-            mend="raise it, or take it away to judge all rows",
+            fix="raise it, or take it away to judge all rows",
         )
     _require_bounds(f"{name}: verify.holdout.metrics", holdout.metrics)
 
@@ -79,32 +79,32 @@ def _require_bounds(where: str, bounds: Mapping[str, Bound]) -> None:
         try:
             metric = metric_named(metric_name)
         except InputError as error:
-            raise InputError(f"{where}: {error.what}", why=error.why, mend=error.mend) from error
+            raise InputError(f"{where}: {error.what}", why=error.why, fix=error.fix) from error
         _require_bound(f"{where}.{metric_name}", metric, bound)
         tasks.setdefault(metric.task, metric_name)
     if len(tasks) > 1:
         raise InputError(
             f"{where} judges {' and '.join(sorted(tasks))}",
             why=f"no model has both {' and '.join(tasks.values())}",
-            mend="take those of the other task away",
+            fix="take those of the other task away",
         )
 
 
 def _require_bound(where: str, metric: Metric, bound: Bound) -> None:
     said = {"min": bound.min, "max": bound.max, "max_drop": bound.max_drop}
     if all(value is None for value in said.values()):
-        raise InputError(f"{where} has no bound", why="any value would pass", mend="write min, max or max_drop")
+        raise InputError(f"{where} has no bound", why="any value would pass", fix="write min, max or max_drop")
     _require_order(where, bound.min, bound.max)
     reach = f"{metric.name} lies between {metric.lowest:g} and {metric.highest:g}"
     for key, value in said.items():
         low, high = (0.0, metric.highest - metric.lowest) if key == "max_drop" else (metric.lowest, metric.highest)
         if value is not None and not low <= value <= high:
-            raise InputError(f"{where}.{key} is {value:g}", why=reach, mend="write a bound that a model can miss")
+            raise InputError(f"{where}.{key} is {value:g}", why=reach, fix="write a bound that a model can miss")
 
 
 def _require_order(where: str, low: float | None, high: float | None) -> None:
     if low is not None and high is not None and low > high:
-        raise InputError(f"{where} has min {low:g} above max {high:g}", why="no value keeps both", mend="swap them")
+        raise InputError(f"{where} has min {low:g} above max {high:g}", why="no value keeps both", fix="swap them")
 
 
 def _require_own_checks(name: str, verify: Verify) -> None:
@@ -114,7 +114,7 @@ def _require_own_checks(name: str, verify: Verify) -> None:
         raise InputError(
             f"{name}: verify.prometheus {', '.join(boundless)} has neither min nor max",
             why="any value would pass",
-            mend="write the bound that it has to keep",
+            fix="write the bound that it has to keep",
         )
     for check in verify.prometheus:
         _require_order(f"{name}: verify.prometheus {check.name}", check.min, check.max)
@@ -123,12 +123,12 @@ def _require_own_checks(name: str, verify: Verify) -> None:
         raise InputError(
             f"{name}: verify.prometheus, http and command may take {patience:.0f} s together",
             why=f"the environment is locked meanwhile, and {MOST_PATIENCE:.0f} s are the most",
-            mend="lower their `timeout`",
+            fix="lower their `timeout`",
         )
     names = [check.name for check in verify.own]
     twice = sorted({found for found in names if names.count(found) > 1})
     if twice:
-        raise InputError(f"{name}: two checks are called {', '.join(twice)}", mend="give each its own name")
+        raise InputError(f"{name}: two checks are called {', '.join(twice)}", fix="give each its own name")
 
 
 def _require_live_rows(name: str, deployment: Deployment) -> None:
@@ -141,5 +141,5 @@ def _require_live_rows(name: str, deployment: Deployment) -> None:
             raise InputError(
                 f"{name}: verify.{key}.min_rows is {check.min_rows}",
                 why=f"{deployment.replicas} x {each} live rows are kept ({SAMPLES_IN_ENV} x replicas)",
-                mend=f"lower it, raise {SAMPLES_IN_ENV} in env, or take verify.{key} away",
+                fix=f"lower it, raise {SAMPLES_IN_ENV} in env, or take verify.{key} away",
             )

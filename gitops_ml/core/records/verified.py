@@ -23,7 +23,7 @@ def promotable(environment: str, deployment: str, record: Record | None) -> tupl
         raise InputError(
             f"{where} has nothing to promote",
             why="it has no record" if record is None else "nothing serves there",
-            mend=f"gitops-ml sync {environment}",
+            fix=f"gitops-ml sync {environment}",
         )
     serving = record.serving
     mine = [a for a in verified_attempts(record) if a.generation == serving.generation]
@@ -32,7 +32,7 @@ def promotable(environment: str, deployment: str, record: Record | None) -> tupl
         raise InputError(
             f"{where} {serving.version} is not Verified",
             why=f"its last verdict there is {_last_verdict(record, serving)}",
-            mend=f"gitops-ml history {environment} {deployment}; or gitops-ml bump, which asks for no verdict",
+            fix=f"gitops-ml history {environment} {deployment}; or gitops-ml bump, which asks for no verdict",
         )
     since = next(a for a in record.attempts if a.generation == serving.generation and a.verdict == "Verified")
     return serving, moment(since.settled or since.started)
@@ -45,7 +45,7 @@ def require_soaked(environment: str, version: str, since: datetime, soak: timede
         raise InputError(
             f"{version} has to stand in {environment} for {spoken(left)} more",
             why=f"it stands there since {since:%Y-%m-%d %H:%M} UTC, and promotion.soak is {spoken(soak)}",
-            mend="promote it then; or gitops-ml bump, which waits for nothing",
+            fix="promote it then; or gitops-ml bump, which waits for nothing",
         )
 
 

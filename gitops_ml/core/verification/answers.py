@@ -61,7 +61,7 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
     missing = [number for number, output in enumerate(outputs) if "predict" not in output]
     if missing or not outputs:
         where = f"answer {missing[0] + 1} of {len(outputs)}" if missing else "no answer at all"
-        raise InputError("the model gives no `predict` output", why=where, mend="list it in the manifest's outputs")
+        raise InputError("the model gives no `predict` output", why=where, fix="list it in the manifest's outputs")
     predicted = np.concatenate([np.asarray(output["predict"]).reshape(-1) for output in outputs])
     if not all("predict_proba" in output for output in outputs):
         return Answers(predicted)
@@ -71,7 +71,7 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
         raise InputError(
             f"`predict_proba` holds {flat.size} numbers for {len(predicted)} rows",
             why=f"the manifest lists {classes} classes",
-            mend="dvc repro train",
+            fix="dvc repro train",
         )
     return Answers(predicted, flat.reshape(-1, classes))
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from gitops_ml.core.declaration.schema import DriftCheck
-from gitops_ml.core.verification.psi import Drift, population_stability
+from gitops_ml.core.verification.psi import FeatureDrift, population_stability
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.errors import InputError
@@ -79,9 +79,7 @@ def parse_reference(content: bytes) -> Reference:
     try:
         return msgspec.json.decode(content, type=Reference)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise InputError(
-            "reference.json of the model cannot be read", why=str(error), mend="dvc repro train"
-        ) from error
+        raise InputError("reference.json of the model cannot be read", why=str(error), fix="dvc repro train") from error
 
 
 def judge_drift(spec: DriftCheck, reference: Reference | None, samples: Samples) -> CheckResult:
@@ -110,9 +108,9 @@ def judge_drift(spec: DriftCheck, reference: Reference | None, samples: Samples)
     return _result("pass", f"no feature has moved; the farthest is {name}, index {farthest.index:.2f}", figures)
 
 
-def _drifts(reference: Reference, samples: Samples) -> dict[str, Drift]:
+def _drifts(reference: Reference, samples: Samples) -> dict[str, FeatureDrift]:
     alpha = ALPHA / max(1, len(reference.features))
-    found: dict[str, Drift] = {}
+    found: dict[str, FeatureDrift] = {}
     for tensor in samples.inputs:
         known = reference.features.get(tensor.name)
         if known is None or len(tensor.data) != samples.rows:

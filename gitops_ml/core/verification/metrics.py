@@ -87,24 +87,22 @@ def metric_named(name: str) -> Metric:
     if name in METRICS:
         return METRICS[name]
     near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.4)
-    mend = f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(METRICS)}"
-    raise InputError(f"there is no metric `{name}`", why=f"known are {', '.join(METRICS)}", mend=mend)
+    fix = f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(METRICS)}"
+    raise InputError(f"there is no metric `{name}`", why=f"known are {', '.join(METRICS)}", fix=fix)
 
 
 def check_metric(metric: Metric, task: str, classes: int, has_probability: bool) -> None:
     """Raises `InputError` where a model of this task and so many classes cannot be judged by the metric."""
     if metric.task != task:
         usable = ", ".join(name for name, known in METRICS.items() if known.task == task)
-        raise InputError(f"`{metric.name}` does not judge a {task} model", mend=f"use one of {usable}")
+        raise InputError(f"`{metric.name}` does not judge a {task} model", fix=f"use one of {usable}")
     if metric.kind == "ranking" and classes != 2:
-        raise InputError(
-            f"`{metric.name}` needs two classes", why=f"the model has {classes}", mend="use log_loss or f1"
-        )
+        raise InputError(f"`{metric.name}` needs two classes", why=f"the model has {classes}", fix="use log_loss or f1")
     if metric.kind in ("ranking", "probability") and not has_probability:
         raise InputError(
             f"`{metric.name}` needs probabilities",
             why="the model answers without `predict_proba`",
-            mend="use accuracy",
+            fix="use accuracy",
         )
 
 

@@ -22,7 +22,7 @@ MIN_ROWS = 200
 
 
 @dataclass(frozen=True)
-class Drift:
+class FeatureDrift:
     """The index of one feature; `chance` is what no drift at all would exceed with probability `alpha`."""
 
     index: float
@@ -34,7 +34,9 @@ class Drift:
         return self.index > self.chance
 
 
-def population_stability(expected: Mapping[str, int], actual: Mapping[str, int], alpha: float = 0.01) -> Drift | None:
+def population_stability(
+    expected: Mapping[str, int], actual: Mapping[str, int], alpha: float = 0.01
+) -> FeatureDrift | None:
     """The index between two histograms with the same bins (or categories), or None below `MIN_ROWS` live
     rows.
 
@@ -50,7 +52,7 @@ def population_stability(expected: Mapping[str, int], actual: Mapping[str, int],
         now = max(actual.get(name, 0), 0.5) / live
         index += (now - before) * math.log(now / before)
     chance = chi_square_quantile(1 - alpha, len(bins) - 1) * (1 / trained + 1 / live)
-    return Drift(index, chance, live)
+    return FeatureDrift(index, chance, live)
 
 
 def chi_square_quantile(probability: float, freedom: int) -> float:

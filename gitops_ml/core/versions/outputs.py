@@ -58,14 +58,14 @@ def inside(folder: str, path: str, what: str) -> str:
         raise VersionRefused(
             f"{what} is an external path: {path}",
             why="its bytes are under no digest of this repository, so they may change without a commit",
-            mend="bring it in: dvc import-url, or make it the output of a stage",
+            fix="bring it in: dvc import-url, or make it the output of a stage",
         )
     joined = posixpath.normpath(posixpath.join(folder, path))
     if joined == ".." or joined.startswith("../") or joined == "." or "\n" in joined:
         raise VersionRefused(
             f"{what} lies outside the repository: {path}",
             why="only what a commit of this repository holds has a version",
-            mend="name a path below the repository's root",
+            fix="name a path below the repository's root",
         )
     return joined
 
@@ -82,19 +82,19 @@ def artifact_path(document: Any, file: str, model: str, name: str) -> str:
     if artifacts is None:
         artifacts = {}
     if not isinstance(artifacts, Mapping):
-        raise InputError(f"{file}: artifacts: is no mapping", mend=f"artifacts: {{{name}: {{path: …, type: model}}}}")
+        raise InputError(f"{file}: artifacts: is no mapping", fix=f"artifacts: {{{name}: {{path: …, type: model}}}}")
     if name not in artifacts:
         near = difflib.get_close_matches(name, [str(a) for a in artifacts], n=1)
         known = f"it has: {', '.join(sorted(str(a) for a in artifacts))}" if artifacts else "it has none"
         raise VersionNotFound(
             f"{model} is not under artifacts: in {file}",
             why=known,
-            mend=f"did you mean {near[0]}?" if near else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
+            fix=f"did you mean {near[0]}?" if near else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
         )
     entry = artifacts[name]
     path = entry.get("path") if isinstance(entry, Mapping) else None
     if not isinstance(path, str) or not path:
-        raise InputError(f"{file}: artifacts.{name} has no path", mend=f"artifacts: {{{name}: {{path: …}}}}")
+        raise InputError(f"{file}: artifacts.{name} has no path", fix=f"artifacts: {{{name}: {{path: …}}}}")
     return inside(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
 
 
@@ -149,14 +149,14 @@ def read_manifest(data: bytes, path: str) -> dict[str, str]:
     try:
         listed = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(data)]
     except (ValueError, TypeError, KeyError) as error:
-        raise ObjectCorrupt(f"the manifest of {path} is none of DVC's", mend="dvc push it again") from error
+        raise ObjectCorrupt(f"the manifest of {path} is none of DVC's", fix="dvc push it again") from error
     for name, md5 in listed:
         parts = name.split("/")
         if not _MD5.fullmatch(md5) or {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name:
             raise ObjectCorrupt(
                 f"the manifest of {path} names {name!r}",
                 why="only plain paths below the folder may be in it",
-                mend="dvc push it again",
+                fix="dvc push it again",
             )
     return dict(listed)
 
@@ -178,7 +178,7 @@ def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | No
         raise VersionRefused(
             f"{path} is no output of its own",
             why=f"it is a folder that holds outputs: {', '.join(below[:4])}",
-            mend=f"make {path} one output of its stage, or name one of those",
+            fix=f"make {path} one output of its stage, or name one of those",
         )
     return None
 

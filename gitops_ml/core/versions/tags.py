@@ -126,7 +126,7 @@ def check_version(text: str) -> str:
         return text
     hint = f"v{text}" if is_version(f"v{text}") else "v1.2.0"
     raise InputError(
-        f"'{text}' is no version", why="versions are v<major>.<minor>.<patch>", mend=f"write it like {hint}"
+        f"'{text}' is no version", why="versions are v<major>.<minor>.<patch>", fix=f"write it like {hint}"
     )
 
 
@@ -140,7 +140,7 @@ def split_model(model: str) -> tuple[str, str]:
         raise InputError(
             f"'{model}' is no model name",
             why="letters, digits, '-', '_' and '/', starting and ending with a letter or a digit",
-            mend="use the name under artifacts: in dvc.yaml, as <folder>:<name> where that is not the root's",
+            fix="use the name under artifacts: in dvc.yaml, as <folder>:<name> where that is not the root's",
         )
     return (match["folder"] or "").strip("/"), match["name"]
 
@@ -217,27 +217,27 @@ def choose(models: Mapping[str, Model], model: str, version: str) -> Version | N
         raise VersionRefused(
             f"{model} {version} may not be used",
             why=f"the model was deprecated (tag {tag_name(model, 'deprecated')})",
-            mend=f"register a new version of it: gitops-ml register {model}",
+            fix=f"register a new version of it: gitops-ml register {model}",
         )
     if wanted is None and version == "latest":
         raise VersionNotFound(
             f"{model} has no version that could be the latest",
             why="no annotated tag of the form " + tag_name(model, "v<semver>"),
-            mend=f"gitops-ml register {model}",
+            fix=f"gitops-ml register {model}",
         )
     if wanted is None and tag_name(model, version) in known.lightweight:
         tag = tag_name(model, version)
         raise VersionNotFound(
             f"{model} {version} is not registered",
             why=f"its tag {tag} is lightweight; GTO reads annotated tags only",
-            mend=f"git tag -d {tag}, then gitops-ml register {model} --version {version}",
+            fix=f"git tag -d {tag}, then gitops-ml register {model} --version {version}",
         )
     if wanted is not None and not wanted.active:
         others = [v.version for v in known.versions if v.active][:3]
         raise VersionRefused(
             f"{model} {version} may not be used",
             why=f"it was deregistered (tag {tag_name(model, version)}!)",
-            mend=f"choose another: {', '.join(others)}" if others else f"gitops-ml register {model}",
+            fix=f"choose another: {', '.join(others)}" if others else f"gitops-ml register {model}",
         )
     return wanted
 

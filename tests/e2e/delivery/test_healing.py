@@ -1,4 +1,4 @@
-"""Healing: whatever a hand does to what serves, `plan` says what it was and `sync` mends it, while the rest answers."""
+"""Healing: whatever a hand does to what serves, `plan` says what it was and `sync` fixes it, while the rest answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Standing:
         assert (status["sync"], status["health"]) == ("Synced", "Healthy"), status
         assert status["replicas"] == {"desired": 2, "ready": 2}
         assert self.workshop.serving() == "v1.0.0"
-        roles = [len(self.host.of_role(role)) for role in ("replica", "gateway", "probe", "carrier", "lock")]
+        roles = [len(self.host.of_role(role)) for role in ("replica", "gateway", "probe", "volume-reader", "lock")]
         assert roles == [2, 1, 0, 0, 0]
         self.whole = True
 
@@ -251,7 +251,7 @@ GATEWAYS: dict[str, tuple[Meddle, str]] = {
 def test_a_gateway_that_was_meddled_with_is_raised_again(standing: Standing, how: str) -> None:
     meddle, cause = GATEWAYS[how]
     meddle(standing.host, standing.host.gateway())
-    assert f"raise-gateway dev/gateway traefik:v3 because {cause}" in standing.pending()
+    assert f"ensure-gateway dev/gateway traefik:v3 because {cause}" in standing.pending()
     standing.workshop.sync()
     standing.require_whole()
 

@@ -60,8 +60,10 @@ class Standing:
         self.require_tidy()
 
     def require_tidy(self) -> None:
-        roles = {role: len(self.host.of_role(role)) for role in ("replica", "gateway", "probe", "carrier", "lock")}
-        assert roles == {"replica": 1, "gateway": 1, "probe": 0, "carrier": 0, "lock": 0}
+        roles = {
+            role: len(self.host.of_role(role)) for role in ("replica", "gateway", "probe", "volume-reader", "lock")
+        }
+        assert roles == {"replica": 1, "gateway": 1, "probe": 0, "volume-reader": 0, "lock": 0}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def test_a_first_rollout_that_is_killed_at_each_of_its_steps_goes_on(
     workshop.declare("v1.0.0")
     colleague = workshop.another_clone(tmp_path / "colleague")
     clones = itertools.cycle((workshop, colleague))
-    for step in ("raise-gateway", "begin", "build", "start", "verify", "route"):
+    for step in ("ensure-gateway", "begin", "build", "start", "verify", "route"):
         begin_and_end(next(clones), signal.SIGKILL, line_of(step))
     workshop.sync()
     Standing(workshop, colleague, Host(engine, workshop.project)).require_settled_on("v1.0.0")

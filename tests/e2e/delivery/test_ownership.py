@@ -65,11 +65,11 @@ def neighbour(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFact
 def test_strangers_and_another_project_outlive_all_that_a_project_does(
     engine: docker.DockerClient, workshop: Workshop, neighbour: Workshop
 ) -> None:
-    strangers = Strangers(engine, workshop.project)
-    strangers.make()
+    unknown_containers = Strangers(engine, workshop.project)
+    unknown_containers.make()
     host, theirs = Host(engine, workshop.project), Host(engine, neighbour.project)
     try:
-        before = strangers.look(), theirs.objects()
+        before = unknown_containers.look(), theirs.objects()
         workshop.environment(drain="1s")
         workshop.release("v1.0.0")
         workshop.declare("v1.0.0")
@@ -83,10 +83,10 @@ def test_strangers_and_another_project_outlive_all_that_a_project_does(
         workshop.commit("Withdraw both")
         workshop.sync("dev", "--confirm-removals")
         assert host.replicas() == []
-        assert (strangers.look(), theirs.objects()) == before
+        assert (unknown_containers.look(), theirs.objects()) == before
         assert neighbour.serving() == "v1.0.0"
     finally:
-        strangers.remove()
+        unknown_containers.remove()
 
 
 @pytest.mark.parametrize("kind", ["network", "volume"])

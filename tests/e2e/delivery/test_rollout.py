@@ -39,7 +39,7 @@ def test_a_plan_says_what_is_pending_and_changes_nothing(workshop: Workshop, eng
     ran = workshop.run("plan", "dev")
     assert ran.code == 2
     verbs = [line.split()[0] for line in ran.out.splitlines()]
-    assert verbs == ["raise-gateway", "begin", "build", "start", "verify"]
+    assert verbs == ["ensure-gateway", "begin", "build", "start", "verify"]
     label = {"label": f"gitops-ml.project={workshop.project}"}
     assert not engine.api.containers(all=True, filters=label)
     assert not engine.api.networks(filters=label)

@@ -1,4 +1,4 @@
-"""The engine's calls against a real engine: what is asked for is what comes to be, and errors say what mends them."""
+"""The engine's calls against a real engine: what is asked for is what comes to be, and errors say what fixes them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_taken_port_is_named(place: Place) -> None:
     place.engine.start(place.engine.create(place.spec("first", ports=publish)))
     with pytest.raises(EngineFailed, match=f"port {place.port} on the engine's host is taken") as caught:
         place.engine.start(place.engine.create(place.spec("second", ports=publish)), "second")
-    assert "ss -ltnp" in caught.value.mend
+    assert "ss -ltnp" in caught.value.fix
 
 
 def test_a_name_is_taken_once(place: Place) -> None:
@@ -143,7 +143,7 @@ def test_tcp_without_certificates_is_refused(monkeypatch: pytest.MonkeyPatch, tm
 def test_an_image_that_cannot_be_pulled_names_the_mend(place: Place) -> None:
     with pytest.raises(EngineFailed, match="could not be pulled") as caught:
         ensure_base(place.engine, "127.0.0.1:9/none:1")
-    assert "make setup" in caught.value.mend
+    assert "make setup" in caught.value.fix
 
 
 def test_a_build_that_fails_shows_its_last_lines(place: Place) -> None:
@@ -161,4 +161,4 @@ def test_a_full_disk_during_a_build_is_said_to_be_one(place: Place) -> None:
     context = pack({"Dockerfile": f"FROM {BASE_IMAGE}\nRUN head -c 100m /dev/zero >/dev/shm/full\n".encode()})
     with pytest.raises(EngineFailed, match="disk is full") as caught:
         place.engine.build(context, f"{place.project}:x")
-    assert "docker image prune" in caught.value.mend
+    assert "docker image prune" in caught.value.fix

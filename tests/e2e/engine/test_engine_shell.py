@@ -23,7 +23,7 @@ echo "$n"
 
 @pytest.fixture
 def gateway(place: Place) -> str:
-    return place.raise_gateway()
+    return place.ensure_gateway()
 
 
 def test_both_outputs_the_code_and_the_words_are_those_of_a_command(place: Place, gateway: str) -> None:

@@ -61,7 +61,7 @@ def test_everything_goes_through_the_tunnel(place: Place, host: str) -> None:
     with Engine.connect(f"ssh://{host}") as engine:
         assert engine.info().id == place.engine.info().id
         far = Place(engine, place.project, port=place.port)
-        far.raise_gateway()
+        far.ensure_gateway()
         assert [c.role for c in far.look().containers] == ["gateway"]
         assert engine.exec(far.gateway, ["sh", "-c", "echo hello; exit 3"]).code == 3
 

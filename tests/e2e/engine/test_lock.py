@@ -29,7 +29,7 @@ def test_a_held_lock_names_its_holder_and_how_to_break_it(place: Place) -> None:
         with pytest.raises(LockHeld) as caught:
             _acquire(place)
         assert this_process().who in caught.value.what
-        assert f"--break-lock {held.id[:12]}" in caught.value.mend
+        assert f"--break-lock {held.id[:12]}" in caught.value.fix
     _acquire(place).release()
 
 

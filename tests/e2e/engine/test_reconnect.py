@@ -15,7 +15,7 @@ place = place_fixture
 
 
 def test_a_remembered_engine_comes_with_a_shell_in_the_gateway(place: Place, tmp_path: Path) -> None:
-    gateway = place.raise_gateway()
+    gateway = place.ensure_gateway()
     reconnect.remember(tmp_path, "dev", place.engine.url, gateway)
     engine = reconnect.begin(tmp_path, ["dev", "staging"])["dev"].engine(place.engine.url)
     assert engine is not None

@@ -27,7 +27,7 @@ def _one(snapshot: Snapshot, container: str) -> Container:
 
 
 def test_the_number_of_calls_does_not_grow(place: Place, tmp_path: Path) -> None:
-    place.raise_gateway()
+    place.ensure_gateway()
     place.engine.create(place.spec("m0"))
     place.look(cache=tmp_path)
     few = _calls(place, tmp_path)
@@ -95,7 +95,7 @@ def test_a_broken_cache_is_no_trouble(place: Place, tmp_path: Path) -> None:
 def test_routes_and_journal_are_read_whatever_the_gateway_does(place: Place, gateway: str) -> None:
     from gitops_ml.clients.gateway.journal import Journal
 
-    place.raise_gateway()
+    place.ensure_gateway()
     route = route_file("m", [("m-a", 8080, "a" * 12)], weights={"a" * 12: 100})
     switch(place.engine, place.gateway, "m", route)
     Journal(place.engine, place.gateway, ()).append([b'{"kind":"applied"}'])

@@ -31,7 +31,7 @@ def _route(weights: dict[str, int], **settings: object) -> bytes:
 
 @pytest.fixture
 def served(place: Place) -> Place:
-    place.raise_gateway()
+    place.ensure_gateway()
     place.serve("one")
     place.serve("two")
     switch(place.engine, place.gateway, "m", _route({ONE: 100}))
@@ -98,7 +98,7 @@ def test_a_bad_file_moves_nothing(served: Place) -> None:
 
 
 def test_a_first_route_that_is_bad_leaves_none(place: Place) -> None:
-    place.raise_gateway()
+    place.ensure_gateway()
     with pytest.raises(EngineFailed):
         switch(place.engine, place.gateway, "m", b'{"http": {"middlewares": {"m.rev-000000000000": 5}}}')
     assert place.look().routes == {}
@@ -210,13 +210,13 @@ def test_a_taken_port_leaves_no_gateway_behind(place: Place) -> None:
     place.ensure_network()
     place.engine.start(place.engine.create(place.spec("first", ports={8080: ("127.0.0.1", place.port)})))
     with pytest.raises(EngineFailed, match=f"port {place.port} on the engine's host is taken"):
-        place.raise_gateway()
+        place.ensure_gateway()
     assert place.look().gateway is None
 
 
 def test_a_gateway_comes_back_with_its_routes(served: Place) -> None:
     served.engine.remove(served.gateway, force=True)
-    served.raise_gateway()
+    served.ensure_gateway()
     until = time.monotonic() + 10
     while True:
         try:
@@ -227,7 +227,7 @@ def test_a_gateway_comes_back_with_its_routes(served: Place) -> None:
 
 
 def test_a_long_route_is_moved_too(place: Place) -> None:
-    place.raise_gateway()
+    place.ensure_gateway()
     backends = [(f"a-replica-with-quite-a-long-alias-{number}", 8080, ONE) for number in range(2000)]
     route = route_file("m", backends, weights={ONE: 100})
     assert len(route) > 128 * 1024

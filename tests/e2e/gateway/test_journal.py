@@ -14,10 +14,10 @@ def _entries(place: Place) -> list[bytes]:
 
 
 def test_entries_keep_their_order_over_gateways_and_writers(place: Place) -> None:
-    first = place.raise_gateway()
+    first = place.ensure_gateway()
     Journal(place.engine, first, ()).append([b'{"n":1}', b'{"n":2}'])
     place.engine.remove(first, force=True)
-    second = place.raise_gateway()
+    second = place.ensure_gateway()
     journal = Journal(place.engine, second, place.look().journal)
     journal.append([b'{"n":3}'])
     journal.append([b'{"n":4}'])
@@ -25,14 +25,14 @@ def test_entries_keep_their_order_over_gateways_and_writers(place: Place) -> Non
 
 
 def test_an_entry_that_was_cut_off_is_ignored(place: Place) -> None:
-    gateway = place.raise_gateway()
+    gateway = place.ensure_gateway()
     (name,) = Journal(place.engine, gateway, ()).append([b'{"n":1}'])
     place.engine.put(gateway, f"{ROOT}/journal", {name.replace("1-", "2-", 1): b'{"n"', "note.txt": b"mine"})
     assert _entries(place) == [b'{"n":1}']
 
 
 def test_compacting_keeps_what_sums_up(place: Place) -> None:
-    gateway = place.raise_gateway()
+    gateway = place.ensure_gateway()
     journal = Journal(place.engine, gateway, ())
     names = journal.append([f'{{"n":{n}}}'.encode() for n in range(600)])
     journal.compact(names[:-1], [b'{"sum":true}'])

@@ -25,7 +25,7 @@ def _ask(place: Place, *names: str, patience: float = 10.0, **given: Any) -> dic
 
 @pytest.fixture
 def asked(place: Place) -> Place:
-    place.raise_gateway()
+    place.ensure_gateway()
     return place
 
 

@@ -1,4 +1,4 @@
-"""Bad input: each gets an error that names the thing, the reason and what mends it, and the host is as it was."""
+"""Bad input: each gets an error that names the thing, the reason and what fixes it, and the host is as it was."""
 
 from __future__ import annotations
 

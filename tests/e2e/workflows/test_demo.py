@@ -81,7 +81,7 @@ def test_an_engine_elsewhere_is_refused_and_an_absent_one_says_what_brings_it(tm
     assert "has to be on this machine" in run_demo("--remove", DOCKER_HOST="tcp://example.invalid:2376").err
     ran = run_demo("--remove", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert ran.code == 1
-    assert "mend: make setup" in ran.err
+    assert "fix: make setup" in ran.err
 
 
 def test_a_folder_that_is_no_clone_of_ours_is_refused(tmp_path: Path) -> None:

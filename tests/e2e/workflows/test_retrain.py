@@ -228,7 +228,7 @@ def test_a_stage_that_fails_is_said_in_its_own_words(lone_workshop: Workshop) ->
     assert ran.code == 1
     assert "dvc repro failed" in ran.err
     assert "TypeError: can only concatenate str" in ran.err.split("dvc repro failed")[1]
-    assert "mend: dvc repro" in ran.err
+    assert "fix: dvc repro" in ran.err
     direct = retrain(lone_workshop, "--set", "train.noise=0", "--direct")
     assert (direct["outcome"], direct["branch"]) == ("registered", "main")
     assert lone_workshop.declared()["version"] == direct["version"]

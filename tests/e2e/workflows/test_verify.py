@@ -194,7 +194,7 @@ def test_beside_a_canary_what_serves_is_judged_alone_and_the_canary_goes_on(work
             told["status"] = 500
             found = verify(workshop, expect=3)
             assert (found["version"], found["verdict"]) == ("v1.1.0", "Failed")
-            # The tip declares the candidate, whose rollout goes on: it may be what mends this.
+            # The tip declares the candidate, whose rollout goes on: it may be what fixes this.
             assert (found["declared_instead"], found["goes_back_to"]) == ("v1.2.0", None)
             assert workshop.declared()["version"] == "v1.2.0"
             assert workshop.record()["attempts"][0]["strategy"] == "review"

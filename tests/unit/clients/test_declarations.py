@@ -127,7 +127,7 @@ def test_what_is_no_mapping(text: str) -> None:
 def test_what_cannot_be_edited_safely_is_left_to_a_person() -> None:
     with pytest.raises(InputError, match="by hand") as caught:
         set_fields("a: &x {k: 1}\nb: *x\n", {"a.k": 2})
-    assert "set a.k to 2" in caught.value.mend
+    assert "set a.k to 2" in caught.value.fix
 
 
 def test_reading_one_field() -> None:

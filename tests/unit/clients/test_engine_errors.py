@@ -1,4 +1,4 @@
-"""What the engine says in prose, in our words: whether a person has to act, and what mends it."""
+"""What the engine says in prose, in our words: whether a person has to act, and what fixes it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def test_an_address_that_the_host_has_not_needs_a_person(said: str, address: str
     error = failed("starting shop.dev.gateway", ENDPOINT + said)
     assert isinstance(error, Stalled)
     assert error.what == f"the engine's host has no address {address} (starting shop.dev.gateway)"
-    assert "gateway.bind" in error.mend
+    assert "gateway.bind" in error.fix
 
 
 def test_cpus_that_the_host_has_not_need_a_person() -> None:
     said = "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"
     error = failed("creating shop.dev.churn", said)
     assert isinstance(error, Stalled)
-    assert (error.why, error.mend) == (said, "lower resources.cpus of the deployment")
+    assert (error.why, error.fix) == (said, "lower resources.cpus of the deployment")
 
 
 def test_what_is_not_known_has_a_mend_too() -> None:
     for error in (failed("starting shop.dev.churn", "oops"), build_failed("churn:1", "oops", "last line")):
         assert isinstance(error, EngineFailed)
-        assert error.mend
+        assert error.fix

@@ -15,7 +15,7 @@ from gitops_ml.clients.artifacts.holdout_counts import require_enough
 from gitops_ml.clients.artifacts.lookup import resolve_path
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Deployment, Resolved
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.errors import InputError, ObjectMissing
 
 PATH = "rows.csv"
@@ -36,19 +36,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def resolved(repo: Repository, **holdout: Any) -> Resolved:
+def resolved(repo: Repository, **holdout: Any) -> ResolvedDeployment:
     spec = {"data": PATH, "metrics": {"roc_auc": {"min": 0.5}}} | holdout
     content = {"schema": 1, "model": "churn", "version": "v1", "verify": {"holdout": spec}}
     digest = resolve_path(repo, repo.tip(), PATH).digest
     declared = msgspec.convert(content, Deployment)
-    return Resolved(name="churn", declaration=declared, digest="", revision="", path="", holdout=digest)
+    return ResolvedDeployment(name="churn", declaration=declared, digest="", revision="", path="", holdout=digest)
 
 
 def test_too_few_groups_are_said(folder: Path) -> None:
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
         require_enough(repo, repo.tip(), resolved(repo, group="day"))
     assert caught.value.what == "churn: rows.csv holds 5 groups of `day`"
-    assert "fewer than 10" in caught.value.why and caught.value.mend
+    assert "fewer than 10" in caught.value.why and caught.value.fix
 
 
 def test_rows_of_which_there_are_enough_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,7 +146,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
             "bad.yaml",
             MODEL + "replica: 2\n",
             "environments/dev/models/bad.yaml:4: unknown key `replica`: did you mean `replicas`?\n"
-            "  mend: edit environments/dev/models/bad.yaml",
+            "  fix: edit environments/dev/models/bad.yaml",
             id="unknown key",
         ),
         pytest.param(
@@ -157,7 +157,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
             "bad.yml",
             MODEL,
             "environments/dev/models/bad.yml does not end in .yaml: a deployment has one file\n"
-            "  mend: git mv environments/dev/models/bad.yml environments/dev/models/bad.yaml",
+            "  fix: git mv environments/dev/models/bad.yml environments/dev/models/bad.yaml",
             id="another ending",
         ),
         pytest.param(
@@ -179,7 +179,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
             "bad.yaml",
             MODEL + "verify: {traffic: {}}\n",
             "bad: verify.traffic does not go with blue-green: no user traffic reaches the candidate before it is "
-            "promoted\n  mend: use canary, or take verify.traffic away",
+            "promoted\n  fix: use canary, or take verify.traffic away",
             id="traffic before promotion",
         ),
         pytest.param(
@@ -187,7 +187,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
             MODEL + "serve: {pattern: image, image: 'nginx:1', port: 80}\n",
             "bad: serve.pattern is image: it needs `image:` by digest (name@sha256:…, or an image "
             "ID of that engine) and `port:`\n"
-            "  mend: add them to serve",
+            "  fix: add them to serve",
             id="an image without its digest",
         ),
     ],
@@ -198,7 +198,7 @@ def test_a_broken_deployment_is_named_and_stops_no_other(folder: Path, name: str
     stem = name.rpartition(".")[0]
     assert list(found.broken) == [stem]
     assert expected in found.broken[stem]
-    assert "\n  mend: " in found.broken[stem]
+    assert "\n  fix: " in found.broken[stem]
 
 
 def test_two_files_of_one_deployment_are_one_broken_deployment(folder: Path) -> None:
@@ -232,7 +232,7 @@ def test_an_environment_that_is_not_declared(folder: Path) -> None:
         desired(folder, {"churn.yaml": MODEL}, environment="prod")
     assert "environment `prod` is not in commit" in caught.value.what
     assert caught.value.why == "environments/prod/environment.yaml is absent; declared: dev"
-    assert caught.value.mend == "restore environments/prod/, or name one that is declared"
+    assert caught.value.fix == "restore environments/prod/, or name one that is declared"
 
 
 def test_an_environment_whose_folder_is_no_label(folder: Path) -> None:
@@ -241,7 +241,7 @@ def test_an_environment_whose_folder_is_no_label(folder: Path) -> None:
         read_desired(repo, commit, "Prod_1")
     assert str(caught.value) == (
         "environments/Prod_1/: `Prod_1` is not an environment's name: "
-        "it must be a DNS label: a-z, 0-9 and -, at most 40 characters\n  mend: rename the folder"
+        "it must be a DNS label: a-z, 0-9 and -, at most 40 characters\n  fix: rename the folder"
     )
 
 
@@ -251,7 +251,7 @@ def test_an_environment_file_that_is_wrong(folder: Path) -> None:
         read_desired(repo, commit, "dev")
     assert str(caught.value) == (
         "environments/dev/environment.yaml:2: unknown key `gatway`: did you mean `gateway`?\n"
-        "  mend: edit environments/dev/environment.yaml"
+        "  fix: edit environments/dev/environment.yaml"
     )
 
 
@@ -260,7 +260,7 @@ def test_a_project_file_that_is_gone(folder: Path) -> None:
     with pytest.raises(SourceError) as caught:
         desired(folder, {"churn.yaml": MODEL})
     assert "environments/project.yaml is not in commit" in caught.value.what
-    assert caught.value.mend == "gitops-ml init"
+    assert caught.value.fix == "gitops-ml init"
 
 
 def test_signed_commits_without_anyone_who_may_sign(folder: Path) -> None:
@@ -269,4 +269,4 @@ def test_signed_commits_without_anyone_who_may_sign(folder: Path) -> None:
     with Repository.open(folder) as repo, pytest.raises(SourceError) as caught:
         read_desired(repo, commit, "dev")
     assert caught.value.why == "policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent"
-    assert caught.value.mend == "commit .gitops-ml/allowed_signers"
+    assert caught.value.fix == "commit .gitops-ml/allowed_signers"

@@ -1,4 +1,4 @@
-"""A mistake in a file that a person wrote names its file, its line, the reason and the mend."""
+"""A mistake in a file that a person wrote names its file, its line, the reason and the fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gitops_ml.core.declaration.schema import Deployment, Environment
 from gitops_ml.errors import InputError
 
 BASE = "schema: 1\nmodel: churn\nversion: v1.0.0\n"
-EDIT = "\n  mend: edit m.yaml"
+EDIT = "\n  fix: edit m.yaml"
 
 
 def said(text: str | bytes, kind: type = Deployment) -> str:
@@ -61,7 +61,7 @@ def test_a_whole_environment() -> None:
         pytest.param(
             BASE + "resources:\n  gpus: 1\n",
             "m.yaml:5: `gpus` is reserved: GPUs are not built yet, and models run on CPUs"
-            "\n  mend: take it out of m.yaml",
+            "\n  fix: take it out of m.yaml",
             id="reserved",
         ),
         pytest.param(
@@ -77,7 +77,7 @@ def test_a_whole_environment() -> None:
     ],
 )
 def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) -> None:
-    assert said(text) == (expected if "mend: " in expected else expected + EDIT)
+    assert said(text) == (expected if "fix: " in expected else expected + EDIT)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_any_ip_address_may_be_listened_on(bind: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param("", "m.yaml is empty\n  mend: write it, or remove the file", id="empty"),
+        pytest.param("", "m.yaml is empty\n  fix: write it, or remove the file", id="empty"),
         pytest.param(
             BASE + "env: {A: b\n", "m.yaml:5 is not valid YAML: did not find expected ',' or '}'" + EDIT, id="syntax"
         ),
@@ -240,39 +240,39 @@ def test_any_ip_address_may_be_listened_on(bind: str) -> None:
         pytest.param(
             BASE + "---\na: 1\n", "m.yaml:4 is not valid YAML: but found another document" + EDIT, id="two documents"
         ),
-        pytest.param(BASE + "model: x\n", "m.yaml:4 says `model` twice\n  mend: keep one of them", id="a key twice"),
+        pytest.param(BASE + "model: x\n", "m.yaml:4 says `model` twice\n  fix: keep one of them", id="a key twice"),
         pytest.param(
             BASE + "env: &a {A: b}\nsecrets: *a\n",
-            "m.yaml:5 uses a YAML alias: aliases are refused\n  mend: write the value out",
+            "m.yaml:5 uses a YAML alias: aliases are refused\n  fix: write the value out",
             id="alias",
         ),
         pytest.param(
             BASE + "env: {&a A: b, *a : c}\n",
-            "m.yaml:4 uses a YAML alias: aliases are refused\n  mend: write the value out",
+            "m.yaml:4 uses a YAML alias: aliases are refused\n  fix: write the value out",
             id="alias of a key",
         ),
         pytest.param(
             BASE + "env: {<<: {A: b}}\n",
-            "m.yaml:4 has a key that is not plain text\n  mend: use plain keys",
+            "m.yaml:4 has a key that is not plain text\n  fix: use plain keys",
             id="merge",
         ),
         pytest.param(
             BASE + "env: !!python/object:os.system {}\n",
             "m.yaml:4 has the tag tag:yaml.org,2002:python/object:os.system: only plain data is read"
-            "\n  mend: take the tag away",
+            "\n  fix: take the tag away",
             id="tag of a map",
         ),
         pytest.param(
             BASE + "env: {A: !!binary aGk=}\n",
-            "m.yaml:4 has the tag tag:yaml.org,2002:binary: only plain data is read\n  mend: take the tag away",
+            "m.yaml:4 has the tag tag:yaml.org,2002:binary: only plain data is read\n  fix: take the tag away",
             id="tag of a value",
         ),
         pytest.param(
-            BASE + "replicas: 010\n", "m.yaml:4: `010` is not a number\n  mend: put it in quotes", id="octal of old"
+            BASE + "replicas: 010\n", "m.yaml:4: `010` is not a number\n  fix: put it in quotes", id="octal of old"
         ),
         pytest.param(
             BASE + "replicas: " + "9" * 5000,
-            f"m.yaml:4: `{'9' * 40}` is not a number\n  mend: put it in quotes",
+            f"m.yaml:4: `{'9' * 40}` is not a number\n  fix: put it in quotes",
             id="a number without end",
         ),
         pytest.param(
@@ -282,7 +282,7 @@ def test_any_ip_address_may_be_listened_on(bind: str) -> None:
         ),
         pytest.param(
             "#" * (MAX_BYTES + 1),
-            f"m.yaml has {MAX_BYTES + 1} bytes: at most {MAX_BYTES} are read\n  mend: make it smaller",
+            f"m.yaml has {MAX_BYTES + 1} bytes: at most {MAX_BYTES} are read\n  fix: make it smaller",
             id="large",
         ),
     ],
@@ -302,4 +302,4 @@ def test_no_text_raises_anything_but_an_input_error(text: str) -> None:
         parse(text.encode(), "m.yaml", Deployment)
     except InputError as error:
         assert error.what.startswith("m.yaml")
-        assert error.mend
+        assert error.fix

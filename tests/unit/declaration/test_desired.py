@@ -34,7 +34,7 @@ def test_an_endpoint_is_an_address_that_clients_take(bind: str, host: str) -> No
 
 @pytest.mark.parametrize("text", ["", "30", "s", "-1s", "1 s", "1.2.3s", "1w", "1s\n"])
 def test_no_durations(text: str) -> None:
-    with pytest.raises(InputError, match="is not a duration\n  mend: write a number with ms, s, m, h or d"):
+    with pytest.raises(InputError, match="is not a duration\n  fix: write a number with ms, s, m, h or d"):
         seconds(text)
 
 
@@ -45,7 +45,7 @@ def test_sizes(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "512", "512MB", "0.5g", "1t"])
 def test_no_sizes(text: str) -> None:
-    with pytest.raises(InputError, match="is not a size\n  mend: write a number with k, m or g"):
+    with pytest.raises(InputError, match="is not a size\n  fix: write a number with k, m or g"):
         size_bytes(text)
 
 

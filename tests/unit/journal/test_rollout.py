@@ -157,7 +157,7 @@ def test_an_entry_that_is_whole_and_not_understood_is_an_error(entry: bytes) -> 
         fold(files(promoted(V1)) | {"0000000099.json": entry})
     assert caught.value.what == "the journal's entry 0000000099.json is not understood"
     assert caught.value.why.startswith("another version of gitops-ml wrote it: ")
-    assert caught.value.mend == "use that version or a newer one"
+    assert caught.value.fix == "use that version or a newer one"
 
 
 def test_a_newer_version_may_say_more_of_an_entry() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitops_ml.core.declaration.schema import Hold
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.errors import EngineFailed, EngineUnavailable
 from tests.unit.builders import NAME, wanted
 from tests.unit.simulated_engine import Killed
@@ -33,7 +33,7 @@ def running(version: str = "v1", *, replicas: int = 1, strategy: str = "blue-gre
     return host
 
 
-def interrupted(host: Host, declared: Wanted, mutation: int) -> bool:
+def interrupted(host: Host, declared: PlannedDeployment, mutation: int) -> bool:
     """Passes that die before their n-th mutation; whether they came that far."""
     host.step = dies_at(mutation)
     try:

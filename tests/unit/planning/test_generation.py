@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.core.declaration.schema import Deployment, Holdout, Resolved, Resources, Serve
+from gitops_ml.core.declaration.schema import Deployment, Holdout, ResolvedDeployment, Resources, Serve
 from gitops_ml.core.generation import Generation, differing, generation_of, image_tag, replica_spec, threads_env
 from gitops_ml.core.records.record import FINGERPRINT_FIELDS
 
@@ -33,12 +33,12 @@ OTHERWISE: dict[str, Any] = {
 }
 
 
-def resolved(name: str = "eu", digest: str = "md5:" + "a" * 32, **fields: Any) -> Resolved:
+def resolved(name: str = "eu", digest: str = "md5:" + "a" * 32, **fields: Any) -> ResolvedDeployment:
     declaration = msgspec.convert(DECLARED | fields, Deployment)
-    return Resolved(name=name, declaration=declaration, digest=digest, revision="r" * 40, path="models/churn")
+    return ResolvedDeployment(name=name, declaration=declaration, digest=digest, revision="r" * 40, path="models/churn")
 
 
-def made(one: Resolved | None = None, *, base: str = "sha256:base", serving_version: int = 1) -> Generation:
+def made(one: ResolvedDeployment | None = None, *, base: str = "sha256:base", serving_version: int = 1) -> Generation:
     return generation_of(one or resolved(), commit="c" * 40, base=base, serving_version=serving_version)
 
 

@@ -138,7 +138,7 @@ def test_the_gateway_has_loaded_another_route() -> None:
 
 def test_a_route_is_not_blamed_for_a_gateway_that_does_not_run() -> None:
     seen = msgspec.structs.replace(serving(V1), loaded={}, containers=(replica(V1),))
-    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no gateway"
+    assert planned(seen, wanted()) == "ensure-gateway dev/gateway traefik:v3 because the environment has no gateway"
 
 
 # --- healing beside a rollout -----------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def test_all_is_as_declared() -> None:
 def test_a_blank_host_gets_its_gateway_first() -> None:
     assert planned(snapshot(raised=False), wanted("v1")) == block(
         """
-        raise-gateway dev/gateway traefik:v3 because the environment has no network
+        ensure-gateway dev/gateway traefik:v3 because the environment has no network
         begin dev/churn 111111111111 because v1 is declared and nothing serves
         build dev/churn 111111111111 because v1 is declared and nothing serves
         start dev/churn 111111111111 x1 because v1 is declared and nothing serves
@@ -49,24 +49,24 @@ def test_a_blank_host_gets_its_gateway_first() -> None:
 
 def test_the_volume_is_missing() -> None:
     seen = msgspec.structs.replace(serving(V1), volume=False)
-    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no volume"
+    assert planned(seen, wanted()) == "ensure-gateway dev/gateway traefik:v3 because the environment has no volume"
 
 
 def test_the_gateway_is_missing() -> None:
     seen = with_containers(serving(V1), replica(V1))
-    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because the environment has no gateway"
+    assert planned(seen, wanted()) == "ensure-gateway dev/gateway traefik:v3 because the environment has no gateway"
 
 
 def test_the_gateway_is_stopped() -> None:
     seen = with_containers(serving(V1), replica(V1), gateway(state="exited"))
-    assert planned(seen, wanted()) == "raise-gateway dev/gateway traefik:v3 because it is exited"
+    assert planned(seen, wanted()) == "ensure-gateway dev/gateway traefik:v3 because it is exited"
 
 
 def test_the_gateway_drifted() -> None:
     seen = with_containers(serving(V1), replica(V1), changed(gateway(), ports={8080: ("0.0.0.0", 8081)}))
     assert planned(seen, wanted()) == block(
         """
-        raise-gateway dev/gateway traefik:v3 because its ports is {8080: ('0.0.0.0', 8081)}, declared \
+        ensure-gateway dev/gateway traefik:v3 because its ports is {8080: ('0.0.0.0', 8081)}, declared \
 {8080: ('127.0.0.1', 8081)}
         """
     )
@@ -76,7 +76,7 @@ def test_there_are_two_gateways() -> None:
     twin = msgspec.structs.replace(gateway(), id="twin")
     seen = with_containers(serving(V1), replica(V1), twin, gateway())
     plan = make_plan(inputs(seen, wanted()))
-    assert plan.lines() == ["raise-gateway dev/gateway traefik:v3 because there are 2 of it"]
+    assert plan.lines() == ["ensure-gateway dev/gateway traefik:v3 because there are 2 of it"]
     assert plan.actions[0].remove == ("id-shop.dev.gateway", "twin")  # type: ignore[union-attr]
 
 
@@ -115,7 +115,7 @@ def test_a_superseded_attempt_is_no_news() -> None:
 # --- what others left, and what is not ours ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["probe", "carrier"])
+@pytest.mark.parametrize("role", ["probe", "volume-reader"])
 def test_what_a_dead_process_left_behind_goes(role: str) -> None:
     seen = serving(V1)
     old = with_containers(seen, *seen.containers, short_lived(role, created=later(minutes=-16)))
@@ -135,9 +135,9 @@ def test_a_probe_goes_when_nobody_else_can_have_it() -> None:
     assert planned(locked, wanted()) == "", "another pass may be at work with it"
 
 
-def test_a_carrier_at_work_stays() -> None:
+def test_a_volume_reader_at_work_stays() -> None:
     seen = serving(V1)
-    young = with_containers(seen, *seen.containers, short_lived("carrier", created=later(seconds=-50)))
+    young = with_containers(seen, *seen.containers, short_lived("volume-reader", created=later(seconds=-50)))
     assert planned(young, wanted()) == ""
 
 
@@ -160,7 +160,7 @@ def test_what_does_not_carry_our_labels_is_never_touched(label: str, value: str 
 
 
 def busy() -> Snapshot:
-    """A host with something of everything: twins, strangers, candidates, damage, leftovers."""
+    """A host with something of everything: twins, unknown_containers, candidates, damage, leftovers."""
     v1, v2, other = generation("v1", "a"), generation("v2", "a"), generation("v1", "b")
     twin = msgspec.structs.replace(gateway(), id="twin")
     there = [
@@ -173,7 +173,7 @@ def busy() -> Snapshot:
         replica(other, 0, state="paused"),
         replica(generation("v9", "c")),
         short_lived("probe", created=later(hours=-1)),
-        short_lived("carrier", created=later(hours=-1)),
+        short_lived("volume-reader", created=later(hours=-1)),
     ]
     journal = [*promoted(v1), *promoted(other)[:-1], intent(v2, v1)]
     return msgspec.structs.replace(

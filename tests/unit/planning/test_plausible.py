@@ -47,7 +47,7 @@ def test_what_can_never_pass_or_never_fail_is_refused(deployment: Deployment, sa
         require_plausible("churn", deployment)
     assert [part for part in said if part not in str(caught.value)] == [], caught.value
     assert caught.value.what.startswith("churn: ")
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize(

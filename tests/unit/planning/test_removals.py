@@ -111,7 +111,7 @@ def test_a_verdict_outlives_its_deployment_until_git_holds_it() -> None:
 
 # --- declarations that cannot be read ---------------------------------------------------------------------------------
 
-BROKEN = {"b": "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?\n  mend: edit it"}
+BROKEN = {"b": "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?\n  fix: edit it"}
 
 
 def test_a_broken_file_does_not_stop_the_others() -> None:

@@ -11,7 +11,7 @@ from gitops_ml.core.journal.entries import Outcome, Retried
 from gitops_ml.core.journal.state import Entry
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.plan import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, generation, later, replica, wanted
@@ -22,7 +22,7 @@ V1, V2, V3 = generation("v1"), generation("v2"), generation("v3")
 HOLD = Hold(reason="fair week")
 
 
-def status(seen: Snapshot, *declared: Wanted) -> DeploymentStatus:
+def status(seen: Snapshot, *declared: PlannedDeployment) -> DeploymentStatus:
     return make_plan(inputs(seen, *declared)).statuses[0]
 
 

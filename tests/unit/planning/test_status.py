@@ -9,7 +9,7 @@ import msgspec
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.journal.entries import Retried, Settled
 from gitops_ml.core.observed import Snapshot
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.plan import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import generation, replica, wanted
@@ -20,7 +20,7 @@ V1, V2 = generation("v1"), generation("v2")
 HOLD = Hold(reason="fair week")
 
 
-def status(seen: Snapshot, *declared: Wanted) -> DeploymentStatus:
+def status(seen: Snapshot, *declared: PlannedDeployment) -> DeploymentStatus:
     return make_plan(inputs(seen, *declared)).statuses[0]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitops_ml.core.declaration.schema import Hold
-from gitops_ml.core.planning.context import Wanted
+from gitops_ml.core.planning.context import PlannedDeployment
 from tests.unit.builders import NAME, generation, wanted
 from tests.unit.simulated_engine import Killed
 from tests.unit.simulated_host import Host, dies_at, never, require_clean
@@ -42,7 +42,7 @@ class Story:
         self.version, self.replicas, self.strategy, self.held = "v1", 1, "blue-green", False
 
     @property
-    def declared(self) -> Wanted:
+    def declared(self) -> PlannedDeployment:
         hold = Hold(reason="fair week") if self.held else None
         return wanted(self.version, replicas=self.replicas, strategy=self.strategy, hold=hold)
 

@@ -81,7 +81,7 @@ def test_finding() -> None:
 def test_only_paths_in_the_repository(path: str) -> None:
     with pytest.raises(VersionRefused) as caught:
         inside("", path, "m")
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_artifacts() -> None:

@@ -32,7 +32,7 @@ ASK_SECONDS = 600.0
 _MEMORY = 1024**3
 
 
-class Panelist(msgspec.Struct, frozen=True, kw_only=True):
+class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
     """A model to be asked: its artifact's files, and the environment that it is served with."""
 
     held: ResolvedVersion
@@ -45,7 +45,7 @@ class Panelist(msgspec.Struct, frozen=True, kw_only=True):
         return parse_manifest(self.files.get("manifest.json", b""))
 
 
-def ask(engine: Engine, project: str, panel: Mapping[str, Panelist], rows: Rows) -> dict[str, Answers | NoAnswer]:
+def ask(engine: Engine, project: str, panel: Mapping[str, ModelUnderTest], rows: Rows) -> dict[str, Answers | NoAnswer]:
     """What each model answers to all rows, by the panel's names; nothing is left on the engine but runtime images.
 
     Raises `EngineUnavailable` and `EngineFailed` for what is not a model's own fault.
@@ -70,7 +70,7 @@ def ask(engine: Engine, project: str, panel: Mapping[str, Panelist], rows: Rows)
                 engine.remove_image(image)
 
 
-def _generation(name: str, panelist: Panelist) -> Generation:
+def _generation(name: str, panelist: ModelUnderTest) -> Generation:
     held = panelist.held
     key = hashlib.sha256("\n".join((name, held.version, held.digest, secrets.token_hex(4))).encode()).hexdigest()
     return Generation(
@@ -96,7 +96,7 @@ def _answers(
     project: str,
     environment: str,
     generation: Generation,
-    panelist: Panelist,
+    panelist: ModelUnderTest,
     rows: Rows,
     labels: dict[str, str],
 ) -> Answers | NoAnswer:
