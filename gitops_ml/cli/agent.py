@@ -28,7 +28,7 @@ def agent(
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control import agent as loop
     from gitops_ml.control import observe
-    from gitops_ml.core.declaration.schema import seconds
+    from gitops_ml.core.declaration.values import seconds
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -68,7 +68,7 @@ def _end(until: str | None, length: str | None) -> datetime | None:
     """When a hold ends, in UTC, to the second. Raises `InputError` for what is no time."""
     from datetime import UTC, timedelta
 
-    from gitops_ml.core.declaration.schema import seconds
+    from gitops_ml.core.declaration.values import seconds
     from gitops_ml.errors import InputError
 
     if until is not None and length is not None:

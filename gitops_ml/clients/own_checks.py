@@ -21,7 +21,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck, seconds
+from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus, silent
 from gitops_ml.core.verification.verdict import CheckResult
 

@@ -16,7 +16,7 @@ from gitops_ml.control import reconciler
 from gitops_ml.control.checks import run as checks
 from gitops_ml.control.observe import Target
 from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.schema import Verify
+from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed
 from gitops_ml.core.journal.reviews import among_users, newest_verdict, reviewed
@@ -147,7 +147,7 @@ def _judge(
     session: Session, wanted: PlannedDeployment, state: DeploymentState, serving: Generation
 ) -> DeploymentReview:
     declaration, holdout = wanted.resolved.declaration, wanted.resolved.holdout
-    spec: Verify = declaration.verify
+    spec: Checks = declaration.verify
     key = quarantine_key(serving, declaration, holdout)
     started = session.now()
 

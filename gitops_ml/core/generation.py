@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import ResolvedDeployment, seconds, size_bytes
+from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"

@@ -195,5 +195,5 @@ def _gate(
         gate,
         labelled(rows, gate.holdout(), manifest),
         ModelAnswers(manifest, answers["candidate"]),
-        theirs and ModelAnswers(panel["incumbent"].manifest if readable else manifest, theirs),
+        None if theirs is None else ModelAnswers(panel["incumbent"].manifest if readable else manifest, theirs),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.core.declaration.schema import Holdout
+from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
 from gitops_ml.core.verification.noninferiority import seed_of
 from gitops_ml.errors import InputError

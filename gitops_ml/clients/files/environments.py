@@ -11,7 +11,8 @@ import msgspec
 from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse
 from gitops_ml.clients.git.objects import File
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import NAME_PATTERN, Deployment, Environment, Project
+from gitops_ml.core.declaration.schema import Deployment, Environment, Project
+from gitops_ml.core.declaration.values import NAME_PATTERN
 from gitops_ml.errors import InputError, SourceError
 
 ROOT = "environments"

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from gitops_ml.core.declaration.schema import (
+from gitops_ml.core.declaration.schema import RESERVED
+from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     DIGEST_PATTERN,
     DURATION_PATTERN,
@@ -24,7 +25,6 @@ from gitops_ml.core.declaration.schema import (
     ENV_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
-    RESERVED,
     SHARE_PATTERN,
     SIZE_PATTERN,
     TEXT_PATTERN,

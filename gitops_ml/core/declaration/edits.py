@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from gitops_ml.core.declaration.schema import NAME_PATTERN
+from gitops_ml.core.declaration.values import NAME_PATTERN
 from gitops_ml.errors import InputError
 
 

@@ -165,12 +165,12 @@ def split_route(
 
 def route_drift(context: DeploymentContext, generation: Generation, good: list[Container]) -> str:
     """What is wrong with the route to these containers, as a cause; empty when the gateway has loaded just that."""
-    return difference_of_route(
+    return route_difference(
         context, one_generation_route(context.name, generation, good, pin_header=context.wanted.pin_header)
     )
 
 
-def difference_of_route(context: DeploymentContext, expected: bytes) -> str:
+def route_difference(context: DeploymentContext, expected: bytes) -> str:
     """What is wrong with the route, which should be `expected`, as a cause; empty when the gateway has loaded it."""
     name, snapshot = context.name, context.snapshot
     if name not in snapshot.routes:

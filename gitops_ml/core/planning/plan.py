@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gitops_ml.core.declaration import schema as desired
+from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, Traffic
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
@@ -98,7 +98,7 @@ class Verify(_GenerationAction, frozen=True, kw_only=True, tag="verify"):
     """
 
     attempt: Attempt
-    checks: desired.Verify
+    checks: Checks
     holdout: str | None
     commit: str = ""
     compare: bool = True
@@ -141,7 +141,7 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
 
     incumbent: Generation
     attempt: Attempt
-    traffic: desired.Traffic
+    traffic: Traffic
     stage: int
     stages: int
     percent: int
@@ -149,7 +149,7 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     new_test: bool
     alpha: float
     goal: float
-    then: tuple[desired.PrometheusCheck, ...] = ()
+    then: tuple[PrometheusCheck, ...] = ()
     endpoint: str = ""
 
     @property

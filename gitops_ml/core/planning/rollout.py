@@ -10,14 +10,16 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment, Verify, seconds
+from gitops_ml.core.declaration.checks import Checks
+from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.reviews import goes_back
 from gitops_ml.core.journal.state import Attempt, DeploymentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.canary import alpha_of, by_traffic, plan_traffic
+from gitops_ml.core.planning.canary import attempt_alpha, decided_by_traffic, plan_traffic
 from gitops_ml.core.planning.context import (
     DeploymentContext,
     PlannedDeployment,
@@ -174,12 +176,12 @@ def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Ste
             deployment=name,
             generation=generation,
             attempt=attempt,
-            checks=Verify() if attempt.boot else context.wanted.resolved.declaration.verify,
+            checks=Checks() if attempt.boot else context.wanted.resolved.declaration.verify,
             holdout=None if attempt.boot else context.wanted.resolved.holdout,
             commit=context.wanted.generation.commit,
             compare=not goes_back(context.state, attempt.generation),
-            then_traffic=by_traffic(attempt),
-            alpha=alpha_of(context, attempt),
+            then_traffic=decided_by_traffic(attempt),
+            alpha=attempt_alpha(context, attempt),
             because="it has not been verified",
         )
     )

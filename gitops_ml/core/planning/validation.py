@@ -10,8 +10,10 @@ import math
 import re
 from collections.abc import Mapping
 
-from gitops_ml.core.declaration.schema import Bound, Deployment, Traffic, Verify, seconds
-from gitops_ml.core.planning.canary import error_shared
+from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.values import seconds
+from gitops_ml.core.planning.canary import shared_alpha, stages
 from gitops_ml.core.verification.names import MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.traffic import impossible
 from gitops_ml.errors import InputError
@@ -38,11 +40,9 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             why="no user traffic reaches the candidate before it is promoted",
             fix="use canary, or take verify.traffic away",
         )
-    if rollout.strategy == "canary" and not rollout.steps:
-        raise InputError(f"{name}: rollout.steps is empty", fix="name percents, such as steps: [5, 25, 50]")
     if rollout.strategy in ("canary", "shadow"):
         # Each test of a rollout has the time-out for itself: it begins anew with the test.
-        reason = impossible(verify.traffic or Traffic(), error_shared(deployment, by_traffic=True))
+        reason = impossible(verify.traffic or Traffic(), shared_alpha(deployment, stages(rollout, rollout.strategy)))
         if reason:
             fix = "raise max_bad_increase or timeout"
             raise InputError(f"{name}: verify.traffic can never pass", why=reason, fix=fix)
@@ -53,7 +53,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_live_rows(name, deployment)
 
 
-def _require_holdout(name: str, verify: Verify) -> None:
+def _require_holdout(name: str, verify: Checks) -> None:
     holdout = verify.holdout
     if holdout is None:
         return
@@ -106,7 +106,7 @@ def _require_order(where: str, low: float | None, high: float | None) -> None:
         raise InputError(f"{where} has min {low:g} above max {high:g}", why="no value keeps both", fix="swap them")
 
 
-def _require_own_checks(name: str, verify: Verify) -> None:
+def _require_own_checks(name: str, verify: Checks) -> None:
     """What holds for a team's own checks, which the lock is held for."""
     boundless = [check.name for check in verify.prometheus if check.min is None and check.max is None]
     if boundless:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import DriftCheck
+from gitops_ml.core.declaration.checks import DriftCheck
 from gitops_ml.core.verification.psi import FeatureDrift, population_stability
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Bound, Holdout
+from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import LabelledRows, ModelAnswers
 from gitops_ml.core.verification.holdout import judge_holdout
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall

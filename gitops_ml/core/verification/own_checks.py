@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 
 _FIELD = re.compile(r"\$\{([a-z]+)\}")

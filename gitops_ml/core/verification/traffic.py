@@ -6,7 +6,8 @@ inconclusive, however long it has waited, since silence is no evidence.
 
 from __future__ import annotations
 
-from gitops_ml.core.declaration.schema import Traffic, seconds
+from gitops_ml.core.declaration.checks import Traffic
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.verification.blocks import BLOCK, BLOCK_SECONDS
 from gitops_ml.core.verification.names import ALPHA
 from gitops_ml.core.verification.sequential import Evidence, least_requests

@@ -53,9 +53,9 @@ def overall(checks: Iterable[CheckResult]) -> Verdict:
     return "Inconclusive" if "inconclusive" in results else "Verified"
 
 
-def share(alpha: float, checks: int) -> float:
-    """What each of `checks` checks may spend of `alpha`, so that together they spend no more (Bonferroni)."""
-    return alpha / max(1, checks)
+def alpha_per_test(alpha: float, tests: int) -> float:
+    """The error that each of these tests may have, so that together they have at most `alpha` (Bonferroni)."""
+    return alpha / max(1, tests)
 
 
 def judge_ready(target: Mapping[str, Any]) -> CheckResult:

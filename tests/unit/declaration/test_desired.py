@@ -8,15 +8,8 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from gitops_ml.core.declaration.schema import (
-    Deployment,
-    Environment,
-    Gateway,
-    Project,
-    json_schema,
-    seconds,
-    size_bytes,
-)
+from gitops_ml.core.declaration.schema import Deployment, Environment, Gateway, Project, json_schema
+from gitops_ml.core.declaration.values import seconds, size_bytes
 from gitops_ml.errors import InputError
 
 
@@ -105,3 +98,17 @@ def test_the_published_schema_knows_every_key_and_no_other(
     found = schema["$defs"][schema["$ref"].rsplit("/", 1)[1]]
     assert found["properties"].keys() == {f.encode_name for f in msgspec.structs.fields(structs[kind])}
     assert found["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    "rollout",
+    [
+        {"strategy": "blue-green", "steps": []},
+        {"strategy": "canary", "steps": []},
+        {"strategy": "shadow", "then": "canary", "steps": []},
+    ],
+)
+def test_steps_hold_at_least_one_percentage_whatever_the_strategy(rollout: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"needs at least one percentage, such as \[5, 25, 50\]"):
+        msgspec.convert({"schema": 1, "model": "churn", "version": "v1", "rollout": rollout}, Deployment)
+    assert json_schema("deployment")["$defs"]["Rollout"]["properties"]["steps"]["minItems"] == 1

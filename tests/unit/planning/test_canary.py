@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.planning.canary import error_shared
+from gitops_ml.core.planning.canary import shared_alpha, stages
 
 HOLDOUT = {"holdout": {"data": "rows.csv", "metrics": {"roc_auc": {"min": 0.7}}}}
 BOTH = {"strategy": "shadow", "then": "canary"}
@@ -31,4 +31,5 @@ def test_the_error_is_shared_by_all_tests(
 ) -> None:
     content = {"schema": 1, "model": "churn", "version": "v1", "rollout": rollout, "verify": verify}
     declared = msgspec.convert(content, Deployment)
-    assert error_shared(declared, by_traffic=by_traffic) == pytest.approx(0.05 / checks)
+    traffic_stages = stages(declared.rollout, declared.rollout.strategy) if by_traffic else ()
+    assert shared_alpha(declared, traffic_stages) == pytest.approx(0.05 / checks)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.core.declaration.schema import AgreementCheck, DriftCheck
+from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.verification import psi
 from gitops_ml.core.verification.agreement import judge_agreement
 from gitops_ml.core.verification.answers import Answers, NoAnswer

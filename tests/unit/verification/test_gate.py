@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target
-from gitops_ml.core.declaration.schema import Bound
+from gitops_ml.core.declaration.checks import Bound
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import DAY, Gate, judge_gate, made_within_a_day
 
@@ -26,7 +26,10 @@ def answers(noise: float) -> Answers:
 def verdict(candidate: Answers | NoAnswer, incumbent: Answers | NoAnswer | None, **bounds: Bound) -> str:
     gate = Gate(group="day", metrics=bounds or {"roc_auc": Bound(max_drop=0.01)})
     return judge_gate(
-        gate, ROWS, ModelAnswers(MANIFEST, candidate), incumbent and ModelAnswers(MANIFEST, incumbent)
+        gate,
+        ROWS,
+        ModelAnswers(MANIFEST, candidate),
+        None if incumbent is None else ModelAnswers(MANIFEST, incumbent),
     ).verdict
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
-from gitops_ml.core.declaration.schema import Bound, Holdout
+from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, answers_of
 from gitops_ml.core.verification.holdout import judge_holdout
 from gitops_ml.core.verification.verdict import CheckResult
@@ -61,7 +61,7 @@ def _judge(
         ),
         rows or _rows(),
         ModelAnswers(manifest or _manifest(), candidate),
-        incumbent and ModelAnswers(incumbent_manifest or manifest or _manifest(), incumbent),
+        None if incumbent is None else ModelAnswers(incumbent_manifest or manifest or _manifest(), incumbent),
         replicates=500,
     )
 

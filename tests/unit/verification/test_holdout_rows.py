@@ -12,7 +12,7 @@ import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
 from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows, requests
-from gitops_ml.core.declaration.schema import Bound, Holdout
+from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.errors import InputError
 
 SPEC = Holdout(data="data/holdout.parquet", group="day", metrics={"roc_auc": Bound(min=0.5)})

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gitops_ml.clients.own_checks import run_own_checks
-from gitops_ml.core.declaration.schema import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.verification.own_checks import Subject, judge_prometheus
 from gitops_ml.core.verification.verdict import CheckResult
 

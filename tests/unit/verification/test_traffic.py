@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gitops_ml.core.declaration.schema import Traffic
+from gitops_ml.core.declaration.checks import Traffic
 from gitops_ml.core.verification.blocks import Arms
 from gitops_ml.core.verification.sequential import Evidence
 from gitops_ml.core.verification.traffic import judge_traffic
-from gitops_ml.core.verification.verdict import share
+from gitops_ml.core.verification.verdict import alpha_per_test
 
 SPEC = Traffic(max_bad_increase=0.01, slow="200ms", timeout="10m")
 SOME = {10: Arms(candidate=1000, candidate_bad=20, incumbent=9000, incumbent_bad=45)}
@@ -40,4 +40,4 @@ def test_figures() -> None:
 
 def test_a_shared_alpha_asks_for_more() -> None:
     evidence = Evidence(steps=SOME, worse=30.0)
-    assert judge_traffic(SPEC, evidence, elapsed=5, alpha=share(0.05, 2)).result == "inconclusive"
+    assert judge_traffic(SPEC, evidence, elapsed=5, alpha=alpha_per_test(0.05, 2)).result == "inconclusive"

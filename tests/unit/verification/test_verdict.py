@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke, overall, share
+from gitops_ml.core.verification.verdict import CheckResult, alpha_per_test, judge_ready, judge_smoke, overall
 
 READY: dict[str, Any] = {"ready": True, "ready_seconds": 1.25, "error": None}
 
@@ -30,7 +30,7 @@ def test_overall(results: list[str], verdict: str) -> None:
 
 
 def test_alpha_is_shared() -> None:
-    assert share(0.05, 2) == 0.025 and share(0.05, 0) == 0.05
+    assert alpha_per_test(0.05, 2) == 0.025 and alpha_per_test(0.05, 0) == 0.05
 
 
 def test_a_result_survives_the_journal() -> None:
