@@ -19,7 +19,7 @@ from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed
-from gitops_ml.core.journal.reviews import among_users, newest_verdict, reviewed
+from gitops_ml.core.journal.reviews import candidate_has_users, newest_verdict, review_attempt
 from gitops_ml.core.journal.state import Attempt, DeploymentState, quarantine_key
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -152,7 +152,7 @@ def _judge(
     started = session.now()
 
     def attempt(found: tuple[CheckResult, ...], logs: str) -> Attempt:
-        return reviewed(state, serving, key=key, checks=found, logs=logs, started=started, now=session.now())
+        return review_attempt(state, serving, key=key, checks=found, logs=logs, started=started, now=session.now())
 
     pending = attempt((), "")
     evidence = checks.verify(
@@ -165,7 +165,7 @@ def _judge(
             holdout=holdout,
             commit=wanted.generation.commit,
             review=True,
-            endpoint="" if among_users(state) else wanted.endpoint,
+            endpoint="" if candidate_has_users(state) else wanted.endpoint,
             because="a person asked, or a schedule",
         ),
     )

@@ -18,7 +18,7 @@ from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse, plain
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.journal.reviews import put_back
+from gitops_ml.core.journal.reviews import restored_generation
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
     Record,
@@ -200,7 +200,7 @@ def _reverts(
     for attempt in attempts:
         name = attempt.deployment
         declaration = declared.deployments.get(name)
-        back = put_back(state.of(name), attempt)
+        back = restored_generation(state.of(name), attempt)
         if declaration is None or back is None:
             continue
         if not wants_revert(attempt, declaration, declared.environment.policy.auto_revert):

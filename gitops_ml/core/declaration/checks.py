@@ -10,7 +10,7 @@ from gitops_ml.core.declaration.values import DeclaredStruct, Duration, Name, Ur
 
 
 class Bound(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The bounds of one metric: `min` and `max`, and how far it may fall below the incumbent's (`max_drop`)."""
+    """The bounds of one metric: `min` and `max`, and how much worse than the incumbent it may be (`max_drop`)."""
 
     min: float | None = None
     max: float | None = None
@@ -78,7 +78,7 @@ OwnCheck = PrometheusCheck | HttpCheck | CommandCheck
 class DriftCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Compare live inputs with the training data, feature by feature; advisory.
 
-    `warn`: report features whose population stability index reaches this. It needs at least 200 rows (`psi.MIN_ROWS`).
+    `warn`: report features whose population stability index reaches this. It needs at least 200 rows.
     """
 
     min_rows: Annotated[int, Meta(ge=200)] = 200

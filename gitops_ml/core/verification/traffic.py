@@ -53,7 +53,7 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
     return CheckResult(name="traffic", result="inconclusive", reason=reason, figures=figures)
 
 
-def impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
+def why_impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
     """Why this check could not pass at any rate of requests; None if it can. Blocks of the test last a second
     each.
     """

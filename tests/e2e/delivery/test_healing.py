@@ -241,7 +241,7 @@ GATEWAYS: dict[str, tuple[Meddle, str]] = {
     "made anew on another port": (lambda h, g: h.make_anew(g, _on_another_port), "its ports is"),
     "joined by another": (
         lambda h, g: h.copy(g, f"{h.project}-second", lambda _, host: host.update(PortBindings={})),
-        "there are 2 of it",
+        "2 gateways exist",
     ),
     "robbed of its network": (_remove_network, "the environment has no network"),
 }

@@ -179,7 +179,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
             "bad.yaml",
             MODEL + "verify: {traffic: {}}\n",
             "bad: verify.traffic does not go with blue-green: no user traffic reaches the candidate before it is "
-            "promoted\n  fix: use canary, or take verify.traffic away",
+            "promoted\n  fix: use canary, or remove verify.traffic",
             id="traffic before promotion",
         ),
         pytest.param(

@@ -10,7 +10,14 @@ import pytest
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Published, Stepped
 from gitops_ml.core.journal.fold import Entry, Reviewed, fold_entries
-from gitops_ml.core.journal.reviews import among_users, goes_back, newest_verdict, put_back, reviewed, verified_before
+from gitops_ml.core.journal.reviews import (
+    candidate_has_users,
+    newest_verdict,
+    restored_generation,
+    returns_to_verified,
+    review_attempt,
+    verified_before,
+)
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, DeploymentState
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan
@@ -35,7 +42,7 @@ def review(of: Generation, verdict: Verdict, *before: Entry, minutes: float = 0)
     check = CheckResult(name="http orders", result=RESULTS[verdict], reason="it answered")
     now = NOW + timedelta(minutes=minutes)
     key = wanted(of.version, of=of).key
-    attempt = reviewed(state(*before), of, key=key, checks=(check,), logs="", started=now, now=now)
+    attempt = review_attempt(state(*before), of, key=key, checks=(check,), logs="", started=now, now=now)
     return Reviewed(at=now.isoformat(), attempt=attempt)
 
 
@@ -90,7 +97,7 @@ def test_two_reviews_within_one_second_are_two() -> None:
 def test_a_review_that_git_does_not_hold_is_published_by_any_later_pass() -> None:
     text = planned(serving(V2, journal=history("Failed")), wanted("v2"))
     newest = state(*history("Failed")).attempts[-1].id
-    assert text == f"publish dev/gateway {newest} because Git does not hold these verdicts yet"
+    assert text == f"publish dev/gateway {newest} because these verdicts are not in Git yet"
 
 
 def test_a_verdict_that_comes_and_goes_does_not_push_rollouts_out_of_memory() -> None:
@@ -141,16 +148,16 @@ def test_a_candidate_that_fails_over_one_that_failed_meanwhile_is_put_back_furth
     reviewed_meanwhile = [*entries, review(V2, "Failed", *entries)]
     stopped: list[Entry] = [judged(V3, "Failed"), settled(V3, "failed")]
     found = state(*reviewed_meanwhile, *stopped)
-    assert found.last and put_back(found, found.last) == V1
+    assert found.last and restored_generation(found, found.last) == V1
     found = state(*entries, *stopped)
-    assert found.last and put_back(found, found.last) == V2
+    assert found.last and restored_generation(found, found.last) == V2
     # A review says itself what is gone back to.
     found = state(*history("Failed"))
-    assert found.last and put_back(found, found.last) == V1
+    assert found.last and restored_generation(found, found.last) == V1
     # Without anything better it is the incumbent, which goes on serving.
     alone: list[Entry] = [*promoted(V2), intent(V3, V2), built(V3)]
     found = state(*alone, review(V2, "Failed", *alone), *stopped)
-    assert found.last and put_back(found, found.last) == V2
+    assert found.last and restored_generation(found, found.last) == V2
 
 
 def test_a_candidate_is_among_users_from_its_first_share_of_them() -> None:
@@ -159,19 +166,19 @@ def test_a_candidate_is_among_users_from_its_first_share_of_them() -> None:
         step = Stepped(at="x", attempt=begun.attempt, deployment=NAME, stage=stage or 0, anew=True)
         return state(*promoted(V1), begun, *([step] if stage is not None else []))
 
-    assert not among_users(state(*promoted(V1)))
-    assert not among_users(routed("canary", None))
-    assert among_users(routed("canary", 0))
-    assert not among_users(routed("shadow", 0))
-    assert among_users(routed("shadow", 1))
+    assert not candidate_has_users(state(*promoted(V1)))
+    assert not candidate_has_users(routed("canary", None))
+    assert candidate_has_users(routed("canary", 0))
+    assert not candidate_has_users(routed("shadow", 0))
+    assert candidate_has_users(routed("shadow", 1))
 
 
 def test_going_back_is_told_from_going_on() -> None:
     found = state(*history("Failed"))
-    assert goes_back(found, V1) and not goes_back(found, V3)
-    assert not goes_back(state(*history()), V1)
+    assert returns_to_verified(found, V1) and not returns_to_verified(found, V3)
+    assert not returns_to_verified(state(*history()), V1)
     newer_base = msgspec.structs.replace(V1, fingerprint="a" * 12)
-    assert goes_back(found, newer_base)
+    assert returns_to_verified(found, newer_base)
 
 
 def test_going_back_is_judged_by_absolute_bounds_and_waits_for_no_traffic() -> None:

@@ -102,8 +102,8 @@ def test_containers_of_which_the_journal_knows_nothing_go() -> None:
     seen = snapshot(replica(V3), routes={"churn": route(V3, replica(V3))})
     assert planned(seen, wanted("v1", hold=HOLD)) == block(
         """
-        unroute dev/churn - because nothing is verified to serve
-        remove dev/churn 333333333333 because nobody knows why it runs
+        unroute dev/churn - because no generation is verified to serve
+        remove dev/churn 333333333333 because no rollout owns it
         """
     )
 
@@ -151,7 +151,7 @@ def test_an_incumbent_is_healed_while_its_candidate_is_verified() -> None:
         "start dev/churn 111111111111 x1 because a replica is exited",
         "route dev/churn 111111111111 because its route is not what it should be",
         "retire dev/churn 111111111111 because a replica is exited",
-        "verify dev/churn 222222222222 because it has not been verified",
+        "verify dev/churn 222222222222 because it is not verified yet",
     ]
     assert [a.healing for a in plan_.actions] == [True, True, True, False]
 
@@ -178,7 +178,7 @@ def test_damage_does_not_keep_a_new_version_away() -> None:
         "begin dev/churn 222222222222 because v2 is declared and v1 serves",
         "build dev/churn 222222222222 because v2 is declared and v1 serves",
         "start dev/churn 222222222222 x1 because v2 is declared and v1 serves",
-        "verify dev/churn 222222222222 because it has not been verified",
+        "verify dev/churn 222222222222 because it is not verified yet",
     ]
     assert [a.healing for a in plan_.actions] == [True] * 3 + [False] * 4
 

@@ -41,7 +41,7 @@ def test_a_blank_host_gets_its_gateway_first() -> None:
         begin dev/churn 111111111111 because v1 is declared and nothing serves
         build dev/churn 111111111111 because v1 is declared and nothing serves
         start dev/churn 111111111111 x1 because v1 is declared and nothing serves
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )
 
@@ -75,7 +75,7 @@ def test_there_are_two_gateways() -> None:
     twin = msgspec.structs.replace(gateway(), id="twin")
     seen = with_containers(serving(V1), replica(V1), twin, gateway())
     plan = make_plan(inputs(seen, wanted()))
-    assert plan.lines() == ["ensure-gateway dev/gateway traefik:v3 because there are 2 of it"]
+    assert plan.lines() == ["ensure-gateway dev/gateway traefik:v3 because 2 gateways exist"]
     assert plan.actions[0].remove == ("id-shop.dev.gateway", "twin")  # type: ignore[union-attr]
 
 
@@ -88,11 +88,11 @@ def test_deployments_come_in_the_order_of_their_names() -> None:
         begin dev/a 111111111111 because v1 is declared and nothing serves
         build dev/a 111111111111 because v1 is declared and nothing serves
         start dev/a 111111111111 x1 because v1 is declared and nothing serves
-        verify dev/a 111111111111 because it has not been verified
+        verify dev/a 111111111111 because it is not verified yet
         begin dev/b 222222222222 because v2 is declared and nothing serves
         build dev/b 222222222222 because v2 is declared and nothing serves
         start dev/b 222222222222 x1 because v2 is declared and nothing serves
-        verify dev/b 222222222222 because it has not been verified
+        verify dev/b 222222222222 because it is not verified yet
         """
     )
 
@@ -101,7 +101,7 @@ def test_a_verdict_that_git_does_not_hold_is_published() -> None:
     journal = [*promoted(V1)[:-1], *failed(generation("v2"), V1)[:-1]]
     seen = serving(V1, journal=journal)
     assert planned(seen, wanted("v2")) == (
-        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because Git does not hold these verdicts yet"
+        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because these verdicts are not in Git yet"
     )
 
 

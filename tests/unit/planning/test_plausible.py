@@ -39,7 +39,7 @@ def holdout(metrics: dict[str, Any], **more: Any) -> Deployment:
         (declared(verify={"prometheus": [PROMETHEUS | {"min": 2, "max": 1}]}), ["prometheus p has min 2 above max 1"]),
         (declared(verify={"drift": {"min_rows": 513}}), ["drift.min_rows is 513", "1 x 512 live rows"]),
         (declared(verify={"agreement": {"min_rows": 2000}}, replicas=3), ["3 x 512 live rows", "GITOPS_ML_SAMPLES"]),
-        (declared(verify={"drift": {}}, env={"GITOPS_ML_SAMPLES": "0"}), ["1 x 0 live rows", "take verify.drift away"]),
+        (declared(verify={"drift": {}}, env={"GITOPS_ML_SAMPLES": "0"}), ["1 x 0 live rows", "remove verify.drift"]),
     ],
 )
 def test_what_can_never_pass_or_never_fail_is_refused(deployment: Deployment, said: list[str]) -> None:

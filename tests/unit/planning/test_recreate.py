@@ -33,7 +33,7 @@ def test_recreate_stops_the_incumbent_first() -> None:
         """
         stop dev/churn 111111111111 because the strategy is recreate
         start dev/churn 222222222222 x1 because its rollout was interrupted
-        verify dev/churn 222222222222 because it has not been verified
+        verify dev/churn 222222222222 because it is not verified yet
         """
     )
 
@@ -57,7 +57,7 @@ def test_recreate_heals_the_incumbent_until_the_image_is_there() -> None:
 def test_recreate_does_not_heal_the_incumbent_that_made_room() -> None:
     seen = recreating(built(V2), there=[replica(V1, state="exited"), replica(V2)])
     assert planned(seen, wanted("v2", strategy="recreate")) == (
-        "verify dev/churn 222222222222 because it has not been verified"
+        "verify dev/churn 222222222222 because it is not verified yet"
     )
 
 
@@ -66,7 +66,7 @@ def test_recreate_that_is_verified_takes_the_stopped_incumbent_away() -> None:
     assert planned(seen, wanted("v2", strategy="recreate")) == block(
         """
         route dev/churn 222222222222 because it is verified
-        settle dev/churn 222222222222 because all traffic is on it
+        settle dev/churn 222222222222 because it has all traffic
         retire dev/churn 111111111111 because 222222222222 took over
         """
     )

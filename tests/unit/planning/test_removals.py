@@ -103,7 +103,7 @@ def test_a_verdict_outlives_its_deployment_until_git_holds_it() -> None:
     entries: list[Entry] = [*promoted(a), *promoted(b)[:-1], withdrawn]
     seen = serving(a, journal=entries)
     assert planned(seen, wanted(name="a")) == (
-        "publish dev/gateway attempt-b-v1 because Git does not hold these verdicts yet"
+        "publish dev/gateway attempt-b-v1 because these verdicts are not in Git yet"
     )
     seen = serving(a, journal=[*entries, published(b)])
     assert planned(seen, wanted(name="a")) == ""

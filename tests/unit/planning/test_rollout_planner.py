@@ -26,7 +26,7 @@ def test_the_first_deployment() -> None:
         begin dev/churn 111111111111 because v1 is declared and nothing serves
         build dev/churn 111111111111 because v1 is declared and nothing serves
         start dev/churn 111111111111 x2 because v1 is declared and nothing serves
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )
 
@@ -37,7 +37,7 @@ def test_a_new_version() -> None:
         begin dev/churn 222222222222 because v2 is declared and v1 serves
         build dev/churn 222222222222 because v2 is declared and v1 serves
         start dev/churn 222222222222 x1 because v2 is declared and v1 serves
-        verify dev/churn 222222222222 because it has not been verified
+        verify dev/churn 222222222222 because it is not verified yet
         """
     )
 
@@ -48,7 +48,7 @@ def test_a_new_version() -> None:
         (generation("v1", fingerprint="a" * 12, built=False), "the spec of v1 changed"),
         (
             generation("v1", fingerprint="a" * 12, digest=f"md5:{'b' * 32}", built=False),
-            "v1 holds bbbbbbbb and 11111111 serves",
+            "v1 has digest bbbbbbbb and 11111111 serves",
         ),
         (generation("v1.1", fingerprint="a" * 12, built=False), "v1.1 is declared and v1 serves"),
     ],
@@ -83,7 +83,7 @@ def test_the_attempt_says_what_it_replaces() -> None:
             """
             build dev/churn 222222222222 because its rollout was interrupted
             start dev/churn 222222222222 x2 because its rollout was interrupted
-            verify dev/churn 222222222222 because it has not been verified
+            verify dev/churn 222222222222 because it is not verified yet
             """,
             id="after the intent",
         ),
@@ -92,7 +92,7 @@ def test_the_attempt_says_what_it_replaces() -> None:
             [replica(V1)],
             """
             start dev/churn 222222222222 x2 because its rollout was interrupted
-            verify dev/churn 222222222222 because it has not been verified
+            verify dev/churn 222222222222 because it is not verified yet
             """,
             id="after the build",
         ),
@@ -102,14 +102,14 @@ def test_the_attempt_says_what_it_replaces() -> None:
             """
             remove dev/churn 222222222222 because a replica is created
             start dev/churn 222222222222 x1 because its rollout was interrupted
-            verify dev/churn 222222222222 because it has not been verified
+            verify dev/churn 222222222222 because it is not verified yet
             """,
             id="between creating and starting a replica",
         ),
         pytest.param(
             [built(V2)],
             [replica(V1), replica(V2, 0), replica(V2, 1)],
-            "verify dev/churn 222222222222 because it has not been verified",
+            "verify dev/churn 222222222222 because it is not verified yet",
             id="before the verdict",
         ),
         pytest.param(
@@ -117,7 +117,7 @@ def test_the_attempt_says_what_it_replaces() -> None:
             [replica(V1), replica(V2, 0), replica(V2, 1)],
             """
             route dev/churn 222222222222 because it is verified
-            settle dev/churn 222222222222 because all traffic is on it
+            settle dev/churn 222222222222 because it has all traffic
             retire dev/churn 111111111111 because 222222222222 took over
             """,
             id="after the verdict",
@@ -134,7 +134,7 @@ def test_a_rollout_that_was_cut_off_once_it_was_settled() -> None:
     assert planned(seen, wanted("v2")) == block(
         """
         retire dev/churn 111111111111 because 222222222222 serves
-        publish dev/gateway attempt-churn-v2 because Git does not hold these verdicts yet
+        publish dev/gateway attempt-churn-v2 because these verdicts are not in Git yet
         """
     )
 
@@ -143,7 +143,7 @@ def test_verified_takes_over() -> None:
     assert planned(midway(built(V2), judged(V2)), wanted("v2")) == block(
         """
         route dev/churn 222222222222 because it is verified
-        settle dev/churn 222222222222 because all traffic is on it
+        settle dev/churn 222222222222 because it has all traffic
         retire dev/churn 111111111111 because 222222222222 took over
         """
     )
@@ -153,9 +153,9 @@ def test_verified_and_its_replica_died_since() -> None:
     there = [replica(V1), replica(V2, state="exited")]
     assert planned(midway(built(V2), judged(V2), there=there), wanted("v2")) == block(
         """
-        start dev/churn 222222222222 x1 because its replica is gone
+        start dev/churn 222222222222 x1 because a replica is gone
         route dev/churn 222222222222 because it is verified
-        settle dev/churn 222222222222 because all traffic is on it
+        settle dev/churn 222222222222 because it has all traffic
         retire dev/churn 111111111111 because 222222222222 took over
         """
     )
@@ -250,6 +250,6 @@ def test_a_draining_generation_that_is_wanted_again_is_adopted() -> None:
     assert planned(seen, wanted(of=V1)) == block(
         """
         begin dev/churn 111111111111 because v1 is declared and v2 serves
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )

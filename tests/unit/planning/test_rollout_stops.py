@@ -69,8 +69,8 @@ def test_a_hold_does_not_stop_healing() -> None:
 def test_a_hold_calls_an_open_rollout_off() -> None:
     assert planned(midway(built(V2)), wanted("v2", hold=HOLD)) == block(
         """
-        remove dev/churn 222222222222 because it is held: fair week
-        settle dev/churn 222222222222 because it is held: fair week
+        remove dev/churn 222222222222 because it is on hold: fair week
+        settle dev/churn 222222222222 because it is on hold: fair week
         """
     )
 
@@ -91,7 +91,7 @@ def test_a_blank_host_boots_what_was_verified_last() -> None:
         begin dev/churn 111111111111 because the host is blank and v1 was verified last
         build dev/churn 111111111111 because the host is blank and v1 was verified last
         start dev/churn 111111111111 x1 because the host is blank and v1 was verified last
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )
 
@@ -101,7 +101,7 @@ def test_a_boot_goes_on_though_something_else_is_declared() -> None:
     assert planned(seen, wanted("v2", boot=V1)) == block(
         """
         route dev/churn 111111111111 because it is verified
-        settle dev/churn 111111111111 because all traffic is on it
+        settle dev/churn 111111111111 because it has all traffic
         """
     )
 
