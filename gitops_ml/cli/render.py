@@ -61,7 +61,7 @@ def check_line(check: CheckResult) -> str:
         if isinstance(value, float | int | str) and value != ""
     ]
     figures = f" [{', '.join(shown)}]" if shown else ""
-    return f"{paint(check.said)} {check.name}: {check.reason}{figures}"
+    return f"{paint(check.word)} {check.name}: {check.reason}{figures}"
 
 
 def as_json(value: Any) -> str:

@@ -23,7 +23,7 @@ import msgspec
 
 from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus, silent
+from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 
 MOST_BYTES = 4 << 20
@@ -62,7 +62,7 @@ def _run(check: OwnCheck, subject: Subject, go_on: Callable[[], None]) -> CheckR
                 code, output = _command(check, subject, go_on)
                 return judge_command(check, code, output)
     except _NoAnswer as error:
-        return silent(check, str(error))
+        return unanswered(check, str(error))
 
 
 def _ask_prometheus(check: PrometheusCheck, subject: Subject, go_on: Callable[[], None]) -> CheckResult:

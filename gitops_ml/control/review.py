@@ -170,7 +170,7 @@ def _judge(
         ),
     )
     for check in evidence.checks:
-        session.report(f"{check.name} {check.said} {session.environment}/{wanted.name}: {check.reason}")
+        session.report(f"{check.name} {check.word} {session.environment}/{wanted.name}: {check.reason}")
     found = tuple(evidence.checks)
     verdict, before = overall(found), newest_verdict(state, serving)
     if verdict != before:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.core.verification.samples import Samples, parse_samples, together
+from gitops_ml.core.verification.samples import Samples, merge_samples, parse_samples
 from gitops_ml.errors import EngineFailed, InputError
 
 PATH = "/gitops-ml/samples"
@@ -34,4 +34,4 @@ def read_samples(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]
             why = str(error).split("\n")[0]
     if not found:
         raise InputError("there is no record of live rows", why=why)
-    return together(found)
+    return merge_samples(found)

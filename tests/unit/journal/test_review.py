@@ -263,7 +263,7 @@ def test_no_verdict_is_drawn_from_advice() -> None:
     advice = CheckResult(name="drift", result="fail", reason="it has moved", advisory=True)
     assert overall([good, advice]) == "Verified"
     assert overall([advice]) == "Unverified"
-    assert (advice.decides, advice.said, good.said) == (False, "advises", "pass")
+    assert (advice.prevents_verified, advice.word, good.word) == (False, "advises", "pass")
 
 
 def test_a_record_is_not_longer_for_it() -> None:

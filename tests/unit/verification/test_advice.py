@@ -14,7 +14,7 @@ from gitops_ml.core.verification import psi
 from gitops_ml.core.verification.agreement import judge_agreement
 from gitops_ml.core.verification.answers import Answers, NoAnswer
 from gitops_ml.core.verification.feature_drift import Categories, Numbers, Reference, judge_drift, parse_reference
-from gitops_ml.core.verification.samples import SampledTensor, Samples, parse_samples, together
+from gitops_ml.core.verification.samples import SampledTensor, Samples, merge_samples, parse_samples
 from gitops_ml.errors import InputError
 
 EDGES = tuple(float(n) for n in range(10, 100, 10))
@@ -120,8 +120,8 @@ def test_a_reference_is_read_as_the_stage_writes_it() -> None:
 # --- live rows
 
 
-def test_the_rows_of_several_replicas_are_put_together() -> None:
-    found = together([live([1.0, 2.0], ["a", "b"]), Samples(capacity=512, seen=0), live([3.0], ["c"])])
+def test_the_rows_of_several_replicas_are_put_merge_samples() -> None:
+    found = merge_samples([live([1.0, 2.0], ["a", "b"]), Samples(capacity=512, seen=0), live([3.0], ["c"])])
     assert (found.rows, found.seen, found.capacity) == (3, 3, 1536)
     assert [t.data for t in found.inputs] == [[1.0, 2.0, 3.0], ["a", "b", "c"]]
     assert found.body()["inputs"][0] == {"name": "x", "datatype": "FP64", "shape": (3,), "data": [1.0, 2.0, 3.0]}
