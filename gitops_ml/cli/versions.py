@@ -17,7 +17,7 @@ import typer
 if TYPE_CHECKING:
     from gitops_ml.clients.artifacts.resolution import ResolvedVersion
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.core.versions.tags import Model
+    from gitops_ml.core.versions.tags import ModelVersions
 
 _Repo = Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)]
 
@@ -148,7 +148,7 @@ def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:
     from gitops_ml.clients.artifacts import resolution
     from gitops_ml.errors import VersionNotFound
 
-    known: dict[str, Model] = resolution.models(repository, local=True)
+    known: dict[str, ModelVersions] = resolution.models(repository, local=True)
     fetched = resolution.models(repository)
     names = sorted({*known, *fetched})
     if wanted is not None and wanted not in names:
@@ -163,14 +163,16 @@ def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _model_rows(repository: Repository, own: Model | None, fetched: Model | None) -> list[dict[str, Any]]:
+def _model_rows(
+    repository: Repository, own: ModelVersions | None, fetched: ModelVersions | None
+) -> list[dict[str, Any]]:
     from gitops_ml.clients.artifacts import resolution
-    from gitops_ml.core.versions.tags import order
+    from gitops_ml.core.versions.tags import version_order
     from gitops_ml.errors import GitopsError
 
     found = {v.version: v for model in (own, fetched) if model for v in model.versions}
     rows = []
-    for name in sorted(found, key=order, reverse=True):
+    for name in sorted(found, key=version_order, reverse=True):
         one = found[name]
         there = fetched.find(name) if fetched else None
         retired = any(m.deprecated for m in (own, fetched) if m)

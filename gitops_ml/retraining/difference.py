@@ -13,7 +13,7 @@ from gitops_ml.clients.artifacts.lookup import made, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made, changes
+from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, InputError
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
@@ -105,7 +105,7 @@ def difference(
     )
 
 
-def new_inputs(before: Made, after: Made) -> list[str]:
+def new_inputs(before: Lineage, after: Lineage) -> list[str]:
     """What a model is made of that has changed: data, code and parameters, by name. Empty: nothing is new."""
     found = [*changes(before.data, after.data), *changes(before.inputs, after.inputs)]
     return sorted(found) + sorted(changes(before.params, after.params))

@@ -18,7 +18,7 @@ from gitops_ml.clients.git.commits import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.records.record import Record, RecordedAttempt
-from gitops_ml.core.versions.lineage import Made
+from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import GitopsError
 
 FOLLOWED = 200
@@ -58,7 +58,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     trained: Step | None
     declared: Step | None
     bumped: Step | None
-    made: Made
+    made: Lineage
     learnt: dict[str, Any] | None
     attempt: RecordedAttempt | None
     missing: str = ""
@@ -103,7 +103,7 @@ def trace(
         trained=_step(repo, held.commit) if held else None,
         declared=_step(repo, commit),
         bumped=_bumped(repo, environment, deployment, version, commit),
-        made=lookup.made(repo, held) if held else Made(),
+        made=lookup.made(repo, held) if held else Lineage(),
         learnt=_learnt(repo, held) if held else None,
         attempt=_attempt(record, generation),
         missing=missing,

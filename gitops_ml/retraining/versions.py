@@ -9,7 +9,7 @@ from gitops_ml.clients.artifacts.lookup import ResolvedPath, listing, resolve_pa
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion, held_at, read, resolve
 from gitops_ml.clients.files.yaml_edit import load
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import flat
+from gitops_ml.core.versions.lineage import flatten
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 READ_BYTES = 4 << 30
@@ -56,7 +56,7 @@ def metrics(repo: Repository, commit: str) -> dict[str, float]:
             values = load(data, path)
         except GitopsError:
             continue
-        found |= {f"{path}:{k}": v for k, v in flat(values).items() if isinstance(v, int | float)}
+        found |= {f"{path}:{k}": v for k, v in flatten(values).items() if isinstance(v, int | float)}
     return found
 
 

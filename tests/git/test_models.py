@@ -15,7 +15,7 @@ import yaml
 from gitops_ml.clients.artifacts.lookup import made, resolve_path
 from gitops_ml.clients.artifacts.resolution import fetch, held_at, places, read, resolve
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made
+from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -64,7 +64,7 @@ def test_what_a_model_was_trained_on_is_what_its_own_commit_says(repo: Repositor
     held = resolve(repo, "flight-delay", "v1.0.0")
     assert set(made(repo, held).inputs.values()) == {md5(b"depth: 4\n")}
     added = resolve(repo, "rows", "v1.0.0")
-    assert made(repo, added) == Made()
+    assert made(repo, added) == Lineage()
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -220,7 +220,7 @@ def test_links_and_lfs_pointers_are_refused(repo: Repository, project: Path) -> 
 
 
 def test_a_folder_above_outputs_is_no_output(repo: Repository) -> None:
-    with pytest.raises(VersionRefused, match="folder that holds outputs: models/flight-delay"):
+    with pytest.raises(VersionRefused, match="folder that contains outputs: models/flight-delay"):
         resolve_path(repo, repo.tip(), "models")
 
 

@@ -12,14 +12,14 @@ import msgspec
 from gitops_ml.clients.artifacts.store import Store, store_of
 from gitops_ml.clients.files.yaml_edit import load
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made, made_of
+from gitops_ml.core.versions.lineage import Lineage, lineage_of
 from gitops_ml.core.versions.outputs import (
     Output,
     dvc_outputs,
     find_output,
-    inside,
     lock_outputs,
     manifest_digest,
+    path_from_root,
     read_manifest,
 )
 from gitops_ml.errors import VersionNotFound, VersionRefused
@@ -50,7 +50,7 @@ def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     """What `path`, relative to the repository's root, holds at `commit`. Raises as `resolve`."""
     key = f"{commit}:{path}"  # for good: a commit does not change, and deployments share models and held-out rows
     if key not in repo.parsed:
-        repo.parsed[key] = _resolve_path(repo, commit, inside("", path, path))
+        repo.parsed[key] = _resolve_path(repo, commit, path_from_root("", path, path))
     found: ResolvedPath = repo.parsed[key]
     return found
 
@@ -73,14 +73,14 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=held[0])
 
 
-def made(repo: Repository, held: ResolvedPath) -> Made:
+def made(repo: Repository, held: ResolvedPath) -> Lineage:
     """What a path was made of, by the dvc.lock that has it; nothing where a person added it."""
     source = held.output.source if held.output else ""
     if posixpath.basename(source) != "dvc.lock":
-        return Made()
+        return Lineage()
     folder = posixpath.dirname(source)
     lock = read_document(repo, held.commit, source)
-    return made_of(lock, posixpath.relpath(held.path, folder) if folder else held.path)
+    return lineage_of(lock, posixpath.relpath(held.path, folder) if folder else held.path)
 
 
 def read_document(repo: Repository, commit: str, file: str) -> Any:

@@ -20,7 +20,7 @@ from gitops_ml.clients.artifacts.lookup import ResolvedPath, git_bytes, listing,
 from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.outputs import artifact_path, manifest_digest
-from gitops_ml.core.versions.tags import Model, choose, is_version, read_tags, split_model
+from gitops_ml.core.versions.tags import ModelVersions, choose_version, is_version, read_tags, split_model
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -114,13 +114,13 @@ def held_at(repo: Repository, model: str, commit: str, version: str = "", tag: s
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **fields)
 
 
-def models(repo: Repository, *, local: bool = False) -> dict[str, Model]:
+def models(repo: Repository, *, local: bool = False) -> dict[str, ModelVersions]:
     """Every model that has tags, by the fetched tags or this clone's own ones."""
     tags = repo.tags(local=local)
     key = f"models of {id(tags)}"
     if key not in repo.parsed:
         repo.parsed[key] = (read_tags(tags), tags)  # the tags too, so that their id is nobody else's
-    found: dict[str, Model] = repo.parsed[key][0]
+    found: dict[str, ModelVersions] = repo.parsed[key][0]
     return found
 
 
@@ -217,7 +217,7 @@ def _commit_of(repo: Repository, model: str, version: str, local: bool) -> tuple
     """The commit, the exact name and the tag of a version."""
     known = models(repo, local=local)
     if version == "latest" or is_version(version):
-        chosen = choose(known, model, version)
+        chosen = choose_version(known, model, version)
         if chosen is not None:
             return chosen.commit, chosen.version, chosen.tag
     commit = repo.find_shared(version)

@@ -12,7 +12,14 @@ from gitops_ml.clients.edits.edit import CommitOptions, Written, declaration, ex
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
-from gitops_ml.core.versions.tags import Model, check_version, choose, next_version, order, tag_name
+from gitops_ml.core.versions.tags import (
+    ModelVersions,
+    check_version,
+    choose_version,
+    next_version,
+    tag_name,
+    version_order,
+)
 from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionNotFound
 
 
@@ -102,15 +109,15 @@ def _require_followed(repo: Repository, commit: str) -> None:
     )
 
 
-def _known(repo: Repository, model: str) -> Model:
+def _known(repo: Repository, model: str) -> ModelVersions:
     """The versions of `model` in this clone and at the remote: a name that either has used is used."""
     own, fetched = resolution.models(repo, local=True).get(model), resolution.models(repo).get(model)
     if own is None or fetched is None:
-        return own or fetched or Model(name=model)
+        return own or fetched or ModelVersions(name=model)
     both = {v.version: v for v in (*fetched.versions, *own.versions)}
-    merged = sorted(both.values(), key=lambda v: order(v.version), reverse=True)
+    merged = sorted(both.values(), key=lambda v: version_order(v.version), reverse=True)
     light = {*own.lightweight, *fetched.lightweight}
-    return Model(
+    return ModelVersions(
         name=model,
         versions=tuple(merged),
         deprecated=own.deprecated or fetched.deprecated,
@@ -118,7 +125,7 @@ def _known(repo: Repository, model: str) -> Model:
     )
 
 
-def _require_new(known: Model, tag: str, version: str, commit: str) -> None:
+def _require_new(known: ModelVersions, tag: str, version: str, commit: str) -> None:
     used = known.find(version)
     if used is not None or tag in known.lightweight:
         at = f"at commit {used.commit[:12]}" if used else "as a lightweight tag"
@@ -210,5 +217,5 @@ def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
         repo.fetch(timeout=30.0)
         return resolution.resolve(repo, model, version, latest=True)
     if held.tag is not None:
-        choose(resolution.models(repo), model, held.version)
+        choose_version(resolution.models(repo), model, held.version)
     return held

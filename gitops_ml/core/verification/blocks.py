@@ -16,7 +16,7 @@ BLOCK = 20
 BLOCK_SECONDS = 1.0
 """A block lasts at least this long."""
 QUIET = 3
-"""A block stays open, up to twice its length, until the last QUIET requests of each arm were good: so no burst is cut."""
+"""A block stays open, up to twice its length, until each arm had so many good requests in a row: no burst is cut."""
 START_REQUESTS = 20
 """The candidate's first requests, which are cut into smaller blocks as well."""
 

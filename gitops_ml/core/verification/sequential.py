@@ -252,7 +252,7 @@ class TrafficTest:
 
 
 def least_requests(max_increase: float, alpha: float) -> int | None:
-    """How many candidate requests it takes to exclude `max_increase` if none is bad; None if it can never be excluded."""
+    """How many candidate requests, none of them bad, it takes to exclude `max_increase`; None if it cannot be done."""
     if max_increase <= 0:
         return None
     if max_increase >= 1:

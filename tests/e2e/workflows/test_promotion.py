@@ -22,7 +22,7 @@ def test_what_stands_verified_is_promoted_once_it_has_soaked(workshop: Workshop)
     workshop.sync()
     refused = workshop.run("promote", MODEL, "--to", "prod", "--create")
     assert refused.code == 1
-    assert "v1.0.0 has to stand in dev for 59 m" in refused.err
+    assert "v1.0.0 must stay Verified in dev for 59 m" in refused.err
     assert "this machine's clock" not in refused.err
 
     workshop.pull()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gitops_ml.core.versions.lineage import changes, flat, made_of
+from gitops_ml.core.versions.lineage import changes, flatten, lineage_of
 
 LOCK = {
     "schema": "2.0",
@@ -32,7 +32,7 @@ LOCK = {
 
 
 def test_stages_are_followed_back_to_what_no_stage_made() -> None:
-    made = made_of(LOCK, "models/m")
+    made = lineage_of(LOCK, "models/m")
     assert made.stages == ("train", "prepare", "ingest")
     assert made.inputs == {"ingest.py": "md5:" + "1" * 32, "prepare.py": "md5:" + "4" * 32}
     assert list(made.data) == ["data/raw/flights", "data/train.parquet"]
@@ -40,9 +40,9 @@ def test_stages_are_followed_back_to_what_no_stage_made() -> None:
 
 
 def test_what_the_lock_does_not_have_was_made_of_nothing() -> None:
-    assert made_of(LOCK, "models/other").stages == ()
-    assert made_of(None, "models/m").stages == ()
-    assert made_of({"stages": {"train": None}}, "models/m").stages == ()
+    assert lineage_of(LOCK, "models/other").stages == ()
+    assert lineage_of(None, "models/m").stages == ()
+    assert lineage_of({"stages": {"train": None}}, "models/m").stages == ()
 
 
 def test_stages_that_feed_each_other_end() -> None:
@@ -50,7 +50,7 @@ def test_stages_that_feed_each_other_end() -> None:
         "a": {"deps": [{"path": "y"}], "outs": [{"path": "x"}]},
         "b": {"deps": [{"path": "x"}], "outs": [{"path": "y"}]},
     }
-    assert made_of({"stages": loop}, "x").stages == ("a", "b")
+    assert lineage_of({"stages": loop}, "x").stages == ("a", "b")
 
 
 def test_changes_have_both_values_and_nan_is_itself() -> None:
@@ -59,4 +59,4 @@ def test_changes_have_both_values_and_nan_is_itself() -> None:
 
 
 def test_nested_values_get_dotted_keys() -> None:
-    assert flat({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": [1, 2], "d": None}
+    assert flatten({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": [1, 2], "d": None}

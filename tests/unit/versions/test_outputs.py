@@ -12,9 +12,9 @@ from gitops_ml.core.versions.outputs import (
     artifact_path,
     dvc_outputs,
     find_output,
-    inside,
     lock_outputs,
     manifest_digest,
+    path_from_root,
     read_manifest,
 )
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
@@ -73,14 +73,14 @@ def test_finding() -> None:
     assert find_output(outs, "m/code/x.py") == (outs[0], "code/x.py")
     assert find_output(outs, "mm") is None
     assert find_output(outs, "d/x/y") is None
-    with pytest.raises(VersionRefused, match="folder that holds outputs: d/x"):
+    with pytest.raises(VersionRefused, match="folder that contains outputs: d/x"):
         find_output(outs, "d")
 
 
 @pytest.mark.parametrize("path", ["s3://b/m", "/abs/m", "~/m", "C:\\m", "../m", "sub/../../m", ".", "a\nb"])
 def test_only_paths_in_the_repository(path: str) -> None:
     with pytest.raises(VersionRefused) as caught:
-        inside("", path, "m")
+        path_from_root("", path, "m")
     assert caught.value.fix
 
 

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitops_ml.core.versions.tags import (
-    Model,
+    ModelVersions,
     Tag,
     Version,
     check_version,
-    choose,
+    choose_version,
     is_version,
     next_version,
-    order,
     parse_tag,
     read_tags,
     split_model,
     tag_name,
+    version_order,
 )
 from gitops_ml.errors import InputError, VersionNotFound, VersionRefused
 
@@ -67,7 +67,7 @@ PRE = st.lists(st.sampled_from(["alpha", "rc", "1", "2", "10", "x-y", "0a"]), ma
 @given(st.tuples(NUMBERS, NUMBERS, NUMBERS, PRE), st.tuples(NUMBERS, NUMBERS, NUMBERS, PRE))
 def test_versions_are_ordered_as_semver_has_it(one: tuple[int, int, int, str], two: tuple[int, int, int, str]) -> None:
     texts = [f"{a}.{b}.{c}" + (f"-{pre}" if pre else "") for a, b, c, pre in (one, two)]
-    first, second = (order(f"v{text}") for text in texts)
+    first, second = (version_order(f"v{text}") for text in texts)
     theirs = semver.Version.parse(texts[0]).compare(texts[1])
     assert ((first > second) - (first < second)) == theirs
 
@@ -113,20 +113,20 @@ def test_choosing() -> None:
     models = read_tags(
         [tag("m@v1.0.0", 1), tag("m@v1.1.0", 2), tag("m@v1.1.0!", 3), tag("light@v1.0.0", 1, annotated=False)]
     )
-    found = choose(models, "m", "latest")
+    found = choose_version(models, "m", "latest")
     assert found is not None and found.version == "v1.0.0"
-    assert choose(models, "m", "v9.0.0") is None
-    assert choose(models, "unknown", "v1.0.0") is None
+    assert choose_version(models, "m", "v9.0.0") is None
+    assert choose_version(models, "unknown", "v1.0.0") is None
     with pytest.raises(VersionRefused, match=r"choose another: v1\.0\.0"):
-        choose(models, "m", "v1.1.0")
+        choose_version(models, "m", "v1.1.0")
     with pytest.raises(VersionNotFound, match="lightweight"):
-        choose(models, "light", "v1.0.0")
+        choose_version(models, "light", "v1.0.0")
     with pytest.raises(VersionNotFound, match="no version that could be the latest"):
-        choose(models, "unknown", "latest")
+        choose_version(models, "unknown", "latest")
     retired = read_tags([tag("m@v1.0.0", 1), tag("m@deprecated", 2)])
     for version in ("v1.0.0", "latest"):
         with pytest.raises(VersionRefused, match="deprecated"):
-            choose(retired, "m", version)
+            choose_version(retired, "m", version)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_the_next_version(highest: str | None, step: str | None, then: str) -> N
     versions: tuple[Version, ...] = ()
     if highest:
         versions = (Version(model="m", version=highest, commit="c", tag="t", created=0, active=False),)
-    assert next_version(Model(name="m", versions=versions), step) == then  # type: ignore[arg-type]
+    assert next_version(ModelVersions(name="m", versions=versions), step) == then  # type: ignore[arg-type]
     assert is_version(then)
 
 
