@@ -1,4 +1,4 @@
-"""What the checks of a rollout share: each kind of traffic has a test of its own."""
+"""The checks of a rollout share its error, and each kind of traffic has a test of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rollout that is open continues, whatever its declaration has become since it began."""
+"""An open rollout continues, whatever is declared since it began."""
 
 from __future__ import annotations
 

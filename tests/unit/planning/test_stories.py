@@ -73,8 +73,8 @@ class Story:
             if number:
                 host.routes.pop(NAME)
         elif kind == "stop gateway":
-            for found in [c for c in host.containers.values() if c.role == "gateway"]:
-                host.kill(found.id)
+            for container in [c for c in host.containers.values() if c.role == "gateway"]:
+                host.kill(container.id)
         elif there:
             hurt = {"kill": host.kill, "remove": host.take_away, "tamper": host.tamper}[kind]
             hurt(there[number % len(there)])
@@ -82,7 +82,7 @@ class Story:
 
 @BUDGET
 @given(st.lists(EVENTS, max_size=14), st.sampled_from(["Verified", "Failed", "Inconclusive"]))
-def test_whatever_happened_it_converges(events: list[tuple[str, object]], verdict: str) -> None:
+def test_whatever_happens_the_host_converges(events: list[tuple[str, object]], verdict: str) -> None:
     story = Story(Host())
     story.host.verdicts[THREE] = verdict  # type: ignore[assignment]
     for kind, what in events:

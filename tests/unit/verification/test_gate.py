@@ -1,4 +1,4 @@
-"""The gate opens for what is not worse, and only then; the day's number of versions."""
+"""The gate of retraining passes models that are not worse, and no others."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def test_a_worse_model_fails() -> None:
     assert verdict(answers(0.5), answers(0.0)) == "Failed"
 
 
-def test_one_metric_that_cannot_be_told_keeps_it_shut() -> None:
-    told = {"roc_auc": Bound(max_drop=0.2), "brier": Bound(max_drop=0.0)}
-    assert verdict(answers(0.02), answers(0.0), **told) != "Verified"
+def test_one_undecided_metric_prevents_verified() -> None:
+    bounds = {"roc_auc": Bound(max_drop=0.2), "brier": Bound(max_drop=0.0)}
+    assert verdict(answers(0.02), answers(0.0), **bounds) != "Verified"
 
 
 def test_a_model_that_gives_no_answers_does_not_pass() -> None:
