@@ -11,7 +11,7 @@ while :; do
   for server in "$@"; do
     answer=$(timeout 2 wget -q -O - "http://$server/gitops-ml/in-flight" 2>&1 | head -c 1000)
     n=
-    case $answer in *'"in_flight":'*) n=${answer##*:} n=${n%%\}*} n=${n# } ;; esac
+    case $answer in *'"in_flight":'*) n=${answer#*'"in_flight":'} n=${n%%[,\}]*} n=${n# } ;; esac
     case $n in
       *[!0-9]* | ??????????*) unknown=1 ;;
       ?*) total=$((total + n)) answered=1 ;;
