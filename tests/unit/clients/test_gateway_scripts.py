@@ -220,6 +220,18 @@ def test_readiness_says_why_it_waits(gateway: Gateway, message: str, code: int) 
     assert gateway.run("ask-ready", "5", "10", "1000", "", "http://a/m", "").returncode == code
 
 
+def test_servers_that_answer_nothing_are_found(gateway: Gateway) -> None:
+    gateway.answer("http://ok/", "")
+    gateway.answer("http://busy/", "wget: server returned error: HTTP/1.1 503 Service Unavailable", 1)
+    gateway.answer("http://lost/", "wget: bad address 'lost'", 1)
+    gateway.answer("http://hangs/", "", "hang")
+    urls = [f"http://{name}/" for name in ("ok", "busy", "lost", "hangs", "refuses")]
+    ran = gateway.run("find-unresponsive", "2", "1", *urls)
+    assert sorted(ran.stdout.split()) == ["http://hangs/", "http://refuses/"]
+    asked = (gateway.answers / "asked").read_text().split()
+    assert [asked.count(url) for url in urls] == [1, 1, 1, 2, 2]
+
+
 # --- the volume
 
 
