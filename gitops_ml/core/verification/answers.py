@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.core.verification.metrics import Metric, Sample, check_metric
 from gitops_ml.errors import InputError
 
@@ -101,14 +101,6 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
         len(classes),
         None if positive is None else number[class_name(positive)],
     )
-
-
-def class_name(value: Any) -> str:
-    """A class by one name, whether it came as 1, 1.0, True or numpy's own: JSON and parquet differ."""
-    item = value.item() if hasattr(value, "item") else value
-    if isinstance(item, bool):
-        return str(int(item))
-    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
 
 
 def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> NDArray[np.float64]:
