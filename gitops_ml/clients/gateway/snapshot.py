@@ -171,7 +171,6 @@ def _loaded(said: bytes) -> tuple[dict[str, str], dict[str, Backend]]:
     backends = {}
     for service in told.services.values():
         for url, status in service.server_status.items():
-            server = urlsplit(url)
-            alias = server.hostname or ""
-            backends[alias] = Backend(alias=alias, port=server.port or 80, up=status == "UP")
+            alias = urlsplit(url).hostname or ""
+            backends[alias] = Backend(alias=alias, up=status == "UP")
     return revisions, backends
