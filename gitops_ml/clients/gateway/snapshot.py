@@ -180,9 +180,8 @@ def _parse_loaded(raw_data: bytes) -> _Loaded:
     for service in answer.services.values():
         check = service.load_balancer.health_check if service.load_balancer else None
         for url, status in service.server_status.items():
-            server = urlsplit(url)
-            alias = server.hostname or ""
-            loaded.backends[alias] = Backend(alias=alias, port=server.port or 80, up=status == "UP")
+            alias = urlsplit(url).hostname or ""
+            loaded.backends[alias] = Backend(alias=alias, up=status == "UP")
             if check:
                 loaded.health[alias] = f"{url}{check.path}"
     return loaded
