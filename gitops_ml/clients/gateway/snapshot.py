@@ -2,8 +2,9 @@
 
 The calls: the engine's identity, containers, networks, volumes, the base image, events (see `engine.facts`), and one
 script in the gateway that brings routes, journal and what Traefik has loaded. The script needs two calls to open a
-shell in the gateway, and none where a shell is open. Calls that do not need each other run side by side. Where no gateway
-runs, one archive of its volume takes the script's place. Only a replica that the gateway calls down costs more calls.
+shell in the gateway, and none where a shell is open. Calls that do not need each other run side by side. Where no
+gateway runs, one archive of its volume takes the script's place. Only a replica that the gateway calls down costs more
+calls.
 """
 
 from __future__ import annotations

@@ -117,12 +117,12 @@ def test_a_route_that_is_put_back_waits_until_its_servers_are_seen_again(served:
 
 
 def test_the_gateway_holds_a_certificate_of_ours_and_makes_none(served: Place) -> None:
-    assert "certificate store" not in served.engine.logs(served.gateway, 100)
+    assert "certificate store" not in served.engine.logs(served.gateway, 100, limit=10**6)
     path = f"{ROOT}/{ROUTES}"
     (kept,) = [c for name, c in served.engine.get(served.gateway, path).items() if name.endswith(CERTIFICATE)]
     served.engine.put(served.gateway, path, {CERTIFICATE: kept.replace(b"BEGIN CERTIFICATE", b"BEGIN NOTHING")})
     switch(served.engine, served.gateway, "m", _route({TWO: 100}))
-    assert "certificate store" in served.engine.logs(served.gateway, 100)
+    assert "certificate store" in served.engine.logs(served.gateway, 100, limit=10**6)
 
 
 def test_prefixes_are_whole_segments(served: Place) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 import pytest
 
 from gitops_ml.clients.engine.model_images import probe_image
-from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.core.verification.probe_result import ProbeResult
 from gitops_ml.errors import EngineFailed
 from tests.e2e.model_server import request_of, start_model
@@ -20,24 +19,11 @@ place = place_fixture
 
 def _probe(place: Place, *names: str, watch: tuple[str, ...] = (), deadline: float = 15.0, **job: Any) -> ProbeResult:
     expect = {"version": "v1", "digest": "md5:good"}
-    given = {
-        "deadline": deadline,
-        "interval": 0.02,
-        "targets": [{"name": name, "url": f"http://{name}:8080", "model": "m", "expect": expect} for name in names],
-        "example": request_of(1.5),
-        "requests": "/probe/requests.json",
-    }
-    return run_probe(
-        place.engine,
-        project=place.project,
-        environment=place.environment,
-        image=probe_image(place.engine),
-        network=place.network,
-        job=given | job,
-        requests=msgspec.json.encode({"bodies": [request_of(1.0, 2.0), request_of(3.0)]}),
-        deadline=deadline,
-        watch=watch,
-    )
+    targets = [{"name": name, "url": f"http://{name}:8080", "model": "m", "expect": expect} for name in names]
+    bodies = [request_of(1.0, 2.0), request_of(3.0)]
+    given: dict[str, Any] = {"targets": targets, "seconds": deadline, "example": request_of(1.5), "bodies": bodies}
+    where = ProbePlace(project=place.project, environment=place.environment, image=probe_image(place.engine))
+    return run_probe(place.engine, where, ProbeJob(**(given | job)), watch=watch)
 
 
 def _roles(place: Place) -> set[str]:
@@ -101,5 +87,5 @@ def test_a_target_that_never_answers_is_not_waited_for_longer(place: Place) -> N
 def test_a_broken_job_is_not_the_candidates_fault(place: Place) -> None:
     place.ensure_network()
     with pytest.raises(EngineFailed, match="exit code 2"):
-        _probe(place, targets=None)
+        _probe(place, targets=[{"name": "no URL"}])
     assert _roles(place) == set()
