@@ -6,10 +6,8 @@ what a run makes is where `register` and `sync` look for it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +22,7 @@ from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.files.yaml_edit import get_field, load, set_fields
 from gitops_ml.clients.git.process import environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.process_group import kill_group
 from gitops_ml.errors import InputError, SourceUnavailable
 
 _KEPT_LINES = 60
@@ -107,8 +106,7 @@ class Pipeline:
                         self._report(f"  {line.rstrip()}")
             except BaseException:
                 # A stage that trains on, in a folder that is being removed, would be nobody's.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process)
                 raise
         return process.returncode, list(lines)
 
