@@ -13,7 +13,7 @@ from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
     from gitops_ml.clients.environments import Declared
-    from gitops_ml.clients.git import Repository
+    from gitops_ml.clients.git.repository import Repository
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_GIT = (2, 34)
@@ -33,10 +33,10 @@ def machine() -> Iterator[Finding]:
 
 
 def _git() -> Finding:
-    from gitops_ml.clients.git_process import Git
+    from gitops_ml.clients.git.process import Git
 
     try:
-        said = Git(Path.cwd()).run("version").text
+        said = Git.at(Path.cwd()).run("version").text
     except GitopsError as error:
         return missing("git", error)
     found = re.search(r"(\d+)\.(\d+)(\.\d+)*", said)
@@ -114,7 +114,7 @@ def _dvc_remotes(folder: Path) -> tuple[dict[str, str], str | None]:
     from configparser import ConfigParser
     from configparser import Error as ConfigError
 
-    from gitops_ml.clients.git_process import redact
+    from gitops_ml.clients.git.process import redact
 
     config = ConfigParser(interpolation=None)
     try:

@@ -1,0 +1,195 @@
+"""The Git repository as everyone else sees it: what was last fetched, never what lies in somebody's work tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import git
+
+from gitops_ml.clients import background
+from gitops_ml.clients.git import commits, fetch, history, push, tags
+from gitops_ml.clients.git.clone import Clone
+from gitops_ml.clients.git.commits import AUTHOR, Author
+from gitops_ml.clients.git.history import Commit
+from gitops_ml.clients.git.push import Published
+from gitops_ml.core.versions import Tag
+from gitops_ml.errors import SourceUnavailable, VersionNotFound
+
+
+class Repository(Clone):
+    """One clone. Open it with `Repository.open`; it may be used as a context manager.
+
+    Refs are read once between two fetches.
+    """
+
+    def __init__(self, repo: git.Repo) -> None:
+        super().__init__(repo)
+        self._tags: dict[str, list[Tag]] = {}
+        self._commits: dict[str, str | None] = {}
+        self._begun: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def cache(self) -> Path:
+        """The directory of our own caches for this work tree; it need not be there."""
+        return self.git_dir / "gitops-ml"
+
+    # What is fetched
+
+    def begin_fetch(self, timeout: float = fetch.FETCH_SECONDS) -> None:
+        """Begin the next `fetch` in a thread of its own; until then nothing else is to be asked here.
+
+        Raises nothing: the next `fetch` raises.
+        """
+        self._begun = background.begin(lambda: fetch.fetch(self, timeout))
+
+    def fetch(self, timeout: float = fetch.FETCH_SECONDS) -> str:
+        """Bring in the remote's branches and tags, all or nothing, and return the tracked branch's tip.
+
+        Nothing is changed by a fetch that fails, is cut, or finds the tracked branch gone; a fetch without a remote
+        does nothing. `timeout` is in seconds.
+
+        Raises:
+            SourceUnavailable: the remote does not answer, in time or at all, or does not have the branch.
+        """
+        begun, self._begun = self._begun, None
+        if begun is None:
+            fetch.fetch(self, timeout)
+        else:
+            begun.result()
+        self.forget()
+        return self.tip()
+
+    def forget(self) -> None:
+        """Forget what refs were read: after a fetch, a push, or a new tag."""
+        self.trim()
+        self._tags.clear()
+        self._commits.clear()
+
+    # Which commit
+
+    def tip(self, branch: str | None = None) -> str:
+        """The commit at the fetched tip of `branch` (the tracked one). Raises SourceUnavailable when it has none."""
+        commit = self.find_tip(branch)
+        if commit is None:
+            name = branch or self.branch
+            raise SourceUnavailable(
+                f"the branch {name} has no commit" + (f" on {self.remote}" if self.remote else ""),
+                mend=f"git push -u {self.remote} {name}" if self.remote else "git commit",
+            )
+        return commit
+
+    def find_tip(self, branch: str | None = None) -> str | None:
+        """As `tip`, but None where the branch does not exist."""
+        name = branch or self.branch
+        places = [f"{self.mirror('heads')}/{name}"]
+        if self.remote is not None:
+            places.append(f"refs/remotes/{self.remote}/{name}")
+        return next((c for c in map(self._commit, places) if c is not None), None)
+
+    def resolve(self, rev: str) -> str:
+        """The commit that `rev` names: any revision that Git knows. Raises VersionNotFound."""
+        commit = self._commit(rev)
+        if commit is None:
+            raise VersionNotFound(f"there is no revision {rev} in {self.root}", mend="git fetch, or git log --all")
+        return commit
+
+    def find_shared(self, rev: str) -> str | None:
+        """The commit that `rev` names for everyone: a commit id, or a fetched tag or branch; None for anything else.
+
+        `HEAD` or a local branch is something else in each clone, and is not found, except as the branch of a
+        repository without a remote.
+        """
+        for place in (f"{self.mirror('tags')}/{rev}", f"{self.mirror('heads')}/{rev}"):
+            if (commit := self._commit(place)) is not None:
+                return commit
+        named = rev.removeprefix(f"{self.remote}/") if self.remote else rev
+        if named != rev and (commit := self._commit(f"{self.mirror('heads')}/{named}")) is not None:
+            return commit
+        is_id = 7 <= len(rev) <= 64 and all(c in "0123456789abcdefABCDEF" for c in rev)
+        return self._commit(rev) if is_id else None
+
+    def _commit(self, rev: str) -> str | None:
+        if rev not in self._commits:
+            found = self.read_object(f"{rev}^{{commit}}") if not rev.startswith("-") else None
+            self._commits[rev] = found.id if found else None
+        return self._commits[rev]
+
+    # What it says
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether the commit `newer` descends from `older` or is it. A commit missing here has no relatives."""
+        return history.is_ancestor(self, older, newer)
+
+    def tags(self, pattern: str = "", local: bool = False) -> list[Tag]:
+        """The fetched tags whose names match `pattern` (a glob, "" for all); the same list until refs are read anew.
+
+        Args:
+            local: read this clone's own tags instead, as `register` and `gto show` see them.
+        """
+        fetched = not local and self._commit(f"{self.mirror('heads')}/{self.branch}") is not None
+        root = self.mirror("tags") if fetched else "refs/tags"
+        where = f"{root}/{pattern}".rstrip("/")
+        if where not in self._tags:
+            self._tags[where] = tags.list_tags(self, root, where)
+        return self._tags[where]
+
+    def log(self, path: str = "", n: int = 20, rev: str | None = None) -> list[Commit]:
+        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`."""
+        return history.log(self, path, n, self.resolve(rev) if rev else self.tip())
+
+    def changed_files(self, since: str, commit: str) -> list[str]:
+        """The paths that `commit` changed since it left `since`, sorted.
+
+        Raises VersionNotFound for unknown revisions, SourceError for those without a common ancestor.
+        """
+        return history.changed_files(self, self.resolve(since), self.resolve(commit))
+
+    def verify_commit_signature(self, commit: str, allowed_signers: bytes) -> str:
+        """Who signed `commit`, by the SSH keys of `allowed_signers`. Raises SourceError when none of them did."""
+        return commits.verify_commit_signature(self, commit, allowed_signers)
+
+    # What is written
+
+    def commit_files(
+        self, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author = AUTHOR
+    ) -> str:
+        """A commit on `parent` with `changes` (None removes a file), touching neither index, work tree nor any ref.
+
+        Returns `parent` itself when nothing changes. Raises SourceError when it cannot be made, as when signing fails.
+        """
+        return commits.commit_files(self, parent, changes, message, author)
+
+    def create_tag(self, name: str, commit: str, message: str) -> None:
+        """Make an annotated tag. Raises InputError when it exists or Git does not accept its name."""
+        tags.create_tag(self, name, commit, message)
+        self.forget()
+
+    def push_tag(self, name: str) -> None:
+        """Push a tag, and read it back. Raises PushRejected."""
+        push.push_tag(self, name)
+        self.forget()
+
+    def publish(self, commit: str, expected_old: str | None, branch: str | None = None) -> Published:
+        """Move `branch` (the tracked one) from `expected_old` (None: it does not exist) to its descendant `commit`.
+
+        Compare-and-swap, never forced. It says `pushed` only after the ref was read back; `raced` when the branch is no
+        longer at `expected_old`: fetch, build the commit anew on the new tip, try again.
+
+        Raises:
+            PushRejected: the remote, or uncommitted edits in the checked-out branch, stand against it.
+        """
+        published = push.publish(self, commit, expected_old, branch or self.branch)
+        self.forget()
+        return published
