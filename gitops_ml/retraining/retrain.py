@@ -195,5 +195,5 @@ def _gate(
         gate,
         labelled(rows, gate.holdout(), manifest),
         ModelAnswers(manifest, answers["candidate"]),
-        theirs and ModelAnswers(panel["incumbent"].manifest if readable else manifest, theirs),
+        ModelAnswers(panel["incumbent"].manifest if readable else manifest, theirs) if theirs else None,
     )

@@ -194,6 +194,6 @@ def _judge_holdout(
         spec,
         holdout.rows,
         ModelAnswers(holdout.manifest, answers_in(candidate, holdout.manifest)),
-        theirs and ModelAnswers(holdout.incumbent or holdout.manifest, theirs),
+        ModelAnswers(holdout.incumbent or holdout.manifest, theirs) if theirs else None,
         alpha=action.alpha,
     )

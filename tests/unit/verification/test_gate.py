@@ -25,9 +25,8 @@ def answers(noise: float) -> Answers:
 
 def verdict(candidate: Answers | NoAnswer, incumbent: Answers | NoAnswer | None, **bounds: Bound) -> str:
     gate = Gate(group="day", metrics=bounds or {"roc_auc": Bound(max_drop=0.01)})
-    return judge_gate(
-        gate, ROWS, ModelAnswers(MANIFEST, candidate), incumbent and ModelAnswers(MANIFEST, incumbent)
-    ).verdict
+    other = ModelAnswers(MANIFEST, incumbent) if incumbent else None
+    return judge_gate(gate, ROWS, ModelAnswers(MANIFEST, candidate), other).verdict
 
 
 def test_equal_and_better_models_pass() -> None:

@@ -61,7 +61,7 @@ def _judge(
         ),
         rows or _rows(),
         ModelAnswers(manifest or _manifest(), candidate),
-        incumbent and ModelAnswers(incumbent_manifest or manifest or _manifest(), incumbent),
+        ModelAnswers(incumbent_manifest or manifest or _manifest(), incumbent) if incumbent else None,
         replicates=500,
     )
 
