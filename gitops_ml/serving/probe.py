@@ -271,7 +271,14 @@ def _smoke(target: ProbeTarget, body: bytes, rows: int) -> dict[str, Any]:
 
 
 def _unanswered(error: str | None) -> dict[str, Any]:
-    nothing = {"ready_seconds": None, "metadata": None, "smoke": None, "outputs": [], "seconds": 0.0, "rows": 0}
+    nothing: dict[str, Any] = {
+        "ready_seconds": None,
+        "metadata": None,
+        "smoke": None,
+        "outputs": [],
+        "seconds": 0.0,
+        "rows": 0,
+    }
     return {"ready": False, "error": error, **nothing}
 
 

@@ -84,7 +84,7 @@ def test_the_time_to_judge_at_may_be_given(clone: Path) -> None:
     assert run(clone, "check", "--now", "clock")[0] == 1
     code, _, said = run(clone, "check", "--now", "tomorrow-ish")
     assert code == 1
-    assert "`tomorrow-ish` is no time" in said
+    assert "`tomorrow-ish` is not a time" in said
 
 
 def test_everything_that_is_wrong_is_said_at_once(clone: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_missed_bound_fails_and_leaves_the_metrics_to_look_at(
     ("rows", "params", "message"),
     [
         ("train", Evaluate(), "lie in the model's training range"),
-        ("holdout", Evaluate(min={"auc": 0.5}), "a bound on auc, which this model has not"),
+        ("holdout", Evaluate(min={"auc": 0.5}), "a bound on auc, which this model does not have"),
     ],
 )
 def test_mistakes_are_named(made: Path, tmp_path: Path, rows: str, params: Evaluate, message: str) -> None:
@@ -92,7 +92,7 @@ def test_a_model_of_other_types_than_its_manifest_says_is_not_loaded(
         (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text()) | {"trusted_types": []}
     (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="no model that can be loaded"):
+    with pytest.raises(InputError, match="does not hold a model that can be loaded"):
         evaluate(Evaluate(), tmp_path / "model", holdout, tmp_path / "metrics.json", tmp_path / "plots")
 
 

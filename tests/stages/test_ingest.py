@@ -70,7 +70,7 @@ def test_bad_sources_are_named(in_directory: Path, changes: dict[str, object], m
     assert not Path("raw").exists()
 
 
-@pytest.mark.parametrize(("until", "message"), [("2012-12", "no row up to 2012-12"), ("May", "is no month")])
+@pytest.mark.parametrize(("until", "message"), [("2012-12", "no row up to 2012-12"), ("May", "is not a month")])
 def test_bad_until_is_named(slice_params: Ingest, tmp_path: Path, until: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ingest(msgspec.structs.replace(slice_params, until=until), tmp_path / "raw")

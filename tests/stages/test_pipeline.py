@@ -36,7 +36,9 @@ PIPELINE = [
     "requirements/serving.txt",
     "gitops_ml/__init__.py",
     "gitops_ml/errors.py",
+    "gitops_ml/suggest.py",
 ]
+PACKAGES = ("artifacts", "stages")
 
 
 def run(directory: Path, *command: str, fails: bool = False) -> str:
@@ -49,7 +51,8 @@ def run(directory: Path, *command: str, fails: bool = False) -> str:
 
 def reproduce(directory: Path) -> Path:
     """A repository with the pipeline's files as they are in the work tree, after one `dvc repro` from nothing."""
-    for name in [*PIPELINE, *(str(path.relative_to(ROOT)) for path in (ROOT / "gitops_ml" / "stages").glob("*.py"))]:
+    sources = [path for package in PACKAGES for path in (ROOT / "gitops_ml" / package).glob("*.py")]
+    for name in [*PIPELINE, *(str(path.relative_to(ROOT)) for path in sources)]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, directory / name)
     run(directory, "git", "init", "--quiet", "--initial-branch=main")

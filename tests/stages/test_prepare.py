@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gitops_ml.errors import InputError
-from gitops_ml.stages.params import Join, Prepare, RandomSplit, Target, TimeSplit
+from gitops_ml.stages.params import Join, Prepare, RandomSplit, TargetExpression, TimeSplit
 from gitops_ml.stages.prepare import join, prepare, split_at_random, split_by_time
 from gitops_ml.stages.tables import read_table
 
@@ -91,11 +91,11 @@ def test_a_join_never_multiplies_rows() -> None:
     [
         ({"derive": {"day": "no_such_column + 1"}}, r"prepare\.derive\.day cannot be computed"),
         ({"filters": ["arr_delay >"]}, r"prepare\.filters\[0\] cannot be computed"),
-        ({"target": Target(name="late", expression="nothing > 1")}, r"prepare\.target cannot be computed"),
+        ({"target": TargetExpression(name="late", expression="nothing > 1")}, r"prepare\.target cannot be computed"),
         ({"features": ["carrier", "altitude"]}, "no column altitude"),
         ({"group": "week"}, "'week' is not kept"),
-        ({"split": TimeSplit(column="carrier")}, "is no time column"),
-        ({"split": TimeSplit(column="time_hour", cut="spring")}, "is no month"),
+        ({"split": TimeSplit(column="carrier")}, "is not a time column"),
+        ({"split": TimeSplit(column="time_hour", cut="spring")}, "is not a month"),
         ({"split": TimeSplit(column="time_hour", cut="2012-01")}, "train.parquet would have no rows"),
         ({"split": TimeSplit(column="time_hour", cut="2014-01")}, "holdout.parquet would have no rows"),
         ({"filters": ["distance < 0"]}, "would have no rows"),

@@ -141,11 +141,11 @@ def test_another_estimator_needs_params_alone(
         ({"estimator": Component(path="sklearn.svm.SVC", params={"size": 1})}, "train.estimator cannot be built"),
         ({"estimator": Component(path="sklearn.linear_model.LogisticRegression")}, "cannot be fitted"),
         ({"estimator": Component(path="pytest.Item")}, "do not pin pytest"),
-        ({"categorical": ["tailnum"]}, "tailnum, which is no feature"),
+        ({"categorical": ["tailnum"]}, "tailnum, which is not a feature"),
         ({"categorical": ["carrier", "origin"]}, "'dest' is not a number"),
         ({"features": ["seats"], "categorical": []}, "no column seats"),
         ({"target": "delayed"}, "no column delayed"),
-        ({"label_noise": 2.0}, "it is a fraction"),
+        ({"label_noise": 2.0}, "it must be a fraction"),
     ],
 )
 def test_mistakes_are_named(
