@@ -110,7 +110,7 @@ def _all_metrics(manifest: Manifest, answers: Answers) -> dict[str, Bound]:
 
 
 def _checks(spec: Gate, rows: LabelledRows, first: ModelAnswers, second: ModelAnswers) -> tuple[CheckResult, ...]:
-    # Each metric by itself: judged together, metrics share the chance of error, and their intervals are wider than 95 %.
+    # One metric at a time: metrics judged together share the chance of error, so their intervals are wider than 95 %.
     checks: list[CheckResult] = []
     for name, bound in spec.metrics.items():
         only = msgspec.structs.replace(spec, metrics={name: bound})

@@ -93,9 +93,9 @@ def test_an_artifacts_own_dockerfile_is_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reference", ["", "base\nRUN evil", "a b"])
 def test_a_reference_cannot_add_instructions(reference: str) -> None:
-    with pytest.raises(InputError, match="no image reference"):
+    with pytest.raises(InputError, match="not an image reference"):
         runtime_context(LOCKED, reference, b"")
-    with pytest.raises(InputError, match="no image reference"):
+    with pytest.raises(InputError, match="not an image reference"):
         model_context([("a", b"")], reference)
 
 
