@@ -1,4 +1,4 @@
-"""Runs the user's DVC pipeline at a commit, in a linked work tree: the user's own work tree is neither read nor changed.
+"""Runs the user's DVC pipeline at a commit, in a linked work tree; the user's own is neither read nor changed.
 
 The linked work tree uses Git's objects and DVC's cache of the clone. So nothing is copied, and `register` and `sync`
 find what the run made.

@@ -1,15 +1,14 @@
 """The model server, its probe and the build contexts of their images.
 
-Everything here but `context` runs inside containers, next to a model that is hostile until proven otherwise.
-So it imports nothing of ours but `gitops_ml.errors`, and this file imports nothing at all.
+All but `context` and `archive` runs inside containers, beside a model that is hostile until proven otherwise. Of
+gitops-ml these files import only `errors` and `artifacts`; this file imports nothing.
 """
 
 SERVING_VERSION = 4
-"""Part of every generation's fingerprint and of the runtime image's key: raising it rolls every deployment.
+"""Part of every generation's fingerprint: raising it rolls every deployment.
 
-Raise it when the server's behaviour changes, and set SERVING_SOURCE to what the failing test prints.
+Raise it when the server's behaviour changes, and set SERVING_SOURCE to the value that the failing test prints.
 """
 
-SERVING_SOURCE = "65c75de44b7baf2bc8088ee0c26e5315dd0d4aec9cd7ec03d14f3ef015a7a19a"
-"""SHA-256 over the files that go into the runtime image, as they were when SERVING_VERSION was last
-raised."""
+SERVING_SOURCE = "5af795c2ee5e32c64354a20f7d264478684525f9b6977f7ce40301f966d2e909"
+"""SHA-256 over the files of the runtime image, part of its key; a test compares it with the files."""

@@ -33,7 +33,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 BUILD_LABEL = "gitops-ml.role=build"
-"""Label of the build stage's image, which the classic builder leaves behind untagged; pruning finds it by this label."""
+"""Label of the build stage's image. The classic builder leaves it behind untagged; pruning finds it by this label."""
 
 RUNTIME_DOCKERFILE = """\
 FROM {base} AS build

@@ -29,6 +29,7 @@ from gitops_ml.serving.probe_answers import (
     error_text,
     metadata_of,
     outputs_of,
+    reason_of,
     require_values,
     short,
 )
@@ -68,7 +69,7 @@ class ProbeTarget:
         try:
             status, body = self._ask("GET", self._health or self._path, MAX_METADATA_BYTES, deadline)
         except (OSError, http.client.HTTPException) as error:
-            raise NotYet(_reason(error)) from error
+            raise NotYet(reason_of(error)) from error
         if status != 200:
             raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {error_text(body)}")
         return {} if self._health else metadata_of(body, self._expect)
@@ -82,7 +83,7 @@ class ProbeTarget:
         try:
             status, answer = self._ask("POST", f"{self._path}/infer", MAX_ANSWER_BYTES, self._deadline, body)
         except (OSError, http.client.HTTPException) as error:
-            raise TargetError(_reason(error)) from error
+            raise TargetError(reason_of(error)) from error
         if status != 200:
             raise TargetError(f"HTTP {status}: {error_text(answer)}")
         return outputs_of(answer, rows)
@@ -286,16 +287,6 @@ def _summary(result: dict[str, Any]) -> dict[str, Any]:
     smoke = result["smoke"]
     kept = {key: result[key] for key in ("ready", "ready_seconds", "error", "rows", "seconds")}
     return {**kept, "smoke": smoke and smoke["ok"]}
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, socket.gaierror):
-        return "its name does not resolve"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"{type(error).__name__}: {short(error)}"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,6 +100,17 @@ def error_text(body: bytes) -> str:
         return short(_parsed(body[:MAX_METADATA_BYTES])["error"])
     except _MALFORMED:
         return short(body[:MAX_TEXT].decode("utf-8", "replace"))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a server did not answer."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, socket.gaierror):
+        return "its name does not resolve"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return f"{type(error).__name__}: {short(error)}"
 
 
 def short(value: object) -> str:
