@@ -75,16 +75,16 @@ def drift(
     Advisory: it never fails. Rows of a day are not independent, so that nearly every feature moves beyond chance; look
     at the size of the index (0.1 is some, 0.25 is much).
     """
-    from gitops_ml.retraining.drift import months, moved
+    from gitops_ml.retraining.drift import data_drift, monthly_drift
 
     if by_month:
-        found = months(repo, reference, rows, params)
+        found = monthly_drift(repo, reference, rows, params)
         if as_json:
             print(render.as_json(found))
             return
         print(render.table(("MONTH", "ROWS", "TARGET", "MOVED MOST", "PSI"), [_month(one) for one in found]))
         return
-    result = moved(repo, reference, rows, params)
+    result = data_drift(repo, reference, rows, params)
     if as_json:
         print(render.as_json(result))
         return

@@ -42,12 +42,14 @@ def diff(
 
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.difference import difference
+    from gitops_ml.retraining.predictions import RowsToAsk
 
     if predictions:
         from gitops_ml.clients.engine.client import Engine
 
     with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
-        found = difference(clone, model, a, b, data=rows, group=group, engine=docker, allow_pickle=allow_pickle)
+        asked = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
+        found = difference(clone, model, (a, b), docker, asked)
     if as_json:
         typer.echo(render.as_json(found))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,18 +12,9 @@ from gitops_ml.cli import render
 if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.core.records.record import Record
-    from gitops_ml.retraining.provenance import Step, Trace
+    from gitops_ml.retraining.provenance import Serving, Step, Trace
 
 _SHOWN = 16
-
-
-class _Serving(NamedTuple):
-    model: str
-    version: str
-    digest: str
-    generation: str
-    commit: str
-    image: str | None
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,19 +35,20 @@ def trace(
 
     with Repository.open(repo) as clone:
         serving, record = _serving(clone, environment, deployment, live)
-        found = provenance.trace(clone, environment, deployment, record=record, **serving._asdict())
+        found = provenance.trace(clone, environment, deployment, serving, record)
     if as_json:
         typer.echo(render.as_json(found))
         return
     _show(found)
 
 
-def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[_Serving, Record | None]:
+def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[Serving, Record | None]:
     """What serves, by the host if it answers, else by the record. Raises `InputError` when nothing does."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
     from gitops_ml.control.observe import Target, look
     from gitops_ml.errors import EngineMismatch, InputError, Temporary
+    from gitops_ml.retraining.provenance import Serving
 
     tip = clone.fetch()
     declared = read_environment(clone, tip, environment)
@@ -69,8 +61,15 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
         else:
             found = state.of(deployment).serving
             if found is not None:
-                names = (found.model, found.version, found.digest, found.fingerprint, found.commit, found.image_id)
-                return _Serving(*names), record
+                serving = Serving(
+                    model=found.model,
+                    version=found.version,
+                    digest=found.digest,
+                    generation=found.fingerprint,
+                    commit=found.commit,
+                    image=found.image_id,
+                )
+                return serving, record
     if record is None or record.serving is None:
         known = ", ".join(sorted(declared.deployments)) or "nothing"
         raise InputError(
@@ -81,7 +80,15 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     was = record.serving
     declaration = declared.deployments.get(deployment)
     model = declaration.model if declaration else deployment
-    return _Serving(model, was.version, was.digest, was.generation, was.commit, was.image), record
+    serving = Serving(
+        model=model,
+        version=was.version,
+        digest=was.digest,
+        generation=was.generation,
+        commit=was.commit,
+        image=was.image,
+    )
+    return serving, record
 
 
 def _show(found: Trace) -> None:

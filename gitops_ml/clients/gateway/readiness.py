@@ -16,7 +16,8 @@ from gitops_ml.clients.gateway.container_watch import ContainerWatch, results_of
 from gitops_ml.clients.gateway.layout import LONGEST_WORD, script
 from gitops_ml.core.verification.probe_result import answered
 from gitops_ml.errors import EngineFailed, ModelRejected
-from gitops_ml.serving.probe import NotYet, TargetError, encoded, metadata_of, model_path, outputs_of, require_values
+from gitops_ml.serving.probe import encoded, model_path
+from gitops_ml.serving.probe_answers import NotYet, TargetError, metadata_of, outputs_of, require_values
 
 LEFT_FOR_PROBE = 3.0
 """Seconds before the end of the start time-out at which the probe takes over, to say what is wrong."""

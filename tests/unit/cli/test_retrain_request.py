@@ -10,7 +10,7 @@ from gitops_ml.core.journal.state import Attempt, DeploymentState
 from gitops_ml.core.records.record import answered, updated, wants_retrain
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.retraining.proposal import Retrained
-from gitops_ml.retraining.retrain import let_in
+from gitops_ml.retraining.retrain import admit_months
 
 ASKING = Deployment(schema=1, model="churn", version="v1.0.0", on_failure=("revert", "retrain"))
 SILENT = Deployment(schema=1, model="churn", version="v1.0.0")
@@ -94,10 +94,10 @@ def test_a_newer_request_is_not_answered_by_an_older_run() -> None:
         ("2013-08", None, {"ingest.until": "2013-08"}),
     ],
 )
-def test_months_are_let_in_with_the_clock_that_judges_them(
+def test_months_are_admit_months_with_the_clock_that_judges_them(
     until: str, now: str | None, expected: dict[str, str]
 ) -> None:
-    assert let_in(until, now) == expected
+    assert admit_months(until, now) == expected
 
 
 def test_exit_codes() -> None:
