@@ -177,7 +177,7 @@ def _model_rows(repository: Repository, own: Model | None, fetched: Model | None
         active = all(v.active for v in (own and own.find(name), there) if v)
         digest, error = None, None
         try:
-            digest = resolution.held_at(repository, one.model, one.commit).digest
+            digest = resolution.resolve_at(repository, one.model, one.commit).digest
         except GitopsError as problem:
             error = problem.what
         rows.append(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients.artifacts.lookup import made, resolve_path
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
@@ -71,7 +71,7 @@ def difference(
     """
     a, b = (versions.find_version(repo, model, version) for version in (version_a, version_b))
     files_a, files_b = versions.artifact(repo, a), versions.artifact(repo, b)
-    made_a, made_b = made(repo, a), made(repo, b)
+    made_a, made_b = lineage_of(repo, a), lineage_of(repo, b)
     inputs = changes(made_a.inputs, made_b.inputs)
     tracked = {path for path in inputs if _is_data(repo, a.commit, path) or _is_data(repo, b.commit, path)}
     between = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}

@@ -103,7 +103,7 @@ def trace(
         trained=_step(repo, held.commit) if held else None,
         declared=_step(repo, commit),
         bumped=_bumped(repo, environment, deployment, version, commit),
-        made=lookup.made(repo, held) if held else Made(),
+        made=lookup.lineage_of(repo, held) if held else Made(),
         learnt=_learnt(repo, held) if held else None,
         attempt=_attempt(record, generation),
         missing=missing,

@@ -15,7 +15,7 @@ import msgspec
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.holdout import labelled, load_rows
-from gitops_ml.clients.artifacts.lookup import made
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
@@ -106,7 +106,7 @@ def _trained(
         report(f"train at {tip[:12]}" + "".join(f", {key}={value}" for key, value in settings.items()))
         pipeline.reproduce()
         commit = repo.commit_files(tip, pipeline.changes(), _message(policy, settings))
-        candidate = resolution.held_at(repo, policy.model, commit)
+        candidate = resolution.resolve_at(repo, policy.model, commit)
         found = Retrained(
             outcome="unchanged",
             model=policy.model,
@@ -119,7 +119,7 @@ def _trained(
         if (same := _same(repo, policy.model, candidate.digest)) is not None:
             fix = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
             return msgspec.structs.replace(found, version=same, reason=f"the model is {same} already; {fix}")
-        new = tuple(new_inputs(made(repo, incumbent), made(repo, candidate)) if incumbent else ())
+        new = tuple(new_inputs(lineage_of(repo, incumbent), lineage_of(repo, candidate)) if incumbent else ())
         report(f"ask both models for {policy.gate.data} of {commit[:12]}" if incumbent else "ask the first model")
         gated = _gate(repo, engine, declared, policy, candidate, incumbent)
         found = msgspec.structs.replace(found, new=new, checks=gated.checks, outcome=OUTCOMES[gated.verdict])
@@ -179,7 +179,7 @@ def _gate(
 ) -> Gated:
     """Both models on the rows of the candidate's commit: the newest ones, and the same for both."""
     gate = policy.gate
-    held = resolution.resolve_path(repo, candidate.commit, gate.data)
+    held = resolve_path(repo, candidate.commit, gate.data)
     rows = load_rows(next(iter(resolution.read(repo, held, limit=versions.READ_BYTES).values())), gate.data, gate.rows)
     declaration = declared.deployments.get(policy.name)
     env = dict(declaration.env) if declaration else {}

@@ -75,7 +75,7 @@ def register(
     known = _known(repo, model)
     commit = repo.resolve(rev)
     chosen = check_version(version) if version else next_version(known, cast("Literal['major']", step))
-    held = resolution.held_at(repo, model, commit, chosen)
+    held = resolution.resolve_at(repo, model, commit, chosen)
     tag = tag_name(model, chosen)
     _require_new(known, tag, chosen, commit)
     if push:

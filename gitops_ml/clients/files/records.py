@@ -14,8 +14,10 @@ import msgspec
 import yaml
 
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
+from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_edit import set_fields
-from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse, plain
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.reviews import put_back
@@ -40,8 +42,7 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 def read_record(data: bytes, path: str) -> Record | None:
     """A record file; None when it cannot be read, since a record that someone broke must not stop a rollout."""
     try:
-        value, _ = plain(data, path)
-        return msgspec.convert(value, Record)
+        return msgspec.convert(load(data, path, OWN), Record)
     except (InputError, msgspec.ValidationError):
         return None
 
