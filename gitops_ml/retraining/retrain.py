@@ -19,7 +19,8 @@ from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
-from gitops_ml.clients.files.records import answer_request, read_records
+from gitops_ml.clients.files.publication import answer_request
+from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.records.record import RetrainRequest
 from gitops_ml.core.verification.answers import NoAnswer
