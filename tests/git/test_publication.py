@@ -16,7 +16,8 @@ from gitops_ml.clients.files.publication import Publication, publish
 from gitops_ml.clients.files.records import read_record, record_path
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.journal.entries import Judged, Published
-from gitops_ml.core.journal.state import Attempt, Entry, State, fold_entries
+from gitops_ml.core.journal.fold import Entry, fold_entries
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
 from tests.git.conftest import commit_file, git
@@ -41,7 +42,7 @@ class Place:
     entries: list[Entry]
 
     @property
-    def state(self) -> State:
+    def state(self) -> EnvironmentState:
         return fold_entries(self.entries)
 
     def publish(self) -> Publication:

@@ -21,7 +21,7 @@ from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.reviews import put_back
-from gitops_ml.core.journal.state import Attempt, State
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
     answered,
     commit_message,
@@ -62,7 +62,7 @@ class _News(NamedTuple):
 
     environment: str
     engine: str
-    state: State
+    state: EnvironmentState
     attempts: tuple[Attempt, ...]
     same_generation: SameGeneration
 
@@ -84,7 +84,7 @@ class _Revert(NamedTuple):
 
 
 def publish(
-    repo: Repository, environment: str, state: State, *, engine: str, same_generation: SameGeneration
+    repo: Repository, environment: str, state: EnvironmentState, *, engine: str, same_generation: SameGeneration
 ) -> Publication:
     """Publish the records of all unpublished attempts, and the reverts that they ask for. See `_News`.
 

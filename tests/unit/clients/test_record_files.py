@@ -7,7 +7,8 @@ import pytest
 
 from gitops_ml.clients.files.records import read_record, write_record
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
-from gitops_ml.core.journal.state import KEPT_ATTEMPTS, fold_entries
+from gitops_ml.core.journal.fold import fold_entries
+from gitops_ml.core.journal.state import KEPT_ATTEMPTS
 from gitops_ml.core.records.record import Record, updated
 from gitops_ml.core.verification.verdict import CheckResult
 from tests.unit.builders import NAME, generation
