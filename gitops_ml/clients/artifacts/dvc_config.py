@@ -32,31 +32,40 @@ class Remote(NamedTuple):
     folder: Path | None
 
 
-def read_config(files: list[tuple[bytes | None, str, Path | None]]) -> Config:
-    """Merge configuration files, the later over the earlier.
+def read_config(folder: Path, shared: bytes | None = None) -> Config:
+    """Read the configuration of a DVC project: the system's, the user's, the project's, and this clone's own.
 
     Args:
-        files: of each its content (None: absent), its path for messages, and the folder that its relative paths start
-            from (None: the path's own).
+        folder: the project's `.dvc`, from which its relative paths start.
+        shared: the content of the project's own `config`, as a commit has it; None reads the file.
 
     Raises:
-        InputError: a file is too large, or holds what no path or URL may hold.
+        InputError: a file is too large, or holds control characters.
     """
     config: Config = {}
-    for data, path, base in files:
-        for section, values in _parse(data or b"", path, base or Path(path).parent).items():
+    levels = [_level_folder("system"), _level_folder("global"), folder]
+    files = [level / "config" for level in levels] + [folder / "config.local"]
+    for file in files:
+        data = shared if shared is not None and file == folder / "config" else _bytes(file)
+        for section, values in _parse(data, file).items():
             config.setdefault(section, {}).update(values)
     return config
 
 
-def level_folder(level: str) -> Path:
+def _level_folder(level: str) -> Path:
     """The folder of the `system` or `global` level, as DVC finds it on Linux."""
-    variable = f"DVC_{level.upper()}_CONFIG_DIR"
-    if chosen := os.environ.get(variable):
+    if chosen := os.environ.get(f"DVC_{level.upper()}_CONFIG_DIR"):
         return Path(chosen)
     if level == "system":
         return Path("/etc/xdg/dvc")
     return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")) / "dvc"  # noqa: PTH111
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def remotes_of(config: Config, preferred: str | None = None) -> list[Remote]:
@@ -93,8 +102,8 @@ def _section(remote: str) -> str:
     return f'remote "{remote}"'
 
 
-def _parse(data: bytes, path: str, folder: Path) -> Config:
-    """One file, its local paths made absolute from `folder`."""
+def _parse(data: bytes, path: Path) -> Config:
+    """Parse one file. Local paths in it start from its folder, and are made absolute."""
     if len(data) > MAX_BYTES:
         raise InputError(f"{path} has {len(data)} bytes", why=f"at most {MAX_BYTES} are read", fix="make it smaller")
     config: Config = {}
@@ -110,7 +119,7 @@ def _parse(data: bytes, path: str, folder: Path) -> Config:
         elif "=" in line:
             key, value = _setting(line)
             if key in _PATHS or (section == "cache" and key == "dir"):
-                value = _absolute(value, folder)
+                value = _absolute(value, path.parent)
             config.setdefault(section, {})[key] = value
     return config
 

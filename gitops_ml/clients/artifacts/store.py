@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gitops_ml.clients.artifacts import dvc
-from gitops_ml.clients.artifacts.dvc_config import Config, level_folder, read_config, remotes_of
+from gitops_ml.clients.artifacts.dvc_config import Config, read_config, remotes_of
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import ObjectCorrupt, ObjectMissing, SourceUnavailable
@@ -136,23 +136,12 @@ def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -
     stores = _STORES.of(repo)
     store = stores.get((tip, root, preferred))
     if store is None:
-        config = _config(repo, tip, root)
-        caches = _caches(repo, config, repo.root / root / ".dvc", root)
+        dvc_folder = repo.root / root / ".dvc"
+        shared = repo.read_file(tip, posixpath.join(root, ".dvc/config")) or b"" if tip else None
+        config = read_config(dvc_folder, shared)
+        caches = _caches(repo, config, dvc_folder, root)
         store = stores[tip, root, preferred] = Store(config, caches, preferred)
     return store
-
-
-def _config(repo: Repository, tip: str | None, root: str) -> Config:
-    base = repo.root / root / ".dvc"
-    shared = posixpath.join(root, ".dvc/config")
-    own = [level_folder(level) / "config" for level in ("system", "global")]
-    return read_config(
-        [
-            *((_bytes(path), str(path), None) for path in own),
-            (repo.read_file(tip, shared) if tip else _bytes(base / "config"), shared, base),
-            (_bytes(base / "config.local"), str(base / "config.local"), base),
-        ]
-    )
 
 
 def _caches(repo: Repository, config: Config, base: Path, root: str) -> list[Path]:
@@ -166,13 +155,6 @@ def _caches(repo: Repository, config: Config, base: Path, root: str) -> list[Pat
 
 def _at(folder: Path, name: str) -> Path:
     return folder / "files" / "md5" / name[:2] / name[2:]
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def _copy(source: Path, target: Path, name: str) -> tuple[int, bool]:
