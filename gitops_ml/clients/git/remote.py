@@ -139,6 +139,23 @@ def push_tag(repository: Repository, name: str) -> None:
     )
 
 
+def push_branch(repository: Repository, branch: str, commit: str) -> None:
+    """See `Repository.push_branch`."""
+    remote = str(repository.remote)
+    ref = repository.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
+    done = repository.git.run(
+        *(*_SLOW, "push", "--porcelain", "--set-upstream", remote, f"{commit}:{ref}"),
+        timeout=_PUSH_SECONDS,
+        hooks=True,
+    )
+    if _read_back(repository, ref, done) != commit:
+        raise PushRejected(
+            f"{remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
+            why=_reason(done),
+            fix="git pull --rebase, then git push; or --branch <name> and a pull request",
+        )
+
+
 def _read_back(repository: Repository, ref: str, pushed: Done) -> str | None:
     """The object at the remote's `ref`, None when it has none.
 

@@ -293,6 +293,11 @@ class Repository(Objects):
         git_remote.push_tag(self, name)
         self.forget()
 
+    def push_branch(self, branch: str, commit: str) -> None:
+        """Push a branch of the user's with their hooks, set its upstream, and read it back. Raises PushRejected."""
+        git_remote.push_branch(self, branch, commit)
+        self.forget()
+
     def commit_files(
         self, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author = AUTHOR
     ) -> str:
