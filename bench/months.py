@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from gitops_ml.artifacts.manifest import Manifest, parse_manifest
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers
 from gitops_ml.core.verification.gate import Gate, Gated, judge_gate
 from gitops_ml.retraining.drift import data_drift

@@ -39,7 +39,7 @@ def hold(
     end = _end(until, length)
     with Repository.open(repo) as clone:
         done = holds.hold(
-            clone, environment, deployment, reason=reason, until=end, wish=CommitOptions(commit, branch, push)
+            clone, environment, deployment, reason=reason, until=end, options=CommitOptions(commit, branch, push)
         )
     line = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
     edited.show(done, line, environment, as_json=as_json, deployment=deployment, reason=reason, until=end)
@@ -60,7 +60,7 @@ def release(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        done = holds.release(clone, environment, deployment, wish=CommitOptions(commit, branch, push))
+        done = holds.release(clone, environment, deployment, options=CommitOptions(commit, branch, push))
     edited.show(done, "no longer held", environment, as_json=as_json, deployment=deployment)
 
 

@@ -10,7 +10,7 @@ import typer
 from gitops_ml.cli import edited, render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.edits.promotion import Moved
+    from gitops_ml.clients.edits.promotion import VersionChange
 
 
 def add_to(app: typer.Typer) -> None:
@@ -35,8 +35,8 @@ def promote(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish = CommitOptions(commit, branch, push)
-        done = promotion.promote(clone, deployment, to, create=create, wish=wish, say=render.progress)
+        options = CommitOptions(commit, branch, push)
+        done = promotion.promote(clone, deployment, to, create=create, options=options, say=render.progress)
     _show(done, to, deployment, as_json=as_json)
 
 
@@ -58,11 +58,11 @@ def rollback(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        done = promotion.rollback(clone, environment, deployment, to=to, wish=CommitOptions(commit, branch, push))
+        done = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
     _show(done, environment, deployment, as_json=as_json)
 
 
-def _show(done: Moved, environment: str, deployment: str, *, as_json: bool) -> None:
+def _show(done: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
     was = f" (was {done.before})" if done.before and done.before != done.version else ""
     edited.show(
         done.written,

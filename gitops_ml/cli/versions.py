@@ -49,14 +49,14 @@ def register(
         for warning in done.warnings:
             _say(f"warning: {warning}")
         if as_json:
-            _json(_version_json(done.held, tag=done.tag, pushed=done.pushed) | {"places": done.places})
+            _json(_version_json(done.resolved, tag=done.tag, pushed=done.pushed) | {"places": done.places})
         else:
-            print(f"{done.tag} is {done.held.digest} at commit {done.held.commit[:12]} ({done.held.path})")
+            print(f"{done.tag} is {done.resolved.digest} at commit {done.resolved.commit[:12]} ({done.resolved.path})")
         if not done.pushed and repository.remote:
             _say(f"next: git push {repository.remote} {done.tag}")
-        named = [name for name in resolution.declared_models(repository, done.held.commit) if name == model]
+        named = [name for name in resolution.declared_models(repository, done.resolved.commit) if name == model]
         deployment = named[0] if named else model
-        _say(f"next: gitops-ml bump dev {deployment} {done.held.version}")
+        _say(f"next: gitops-ml bump dev {deployment} {done.resolved.version}")
 
 
 def versions(
@@ -120,12 +120,12 @@ def bump(
             version,
             model=model,
             create=create,
-            wish=CommitOptions(commit=commit, branch=branch, push=push),
+            options=CommitOptions(commit=commit, branch=branch, push=push),
         )
-        tag = done.held.tag
+        tag = done.resolved.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
             _say(f"next: git push {repository.remote} {tag}")
-    held, written = done.held, done.written
+    held, written = done.resolved, done.written
     if as_json:
         shown = _version_json(held, tag=held.tag, pushed=written.pushed)
         edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
@@ -177,7 +177,7 @@ def _model_rows(repository: Repository, own: Model | None, fetched: Model | None
         active = all(v.active for v in (own and own.find(name), there) if v)
         digest, error = None, None
         try:
-            digest = resolution.held_at(repository, one.model, one.commit).digest
+            digest = resolution.resolve_at(repository, one.model, one.commit).digest
         except GitopsError as problem:
             error = problem.what
         rows.append(

@@ -16,7 +16,7 @@ from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
-from gitops_ml.clients.files import records
+from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.control.executor import ExecutionResult, execute
@@ -324,11 +324,14 @@ def record(target: Target, view: View, session: Session) -> str | None:
             return False
         return now.fingerprint == attempt.generation.fingerprint
 
-    commit = records.publish(
+    published = publication.publish(
         target.repo, view.desired.name, state, engine=view.snapshot.engine, same_generation=same_generation
     )
-    ids = tuple(a.id for a in state.unpublished)
-    if ids:
-        session.write(Published(at=session.at(), attempts=ids, commit=commit))
-    session.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids) or 'the engine'}")
-    return commit
+    if published.commit:
+        ids = published.attempts
+        if ids:
+            session.write(Published(at=session.at(), attempts=ids, commit=published.commit))
+        session.report(f"record {view.desired.name} {published.commit[:12]} holds {', '.join(ids) or 'the engine'}")
+    if published.refused:
+        raise published.refused[0]
+    return published.commit

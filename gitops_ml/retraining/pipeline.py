@@ -19,7 +19,8 @@ from typing import Any
 
 from gitops_ml.clients.artifacts.resolution import remote_names
 from gitops_ml.clients.artifacts.store import store_of
-from gitops_ml.clients.files.yaml_edit import get_field, load, set_fields
+from gitops_ml.clients.files.yaml_data import load
+from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.process import environment
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.clients.process_group import kill_group
