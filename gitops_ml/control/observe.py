@@ -60,7 +60,14 @@ class Options:
 
 @dataclass
 class Target:
-    """One environment of one clone, and the engine that it is reconciled against."""
+    """One environment of one clone, and the engine that it is reconciled against.
+
+    Attributes:
+        tip: returns the commit to reconcile to, after a fetch or as it was fetched last.
+        stopped: whether to end the pass before its next step.
+        resting: the deployments whose rollouts this pass leaves out; what serves of them is healed all the same.
+        publish: whether this pass pushes records.
+    """
 
     repo: Repository
     environment: str
@@ -68,6 +75,10 @@ class Target:
     options: Options = field(default_factory=Options)
     engine: Engine | None = None
     reconnection: reconnect.Reconnection | None = None
+    tip: Callable[[Repository], str] = Repository.fetch
+    stopped: Callable[[], bool] = lambda: False
+    resting: frozenset[str] = frozenset()
+    publish: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ def look(target: Target, commit: str | None = None) -> View:
     """
     repo, locked = target.repo, commit is not None
     if commit is None:
-        commit = _commit(repo, target.options)
+        commit = _commit(repo, target.options, target.tip)
     declared = read_declared(repo, commit, target.environment)
     require_own_port(repo, declared)
     engine = engine_of(target, declared.environment)
@@ -157,9 +168,9 @@ def preview(target: Target) -> View:
     return view
 
 
-def _commit(repo: Repository, options: Options) -> str:
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str] = Repository.fetch) -> str:
     """The fetched tip, or the commit that was asked for; tags are fetched for both."""
-    tip = repo.fetch()
+    tip = read_tip(repo)
     return repo.resolve(options.rev) if options.rev else tip
 
 
@@ -221,6 +232,9 @@ def require_untouched_records(repo: Repository, since: str, rev: str | None) -> 
 
 
 def engine_of(target: Target, environment: Environment) -> Engine:
+    if target.engine and environment.engine not in (None, target.engine.url):  # it was declared anew since
+        target.engine.close()
+        target.engine = None
     if target.engine is None:
         if environment.engine is None and target.environment != "dev":
             raise InputError(

@@ -52,6 +52,7 @@ class Session:
         builds: the images that are being made.
         report: receives one line for each thing that a person may want to see.
         superseded: whether a newer commit declares something else than a deployment's candidate.
+        stopped: whether the process is to end, and this pass before its next step.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Session:
         pin_header: bool,
         report: Callable[[str], None],
         superseded: Callable[[str], bool] = lambda _: False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.engine = engine
         self.project, self.environment = snapshot.project, snapshot.environment
@@ -78,6 +80,7 @@ class Session:
         self.pin_header = pin_header
         self.report = report
         self._superseded = superseded
+        self._stopped = stopped
         self.stopping = threading.Event()
         self._lock = lock
         self._started = monotonic()
@@ -113,7 +116,7 @@ class Session:
 
     def go_on(self) -> None:
         """To be called while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
-        if self.stopping.is_set():
+        if self.stopping.is_set() or self._stopped():
             raise KeyboardInterrupt
 
     def wanted(self, deployment: str) -> None:
