@@ -100,7 +100,7 @@ def _reconcile(target: Target, resting: frozenset[str]) -> PassResult:
     target.resting, target.publish = resting - {RECORD}, RECORD not in resting
     try:
         view, result, _ = reconciler.reconcile(target)
-    except PushRejected as error:
+    except (PushRejected, SourceUnavailable) as error:  # a pass fetches nothing except to push its record
         return PassResult({RECORD: error}, unfinished=True)
     left_out = result.errors.keys() | resting
     advanced = [a for a in view.plan.actions if not isinstance(a, plan.Publish) and a.deployment not in left_out]
