@@ -47,7 +47,7 @@ def agent(
     _log_to(printer.say)
     loop = Agent(
         read_tip=lambda: read_tip(root),
-        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopped),
+        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping),
         world=Threads(),
         report=printer.say,
         interval=wait,

@@ -6,6 +6,7 @@ shared port) is found before anything is planned.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Target:
 
     Attributes:
         tip: returns the commit to reconcile to, after a fetch or as it was fetched last.
-        stopped: whether to end the pass before its next step.
+        stopping: set by whoever wants the pass to end before its next step.
         resting: the deployments whose rollouts this pass leaves out; what serves of them is healed all the same.
         publish: whether this pass pushes records.
     """
@@ -77,7 +78,7 @@ class Target:
     engine: Engine | None = None
     reconnection: reconnect.Reconnection | None = None
     tip: Callable[[Repository], str] = Repository.fetch
-    stopped: Callable[[], bool] = lambda: False
+    stopping: threading.Event = field(default_factory=threading.Event)
     resting: frozenset[str] = frozenset()
     publish: bool = True
 

@@ -282,7 +282,7 @@ def _site(
         pin_header=settings.pin_header,
         report=target.report,
         superseded=superseded,
-        stopped=target.stopped,
+        stop_from_outside=target.stopping,
     )
 
 

@@ -2,7 +2,8 @@
 
 The engine lets one container have a name, so making it is atomic. Its labels name the holder; the engine's own clock
 decides when it expires. It is broken by its unique ID, never by its name: breaking one that somebody else has just made
-is then impossible. A holder that was killed on this machine is known to be dead, and its lock is broken at once.
+is then impossible. A holder that was killed on this machine is known to be dead, and its lock is broken at once. So is
+a lock that this process has let go of while the engine could not be reached.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import secrets
 import socket
 import sys
 from datetime import UTC, datetime
@@ -26,6 +28,8 @@ from gitops_ml.errors import LockHeld, LockLost
 
 TTL = 900.0
 _TRIES = 5
+_held_here: set[str] = set()
+"""The tokens of the locks that this process holds."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,11 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     def dead(self, here: Holder) -> bool:
         """Whether this is a process of the same machine that is no more."""
         return bool(self.machine) and self.machine == here.machine and self.started != _started(self.pid)
+
+    def same_process(self, here: Holder) -> bool:
+        """Whether this is the process `here`."""
+        own = (here.machine, here.pid, here.started)
+        return bool(self.machine) and (self.machine, self.pid, self.started) == own
 
 
 def this_process() -> Holder:
@@ -61,8 +70,9 @@ def this_process() -> Holder:
 class Lock:
     """One environment, held. Make it with `acquire`, use it as a context manager."""
 
-    def __init__(self, engine: Engine, container: str, name: str) -> None:
+    def __init__(self, engine: Engine, container: str, name: str, token: str) -> None:
         self._engine = engine
+        self._token = token
         self.id = container
         self.name = name
 
@@ -82,6 +92,7 @@ class Lock:
         """
         here = holder or this_process()
         name = scoped(project, environment, "lock")
+        token = secrets.token_hex(8)
         told = {
             LABEL + "holder": here.who,
             LABEL + "machine": here.machine,
@@ -89,20 +100,16 @@ class Lock:
             LABEL + "started": here.started,
             LABEL + "command": here.command,
             LABEL + "expires": str(ttl),
+            LABEL + "token": token,
         }
         labels = {**owner_labels(project, environment, "lock"), **told}
         spec = ContainerSpec(name=name, image=image, labels=labels, network=None, restart="no")
-        for _ in range(_TRIES):
-            try:
-                return cls(engine, engine.create(spec), name)
-            except NameTaken as taken:
-                found = engine.inspect_container(name)
-                if found is None:
-                    continue
-                if not _gone(engine, found, here):
-                    raise _held(engine, found, project, environment) from taken
-                engine.remove(found["Id"])
-        raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
+        _held_here.add(token)
+        try:
+            return cls(engine, _take(engine, spec, here, project, environment), name, token)
+        except BaseException:
+            _held_here.discard(token)  # also where the engine made the lock and its answer was lost
+            raise
 
     def check(self) -> None:
         """Raises `LockLost` when this lock, by its ID, is no longer there. One quick call; before each mutation."""
@@ -114,6 +121,8 @@ class Lock:
             )
 
     def release(self) -> None:
+        """Let go of the lock. Where the engine cannot be reached, the next pass of this process removes it."""
+        _held_here.discard(self._token)
         self._engine.remove(self.id)
 
     def __enter__(self) -> Lock:
@@ -123,6 +132,21 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _take(engine: Engine, spec: ContainerSpec, here: Holder, project: str, environment: str) -> str:
+    """Make the lock's container, once what stands in its place may be removed, and return its ID."""
+    for _ in range(_TRIES):
+        try:
+            return engine.create(spec)
+        except NameTaken as taken:
+            found = engine.inspect_container(spec.name)
+            if found is None:
+                continue
+            if not _gone(engine, found, here):
+                raise _held(engine, found, project, environment) from taken
+            engine.remove(found["Id"])
+    raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
 
 
 def break_lock(engine: Engine, project: str, environment: str, container: str) -> bool:
@@ -142,11 +166,12 @@ def clear_dead(engine: Engine, project: str, environment: str) -> None:
 
 
 def _gone(engine: Engine, found: dict[str, Any], here: Holder) -> bool:
-    """Whether a lock may be broken: its time is up by the engine's clock, or its holder is dead."""
+    """Whether a lock may be broken: its time is up by the engine's clock, or its holder is dead or has let go of it."""
     labels = found["Config"]["Labels"] or {}
     if _age(engine, found) > float(labels.get(LABEL + "expires") or TTL):
         return True
-    return _holder(labels).dead(here)
+    holder = _holder(labels)
+    return holder.dead(here) or (holder.same_process(here) and labels.get(LABEL + "token") not in _held_here)
 
 
 def _holder(labels: dict[str, str]) -> Holder:

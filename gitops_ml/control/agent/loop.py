@@ -145,22 +145,19 @@ class Agent:
         self._interval = interval
         self._named = frozenset(named)
         self._spread = spread
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
+        """Set by `stop`: a pass that is under way ends before its next step."""
         self._source = _Source(due=world.now())
         self._environments: dict[str, _Environment] = {}
 
     def stop(self) -> None:
         """Let `run` return soon; may be called from a signal handler."""
-        self._stopping.set()
+        self.stopping.set()
         self._world.wake()
-
-    def stopped(self) -> bool:
-        """Whether `stop` was called: a pass that is under way asks before its next step."""
-        return self._stopping.is_set()
 
     def run(self) -> None:
         """Fetch and reconcile until `stop`, then wait until the passes that are under way have ended."""
-        while not self.stopped():
+        while not self.stopping.is_set():
             now = self._world.now()
             self._begin_fetch(now)
             for environment in self._environments.values():
@@ -266,7 +263,7 @@ class Agent:
         now, turns = self._world.now(), environment.turns
         environment.began = None
         error = job.exception()
-        if isinstance(error, KeyboardInterrupt) and self.stopped():
+        if isinstance(error, KeyboardInterrupt) and self.stopping.is_set():
             return
         before = turns.trouble
         turns.ended(PassResult({WHOLE: error}) if error else job.result(), environment.resting, now)

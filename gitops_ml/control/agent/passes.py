@@ -8,6 +8,7 @@ serves is still healed.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,16 +55,14 @@ class EnvironmentPasses:
     After a failure the connections are closed, and the next pass makes new ones: a lost engine is met again.
 
     Args:
-        stopped: asked before each step of a rollout; once it is true the pass ends with `KeyboardInterrupt`.
+        stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
     """
 
-    def __init__(
-        self, clone: Path, environment: str, report: Callable[[str], None], stopped: Callable[[], bool]
-    ) -> None:
+    def __init__(self, clone: Path, environment: str, report: Callable[[str], None], stopping: threading.Event) -> None:
         self._clone = clone
         self._environment = environment
         self._report = report
-        self._stopped = stopped
+        self._stopping = stopping
         self._target: Target | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
@@ -90,7 +89,7 @@ class EnvironmentPasses:
     def _open(self) -> Target:
         if self._target is None:
             self._target = Target(
-                Repository.open(self._clone), self._environment, self._report, tip=last_fetched, stopped=self._stopped
+                Repository.open(self._clone), self._environment, self._report, tip=last_fetched, stopping=self._stopping
             )
         return self._target
 
