@@ -83,9 +83,9 @@ class Printer:
             self._lines.put_nowait(line)
 
     def close(self, patience: float = 1.0) -> None:
-        """Wait until all lines are printed, at most `patience` seconds."""
+        """Wait until all lines are printed, for about `patience` seconds."""
         with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(None)
+            self._lines.put(None, timeout=patience)
         self._printing.join(patience)
 
     def _print_all(self) -> None:

@@ -39,7 +39,10 @@ def read_tip(clone: Path) -> Tip:
         try:
             commit = repo.fetch()
         except SourceUnavailable as error:
-            outage, commit = error, last_fetched(repo)
+            last = repo.find_tip()
+            if last is None:
+                raise
+            outage, commit = error, last
         return Tip(commit, tuple(environment_names(repo, commit)), outage)
 
 

@@ -96,14 +96,17 @@ def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop
         until(lambda: agent.says("error staging: "), "staging's trouble is said")
 
         away = workshop.remote.rename(workshop.remote.with_name("away.git"))
-        until(lambda: agent.says("error: the remote origin could not be fetched"), "the outage is said")
+        until(lambda: agent.says("error: "), "the outage is said")
         remove_replica(host)
         healed = until(lambda: host.replicas() and serves(workshop, "v1.0.0")(), "dev is healed without the remote")
         assert healed < 15
         away.rename(workshop.remote)
         until(lambda: agent.says("recovered: the remote answers again"), "the end of the outage is said")
-        assert len([line for line in agent.lines if line.startswith("error: ")]) == 1
+        assert [line.split(":")[1] for line in agent.lines if line.startswith("error: ")] == [
+            " the remote origin could not be fetched"
+        ]
 
+        until(lambda: agent.says("record dev "), "the record is pushed after the outage")
         workshop.release("v1.1.0")
         workshop.declare("v1.1.0")
         until(serves(workshop, "v1.1.0"), "the new commit is rolled out")
@@ -141,7 +144,7 @@ def pipe_that_nobody_reads() -> int:
 
 
 def closed() -> int:
-    """Stands for no stderr at all."""
+    """Stands for neither stdout nor stderr."""
     return -1
 
 
@@ -160,7 +163,7 @@ def test_an_agent_that_nobody_listens_to_goes_on_working(
     serving_workshop: Workshop, engine: docker.DockerClient, stderr: Callable[[], int]
 ) -> None:
     host = Host(engine, serving_workshop.project)
-    command = f"exec '{GITOPS_ML}' agent --interval 1s >&-" + " 2>&-" * (stderr is closed)
+    command = f"exec '{GITOPS_ML}' agent --interval 1s" + " >&- 2>&-" * (stderr is closed)
     writer = None if stderr is closed else stderr()
     process = subprocess.Popen(["bash", "-c", command], cwd=serving_workshop.folder, stderr=writer)
     try:
@@ -173,12 +176,32 @@ def test_an_agent_that_nobody_listens_to_goes_on_working(
         process.wait()
 
 
+def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
+    serving_workshop: Workshop, engine: docker.DockerClient
+) -> None:
+    workshop, staging = serving_workshop, Host(engine, serving_workshop.project, "staging")
+    serving = str(workshop.serving())
+    with socket.create_server(("127.0.0.1", 0)) as silent, running(workshop) as agent:
+        workshop.declare(serving, environment="staging")
+        until(lambda: agent.says("record staging "), "staging serves, and its record is pushed")
+        workshop.release("v1.1.0")
+        check = {"name": "orders", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/", "timeout": "30s"}
+        workshop.declare("v1.1.0", verify={"http": [check]})
+        until(lambda: agent.says("begin dev/"), "dev's rollout begins")
+        silent.accept()  # the check is asked, and waits for an answer that never comes
+        remove_replica(staging)
+        healed = until(lambda: staging.replicas() and serves(workshop, serving, "staging")(), "staging is healed")
+        assert healed < 20
+        assert not agent.says("orders"), "dev's check was over before staging was healed"
+        agent.stop()
+
+
 def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_goes_on(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
     workshop, host = serving_workshop, Host(engine, serving_workshop.project)
-    workshop.release("v1.1.0", load_seconds=8)
-    workshop.declare("v1.1.0")
+    workshop.release("v1.2.0", load_seconds=10)
+    workshop.declare("v1.2.0")
     with running(workshop) as agent:
         until(lambda: agent.says(f"verify dev/{MODEL}"), "the candidate is verified")
         assert agent.stop() < 5
@@ -186,7 +209,7 @@ def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_
     assert host.of_role("lock") == []
     assert workshop.serving() == "v1.0.0"
     with running(workshop) as agent:
-        until(serves(workshop, "v1.1.0"), "the rollout goes on")
+        until(serves(workshop, "v1.2.0"), "the rollout goes on")
         agent.stop()
 
 

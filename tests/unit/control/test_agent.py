@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitops_ml.cli.agent import Printer
 from gitops_ml.control.agent.loop import STOP_SECONDS, Tip
-from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, RECORD, PassResult
+from gitops_ml.control.agent.threads import Threads
+from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, RECORD, WATCH_EVERY, WHOLE, PassResult, Turns
 from gitops_ml.errors import EngineFailed, EngineUnavailable, LockHeld, PushRejected, SourceUnavailable
 from tests.unit.control.simulated_world import IDLE, Outcome, Outcomes, Simulation, always, in_order
 
@@ -259,3 +263,57 @@ def test_a_pass_that_was_stopped_is_no_trouble() -> None:
     simulation = Simulation(outcomes={"dev": always(KeyboardInterrupt())}, takes={"dev": 10.0})
     simulation.run(5.0)
     assert not [line for line in simulation.reported if line.startswith("error")]
+
+
+# --- its parts
+
+
+@given(st.lists(results | errors, max_size=30), st.floats(1.0, 1.2), st.floats(1.0, 3600.0))
+def test_no_wait_is_longer_than_what_it_waits_for(
+    outcomes: list[PassResult | BaseException], spread: float, interval: float
+) -> None:
+    turns, now = Turns(interval, lambda: spread, 0.0), 0.0
+    for outcome in outcomes:
+        result = PassResult({WHOLE: outcome}) if isinstance(outcome, BaseException) else outcome
+        turns.ended(result, turns.resting(now), now)
+        longest = LONGEST_BACKOFF if WHOLE in result.errors else WATCH_EVERY if result.watching else interval
+        assert now <= turns.due <= now + longest
+        assert all(trouble.retry_at <= now + LONGEST_BACKOFF for trouble in turns.trouble.values())
+        now = turns.due
+
+
+def test_jobs_in_threads_report_to_the_thread_that_waits() -> None:
+    world, ended = Threads(), list[Future[int]]()
+    world.start(lambda: 1, ended.append)
+    world.start(lambda: 1 // 0, ended.append)
+    while len(ended) < 2:
+        world.wait(60)
+    assert sorted(repr(future.exception()) for future in ended) == [
+        "None",
+        "ZeroDivisionError('integer division or modulo by zero')",
+    ]
+
+
+def test_waking_ends_the_next_wait_at_once() -> None:
+    world = Threads()
+    world.wake()
+    world.wait(3600)
+
+
+def test_a_printer_that_cannot_print_stops_nobody() -> None:
+    printed, reader = list[str](), threading.Event()
+
+    def show(line: str) -> None:
+        if line == "stuck":
+            reader.wait()
+        if line == "broken":
+            raise BrokenPipeError
+        printed.append(line)
+
+    printer = Printer(show)
+    for line in ("broken", "stuck", *(str(n) for n in range(20_000))):
+        printer.say(line)
+    printer.close(patience=0.0)
+    reader.set()
+    printer.close(patience=60.0)
+    assert printed[:2] == ["stuck", "0"]
