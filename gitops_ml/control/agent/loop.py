@@ -28,7 +28,7 @@ STOP_SECONDS = 60.0
 _NOTHING_DUE = 60.0
 
 Value = TypeVar("Value")
-log = logging.getLogger("gitops_ml.agent")
+_log = logging.getLogger("gitops_ml.agent")
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,9 @@ class Agent:
         named: the environments to reconcile; all if empty.
         interval: seconds between two passes, or two fetches, that find nothing to do.
         spread: a random factor of at least 1 for the waits after a fetch and after a failure.
+
+    Attributes:
+        stopping: set by `stop`. A pass that is under way then ends before its next step.
     """
 
     def __init__(
@@ -146,7 +149,6 @@ class Agent:
         self._named = frozenset(named)
         self._spread = spread
         self.stopping = threading.Event()
-        """Set by `stop`: a pass that is under way ends before its next step."""
         self._source = _Source(due=world.now())
         self._environments: dict[str, _Environment] = {}
 
@@ -293,4 +295,4 @@ class Agent:
 def _log_unforeseen(place: str, error: BaseException) -> None:
     """Keep the traceback of what no part of the tool raises on purpose."""
     if not isinstance(error, GitopsError):
-        log.error("unforeseen in %s", place, exc_info=error)
+        _log.error("unforeseen in %s", place, exc_info=error)

@@ -26,7 +26,13 @@ class Threads:
 
     def start(self, job: Callable[[], Value], ended: Callable[[Future[Value]], None]) -> None:
         """Run `job` in a thread of its own. When it has ended, a later `wait` calls `ended` with its result."""
-        background.begin(job).add_done_callback(lambda future: self._calls.put(partial(ended, future)))
+        future: Future[Value]
+        try:
+            future = background.begin(job)
+        except RuntimeError as error:  # the system has no thread left; that is the job's trouble, not the caller's
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(lambda ended_job: self._calls.put(partial(ended, ended_job)))
 
     def wait(self, seconds: float) -> None:
         """Return after `seconds`, or when a job has ended and its `ended` was called, or at `wake`."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, LockHeld
 
 FIRST_BACKOFF = 1.0
@@ -51,7 +52,7 @@ class Trouble:
         """The error for people. What nobody foresaw is named by its type; the log has the rest."""
         if isinstance(self.error, GitopsError):
             return str(self.error)
-        return f"unforeseen {type(self.error).__name__}: {self.error}"
+        return clean_line(f"unforeseen {type(self.error).__name__}: {self.error}")
 
     def says_the_same(self, other: Trouble | None) -> bool:
         """Whether both messages differ at most in their figures, as in `held for 12 s`."""

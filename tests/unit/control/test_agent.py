@@ -294,6 +294,17 @@ def test_jobs_in_threads_report_to_the_thread_that_waits() -> None:
     ]
 
 
+def test_a_thread_that_cannot_be_started_is_a_job_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    world, ended = Threads(), list[Future[int]]()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    world.start(lambda: 1, ended.append)
+    world.wait(60)
+    assert isinstance(ended[0].exception(), RuntimeError)
+
+
 def test_waking_ends_the_next_wait_at_once() -> None:
     world = Threads()
     world.wake()
