@@ -36,7 +36,7 @@ def _git() -> Finding:
     from gitops_ml.clients.git.process import Git
 
     try:
-        said = Git(Path.cwd()).run("version").text
+        said = Git.at(Path.cwd()).run("version").text
     except GitopsError as error:
         return missing("git", error)
     found = re.search(r"(\d+)\.(\d+)(\.\d+)*", said)
