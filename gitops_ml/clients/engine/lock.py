@@ -3,13 +3,14 @@
 The engine lets only one container have a name, so making the container is atomic. Its labels name the holder. The
 engine's own clock decides when the lock expires. A lock is broken by its unique ID, never by its name: so nobody breaks
 a lock that another process has just made. A holder that was killed on this machine is known to be dead, and its lock is
-broken at once.
+broken at once. So is a lock that this process let go of while the engine could not be reached.
 """
 
 from __future__ import annotations
 
 import getpass
 import os
+import secrets
 import socket
 import sys
 from datetime import datetime
@@ -26,6 +27,8 @@ from gitops_ml.errors import LockHeld, LockLost
 
 TTL = 900.0
 _TRIES = 5
+_held_here: set[str] = set()
+"""The tokens of the locks that this process holds."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,11 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     def dead(self, here: Holder) -> bool:
         """Whether this process was on the same machine as `here`, and has ended."""
         return bool(self.machine) and self.machine == here.machine and self.started != _started(self.pid)
+
+    def same_process(self, here: Holder) -> bool:
+        """Whether this is the process `here`."""
+        own = (here.machine, here.pid, here.started)
+        return bool(self.machine) and (self.machine, self.pid, self.started) == own
 
 
 def this_process() -> Holder:
@@ -64,8 +72,9 @@ def this_process() -> Holder:
 class Lock:
     """The lock of one environment while this process holds it. Make it with `acquire`; it is a context manager."""
 
-    def __init__(self, engine: Engine, container: str, name: str) -> None:
+    def __init__(self, engine: Engine, container: str, name: str, token: str) -> None:
         self._engine = engine
+        self._token = token
         self.id = container
         self.name = name
 
@@ -88,6 +97,7 @@ class Lock:
         """
         here = holder or this_process()
         name = scoped(project, environment, "lock")
+        token = secrets.token_hex(8)
         labels = owner_labels(project, environment, "lock") | {
             LABEL + "holder": here.who,
             LABEL + "machine": here.machine,
@@ -95,19 +105,15 @@ class Lock:
             LABEL + "started": here.started,
             LABEL + "command": here.command,
             LABEL + "expires": str(ttl),
+            LABEL + "token": token,
         }
         spec = ContainerSpec(name=name, image=image, labels=labels, network=None, restart="no")
-        for _ in range(_TRIES):
-            try:
-                return cls(engine, engine.create(spec), name)
-            except NameTaken as taken:
-                existing = engine.inspect_container(name)
-                if existing is None:
-                    continue
-                if not _may_be_broken(engine, existing, here):
-                    raise _lock_held(engine, existing, project, environment) from taken
-                engine.remove(existing["Id"])
-        raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
+        _held_here.add(token)
+        try:
+            return cls(engine, _take(engine, spec, here, project, environment), name, token)
+        except BaseException:
+            _held_here.discard(token)  # also where the engine made the lock and its answer was lost
+            raise
 
     def check(self) -> None:
         """Raises `LockLost` when this lock, by its ID, no longer exists. One quick call; before each mutation."""
@@ -119,6 +125,8 @@ class Lock:
             )
 
     def release(self) -> None:
+        """Let go of the lock. Where the engine cannot be reached, the next pass of this process removes it."""
+        _held_here.discard(self._token)
         self._engine.remove(self.id)
 
     def __enter__(self) -> Lock:
@@ -128,6 +136,21 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _take(engine: Engine, spec: ContainerSpec, here: Holder, project: str, environment: str) -> str:
+    """Make the lock's container, and return its ID. A lock that may be broken is removed first. Raises `LockHeld`."""
+    for _ in range(_TRIES):
+        try:
+            return engine.create(spec)
+        except NameTaken as taken:
+            existing = engine.inspect_container(spec.name)
+            if existing is None:
+                continue
+            if not _may_be_broken(engine, existing, here):
+                raise _lock_held(engine, existing, project, environment) from taken
+            engine.remove(existing["Id"])
+    raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
 
 
 def break_lock(engine: Engine, project: str, environment: str, container: str) -> bool:
@@ -147,9 +170,12 @@ def clear_dead(engine: Engine, project: str, environment: str) -> None:
 
 
 def _may_be_broken(engine: Engine, lock: dict[str, Any], here: Holder) -> bool:
-    """Whether the lock has expired by the engine's clock, or its holder is dead."""
+    """Whether the lock has expired by the engine's clock, or its holder is dead or has let go of it."""
     labels = lock["Config"]["Labels"] or {}
-    return _age(engine, lock) > _ttl(labels) or _holder(labels).dead(here)
+    if _age(engine, lock) > _ttl(labels):
+        return True
+    holder = _holder(labels)
+    return holder.dead(here) or (holder.same_process(here) and labels.get(LABEL + "token") not in _held_here)
 
 
 def _holder(labels: dict[str, str]) -> Holder:

@@ -13,7 +13,7 @@ import pytest
 
 from gitops_ml.clients.engine.lock import Lock, break_lock, this_process
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
-from gitops_ml.errors import LockHeld, LockLost
+from gitops_ml.errors import EngineUnavailable, LockHeld, LockLost
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture
@@ -75,6 +75,21 @@ def test_the_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
     process.kill()
     process.wait()
     _acquire(place).check()
+
+
+def test_a_lock_that_could_not_be_released_is_taken_over_by_its_process(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: str) -> None:
+        raise EngineUnavailable("the engine does not answer")
+
+    lock = _acquire(place)
+    with monkeypatch.context() as patch, pytest.raises(EngineUnavailable):
+        patch.setattr(place.engine, "remove", unreachable)
+        lock.release()
+    _acquire(place).check()
+    with pytest.raises(LockLost):
+        lock.check()
 
 
 def test_a_holder_on_another_machine_is_never_taken_for_dead(place: Place) -> None:
