@@ -1,107 +1,110 @@
-"""`data`: is it what it should be, does it still arrive, and has it moved? Each fit for a scheduled job of its own."""
+"""`data`: check the schema and freshness of collected data, and how far it has drifted. For scheduled jobs."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
+from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
     from gitops_ml.retraining.drift import Month, MovedColumn
     from gitops_ml.retraining.freshness import DataCheck
 
-_Repo = Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)]
-_Params = Annotated[Path, typer.Option(help="The stages' parameters, in the clone.")]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Params = Annotated[Path, typer.Option(help="The parameters of the stages, in the clone.")]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    data = typer.Typer(help="Check the data that models are made of.", no_args_is_help=True, rich_markup_mode=None)
+    data = typer.Typer(help="Check the data that models are trained on.", no_args_is_help=True, rich_markup_mode=None)
     data.command()(check)
     data.command()(drift)
     app.add_typer(data, name="data")
 
 
 def check(
-    raw: Annotated[Path, typer.Option(help="What the ingest stage collects.")] = Path("data/raw"),
+    raw: Annotated[Path, typer.Option(help="The folder that the ingest stage writes.")] = Path("data/raw"),
     params: _Params = Path("params.yaml"),
     now: Annotated[
         str | None,
-        typer.Option(help="Judge freshness at this time, or at `clock`'s; else at validate.freshness.now."),
+        typer.Option(help="Judge freshness at this time; `clock` is the present. Else validate.freshness.now counts."),
     ] = None,
-    as_json: _AsJson = False,
-    repo: _Repo = Path(),
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Check schema and freshness of the data that was collected: exit code 0, or 1 and what fixes it."""
+    """Check schema and freshness of the data that was collected. Exit 0 good, 1 not good: says what fixes it."""
     from gitops_ml.retraining.freshness import check_data
 
-    found = check_data(repo, raw, params, now)
+    result = check_data(repo, raw, params, now)
     if as_json:
-        shown = {"ok": found.ok, "rows": found.rows, "freshness": found.freshness, "problems": found.problems}
-        print(render.as_json(shown))
+        render.out_json(
+            {"ok": result.ok, "rows": result.rows, "freshness": result.freshness, "problems": result.problems}
+        )
     else:
-        _show_check(found)
-    for problem in found.problems:
-        why = f": {problem.why}" if problem.why else ""
-        print(f"error: {problem.what}{why}\n  fix: {problem.fix}", file=sys.stderr)
-    if not found.ok:
+        _show_check(result)
+    for problem in result.problems:
+        render.error(GitopsError(problem.what, why=problem.why, fix=problem.fix))
+    if not result.ok:
         raise typer.Exit(1)
 
 
-def _show_check(found: DataCheck) -> None:
-    broken = {problem.table for problem in found.problems}
-    for name, rows in found.rows.items():
-        print(f"{render.paint('fail' if name in broken else 'pass')} {name}: {rows:,} rows")
-    if found.freshness:
-        fresh = found.freshness
-        print(f"newest {fresh.table} {fresh.newest}, {fresh.age:.1f} days old at {fresh.now}; max_age {fresh.max_age}")
+def _show_check(result: DataCheck) -> None:
+    broken = {problem.table for problem in result.problems}
+    for name, rows in result.rows.items():
+        render.out(f"{render.paint('fail' if name in broken else 'pass')} {name}: {rows:,} rows")
+    if result.freshness:
+        fresh = result.freshness
+        render.out(
+            f"newest {fresh.table} {fresh.newest}, {fresh.age:.1f} days old at {fresh.now}; max_age {fresh.max_age}"
+        )
 
 
 def drift(
-    reference: Annotated[Path, typer.Option(help="Rows that the model learnt from.")] = Path("data/train.parquet"),
+    reference: Annotated[Path, typer.Option(help="Rows that the model was trained on.")] = Path("data/train.parquet"),
     rows: Annotated[Path, typer.Option(help="Newer rows.")] = Path("data/holdout.parquet"),
-    by_month: Annotated[bool, typer.Option("--by-month", help="One line for each month of both files.")] = False,
+    by_month: Annotated[bool, typer.Option("--by-month", help="Print one line for each month of both files.")] = False,
     params: _Params = Path("params.yaml"),
-    as_json: _AsJson = False,
-    repo: _Repo = Path(),
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Say how far newer rows have moved from those that were learnt from: PSI of each feature, and the target's rate.
+    """Show how far newer rows differ from the training rows: PSI of each feature, and the rate of the target.
 
-    Advisory: it never fails. Rows of a day are not independent, so that nearly every feature moves beyond chance; look
-    at the size of the index (0.1 is some, 0.25 is much).
+    Advisory: it never fails. Rows of one day are not independent, so nearly every feature differs by more than chance:
+    look at the size of the index (0.1 is some, 0.25 is much).
     """
     from gitops_ml.retraining.drift import months, moved
 
     if by_month:
-        found = months(repo, reference, rows, params)
+        by_months = months(repo, reference, rows, params)
         if as_json:
-            print(render.as_json(found))
+            render.out_json(by_months)
             return
-        print(render.table(("MONTH", "ROWS", "TARGET", "MOVED MOST", "PSI"), [_month(one) for one in found]))
+        lines = [_month_line(month) for month in by_months]
+        render.out(render.table(("MONTH", "ROWS", "TARGET", "MOVED MOST", "PSI"), lines))
         return
     result = moved(repo, reference, rows, params)
     if as_json:
-        print(render.as_json(result))
+        render.out_json(result)
         return
     if result.target_before is not None:
         rates = (f"{_rate(result.target_before)} in {reference.name}", f"{_rate(result.target_now)} in {rows.name}")
-        print(f"{result.target}: {', '.join(rates)}")
-    print(render.table(("FEATURE", "PSI", "BY CHANCE", ""), [_line(one) for one in result.features]))
+        render.out(f"{result.target}: {', '.join(rates)}")
+    lines = [_feature_line(feature) for feature in result.features]
+    render.out(render.table(("FEATURE", "PSI", "BY CHANCE", ""), lines))
 
 
-def _month(one: Month) -> tuple[str, ...]:
-    most = (one.moved[0].column, f"{one.moved[0].index:.3f}") if one.moved else ("-", "-")
-    return one.month, f"{one.rows:,}", _rate(one.target), *most
+def _month_line(month: Month) -> tuple[str, ...]:
+    most = (month.moved[0].column, f"{month.moved[0].index:.3f}") if month.moved else ("-", "-")
+    return month.month, f"{month.rows:,}", _rate(month.target), *most
 
 
-def _line(one: MovedColumn) -> tuple[str, str, str, str]:
-    said = "much" if one.index >= 0.25 else "some" if one.index >= 0.1 else ""
-    return one.column, f"{one.index:.4f}", f"{one.chance:.4f}", said if one.index > one.chance else ""
+def _feature_line(feature: MovedColumn) -> tuple[str, str, str, str]:
+    size = "much" if feature.index >= 0.25 else "some" if feature.index >= 0.1 else ""
+    beyond_chance = feature.index > feature.chance
+    return feature.column, f"{feature.index:.4f}", f"{feature.chance:.4f}", size if beyond_chance else ""
 
 
 def _rate(value: float | None) -> str:

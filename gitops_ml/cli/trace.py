@@ -1,4 +1,4 @@
-"""`trace`: from what serves back to the data, the code and the people that it comes from."""
+"""`trace`: from the serving generation back to its data, code, commits and their authors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
+from gitops_ml.errors import EngineMismatch, InputError, Temporary
 
 if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
@@ -32,31 +33,30 @@ def add_to(app: typer.Typer) -> None:
 
 
 def trace(
-    environment: Annotated[str, typer.Argument(help="The environment.")],
-    deployment: Annotated[str, typer.Argument(help="The deployment: the name of its file.")],
-    live: Annotated[bool, typer.Option(help="Ask the host what serves; else Git's record.")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
-    repo: Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)] = Path(),
+    environment: options.Environment,
+    deployment: options.Deployment,
+    live: Annotated[bool, typer.Option(help="Ask the host what serves, instead of Git's record.")] = True,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Show where what serves comes from: version, tag, commit, data, parameters, checks, and who declared it."""
+    """Show where the serving model comes from: version, tag, commit, data, parameters, checks, and who declared it."""
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining import provenance
 
     with Repository.open(repo) as clone:
         serving, record = _serving(clone, environment, deployment, live)
-        found = provenance.trace(clone, environment, deployment, record=record, **serving._asdict())
+        result = provenance.trace(clone, environment, deployment, record=record, **serving._asdict())
     if as_json:
-        typer.echo(render.as_json(found))
+        render.out_json(result)
         return
-    _show(found)
+    _show(result)
 
 
 def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[_Serving, Record | None]:
-    """What serves, by the host if it answers, else by the record. Raises `InputError` when nothing does."""
+    """What serves, according to the host if it answers, else to the record. Raises `InputError` if nothing serves."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
     from gitops_ml.control.observe import Target, look
-    from gitops_ml.errors import EngineMismatch, InputError, Temporary
 
     tip = clone.fetch()
     declared = read_environment(clone, tip, environment)
@@ -65,59 +65,72 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
         try:
             state = look(Target(clone, environment, render.progress), tip).state
         except (Temporary, EngineMismatch) as error:
-            render.progress(f"the host does not say what serves, so the record does: {error.what}")
+            render.progress(f"the host did not answer, so this is what Git's record says: {error.what}")
         else:
-            found = state.of(deployment).serving
-            if found is not None:
-                names = (found.model, found.version, found.digest, found.fingerprint, found.commit, found.image_id)
-                return _Serving(*names), record
+            serving = state.of(deployment).serving
+            if serving is not None:
+                return _Serving(
+                    model=serving.model,
+                    version=serving.version,
+                    digest=serving.digest,
+                    generation=serving.fingerprint,
+                    commit=serving.commit,
+                    image=serving.image_id,
+                ), record
     if record is None or record.serving is None:
-        known = ", ".join(sorted(declared.deployments)) or "nothing"
+        names = ", ".join(sorted(declared.deployments)) or "nothing"
         raise InputError(
             f"nothing serves as {environment}/{deployment}",
-            why=f"neither the host nor a record knows it; declared there: {known}",
+            why=f"neither the host nor a record has it; declared there: {names}",
             fix=f"gitops-ml sync {environment}",
         )
-    was = record.serving
+    recorded = record.serving
     declaration = declared.deployments.get(deployment)
     model = declaration.model if declaration else deployment
-    return _Serving(model, was.version, was.digest, was.generation, was.commit, was.image), record
+    return _Serving(
+        model=model,
+        version=recorded.version,
+        digest=recorded.digest,
+        generation=recorded.generation,
+        commit=recorded.commit,
+        image=recorded.image,
+    ), record
 
 
-def _show(found: Trace) -> None:
-    _line(
+def _show(trace: Trace) -> None:
+    _show_line(
         "serves",
-        f"{found.environment}/{found.deployment}: {found.model} {found.version}, generation {found.generation}",
+        f"{trace.environment}/{trace.deployment}: {trace.model} {trace.version}, generation {trace.generation}",
     )
-    _line("digest", found.digest)
-    _line("image", found.image)
-    _line("tag", f"{found.tag} by {found.tagger}" if found.tag else found.missing or "none: another revision")
-    _step("trained", found.trained)
-    if found.learnt and found.learnt.get("from"):
-        _line("learnt", f"{found.learnt['rows']:,} rows, {found.learnt['from']} to {found.learnt['to']}")
-    _step("bumped", found.bumped)
-    _step("deployed", found.declared)
-    if found.attempt:
-        checks = "; ".join(f"{check.name} {check.result}" for check in found.attempt.checks)
-        _line("verdict", f"{found.attempt.verdict}, {(found.attempt.settled or '')[:19]} ({checks})")
-    _several("data", found.made.data)
-    _several("inputs", found.made.inputs)
-    _several("parameters", found.made.params)
+    _show_line("digest", trace.digest)
+    _show_line("image", trace.image)
+    _show_line("tag", f"{trace.tag} by {trace.tagger}" if trace.tag else trace.missing or "none: another revision")
+    _show_step("trained", trace.trained)
+    if trace.learnt and trace.learnt.get("from"):
+        _show_line("learnt", f"{trace.learnt['rows']:,} rows, {trace.learnt['from']} to {trace.learnt['to']}")
+    _show_step("bumped", trace.bumped)
+    _show_step("deployed", trace.declared)
+    if trace.attempt:
+        checks = "; ".join(f"{check.name} {check.result}" for check in trace.attempt.checks)
+        _show_line("verdict", f"{trace.attempt.verdict}, {(trace.attempt.settled or '')[:19]} ({checks})")
+    _show_several("data", trace.made.data)
+    _show_several("inputs", trace.made.inputs)
+    _show_several("parameters", trace.made.params)
 
 
-def _step(name: str, step: Step | None) -> None:
-    _line(name, f"{step.commit[:12]} {step.at} by {step.author}: {step.subject}" if step else None)
+def _show_step(name: str, step: Step | None) -> None:
+    _show_line(name, f"{step.commit[:12]} {step.at} by {step.author}: {step.subject}" if step else None)
 
 
-def _line(name: str, value: str | None) -> None:
+def _show_line(name: str, value: str | None) -> None:
     if value:
-        typer.echo(f"{name:<11}{value}")
+        render.out(f"{name:<11}{value}")
 
 
-def _several(name: str, values: dict[str, Any]) -> None:
+def _show_several(name: str, values: dict[str, Any]) -> None:
     for number, (key, value) in enumerate(values.items()):
         if number == _SHOWN:
-            typer.echo(f"{'':<11}and {len(values) - _SHOWN} more (--json)")
+            render.out(f"{'':<11}and {len(values) - _SHOWN} more (--json)")
             return
         text = str(value)
-        typer.echo(f"{name if not number else '':<11}{key} {text if len(text) <= 60 else text[:57] + '...'}")
+        render.out(f"{name if not number else '':<11}{key} {text if len(text) <= 60 else text[:57] + '...'}")

@@ -32,12 +32,12 @@ def test_a_command_says_the_same_of_itself_alone_and_among_all() -> None:
 def test_a_command_that_is_not_there_is_told_the_nearest(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended: list[int] = []
+    exit_codes: list[int] = []
     monkeypatch.setattr(sys, "argv", ["gitops-ml", "snyc"])
-    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr("os._exit", exit_codes.append)
     monkeypatch.setattr("atexit._run_exitfuncs", lambda: None)
     main()
-    assert ended == [2]
+    assert exit_codes == [2]
     assert "Did you mean 'sync'?" in capsys.readouterr().err
 
 
