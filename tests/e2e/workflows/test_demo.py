@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from gitops_ml.cli.demo import story
-from gitops_ml.cli.demo.ground import NAME
+from gitops_ml.cli.demo.place import NAME
 from gitops_ml.core.declaration.edits import new_declaration
 from gitops_ml.core.generation import PROJECT
 from gitops_ml.errors import InputError
@@ -74,7 +74,7 @@ def test_only_what_carries_the_demos_name_is_removed(
 def test_no_other_project_can_be_taken_for_a_demos(name: str) -> None:
     ran = run_demo("--remove", "--project", name)
     assert ran.code == 1
-    assert "is no name for a demo" in ran.err
+    assert "is not a name for a demo" in ran.err
 
 
 def test_an_engine_elsewhere_is_refused_and_an_absent_one_says_what_brings_it(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_an_engine_elsewhere_is_refused_and_an_absent_one_says_what_brings_it(tm
 
 
 def test_a_folder_that_is_no_clone_of_ours_is_refused(tmp_path: Path) -> None:
-    from gitops_ml.cli.demo.ground import find
+    from gitops_ml.cli.demo.place import find
 
-    with pytest.raises(InputError, match="is no clone of gitops-ml"):
+    with pytest.raises(InputError, match="is not a clone of gitops-ml"):
         find(tmp_path, NAME)
 
 
