@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitops_ml.cli.findings import Finding, missing, note, ok
+from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:

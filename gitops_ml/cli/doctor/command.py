@@ -12,7 +12,7 @@ from gitops_ml.cli import options, render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
-    from gitops_ml.cli.findings import Finding
+    from gitops_ml.cli.doctor.findings import Finding
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,7 +46,7 @@ def examine(path: Path, environment: str | None) -> Iterator[Finding]:
     """Check everything, in the order in which one thing needs the other."""
     from gitops_ml.cli.doctor import clone as doctor_clone
     from gitops_ml.cli.doctor import engine
-    from gitops_ml.cli.findings import missing
+    from gitops_ml.cli.doctor.findings import missing
     from gitops_ml.clients.git.repository import Repository
 
     yield from doctor_clone.machine()

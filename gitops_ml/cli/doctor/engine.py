@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from gitops_ml.cli.findings import Finding, missing, note, ok
+from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed, GitopsError
 
