@@ -1,4 +1,4 @@
-"""A rollout goes on to its end when nobody can read its output, and its exit code tells how it ended."""
+"""A rollout whose output cannot be written continues to its end, and its exit code tells how it ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sync(workshop: Workshop, redirection: str) -> int:
     return subprocess.run(["bash", "-c", command], cwd=workshop.folder, timeout=240, check=False).returncode
 
 
-def test_a_rollout_is_verified_though_nobody_can_read_its_output(workshop: Workshop) -> None:
+def test_a_rollout_is_verified_when_its_output_cannot_be_written(workshop: Workshop) -> None:
     redirections = (">&- 2>/dev/full", "2>&1 | head -n 1; exit ${PIPESTATUS[0]}", "<&- >/dev/full 2>&-")
     for number, redirection in enumerate(redirections, 1):
         version = f"v1.{number}.0"
@@ -37,7 +37,7 @@ def test_a_rollout_is_verified_though_nobody_can_read_its_output(workshop: Works
         assert workshop.record()["attempts"][0]["verdict"] == "Verified"
 
 
-def test_a_failed_rollout_says_so_by_its_exit_code_alone(workshop: Workshop) -> None:
+def test_a_failed_rollout_without_output_still_exits_3(workshop: Workshop) -> None:
     workshop.release("v2.0.0", crash="no such file")
     workshop.declare("v2.0.0")
     assert sync(workshop, ">&- 2>&-") == 3

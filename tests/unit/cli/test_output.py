@@ -1,4 +1,4 @@
-"""What a command prints cannot break it, whatever became of its descriptors, and cannot control a terminal."""
+"""Output cannot break a command, whatever its descriptors are, and cannot control a terminal."""
 
 from __future__ import annotations
 
