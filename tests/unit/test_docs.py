@@ -116,13 +116,7 @@ def test_the_map_of_the_code_names_what_exists() -> None:
     table = re.findall(r"^\| [^|]+ \| (.+) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     paths = [path for cell in table for path in re.findall(r"`((?:\w+/)+(?:\w+\.py)?|\w+\.py)`", cell)]
     assert len(paths) > 20
-    assert [path for path in paths if not (ROOT / "gitops_ml" / path).exists() and not _beside(path, table)] == []
-
-
-def _beside(name: str, table: list[str]) -> bool:
-    """Whether a file is named without its folder, after another file of the same folder."""
-    folders = [folder for cell in table if f"`{name}`" in cell for folder in re.findall(r"`((?:\w+/)+)\w+\.py`", cell)]
-    return any((ROOT / "gitops_ml" / folder / name).exists() for folder in folders)
+    assert [path for path in paths if not (ROOT / "gitops_ml" / path).exists()] == []
 
 
 def test_the_tests_that_may_be_skipped_exist() -> None:
