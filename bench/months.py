@@ -20,7 +20,7 @@ import pandas as pd
 
 from gitops_ml.artifacts.manifest import Manifest, parse_manifest
 from gitops_ml.clients.files.yaml_edit import load
-from gitops_ml.core.verification.answers import Answers, LabelledRows
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers
 from gitops_ml.core.verification.gate import Gate, Gated, judge_gate
 from gitops_ml.retraining.drift import moved
 from gitops_ml.stages.artifact import model_inputs, read_artifact
@@ -70,10 +70,8 @@ def gate(spec: Gate, rows: pd.DataFrame, candidate: Month, incumbent: Month) -> 
     return judge_gate(
         spec,
         labels,
-        manifest=candidate.manifest,
-        candidate=candidate.answers(rows),
-        incumbent=incumbent.answers(rows),
-        incumbent_manifest=incumbent.manifest,
+        ModelAnswers(candidate.manifest, candidate.answers(rows)),
+        ModelAnswers(incumbent.manifest, incumbent.answers(rows)),
     )
 
 

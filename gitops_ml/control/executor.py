@@ -274,11 +274,11 @@ def _shift(action: plan.Shift, session: Session) -> None:
     session.switch(action.deployment, route)
 
 
-def _among(action: plan.Stop, session: Session) -> list[Container]:
+def _among(action: plan.ContainerAction, session: Session) -> list[Container]:
     return [c for c in session.containers(action.deployment) if c.id in action.containers]
 
 
-def _drain(action: plan.Stop, session: Session) -> list[Container]:
+def _drain(action: plan.ContainerAction, session: Session) -> list[Container]:
     """Let containers that have lost their traffic finish what they have, then stop them."""
     leaving = _among(action, session)
     running = [c for c in leaving if c.state == "running"]

@@ -31,7 +31,8 @@ from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Desired, Environment, ResolvedDeployment, seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, Generation, generation_of
-from gitops_ml.core.journal.state import State, fold
+from gitops_ml.core.journal.fold import fold
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -77,7 +78,7 @@ class View:
     desired: Desired
     records: Mapping[str, Record]
     snapshot: Snapshot
-    state: State
+    state: EnvironmentState
     wanted: Mapping[str, PlannedDeployment]
     plan: plan.Plan
 
@@ -243,7 +244,7 @@ def _require_engine(target: Target, snapshot: Snapshot, known: Mapping[str, Reco
         )
 
 
-def _require_descent(target: Target, state: State, commit: str) -> None:
+def _require_descent(target: Target, state: EnvironmentState, commit: str) -> None:
     applied = state.applied
     if applied is None or applied == commit or target.options.allow_older or target.options.rev:
         return
@@ -260,7 +261,7 @@ def _wanted(
     desired: Desired,
     name: str,
     record: Record | None,
-    state: State,
+    state: EnvironmentState,
     snapshot: Snapshot,
 ) -> PlannedDeployment:
     resolved = desired.deployments[name]

@@ -18,8 +18,9 @@ from gitops_ml.control.observe import Target
 from gitops_ml.control.session import Session
 from gitops_ml.core.declaration.schema import Verify
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.journal.fold import Reviewed
 from gitops_ml.core.journal.reviews import among_users, newest_verdict, reviewed
-from gitops_ml.core.journal.state import Attempt, DeploymentState, Reviewed, quarantine_key
+from gitops_ml.core.journal.state import Attempt, DeploymentState, quarantine_key
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall

@@ -21,7 +21,8 @@ from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.snapshot import list_environment
 from gitops_ml.core.generation import PORT, ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Judged
-from gitops_ml.core.journal.state import Attempt, Checkpoint, Entry, State, encode, fold_entries
+from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.errors import EngineFailed, Superseded
 
@@ -59,7 +60,7 @@ class Session:
         *,
         engine: Engine,
         snapshot: Snapshot,
-        state: State,
+        state: EnvironmentState,
         lock: Lock,
         models: Models,
         builds: Builds,

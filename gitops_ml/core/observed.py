@@ -78,7 +78,6 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """A server that the gateway forwards to, and whether its health check passes."""
 
     alias: str
-    port: int
     up: bool
 
 

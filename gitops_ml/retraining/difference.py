@@ -5,16 +5,19 @@ All but the answers is read from Git and DVC. The answers come from both models 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.model_files import REQUIREMENTS
+from gitops_ml.artifacts.requirements import pins
 from gitops_ml.clients.artifacts.lookup import made, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Made, changes
-from gitops_ml.errors import GitopsError, InputError
+from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
 from gitops_ml.retraining.predictions import Predictions, ask_both
@@ -97,9 +100,7 @@ def difference(
         data=between,
         files={path: found for path in between if (found := _files(repo, a, b, path))},
         code={path: pair for path, pair in inputs.items() if path not in tracked},
-        dependencies=changes(
-            versions.pins(files_a.get("requirements.txt", b"")), versions.pins(files_b.get("requirements.txt", b""))
-        ),
+        dependencies=changes(_pins(files_a), _pins(files_b)),
         predictions=predictions,
         unanswered=unanswered,
     )
@@ -114,7 +115,7 @@ def new_inputs(before: Made, after: Made) -> list[str]:
 def _side(held: ResolvedVersion, panelist: ModelUnderTest) -> Side:
     try:
         training = panelist.manifest.training
-    except InputError:
+    except ModelRejected:
         training = None
     return Side(
         version=held.version,
@@ -124,6 +125,10 @@ def _side(held: ResolvedVersion, panelist: ModelUnderTest) -> Side:
         learnt=(training.from_, training.to) if training else None,
         rows=training.rows if training else None,
     )
+
+
+def _pins(files: Mapping[str, bytes]) -> dict[str, str]:
+    return pins(files.get(REQUIREMENTS, b"").decode("utf-8", "replace"))
 
 
 def _is_data(repo: Repository, commit: str, path: str) -> bool:

@@ -23,7 +23,7 @@ from gitops_ml.clients.engine.model_images import ensure_model_image, probe_imag
 from gitops_ml.clients.gateway.probe import run_probe
 from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
-from gitops_ml.errors import EngineFailed, GitopsError, InputError
+from gitops_ml.errors import EngineFailed, GitopsError, InputError, ModelRejected
 
 STARTED = LABEL + "panel"
 ABANDONED = 3600
@@ -41,7 +41,7 @@ class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def manifest(self) -> Manifest:
-        """Raises `InputError` when it is not there, or cannot be read."""
+        """Raises `ModelRejected` if it is missing or broken."""
         return parse_manifest(self.files.get("manifest.json", b""))
 
 
@@ -103,7 +103,7 @@ def _answers(
     try:
         manifest = panelist.manifest
         bodies = requests(rows, manifest)
-    except InputError as error:
+    except (InputError, ModelRejected) as error:
         return NoAnswer(str(error).split("\n")[0], refused=True)
     ensure_model_image(engine, generation, panelist.files)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
@@ -115,7 +115,7 @@ def _answers(
         if target.get("error"):
             return NoAnswer(str(target["error"]), refused=True)
         return answers_of(target.get("outputs") or [], manifest)
-    except InputError as error:
+    except (InputError, ModelRejected) as error:
         return NoAnswer(str(error).split("\n")[0], refused=True)
     finally:
         engine.remove(container, force=True)

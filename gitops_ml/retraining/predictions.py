@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows
 from gitops_ml.clients.artifacts.lookup import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
@@ -17,7 +17,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import read_project
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Bound
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer, class_name
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gate, judge_gate
 from gitops_ml.core.verification.slices import Slice, most_changed
 from gitops_ml.core.verification.verdict import CheckResult
@@ -104,7 +104,7 @@ def _checks(
     found: list[CheckResult] = []
     for name, bound in spec.metrics.items():
         one = msgspec.structs.replace(spec, metrics={name: bound})
-        judged = judge_gate(one, rows, manifest=manifest, candidate=second, incumbent=first, incumbent_manifest=other)
+        judged = judge_gate(one, rows, ModelAnswers(manifest, second), ModelAnswers(other, first))
         found += [check for check in judged.checks if check not in found]
     return tuple(found)
 

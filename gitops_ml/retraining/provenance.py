@@ -14,7 +14,7 @@ from gitops_ml.artifacts.manifest import parse_manifest
 from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.files.yaml_edit import get_field
-from gitops_ml.clients.git.commits import Commit
+from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.records.record import Record, RecordedAttempt

@@ -22,7 +22,7 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.files.records import answer_request, read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.records.record import RetrainRequest
-from gitops_ml.core.verification.answers import NoAnswer
+from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gated, judge_gate, made_within_a_day
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, VersionError
@@ -190,12 +190,10 @@ def _gate(
         answers = ask(docker, declared.project, panel, rows)
     manifest = panel["candidate"].manifest
     theirs = answers.get("incumbent")
-    unreadable = isinstance(theirs, NoAnswer) or incumbent is None
+    readable = incumbent is not None and not isinstance(theirs, NoAnswer)
     return judge_gate(
         gate,
         labelled(rows, gate.holdout(), manifest),
-        manifest=manifest,
-        candidate=answers["candidate"],
-        incumbent=theirs,
-        incumbent_manifest=None if unreadable else panel["incumbent"].manifest,
+        ModelAnswers(manifest, answers["candidate"]),
+        ModelAnswers(panel["incumbent"].manifest if readable else manifest, theirs) if theirs else None,
     )

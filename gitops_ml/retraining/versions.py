@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from gitops_ml.clients.artifacts.lookup import ResolvedPath, listing, resolve_path, store_for
@@ -13,7 +12,6 @@ from gitops_ml.core.versions.lineage import flat
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 READ_BYTES = 4 << 30
-_PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
 
 
 def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
@@ -66,9 +64,3 @@ def _metric_files(document: dict[str, Any]) -> list[str]:
     for stage in stages.values():
         listed += (stage.get("metrics") or ()) if isinstance(stage, dict) else ()
     return [str(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in listed]
-
-
-def pins(requirements: bytes) -> dict[str, str]:
-    """The pinned version of each distribution of a requirements file."""
-    found = _PIN.finditer(requirements.decode("utf-8", "replace"))
-    return {re.sub(r"[-_.]+", "-", pin[1]).lower(): pin[2] for pin in found}

@@ -22,10 +22,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.body import HEADER_LENGTH, header_length, read_body
 from gitops_ml.serving.loader import Model, Outputs
-from gitops_ml.serving.manifest import PLATFORMS, Manifest, TensorSpec
+from gitops_ml.serving.manifest import PLATFORMS
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.protocol import (
     Column,
@@ -229,7 +230,7 @@ class ModelApp:
         self,
         outputs: Awaitable[Outputs],
         inference: InferenceRequest,
-        wanted: list[tuple[TensorSpec, bool]],
+        wanted: list[tuple[Tensor, bool]],
         rows: int,
         record: Mapping[str, Column] | None,
     ) -> Response:
@@ -239,7 +240,7 @@ class ModelApp:
         self,
         outputs: Outputs,
         inference: InferenceRequest,
-        wanted: list[tuple[TensorSpec, bool]],
+        wanted: list[tuple[Tensor, bool]],
         rows: int,
         record: Mapping[str, Column] | None,
     ) -> Response:

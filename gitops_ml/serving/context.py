@@ -25,6 +25,9 @@ from gitops_ml.serving import SERVING_SOURCE
 PACKAGE = Path(__file__).parent.parent
 USER = "65532:65532"
 
+ARTIFACT_SOURCES = ("__init__.py", "manifest.py", "skops_types.py")
+"""Files of `gitops_ml.artifacts` that the server imports."""
+
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -170,7 +173,7 @@ def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:
 def server_sources() -> list[Path]:
     """Files of this package that go into the runtime image, sorted."""
     serving = sorted(path for path in (PACKAGE / "serving").glob("*.py") if path.name != "context.py")
-    return [PACKAGE / "errors.py", *serving]
+    return [*(PACKAGE / "artifacts" / name for name in ARTIFACT_SOURCES), PACKAGE / "errors.py", *serving]
 
 
 def source_digest() -> str:
@@ -178,7 +181,7 @@ def source_digest() -> str:
     digest = hashlib.sha256(_runtime_dockerfile("BASE", with_certificates=False).encode())
     for path in server_sources():
         if path.name != "__init__.py":
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -17,17 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
 from gitops_ml.errors import GitopsError, ModelRejected
-from gitops_ml.serving.manifest import Manifest, TensorSpec, model_file, read_manifest
+from gitops_ml.serving.manifest import model_file, read_manifest
 from gitops_ml.serving.protocol import Column
-
-TRUSTED_TYPES = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "numpy.dtype",
-)
-"""Types beyond skops' own list that every tree model of scikit-learn holds; none runs code when it is
-built."""
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
 """Methods of an estimator that an output of the manifest may name."""
@@ -162,7 +156,7 @@ class Predictor:
     thread-safe.
     """
 
-    def __init__(self, predictor: Any, outputs: Sequence[TensorSpec]) -> None:
+    def __init__(self, predictor: Any, outputs: Sequence[Tensor]) -> None:
         self._predict = predictor.predict
         self._only = outputs[0].name if len(outputs) == 1 else None
         self._names = [spec.name for spec in outputs]

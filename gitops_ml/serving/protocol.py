@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.artifacts.manifest import Tensor
 
 Column = NDArray[Any] | list[str | None]
 """A numeric tensor, or the strings of a BYTES tensor with None where a value is missing."""
@@ -120,7 +120,7 @@ def parse_request(body: bytes, header_length: int | None) -> tuple[InferenceRequ
 
 
 def read_columns(
-    request: InferenceRequest, binary: memoryview, specs: Sequence[TensorSpec]
+    request: InferenceRequest, binary: memoryview, specs: Sequence[Tensor]
 ) -> tuple[dict[str, Column], int]:
     """The request's tensors in the order of `specs`, and the number of rows.
 
@@ -161,7 +161,7 @@ def read_columns(
     return {name: found[name] for name in by_name}, rows
 
 
-def wanted_outputs(request: InferenceRequest, specs: Sequence[TensorSpec]) -> list[tuple[TensorSpec, bool]]:
+def wanted_outputs(request: InferenceRequest, specs: Sequence[Tensor]) -> list[tuple[Tensor, bool]]:
     """The outputs to compute, each with whether it goes out as binary data.
 
     Raises:
@@ -182,7 +182,7 @@ def wanted_outputs(request: InferenceRequest, specs: Sequence[TensorSpec]) -> li
 
 
 def write_response(
-    response: InferenceResponse, arrays: Sequence[tuple[TensorSpec, bool, NDArray[Any]]]
+    response: InferenceResponse, arrays: Sequence[tuple[Tensor, bool, NDArray[Any]]]
 ) -> tuple[bytes, int | None]:
     """The body of an answer and, where it carries binary data, the length of its JSON part."""
     binary: list[bytes] = []
@@ -200,7 +200,7 @@ def write_response(
     return (b"".join([head, *binary]), len(head)) if binary else (head, None)
 
 
-def _shape(tensor: RequestTensor, spec: TensorSpec) -> tuple[tuple[int, ...], int]:
+def _shape(tensor: RequestTensor, spec: Tensor) -> tuple[tuple[int, ...], int]:
     """The shape to give the values, and their rows; a column may come as [n] or [n, 1]."""
     given = tuple(tensor.shape)
     width = spec.shape[1:]

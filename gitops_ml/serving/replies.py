@@ -9,11 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.serving.protocol import ProtocolError
 
 
-def config_tensor(spec: TensorSpec) -> dict[str, object]:
+def config_tensor(spec: Tensor) -> dict[str, object]:
     """One tensor of Triton's model configuration."""
     kind = {"BYTES": "TYPE_STRING"}.get(spec.datatype, f"TYPE_{spec.datatype}")
     return {"name": spec.name, "data_type": kind, "dims": spec.shape}

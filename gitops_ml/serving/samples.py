@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.serving.protocol import Column
 
 ROWS = 512
@@ -51,7 +51,7 @@ class Samples:
 
     def __init__(
         self,
-        inputs: Sequence[TensorSpec],
+        inputs: Sequence[Tensor],
         rows: int = ROWS,
         per_second: float = PER_SECOND,
         now: Callable[[], float] = time.time,
@@ -116,7 +116,7 @@ class Samples:
         while len(self._kept) > self._capacity or self._bytes > MOST_BYTES:
             self._bytes -= self._kept.popleft().size
 
-    def _tensor(self, number: int, spec: TensorSpec, kept: list[_Row]) -> dict[str, Any]:
+    def _tensor(self, number: int, spec: Tensor, kept: list[_Row]) -> dict[str, Any]:
         values = [row.inputs[number] for row in kept]
         width = spec.shape[1:]
         matrix = width not in ((), (1,))

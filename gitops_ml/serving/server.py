@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from gitops_ml.artifacts.manifest import EXAMPLE
 from gitops_ml.errors import GitopsError, InputError, ModelRejected
 
 if TYPE_CHECKING:
@@ -151,8 +152,6 @@ def serve(app: ModelApp, host: str, port: int) -> int:
 def _warm_up(app: ModelApp, model_dir: Path) -> None:
     """Answer the model's own example: the first user does not pay for what is imported lazily, and it proves
     the model."""
-    from gitops_ml.serving.manifest import EXAMPLE
-
     example = model_dir / EXAMPLE
     if not example.is_file():
         return

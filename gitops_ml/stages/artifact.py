@@ -8,25 +8,24 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
-from gitops_ml.errors import InputError
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, Target, Tensor, Training, parse_manifest
+from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
+from gitops_ml.artifacts.requirements import folded, pins
+from gitops_ml.errors import InputError, ModelRejected
 from gitops_ml.stages.params import Train
 from gitops_ml.stages.reference import reference
 from gitops_ml.stages.skops_file import load_skops, skops_bytes, untrusted_types
 
 MODEL = "model.skops"
-MANIFEST = "manifest.json"
-EXAMPLE = "example.json"
-REFERENCE = "reference.json"
-REQUIREMENTS = "requirements.txt"
 
 # Distributions whose version decides what a model answers, so that serving has to have the ones it was trained with.
 PINNED = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skops")
@@ -60,43 +59,43 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
     return pd.DataFrame(columns, index=frame.index)
 
 
-def manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: list[str]) -> dict[str, Any]:
-    """What the artifact says about itself: how to load it, its tensors, and which rows it has seen."""
+def make_manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: list[str]) -> Manifest:
+    """The manifest of a fitted model: how to load it, its tensors, and its training rows."""
     classes = [value.item() for value in model.classes_] if params.task == "classification" else None
     times = rows[params.time_column] if params.time_column else None
-    return {
-        "schema": 1,
-        "name": params.name,
-        "format": "skops",
-        "file": MODEL,
-        "predictor": None,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "task": params.task,
-        "classes": classes,
-        "inputs": [
-            {"name": name, "datatype": "BYTES" if name in params.categorical else "FP64", "shape": [-1]}
-            for name in params.features
-        ],
-        "outputs": _outputs(model, classes),
-        "trusted_types": trusted_types,
-        "training": {
-            "time_column": params.time_column,
-            "from": None if times is None else times.min().isoformat(),
-            "to": None if times is None else times.max().isoformat(),
-            "rows": len(rows),
-        },
-        "target": {"name": params.target, "positive": params.positive},
-    }
+    return Manifest(
+        schema=1,
+        name=params.name,
+        format="skops",
+        file=MODEL,
+        python=".".join(platform.python_version_tuple()[:2]),
+        task=params.task,
+        classes=None if classes is None else tuple(classes),
+        inputs=tuple(Tensor(name=name, datatype=_datatype(name, params.categorical)) for name in params.features),
+        outputs=_outputs(model, classes),
+        trusted_types=tuple(trusted_types),
+        training=Training(
+            time_column=params.time_column,
+            from_=None if times is None else times.min().isoformat(),
+            to=None if times is None else times.max().isoformat(),
+            rows=len(rows),
+        ),
+        target=Target(name=params.target, positive=params.positive),
+    )
 
 
-def _outputs(model: Any, classes: list[Any] | None) -> list[dict[str, Any]]:
+def _outputs(model: Any, classes: list[Any] | None) -> tuple[Tensor, ...]:
     if classes is None:
-        return [{"name": "predict", "datatype": "FP64", "shape": [-1]}]
+        return (Tensor(name="predict", datatype="FP64"),)
     datatype = "BYTES" if isinstance(classes[0], str) else "INT64" if isinstance(classes[0], int) else "FP64"
-    outputs: list[dict[str, Any]] = [{"name": "predict", "datatype": datatype, "shape": [-1]}]
-    if hasattr(model, "predict_proba"):
-        outputs.append({"name": "predict_proba", "datatype": "FP64", "shape": [-1, len(classes)]})
-    return outputs
+    labels = Tensor(name="predict", datatype=datatype)
+    if not hasattr(model, "predict_proba"):
+        return (labels,)
+    return labels, Tensor(name="predict_proba", datatype="FP64", shape=(-1, len(classes)))
+
+
+def _datatype(feature: str, categorical: Collection[str]) -> str:
+    return "BYTES" if feature in categorical else "FP64"
 
 
 def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, A
             {
                 "name": name,
                 "shape": [1],
-                "datatype": "BYTES" if name in categorical else "FP64",
+                "datatype": _datatype(name, categorical),
                 "data": [None if pd.isna(row[name]) else row[name]],
             }
             for name in inputs.columns
@@ -126,12 +125,9 @@ def check_requirements(requirements: str, estimator: str) -> None:
     Raises:
         InputError: a distribution is pinned at another version than is installed, or is not.
     """
-    pinned = {
-        re.sub(r"[-_.]+", "-", found[1]).lower(): found[2]
-        for found in re.finditer(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", requirements, re.MULTILINE)
-    }
+    pinned = pins(requirements)
     owners = importlib.metadata.packages_distributions().get(estimator.partition(".")[0], [])
-    for name in sorted({re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} - set(pinned)):
+    for name in sorted({folded(owner) for owner in owners} - set(pinned)):
         raise InputError(
             f"the serving requirements do not pin {name}",
             why=f"{estimator} comes from it, so that the model cannot be loaded where it is served",
@@ -188,24 +184,25 @@ def write_artifact(
     out.mkdir(parents=True)
     (out / MODEL).write_bytes(data)
     (out / REQUIREMENTS).write_text(requirements)
-    _write_json(out / MANIFEST, manifest(params, model, rows, sorted(extra)))
+    _write_json(out / MANIFEST, msgspec.to_builtins(make_manifest(params, model, rows, sorted(extra))))
     _write_json(out / EXAMPLE, example_request(inputs, params.categorical))
     _write_json(out / REFERENCE, reference(inputs, params.categorical))
     return len(data)
 
 
-def read_artifact(path: Path) -> tuple[Any, dict[str, Any]]:
+def read_artifact(path: Path) -> tuple[Any, Manifest]:
     """The model of an artifact and its manifest.
 
     Raises:
-        InputError: there is none, or the model holds other types than its manifest says.
+        InputError: the artifact cannot be read, or the model holds types that its manifest does not trust.
     """
+    # Slow to import, and wanted by one stage alone.
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        found: dict[str, Any] = json.loads((path / MANIFEST).read_text())
-        return load_skops(path / found["file"], found["trusted_types"]), found
-    except (OSError, ValueError, UntrustedTypesFoundException) as error:
+        manifest = parse_manifest((path / MANIFEST).read_bytes())
+        return load_skops(path / (manifest.file or MODEL), list(manifest.trusted_types)), manifest
+    except (OSError, ValueError, ModelRejected, UntrustedTypesFoundException) as error:
         raise InputError(f"{path} holds no model that can be loaded", why=str(error), fix="dvc repro train") from error
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.errors import InputError
 from gitops_ml.stages import curves
 from gitops_ml.stages.artifact import model_inputs, read_artifact
@@ -25,21 +26,20 @@ from gitops_ml.stages.params import Evaluate
 Metrics = dict[str, float | int]
 
 
-def check_unseen(rows: pd.DataFrame, manifest: dict[str, Any]) -> None:
+def check_unseen(rows: pd.DataFrame, manifest: Manifest) -> None:
     """Check that no held-out row lies in the time range that the model was trained on.
 
     Raises:
-        InputError: one does.
+        InputError: a held-out row does.
     """
-    training = manifest["training"]
-    column = training["time_column"]
-    if column is None:
+    training = manifest.training
+    if training is None or not (training.time_column and training.from_ and training.to):
         return
-    first, last = rows[column].min(), rows[column].max()
-    if first <= pd.Timestamp(training["to"]) and last >= pd.Timestamp(training["from"]):
+    first, last = rows[training.time_column].min(), rows[training.time_column].max()
+    if first <= pd.Timestamp(training.to) and last >= pd.Timestamp(training.from_):
         raise InputError(
             f"held-out rows of {first.isoformat()} to {last.isoformat()} lie in the model's training range",
-            why=f"it was trained on {training['from']} to {training['to']}",
+            why=f"it was trained on {training.from_} to {training.to}",
             fix="split by time in prepare, or leave train.time_column empty when the split is random",
         )
 
@@ -133,9 +133,11 @@ def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_pat
     """
     model, manifest = read_artifact(model_path)
     check_unseen(rows, manifest)
-    categorical = [tensor["name"] for tensor in manifest["inputs"] if tensor["datatype"] == "BYTES"]
-    inputs = model_inputs(rows, [tensor["name"] for tensor in manifest["inputs"]], categorical)
-    target, positive = manifest["target"]["name"], manifest["target"]["positive"]
+    categorical = [tensor.name for tensor in manifest.inputs if tensor.datatype == "BYTES"]
+    inputs = model_inputs(rows, [tensor.name for tensor in manifest.inputs], categorical)
+    if manifest.target is None:
+        raise InputError(f"{model_path} does not say what it predicts", why="its manifest has no `target`")
+    target, positive = manifest.target.name, manifest.target.positive
     if target not in rows:
         raise InputError(f"the held-out rows have no column {target!r}", fix="dvc repro prepare")
     plots.mkdir(parents=True, exist_ok=True)
@@ -143,7 +145,7 @@ def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_pat
         truth = (rows[target] == positive).to_numpy().astype(int)
         if len(np.unique(truth)) < 2:
             raise InputError("the held-out rows are all of one class", fix="hold out more rows (prepare.split)")
-        score = model.predict_proba(inputs)[:, manifest["classes"].index(positive)]
+        score = model.predict_proba(inputs)[:, (manifest.classes or ()).index(positive)]
         found = binary_metrics(truth, score, params.threshold)
         _write_points(plots / "roc.json", curves.roc(truth, score))
         _write_points(plots / "precision_recall.json", curves.precision_recall(truth, score))
@@ -151,7 +153,7 @@ def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_pat
         _write_pairs(plots / "confusion.csv", truth, (score >= params.threshold).astype(int))
     else:
         truth, said = rows[target].to_numpy(), model.predict(inputs)
-        found = (class_metrics if manifest["task"] == "classification" else regression_metrics)(truth, said)
+        found = (class_metrics if manifest.task == "classification" else regression_metrics)(truth, said)
         _write_pairs(plots / "predictions.csv", truth, said)
     metrics_path.write_text(json.dumps(found, indent=2) + "\n")
     check_bounds(found, params)

@@ -12,17 +12,10 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
+
 SCHEMA = "schema.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
-
-# Types that skops does not trust by itself and that hold plain data: reviewed for gitops-ml, not for one model.
-TRUSTED_TYPES = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.tree._tree.Tree",
-        "numpy.dtype",
-    }
-)
 
 
 def skops_bytes(model: object) -> bytes:

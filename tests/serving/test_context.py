@@ -45,7 +45,10 @@ def test_the_runtime_context_holds_the_server_and_nothing_else_of_ours() -> None
     assert ours == {
         "gitops_ml/__init__.py",
         "gitops_ml/errors.py",
-        *(f"gitops_ml/serving/{path.name}" for path in server_sources() if path.name != "errors.py"),
+        "gitops_ml/artifacts/__init__.py",
+        "gitops_ml/artifacts/manifest.py",
+        "gitops_ml/artifacts/skops_types.py",
+        *(f"gitops_ml/serving/{path.name}" for path in server_sources() if path.parent.name == "serving"),
     }
     assert files["build/requirements.txt"][1] == LOCKED
     assert files["build/certificates.pem"][1] == b"PEM"

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.core.planning.route import PIN_HEADER
-from gitops_ml.serving.manifest import TensorSpec
 from gitops_ml.serving.samples import AT_ONCE, MOST_BYTES, Samples
 from tests.serving.artifacts import body, rows
 from tests.serving.conftest import ServerProcess, Start
@@ -20,9 +20,9 @@ INFER = "/v2/models/delays/infer"
 SAMPLES = "/gitops-ml/samples"
 USER = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "models.example.org"}
 TENSORS = (
-    TensorSpec(name="x", datatype="FP64", shape=(-1,)),
-    TensorSpec(name="kind", datatype="BYTES", shape=(-1,)),
-    TensorSpec(name="pixels", datatype="FP32", shape=(-1, 3)),
+    Tensor(name="x", datatype="FP64", shape=(-1,)),
+    Tensor(name="kind", datatype="BYTES", shape=(-1,)),
+    Tensor(name="pixels", datatype="FP32", shape=(-1, 3)),
 )
 
 

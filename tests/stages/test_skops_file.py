@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from gitops_ml.stages.skops_file import TRUSTED_TYPES, skops_bytes, untrusted_types
+from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
+from gitops_ml.stages.skops_file import skops_bytes, untrusted_types
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))

@@ -94,7 +94,7 @@ def test_model_server_answers_the_example_as_the_pipeline_does(artifact: Path, r
 
 def test_missing_and_unknown_values_are_answered(artifact: Path, rows: pd.DataFrame) -> None:
     model, manifest = read_artifact(artifact)
-    names = [tensor["name"] for tensor in manifest["inputs"]]
+    names = [tensor.name for tensor in manifest.inputs]
     inputs = model_inputs(rows.head(3), names, ["carrier", "origin", "dest"])
     inputs.loc[:, "temp"] = np.nan
     inputs.loc[:, "carrier"] = pd.Series([None, "??", "UA"], index=inputs.index, dtype=object)

@@ -36,7 +36,7 @@ def _git() -> Finding:
     from gitops_ml.clients.git.process import Git
 
     try:
-        output = Git(Path.cwd()).run("version").text
+        output = Git.at(Path.cwd()).run("version").text
     except GitopsError as error:
         return missing("git", error)
     version = re.search(r"(\d+)\.(\d+)(\.\d+)*", output)

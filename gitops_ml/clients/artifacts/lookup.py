@@ -11,6 +11,7 @@ import msgspec
 
 from gitops_ml.clients.artifacts.store import Store, store_of
 from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Made, made_of
 from gitops_ml.core.versions.outputs import (
@@ -26,6 +27,8 @@ from gitops_ml.errors import VersionNotFound, VersionRefused
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _DOCUMENT_BYTES = 16 << 20
+_DOCUMENTS: Memo[str, Any] = Memo()
+"""Parsed documents, by the blob's id."""
 
 
 class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,13 +49,16 @@ class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
     inner: str = ""
 
 
+_RESOLVED: Memo[tuple[str, str], ResolvedPath] = Memo()
+"""What paths hold, by commit and path: deployments share models and held-out rows."""
+
+
 def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     """What `path`, relative to the repository's root, holds at `commit`. Raises as `resolve`."""
-    key = f"{commit}:{path}"  # for good: a commit does not change, and deployments share models and held-out rows
-    if key not in repo.parsed:
-        repo.parsed[key] = _resolve_path(repo, commit, inside("", path, path))
-    found: ResolvedPath = repo.parsed[key]
-    return found
+    resolved = _RESOLVED.of(repo)
+    if (held := resolved.get((commit, path))) is None:
+        held = resolved[commit, path] = _resolve_path(repo, commit, inside("", path, path))
+    return held
 
 
 def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
@@ -84,14 +90,15 @@ def made(repo: Repository, held: ResolvedPath) -> Made:
 
 
 def read_document(repo: Repository, commit: str, file: str) -> Any:
-    found = repo.git.read_one(f"{commit}:{file}", _DOCUMENT_BYTES)
+    found = repo.read_blob(commit, file, _DOCUMENT_BYTES)
     return None if found is None or found.data is None else _parsed(repo, found.id, found.data, file)
 
 
 def _parsed(repo: Repository, blob: str, data: bytes, file: str) -> Any:
-    if blob not in repo.parsed:
-        repo.parsed[blob] = load(data, file)
-    return repo.parsed[blob]
+    documents = _DOCUMENTS.of(repo)
+    if (document := documents.get(blob)) is None:
+        document = documents[blob] = load(data, file)
+    return document
 
 
 def _near_outputs(repo: Repository, commit: str, path: str) -> list[Output]:
@@ -110,8 +117,9 @@ def _all_outputs(repo: Repository, commit: str) -> list[Output]:
 
 def _outputs(repo: Repository, commit: str, files: list[str]) -> list[Output]:
     found: list[Output] = []
-    for file, blob in zip(files, list(repo.git.read((f"{commit}:{f}" for f in files), _DOCUMENT_BYTES)), strict=True):
-        if blob is None or blob.type != "blob" or blob.data is None:
+    for file in files:
+        blob = repo.read_blob(commit, file, _DOCUMENT_BYTES)
+        if blob is None or blob.data is None:
             continue
         document = _parsed(repo, blob.id, blob.data, file)
         if file.endswith(".dvc"):
@@ -204,7 +212,7 @@ def git_bytes(repo: Repository, commit: str, path: str) -> Iterator[tuple[str, b
     if entry.is_folder:
         listed = {n[len(path) + 1 :]: e for n, e in repo.list_files(commit, path).items()}
     for name, one in listed.items():
-        found = repo.git.read_one(one.id) if one.mode.startswith("100") else None
+        found = repo.read_object(one.id) if one.mode.startswith("100") else None
         if found is None or found.data is None:
             raise VersionRefused(
                 f"{posixpath.join(path, name)} is a symbolic link or a submodule",

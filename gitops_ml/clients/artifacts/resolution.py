@@ -18,9 +18,10 @@ from typing import NamedTuple
 
 from gitops_ml.clients.artifacts.lookup import ResolvedPath, git_bytes, listing, read_document, resolve_path, store_for
 from gitops_ml.clients.artifacts.store import store_of
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.outputs import artifact_path, manifest_digest
-from gitops_ml.core.versions.tags import Model, choose, is_version, read_tags, split_model
+from gitops_ml.core.versions.tags import Model, Tag, choose, is_version, read_tags, split_model
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -114,14 +115,17 @@ def held_at(repo: Repository, model: str, commit: str, version: str = "", tag: s
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **fields)
 
 
+_MODELS: Memo[bool, tuple[list[Tag], dict[str, Model]]] = Memo()
+"""The tags that were read last, fetched or local (True), and the models that they make."""
+
+
 def models(repo: Repository, *, local: bool = False) -> dict[str, Model]:
     """Every model that has tags, by the fetched tags or this clone's own ones."""
     tags = repo.tags(local=local)
-    key = f"models of {id(tags)}"
-    if key not in repo.parsed:
-        repo.parsed[key] = (read_tags(tags), tags)  # the tags too, so that their id is nobody else's
-    found: dict[str, Model] = repo.parsed[key][0]
-    return found
+    known = _MODELS.of(repo)
+    if (read := known.get(local)) is None or read[0] is not tags:
+        read = known[local] = tags, read_tags(tags)
+    return read[1]
 
 
 def declared_models(repo: Repository, commit: str) -> dict[str, str]:

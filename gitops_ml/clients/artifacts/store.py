@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import ObjectCorrupt, ObjectMissing
 
@@ -123,6 +124,10 @@ class Store:
             yield _at(folder, name)
 
 
+_STORES: Memo[tuple[str | None, str, str | None], Store] = Memo()
+"""Stores by tip, folder and preferred remote."""
+
+
 def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -> Store:
     """The store of the DVC project around `folder`, relative to the repository's root.
 
@@ -137,8 +142,8 @@ def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -
     root = folder
     while root and not (repo.root / root / ".dvc").is_dir() and not (tip and repo.entry(tip, f"{root}/.dvc")):
         root = posixpath.dirname(root)
-    key = f"{tip}:{root}:{preferred}"
-    if key not in repo.parsed:
+    stores = _STORES.of(repo)
+    if (store := stores.get((tip, root, preferred))) is None:
         base = repo.root / root / ".dvc"
         shared = repo.read_file(tip, posixpath.join(root, ".dvc/config")) if tip else _bytes(base / "config")
         config: Config = {}
@@ -150,10 +155,8 @@ def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -
         ):
             for section, values in _parse(data or b"", place or base).items():
                 config.setdefault(section, {}).update(values)
-        repo.parsed[key] = Store(config, _caches(repo, config, base, root), preferred)
-    found = repo.parsed[key]
-    assert isinstance(found, Store)
-    return found
+        store = stores[tip, root, preferred] = Store(config, _caches(repo, config, base, root), preferred)
+    return store
 
 
 def _caches(repo: Repository, config: Config, base: Path, root: str) -> list[Path]:

@@ -19,7 +19,7 @@ from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse, plain
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.reviews import put_back
-from gitops_ml.core.journal.state import Attempt, State
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
     Record,
     answered,
@@ -66,7 +66,9 @@ def write_record(record: Record) -> bytes:
     return (head + body).encode()
 
 
-def publish(repo: Repository, environment: str, state: State, *, engine: str, same_generation: SameGeneration) -> str:
+def publish(
+    repo: Repository, environment: str, state: EnvironmentState, *, engine: str, same_generation: SameGeneration
+) -> str:
     """Write the records of all unpublished attempts, and the reverts that they ask for; the commit that holds them.
 
     Args:
@@ -112,7 +114,7 @@ def _rebound(environment: str, engine: str) -> str:
 def _publish_apart(
     repo: Repository,
     branch: str,
-    state: State,
+    state: EnvironmentState,
     attempts: Sequence[Attempt],
     environment: str,
     engine: str,
@@ -136,7 +138,7 @@ def records_at(repo: Repository, commit: str, environment: str) -> dict[str, byt
 
 def _records(
     known: dict[str, bytes],
-    state: State,
+    state: EnvironmentState,
     attempts: Sequence[Attempt],
     environment: str,
     engine: str,
@@ -186,7 +188,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
 def _reverts(
     repo: Repository,
     declared: EnvironmentFiles,
-    state: State,
+    state: EnvironmentState,
     attempts: Sequence[Attempt],
     same_generation: SameGeneration,
 ) -> dict[str, tuple[str, str, bytes | None]]:

@@ -1,7 +1,6 @@
 """The gateway: one Traefik for each project and environment, how it is raised and how it is spoken to.
 
-Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and `wget`: all that
-the image has to hold. How its traffic is moved is in `routes`.
+How traffic is moved is in `routes`; what lies where in the container is in `layout`.
 """
 
 from __future__ import annotations
@@ -14,22 +13,15 @@ from typing import Any
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.layout import API, CERTIFICATE, JOURNAL, ROOT, ROUTES, STAGE, script, tries
 from gitops_ml.core.declaration.schema import Gateway, seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
 
 GATEWAY_IMAGE = "traefik:v3"
-ROOT = "/gateway"
-ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
-CERTIFICATE = "_certificate.yml"
-"""Beside the route files, under a name that no deployment can have."""
-API = "http://127.0.0.1:8081"
 WEB_PORT = 8080
 _MEMORY = 512 * 1024**2
 _PIDS = 512
-POLL = 0.02
-LONGEST_WORD = 100_000
-"""Bytes that a script may be given as one word: Linux takes 128 KiB in one word of a command line."""
 _FIELDS = [
     "StartUTC",
     "Duration",
@@ -183,7 +175,7 @@ def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
 
 def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
     """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
-    result = engine.run(gateway, _AWAIT, (f"{API}/ping", str(round(deadline / POLL))), timeout=deadline * 2)
+    result = engine.exec_script(gateway, script("await-answer"), (f"{API}/ping", tries(deadline)), timeout=deadline * 2)
     if result.code != 0:
         raise EngineFailed(
             f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
@@ -205,12 +197,3 @@ def volume_reader(engine: Engine, project: str, environment: str, image: str = G
             restart="no",
         )
     )
-
-
-_AWAIT = """
-n=0
-until timeout 2 wget -q -O /dev/null "$1" 2>/dev/null; do
-  n=$((n + 1)); [ "$n" -lt "$2" ] || exit 3
-  sleep 0.02
-done
-"""

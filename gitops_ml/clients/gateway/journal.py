@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.errors import failed
-from gitops_ml.clients.gateway.container import JOURNAL, LONGEST_WORD, ROOT, STAGE
+from gitops_ml.clients.gateway.layout import JOURNAL, LONGEST_WORD, ROOT, script
 from gitops_ml.errors import EngineFailed
 
 _NAME = re.compile(r"(\d{10})-([0-9a-f]{16})\.json")
@@ -63,7 +63,7 @@ class Journal:
 
     def _by_shell(self, words: Sequence[str]) -> None:
         """Write entries, each a name and a content, where a shell is open: a twentieth of the time of the other way."""
-        result = self._engine.shell(self._container, _WRITE, words)
+        result = self._engine.exec_in_shell(self._container, script("write-journal"), words)
         if result.code != 0:
             raise failed("writing the journal", result.stderr.decode(errors="replace").strip())
 
@@ -77,15 +77,6 @@ class Journal:
                 said = result.stderr.decode(errors="replace").strip()
                 raise EngineFailed("the journal could not be compacted", why=said)
         return written
-
-
-_WRITE = f"""
-cd {ROOT} || exit 1
-while [ $# -gt 0 ]; do
-  {{ printf %s "$2" >"{STAGE}/$1" && mv "{STAGE}/$1" "{JOURNAL}/$1"; }} || {{ rm -f "{STAGE}/$1"; exit 1; }}
-  shift 2
-done
-"""
 
 
 def _checksum(entry: bytes) -> str:

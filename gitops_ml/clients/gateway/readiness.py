@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.container import LONGEST_WORD
 from gitops_ml.clients.gateway.container_watch import Watched, results_of_ended
+from gitops_ml.clients.gateway.layout import LONGEST_WORD, script
 from gitops_ml.core.verification.probe_result import answered
 from gitops_ml.errors import EngineFailed
 from gitops_ml.serving.probe import NotYet, TargetError, encoded, metadata_of, model_path, outputs_of, require_values
@@ -57,9 +57,10 @@ def ask_ready(
     while (passed := time.monotonic() - started) < patience:
         go_on()
         window = str(round(100 * min(_WINDOW, patience - passed)))
-        words = (str(_ANSWER_SECONDS), window, body.decode(), *(word for one in targets for word in _urls(one)))
+        urls = [url for target in targets for url in _urls(target)]
+        words = (str(_ANSWER_SECONDS), window, str(_LONGEST_ANSWER), body.decode(), *urls)
         try:
-            result = engine.shell(gateway, _ASK, words)
+            result = engine.exec_in_shell(gateway, script("ask-ready"), words)
         except EngineFailed:
             return None
         if result.code == 0:
@@ -111,33 +112,3 @@ def _whole(line: bytes) -> bytes:
     if not text.endswith(_MARK.encode()):
         raise ValueError("the answer was cut")
     return text.removesuffix(_MARK.encode())
-
-
-_ASK = rf"""
-longest=$1 window=$2 body=$3; shift 3
-now() {{ read -r t _ </proc/uptime && t=${{t%.*}}${{t#*.}}; }}
-ask() {{
-  {{ timeout "$longest" wget -q -O - "$@" 2>/dev/null && printf '\nok'; }} | head -c {_LONGEST_ANSWER} | tr '\n\r' '  '
-  echo
-}}
-await() {{
-  until said=$(timeout 2 wget -q -O /dev/null "$1" 2>&1); do
-    case $said in *"bad address"*) sleep 0.2; exit 4 ;; esac
-    now; [ "$t" -lt "$until" ] || exit 3
-    sleep 0.03
-  done
-}}
-now; began=$t; until=$((t + window))
-each() {{
-  while [ $# -gt 0 ]; do "$do" "$1" "$2"; shift 2; done
-}}
-do=await; each "$@"
-now; echo "$((t - began))"
-tell() {{
-  ask "$1"
-  now; began=$t said=
-  [ -z "$body" ] || [ -z "$2" ] || said=$(ask --header 'Content-Type: application/json' --post-data "$body" "$2")
-  now; echo "$((t - began))"; echo "$said"
-}}
-do=tell; each "$@"
-"""

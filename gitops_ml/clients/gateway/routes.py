@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.container import API, LONGEST_WORD, POLL, ROOT, ROUTES, STAGE
+from gitops_ml.clients.gateway.layout import API, LONGEST_WORD, ROOT, STAGE, script, tries
 from gitops_ml.core.planning.route import revision_name, revision_of
 from gitops_ml.errors import EngineFailed
 
@@ -43,7 +43,7 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
     if len(content) > LONGEST_WORD:
         engine.put(gateway, f"{ROOT}/{STAGE}", {f"{deployment}.yml": content})
         text = ""
-    result = engine.shell(gateway, _SWITCH, (deployment, name, str(round(_LOADED_WITHIN / POLL)), text))
+    result = engine.exec_in_shell(gateway, script("switch-route"), (deployment, name, tries(_LOADED_WITHIN), text))
     if result.code != 0:
         said = (result.stdout + result.stderr).decode(errors="replace").strip()
         raise EngineFailed(
@@ -54,12 +54,12 @@ def switch(engine: Engine, gateway: str, deployment: str, content: bytes) -> Non
     if b"unchanged" in result.stdout:
         found = msgspec.json.decode(content)["http"]["services"]
         services = [f"{API}/api/http/services/{service}@file" for service in found]
-        engine.run(gateway, _AWAIT_UP, (str(round(_LOADED_WITHIN / POLL)), *services))
+        engine.exec_script(gateway, script("await-servers-up"), (tries(_LOADED_WITHIN), *services))
 
 
 def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
     """Take a deployment's route file away and return once the gateway no longer knows it."""
-    result = engine.shell(gateway, _UNROUTE, (deployment, str(round(_LOADED_WITHIN / POLL))))
+    result = engine.exec_in_shell(gateway, script("remove-route"), (deployment, tries(_LOADED_WITHIN)))
     if result.code != 0:
         raise EngineFailed(f"the gateway still knows the route of {deployment}", fix=f"docker logs {gateway[:12]}")
 
@@ -77,7 +77,7 @@ def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], de
     where = [f"{alias}:{port}" for alias, port in servers]
     if not where:
         return Drain(cut=0, seconds=0.0)
-    result = engine.run(gateway, _DRAIN, (str(max(1, round(deadline))), *where), timeout=deadline + 30)
+    result = engine.exec_script(gateway, script("drain"), (str(max(1, round(deadline))), *where), timeout=deadline + 30)
     if result.code != 0:
         said = result.stderr.decode(errors="replace").strip()
         raise EngineFailed(f"draining {', '.join(where)} did not work", why=said)
@@ -88,79 +88,3 @@ def _complaint(engine: Engine, gateway: str) -> str:
     """The last line that the gateway itself said, among those of its access log."""
     lines = [line for line in engine.logs(gateway, 200).splitlines() if '"level":"error"' in line]
     return lines[-1] if lines else "it says nothing"
-
-
-_SWITCH = f"""
-cd {ROOT} || exit 1
-old={STAGE}/$1.old new={ROUTES}/$1.yml
-rm -f "$old"
-[ -z "$4" ] || printf %s "$4" >"{STAGE}/$1.yml" || exit 1
-[ ! -e "$new" ] || cp "$new" "$old" || exit 1
-enabled() {{
-  said=$(timeout 2 wget -q -O - "{API}/api/http/routers/$1.protocol@file" 2>&1)
-  case $said in *'"status":"enabled"'*) ;; *) return 1 ;; esac
-}}
-back() {{
-  [ -e "$old" ] || {{ rm -f "$new"; exit 3; }}
-  mv "$old" "$new"
-  n=0
-  until enabled "$1"; do n=$((n + 1)); [ "$n" -lt "$3" ] || break; sleep 0.02; done
-  exit 3
-}}
-[ ! -e "$old" ] || [ "$(cat "$old")" != "$(cat "{STAGE}/$1.yml")" ] || echo unchanged
-mv "{STAGE}/$1.yml" "$new" || exit 1
-n=0
-until timeout 2 wget -q -O /dev/null "{API}/api/http/middlewares/$2@file" 2>/dev/null; do
-  n=$((n + 1)); [ "$n" -lt "$3" ] || back "$@"
-  sleep 0.02
-done
-enabled "$1" || {{ echo "$said"; back "$@"; }}
-rm -f "$old"
-"""
-
-_AWAIT_UP = """
-most=$1 n=0; shift
-while [ "$n" -lt "$most" ]; do
-  down=
-  for service in "$@"; do
-    case $(timeout 2 wget -q -O - "$service" 2>/dev/null) in *':"DOWN"'*) down=1 ;; esac
-  done
-  [ -n "$down" ] || exit 0
-  n=$((n + 1)); sleep 0.02
-done
-"""
-
-_UNROUTE = f"""
-rm -f "{ROOT}/{ROUTES}/$1.yml"
-n=0
-while :; do
-  said=$(timeout 2 wget -q -O - "{API}/api/http/routers/$1.protocol@file" 2>&1)
-  case $said in *404*) exit 0 ;; esac
-  n=$((n + 1)); [ "$n" -lt "$2" ] || exit 3
-  sleep 0.02
-done
-"""
-
-_DRAIN = r"""
-until=$(($(date +%s) + $1)); shift
-quiet=0
-while :; do
-  total=0 unknown=0 answered=0
-  for server in "$@"; do
-    if said=$(timeout 2 wget -q -O - "http://$server/gitops-ml/in-flight" 2>&1); then
-      n=${said##*:}; total=$((total + ${n%%\}*})) answered=1
-    else
-      case $said in *refused*|*"bad address"*|*"not known"*|*"o route"*|*nreachable*) ;; *) unknown=1 ;; esac
-    fi
-  done
-  if [ "$total$unknown" = 00 ]; then
-    quiet=$((quiet + 1))
-    [ "$quiet" -le 12 ] && [ "$quiet$answered" != 20 ] || break
-    sleep 0.1
-  else
-    quiet=0; sleep 0.05
-  fi
-  [ "$(date +%s)" -lt "$until" ] || break
-done
-echo "$total"
-"""

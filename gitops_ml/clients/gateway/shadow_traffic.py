@@ -12,14 +12,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.layout import script
 from gitops_ml.errors import EngineFailed
 
-_READ = """
-for server in "$@"; do
-  echo "= $server"; timeout 2 wget -q -O - "http://$server/metrics" 2>/dev/null
-done
-exit 0
-"""
+_LONGEST_ANSWER = 4 << 20
+"""Bytes that are read of one server's metrics."""
 _CODE = re.compile(r'gitops_ml_inference_requests_total\{code="(\d+)"\} ([0-9.e+]+)')
 _BUCKET = re.compile(r'gitops_ml_inference_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)')
 
@@ -44,7 +41,7 @@ def read(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], slow:
     `EngineFailed` when the gateway cannot be asked.
     """
     where = [f"{alias}:{port}" for alias, port in servers]
-    result = engine.shell(gateway, _READ, where, timeout=30.0)
+    result = engine.exec_in_shell(gateway, script("read-counters"), (str(_LONGEST_ANSWER), *where), timeout=30.0)
     if result.code != 0:
         raise EngineFailed("the servers' counters could not be read", why=result.stderr.decode(errors="replace"))
     found = {}

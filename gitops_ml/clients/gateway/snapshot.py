@@ -21,27 +21,15 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
 from gitops_ml.clients.engine.facts import current_facts
 from gitops_ml.clients.engine.streams import unpack
-from gitops_ml.clients.gateway.container import (
-    API,
-    CERTIFICATE,
-    GATEWAY_IMAGE,
-    JOURNAL,
-    ROOT,
-    ROUTES,
-    gateway_name,
-    volume_reader,
-)
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name, volume_reader
 from gitops_ml.clients.gateway.journal import whole
+from gitops_ml.clients.gateway.layout import CERTIFICATE, JOURNAL, ROOT, ROUTES, script
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import loaded_revision
 from gitops_ml.errors import EngineFailed
 
 _SILENT = 8
-_ASK = f"""
-tar -c -C {ROOT} {ROUTES} {JOURNAL} || exit 9
-{{ timeout 10 wget -q -O - {API}/api/rawdata 2>/dev/null || exit {_SILENT}; }} >&2
-"""
 
 
 class _Service(msgspec.Struct):
@@ -137,7 +125,7 @@ def _inside(
     if gateway and mounted:
         if gateway["State"] == "running":
             with contextlib.suppress(EngineFailed):
-                result = engine.shell(gateway["Id"], _ASK, ())
+                result = engine.exec_in_shell(gateway["Id"], script("look"), ())
                 if result.code in (0, _SILENT):
                     return unpack([result.stdout], strip=0), result.stderr
         return engine.get(gateway["Id"], ROOT), b""
@@ -171,7 +159,6 @@ def _loaded(said: bytes) -> tuple[dict[str, str], dict[str, Backend]]:
     backends = {}
     for service in told.services.values():
         for url, status in service.server_status.items():
-            server = urlsplit(url)
-            alias = server.hostname or ""
-            backends[alias] = Backend(alias=alias, port=server.port or 80, up=status == "UP")
+            alias = urlsplit(url).hostname or ""
+            backends[alias] = Backend(alias=alias, up=status == "UP")
     return revisions, backends

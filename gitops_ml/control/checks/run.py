@@ -22,7 +22,7 @@ from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke
-from gitops_ml.errors import InputError
+from gitops_ml.errors import InputError, ModelRejected
 
 LOG_TAIL = 40
 
@@ -168,7 +168,7 @@ def _load_holdout(
             manifest=manifest,
             incumbent=manifest_of(session, compared),
         )
-    except InputError as error:
+    except (InputError, ModelRejected) as error:
         return _Holdout(refused=str(error).split("\n")[0])
 
 
@@ -179,7 +179,7 @@ def _judge_holdout(
     incumbent: Mapping[str, Any] | None,
     generation: Generation | None,
 ) -> list[CheckResult]:
-    from gitops_ml.core.verification.answers import NoAnswer
+    from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer
     from gitops_ml.core.verification.holdout import judge_holdout
 
     spec = action.checks.holdout
@@ -191,11 +191,9 @@ def _judge_holdout(
     elif generation is not None and not action.review:
         theirs = NoAnswer("it does not run")
     return judge_holdout(
-        spec=spec,
-        rows=holdout.rows,
-        manifest=holdout.manifest,
-        candidate=answers_in(candidate, holdout.manifest),
-        incumbent=theirs,
-        incumbent_manifest=holdout.incumbent,
+        spec,
+        holdout.rows,
+        ModelAnswers(holdout.manifest, answers_in(candidate, holdout.manifest)),
+        ModelAnswers(holdout.incumbent or holdout.manifest, theirs) if theirs else None,
         alpha=action.alpha,
     )

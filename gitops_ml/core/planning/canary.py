@@ -25,7 +25,8 @@ from gitops_ml.core.planning.context import (
     retire,
     split_route,
 )
-from gitops_ml.core.verification.verdict import ALPHA, share
+from gitops_ml.core.verification.names import ALPHA
+from gitops_ml.core.verification.verdict import share
 
 MIRRORED = 100
 """Percent of the requests that a shadow gets a copy of."""

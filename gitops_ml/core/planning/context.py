@@ -186,14 +186,14 @@ def difference_of_route(context: DeploymentContext, expected: bytes) -> str:
 def retire(name: str, containers: list[Container], because: str, *, healing: bool = False) -> plan.Retire:
     """Drain, stop and remove these."""
     return plan.Retire(
-        deployment=name, containers=_ids(containers), subject_=_subject(containers), because=because, healing=healing
+        deployment=name, containers=_ids(containers), label=_subject(containers), because=because, healing=healing
     )
 
 
 def remove(name: str, containers: list[Container], because: str, *, healing: bool = False) -> plan.Remove:
     """Remove these, which serve nobody."""
     return plan.Remove(
-        deployment=name, containers=_ids(containers), subject_=_subject(containers), because=because, healing=healing
+        deployment=name, containers=_ids(containers), label=_subject(containers), because=because, healing=healing
     )
 
 

@@ -57,7 +57,7 @@ class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
         return self.spec.image
 
 
-class _OfGeneration(_Action, frozen=True, kw_only=True):
+class _GenerationAction(_Action, frozen=True, kw_only=True):
     generation: Generation
 
     @property
@@ -65,19 +65,19 @@ class _OfGeneration(_Action, frozen=True, kw_only=True):
         return self.generation.fingerprint
 
 
-class Begin(_OfGeneration, frozen=True, kw_only=True, tag="begin"):
+class Begin(_GenerationAction, frozen=True, kw_only=True, tag="begin"):
     """Write the intent of a rollout into the journal."""
 
     attempt: Attempt
 
 
-class Build(_OfGeneration, frozen=True, kw_only=True, tag="build"):
+class Build(_GenerationAction, frozen=True, kw_only=True, tag="build"):
     """Have the generation's image on the engine. `attempt` is None when an incumbent's image has gone."""
 
     attempt: str | None
 
 
-class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
+class Start(_GenerationAction, frozen=True, kw_only=True, tag="start"):
     """Make and start these replicas of a generation, and start again those of `resume`."""
 
     replicas: tuple[int, ...]
@@ -89,7 +89,7 @@ class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
         return f"{self.generation.fingerprint} x{len(self.replicas) + len(self.resume)}"
 
 
-class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
+class Verify(_GenerationAction, frozen=True, kw_only=True, tag="verify"):
     """Run the checks of a candidate, and write the verdict into the journal. `holdout` is the digest of its rows.
 
     `commit` is the one that pins those rows. Without `compare` the absolute bounds alone decide. With `review` it is
@@ -108,13 +108,13 @@ class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
     alpha: float = 0.05
 
 
-class Route(_OfGeneration, frozen=True, kw_only=True, tag="route"):
+class Route(_GenerationAction, frozen=True, kw_only=True, tag="route"):
     """Send all traffic to the running replicas of a generation; `without` are those about to go."""
 
     without: tuple[str, ...] = ()
 
 
-class Shift(_OfGeneration, frozen=True, kw_only=True, tag="shift"):
+class Shift(_GenerationAction, frozen=True, kw_only=True, tag="shift"):
     """Give the candidate its stage's share of the traffic, or a copy of it; the incumbent serves the rest.
 
     `without` are containers about to go.
@@ -132,7 +132,7 @@ class Shift(_OfGeneration, frozen=True, kw_only=True, tag="shift"):
         return f"{self.generation.fingerprint} {'mirrors ' if self.mirror else ''}{self.percent}%"
 
 
-class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
+class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     """Count the requests of both generations for a while, and write what they decide into the journal.
 
     `alpha` is what this check may spend; `goal` the e-value against harm that ends this stage.
@@ -161,26 +161,30 @@ class Unroute(_Action, frozen=True, kw_only=True, tag="unroute"):
     """Take the deployment's route away."""
 
 
-class Stop(_Action, frozen=True, kw_only=True, tag="stop"):
-    """Drain and stop containers, and keep them: the incumbent of a recreate."""
+class ContainerAction(_Action, frozen=True, kw_only=True):
+    """An action on containers, by their ids. `label` names them in the plan: their generations, or a name."""
 
     containers: tuple[str, ...]
-    subject_: str
+    label: str
 
     @property
     def subject(self) -> str:
-        return self.subject_
+        return self.label
 
 
-class Retire(Stop, frozen=True, kw_only=True, tag="retire"):
+class Stop(ContainerAction, frozen=True, kw_only=True, tag="stop"):
+    """Drain and stop containers, and keep them: the incumbent of a recreate."""
+
+
+class Retire(ContainerAction, frozen=True, kw_only=True, tag="retire"):
     """Drain, stop and remove containers."""
 
 
-class Remove(Stop, frozen=True, kw_only=True, tag="remove"):
+class Remove(ContainerAction, frozen=True, kw_only=True, tag="remove"):
     """Remove containers that serve nobody."""
 
 
-class Settle(_OfGeneration, frozen=True, kw_only=True, tag="settle"):
+class Settle(_GenerationAction, frozen=True, kw_only=True, tag="settle"):
     """Write the end of a rollout into the journal."""
 
     attempt: str

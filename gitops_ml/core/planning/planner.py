@@ -12,8 +12,8 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.core.declaration.schema import Desired
-from gitops_ml.core.generation import ContainerSpec, Generation
-from gitops_ml.core.journal.state import State
+from gitops_ml.core.generation import ContainerSpec
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning import drift, plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -32,7 +32,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
     desired: Desired
     snapshot: Snapshot
-    state: State
+    state: EnvironmentState
     now: datetime
     wanted: Mapping[str, PlannedDeployment]
     gateway: ContainerSpec
@@ -91,7 +91,7 @@ def _left_behind(inputs: Inputs) -> list[plan.Action]:
         c for c in snapshot.of_role("volume-reader") if snapshot.at.timestamp() - c.created > VOLUME_READER_SECONDS
     ]
     return [
-        plan.Remove(containers=(c.id,), subject_=c.name, because=f"a {c.role} was left behind")
+        plan.Remove(containers=(c.id,), label=c.name, because=f"a {c.role} was left behind")
         for c in sorted(found, key=lambda c: (c.name, c.id))
     ]
 
@@ -123,7 +123,7 @@ def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, found: list[Contai
     return "" if found[0].state == "running" else f"it is {found[0].state}"
 
 
-def _present(snapshot: Snapshot, state: State) -> set[str]:
+def _present(snapshot: Snapshot, state: EnvironmentState) -> set[str]:
     """The deployments that there is something of on the host: containers, a route, or more than past attempts."""
     by_container = {c.deployment for c in snapshot.of_role("replica") if c.deployment}
     by_journal = {name for name, known in state.deployments.items() if known.serving or known.open or known.quarantine}
@@ -138,16 +138,3 @@ def _refused(inputs: Inputs, present: int, gone: list[str]) -> tuple[str, ...]:
     allowed = math.floor(present * share / 100)
     last = len(gone) == present
     return tuple(gone) if last or len(gone) > allowed else ()
-
-
-def generations_in_use(state: State) -> dict[str, Generation]:
-    """The generations that a journal still speaks of, by fingerprint: what must not be pruned."""
-    found: dict[str, Generation] = {}
-    for deployment in state.deployments.values():
-        for generation in (
-            deployment.serving,
-            deployment.open.generation if deployment.open else None,
-        ):
-            if generation:
-                found[generation.fingerprint] = generation
-    return found

@@ -22,9 +22,7 @@ from gitops_ml.core.planning.context import (
     DeploymentContext,
     PlannedDeployment,
     Steps,
-    expected_spec,
     missing_replicas,
-    one_generation_route,
     partition_replicas,
     remove,
     retire,
@@ -83,7 +81,7 @@ def plan_withdrawal(name: str, snapshot: Snapshot) -> Steps:
         steps.append(plan.Unroute(deployment=name, because=because))
     ids = tuple(c.id for c in snapshot.replicas(name))
     if ids:
-        steps.append(plan.Retire(deployment=name, containers=ids, subject_=f"x{len(ids)}", because=because))
+        steps.append(plan.Retire(deployment=name, containers=ids, label=f"x{len(ids)}", because=because))
     steps.append(plan.Withdraw(deployment=name, because=because))
     return steps
 
@@ -165,7 +163,7 @@ def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Ste
         if running:
             ids, subject = tuple(c.id for c in running), ",".join(sorted({c.generation for c in running}))
             cause = "the strategy is recreate"
-            steps.append(plan.Stop(deployment=name, containers=ids, subject_=subject, because=cause))
+            steps.append(plan.Stop(deployment=name, containers=ids, label=subject, because=cause))
     good, bad = partition_replicas(context, generation)
     if bad:
         steps.append(remove(name, [c for c, _ in bad], bad[0][1]))
@@ -291,13 +289,3 @@ def _put_back(context: DeploymentContext, incumbent: Generation, because: str) -
         )
     steps.append(plan.Route(deployment=name, generation=incumbent, because=because, healing=True))
     return steps
-
-
-__all__ = [
-    "PlannedDeployment",
-    "expected_spec",
-    "one_generation_route",
-    "plan_broken",
-    "plan_deployment",
-    "plan_withdrawal",
-]

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 from gitops_ml.core.declaration.schema import Bound, Deployment, Traffic, Verify, seconds
 from gitops_ml.core.planning.canary import error_shared
-from gitops_ml.core.verification.metrics import Metric, metric_named
-from gitops_ml.core.verification.noninferiority import MIN_GROUPS
+from gitops_ml.core.verification.names import MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.traffic import impossible
 from gitops_ml.errors import InputError
 

@@ -6,12 +6,13 @@ that the candidate reads otherwise.
 
 from __future__ import annotations
 
-import math
+import numpy as np
 
-from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.core.declaration.schema import AgreementCheck
-from gitops_ml.core.verification.answers import Answers, NoAnswer, class_name
+from gitops_ml.core.verification.answers import Answers, NoAnswer
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
+from gitops_ml.core.verification.wilson import wilson_interval
 
 
 def judge_agreement(
@@ -38,7 +39,7 @@ def judge_agreement(
         class_name(ours) != class_name(theirs)
         for ours, theirs in zip(candidate.predicted, incumbent.predicted, strict=True)
     )
-    low, high = wilson(differing, rows)
+    low, high = wilson_interval(differing, rows)
     figures |= {"differing": differing, "share": differing / rows, "share_low": low, "share_high": high}
     ours, theirs = candidate.probability, incumbent.probability
     if ours is not None and theirs is not None and ours.shape == theirs.shape:
@@ -47,17 +48,7 @@ def judge_agreement(
     return _result("pass", said, figures)
 
 
-def wilson(hits: int, of: int, z: float = 1.959964) -> tuple[float, float]:
-    """The score interval of a share: Wilson 1927, JASA 22:209-212."""
-    share, spread = hits / of, z * z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = z * math.sqrt(share * (1 - share) / of + spread / (4 * of)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _values(candidate: Answers, incumbent: Answers, figures: dict[str, Figure]) -> CheckResult:
-    import numpy as np
-
     ours, theirs = (np.asarray(a.predicted, dtype=float) for a in (candidate, incumbent))
     change = np.abs(ours - theirs)
     usable = np.isfinite(change)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gitops_ml.artifacts.manifest import Manifest
-from gitops_ml.core.verification.metrics import Metric, Sample, check_metric
+import numpy as np
+from numpy.typing import NDArray
+
+from gitops_ml.artifacts.manifest import Manifest, class_name
+from gitops_ml.core.verification.metrics import Sample
+from gitops_ml.core.verification.names import Metric, check_metric
 from gitops_ml.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,20 @@ class NoAnswer:
     refused: bool = False
 
 
+@dataclass(frozen=True)
+class ModelAnswers:
+    """One model in a comparison: what it answered, and the manifest that says how to read the answers."""
+
+    manifest: Manifest
+    answers: Answers | NoAnswer
+
+
 def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answers:
     """The answers in a probe's outputs, one mapping of tensors per request body, flat or nested, in the rows'
     order.
 
     Raises `InputError` where a `predict` tensor is missing or shapes do not fit.
     """
-    import numpy as np
-
     missing = [number for number, output in enumerate(outputs) if "predict" not in output]
     if missing or not outputs:
         where = f"answer {missing[0] + 1} of {len(outputs)}" if missing else "no answer at all"
@@ -78,8 +84,6 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
 
 def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: Metric) -> Sample:
     """Answers as the metrics read them. Raises `InputError` where they cannot be read so."""
-    import numpy as np
-
     count = len(rows.labels)
     if len(answers.predicted) != count:
         raise InputError(f"{len(answers.predicted)} answers came back for {count} rows")
@@ -103,17 +107,7 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
     )
 
 
-def class_name(value: Any) -> str:
-    """A class by one name, whether it came as 1, 1.0, True or numpy's own: JSON and parquet differ."""
-    item = value.item() if hasattr(value, "item") else value
-    if isinstance(item, bool):
-        return str(int(item))
-    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
-
-
 def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> NDArray[np.float64]:
-    import numpy as np
-
     distinct, inverse = np.unique(values, return_inverse=True)
     unknown = [class_name(value) for value in distinct if class_name(value) not in number]
     if unknown:
@@ -122,8 +116,6 @@ def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> N
 
 
 def _numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
-    import numpy as np
-
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.core.declaration.schema import Bound, Holdout
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer
+from gitops_ml.core.verification.answers import LabelledRows, ModelAnswers
 from gitops_ml.core.verification.holdout import judge_holdout
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall
 
@@ -48,24 +47,9 @@ class Gated(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...]
 
 
-def judge_gate(
-    gate: Gate,
-    rows: LabelledRows,
-    *,
-    manifest: Manifest,
-    candidate: Answers | NoAnswer,
-    incumbent: Answers | NoAnswer | None,
-    incumbent_manifest: Manifest | None = None,
-) -> Gated:
-    """The verdict on a candidate; `incumbent` is None where nothing serves yet, which leaves the absolute bounds."""
-    checks = judge_holdout(
-        spec=gate.holdout(),
-        rows=rows,
-        manifest=manifest,
-        candidate=candidate,
-        incumbent=incumbent,
-        incumbent_manifest=incumbent_manifest,
-    )
+def judge_gate(gate: Gate, rows: LabelledRows, candidate: ModelAnswers, incumbent: ModelAnswers | None) -> Gated:
+    """Judge a new model. `incumbent` is None if nothing serves yet: then only the absolute bounds are judged."""
+    checks = judge_holdout(gate.holdout(), rows, candidate, incumbent)
     return Gated(verdict=overall(checks), checks=tuple(checks))
 
 

@@ -10,60 +10,21 @@ arithmetic.
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
-from gitops_ml.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from gitops_ml.core.verification.names import Metric
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
-    Statistic = Callable[[Floats], Floats]
-    """Draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,).
-    """
-
-Kind = Literal["ranking", "probability", "class", "value"]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Statistic = Callable[[Floats], Floats]
+"""From draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,)."""
 _PAIR_GROUPS = 400
 _CELLS = 100_000
 _PRODUCT_CELLS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A named metric: what of an answer it reads, which direction is better, and between which values it can lie."""
-
-    name: str
-    kind: Kind
-    lower_is_better: bool = False
-    lowest: float = 0.0
-    highest: float = 1.0
-
-    @property
-    def task(self) -> str:
-        return "regression" if self.kind == "value" else "classification"
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("roc_auc", "ranking"),
-        Metric("average_precision", "ranking"),
-        Metric("accuracy", "class"),
-        Metric("balanced_accuracy", "class"),
-        Metric("f1", "class"),
-        Metric("log_loss", "probability", lower_is_better=True, highest=math.inf),
-        Metric("brier", "probability", lower_is_better=True, highest=2.0),
-        Metric("mae", "value", lower_is_better=True, highest=math.inf),
-        Metric("rmse", "value", lower_is_better=True, highest=math.inf),
-        Metric("r2", "value", lowest=-math.inf),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -80,30 +41,6 @@ class Sample:
     probability: NDArray[np.float64] | None = None
     classes: int = 0
     positive: int | None = None
-
-
-def metric_named(name: str) -> Metric:
-    """The metric of this name. Raises `InputError` with the nearest name that exists."""
-    if name in METRICS:
-        return METRICS[name]
-    near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.4)
-    fix = f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(METRICS)}"
-    raise InputError(f"there is no metric `{name}`", why=f"known are {', '.join(METRICS)}", fix=fix)
-
-
-def check_metric(metric: Metric, task: str, classes: int, has_probability: bool) -> None:
-    """Raises `InputError` where a model of this task and so many classes cannot be judged by the metric."""
-    if metric.task != task:
-        usable = ", ".join(name for name, known in METRICS.items() if known.task == task)
-        raise InputError(f"`{metric.name}` does not judge a {task} model", fix=f"use one of {usable}")
-    if metric.kind == "ranking" and classes != 2:
-        raise InputError(f"`{metric.name}` needs two classes", why=f"the model has {classes}", fix="use log_loss or f1")
-    if metric.kind in ("ranking", "probability") and not has_probability:
-        raise InputError(
-            f"`{metric.name}` needs probabilities",
-            why="the model answers without `predict_proba`",
-            fix="use accuracy",
-        )
 
 
 def statistic(metric: Metric, sample: Sample, codes: Ints, groups: int) -> Statistic:
@@ -127,8 +64,6 @@ def _positives(sample: Sample) -> tuple[NDArray[np.bool_], Floats]:
 
 
 def _per_group(columns: list[Floats], codes: Ints, groups: int) -> Floats:
-    import numpy as np
-
     return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in columns], axis=1)
 
 
@@ -138,8 +73,6 @@ def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
 
     A tie counts one half (the Mann-Whitney form; Hanley & McNeil 1982, Radiology 143:29-36).
     """
-    import numpy as np
-
     positive, score = _positives(sample)
     _, ranks = np.unique(score, return_inverse=True)
     levels = int(ranks.max()) + 1
@@ -164,8 +97,6 @@ def _precision_by_groups(sample: Sample, codes: Ints, groups: int) -> Statistic:
     """Average precision: of each group, what lies at or above each score of a positive, so that draws only
     add.
     """
-    import numpy as np
-
     positive, score = _positives(sample)
     levels, ranks = np.unique(-score, return_inverse=True)
     hit = np.unique(ranks[positive])
@@ -186,8 +117,6 @@ def _precision_by_groups(sample: Sample, codes: Ints, groups: int) -> Statistic:
 
 
 def _undefined(draws: Floats) -> Floats:
-    import numpy as np
-
     return np.full(len(draws), np.nan)
 
 
@@ -197,8 +126,6 @@ def _in_parts(some: Statistic, width: int, cells: int) -> Statistic:
     Cumulative sums are quickest where a part fits the processor's cache; a matrix product wants larger ones,
     since its threads meet once for each.
     """
-    import numpy as np
-
     step = max(1, cells // width)
 
     def values(draws: Floats) -> Floats:
@@ -209,8 +136,6 @@ def _in_parts(some: Statistic, width: int, cells: int) -> Statistic:
 
 def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
     """A ranking metric over rows sorted once by falling score, rows of one score taken together."""
-    import numpy as np
-
     positive, score = _positives(sample)
     order = np.argsort(-score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
@@ -235,8 +160,6 @@ def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
 
 def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
     """Metrics of the confusion matrix: per class, rows that are it, were called it, and both."""
-    import numpy as np
-
     masks = [np.arange(sample.classes)[:, None] == side[None, :] for side in (sample.truth, sample.predicted)]
     columns = [*masks[0], *masks[1], *(masks[0] & masks[1])]
     totals = _per_group([column.astype(np.float64) for column in columns], codes, groups)
@@ -260,8 +183,6 @@ def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic
 
 def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
     """Metrics that are means over rows, or ratios of them."""
-    import numpy as np
-
     loss = _loss(name, sample)
     # A shift changes no variance, and keeps its two large terms from cancelling each other.
     truth = sample.truth - sample.truth.mean()
@@ -281,8 +202,6 @@ def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
 
 
 def _loss(name: str, sample: Sample) -> Floats:
-    import numpy as np
-
     if name in ("mae", "rmse", "r2"):
         error = sample.predicted - sample.truth
         absolute: Floats = np.abs(error) if name == "mae" else error**2

@@ -15,22 +15,19 @@ after the last row.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    from gitops_ml.core.verification.metrics import Statistic
+from gitops_ml.core.verification.metrics import Statistic
 
 REPLICATES = 2000
-MIN_GROUPS = 10
-"""Fewer groups than this are not judged: bench/holdout.py shows how far from 95 % their intervals are."""
 _CELLS = 4_000_000
 
 
@@ -57,8 +54,6 @@ def paired_intervals(
     `tails` is the error allowed below and above (0.025 each for a 95 % interval). The same seed gives the
     same intervals.
     """
-    import numpy as np
-
     once = np.ones((1, groups))
     points = [float(statistic(once)[0]) for statistic in statistics]
     drawn = np.empty((len(statistics), replicates))
@@ -75,16 +70,12 @@ def paired_intervals(
 
 
 def _draws(generator: np.random.Generator, replicates: int, groups: int) -> NDArray[np.float64]:
-    import numpy as np
-
     chosen = generator.integers(0, groups, size=(replicates, groups))
     flat = (chosen + groups * np.arange(replicates)[:, None]).ravel()
     return np.bincount(flat, minlength=replicates * groups).reshape(replicates, groups).astype(np.float64)
 
 
 def _interval(point: float, values: NDArray[np.float64], groups: int, tails: tuple[float, float]) -> Interval:
-    import numpy as np
-
     defined = values[np.isfinite(values)]
     undefined = len(values) - len(defined)
     if not len(defined) or not math.isfinite(point):
@@ -103,6 +94,7 @@ def expanded_tail(tail: float, groups: int) -> float:
     return NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * t_quantile(1 - tail, groups - 1))
 
 
+@functools.cache
 def t_quantile(probability: float, freedom: int) -> float:
     """The quantile of Student's t, for `probability` ≥ 0.5, by bisection on the density's integral."""
     if freedom > 2000:

@@ -10,18 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from gitops_ml.core.verification.wilson import Z, wilson_interval
 
 BINS = 5
 MIN_ROWS = 30
 MISSING = "missing"
-_Z = 1.959964
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +48,6 @@ def most_changed(
         change: shape (rows,), how much each answer changes; 0 or 1 with `shares`.
         shift: shape (rows,), new minus old.
     """
-    import numpy as np
-
     found = []
     for name, values in columns.items():
         for label, mask in _parts(values):
@@ -59,23 +56,16 @@ def most_changed(
                 continue
             part = change[mask]
             mean = float(part.mean())
-            low = wilson_low(float(part.sum()), count) if shares else mean - _Z * float(part.std()) / math.sqrt(count)
+            low = mean - Z * float(part.std()) / math.sqrt(count)
+            if shares:
+                low, _ = wilson_interval(float(part.sum()), count)
             moved = None if shift is None else float(np.mean(shift[mask]))
             found.append(Slice(column=name, value=label, rows=count, change=mean, low=low, shift=moved))
     return sorted(found, key=lambda one: (-one.low, one.column, one.value))
 
 
-def wilson_low(hits: float, count: int) -> float:
-    """The lower end of Wilson's 95 % interval of a share."""
-    share, z2 = hits / count, _Z**2
-    middle = share + z2 / (2 * count)
-    return max(0.0, (middle - _Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count))
-
-
 def _parts(values: NDArray[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
     """The slices of one column: each value of a category, each fifth of a number."""
-    import numpy as np
-
     if values.dtype == object:
         names = np.array([MISSING if value is None else str(value) for value in values])
         return [(str(name), names == name) for name in np.unique(names)]

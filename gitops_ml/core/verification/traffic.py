@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from gitops_ml.core.declaration.schema import Traffic, seconds
 from gitops_ml.core.verification.blocks import BLOCK, BLOCK_SECONDS
+from gitops_ml.core.verification.names import ALPHA
 from gitops_ml.core.verification.sequential import Evidence, least_requests
-from gitops_ml.core.verification.verdict import ALPHA, CheckResult, Figure
+from gitops_ml.core.verification.verdict import CheckResult, Figure
 
 
 def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: float = ALPHA) -> CheckResult:

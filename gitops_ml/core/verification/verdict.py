@@ -17,11 +17,6 @@ Result = Literal["pass", "fail", "inconclusive"]
 Verdict = Literal["Verified", "Failed", "Inconclusive", "Unverified"]
 Figure = float | int | str | None | list[float | int | str]
 
-ALPHA = 0.05
-"""The chance that a candidate which is no worse than the incumbent is stopped, over all that compares the two: traffic,
-and `max_drop` of a hold-out. An absolute `min` or `max` is decided by the point estimate, and is no part of it.
-"""
-
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """One check's answer. `reason` is one sentence without a full stop; `figures` are what decided it.

@@ -100,7 +100,7 @@ def test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone
         workshop.release("v1.0.0")
         workshop.declare("v1.0.0")
         ran = workshop.sync(expect=1)
-        assert f"the {kind} {name} is there and is none of ours" in ran.err
+        assert f"the {kind} {name} exists and is not ours" in ran.err
         assert f"docker {kind} rm {name}" in ran.err
         assert Host(engine, workshop.project).objects() == {}
         look = engine.api.inspect_network if kind == "network" else engine.api.inspect_volume
@@ -121,7 +121,7 @@ def test_a_container_with_the_gateways_name_is_refused_and_left_alone(
         workshop.release("v1.0.0")
         workshop.declare("v1.0.0")
         ran = workshop.sync(expect=1)
-        assert f"a container named {name} is there already" in ran.err
+        assert f"a container named {name} exists already" in ran.err
         assert Host(engine, workshop.project).objects() == {}
         assert engine.api.inspect_container(name)["Id"] == made["Id"]
     finally:

@@ -68,7 +68,7 @@ def test_everything_goes_through_the_tunnel(place: Place, host: str) -> None:
 
 def test_the_tunnel_ends_with_its_process(host: str) -> None:
     script = (
-        "import os, signal\nfrom gitops_ml.clients.engine import Engine\n"
+        "import os, signal\nfrom gitops_ml.clients.engine.client import Engine\n"
         f"print(Engine.connect('ssh://{host}')._tunnel._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -81,7 +81,9 @@ def test_the_tunnel_ends_with_its_process(host: str) -> None:
 
 
 def test_a_process_that_closes_nothing_leaves_nothing(host: str) -> None:
-    script = f"from gitops_ml.clients.engine import Engine\nprint(Engine.connect('ssh://{host}')._tunnel.socket)\n"
+    script = (
+        f"from gitops_ml.clients.engine.client import Engine\nprint(Engine.connect('ssh://{host}')._tunnel.socket)\n"
+    )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not Path(told.stdout.strip()).parent.exists()
 

@@ -55,12 +55,12 @@ def test_an_updated_limit_is_seen(place: Place, engine: docker.DockerClient, tmp
     assert facts.memory == 80 * 1024**2
 
 
-def test_a_lost_network_is_seen(place: Place, tmp_path: Path) -> None:
+def test_a_lost_network_is_seen(place: Place, engine: docker.DockerClient, tmp_path: Path) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("m"))
     place.look(cache=tmp_path)
-    place.engine.disconnect_network(container, place.network)
-    place.engine.connect_network(container, place.network, ["other"])
+    engine.api.disconnect_container_from_network(container, place.network, force=True)
+    engine.api.connect_container_to_network(container, place.network, aliases=["other"])
     facts = _one(place.look(cache=tmp_path), container).facts
     assert facts
     assert facts.aliases == ("other",)

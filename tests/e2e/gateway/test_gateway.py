@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gitops_ml.clients.gateway.container import CERTIFICATE, ROOT, ROUTES, gateway_spec
+from gitops_ml.clients.gateway.container import gateway_spec
+from gitops_ml.clients.gateway.layout import CERTIFICATE, ROOT, ROUTES
 from gitops_ml.clients.gateway.routes import Drain, drained, remove_route, switch
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.planning.drift import container_drift

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gitops_ml.clients.gateway.container import ROOT
 from gitops_ml.clients.gateway.journal import Journal
+from gitops_ml.clients.gateway.layout import ROOT
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture

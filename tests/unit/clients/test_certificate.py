@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gitops_ml.clients.gateway.certificate import default_certificate
-from gitops_ml.clients.gateway.container import CERTIFICATE
+from gitops_ml.clients.gateway.layout import CERTIFICATE
 from gitops_ml.core.declaration.schema import NAME_PATTERN
 
 

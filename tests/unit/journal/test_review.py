@@ -9,8 +9,9 @@ import pytest
 
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Published, Stepped
+from gitops_ml.core.journal.fold import Entry, Reviewed, fold_entries
 from gitops_ml.core.journal.reviews import among_users, goes_back, newest_verdict, put_back, reviewed, verified_before
-from gitops_ml.core.journal.state import KEPT_ATTEMPTS, DeploymentState, Entry, Reviewed, fold_entries
+from gitops_ml.core.journal.state import KEPT_ATTEMPTS, DeploymentState
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan
 from gitops_ml.core.records.record import Record, updated

@@ -8,16 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitops_ml.core.journal.entries import Applied, Outcome, Retried, Withdrawn
-from gitops_ml.core.journal.state import (
-    Checkpoint,
-    DeploymentState,
-    Entry,
-    State,
-    encode,
-    fold,
-    fold_entries,
-    quarantine_key,
-)
+from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold, fold_entries
+from gitops_ml.core.journal.state import DeploymentState, EnvironmentState, quarantine_key
 from gitops_ml.errors import InputError
 from tests.unit.builders import NAME, generation, wanted
 from tests.unit.journals import built, failed, files, intent, judged, promoted, published, settled
@@ -41,7 +33,7 @@ def state(*entries: Entry) -> DeploymentState:
 
 
 def test_nothing_was_ever_done() -> None:
-    assert fold({}) == State() and State().of(NAME) == DeploymentState()
+    assert fold({}) == EnvironmentState() and EnvironmentState().of(NAME) == DeploymentState()
 
 
 def test_an_intent_opens_a_rollout() -> None:

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from gitops_ml.core.generation import PROJECT as PROJECT_LABEL
 from gitops_ml.core.journal.entries import Settled
-from gitops_ml.core.journal.state import fold
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning.plan import Plan
-from gitops_ml.core.planning.planner import generations_in_use, make_plan
+from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, changed, gateway, generation, later, replica, short_lived, wanted
-from tests.unit.journals import failed, files, intent, promoted
+from tests.unit.journals import failed, intent, promoted
 from tests.unit.snapshots import block, hosting, inputs, planned, serving, snapshot
 
 V1 = generation("v1")
@@ -205,9 +204,3 @@ def test_the_order_of_what_is_observed_does_not_matter(data: st.DataObject) -> N
 def test_a_plan_does_not_depend_on_when_it_is_asked_for_again() -> None:
     seen = busy()
     assert planned(seen, wanted("v2", "a")) == planned(seen, wanted("v2", "a"), now=later(hours=3))
-
-
-def test_generations_that_must_not_be_pruned() -> None:
-    v2 = generation("v2")
-    state = fold(files([*promoted(V1), intent(v2, V1)]))
-    assert sorted(generations_in_use(state)) == [V1.fingerprint, v2.fingerprint]

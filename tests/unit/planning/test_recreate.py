@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.journal.entries import Withdrawn
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.planning.plan import Plan
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import gateway, generation, replica, wanted

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan

@@ -8,7 +8,7 @@ import pytest
 
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.journal.entries import Outcome, Retried
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment

@@ -10,7 +10,8 @@ import pytest
 from gitops_ml.clients.files.records import read_record, write_record
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.entries import Judged
-from gitops_ml.core.journal.state import Attempt, Entry, fold_entries
+from gitops_ml.core.journal.fold import Entry, fold_entries
+from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.records.record import Record, commit_message, restored_fields, updated, wants_revert
 from tests.unit.builders import NAME, generation
 from tests.unit.journals import built, failed, intent, judged, promoted, settled

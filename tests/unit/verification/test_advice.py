@@ -11,7 +11,7 @@ import pytest
 from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.core.declaration.schema import AgreementCheck, DriftCheck
 from gitops_ml.core.verification import psi
-from gitops_ml.core.verification.agreement import judge_agreement, wilson
+from gitops_ml.core.verification.agreement import judge_agreement
 from gitops_ml.core.verification.answers import Answers, NoAnswer
 from gitops_ml.core.verification.feature_drift import Categories, Numbers, Reference, judge_drift, parse_reference
 from gitops_ml.core.verification.samples import SampledTensor, Samples, parse_samples, together
@@ -174,9 +174,3 @@ def test_values_differ_by_how_much() -> None:
 def test_without_answers_nothing_is_said(rows: int, ours: Any, theirs: Any, reason: str) -> None:
     found = judge_agreement(AgreementCheck(), rows, ours, theirs, CLASSES)
     assert (found.result, found.reason, found.advisory) == ("inconclusive", reason, True)
-
-
-def test_the_score_interval_is_wilsons() -> None:
-    # Newcombe 1998, Statistics in Medicine 17:857-872, table I: 81 of 263.
-    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)

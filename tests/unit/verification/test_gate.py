@@ -7,7 +7,7 @@ import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target
 from gitops_ml.core.declaration.schema import Bound
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import DAY, Gate, judge_gate, made_within_a_day
 
 MANIFEST = Manifest(
@@ -25,7 +25,8 @@ def answers(noise: float) -> Answers:
 
 def verdict(candidate: Answers | NoAnswer, incumbent: Answers | NoAnswer | None, **bounds: Bound) -> str:
     gate = Gate(group="day", metrics=bounds or {"roc_auc": Bound(max_drop=0.01)})
-    return judge_gate(gate, ROWS, manifest=MANIFEST, candidate=candidate, incumbent=incumbent).verdict
+    other = ModelAnswers(MANIFEST, incumbent) if incumbent else None
+    return judge_gate(gate, ROWS, ModelAnswers(MANIFEST, candidate), other).verdict
 
 
 def test_equal_and_better_models_pass() -> None:
@@ -54,7 +55,8 @@ def test_the_first_model_is_judged_by_its_bounds() -> None:
 def test_the_same_rows_and_answers_give_the_same_figures() -> None:
     gate = Gate(group="day", metrics={"brier": Bound(max_drop=0.01)})
     once, twice = (
-        judge_gate(gate, ROWS, manifest=MANIFEST, candidate=answers(0.1), incumbent=answers(0.0)) for _ in range(2)
+        judge_gate(gate, ROWS, ModelAnswers(MANIFEST, answers(0.1)), ModelAnswers(MANIFEST, answers(0.0)))
+        for _ in range(2)
     )
     assert once == twice
 

@@ -9,7 +9,7 @@ import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
 from gitops_ml.core.declaration.schema import Bound, Holdout
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer, answers_of
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, answers_of
 from gitops_ml.core.verification.holdout import judge_holdout
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
@@ -54,16 +54,14 @@ def _judge(
     metrics: dict[str, Bound] | None = None,
 ) -> list[CheckResult]:
     return judge_holdout(
-        spec=Holdout(
+        Holdout(
             data="data/holdout.parquet",
             group="day",
             metrics={"roc_auc": Bound(max_drop=0.01)} if metrics is None else metrics,
         ),
-        rows=rows or _rows(),
-        manifest=manifest or _manifest(),
-        candidate=candidate,
-        incumbent=incumbent,
-        incumbent_manifest=incumbent_manifest,
+        rows or _rows(),
+        ModelAnswers(manifest or _manifest(), candidate),
+        ModelAnswers(incumbent_manifest or manifest or _manifest(), incumbent) if incumbent else None,
         replicates=500,
     )
 
@@ -99,9 +97,9 @@ def test_a_rise_is_a_drop_where_lower_is_better(metric: str) -> None:
 @pytest.mark.parametrize(
     ("metric", "bound", "result", "says"),
     [
-        ("roc_auc", Bound(min=0.7), "pass", "keeps its bounds"),
+        ("roc_auc", Bound(min=0.7), "pass", "is within its bounds"),
         ("roc_auc", Bound(min=0.99), "fail", "is below min 0.99"),
-        ("brier", Bound(max=0.5), "pass", "keeps its bounds"),
+        ("brier", Bound(max=0.5), "pass", "is within its bounds"),
         ("brier", Bound(max=0.01), "fail", "is above max 0.01"),
         ("roc_auc", Bound(max_drop=0.01), "pass", "there is no incumbent to compare with"),
     ],

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
 from gitops_ml.core.verification import metrics
-from gitops_ml.core.verification.metrics import METRICS, Sample, check_metric, metric_named, statistic
+from gitops_ml.core.verification.metrics import Sample, statistic
+from gitops_ml.core.verification.names import METRICS, check_metric, metric_named
 from gitops_ml.errors import InputError
 
 Floats = NDArray[np.float64]
