@@ -1,8 +1,8 @@
 """A pass over 10,000 held-out rows through the live endpoint: rows a second, and the model's own share of it.
 
-The pass is the one that verification makes: the probe, in its container, asks a replica that serves, in batches, for
-predictions and probabilities. The model's own compute is what the same image, under the same limits, takes for the
-same batches when nothing but `predict` is timed: no HTTP, no JSON. Both in turns.
+It does what verification does: the probe, in its container, asks a serving replica for predictions and probabilities,
+in batches. The model's own share is the time of `predict` alone for the same batches, in the same image under the
+same limits: no HTTP, no JSON. Both in turns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 
-from bench._scratch import machine, release_trees, scratch
+from bench.support.scratch import machine, release_trees, scratch
 from gitops_ml.artifacts.manifest import parse_manifest
 from gitops_ml.clients.artifacts.holdout import load_rows, requests
 from gitops_ml.clients.engine.client import Engine
