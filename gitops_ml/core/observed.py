@@ -85,8 +85,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One environment on one engine at one time, by the engine's own clock.
 
     `routes` holds the route files on the gateway's volume, by deployment. `loaded` holds the revision of the route that
-    the gateway has loaded, by deployment, and `backends` the servers that it knows, by alias. `journal` holds the
-    journal's files, by name.
+    the gateway has loaded, by deployment, and `backends` the servers that it knows, by alias. `unresponsive` holds the
+    running replicas that answered no health check, by container id, with the seconds since the process started.
+    `journal` holds the journal's files, by name.
     """
 
     engine: str
@@ -100,6 +101,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[str, bytes] = {}
     loaded: dict[str, str] = {}
     backends: dict[str, Backend] = {}
+    unresponsive: dict[str, float] = {}
     journal: dict[str, bytes] = {}
 
     @property

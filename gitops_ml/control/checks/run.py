@@ -22,7 +22,7 @@ from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke
-from gitops_ml.errors import InputError
+from gitops_ml.errors import InputError, ModelRejected
 
 LOG_TAIL = 40
 
@@ -168,7 +168,7 @@ def _load_holdout(
             manifest=manifest,
             incumbent=manifest_of(session, compared),
         )
-    except InputError as error:
+    except (InputError, ModelRejected) as error:
         return _Holdout(refused=str(error).split("\n")[0])
 
 
@@ -194,6 +194,6 @@ def _judge_holdout(
         spec,
         holdout.rows,
         ModelAnswers(holdout.manifest, answers_in(candidate, holdout.manifest)),
-        None if theirs is None else ModelAnswers(holdout.incumbent or holdout.manifest, theirs),
+        ModelAnswers(holdout.incumbent or holdout.manifest, theirs) if theirs else None,
         alpha=action.alpha,
     )

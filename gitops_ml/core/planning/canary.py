@@ -22,6 +22,7 @@ from gitops_ml.core.planning.context import (
     Steps,
     missing_replicas,
     partition_replicas,
+    remove,
     retire,
     route_difference,
     split_route,
@@ -128,10 +129,10 @@ def _complete_and_route(
     incumbent, candidate = sides
     incumbent_good, incumbent_bad = partition_replicas(context, incumbent)
     candidate_good, candidate_bad = partition_replicas(context, candidate)
-    # The engine restarts a candidate that crashes, and the watch fails it for that: it is not drift.
-    crashing = [c for c, _ in candidate_bad if c.state == "restarting"]
-    routed = candidate_good + crashing
-    leaving = [c for c, _ in (*incumbent_bad, *candidate_bad) if c not in crashing]
+    # A candidate that crashes or hangs keeps its traffic: the watch judges it by what its users get.
+    failing = [c for c, _ in candidate_bad if c.state == "restarting" or context.hangs(c, candidate)]
+    routed = candidate_good + failing
+    leaving = [c for c, _ in (*incumbent_bad, *candidate_bad) if c not in failing]
     steps: Steps = [
         *_start(context, incumbent, incumbent_good, healing=True),
         *_start(context, candidate, routed, healing=False),
@@ -168,8 +169,12 @@ def _complete_and_route(
             )
         )
     unknown = [c for c in context.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)]
-    if leaving or unknown:
-        steps.append(retire(context.name, [*leaving, *unknown], "it cannot serve", healing=True))
+    hanging = [c for c, _ in incumbent_bad if context.hangs(c, incumbent)]
+    if hanging:
+        steps.append(remove(context.name, hanging, "a replica does not answer", healing=True))
+    retired = [c for c in (*leaving, *unknown) if c not in hanging]
+    if retired:
+        steps.append(retire(context.name, retired, "it cannot serve", healing=True))
     return steps
 
 

@@ -59,8 +59,13 @@ def heal(
         steps.append(
             plan.Route(deployment=name, generation=serving, without=ids_of(leaving), because=because, healing=healing)
         )
-    if bad:
-        steps.append(retire(name, [c for c, _ in bad], bad[0][1], healing=healing))
+    # A process that hangs finishes no request and ignores SIGTERM: draining it would only take time.
+    hanging = [(c, cause) for c, cause in bad if context.hangs(c, serving)]
+    others = [(c, cause) for c, cause in bad if not context.hangs(c, serving)]
+    if hanging:
+        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=healing))
+    if others:
+        steps.append(retire(name, [c for c, _ in others], others[0][1], healing=healing))
     if surplus:
         number = "1 replica is" if context.replicas == 1 else f"{context.replicas} replicas are"
         steps.append(retire(name, surplus, f"{number} declared", healing=healing))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.core.declaration.checks import AgreementCheck
-from gitops_ml.core.verification.answers import Answers, NoAnswer, class_name
+from gitops_ml.core.verification.answers import Answers, NoAnswer
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.core.verification.wilson import wilson_interval
 

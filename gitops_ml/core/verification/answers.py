@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.core.verification.metrics import Sample
 from gitops_ml.core.verification.names import Metric, check_metric
 from gitops_ml.errors import InputError
@@ -102,14 +102,6 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
         len(classes),
         None if positive is None else number[class_name(positive)],
     )
-
-
-def class_name(value: Any) -> str:
-    """One name for a class that JSON and parquet write differently: 1, 1.0, True, or a numpy scalar."""
-    item = value.item() if hasattr(value, "item") else value
-    if isinstance(item, bool):
-        return str(int(item))
-    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
 
 
 def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.versions.documents import Entry, Lock, LockedStage
+
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """What one path was made from. Paths are relative to the lock's folder.
@@ -29,11 +31,10 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
 
 
-def lineage_of(lock: Any, path: str) -> Lineage:
-    """The lineage of `path`, an output in the dvc.lock `lock` or a path inside one; empty if it is not in there."""
-    listed = lock.get("stages") if isinstance(lock, Mapping) else None
-    stages = {str(name): stage for name, stage in (listed or {}).items() if isinstance(stage, Mapping)}
-    makers = {out["path"]: name for name, stage in stages.items() for out in _entries(stage, "outs")}
+def lineage_in_lock(lock: Lock, path: str) -> Lineage:
+    """The lineage of `path`, an output in `lock` or a path inside one; empty if the lock does not have it."""
+    stages = lock.stages or {}
+    makers = {entry.path: name for name, stage in stages.items() for entry in stage.outs or ()}
     pending, seen = [path], list[str]()
     inputs: dict[str, str] = {}
     data: dict[str, str] = {}
@@ -44,10 +45,10 @@ def lineage_of(lock: Any, path: str) -> Lineage:
             continue
         seen.append(maker)
         params |= _params(stages[maker])
-        for entry in _entries(stages[maker], "deps"):
-            intermediate = _maker(makers, entry["path"]) is not None
-            (data if intermediate else inputs)[entry["path"]] = _digest(entry)
-            pending.append(entry["path"])
+        for entry in stages[maker].deps or ():
+            intermediate = _maker(makers, entry.path) is not None
+            (data if intermediate else inputs)[entry.path] = _digest(entry)
+            pending.append(entry.path)
     return Lineage(
         stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params
     )
@@ -74,10 +75,6 @@ def _nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _entries(stage: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
-    return [entry for entry in stage.get(kind) or () if isinstance(entry, Mapping) and "path" in entry]
-
-
 def _maker(makers: Mapping[str, str], path: str) -> str | None:
     """The stage that makes `path`, a folder around it, or a path inside it."""
     if path in makers:
@@ -88,12 +85,12 @@ def _maker(makers: Mapping[str, str], path: str) -> str | None:
     return None
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
-    return f"md5:{str(entry['md5']).removesuffix('.dir')}" if entry.get("md5") else str(entry.get("etag") or "unknown")
+def _digest(entry: Entry) -> str:
+    return f"md5:{entry.md5.removesuffix('.dir')}" if entry.md5 else entry.etag or "unknown"
 
 
-def _params(stage: Mapping[str, Any]) -> dict[str, Any]:
-    params: dict[str, Any] = {}
-    for file, values in (stage.get("params") or {}).items():
-        params |= {f"{file}:{key}": value for key, value in flatten(values).items()}
-    return params
+def _params(stage: LockedStage) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for file, params in (stage.params or {}).items():
+        values |= {f"{file}:{key}": value for key, value in flatten(params).items()}
+    return values

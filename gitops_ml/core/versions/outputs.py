@@ -6,7 +6,6 @@ data with a published schema, so they are read directly.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import posixpath
@@ -16,7 +15,9 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry, Lock, Pipeline
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
+from gitops_ml.suggest import nearest
 
 _MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -69,32 +70,28 @@ def path_from_root(folder: str, path: str, what: str) -> str:
     return joined
 
 
-def artifact_path(document: Any, file: str, model: str, name: str) -> str:
+def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
     """The path of an artifact, relative to the repository's root.
 
     Args:
-        document: the parsed dvc.yaml.
+        pipeline: the dvc.yaml.
         file: the path of that dvc.yaml.
         model: the model as messages name it.
         name: its name under `artifacts:`.
 
     Raises:
         VersionNotFound: there is no such artifact; names the nearest one.
-        InputError: `artifacts:` does not follow DVC's schema.
+        InputError: the artifact has no path.
         VersionRefused: the path is external or outside the repository.
     """
-    artifacts = document.get("artifacts") if isinstance(document, Mapping) else None
-    if artifacts is None:
-        artifacts = {}
-    if not isinstance(artifacts, Mapping):
-        raise InputError(f"{file}: artifacts: is no mapping", fix=f"artifacts: {{{name}: {{path: …, type: model}}}}")
+    artifacts = pipeline.artifacts or {}
     if name not in artifacts:
-        near = difflib.get_close_matches(name, [str(a) for a in artifacts], n=1)
-        names = f"it has: {', '.join(sorted(str(a) for a in artifacts))}" if artifacts else "it has none"
+        match = nearest(name, artifacts)
+        names = f"it has: {', '.join(sorted(artifacts))}" if artifacts else "it has none"
         raise VersionNotFound(
             f"{model} is not under artifacts: in {file}",
             why=names,
-            fix=f"did you mean {near[0]}?" if near else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
+            fix=f"did you mean {match}?" if match else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
         )
     entry = artifacts[name]
     path = entry.get("path") if isinstance(entry, Mapping) else None
@@ -103,38 +100,29 @@ def artifact_path(document: Any, file: str, model: str, name: str) -> str:
     return path_from_root(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
 
 
-def lock_outputs(lock: Any, pipeline: Any, file: str) -> list[Output]:
-    """The outputs in a dvc.lock.
-
-    Args:
-        lock: the parsed dvc.lock.
-        pipeline: the parsed dvc.yaml beside it, for working directories and annotations.
-        file: the path of the dvc.lock.
-    """
+def lock_outputs(lock: Lock, pipeline: Pipeline, file: str) -> list[Output]:
+    """The outputs in the dvc.lock at `file`. `pipeline`: the dvc.yaml beside it, for working directories."""
     outputs: list[Output] = []
-    stages = lock.get("stages") if isinstance(lock, Mapping) else None
-    declared = pipeline.get("stages") if isinstance(pipeline, Mapping) else None
-    for stage, content in (stages or {}).items():
-        spec = _stage(declared, str(stage))
+    for name, stage in (lock.stages or {}).items():
+        spec = _stage(pipeline.stages or {}, name)
         folder = posixpath.join(posixpath.dirname(file), str(spec.get("wdir") or ""))
-        remotes = _annotations(spec)
-        for out in (content or {}).get("outs") or ():
-            written = str(out.get("path", ""))
-            notes = remotes.get(written, {})
-            outputs += _output(out, folder, file, imported=False, notes=notes)
+        annotations = _annotations(spec)
+        for entry in stage.outs or ():
+            notes = annotations.get(entry.path, {})
+            remote = str(notes["remote"]) if notes.get("remote") else entry.remote
+            cached = notes.get("cache") is not False
+            outputs += _output(entry, folder, file, cached=cached, remote=remote)
     return outputs
 
 
-def dvc_outputs(document: Any, file: str) -> list[Output]:
-    """The outputs of the parsed .dvc file `document`, which is at `file`."""
-    if not isinstance(document, Mapping):
-        return []
-    folder = posixpath.join(posixpath.dirname(file), str(document.get("wdir") or ""))
+def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
+    """The outputs of the .dvc file at `file`."""
+    folder = posixpath.join(posixpath.dirname(file), document.wdir or "")
     # DVC does not push what `dvc import` brought to this repository's remotes: it reads it from the other repository.
-    imported = any(isinstance(dep, Mapping) and "repo" in dep for dep in document.get("deps") or ())
+    imported = any(entry.repo is not None for entry in document.deps or ())
     outputs: list[Output] = []
-    for out in document.get("outs") or ():
-        outputs += _output(out, folder, file, imported=imported, notes=out)
+    for entry in document.outs or ():
+        outputs += _output(entry, folder, file, imported=imported, cached=entry.cache, remote=entry.remote)
     return outputs
 
 
@@ -157,7 +145,7 @@ def read_manifest(data: bytes, path: str) -> dict[str, str]:
     """
     try:
         listed = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(data)]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ObjectCorrupt(f"the manifest of {path} is not in DVC's format", fix="dvc push it again") from error
     for name, md5 in listed:
         parts = name.split("/")
@@ -192,8 +180,7 @@ def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | No
     return None
 
 
-def _stage(declared: Any, name: str) -> Mapping[str, Any]:
-    stages = declared if isinstance(declared, Mapping) else {}
+def _stage(stages: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     spec = stages.get(name, stages.get(name.partition("@")[0]))
     if isinstance(spec, Mapping) and isinstance(spec.get("do"), Mapping):
         spec = spec["do"]
@@ -212,35 +199,33 @@ def _annotations(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _output(
-    out: Mapping[str, Any], folder: str, file: str, *, imported: bool, notes: Mapping[str, Any]
+    entry: Entry, folder: str, file: str, *, imported: bool = False, cached: bool = True, remote: str | None
 ) -> list[Output]:
-    match = _MD5.fullmatch(str(out.get("md5", "")))
-    written = str(out.get("path", ""))
-    path = posixpath.normpath(posixpath.join(folder, written))
-    if not written or _URL.match(written) or path.startswith(("/", "../")):
+    match = _MD5.fullmatch(entry.md5 or "")
+    path = posixpath.normpath(posixpath.join(folder, entry.path))
+    if not entry.path or _URL.match(entry.path) or path.startswith(("/", "../")):
         return []
-    by_cloud = "files" in out or "cloud" in out
+    by_cloud = entry.files is not None or entry.cloud is not None
     if match is None and not by_cloud:
         return []
-    size = out.get("size")
     return [
         Output(
             path=path,
-            digest=f"md5:{match[1]}" if match else _files_digest(out),
-            is_dir=bool(match[2]) if match else "files" in out,
+            digest=f"md5:{match[1]}" if match else _files_digest(entry.files or []),
+            is_dir=bool(match[2]) if match else entry.files is not None,
             source=file,
-            size=size if isinstance(size, int) else None,
+            size=entry.size,
             # DVC 3 writes `hash: md5`. Without that, the digest is DVC 2's, over text with normalised line ends.
-            legacy=not by_cloud and out.get("hash") != "md5",
+            legacy=not by_cloud and entry.hash != "md5",
             imported=imported,
             by_cloud=by_cloud,
-            cached=notes.get("cache") is not False,
-            remote=str(notes["remote"]) if notes.get("remote") else None,
+            cached=cached,
+            remote=remote,
         )
     ]
 
 
-def _files_digest(out: Mapping[str, Any]) -> str:
+def _files_digest(files: Iterable[CloudFile]) -> str:
     """The digest of a cloud-versioned folder, which lists its files instead of a manifest; "" without their md5s."""
-    files = {str(f.get("relpath", "")): str(f.get("md5", "")) for f in out.get("files") or ()}
-    return manifest_digest(files) if files and all(files.values()) else ""
+    digests = {file.relpath: file.md5 or "" for file in files}
+    return manifest_digest(digests) if digests and all(digests.values()) else ""

@@ -79,7 +79,7 @@ def answer(*values: str, kind: str = "vector") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("found", "result"),
+    ("series", "result"),
     [
         (answer("0.01"), "pass"),
         (answer("0.05"), "pass"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from gitops_ml.core.versions.lineage import changes, flatten, lineage_of
+from msgspec import convert
 
-LOCK = {
+from gitops_ml.core.versions.documents import Lock
+from gitops_ml.core.versions.lineage import changes, flatten, lineage_in_lock
+
+CONTENT: dict[str, Any] = {
     "schema": "2.0",
     "stages": {
         "ingest": {
@@ -29,10 +33,11 @@ LOCK = {
         },
     },
 }
+LOCK = convert(CONTENT, Lock)
 
 
 def test_stages_are_followed_back_to_their_inputs() -> None:
-    made = lineage_of(LOCK, "models/m")
+    made = lineage_in_lock(LOCK, "models/m")
     assert made.stages == ("train", "prepare", "ingest")
     assert made.inputs == {"ingest.py": "md5:" + "1" * 32, "prepare.py": "md5:" + "4" * 32}
     assert list(made.data) == ["data/raw/flights", "data/train.parquet"]
@@ -40,9 +45,9 @@ def test_stages_are_followed_back_to_their_inputs() -> None:
 
 
 def test_a_path_that_is_not_in_the_lock_has_no_lineage() -> None:
-    assert lineage_of(LOCK, "models/other").stages == ()
-    assert lineage_of(None, "models/m").stages == ()
-    assert lineage_of({"stages": {"train": None}}, "models/m").stages == ()
+    assert lineage_in_lock(LOCK, "models/other").stages == ()
+    assert lineage_in_lock(Lock(), "models/m").stages == ()
+    assert lineage_in_lock(convert({"stages": {"train": {}}}, Lock), "models/m").stages == ()
 
 
 def test_stages_in_a_loop_are_followed_once() -> None:
@@ -50,7 +55,7 @@ def test_stages_in_a_loop_are_followed_once() -> None:
         "a": {"deps": [{"path": "y"}], "outs": [{"path": "x"}]},
         "b": {"deps": [{"path": "x"}], "outs": [{"path": "y"}]},
     }
-    assert lineage_of({"stages": loop}, "x").stages == ("a", "b")
+    assert lineage_in_lock(convert({"stages": loop}, Lock), "x").stages == ("a", "b")
 
 
 def test_changes_have_both_values_and_nan_equals_nan() -> None:
