@@ -232,9 +232,8 @@ def _promote(context: DeploymentContext, attempt: Attempt) -> Steps:
     if missing := missing_replicas(context, good):
         steps += _heal_incumbent(context, attempt)
         because = "a replica is gone"
-        steps.append(
-            plan.Start(deployment=name, generation=generation, replicas=missing, because=because, await_ready=True)
-        )
+        start = plan.Start(deployment=name, generation=generation, replicas=missing, because=because, await_ready=True)
+        steps.append(start)
     without = ids_of([c for c, _ in bad])
     steps += [
         plan.Route(deployment=name, generation=generation, without=without, because="it is verified"),
@@ -266,9 +265,8 @@ def _call_off(context: DeploymentContext, attempt: Attempt, outcome: Outcome, be
         deployment=context.name, generation=attempt.generation, attempt=attempt.id, outcome=outcome, because=because
     )
     if attempt.incumbent is None:
-        unroute = (
-            [plan.Unroute(deployment=context.name, because=because)] if context.name in context.snapshot.routes else []
-        )
+        routes = context.snapshot.routes
+        unroute = [plan.Unroute(deployment=context.name, because=because)] if context.name in routes else []
         return [*unroute, *leaving, settle]
     if attempt.strategy == "recreate":
         return [*leaving, *_start_again(context, attempt.incumbent, because), settle]
