@@ -304,7 +304,7 @@ DEEP = "[" * 100_000
         pytest.param({"models/churn.dvc": DEEP}, "models/churn.dvc:1 is nested too deep", id="deep .dvc file"),
     ],
 )
-def test_a_wrong_document_of_dvc_breaks_only_the_deployments_that_need_it(
+def test_a_wrong_document_breaks_only_the_deployments_that_need_it(
     folder: Path, files: dict[str, str], says: str
 ) -> None:
     write(folder, files)
