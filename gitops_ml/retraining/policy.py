@@ -1,7 +1,6 @@
-"""`retrain:` in params.yaml: which model is retrained for whom, what it has to keep, and how often it may happen.
+"""`retrain:` in params.yaml: which model to retrain for which deployment, its gate, and how often a day.
 
-Beside the parameters of the stages, since whoever changes how a model is trained changes this too; the stages leave
-sections of others alone.
+The section is beside the stages' parameters, since whoever changes how a model is trained reviews it too.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ SECTION = "retrain"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The section. `deployment` is named as the model where it is null; `step` is what a new version raises."""
+    """The section. A null `deployment` is named like the model; `step` is the part of the version to raise."""
 
     model: str
     gate: Gate
@@ -33,7 +32,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def name(self) -> str:
-        """The deployment."""
+        """The deployment's name."""
         return self.deployment or self.model
 
 
@@ -49,7 +48,7 @@ def read_policy(repo: Repository, commit: str) -> Policy:
     if policy is None:
         raise InputError(
             f"{PARAMS} has no section `{SECTION}` at commit {commit[:12]}",
-            why="it says which model is retrained, and what it has to keep",
+            why="it names the model to retrain, and its gate",
             fix=f"add `{SECTION}: {{model: …, gate: {{data: …, metrics: {{…}}}}}}`, see docs/retraining.md",
         )
     return policy
