@@ -1,8 +1,8 @@
-"""The months of 2013 arrive one by one: what the world does, what a model that stays is worth, what the gate says.
+"""The months of 2013 arrive one by one: how data changes, how an old model fares, what the gate decides.
 
-For each month: how often flights are late, a model of January to March, and a model that learns from all months before
-it, both judged by that month, which neither has seen; then the gate of params.yaml between this month's model and last
-month's. Real data, the stages' own code, one training for each month. Prints a Markdown table.
+For each month: how often flights are late; a model trained on January to March and a model trained on all months
+before, both judged on that month, which neither has seen; then the gate of params.yaml between this month's model and
+last month's. Real data, the code of the stages, one training for each month. Prints a Markdown table.
 
     make bench NAME=months
 """
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from gitops_ml.artifacts.manifest import Manifest, parse_manifest
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers
 from gitops_ml.core.verification.gate import Gate, Gated, judge_gate
 from gitops_ml.retraining.drift import data_drift

@@ -12,7 +12,7 @@ import msgspec
 
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.artifacts.requirements import pins
-from gitops_ml.clients.artifacts.lookup import made, resolve_path
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Made, changes
@@ -67,7 +67,7 @@ def difference(
     Raises `VersionError` if a version does not resolve, and `InputError` if rows that `rows.data` names cannot be used.
     """
     a, b = (_under_test(repo, model, version, rows) for version in between)
-    made_a, made_b = made(repo, a.resolved), made(repo, b.resolved)
+    made_a, made_b = lineage_of(repo, a.resolved), lineage_of(repo, b.resolved)
     commits = (a.resolved.commit, b.resolved.commit)
     inputs = changes(made_a.inputs, made_b.inputs)
     tracked = {path for path in inputs if any(_is_data(repo, commit, path) for commit in commits)}

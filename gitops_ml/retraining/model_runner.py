@@ -19,7 +19,7 @@ from gitops_ml.clients.artifacts.holdout import Rows, requests
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import ensure_model_image, probe_image
-from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
 from gitops_ml.errors import EngineFailed, GitopsError, InputError, ModelRejected
@@ -137,26 +137,15 @@ def _ask(
 ) -> dict[str, Any]:
     expect = {"version": generation.version, "digest": generation.digest}
     url = f"http://{alias}:{PORT}"
-    job = {
-        "deadline": START_SECONDS + ASK_SECONDS,
-        "ready_deadline": START_SECONDS,
-        "interval": 0.05,
-        "targets": [{"name": "model", "url": url, "model": generation.deployment, "expect": expect}],
-        "example": None,
-        "requests": "/probe/requests.json",
-    }
-    result = run_probe(
-        engine,
-        project=project,
-        environment=environment,
-        image=probe_image(engine),
-        network=scoped(project, environment),
-        job=job,
-        requests=msgspec.json.encode({"bodies": bodies}),
-        deadline=START_SECONDS + ASK_SECONDS + 15,
-        watch=[container],
+    job = ProbeJob(
+        targets=[{"name": "model", "url": url, "model": generation.deployment, "expect": expect}],
+        seconds=START_SECONDS + ASK_SECONDS,
+        ready_seconds=START_SECONDS,
+        interval=0.05,
+        bodies=bodies,
     )
-    return dict(result.targets["model"])
+    place = ProbePlace(project=project, environment=environment, image=probe_image(engine))
+    return dict(run_probe(engine, place, job, watch=[container]).targets["model"])
 
 
 def _sweep(engine: Engine, project: str) -> None:

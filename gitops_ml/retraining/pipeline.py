@@ -6,10 +6,8 @@ find what the run made.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,9 +19,11 @@ from typing import Any
 
 from gitops_ml.clients.artifacts.resolution import remote_names
 from gitops_ml.clients.artifacts.store import store_of
-from gitops_ml.clients.files.yaml_edit import get_field, load, set_fields
+from gitops_ml.clients.files.yaml_data import load
+from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.process import environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.process_group import kill_group
 from gitops_ml.errors import InputError, SourceUnavailable
 
 _KEPT_LINES = 60
@@ -108,8 +108,7 @@ class Pipeline:
                         self._report(f"  {line.rstrip()}")
             except BaseException:
                 # Otherwise the stage would go on training, in a folder that is being removed.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process)
                 raise
         return process.returncode, list(lines)
 

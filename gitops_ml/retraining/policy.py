@@ -5,17 +5,16 @@ The section is beside the stages' parameters, since whoever changes how a model 
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import DVC
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.verification.gate import Gate
 from gitops_ml.errors import InputError
-from gitops_ml.suggest import did_you_mean
 
 PARAMS = "params.yaml"
 SECTION = "retrain"
@@ -37,43 +36,37 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.deployment or self.model
 
 
+class _Params(msgspec.Struct, frozen=True):
+    """params.yaml, of which only this section is read."""
+
+    retrain: Policy | None = None
+
+
 def read_policy(repo: Repository, commit: str) -> Policy:
-    """The policy at a commit. Raises `InputError` if it is missing or malformed."""
-    section = _section(repo, commit)
-    if section is None:
+    """The policy at a commit. Raises `InputError` when it is missing or wrong."""
+    policy = _policy(repo, commit)
+    if policy is None:
         raise InputError(
             f"{PARAMS} has no section `{SECTION}` at commit {commit[:12]}",
             why="it names the model to retrain, and its gate",
             fix=f"add `{SECTION}: {{model: …, gate: {{data: …, metrics: {{…}}}}}}`, see docs/retraining.md",
         )
-    try:
-        policy = msgspec.convert(section, Policy)
-    except msgspec.ValidationError as error:
-        raise InputError(
-            f"{PARAMS}: section `{SECTION}` cannot be used", why=_reason(str(error)), fix=f"edit {PARAMS}"
-        ) from error
-    if not policy.gate.metrics:
-        raise InputError(
-            f"{PARAMS}: {SECTION}.gate names no metrics",
-            why="a gate without bounds passes every model",
-            fix="write metrics such as {roc_auc: {max_drop: 0.01}}",
-        )
     return policy
 
 
 def gate_of(repo: Repository, commit: str) -> Gate:
-    """The gate at a commit; the default gate if there is no section."""
-    return read_policy(repo, commit).gate if _section(repo, commit) is not None else Gate()
+    """The gate at a commit; the default one where there is no section."""
+    policy = _policy(repo, commit)
+    return policy.gate if policy else Gate()
 
 
-def _section(repo: Repository, commit: str) -> Any:
+def _policy(repo: Repository, commit: str) -> Policy | None:
     data = repo.read_file(commit, PARAMS)
-    document = load(data, PARAMS) if data is not None else None
-    return document.get(SECTION) if isinstance(document, dict) else None
-
-
-def _reason(message: str) -> str:
-    unknown = re.search(r"unknown field `(.+?)`", message)
-    keys = {*Policy.__struct_fields__, *Gate.__struct_fields__, "min", "max", "max_drop"}
-    advice = did_you_mean(unknown[1], keys) if unknown else ""
-    return f"{message}; {advice}" if advice else message
+    policy = parse(data, PARAMS, _Params, DVC).retrain if data is not None else None
+    if policy is not None and not policy.gate.metrics:
+        raise InputError(
+            f"{PARAMS}: {SECTION}.gate names no metrics",
+            why="a gate without bounds lets everything through",
+            fix="write metrics such as {roc_auc: {max_drop: 0.01}}",
+        )
+    return policy

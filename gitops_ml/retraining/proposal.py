@@ -84,7 +84,7 @@ def propose(
     message = f"Retrained {policy.model}\n\n{checks}\n"
     version = registration.register(
         repo, policy.model, step=policy.step, rev=commit, message=message, push=options.push
-    ).held.version
+    ).resolved.version
     path = declaration_path(environment, policy.name)
     text = (repo.read_file(commit, path) or b"").decode()
     fields = bumped(version, gated.digest)

@@ -15,11 +15,12 @@ import msgspec
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.holdout import labelled, load_rows
-from gitops_ml.clients.artifacts.lookup import made
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
-from gitops_ml.clients.files.records import answer_request, read_records
+from gitops_ml.clients.files.publication import answer_request
+from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.records.record import RetrainRequest
 from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer
@@ -111,7 +112,7 @@ def _train_and_propose(
         report(f"train at {tip[:12]}" + "".join(f", {key}={value}" for key, value in settings.items()))
         pipeline.reproduce()
         commit = repo.commit_files(tip, pipeline.changes(), _message(policy, settings))
-        candidate = resolution.held_at(repo, policy.model, commit)
+        candidate = resolution.resolve_at(repo, policy.model, commit)
         result = Retrained(
             outcome="unchanged",
             model=policy.model,
@@ -124,7 +125,7 @@ def _train_and_propose(
         if (same := _version_with(repo, policy.model, candidate.digest)) is not None:
             fix = f"declare it: gitops-ml bump {declared.name} {policy.name} {same}"
             return msgspec.structs.replace(result, version=same, reason=f"the model is {same} already; {fix}")
-        new = tuple(new_inputs(made(repo, incumbent), made(repo, candidate)) if incumbent else ())
+        new = tuple(new_inputs(lineage_of(repo, incumbent), lineage_of(repo, candidate)) if incumbent else ())
         report(f"ask both models for {policy.gate.data} of {commit[:12]}" if incumbent else "ask the first model")
         gated = _gate(repo, engine, declared, policy, candidate, incumbent)
         result = msgspec.structs.replace(result, new=new, checks=gated.checks, outcome=OUTCOMES[gated.verdict])
@@ -187,7 +188,7 @@ def _gate(
 ) -> Gated:
     """Judge candidate and incumbent on the same rows: the newest ones, of the candidate's commit."""
     gate = policy.gate
-    path = resolution.resolve_path(repo, candidate.commit, gate.data)
+    path = resolve_path(repo, candidate.commit, gate.data)
     rows = load_rows(next(iter(resolution.read(repo, path, limit=versions.READ_BYTES).values())), gate.data, gate.rows)
     declaration = declared.deployments.get(policy.name)
     env = dict(declaration.env) if declaration else {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gitops_ml.clients.artifacts.lookup import ResolvedPath, listing, resolve_path, store_for
-from gitops_ml.clients.artifacts.resolution import ResolvedVersion, held_at, read, resolve
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve, resolve_at
+from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import flat
 from gitops_ml.errors import GitopsError, VersionNotFound
@@ -21,7 +21,7 @@ def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
     except VersionNotFound as error:
         unknown = error
     try:
-        return held_at(repo, model, repo.resolve(version), version)
+        return resolve_at(repo, model, repo.resolve(version), version)
     except VersionNotFound:
         if repo.remote is None:
             raise unknown from None

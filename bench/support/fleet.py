@@ -1,4 +1,4 @@
-"""Many deployments of one model in one environment, brought up by `gitops-ml sync` itself."""
+"""Many deployments of one model in one environment, started by `gitops-ml sync`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.workshop import MODEL, Workshop
 
 
 def grow(workshop: Workshop, count: int) -> None:
-    """Declare `count` deployments in one commit, and sync until all are Synced and Healthy. Ends the run if not."""
+    """Declare `count` deployments in one commit, and sync. Ends the run if the sync fails."""
     workshop.pull()
     for number in range(count):
         content = {"schema": 1, "model": MODEL, "version": "v1.0.0", "resources": {"cpus": 0.5}}

@@ -1,4 +1,4 @@
-"""A repository and a project name of a measurement's own, removed from disk and engine when it ends, or fails."""
+"""A repository and a project name for one measurement, removed from disk and engine when it ends or fails."""
 
 from __future__ import annotations
 

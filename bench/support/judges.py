@@ -1,10 +1,9 @@
 """Three judges of the same simulated canaries, for thousands of streams at once.
 
-`sequential` is the arithmetic of gitops_ml.core.sequential over arrays; bench/verdicts.py holds it against
-that module stream by stream before it measures anything. The other two are what is in use elsewhere: a fixed
-threshold looked at each minute (as Flagger does by default: success of at least 99 %) and a Mann-Whitney test
-of the minutes' rates (as Kayenta does: 98 % interval, tolerance of a quarter of the estimate, a gate on the
-ratio of means).
+`sequential` is the arithmetic of gitops_ml.core.verification.sequential over arrays; bench/verdicts.py first compares
+it with that module, stream by stream. The other two are in use elsewhere: a fixed threshold checked each minute
+(Flagger's default: success of at least 99 %), and a Mann-Whitney test of the rates per minute (as Kayenta: 98 %
+interval, tolerance of a quarter of the estimate, a gate on the ratio of means).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from bench._streams import MINUTES, PER_MINUTE, Flags
+from bench.support.streams import MINUTES, PER_MINUTE, Flags
 from gitops_ml.core.verification.blocks import BLOCK, QUIET, START_REQUESTS, block_length
 from gitops_ml.core.verification.sequential import BETS, MARGIN_BET, START_SHARE, TrafficTest
 

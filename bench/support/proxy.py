@@ -1,7 +1,7 @@
-"""A proxy on a Unix socket in front of the engine's that counts the requests which pass through it.
+"""A proxy on a Unix socket in front of the engine's socket that counts requests.
 
-Bytes are handed on as they are; a request is counted where its first line is seen. So nothing that the tool does not
-send is counted, and nothing that it sends is missed, whatever library sends it.
+It passes bytes on unchanged, and counts a request by its first line. So it counts exactly the requests that the tool
+sends, whatever library sends them.
 """
 
 from __future__ import annotations

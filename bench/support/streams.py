@@ -1,8 +1,7 @@
-"""Simulated requests of a canary: which arm each goes to, and which of them are bad, in the shapes that
-services show.
+"""Simulated requests of a canary: to which arm each goes, and which are bad, in patterns that real services show.
 
-Every shape has the same share of bad requests in the long run. In a `shared` burst the service behind both
-arms stalls, in an `own` burst one arm does (a replica, say), and so its bursts are in its own requests.
+Each pattern has the same share of bad requests in the long run. In a `shared` burst the service behind both arms
+stalls. In an `own` burst only one arm stalls (a replica, for example).
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""A closed-loop HTTP client that costs little itself: the same bytes again and again over kept-alive
-connections."""
+"""A closed-loop HTTP client that needs little CPU: it repeats the same bytes over kept-alive connections."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import time
 
 
 async def drive(port: int, request: bytes, connections: int, seconds: float) -> tuple[list[float], float]:
-    """Latencies of a closed loop over kept-alive connections, and the seconds it took in all."""
+    """Run a closed loop over kept-alive connections. Returns the latencies and the total time, in seconds."""
     times: list[float] = []
     started = time.perf_counter()
 
