@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from gitops_ml.artifacts.manifest import Manifest, parse_manifest
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers
 from gitops_ml.core.verification.gate import Gate, Gated, judge_gate
-from gitops_ml.retraining.drift import moved
+from gitops_ml.retraining.drift import data_drift
 from gitops_ml.stages.artifact import model_inputs, read_artifact
 from gitops_ml.stages.ingest import ingest
 from gitops_ml.stages.params import Ingest, Prepare, TimeSplit, Train, load_section
@@ -51,7 +51,7 @@ class Month:
         train(load_section(PARAMS, Train), learnt, requirements, self.folder / "model")
         self.model, _ = read_artifact(self.folder / "model")
         self.manifest: Manifest = parse_manifest((self.folder / "model" / "manifest.json").read_bytes())
-        drift = moved(self.folder, Path("train.parquet"), Path("holdout.parquet"), PARAMS)
+        drift = data_drift(self.folder, Path("train.parquet"), Path("holdout.parquet"), PARAMS)
         self.drift = drift.features[0]
 
     def answers(self, rows: pd.DataFrame) -> Answers:

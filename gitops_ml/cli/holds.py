@@ -42,7 +42,7 @@ def hold(
     end = _end(until, length)
     with Repository.open(repo) as clone:
         written = holds.hold(
-            clone, environment, deployment, reason=reason, until=end, wish=CommitOptions(commit, branch, push)
+            clone, environment, deployment, reason=reason, until=end, options=CommitOptions(commit, branch, push)
         )
     summary = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
     edits.show(written, summary, environment, as_json=as_json, deployment=deployment, reason=reason, until=end)
@@ -63,7 +63,7 @@ def release(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        written = holds.release(clone, environment, deployment, wish=CommitOptions(commit, branch, push))
+        written = holds.release(clone, environment, deployment, options=CommitOptions(commit, branch, push))
     edits.show(written, "no longer held", environment, as_json=as_json, deployment=deployment)
 
 

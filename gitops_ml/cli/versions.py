@@ -47,7 +47,7 @@ def register(
         result = registration.register(
             repository, model, version=version, step=bump, rev=rev, message=message, push=push
         )
-        resolved = result.held
+        resolved = result.resolved
         for warning in result.warnings:
             render.progress(f"warning: {warning}")
         if as_json:
@@ -122,12 +122,12 @@ def bump(
             version,
             model=model,
             create=create,
-            wish=CommitOptions(commit=commit, branch=branch, push=push),
+            options=CommitOptions(commit=commit, branch=branch, push=push),
         )
-        tag = result.held.tag
+        tag = result.resolved.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
             render.progress(f"next: git push {repository.remote} {tag}")
-    resolved, written = result.held, result.written
+    resolved, written = result.resolved, result.written
     if as_json:
         fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
         edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
@@ -182,7 +182,7 @@ def _model_rows(repository: Repository, local: Model | None, fetched: Model | No
         active = all(v.active for v in (local and local.find(name), remote) if v)
         digest, error = None, None
         try:
-            digest = resolution.held_at(repository, version.model, version.commit).digest
+            digest = resolution.resolve_at(repository, version.model, version.commit).digest
         except GitopsError as problem:
             error = problem.what
         pushed = remote is not None and remote.commit == version.commit

@@ -6,6 +6,7 @@ shared port) is found before anything is planned.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -61,7 +62,14 @@ class Options:
 
 @dataclass
 class Target:
-    """One environment of one clone, and the engine that it is reconciled against."""
+    """One environment of one clone, and the engine that it is reconciled against.
+
+    Attributes:
+        tip: returns the commit to reconcile to, after a fetch or as it was fetched last.
+        stopping: set by whoever wants the pass to end before its next step.
+        resting: the deployments whose rollouts this pass leaves out; what serves of them is healed all the same.
+        publish: whether this pass pushes records.
+    """
 
     repo: Repository
     environment: str
@@ -69,6 +77,10 @@ class Target:
     options: Options = field(default_factory=Options)
     engine: Engine | None = None
     reconnection: reconnect.Reconnection | None = None
+    tip: Callable[[Repository], str] = Repository.fetch
+    stopping: threading.Event = field(default_factory=threading.Event)
+    resting: frozenset[str] = frozenset()
+    publish: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def look(target: Target, commit: str | None = None) -> View:
     """
     repo, locked = target.repo, commit is not None
     if commit is None:
-        commit = _commit(repo, target.options)
+        commit = _commit(repo, target.options, target.tip)
     declared = read_declared(repo, commit, target.environment)
     require_own_port(repo, declared)
     engine = engine_of(target, declared.environment)
@@ -158,9 +170,9 @@ def preview(target: Target) -> View:
     return view
 
 
-def _commit(repo: Repository, options: Options) -> str:
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str] = Repository.fetch) -> str:
     """The fetched tip, or the commit that was asked for; tags are fetched for both."""
-    tip = repo.fetch()
+    tip = read_tip(repo)
     return repo.resolve(options.rev) if options.rev else tip
 
 
@@ -222,6 +234,9 @@ def require_untouched_records(repo: Repository, since: str, rev: str | None) -> 
 
 
 def engine_of(target: Target, environment: Environment) -> Engine:
+    if target.engine and environment.engine not in (None, target.engine.url):  # it was declared anew since
+        target.engine.close()
+        target.engine = None
     if target.engine is None:
         if environment.engine is None and target.environment != "dev":
             raise InputError(

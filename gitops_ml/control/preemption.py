@@ -58,7 +58,7 @@ class TipWatch:
         with Repository.open(self._target.repo.root) as repo:
             while not self._over.wait(EVERY):
                 try:
-                    tip = repo.fetch()
+                    tip = self._target.tip(repo)
                     if tip != known:
                         self._compare(repo, tip)
                         known = tip

@@ -16,7 +16,7 @@ from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
-from gitops_ml.clients.files import records
+from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.control.executor import ExecutionResult, execute
@@ -93,14 +93,15 @@ def _reconcile(target: Target) -> tuple[View, ExecutionResult, str | None]:
     view = look(target)
     if target.options.break_lock:
         _break_lock(target, view, target.options.break_lock)
-    if not view.plan.actions and not target.options.retry and not _moved(view):
+    actions = _due(target, view)
+    if not actions and not target.options.retry and not _moved(view):
         _clear_dead_lock(target, view)
         return view, ExecutionResult(), None
     engine = engine_of(target, view.desired.environment)
     project, name = view.desired.project, view.desired.name
     models = ModelSource(target.repo)
     builds = Builds(engine, models.artifact, BASE_IMAGE)
-    for action in view.plan.actions:
+    for action in actions:
         if isinstance(action, plan.Build) and action.generation.pattern == "service":
             builds.begin(action.generation)
     _prepare(engine, view)
@@ -141,8 +142,8 @@ def _locked(
             target.options = _once(target.options)
             view = _retried(target, view, session)
         with tip:
-            done = _act(view, session)
-        acted = acted or any(not isinstance(a, plan.Publish) for a in view.plan.actions)
+            done = _act(target, view, session)
+        acted = acted or any(not isinstance(a, plan.Publish) for a in _due(target, view))
         all_done.errors = done.errors
         all_done.settled |= done.settled
         all_done.watching = done.watching
@@ -151,7 +152,7 @@ def _locked(
     if acted and view.state.applied != commit:
         session.write(Applied(at=session.at(), commit=commit))
     news = all_done.settled or view.state.unpublished or _moved(view)
-    recorded = record(target, view, session) if news else None
+    recorded = record(target, view, session) if news and target.publish else None
     return view, all_done, recorded
 
 
@@ -281,6 +282,7 @@ def _site(
         pin_header=settings.pin_header,
         report=target.report,
         superseded=superseded,
+        stop_from_outside=target.stopping,
     )
 
 
@@ -292,10 +294,23 @@ def _retried(target: Target, view: View, session: Session) -> View:
     return look(target, view.desired.commit)
 
 
-def _act(view: View, session: Session) -> ExecutionResult:
+def _due(target: Target, view: View) -> list[plan.Action]:
+    """The planned actions without those that this pass is told to leave out."""
+    return [
+        action
+        for action in view.plan.actions
+        if (target.publish if isinstance(action, plan.Publish) else _may_act(target, action))
+    ]
+
+
+def _may_act(target: Target, action: plan.Action) -> bool:
+    return action.healing or action.deployment not in target.resting
+
+
+def _act(target: Target, view: View, session: Session) -> ExecutionResult:
     if view.plan.refused:
         session.report(str(_refusal(view)))
-    acting = [a for a in view.plan.actions if not isinstance(a, plan.Publish)]
+    acting = [a for a in _due(target, view) if not isinstance(a, plan.Publish)]
     if not acting:
         return ExecutionResult()
     return execute(acting, session)
@@ -324,11 +339,14 @@ def record(target: Target, view: View, session: Session) -> str | None:
             return False
         return now.fingerprint == attempt.generation.fingerprint
 
-    commit = records.publish(
+    published = publication.publish(
         target.repo, view.desired.name, state, engine=view.snapshot.engine, same_generation=same_generation
     )
-    ids = tuple(a.id for a in state.unpublished)
-    if ids:
-        session.write(Published(at=session.at(), attempts=ids, commit=commit))
-    session.report(f"record {view.desired.name} {commit[:12]} holds {', '.join(ids) or 'the engine'}")
-    return commit
+    if published.commit:
+        ids = published.attempts
+        if ids:
+            session.write(Published(at=session.at(), attempts=ids, commit=published.commit))
+        session.report(f"record {view.desired.name} {published.commit[:12]} holds {', '.join(ids) or 'the engine'}")
+    if published.refused:
+        raise published.refused[0]
+    return published.commit

@@ -53,6 +53,7 @@ class Session:
         builds: the images that are being made.
         report: receives one line for each thing that a person may want to see.
         superseded: whether a newer commit declares something else than a deployment's candidate.
+        stop_from_outside: set by whoever wants the pass to end before its next step; the pass itself leaves it alone.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Session:
         pin_header: bool,
         report: Callable[[str], None],
         superseded: Callable[[str], bool] = lambda _: False,
+        stop_from_outside: threading.Event | None = None,
     ) -> None:
         self.engine = engine
         self.project, self.environment = snapshot.project, snapshot.environment
@@ -79,6 +81,7 @@ class Session:
         self.pin_header = pin_header
         self.report = report
         self._superseded = superseded
+        self._stop_from_outside = stop_from_outside or threading.Event()
         self.stopping = threading.Event()
         self._lock = lock
         self._started = monotonic()
@@ -114,7 +117,7 @@ class Session:
 
     def go_on(self) -> None:
         """To be called while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
-        if self.stopping.is_set():
+        if self.stopping.is_set() or self._stop_from_outside.is_set():
             raise KeyboardInterrupt
 
     def wanted(self, deployment: str) -> None:

@@ -86,7 +86,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     `routes` are the route files as they lie in the gateway's volume, by deployment; `loaded` is what the gateway says
     that it has loaded, by deployment, as the revision of the route file; `backends` is what it says of each server,
-    by alias. `journal` holds the entries of the journal, by file name.
+    by alias. `unresponsive` are running replicas that answered no health check, asked again and again: container ID to
+    the seconds since the process started. `journal` holds the entries of the journal, by file name.
     """
 
     engine: str
@@ -100,6 +101,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[str, bytes] = {}
     loaded: dict[str, str] = {}
     backends: dict[str, Backend] = {}
+    unresponsive: dict[str, float] = {}
     journal: dict[str, bytes] = {}
 
     @property

@@ -1,7 +1,4 @@
-"""The model artifact: a directory that says by itself how it is loaded, asked and served.
-
-Whoever serves it (gitops_ml.serving, or anything else that reads the manifest) needs no other file of the repository.
-"""
+"""Writes and reads the model artifact: a folder that holds everything that serving the model needs."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, Target, Tensor, Training, parse_manifest
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
@@ -27,15 +25,15 @@ from gitops_ml.stages.skops_file import load_skops, skops_bytes, untrusted_types
 
 MODEL = "model.skops"
 
-# Distributions whose version decides what a model answers, so that serving has to have the ones it was trained with.
 PINNED = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+"""Distributions whose version can change a model's answers: serving must have the versions of training."""
 
 
 def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str]) -> pd.DataFrame:
-    """Features as a server hands them over: numbers as float64 with NaN, text as objects with None where missing.
+    """Make the model's inputs as the server makes them: float64 with NaN, text as objects with None where missing.
 
     Raises:
-        InputError: a feature is missing, or a numeric one holds text.
+        InputError: a feature is missing, or a numeric feature holds text.
     """
     missing = sorted(set(features) - set(frame.columns))
     if missing:
@@ -45,7 +43,7 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
     columns: dict[str, Any] = {}
     for name in features:
         if name in categorical:
-            # As text, since that is how a request carries them, whatever the table's type for a code is.
+            # A request carries categories as text, whatever type a table has for a code.
             text = frame[name].astype(str).to_numpy(dtype=object)
             text[frame[name].isna().to_numpy()] = None
             columns[name] = text
@@ -99,7 +97,7 @@ def _datatype(feature: str, categorical: Collection[str]) -> str:
 
 
 def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, Any]:
-    """An Open Inference Protocol v2 request for one real row, the first one in which nothing is missing."""
+    """Make an Open Inference Protocol v2 request for the first row in which nothing is missing."""
     complete = inputs[inputs.notna().all(axis=1)]
     row = (complete if len(complete) else inputs).iloc[0]
     return {
@@ -116,21 +114,21 @@ def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, A
 
 
 def check_requirements(requirements: str, estimator: str) -> None:
-    """Check that what serves a model is what trained it.
+    """Check that a model will be served by the versions that trained it.
 
     Args:
         requirements: a requirements file with `name==version` lines.
-        estimator: import path of the estimator, whose distribution has to be among them.
+        estimator: import path of the estimator, whose distribution must be pinned.
 
     Raises:
-        InputError: a distribution is pinned at another version than is installed, or is not.
+        InputError: a distribution is not pinned, or at another version than the installed one.
     """
     pinned = pins(requirements)
     owners = importlib.metadata.packages_distributions().get(estimator.partition(".")[0], [])
     for name in sorted({folded(owner) for owner in owners} - set(pinned)):
         raise InputError(
             f"the serving requirements do not pin {name}",
-            why=f"{estimator} comes from it, so that the model cannot be loaded where it is served",
+            why=f"{estimator} comes from it, and the model server needs it to load the model",
             fix="add it to requirements/serving.in and lock again",
         )
     wrong = [
@@ -140,7 +138,7 @@ def check_requirements(requirements: str, estimator: str) -> None:
     ]
     if wrong:
         raise InputError(
-            "the model would be served by other versions than it is trained with",
+            "the model would be served by other versions than those that train it",
             why="; ".join(wrong),
             fix="pip install -r requirements/serving.txt",
         )
@@ -149,23 +147,21 @@ def check_requirements(requirements: str, estimator: str) -> None:
 def write_artifact(
     params: Train, model: Any, rows: pd.DataFrame, inputs: pd.DataFrame, requirements: str, out: Path
 ) -> int:
-    """Write the artifact's directory anew.
+    """Write the artifact's folder in place of what is there.
 
     Args:
-        params: what the model is.
         model: the fitted pipeline.
-        rows: the training rows; `inputs`: their features as the model takes them.
+        rows: the training rows.
+        inputs: their features as the model takes them.
         requirements: text of the hash-locked serving requirements.
-        out: the directory; what was there is removed.
+        out: the folder.
 
     Returns:
-        size of the stored model in bytes.
+        the size of the stored model in bytes.
 
     Raises:
-        InputError: the model holds types that nobody has reviewed, or that skops cannot store.
+        InputError: the model holds types that are not reviewed, or that skops cannot store.
     """
-    from skops.io.exceptions import UnsupportedTypeException
-
     try:
         data = skops_bytes(model)
     except (UnsupportedTypeException, TypeError) as error:
@@ -177,7 +173,7 @@ def write_artifact(
     if unreviewed:
         raise InputError(
             f"the model holds types that nobody has reviewed: {', '.join(unreviewed)}",
-            why="loading them may run code, so that a person has to look at them once",
+            why="loading them may run code, so a person must look at them once",
             fix="review them, then list them under train.trusted_types in params.yaml",
         )
     shutil.rmtree(out, ignore_errors=True)
@@ -191,25 +187,24 @@ def write_artifact(
 
 
 def read_artifact(path: Path) -> tuple[Any, Manifest]:
-    """The model of an artifact and its manifest.
+    """Load the model of an artifact, with its manifest.
 
     Raises:
         InputError: the artifact cannot be read, or the model holds types that its manifest does not trust.
     """
-    # Slow to import, and wanted by one stage alone.
-    from skops.io.exceptions import UntrustedTypesFoundException
-
     try:
         manifest = parse_manifest((path / MANIFEST).read_bytes())
         return load_skops(path / (manifest.file or MODEL), list(manifest.trusted_types)), manifest
     except (OSError, ValueError, ModelRejected, UntrustedTypesFoundException) as error:
-        raise InputError(f"{path} holds no model that can be loaded", why=str(error), fix="dvc repro train") from error
+        raise InputError(
+            f"{path} does not hold a model that can be loaded", why=str(error), fix="dvc repro train"
+        ) from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     def plain(value: Any) -> Any:
         if isinstance(value, np.generic):
             return value.item()
-        raise TypeError(f"{value!r} has no place in JSON")
+        raise TypeError(f"{value!r} cannot be written as JSON")
 
     path.write_text(json.dumps(content, indent=2, default=plain) + "\n")

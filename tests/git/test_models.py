@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gitops_ml.clients.artifacts.lookup import made, resolve_path
-from gitops_ml.clients.artifacts.resolution import fetch, held_at, places, read, resolve
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
+from gitops_ml.clients.artifacts.resolution import fetch, places, read, resolve, resolve_at
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Made
 from gitops_ml.errors import (
@@ -62,9 +62,9 @@ def test_a_version_of_gto_s_and_its_folder(repo: Repository, project: Path, tmp_
 def test_what_a_model_was_trained_on_is_what_its_own_commit_says(repo: Repository) -> None:
     """Rows among these would say nothing of rows that the model has not seen."""
     held = resolve(repo, "flight-delay", "v1.0.0")
-    assert set(made(repo, held).inputs.values()) == {md5(b"depth: 4\n")}
+    assert set(lineage_of(repo, held).inputs.values()) == {md5(b"depth: 4\n")}
     added = resolve(repo, "rows", "v1.0.0")
-    assert made(repo, added) == Made()
+    assert lineage_of(repo, added) == Made()
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -99,12 +99,12 @@ def test_every_way_of_tracking(repo: Repository, tmp_path: Path) -> None:
         assert read(repo, held) == {Path(path).name: data}
     inside = resolve_path(repo, tip, "models/flight-delay/code")
     assert inside.is_dir and read(repo, inside) == {"example.csv": b"a,b\n1,2\n"}
-    assert held_at(repo, "inside", tip).digest == inside.digest
+    assert resolve_at(repo, "inside", tip).digest == inside.digest
     assert resolve(repo, "rows", "v1.0.0").path == "data/rows.csv"
 
 
 def test_a_folder_in_git_has_the_digest_that_dvc_would_give_it(repo: Repository, project: Path) -> None:
-    held = held_at(repo, "git-folder", repo.tip())
+    held = resolve_at(repo, "git-folder", repo.tip())
     assert (held.kind, held.is_dir) == ("git", True)
     shutil.copytree(project / "plain", project / "copy")
     run(project, "dvc", "add", "-q", "copy")
@@ -179,7 +179,7 @@ def test_bytes_that_are_nowhere(repo: Repository, project: Path, tmp_path: Path)
 def test_a_corrupt_cache_is_passed_over_and_a_corrupt_remote_is_an_error(
     repo: Repository, project: Path, tmp_path: Path, name: str
 ) -> None:
-    held = held_at(repo, name, repo.tip())
+    held = resolve_at(repo, name, repo.tip())
     suffix = ".dir" if held.is_dir else ""
     for folder in (project / ".dvc" / "cache", project.parent / "storage"):
         broken = object_of(folder, held.digest, suffix)
@@ -212,7 +212,7 @@ def test_links_and_lfs_pointers_are_refused(repo: Repository, project: Path) -> 
     git(project, "add", "plain")
     git(project, "commit", "-qm", "Add a link")
     with pytest.raises(VersionRefused, match="symbolic link"):
-        held_at(repo, "git-folder", repo.resolve("HEAD"))
+        resolve_at(repo, "git-folder", repo.resolve("HEAD"))
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n"
     commit = commit_file(project, "lfs.bin", pointer)
     with pytest.raises(VersionRefused, match="Git LFS"):

@@ -165,7 +165,7 @@ def test_what_is_not_committed_is_not_registered_and_said_so(repo: Repository, p
     run(project, "dvc", "repro", "-q")
     done = register(repo, "flight-delay")
     assert "dvc.lock has changes" in done.warnings[0]
-    assert read(repo, done.held)["manifest.json"] == b"depth: 6\n"
+    assert read(repo, done.resolved)["manifest.json"] == b"depth: 6\n"
 
 
 def test_a_remote_that_is_away_or_refuses(repo: Repository, project: Path) -> None:
@@ -186,7 +186,7 @@ def test_bump_changes_two_lines(repo: Repository, project: Path) -> None:
     declare(project)
     done = bump(repo, "dev", "flight", "latest")
     digest = resolve(repo, "flight-delay", "v1.1.0").digest
-    assert (done.before, done.held.version, done.written.commit) == ("v1.0.0", "v1.1.0", None)
+    assert (done.before, done.resolved.version, done.written.commit) == ("v1.0.0", "v1.1.0", None)
     expected = DECLARATION.replace("version: v1.0.0", "version: v1.1.0").replace(
         "# before the storm\n", f"# before the storm\ndigest: {digest}\n"
     )
@@ -200,7 +200,7 @@ def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
     (project / "staged.txt").write_text("staged")
     git(project, "add", "staged.txt")
     before = git(project, "status", "--porcelain")
-    done = bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(push=True))
+    done = bump(repo, "dev", "flight", "v1.1.0", options=CommitOptions(push=True))
     assert git(project, "show", "--format=%s", "--name-only", "HEAD").split("\n\n") == [
         "Bump flight in dev from v1.0.0 to v1.1.0",
         FILE,
@@ -211,7 +211,7 @@ def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
 
 def test_bump_on_a_branch_of_its_own(repo: Repository, project: Path) -> None:
     declare(project)
-    done = bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(branch="bump-flight", push=True)).written
+    done = bump(repo, "dev", "flight", "v1.1.0", options=CommitOptions(branch="bump-flight", push=True)).written
     bare = project.parent / "origin.git"
     assert (done.branch, git(bare, "rev-parse", "bump-flight")) == ("bump-flight", done.commit)
     assert git(bare, "rev-parse", "main") != done.commit
@@ -222,7 +222,7 @@ def test_bump_that_the_remote_refuses(repo: Repository, project: Path, other: Cl
     commit_file(other("bob"), "x.txt", "x")
     git(project.parent / "bob", "push", "-q")
     with pytest.raises(PushRejected, match="did not take"):
-        bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(push=True))
+        bump(repo, "dev", "flight", "v1.1.0", options=CommitOptions(push=True))
 
 
 def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
@@ -231,9 +231,9 @@ def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
     assert "--create" in caught.value.fix
     with pytest.raises(InputError, match="no name for a deployment"):
         bump(repo, "dev", "../evil", "v1.1.0")
-    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, wish=CommitOptions(commit=True))
+    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, options=CommitOptions(commit=True))
     text = (project / done.written.file).read_text()
-    assert f"model: flight-delay\nversion: v1.1.0\ndigest: {done.held.digest}\n" in text
+    assert f"model: flight-delay\nversion: v1.1.0\ndigest: {done.resolved.digest}\n" in text
     assert git(project, "log", "-1", "--format=%s") == "Deploy flight-delay v1.1.0 to dev"
 
 

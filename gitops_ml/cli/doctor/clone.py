@@ -93,7 +93,11 @@ def _dvc(repo: Repository) -> Iterator[Finding]:
         yield ok("dvc", version("dvc"))
     except PackageNotFoundError:
         yield missing("dvc", "the package is not installed", "pip install 'dvc>=3.60,<4'")
-    remotes, default = _dvc_remotes(folder)
+    try:
+        remotes, default = _dvc_remotes(folder)
+    except InputError as error:
+        yield missing("dvc remote", str(error).split("\n")[0], error.fix)
+        return
     if not remotes:
         yield note(
             "dvc remote",
@@ -115,21 +119,11 @@ def _dvc_remotes(folder: Path) -> tuple[dict[str, str], str | None]:
 
     Read without DVC, whose import takes half a second.
     """
-    from configparser import ConfigParser
-    from configparser import Error as ConfigError
-
+    from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
     from gitops_ml.clients.git.process import redact
 
-    config = ConfigParser(interpolation=None)
-    try:
-        config.read([folder / "config", folder / "config.local"])
-    except (ConfigError, UnicodeDecodeError):
-        return {}, None
-    remotes = {}
-    for section in config.sections():
-        if match := re.fullmatch(r"'?remote \"(.+)\"'?", section):
-            remotes[match[1]] = redact(config[section].get("url", "?"))
-    return remotes, config.get("core", "remote", fallback=None)
+    config = read_config(folder)
+    return {remote.name: redact(remote.url) for remote in remotes_of(config)}, default_remote(config)
 
 
 def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], list[EnvironmentFiles]]:

@@ -75,17 +75,17 @@ def drift(
     Advisory: it never fails. Rows of one day are not independent, so nearly every feature differs by more than chance:
     look at the size of the index (0.1 is some, 0.25 is much).
     """
-    from gitops_ml.retraining.drift import months, moved
+    from gitops_ml.retraining.drift import data_drift, monthly_drift
 
     if by_month:
-        by_months = months(repo, reference, rows, params)
+        by_months = monthly_drift(repo, reference, rows, params)
         if as_json:
             render.out_json(by_months)
             return
         lines = [_month_line(month) for month in by_months]
         render.out(render.table(("MONTH", "ROWS", "TARGET", "MOVED MOST", "PSI"), lines))
         return
-    result = moved(repo, reference, rows, params)
+    result = data_drift(repo, reference, rows, params)
     if as_json:
         render.out_json(result)
         return

@@ -48,12 +48,14 @@ def diff(
 
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.difference import difference
+    from gitops_ml.retraining.predictions import RowsToAsk
 
     if predictions:
         from gitops_ml.clients.engine.client import Engine
 
     with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
-        result = difference(clone, model, a, b, data=rows, group=group, engine=docker, allow_pickle=allow_pickle)
+        rows_to_ask = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
+        result = difference(clone, model, (a, b), docker, rows_to_ask)
     if as_json:
         render.out_json(result)
         return

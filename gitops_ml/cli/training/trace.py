@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,18 +13,9 @@ from gitops_ml.errors import EngineMismatch, InputError, Temporary
 if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.core.records.record import Record
-    from gitops_ml.retraining.provenance import Step, Trace
+    from gitops_ml.retraining.provenance import Serving, Step, Trace
 
 _SHOWN = 16
-
-
-class _Serving(NamedTuple):
-    model: str
-    version: str
-    digest: str
-    generation: str
-    commit: str
-    image: str | None
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,18 +36,19 @@ def trace(
 
     with Repository.open(repo) as clone:
         serving, record = _serving(clone, environment, deployment, live)
-        result = provenance.trace(clone, environment, deployment, record=record, **serving._asdict())
+        result = provenance.trace(clone, environment, deployment, serving, record)
     if as_json:
         render.out_json(result)
         return
     _show(result)
 
 
-def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[_Serving, Record | None]:
+def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[Serving, Record | None]:
     """What serves, according to the host if it answers, else to the record. Raises `InputError` if nothing serves."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
     from gitops_ml.control.observe import Target, look
+    from gitops_ml.retraining.provenance import Serving
 
     tip = clone.fetch()
     declared = read_environment(clone, tip, environment)
@@ -69,7 +61,7 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
         else:
             serving = state.of(deployment).serving
             if serving is not None:
-                return _Serving(
+                return Serving(
                     model=serving.model,
                     version=serving.version,
                     digest=serving.digest,
@@ -87,7 +79,7 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     recorded = record.serving
     declaration = declared.deployments.get(deployment)
     model = declaration.model if declaration else deployment
-    return _Serving(
+    return Serving(
         model=model,
         version=recorded.version,
         digest=recorded.digest,

@@ -31,7 +31,7 @@ from gitops_ml.clients.engine.sdk import Client, tls_settings
 from gitops_ml.clients.engine.ssh import Tunnel
 from gitops_ml.clients.engine.types import EngineInfo, NameTaken
 from gitops_ml.core.generation import ContainerSpec
-from gitops_ml.core.text import clean
+from gitops_ml.core.text import MAX_TEXT, clean
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError
 
 TIMEOUT = 60.0
@@ -166,14 +166,17 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
             stream = self._api.events(since=seconds, until=f"{until.timestamp():.6f}")
             return list(msgspec.json.Decoder().decode_lines(b"".join(stream)))
 
-    def logs(self, container: str, tail: int = 50) -> str:
-        """The last lines of stdout and stderr, cleaned; empty when the container is gone."""
+    def logs(self, container: str, tail: int = 50, limit: int = MAX_TEXT) -> str:
+        """The last lines of stdout and stderr; empty when the container is gone.
+
+        They are cleaned, since a model may write anything into its log, and cut to their last `limit` characters.
+        """
         doing = f"reading logs of {container[:12]}"
         with self._translate_errors(doing):
             stream = self._or_none_if_gone(
                 doing, lambda: self._api.logs(container, tail=tail, stream=True, follow=False)
             )
-            return clean(_end_of(stream).decode(errors="replace")) if stream else ""
+            return clean(_end_of(stream).decode(errors="replace"), limit) if stream else ""
 
     def follow(self, container: str, since: float, tail: int) -> Any:
         """The container's stdout from `since` (epoch seconds) on, as it grows: chunks of bytes with `close()`.

@@ -130,5 +130,5 @@ class ExecCalls:
             if archive is not None:
                 return unpack(bounded(archive[0], limit, doing))
         if self.state(container) is None:
-            raise EngineFailed(f"the engine could not do it ({doing})", why="the container is gone")
+            raise EngineFailed(f"the engine answered with an error ({doing})", why="the container is gone")
         return {}

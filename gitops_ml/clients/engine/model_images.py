@@ -6,9 +6,10 @@ A model image adds the artifact in one layer. The name of each says what is in i
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
@@ -21,7 +22,6 @@ REQUIREMENTS = "requirements.txt"
 SERVING = LABEL + "serving"
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
-_LOOK_EVERY = 0.25
 _builds: dict[tuple[str, str], threading.Lock] = {}
 """A lock for each image, by engine and name: two builds of one image would do the same work twice."""
 
@@ -139,10 +139,7 @@ class Builds:
 
         Raises as `ensure_model_image` and as `artifact`.
         """
-        making = self.begin(generation)
-        while not wait((making,), timeout=_LOOK_EVERY).done:
-            go_on()
-        return making.result()
+        return background.result_within(self.begin(generation), math.inf, go_on)
 
     def _make(self, generation: Generation) -> str:
         return ensure_model_image(self._engine, generation, self._artifact(generation), base=self._base)

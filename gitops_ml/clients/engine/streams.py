@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from gitops_ml.clients.engine.types import TooMuchOutput
+from gitops_ml.serving import archive
 
 OWNER = 65532  # the user that our containers run as
 FRAME = struct.Struct(">BxxxL")
@@ -17,19 +18,8 @@ FRAME = struct.Struct(">BxxxL")
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """Make a tar of files by relative name. A name that ends in a slash is a directory."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name.rstrip("/"))
-            entry.uid = entry.gid = OWNER
-            entry.mtime = int(time.time())
-            if name.endswith("/"):
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            else:
-                entry.size, entry.mode = len(content), 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
+    """Make a tar of files for a container, by relative name. A name that ends in a slash is a folder."""
+    return archive.pack(files, owner=OWNER, mode=0o644, time=int(time.time()))
 
 
 def unpack(chunks: Iterable[bytes], strip: int = 1) -> dict[str, bytes]:

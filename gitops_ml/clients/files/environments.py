@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.objects import File
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import NAME_PATTERN, Deployment, Environment, Project

@@ -13,28 +13,34 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.scanner import Scanner
 
+from gitops_ml.clients.files.yaml_data import load, value_of
+from gitops_ml.clients.files.yaml_scalars import CoreResolver
 from gitops_ml.errors import InputError
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AFTER = {"digest": "version"}
+"""A new key goes below this one."""
+
+
+class _Nodes(Reader, Scanner, Parser, Composer, CoreResolver):
+    """PyYAML's composer with positions, and with the scalars of YAML 1.2."""
+
+    def __init__(self, stream: str) -> None:
+        Reader.__init__(self, stream)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        CoreResolver.__init__(self)
 
 
 class _Edit(NamedTuple):
     start: int
     end: int
     text: str
-
-
-def load(data: bytes, path: str) -> Any:
-    """A YAML document as plain data, for files that DVC wrote. Raises InputError, which names `path`."""
-    try:
-        return yaml.load(data, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f":{mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or str(error)
-        raise InputError(f"{path}{at} is not valid YAML", why=str(why), fix=f"edit {path}") from error
 
 
 def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaration") -> str:
@@ -54,20 +60,20 @@ def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaratio
 
 def get_field(text: str, key: str, path: str = "the declaration") -> Any:
     """The value at the dotted `key`, None where there is none. Raises InputError when `text` is no YAML."""
-    found = load(text.encode(), path)
+    value = load(text.encode(), path)
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _set(text: str, keys: tuple[str, ...], value: Any, path: str) -> str:
     before = load(text.encode(), path)
     if not isinstance(before, dict):
         raise InputError(f"{path} is no mapping", fix=f"edit {path}")
-    wanted = _merged(before, keys, value)
+    wanted = _merged(before, keys, _as_read(value))
     if wanted == before:
         return text
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = _Nodes(text).get_single_node()
     assert isinstance(root, yaml.MappingNode)
     edits = sorted(_edits(text, root, keys, value), reverse=True)
     edited = text
@@ -138,7 +144,7 @@ def _remap(text: str, node: yaml.MappingNode, value: dict[str, Any]) -> Iterator
     for key, (key_node, child) in old.items():
         if key not in value:
             yield _remove(text, node, key_node, child)
-        elif _construct(child) != value[key]:
+        elif value_of(child) != _as_read(value[key]):
             yield from _edits(text, node, (key,), value[key])
     added = {k: v for k, v in value.items() if k not in old}
     if added:
@@ -149,7 +155,7 @@ def _remap(text: str, node: yaml.MappingNode, value: dict[str, Any]) -> Iterator
 
 def _insert(text: str, node: yaml.MappingNode, key: str, value: Any) -> _Edit:
     if node.flow_style:
-        inner = _construct(node) | {key: value}
+        inner = value_of(node) | {key: value}
         return _Edit(node.start_mark.index, node.end_mark.index, _flow(inner))
     if not node.value:
         return _Edit(node.start_mark.index, node.end_mark.index, _flow({key: value}))
@@ -161,7 +167,7 @@ def _insert(text: str, node: yaml.MappingNode, key: str, value: Any) -> _Edit:
 
 def _remove(text: str, node: yaml.MappingNode, key_node: yaml.Node, child: yaml.Node) -> _Edit:
     if node.flow_style:
-        inner = {k: v for k, v in _construct(node).items() if k != key_node.value}
+        inner = {k: v for k, v in value_of(node).items() if k != key_node.value}
         return _Edit(node.start_mark.index, node.end_mark.index, _flow(inner))
     end = _line_end(text, max(_content_end(child), key_node.end_mark.index))
     return _Edit(_line_start(text, key_node.start_mark.index), end, "")
@@ -254,8 +260,7 @@ def _flow(value: Any) -> str:
 
 def _scalar(value: Any, style: str | None = None, flow: bool = False) -> str:
     if isinstance(value, datetime.datetime):
-        moment = value.astimezone(datetime.UTC) if value.tzinfo else value
-        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _moment(value)
     kept = style if style in ("'", '"') and isinstance(value, str) else None
     written: str = yaml.safe_dump(
         [value] if flow else value,
@@ -268,10 +273,6 @@ def _scalar(value: Any, style: str | None = None, flow: bool = False) -> str:
     return written.removeprefix("[").removesuffix("]") if flow else written
 
 
-def _construct(node: yaml.Node) -> Any:
-    return yaml.SafeLoader("").construct_document(node)
-
-
 def _plain(value: Any) -> Any:
     """`value` with tuples as lists, as YAML reads them back."""
     if isinstance(value, Mapping):
@@ -279,3 +280,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value
+
+
+def _as_read(value: Any) -> Any:
+    """`value` as `load` reads it back: times as text."""
+    if isinstance(value, dict):
+        return {key: _as_read(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_read(item) for item in value]
+    return _moment(value) if isinstance(value, datetime.datetime) else value
+
+
+def _moment(time: datetime.datetime) -> str:
+    return (time.astimezone(datetime.UTC) if time.tzinfo else time).strftime("%Y-%m-%dT%H:%M:%SZ")

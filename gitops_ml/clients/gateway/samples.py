@@ -46,6 +46,6 @@ def _read(engine: Engine, gateway: str, server: str) -> Samples:
     words = (f"http://{server}{PATH}", str(_ANSWER_SECONDS), str(_LONGEST_ANSWER))
     result = engine.exec_script(gateway, script("read-url"), words, limit=2 * _LONGEST_ANSWER)
     if not result.stdout:
-        said = clean_line(result.stderr.decode(errors="replace"))
-        raise EngineFailed(f"{server} does not give its live rows", why=said or "no answer")
+        why = clean_line(result.stderr.decode(errors="replace"))
+        raise EngineFailed(f"{server} does not give its live rows", why=why or "no answer")
     return decoded(whole_answer(result.stdout, server, b"\nok"), server, parse_samples)

@@ -69,6 +69,21 @@ def push_tag(clone: Clone, name: str) -> None:
     )
 
 
+def push_branch(clone: Clone, branch: str, commit: str) -> None:
+    """Push a user's branch with the user's hooks, set its upstream, and read it back. Raises PushRejected."""
+    remote, ref = str(clone.remote), clone.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
+    clone.require_ref(ref)
+    pushed = clone.git.run(
+        *("push", "--porcelain", "--set-upstream", "--", remote, f"{commit}:{ref}"), timeout=_PUSH_SECONDS, hooks=True
+    )
+    if _read_back(clone, ref, pushed) != commit:
+        raise PushRejected(
+            f"{remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
+            why=fetch.reason(pushed),
+            fix="git pull --rebase, then git push; or --branch <name> and a pull request",
+        )
+
+
 def _read_back(clone: Clone, ref: str, pushed: GitResult) -> str | None:
     """The object at the remote's `ref`, None when it has none. Raises PushRejected when the remote does not answer."""
     asked = clone.git.run("ls-remote", "--", str(clone.remote), ref, timeout=30.0)

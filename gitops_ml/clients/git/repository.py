@@ -181,6 +181,11 @@ class Repository(Clone):
         push.push_tag(self, name)
         self.forget()
 
+    def push_branch(self, branch: str, commit: str) -> None:
+        """Push a user's branch with the user's hooks, set its upstream, and read it back. Raises PushRejected."""
+        push.push_branch(self, branch, commit)
+        self.forget()
+
     def publish(self, commit: str, expected_old: str | None, branch: str | None = None) -> Published:
         """Move `branch` (the tracked one) from `expected_old` (None: it does not exist) to its descendant `commit`.
 

@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from gitops_ml.artifacts.manifest import Manifest, parse_manifest
 from gitops_ml.clients.engine.model_images import probe_image
-from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.readiness import LEFT_FOR_PROBE, ask_ready
 from gitops_ml.control.session import Session
-from gitops_ml.core.generation import Generation, scoped
+from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.errors import GitopsError, InputError
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from gitops_ml.core.verification.answers import Answers, NoAnswer
 
 HOLDOUT_SECONDS = 300.0
-STARTING_SECONDS = 15.0
 
 
 def ask(
@@ -55,27 +52,16 @@ def ask(
         if ready is not None:
             return {"targets": ready}
     left = max(generation.start_timeout - (time.monotonic() - started), min(generation.start_timeout, LEFT_FOR_PROBE))
-    deadline = left + (HOLDOUT_SECONDS if bodies else 0.0)
-    found = run_probe(
-        session.engine,
-        project=session.project,
-        environment=session.environment,
-        image=probe_image(session.engine, session.base),
-        network=scoped(session.project, session.environment),
-        job={
-            "deadline": deadline,
-            "ready_deadline": left,
-            "interval": 0.02,
-            "targets": asked,
-            "example": example,
-            "requests": "/probe/requests.json" if bodies else None,
-        },
-        requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
-        deadline=deadline + STARTING_SECONDS,
-        watch=watch,
-        go_on=go_on,
+    image = probe_image(session.engine, session.base)
+    place = ProbePlace(project=session.project, environment=session.environment, image=image)
+    job = ProbeJob(
+        targets=asked,
+        seconds=left + (HOLDOUT_SECONDS if bodies else 0.0),
+        ready_seconds=left,
+        example=example,
+        bodies=bodies,
     )
-    return {"targets": found.targets}
+    return {"targets": run_probe(session.engine, place, job, watch=watch, go_on=go_on).targets}
 
 
 def _target(name: str, container: Container, generation: Generation) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gitops_ml.core.planning.context import (
     difference_of_route,
     missing_replicas,
     partition_replicas,
+    remove,
     retire,
     split_route,
 )
@@ -82,8 +83,8 @@ def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Genera
     candidate, incumbent = context.current(attempt.generation), context.current(incumbent)
     theirs, their_bad = partition_replicas(context, incumbent)
     ours, our_bad = partition_replicas(context, candidate)
-    # A candidate that crashes is started again by the engine, and judged for it by the watch: it is no drift.
-    crashing = [c for c, _ in our_bad if c.state == "restarting"]
+    # A candidate that crashes or hangs is left as it is: the watch judges it by what its users get.
+    crashing = [c for c, _ in our_bad if c.state == "restarting" or context.hangs(c, candidate)]
     leaving = [c for c, _ in (*their_bad, *our_bad) if c not in crashing]
     steps: Steps = [
         *_start(context, incumbent, theirs, healing=True),
@@ -120,8 +121,12 @@ def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Genera
     unknown_containers = [
         c for c in context.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)
     ]
-    if leaving or unknown_containers:
-        steps.append(retire(context.name, [*leaving, *unknown_containers], "it cannot serve", healing=True))
+    hanging = [c for c, _ in their_bad if context.hangs(c, incumbent)]
+    if hanging:
+        steps.append(remove(context.name, hanging, "a replica does not answer", healing=True))
+    retired = [c for c in (*leaving, *unknown_containers) if c not in hanging]
+    if retired:
+        steps.append(retire(context.name, retired, "it cannot serve", healing=True))
     stages_left = number + 1 < len(found)
     steps.append(
         plan.Watch(

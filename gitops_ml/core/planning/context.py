@@ -83,6 +83,10 @@ class DeploymentContext(msgspec.Struct, frozen=True, kw_only=True):
             return generation
         return msgspec.structs.replace(generation, secrets=self.wanted.generation.secrets)
 
+    def hangs(self, container: Container, generation: Generation) -> bool:
+        """Whether a replica does not answer, although it has run for longer than a start may take."""
+        return self.snapshot.unresponsive.get(container.id, 0.0) > generation.start_timeout
+
     def routed_to(self, generation: Generation) -> bool:
         """Whether the route file as it lies there names a generation."""
         return generation.fingerprint.encode() in self.snapshot.routes.get(self.name, b"")
@@ -113,6 +117,8 @@ def partition_replicas(
         )
         if container.state != "running":
             bad.append((container, f"a replica is {container.state}"))
+        elif context.hangs(container, generation):
+            bad.append((container, "a replica does not answer"))
         elif differences:
             bad.append((container, f"its {differences[0]}"))
         elif any(c.replica == container.replica for c in good):

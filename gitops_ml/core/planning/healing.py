@@ -55,8 +55,13 @@ def heal(
         without = tuple(c.id for c in leaving)
         because = rerouted or drift or "its replicas changed"
         steps.append(plan.Route(deployment=name, generation=serving, without=without, because=because, healing=apart))
-    if bad:
-        steps.append(retire(name, [c for c, _ in bad], bad[0][1], healing=apart))
+    # A process that hangs finishes no request and obeys no SIGTERM: to drain it would only cost time.
+    hanging = [(c, cause) for c, cause in bad if context.hangs(c, serving)]
+    others = [(c, cause) for c, cause in bad if not context.hangs(c, serving)]
+    if hanging:
+        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=apart))
+    if others:
+        steps.append(retire(name, [c for c, _ in others], others[0][1], healing=apart))
     if surplus:
         number = "1 replica is" if context.replicas == 1 else f"{context.replicas} replicas are"
         steps.append(retire(name, surplus, f"{number} declared", healing=apart))

@@ -14,9 +14,13 @@ import msgspec
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState
+from gitops_ml.core.text import clean, clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 
 LOG_LINES = 20
+LOG_COLUMNS = 500
+MAX_LOGS = 1 << 20
+"""Characters at the end of an attempt's logs that its last lines are taken from."""
 FINGERPRINT_FIELDS = ("model", "version", "digest", "resources", "env", "secrets", "serve")
 """The keys that a generation's fingerprint covers: what a revert restores, and nothing else."""
 
@@ -112,7 +116,7 @@ def answered(record: Record, attempt: str, answer: str) -> Record:
     request = record.retrain
     if request is None or request.attempt != attempt or request.state == "answered":
         return record
-    done = RetrainRequest(state="answered", attempt=attempt, at=request.at, answer=answer)
+    done = RetrainRequest(state="answered", attempt=attempt, at=request.at, answer=clean_line(answer))
     return msgspec.structs.replace(record, retrain=done)
 
 
@@ -149,6 +153,7 @@ def _generation(generation: Generation) -> RecordedGeneration:
 
 def _attempt(attempt: Attempt) -> RecordedAttempt:
     failed = attempt.outcome != "promoted"
+    logs = clean(attempt.logs, MAX_LOGS).splitlines()[-LOG_LINES:] if failed else []
     return RecordedAttempt(
         id=attempt.id,
         started=attempt.started,
@@ -160,11 +165,17 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
         strategy=attempt.strategy,
         outcome=attempt.outcome or "",
         verdict=attempt.verdict or "Unverified",
-        checks=attempt.checks,
+        checks=tuple(_clean(check) for check in attempt.checks),
         key=attempt.key,
         incumbent=attempt.incumbent.version if attempt.incumbent else None,
-        logs=tuple(attempt.logs.splitlines()[-LOG_LINES:]) if failed else (),
+        logs=tuple(line[:LOG_COLUMNS] for line in logs),
     )
+
+
+def _clean(check: CheckResult) -> CheckResult:
+    """The check without what could forge a trailer of the commit, or could not be written as UTF-8."""
+    figures = {clean_line(name): clean_line(f) if isinstance(f, str) else f for name, f in check.figures.items()}
+    return msgspec.structs.replace(check, name=clean_line(check.name), reason=clean_line(check.reason), figures=figures)
 
 
 def wants_retrain(attempt: Attempt, declaration: Deployment | None) -> bool:
@@ -200,9 +211,18 @@ def commit_message(environment: str, attempts: list[Attempt], reverted: dict[str
         lines.append(line)
     body = []
     for attempt in attempts:
-        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in attempt.checks]
+        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in map(_clean, attempt.checks)]
     ids = [f"Gitops-ML-Attempt: {a.id}" for a in attempts]
     return "\n".join([*_subject(lines), "", *body, "", *ids]) + "\n"
+
+
+def revert_message(environment: str, reverts: list[tuple[Attempt, str]]) -> str:
+    """The message of a commit that only reverts: attempts that failed, each with the version that is put back."""
+    lines = [f"{environment}/{a.deployment} from {a.generation.version} to {back}" for a, back in reverts]
+    subject = f"Revert {lines[0]}" if len(lines) == 1 else "\n".join([f"Revert {len(lines)} declarations", "", *lines])
+    decisive = [(a.deployment, check) for a, _ in reverts for check in map(_clean, a.checks) if check.result == "fail"]
+    body = [f"- {name}: {check.name} {check.result}, {check.reason}" for name, check in decisive]
+    return "\n".join([subject, "", *body, "", *(f"Gitops-ML-Attempt: {a.id}" for a, _ in reverts)]) + "\n"
 
 
 def _subject(lines: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.manifest import MALFORMED
 from gitops_ml.core.declaration.schema import DriftCheck
 from gitops_ml.core.verification.psi import FeatureDrift, population_stability
 from gitops_ml.core.verification.samples import Samples
@@ -78,7 +79,7 @@ def parse_reference(content: bytes) -> Reference:
     """reference.json as a `Reference`. Raises `InputError`."""
     try:
         return msgspec.json.decode(content, type=Reference)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise InputError("reference.json of the model cannot be read", why=str(error), fix="dvc repro train") from error
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.versions.documents import Entry, Lock, LockedStage
+
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
     """What one path was made of. Paths are relative to the lock's folder.
@@ -29,11 +31,10 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
 
 
-def made_of(lock: Any, path: str) -> Made:
+def made_of(lock: Lock, path: str) -> Made:
     """What `path`, an output in `lock` or inside one, was made of; nothing where the lock does not have it."""
-    stages = lock.get("stages") if isinstance(lock, Mapping) else None
-    known = {str(name): stage for name, stage in (stages or {}).items() if isinstance(stage, Mapping)}
-    makers = {out["path"]: name for name, stage in known.items() for out in _entries(stage, "outs")}
+    stages = lock.stages or {}
+    makers = {entry.path: name for name, stage in stages.items() for entry in stage.outs or ()}
     pending, seen = [path], list[str]()
     inputs: dict[str, str] = {}
     data: dict[str, str] = {}
@@ -43,11 +44,11 @@ def made_of(lock: Any, path: str) -> Made:
         if maker is None or maker in seen:
             continue
         seen.append(maker)
-        params |= _params(known[maker])
-        for entry in _entries(known[maker], "deps"):
-            made = _maker(makers, entry["path"]) is not None
-            (data if made else inputs)[entry["path"]] = _digest(entry)
-            pending.append(entry["path"])
+        params |= _params(stages[maker])
+        for entry in stages[maker].deps or ():
+            made = _maker(makers, entry.path) is not None
+            (data if made else inputs)[entry.path] = _digest(entry)
+            pending.append(entry.path)
     return Made(stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params)
 
 
@@ -72,10 +73,6 @@ def _nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _entries(stage: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
-    return [entry for entry in stage.get(kind) or () if isinstance(entry, Mapping) and "path" in entry]
-
-
 def _maker(makers: Mapping[str, str], path: str) -> str | None:
     """The stage that makes `path`, the folder around it, or something in it."""
     if path in makers:
@@ -86,12 +83,12 @@ def _maker(makers: Mapping[str, str], path: str) -> str | None:
     return None
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
-    return f"md5:{str(entry['md5']).removesuffix('.dir')}" if entry.get("md5") else str(entry.get("etag") or "unknown")
+def _digest(entry: Entry) -> str:
+    return f"md5:{entry.md5.removesuffix('.dir')}" if entry.md5 else entry.etag or "unknown"
 
 
-def _params(stage: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for file, values in (stage.get("params") or {}).items():
-        found |= {f"{file}:{key}": value for key, value in flat(values).items()}
-    return found
+def _params(stage: LockedStage) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for file, params in (stage.params or {}).items():
+        values |= {f"{file}:{key}": value for key, value in flat(params).items()}
+    return values

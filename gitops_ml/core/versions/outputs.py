@@ -7,7 +7,6 @@ These documents are plain data with a published schema, so a path is looked up i
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import posixpath
@@ -17,7 +16,9 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry, Lock, Pipeline
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
+from gitops_ml.suggest import nearest
 
 _MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -70,26 +71,22 @@ def inside(folder: str, path: str, what: str) -> str:
     return joined
 
 
-def artifact_path(document: Any, file: str, model: str, name: str) -> str:
-    """The path of the artifact `name` of the dvc.yaml `document`, which is at `file`, relative to the root.
+def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
+    """The path of the artifact `name` of the dvc.yaml at `file`, relative to the root.
 
     Raises:
         VersionNotFound: no such artifact; names the nearest ones.
-        InputError: `artifacts:` is not what DVC's schema says.
+        InputError: the artifact has no path.
         VersionRefused: the path is external or outside the repository.
     """
-    artifacts = document.get("artifacts") if isinstance(document, Mapping) else None
-    if artifacts is None:
-        artifacts = {}
-    if not isinstance(artifacts, Mapping):
-        raise InputError(f"{file}: artifacts: is no mapping", fix=f"artifacts: {{{name}: {{path: …, type: model}}}}")
+    artifacts = pipeline.artifacts or {}
     if name not in artifacts:
-        near = difflib.get_close_matches(name, [str(a) for a in artifacts], n=1)
-        known = f"it has: {', '.join(sorted(str(a) for a in artifacts))}" if artifacts else "it has none"
+        match = nearest(name, artifacts)
+        known = f"it has: {', '.join(sorted(artifacts))}" if artifacts else "it has none"
         raise VersionNotFound(
             f"{model} is not under artifacts: in {file}",
             why=known,
-            fix=f"did you mean {near[0]}?" if near else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
+            fix=f"did you mean {match}?" if match else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
         )
     entry = artifacts[name]
     path = entry.get("path") if isinstance(entry, Mapping) else None
@@ -98,35 +95,30 @@ def artifact_path(document: Any, file: str, model: str, name: str) -> str:
     return inside(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
 
 
-def lock_outputs(lock: Any, pipeline: Any, file: str) -> list[Output]:
-    """The outputs in the dvc.lock `lock` at `file`; `pipeline` is the dvc.yaml beside it, for working
-    directories.
-    """
-    found: list[Output] = []
-    stages = lock.get("stages") if isinstance(lock, Mapping) else None
-    declared = pipeline.get("stages") if isinstance(pipeline, Mapping) else None
-    for stage, content in (stages or {}).items():
-        spec = _stage(declared, str(stage))
+def lock_outputs(lock: Lock, pipeline: Pipeline, file: str) -> list[Output]:
+    """The outputs in the dvc.lock at `file`. `pipeline`: the dvc.yaml beside it, for working directories."""
+    outputs: list[Output] = []
+    for name, stage in (lock.stages or {}).items():
+        spec = _stage(pipeline.stages or {}, name)
         folder = posixpath.join(posixpath.dirname(file), str(spec.get("wdir") or ""))
-        remotes = _annotations(spec)
-        for out in (content or {}).get("outs") or ():
-            written = str(out.get("path", ""))
-            notes = remotes.get(written, {})
-            found += _output(out, folder, file, imported=False, notes=notes)
-    return found
+        annotations = _annotations(spec)
+        for entry in stage.outs or ():
+            notes = annotations.get(entry.path, {})
+            remote = str(notes["remote"]) if notes.get("remote") else entry.remote
+            cached = notes.get("cache") is not False
+            outputs += _output(entry, folder, file, cached=cached, remote=remote)
+    return outputs
 
 
-def dvc_outputs(document: Any, file: str) -> list[Output]:
-    """The outputs of the .dvc file `document` at `file`."""
-    if not isinstance(document, Mapping):
-        return []
-    folder = posixpath.join(posixpath.dirname(file), str(document.get("wdir") or ""))
+def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
+    """The outputs of the .dvc file at `file`."""
+    folder = posixpath.join(posixpath.dirname(file), document.wdir or "")
     # What `dvc import` brought is not pushed to this repository's remotes: DVC gets it from the other repository.
-    imported = any(isinstance(dep, Mapping) and "repo" in dep for dep in document.get("deps") or ())
-    found: list[Output] = []
-    for out in document.get("outs") or ():
-        found += _output(out, folder, file, imported=imported, notes=out)
-    return found
+    imported = any(entry.repo is not None for entry in document.deps or ())
+    outputs: list[Output] = []
+    for entry in document.outs or ():
+        outputs += _output(entry, folder, file, imported=imported, cached=entry.cache, remote=entry.remote)
+    return outputs
 
 
 def manifest_digest(files: Mapping[str, str]) -> str:
@@ -148,7 +140,7 @@ def read_manifest(data: bytes, path: str) -> dict[str, str]:
     """
     try:
         listed = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(data)]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ObjectCorrupt(f"the manifest of {path} is none of DVC's", fix="dvc push it again") from error
     for name, md5 in listed:
         parts = name.split("/")
@@ -183,8 +175,7 @@ def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | No
     return None
 
 
-def _stage(declared: Any, name: str) -> Mapping[str, Any]:
-    stages = declared if isinstance(declared, Mapping) else {}
+def _stage(stages: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     spec = stages.get(name, stages.get(name.partition("@")[0]))
     if isinstance(spec, Mapping) and isinstance(spec.get("do"), Mapping):
         spec = spec["do"]
@@ -202,37 +193,33 @@ def _annotations(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _output(
-    out: Mapping[str, Any], folder: str, file: str, *, imported: bool, notes: Mapping[str, Any]
+    entry: Entry, folder: str, file: str, *, imported: bool = False, cached: bool = True, remote: str | None
 ) -> list[Output]:
-    match = _MD5.fullmatch(str(out.get("md5", "")))
-    written = str(out.get("path", ""))
-    path = posixpath.normpath(posixpath.join(folder, written))
-    if not written or _URL.match(written) or path.startswith(("/", "../")):
+    match = _MD5.fullmatch(entry.md5 or "")
+    path = posixpath.normpath(posixpath.join(folder, entry.path))
+    if not entry.path or _URL.match(entry.path) or path.startswith(("/", "../")):
         return []
-    by_cloud = "files" in out or "cloud" in out
+    by_cloud = entry.files is not None or entry.cloud is not None
     if match is None and not by_cloud:
         return []
-    size = out.get("size")
     return [
         Output(
             path=path,
-            digest=f"md5:{match[1]}" if match else _files_digest(out),
-            is_dir=bool(match[2]) if match else "files" in out,
+            digest=f"md5:{match[1]}" if match else _files_digest(entry.files or []),
+            is_dir=bool(match[2]) if match else entry.files is not None,
             source=file,
-            size=size if isinstance(size, int) else None,
+            size=entry.size,
             # DVC 3 writes `hash: md5`; without it the digest is DVC 2's, over line ends made uniform.
-            legacy=not by_cloud and out.get("hash") != "md5",
+            legacy=not by_cloud and entry.hash != "md5",
             imported=imported,
             by_cloud=by_cloud,
-            cached=notes.get("cache") is not False,
-            remote=str(notes["remote"]) if notes.get("remote") else None,
+            cached=cached,
+            remote=remote,
         )
     ]
 
 
-def _files_digest(out: Mapping[str, Any]) -> str:
-    """The digest of a cloud-versioned folder, whose files are listed in place of a manifest ("" if not by
-    md5).
-    """
-    files = {str(f.get("relpath", "")): str(f.get("md5", "")) for f in out.get("files") or ()}
-    return manifest_digest(files) if files and all(files.values()) else ""
+def _files_digest(files: Iterable[CloudFile]) -> str:
+    """The digest of a cloud-versioned folder, whose files are listed in place of a manifest; "" without md5."""
+    digests = {file.relpath: file.md5 or "" for file in files}
+    return manifest_digest(digests) if digests and all(digests.values()) else ""

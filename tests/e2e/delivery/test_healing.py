@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,6 +34,14 @@ class Standing:
         assert ran.code == 2, f"{ran.code}\n{ran.out}\n{ran.err}"
         return ran.out
 
+    def pending_within(self, seconds: float) -> str:
+        """The plan as text, once something is pending."""
+        deadline = time.monotonic() + seconds
+        while (ran := self.workshop.run("plan", "dev")).code == 0 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert ran.code == 2, f"{ran.code}\n{ran.out}\n{ran.err}"
+        return ran.out
+
     def require_whole(self) -> None:
         """Check that two replicas answer through the gateway, nothing is pending and there are no other objects."""
         deadline = time.monotonic() + 15
@@ -51,7 +61,7 @@ def raised(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
     with scratch_workshop(engine, tmp_path_factory.mktemp("healing"), "healing") as workshop:
         workshop.environment(drain="2s")
         workshop.release("v1.0.0")
-        workshop.declare("v1.0.0", replicas=2)
+        workshop.declare("v1.0.0", replicas=2, serve={"start_timeout": "30s"})
         workshop.sync()
         yield Standing(workshop, Host(engine, workshop.project))
 
@@ -161,6 +171,27 @@ def test_a_replica_that_cannot_be_reached_is_replaced(standing: Standing, how: s
     assert cause in standing.pending()
     standing.workshop.sync()
     standing.require_whole()
+
+
+def _hang(host: Host, replica: Inspected) -> None:
+    """Stop the processes of a container by SIGSTOP, as a process that hangs: it runs, and every request waits."""
+    for process in host.api.top(replica["Id"])["Processes"]:
+        os.kill(int(process[1]), signal.SIGSTOP)
+
+
+def test_a_replica_that_hangs_is_replaced_while_the_other_answers(standing: Standing) -> None:
+    hung = standing.host.replicas()[0]
+    with SteadyLoad(standing.workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=20) as load:
+        _hang(standing.host, hung)
+        text = standing.pending_within(60)
+        assert "start dev/churn" in text and "x1 because a replica does not answer" in text
+        began = time.monotonic()
+        standing.workshop.sync()
+        took = time.monotonic() - began
+    standing.require_whole()
+    assert hung["Id"] not in [c["Id"] for c in standing.host.replicas()]
+    assert took < 45
+    assert load.report.failed < load.report.sent / 2, load.report.errors
 
 
 def test_a_replica_with_another_image_is_replaced(standing: Standing) -> None:

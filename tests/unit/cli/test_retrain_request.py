@@ -10,7 +10,7 @@ from gitops_ml.core.journal.state import Attempt, DeploymentState
 from gitops_ml.core.records.record import answered, updated, wants_retrain
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.retraining.proposal import Retrained
-from gitops_ml.retraining.retrain import let_in
+from gitops_ml.retraining.retrain import admit_months
 
 ASKING = Deployment(schema=1, model="churn", version="v1.0.0", on_failure=("revert", "retrain"))
 SILENT = Deployment(schema=1, model="churn", version="v1.0.0")
@@ -97,7 +97,7 @@ def test_a_newer_request_is_not_answered_by_an_older_run() -> None:
 def test_a_newer_month_also_moves_the_time_of_the_freshness_check(
     until: str, now: str | None, expected: dict[str, str]
 ) -> None:
-    assert let_in(until, now) == expected
+    assert admit_months(until, now) == expected
 
 
 def test_exit_codes() -> None:

@@ -176,7 +176,7 @@ def test_a_drain_does_not_wait_for_servers_that_are_gone(gateway: Gateway) -> No
 def test_counters_of_each_server_are_bounded(gateway: Gateway) -> None:
     gateway.answer("http://a:8080/metrics", "x 1\n")
     gateway.answer("http://b:8080/metrics", "", "forever")
-    ran = gateway.run("read-counters", "10", "a:8080", "b:8080", "c:8080")
+    ran = gateway.run("read-counters", "=", "10", "a:8080", "b:8080", "c:8080")
     assert ran.stdout == "= a:8080\nx 1\n\n= b:8080\n1\n1\n1\n1\n1\n\n= c:8080\n\n"
 
 
@@ -218,6 +218,18 @@ def test_readiness_cuts_long_answers(gateway: Gateway) -> None:
 def test_readiness_says_why_it_waits(gateway: Gateway, message: str, code: int) -> None:
     gateway.answer("http://a/m", message, 1)
     assert gateway.run("ask-ready", "5", "10", "1000", "", "http://a/m", "").returncode == code
+
+
+def test_servers_that_answer_nothing_are_found(gateway: Gateway) -> None:
+    gateway.answer("http://ok/", "")
+    gateway.answer("http://busy/", "wget: server returned error: HTTP/1.1 503 Service Unavailable", 1)
+    gateway.answer("http://lost/", "wget: bad address 'lost'", 1)
+    gateway.answer("http://hangs/", "", "hang")
+    urls = [f"http://{name}/" for name in ("ok", "busy", "lost", "hangs", "refuses")]
+    ran = gateway.run("find-unresponsive", "2", "1", *urls)
+    assert sorted(ran.stdout.split()) == ["http://hangs/", "http://refuses/"]
+    asked = (gateway.answers / "asked").read_text().split()
+    assert [asked.count(url) for url in urls] == [1, 1, 1, 2, 2]
 
 
 # --- the volume

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.artifacts.source import read_desired
+from gitops_ml.clients.artifacts.source import read_declared, resolve_all
 from gitops_ml.clients.files.environments import environment_names, shared_ports
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Desired
@@ -62,7 +62,7 @@ def desired(folder: Path, models: dict[str, str], environment: str = "dev") -> D
     """The desired state once these files are committed below the environment's `models/`."""
     commit = write(folder, {f"environments/dev/models/{name}": text for name, text in models.items()})
     with Repository.open(folder) as repo:
-        return read_desired(repo, commit, environment)[0]
+        return resolve_all(repo, read_declared(repo, commit, environment))
 
 
 # --- what is declared ------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_the_work_tree_is_not_read(folder: Path) -> None:
     (folder / "environments/dev/models/churn.yaml").write_text("nonsense: [")
     (folder / "environments/dev/models/other.yaml").write_text(MODEL)
     with Repository.open(folder) as repo:
-        found, _ = read_desired(repo, commit, "dev")
+        found = read_declared(repo, commit, "dev")
     assert list(found.deployments) == ["churn"] and found.broken == {}
 
 
@@ -238,7 +238,7 @@ def test_an_environment_that_is_not_declared(folder: Path) -> None:
 def test_an_environment_whose_folder_is_no_label(folder: Path) -> None:
     commit = write(folder, {"environments/Prod_1/environment.yaml": FILES["environments/dev/environment.yaml"]})
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
-        read_desired(repo, commit, "Prod_1")
+        read_declared(repo, commit, "Prod_1")
     assert str(caught.value) == (
         "environments/Prod_1/: `Prod_1` is not an environment's name: "
         "it must be a DNS label: a-z, 0-9 and -, at most 40 characters\n  fix: rename the folder"
@@ -248,7 +248,7 @@ def test_an_environment_whose_folder_is_no_label(folder: Path) -> None:
 def test_an_environment_file_that_is_wrong(folder: Path) -> None:
     commit = write(folder, {"environments/dev/environment.yaml": "schema: 1\ngatway: {port: 8081}\n"})
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
-        read_desired(repo, commit, "dev")
+        read_declared(repo, commit, "dev")
     assert str(caught.value) == (
         "environments/dev/environment.yaml:2: unknown key `gatway`: did you mean `gateway`?\n"
         "  fix: edit environments/dev/environment.yaml"
@@ -267,6 +267,47 @@ def test_signed_commits_without_anyone_who_may_sign(folder: Path) -> None:
     strict = "schema: 1\ngateway: {port: 8081}\npolicy: {require_signed_commits: true}\n"
     commit = write(folder, {"environments/dev/environment.yaml": strict})
     with Repository.open(folder) as repo, pytest.raises(SourceError) as caught:
-        read_desired(repo, commit, "dev")
+        read_declared(repo, commit, "dev")
     assert caught.value.why == "policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent"
     assert caught.value.fix == "commit .gitops-ml/allowed_signers"
+
+
+# --- documents of DVC's that are wrong ------------------------------------------------------------------------------
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        pytest.param(
+            {"dvc.lock": "stages:\n  train: now\n"}, "dvc.lock:2: stages.train: expected `object`", id="stage"
+        ),
+        pytest.param({"dvc.lock": "stages:\n- train\n"}, "dvc.lock:1: stages: expected `object | null`", id="stages"),
+        pytest.param(
+            {"dvc.lock": "stages:\n  train:\n    outs:\n    - models/churn\n"},
+            "dvc.lock:4: stages.train.outs[0]: expected `object`, got `str`",
+            id="output",
+        ),
+        pytest.param(
+            {"dvc.lock": "stages:\n  train:\n    outs:\n    - {path: 7}\n"},
+            "dvc.lock:4: stages.train.outs[0].path: expected `str`, got `int`",
+            id="path",
+        ),
+        pytest.param({"dvc.lock": f"stages: {DEEP}"}, "dvc.lock:1 is nested too deep", id="deep lock"),
+        pytest.param({"dvc.lock": "- a\n"}, "dvc.lock:1: the file: expected `object`", id="a list"),
+        pytest.param({"dvc.lock": "a: [\n"}, "dvc.lock:2 is not valid YAML", id="no YAML"),
+        pytest.param({"dvc.yaml": DEEP}, "dvc.yaml:1 is nested too deep", id="deep pipeline"),
+        pytest.param({"dvc.yaml": "artifacts: [churn]\n"}, "dvc.yaml:1: artifacts: expected `object", id="artifacts"),
+        pytest.param({"dvc.yaml": "artifacts:\n  churn: x\n"}, "dvc.yaml: artifacts.churn has no path", id="artifact"),
+        pytest.param({"models/churn.dvc": "outs: churn\n"}, "models/churn.dvc:1: outs: expected", id=".dvc file"),
+        pytest.param({"models/churn.dvc": DEEP}, "models/churn.dvc:1 is nested too deep", id="deep .dvc file"),
+    ],
+)
+def test_a_wrong_document_concerns_the_deployments_that_need_it(folder: Path, files: dict[str, str], says: str) -> None:
+    write(folder, files)
+    git(folder, "tag", "-a", "-m", "next", "churn@v2.0.0")
+    read = desired(folder, {"churn.yaml": MODEL, "next.yaml": MODEL.replace("v1.0.0", "v2.0.0")})
+    assert (set(read.deployments), set(read.broken)) == ({"churn"}, {"next"})
+    assert says in read.broken["next"]
+    assert "fix: " in read.broken["next"]

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitops_ml.clients.files.yaml_read import MAX_BYTES, MAX_DEPTH, parse, plain
+from gitops_ml.clients.files.yaml_data import MAX_DEPTH, lines_of
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.core.declaration.schema import Deployment, Environment
 from gitops_ml.errors import InputError
 
@@ -292,8 +294,14 @@ def test_what_is_not_plain_data_is_refused(text: str | bytes, expected: str) -> 
 
 
 def test_the_line_of_each_place() -> None:
-    _, lines = plain(b"a:\n  b:\n  - 1\n  - c: 2\n", "m.yaml")
-    assert lines == {"$": 1, "$.a": 1, "$.a.b": 2, "$.a.b[0]": 3, "$.a.b[1]": 4, "$.a.b[1].c": 4}
+    assert lines_of(b"a:\n  b:\n  - 1\n  - c: 2\n", "m.yaml") == {
+        "$": 1,
+        "$.a": 1,
+        "$.a.b": 2,
+        "$.a.b[0]": 3,
+        "$.a.b[1]": 4,
+        "$.a.b[1].c": 4,
+    }
 
 
 @given(st.text(alphabet="ab:{}[]&*!-?|>'\"\n #,1.", max_size=60))

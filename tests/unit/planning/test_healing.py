@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.declaration.schema import Hold
+from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import changed, generation, replica, wanted
@@ -51,6 +52,42 @@ def test_a_replica_that_does_not_run_is_replaced(state: str) -> None:
         start dev/churn 111111111111 x1 because a replica is {state}
         route dev/churn 111111111111 because its route is not what it should be
         retire dev/churn 111111111111 because a replica is {state}
+        """
+    )
+
+
+def hanging(*seconds: float, states: tuple[str, ...] = ("running", "running")) -> Snapshot:
+    """v1 serves with two replicas, of which the first ones do not answer, so many seconds after they started."""
+    there = [replica(V1, n, state=state) for n, state in enumerate(states)]
+    silent = {c.id: age for c, age in zip(there, seconds, strict=False)}
+    return msgspec.structs.replace(serving(V1, *there), unresponsive=silent)
+
+
+def test_a_replica_that_does_not_answer_is_replaced_and_killed_after_the_route_has_changed() -> None:
+    plan_ = make_plan(inputs(hanging(V1.start_timeout + 1), wanted("v1", replicas=2)))
+    assert plan_.lines() == [
+        "start dev/churn 111111111111 x1 because a replica does not answer",
+        "route dev/churn 111111111111 because its route is not what it should be",
+        "remove dev/churn 111111111111 because a replica does not answer",
+    ]
+    start, route_, remove = plan_.actions
+    assert isinstance(start, plan.Start) and isinstance(route_, plan.Route) and isinstance(remove, plan.Remove)
+    assert start.replicas == (0,) and start.await_ready
+    assert route_.without == remove.containers == (replica(V1, 0).id,)
+
+
+def test_a_replica_that_does_not_answer_may_still_be_starting() -> None:
+    assert planned(hanging(V1.start_timeout), wanted("v1", replicas=2)) == ""
+
+
+def test_replicas_that_stopped_and_that_hang_leave_in_their_own_ways() -> None:
+    seen = hanging(V1.start_timeout + 1, states=("running", "exited"))
+    assert planned(seen, wanted("v1", replicas=2)) == block(
+        """
+        start dev/churn 111111111111 x2 because a replica does not answer
+        route dev/churn 111111111111 because its route is not what it should be
+        remove dev/churn 111111111111 because a replica does not answer
+        retire dev/churn 111111111111 because a replica is exited
         """
     )
 

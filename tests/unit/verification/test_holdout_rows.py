@@ -112,7 +112,7 @@ def test_missing_values_where_there_is_no_room_for_them() -> None:
         (
             {},
             Holdout(data="x", metrics={}, label="delayed"),
-            "has no column `delayed`: it is to be the label",
+            "has no column `delayed`: the declaration names it as the label",
         ),
         ({}, Holdout(data="x", metrics={}, group="days"), "the nearest is `day`"),
         ({"late": [0, None, 1]}, SPEC, "column `late` of `data/holdout.parquet` has 1 missing values"),

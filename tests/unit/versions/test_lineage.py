@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from msgspec import convert
+
+from gitops_ml.core.versions.documents import Lock
 from gitops_ml.core.versions.lineage import changes, flat, made_of
 
-LOCK = {
+CONTENT: dict[str, Any] = {
     "schema": "2.0",
     "stages": {
         "ingest": {
@@ -29,6 +33,7 @@ LOCK = {
         },
     },
 }
+LOCK = convert(CONTENT, Lock)
 
 
 def test_stages_are_followed_back_to_what_no_stage_made() -> None:
@@ -41,8 +46,8 @@ def test_stages_are_followed_back_to_what_no_stage_made() -> None:
 
 def test_what_the_lock_does_not_have_was_made_of_nothing() -> None:
     assert made_of(LOCK, "models/other").stages == ()
-    assert made_of(None, "models/m").stages == ()
-    assert made_of({"stages": {"train": None}}, "models/m").stages == ()
+    assert made_of(Lock(), "models/m").stages == ()
+    assert made_of(convert({"stages": {"train": {}}}, Lock), "models/m").stages == ()
 
 
 def test_stages_that_feed_each_other_end() -> None:
@@ -50,7 +55,7 @@ def test_stages_that_feed_each_other_end() -> None:
         "a": {"deps": [{"path": "y"}], "outs": [{"path": "x"}]},
         "b": {"deps": [{"path": "x"}], "outs": [{"path": "y"}]},
     }
-    assert made_of({"stages": loop}, "x").stages == ("a", "b")
+    assert made_of(convert({"stages": loop}, Lock), "x").stages == ("a", "b")
 
 
 def test_changes_have_both_values_and_nan_is_itself() -> None:

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import convert
 
+from gitops_ml.core.versions.documents import DvcFile, Lock, Pipeline
 from gitops_ml.core.versions.outputs import (
     Output,
     artifact_path,
@@ -22,8 +24,13 @@ from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, Version
 A, B = "a" * 32, "b" * 32
 
 
-def lock(**stages: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"schema": "2.0", "stages": {name: {"cmd": "x", "outs": outs} for name, outs in stages.items()}}
+def lock(**stages: list[dict[str, Any]]) -> Lock:
+    content = {"schema": "2.0", "stages": {name: {"cmd": "x", "outs": outs} for name, outs in stages.items()}}
+    return convert(content, Lock)
+
+
+def dvc_file(*outs: dict[str, Any], **fields: Any) -> DvcFile:
+    return convert({"outs": list(outs), **fields}, DvcFile)
 
 
 def test_the_outputs_of_a_lock() -> None:
@@ -34,25 +41,25 @@ def test_the_outputs_of_a_lock() -> None:
             {"path": "s3://bucket/x", "etag": "e"},
         ]
     )
-    pipeline = {
-        "stages": {"train": {"cmd": "x", "outs": [{"models/m": {"remote": "far"}}, {"old.txt": {"cache": False}}]}}
-    }
+    pipeline = Pipeline(
+        stages={"train": {"cmd": "x", "outs": [{"models/m": {"remote": "far"}}, {"old.txt": {"cache": False}}]}}
+    )
     model, old = lock_outputs(document, pipeline, "dvc.lock")
     assert model == Output(path="models/m", digest=f"md5:{A}", is_dir=True, source="dvc.lock", size=7, remote="far")
     assert model.plain and not old.plain and not old.cached
 
 
 def test_working_directories_of_stages_and_folders_of_pipelines() -> None:
-    document = {"stages": {"make@x": {"outs": [{"path": "../m", "hash": "md5", "md5": A}]}}}
-    pipeline = {"stages": {"make": {"foreach": ["x"], "do": {"wdir": "deep/er", "cmd": "x"}}}}
+    document = lock(**{"make@x": [{"path": "../m", "hash": "md5", "md5": A}]})
+    pipeline = Pipeline(stages={"make": {"foreach": ["x"], "do": {"wdir": "deep/er", "cmd": "x"}}})
     assert [o.path for o in lock_outputs(document, pipeline, "sub/dvc.lock")] == ["sub/deep/m"]
-    assert lock_outputs({}, None, "dvc.lock") == lock_outputs(None, None, "dvc.lock") == []
+    assert lock_outputs(Lock(), Pipeline(), "dvc.lock") == []
 
 
 def test_the_outputs_of_dvc_files() -> None:
     def one(**extra: Any) -> Output:
         out = {"path": "rows.csv", "hash": "md5", "md5": A, **extra.pop("out", {})}
-        (found,) = dvc_outputs({"outs": [out], **extra}, "data/rows.csv.dvc")
+        (found,) = dvc_outputs(dvc_file(out, **extra), "data/rows.csv.dvc")
         return found
 
     assert (one().path, one().plain) == ("data/rows.csv", True)
@@ -60,14 +67,14 @@ def test_the_outputs_of_dvc_files() -> None:
     assert one(deps=[{"path": "rows.csv", "repo": {"url": "u"}}]).imported
     assert one(out={"cloud": {"far": {"version_id": "1"}}}).by_cloud
     files = [{"relpath": "x", "md5": B, "cloud": {}}]
-    (by_cloud,) = dvc_outputs({"outs": [{"path": "d", "files": files}]}, "d.dvc")
+    (by_cloud,) = dvc_outputs(dvc_file({"path": "d", "files": files}), "d.dvc")
     assert (by_cloud.digest, by_cloud.is_dir, by_cloud.plain) == (manifest_digest({"x": B}), True, False)
-    assert dvc_outputs(None, "x.dvc") == dvc_outputs({"outs": [{"path": "never-made"}]}, "x.dvc") == []
+    assert dvc_outputs(DvcFile(), "x.dvc") == dvc_outputs(dvc_file({"path": "never-made"}), "x.dvc") == []
 
 
 def test_finding() -> None:
     outs = dvc_outputs(
-        {"outs": [{"path": "m", "hash": "md5", "md5": f"{A}.dir"}, {"path": "d/x", "hash": "md5", "md5": B}]}, "a.dvc"
+        dvc_file({"path": "m", "hash": "md5", "md5": f"{A}.dir"}, {"path": "d/x", "hash": "md5", "md5": B}), "a.dvc"
     )
     assert find_output(outs, "m") == (outs[0], "")
     assert find_output(outs, "m/code/x.py") == (outs[0], "code/x.py")
@@ -85,16 +92,16 @@ def test_only_paths_in_the_repository(path: str) -> None:
 
 
 def test_artifacts() -> None:
-    document = {"artifacts": {"m": {"path": "../models/m", "type": "model"}, "bare": {}}}
+    document = Pipeline(artifacts={"m": {"path": "../models/m", "type": "model"}, "bare": {}, "list": []})
     assert artifact_path(document, "sub/dvc.yaml", "sub:m", "m") == "models/m"
     with pytest.raises(VersionNotFound, match=r"did you mean m\?"):
-        artifact_path({"artifacts": {"m": {"path": "m"}}}, "dvc.yaml", "mm", "mm")
+        artifact_path(Pipeline(artifacts={"m": {"path": "m"}}), "dvc.yaml", "mm", "mm")
     with pytest.raises(VersionNotFound, match="it has none"):
-        artifact_path(None, "dvc.yaml", "m", "m")
+        artifact_path(Pipeline(), "dvc.yaml", "m", "m")
     with pytest.raises(InputError, match="no path"):
         artifact_path(document, "dvc.yaml", "bare", "bare")
-    with pytest.raises(InputError, match="no mapping"):
-        artifact_path({"artifacts": ["m"]}, "dvc.yaml", "m", "m")
+    with pytest.raises(InputError, match="no path"):
+        artifact_path(document, "dvc.yaml", "list", "list")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../b", "a//b", "", "a/", ".", "a\\b", "a\0b", "x/."])
@@ -103,7 +110,9 @@ def test_a_manifest_names_only_paths_below_its_folder(name: str) -> None:
         read_manifest(json.dumps([{"md5": A, "relpath": name}]).encode(), "m")
 
 
-@pytest.mark.parametrize("data", [b"", b"{}x", b"[1]", b'[{"md5": "zz", "relpath": "x"}]', b'{"a": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}x", b"[1]", b'[{"md5": "zz", "relpath": "x"}]', b'{"a": 1}', b"\xff", b"[" * 100_000]
+)
 def test_a_manifest_that_is_none(data: bytes) -> None:
     with pytest.raises(ObjectCorrupt):
         read_manifest(data, "m")

@@ -1,10 +1,11 @@
 # shellcheck shell=busybox
-# Print the metrics of model servers, each after a line `= host:port`.
-# $1: bytes to read of each at most. $2…: each server as host:port. A server that does not answer has no metrics.
-longest=$1
-shift
+# Print the metrics of model servers, each after a line of a mark and the server.
+# $1: the mark, which no server can know. $2: bytes to read of each server at most. $3…: each server as host:port.
+# A server that does not answer has no metrics.
+mark=$1 longest=$2
+shift 2
 for server in "$@"; do
-  echo "= $server"
+  echo "$mark $server"
   timeout 2 wget -q -O - "http://$server/metrics" 2>/dev/null | head -c "$longest"
   echo
 done
