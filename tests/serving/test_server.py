@@ -109,9 +109,9 @@ def change(**tensor: Any) -> dict[str, Any]:
 
 
 BAD = {
-    "broken JSON": (b"{", 400, "no inference request"),
-    "not UTF-8": (b'{"inputs": [{"name": "\xff"}]}', 400, "no inference request"),
-    "deep JSON": (b'{"inputs":' + b"[" * 100_000, 400, "no inference request"),
+    "broken JSON": (b"{", 400, "not an inference request"),
+    "not UTF-8": (b'{"inputs": [{"name": "\xff"}]}', 400, "not an inference request"),
+    "deep JSON": (b'{"inputs":' + b"[" * 100_000, 400, "not an inference request"),
     "no inputs": ({}, 400, "missing required field `inputs`"),
     "missing column": (
         {**body(rows(2)), "inputs": body(rows(2))["inputs"][1:]},

@@ -77,12 +77,12 @@ def register(
             if push:
                 raise
             warnings.append(f"{error.what}; only this clone's tags are looked at")
-    known = _known(repo, model)
+    registered = _registered(repo, model)
     commit = repo.resolve(rev)
-    chosen = check_version(version) if version else next_version(known, cast("Literal['major']", step))
+    chosen = check_version(version) if version else next_version(registered, cast("Literal['major']", step))
     resolved = resolution.resolve_at(repo, model, commit, chosen)
     tag = tag_name(model, chosen)
-    _require_new(known, tag, chosen, commit)
+    _require_new(registered, tag, chosen, commit)
     if push:
         _require_followed(repo, commit)
     places = resolution.places(repo, resolved)
@@ -107,7 +107,7 @@ def _require_followed(repo: Repository, commit: str) -> None:
     )
 
 
-def _known(repo: Repository, model: str) -> ModelVersions:
+def _registered(repo: Repository, model: str) -> ModelVersions:
     """The versions of `model` in this clone and at the remote: a version of either is taken."""
     own, fetched = resolution.models(repo, local=True).get(model), resolution.models(repo).get(model)
     if own is None or fetched is None:
@@ -123,16 +123,16 @@ def _known(repo: Repository, model: str) -> ModelVersions:
     )
 
 
-def _require_new(known: ModelVersions, tag: str, version: str, commit: str) -> None:
-    used = known.find(version)
-    if used is not None or tag in known.lightweight:
+def _require_new(registered: ModelVersions, tag: str, version: str, commit: str) -> None:
+    used = registered.find(version)
+    if used is not None or tag in registered.lightweight:
         at = f"at commit {used.commit[:12]}" if used else "as a lightweight tag"
         raise InputError(
             f"{tag} exists already",
             why=f"{at}; a version never moves",
-            fix=f"gitops-ml register {known.name} --version {next_version(known, None)}",
+            fix=f"gitops-ml register {registered.name} --version {next_version(registered, None)}",
         )
-    same = next((v for v in known.versions if v.commit == commit and v.active), None)
+    same = next((v for v in registered.versions if v.commit == commit and v.active), None)
     if same is not None:
         raise InputError(
             f"commit {commit[:12]} is {same.tag} already",
