@@ -79,7 +79,7 @@ def answer(*values: str, kind: str = "vector") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("series", "result"),
+    ("prometheus_answer", "result"),
     [
         (answer("0.01"), "pass"),
         (answer("0.05"), "pass"),
@@ -98,9 +98,9 @@ def answer(*values: str, kind: str = "vector") -> dict[str, Any]:
         ([], "inconclusive"),
     ],
 )
-def test_every_value_must_be_within_the_bounds(check_result: Any, result: str) -> None:
+def test_every_value_must_be_within_the_bounds(prometheus_answer: Any, result: str) -> None:
     check = PrometheusCheck(name="errors", url="http://p:9090", query="x", min=0.0, max=0.05)
-    assert judge_prometheus(check, check_result).result == result
+    assert judge_prometheus(check, prometheus_answer).result == result
 
 
 def test_the_series_at_fault_is_named() -> None:
