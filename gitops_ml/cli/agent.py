@@ -6,11 +6,12 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
 from gitops_ml.errors import InputError
 
 SHORTEST_INTERVAL = 1.0
@@ -23,11 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def agent(
-    environments: Annotated[
-        list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")
-    ] = None,
+    environments: options.Environments = None,
     interval: Annotated[str, typer.Option(help="How long to wait where there is nothing to do.")] = "30s",
-    repo: Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")] = ".",
+    repo: options.Repo = Path(),
 ) -> None:
     """Keep the hosts matching Git until SIGTERM or Ctrl-C: every environment beside the others, again and again."""
     import signal
@@ -36,7 +35,7 @@ def agent(
     from gitops_ml.control.agent.loop import Agent
     from gitops_ml.control.agent.passes import EnvironmentPasses, read_tip
     from gitops_ml.control.agent.threads import Threads
-    from gitops_ml.core.declaration.schema import seconds
+    from gitops_ml.core.declaration.values import seconds
 
     wait = seconds(interval)
     if wait < SHORTEST_INTERVAL:

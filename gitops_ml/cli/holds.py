@@ -69,7 +69,7 @@ def release(
 
 def _end(until: str | None, length: str | None) -> datetime | None:
     """When a hold ends, in UTC, to the second; None if it has no end. Raises `InputError` if that is not a time."""
-    from gitops_ml.core.declaration.schema import seconds
+    from gitops_ml.core.declaration.values import seconds
 
     if until is not None and length is not None:
         raise InputError("--until and --for exclude each other", fix="give one of them")

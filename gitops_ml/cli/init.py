@@ -88,7 +88,7 @@ def scaffold(name: str) -> dict[str, str]:
 
 
 def _checked_name(name: str | None, root: Path) -> str:
-    from gitops_ml.core.declaration.schema import NAME_PATTERN
+    from gitops_ml.core.declaration.values import NAME_PATTERN
 
     project = name if name is not None else re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40].strip("-")
     if not re.fullmatch(NAME_PATTERN, project):

@@ -73,7 +73,8 @@ def main() -> None:
     """Run the command line, and end the process with its exit code.
 
     The process ends without Python's clean-up: a thread of a numeric library that still runs while C++ cleans up aborts
-    the process, as happened in 1 of 40 runs of `data check`. Leaving objects uncollected also saves 50 ms.
+    the process, as happened in 1 of 40 runs of `data check`. It also costs time: with the clean-up, `--help` takes 1.3
+    times as much CPU time, `status` 1.26 times. Functions registered with `atexit` run, since they remove files.
     """
     streams.protect()
     code = _run(sys.argv[1:])

@@ -35,9 +35,10 @@ def promote(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish = CommitOptions(commit, branch, push)
-        moved = promotion.promote(clone, deployment, to, create=create, options=wish, say=render.progress)
-    _show(moved, to, deployment, as_json=as_json)
+        change = promotion.promote(
+            clone, deployment, to, create=create, options=CommitOptions(commit, branch, push), say=render.progress
+        )
+    _show(change, to, deployment, as_json=as_json)
 
 
 def rollback(
@@ -58,20 +59,20 @@ def rollback(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        moved = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
-    _show(moved, environment, deployment, as_json=as_json)
+        change = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
+    _show(change, environment, deployment, as_json=as_json)
 
 
-def _show(moved: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
-    was = f" (was {moved.before})" if moved.before and moved.before != moved.version else ""
+def _show(change: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
+    was = f" (was {change.before})" if change.before and change.before != change.version else ""
     edits.show(
-        moved.written,
-        f"{moved.version} {moved.digest}{was}",
+        change.written,
+        f"{change.version} {change.digest}{was}",
         environment,
         as_json=as_json,
         deployment=deployment,
-        version=moved.version,
-        digest=moved.digest,
-        before=moved.before,
-        source=moved.source,
+        version=change.version,
+        digest=change.digest,
+        before=change.before,
+        source=change.source,
     )

@@ -105,7 +105,7 @@ def check_line(check: CheckResult) -> str:
         if isinstance(value, float | int | str) and value != ""
     ]
     figures = f" [{clean_line(', '.join(shown))}]" if shown else ""
-    return f"{paint(check.said)} {clean_line(check.name)}: {clean_line(check.reason)}{figures}"
+    return f"{paint(check.word)} {clean_line(check.name)}: {clean_line(check.reason)}{figures}"
 
 
 def _cell(value: str) -> str:

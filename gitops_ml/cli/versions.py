@@ -17,7 +17,7 @@ from gitops_ml.errors import GitopsError, VersionNotFound
 if TYPE_CHECKING:
     from gitops_ml.clients.artifacts.resolution import ResolvedVersion
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.core.versions.tags import Model
+    from gitops_ml.core.versions.tags import ModelVersions
 
 
 def add_to(app: typer.Typer) -> None:
@@ -153,7 +153,7 @@ def _rows(repository: Repository, only: str | None) -> list[dict[str, Any]]:
     """One row a version, of one model or of all. Raises `VersionNotFound` if `only` has no version."""
     from gitops_ml.clients.artifacts import resolution
 
-    local: dict[str, Model] = resolution.models(repository, local=True)
+    local: dict[str, ModelVersions] = resolution.models(repository, local=True)
     fetched = resolution.models(repository)
     names = sorted({*local, *fetched})
     if only is not None and only not in names:
@@ -168,15 +168,17 @@ def _rows(repository: Repository, only: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-def _model_rows(repository: Repository, local: Model | None, fetched: Model | None) -> list[dict[str, Any]]:
+def _model_rows(
+    repository: Repository, local: ModelVersions | None, fetched: ModelVersions | None
+) -> list[dict[str, Any]]:
     """The versions of a model, from the user's own tags and from those of the remote, which win."""
     from gitops_ml.clients.artifacts import resolution
-    from gitops_ml.core.versions.tags import order
+    from gitops_ml.core.versions.tags import version_order
 
     by_name = {v.version: v for model in (local, fetched) if model for v in model.versions}
     deprecated = any(model.deprecated for model in (local, fetched) if model)
     rows = []
-    for name in sorted(by_name, key=order, reverse=True):
+    for name in sorted(by_name, key=version_order, reverse=True):
         version = by_name[name]
         remote = fetched.find(name) if fetched else None
         active = all(v.active for v in (local and local.find(name), remote) if v)

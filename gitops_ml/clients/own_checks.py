@@ -20,9 +20,10 @@ import msgspec
 
 from gitops_ml.clients import background
 from gitops_ml.clients.process_group import kill_group
-from gitops_ml.core.declaration.schema import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck, seconds
+from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.text import clean
-from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus, silent
+from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 
 MOST_BYTES = 4 << 20
@@ -58,7 +59,7 @@ def _run(check: OwnCheck, subject: Subject, go_on: Callable[[], None]) -> CheckR
                 code, output = _run_command(check, subject, go_on)
                 return judge_command(check, code, output)
     except _NoAnswer as error:
-        return silent(check, str(error))
+        return unanswered(check, str(error))
 
 
 def _ask_prometheus(check: PrometheusCheck, subject: Subject, go_on: Callable[[], None]) -> CheckResult:

@@ -220,7 +220,7 @@ def _verify(action: plan.Verify, session: Session) -> None:
     evidence = run.verify(session, action)
     verdict = overall(evidence.checks)
     for check in evidence.checks:
-        session.report(f"{check.name} {check.said} {session.environment}/{action.deployment}: {check.reason}")
+        session.report(f"{check.name} {check.word} {session.environment}/{action.deployment}: {check.reason}")
     if evidence.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in evidence.checks):
         session.report(f"the last lines of {session.environment}/{action.deployment}:\n{_tail(evidence.logs)}")
     attempt, name, found = action.attempt.id, action.deployment, tuple(evidence.checks)

@@ -30,7 +30,8 @@ from gitops_ml.clients.files.environments import (
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Desired, Environment, ResolvedDeployment, seconds
+from gitops_ml.core.declaration.schema import Desired, Environment, ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, Generation, generation_of
 from gitops_ml.core.journal.fold import fold
 from gitops_ml.core.journal.state import EnvironmentState

@@ -23,7 +23,7 @@ from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.observe import Options, Target, View, engine_of, generation_at, look
 from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.schema import seconds
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan

@@ -16,10 +16,10 @@ from gitops_ml.control import reconciler
 from gitops_ml.control.checks import run as checks
 from gitops_ml.control.observe import Target
 from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.schema import Verify
+from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed
-from gitops_ml.core.journal.reviews import among_users, newest_verdict, reviewed
+from gitops_ml.core.journal.reviews import candidate_has_users, newest_verdict, review_attempt
 from gitops_ml.core.journal.state import Attempt, DeploymentState, quarantine_key
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -147,12 +147,12 @@ def _judge(
     session: Session, wanted: PlannedDeployment, state: DeploymentState, serving: Generation
 ) -> DeploymentReview:
     declaration, holdout = wanted.resolved.declaration, wanted.resolved.holdout
-    spec: Verify = declaration.verify
+    spec: Checks = declaration.verify
     key = quarantine_key(serving, declaration, holdout)
     started = session.now()
 
     def attempt(found: tuple[CheckResult, ...], logs: str) -> Attempt:
-        return reviewed(state, serving, key=key, checks=found, logs=logs, started=started, now=session.now())
+        return review_attempt(state, serving, key=key, checks=found, logs=logs, started=started, now=session.now())
 
     pending = attempt((), "")
     evidence = checks.verify(
@@ -165,12 +165,12 @@ def _judge(
             holdout=holdout,
             commit=wanted.generation.commit,
             review=True,
-            endpoint="" if among_users(state) else wanted.endpoint,
+            endpoint="" if candidate_has_users(state) else wanted.endpoint,
             because="a person asked, or a schedule",
         ),
     )
     for check in evidence.checks:
-        session.report(f"{check.name} {check.said} {session.environment}/{wanted.name}: {check.reason}")
+        session.report(f"{check.name} {check.word} {session.environment}/{wanted.name}: {check.reason}")
     found = tuple(evidence.checks)
     verdict, before = overall(found), newest_verdict(state, serving)
     if verdict != before:

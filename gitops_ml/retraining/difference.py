@@ -15,7 +15,7 @@ from gitops_ml.artifacts.requirements import pins
 from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made, changes
+from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
@@ -101,7 +101,7 @@ def _under_test(repo: Repository, model: str, version: str, rows: RowsToAsk) -> 
     return ModelUnderTest(resolved=resolved, files=versions.artifact(repo, resolved), env=env)
 
 
-def new_inputs(before: Made, after: Made) -> list[str]:
+def new_inputs(before: Lineage, after: Lineage) -> list[str]:
     """Names of the data, code and parameters of a model that have changed; empty if none has."""
     names = [*changes(before.data, after.data), *changes(before.inputs, after.inputs)]
     return sorted(names) + sorted(changes(before.params, after.params))

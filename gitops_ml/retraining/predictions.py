@@ -18,7 +18,7 @@ from gitops_ml.clients.artifacts.resolution import read
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import read_project
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Bound
+from gitops_ml.core.declaration.checks import Bound
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gate, judge_gate
 from gitops_ml.core.verification.slices import Slice, most_changed

@@ -18,7 +18,7 @@ from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.records.record import Record, RecordedAttempt
-from gitops_ml.core.versions.lineage import Made
+from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import GitopsError
 
 MAX_COMMITS = 200
@@ -79,7 +79,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     trained: Step | None
     declared: Step | None
     bumped: Step | None
-    made: Made
+    made: Lineage
     learnt: dict[str, Any] | None
     attempt: RecordedAttempt | None
     missing: str = ""
@@ -105,7 +105,7 @@ def trace(repo: Repository, environment: str, deployment: str, serving: Serving,
         trained=_step(repo, resolved.commit) if resolved else None,
         declared=_step(repo, serving.commit),
         bumped=_bumped(repo, environment, deployment, serving.version, serving.commit),
-        made=lookup.lineage_of(repo, resolved) if resolved else Made(),
+        made=lookup.lineage_of(repo, resolved) if resolved else Lineage(),
         learnt=_learnt(repo, resolved) if resolved else None,
         attempt=_attempt(record, serving.generation),
         missing=missing,

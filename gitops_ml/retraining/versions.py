@@ -8,7 +8,7 @@ from gitops_ml.clients.artifacts.lookup import ResolvedPath, listing, resolve_pa
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve, resolve_at
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import flat
+from gitops_ml.core.versions.lineage import flatten
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 READ_BYTES = 4 << 30
@@ -54,7 +54,7 @@ def metrics(repo: Repository, commit: str) -> dict[str, float]:
             values = load(data, path)
         except GitopsError:
             continue
-        numbers |= {f"{path}:{k}": v for k, v in flat(values).items() if isinstance(v, int | float)}
+        numbers |= {f"{path}:{k}": v for k, v in flatten(values).items() if isinstance(v, int | float)}
     return numbers
 
 

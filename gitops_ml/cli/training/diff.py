@@ -54,8 +54,8 @@ def diff(
         from gitops_ml.clients.engine.client import Engine
 
     with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
-        asked = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
-        result = difference(clone, model, (a, b), docker, asked)
+        rows_to_ask = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
+        result = difference(clone, model, (a, b), docker, rows_to_ask)
     if as_json:
         render.out_json(result)
         return

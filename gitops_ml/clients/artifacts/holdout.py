@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyarrow import compute, csv, parquet
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.core.declaration.schema import Holdout
+from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
 from gitops_ml.core.verification.noninferiority import seed_of
 from gitops_ml.errors import InputError

@@ -13,7 +13,8 @@ import msgspec
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Holdout, ResolvedDeployment
+from gitops_ml.core.declaration.checks import Holdout
+from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.verification.names import MIN_GROUPS
 from gitops_ml.errors import GitopsError, InputError
 

@@ -14,14 +14,14 @@ from gitops_ml.clients.artifacts.store import Store, store_of
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.documents import Pipeline
-from gitops_ml.core.versions.lineage import Made, made_of
+from gitops_ml.core.versions.lineage import Lineage, lineage_in_lock
 from gitops_ml.core.versions.outputs import (
     Output,
     dvc_outputs,
     find_output,
-    inside,
     lock_outputs,
     manifest_digest,
+    path_from_root,
     read_manifest,
 )
 from gitops_ml.errors import VersionNotFound, VersionRefused
@@ -61,7 +61,7 @@ def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     memo = _RESOLVED.of(repo)
     resolved = memo.get((commit, path))
     if resolved is None:
-        resolved = memo[commit, path] = _resolve_path(repo, commit, inside("", path, path))
+        resolved = memo[commit, path] = _resolve_path(repo, commit, path_from_root("", path, path))
     return resolved
 
 
@@ -83,14 +83,14 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=size)
 
 
-def lineage_of(repo: Repository, resolved: ResolvedPath) -> Made:
+def lineage_of(repo: Repository, resolved: ResolvedPath) -> Lineage:
     """Lineage of a path from its dvc.lock; empty if it was added with `dvc add` or is tracked by Git."""
     source = resolved.output.source if resolved.output else ""
     lock = LOCKS.read(repo, resolved.commit, source) if posixpath.basename(source) == "dvc.lock" else None
     if lock is None:
-        return Made()
+        return Lineage()
     folder = posixpath.dirname(source)
-    return made_of(lock, posixpath.relpath(resolved.path, folder) if folder else resolved.path)
+    return lineage_in_lock(lock, posixpath.relpath(resolved.path, folder) if folder else resolved.path)
 
 
 def _near_outputs(repo: Repository, commit: str, path: str) -> list[Output]:

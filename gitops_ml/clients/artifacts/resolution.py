@@ -23,7 +23,7 @@ from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.outputs import artifact_path, manifest_digest
-from gitops_ml.core.versions.tags import Model, Tag, choose, is_version, read_tags, split_model
+from gitops_ml.core.versions.tags import ModelVersions, Tag, choose_version, is_version, read_tags, split_model
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -103,18 +103,18 @@ def resolve_at(repo: Repository, model: str, commit: str, version: str = "", tag
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **msgspec.structs.asdict(resolved))
 
 
-_MODELS: Memo[bool, tuple[list[Tag], dict[str, Model]]] = Memo()
+_MODELS: Memo[bool, tuple[list[Tag], dict[str, ModelVersions]]] = Memo()
 """The tags that were read last, the fetched ones or the local ones (True), and the models that they make."""
 
 
-def models(repo: Repository, *, local: bool = False) -> dict[str, Model]:
+def models(repo: Repository, *, local: bool = False) -> dict[str, ModelVersions]:
     """Every model that has tags: the fetched tags, or this clone's own."""
     tags = repo.tags(local=local)
     memo = _MODELS.of(repo)
-    known = memo.get(local)
-    if known is None or known[0] is not tags:
-        known = memo[local] = tags, read_tags(tags)
-    return known[1]
+    kept = memo.get(local)
+    if kept is None or kept[0] is not tags:
+        kept = memo[local] = tags, read_tags(tags)
+    return kept[1]
 
 
 def declared_models(repo: Repository, commit: str) -> dict[str, str]:
@@ -206,15 +206,15 @@ def remote_names(repo: Repository) -> list[str]:
 
 def _commit_of(repo: Repository, model: str, version: str, local: bool) -> tuple[str, str, str | None]:
     """The commit, the exact name and the tag of a version."""
-    known = models(repo, local=local)
+    registered = models(repo, local=local)
     if version == "latest" or is_version(version):
-        chosen = choose(known, model, version)
+        chosen = choose_version(registered, model, version)
         if chosen is not None:
             return chosen.commit, chosen.version, chosen.tag
     commit = repo.find_shared(version)
     if commit is not None:
         return commit, version, None
-    highest = [v.version for v in known[model].versions if v.active][:3] if model in known else []
+    highest = [v.version for v in registered[model].versions if v.active][:3] if model in registered else []
     where = f"on {repo.remote}" if repo.remote and not local else "in this repository"
     prefixed = is_version(f"v{version}")
     raise VersionNotFound(

@@ -18,7 +18,8 @@ from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bumped
-from gitops_ml.core.declaration.schema import Deployment, seconds
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.records.record import FINGERPRINT_FIELDS, RecordedAttempt, restored_fields
 from gitops_ml.core.records.verified import promotable, require_soaked, verified_attempts
 from gitops_ml.errors import GitopsError, InputError, Temporary

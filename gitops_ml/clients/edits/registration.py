@@ -10,7 +10,14 @@ from gitops_ml.clients.edits.edit import CommitOptions, Written, find_declaratio
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
-from gitops_ml.core.versions.tags import Model, check_version, choose, next_version, order, tag_name
+from gitops_ml.core.versions.tags import (
+    ModelVersions,
+    check_version,
+    choose_version,
+    next_version,
+    tag_name,
+    version_order,
+)
 from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionNotFound
 
 
@@ -70,12 +77,12 @@ def register(
             if push:
                 raise
             warnings.append(f"{error.what}; only this clone's tags are looked at")
-    known = _known(repo, model)
+    registered = _registered(repo, model)
     commit = repo.resolve(rev)
-    chosen = check_version(version) if version else next_version(known, cast("Literal['major']", step))
+    chosen = check_version(version) if version else next_version(registered, cast("Literal['major']", step))
     resolved = resolution.resolve_at(repo, model, commit, chosen)
     tag = tag_name(model, chosen)
-    _require_new(known, tag, chosen, commit)
+    _require_new(registered, tag, chosen, commit)
     if push:
         _require_followed(repo, commit)
     places = resolution.places(repo, resolved)
@@ -100,15 +107,15 @@ def _require_followed(repo: Repository, commit: str) -> None:
     )
 
 
-def _known(repo: Repository, model: str) -> Model:
+def _registered(repo: Repository, model: str) -> ModelVersions:
     """The versions of `model` in this clone and at the remote: a version of either is taken."""
     own, fetched = resolution.models(repo, local=True).get(model), resolution.models(repo).get(model)
     if own is None or fetched is None:
-        return own or fetched or Model(name=model)
+        return own or fetched or ModelVersions(name=model)
     both = {v.version: v for v in (*fetched.versions, *own.versions)}
-    merged = sorted(both.values(), key=lambda v: order(v.version), reverse=True)
+    merged = sorted(both.values(), key=lambda v: version_order(v.version), reverse=True)
     light = {*own.lightweight, *fetched.lightweight}
-    return Model(
+    return ModelVersions(
         name=model,
         versions=tuple(merged),
         deprecated=own.deprecated or fetched.deprecated,
@@ -116,16 +123,16 @@ def _known(repo: Repository, model: str) -> Model:
     )
 
 
-def _require_new(known: Model, tag: str, version: str, commit: str) -> None:
-    used = known.find(version)
-    if used is not None or tag in known.lightweight:
+def _require_new(registered: ModelVersions, tag: str, version: str, commit: str) -> None:
+    used = registered.find(version)
+    if used is not None or tag in registered.lightweight:
         at = f"at commit {used.commit[:12]}" if used else "as a lightweight tag"
         raise InputError(
             f"{tag} exists already",
             why=f"{at}; a version never moves",
-            fix=f"gitops-ml register {known.name} --version {next_version(known, None)}",
+            fix=f"gitops-ml register {registered.name} --version {next_version(registered, None)}",
         )
-    same = next((v for v in known.versions if v.commit == commit and v.active), None)
+    same = next((v for v in registered.versions if v.commit == commit and v.active), None)
     if same is not None:
         raise InputError(
             f"commit {commit[:12]} is {same.tag} already",
@@ -210,5 +217,5 @@ def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
         repo.fetch(timeout=30.0)
         return resolution.resolve(repo, model, version, latest=True)
     if resolved.tag is not None:
-        choose(resolution.models(repo), model, resolved.version)
+        choose_version(resolution.models(repo), model, resolved.version)
     return resolved

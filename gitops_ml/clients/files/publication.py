@@ -20,7 +20,7 @@ from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.journal.reviews import put_back
+from gitops_ml.core.journal.reviews import restored_generation
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
     answered,
@@ -187,10 +187,10 @@ def _record_message(news: _News, reverts: Sequence[_Revert]) -> str:
     return commit_message(news.environment, list(news.attempts), {r.attempt.deployment: r.version for r in reverts})
 
 
-def _record_files(news: _News, declared: EnvironmentFiles, known: Mapping[str, bytes]) -> dict[str, bytes | None]:
+def _record_files(news: _News, declared: EnvironmentFiles, contents: Mapping[str, bytes]) -> dict[str, bytes | None]:
     """The record files that change: those of the attempts' deployments, and those that name another engine."""
     asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
-    records = {name: read_record(data, record_path(news.environment, name)) for name, data in known.items()}
+    records = {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
     elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
     files: dict[str, bytes | None] = {}
     for name in sorted({a.deployment for a in news.attempts} | elsewhere):
@@ -221,7 +221,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
     """
     name = attempt.deployment
     declaration = declared.deployments.get(name)
-    back = put_back(news.state.of(name), attempt)
+    back = restored_generation(news.state.of(name), attempt)
     if declaration is None or back is None:
         return None
     if not wants_revert(attempt, declaration, declared.environment.policy.auto_revert):

@@ -1,9 +1,7 @@
-"""Changing a few values in YAML that people wrote, and nothing else in it: not a comment, a quote or a blank
-line.
+"""Change a few values in YAML that people wrote, and nothing else: no comment, quote or blank line.
 
-The text is cut at the positions that PyYAML's node tree gives. A round-trip through a YAML writer would keep
-the comments but lay out the rest anew, and a revert that touches lines which nobody changed cannot be
-reviewed.
+The text is cut at the positions that PyYAML's node tree gives. A round trip through a YAML writer would keep the
+comments but change the layout, and a revert that touches lines which nobody changed cannot be reviewed.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from yaml.reader import Reader
 from yaml.scanner import Scanner
 
 from gitops_ml.clients.files.yaml_data import load, value_of
-from gitops_ml.clients.files.yaml_scalars import CoreResolver
+from gitops_ml.clients.files.yaml_scalars import DVC, TEXT, CoreResolver
 from gitops_ml.errors import InputError
 
 _AFTER = {"digest": "version"}
@@ -44,14 +42,15 @@ class _Edit(NamedTuple):
 
 
 def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaration") -> str:
-    """`text`, a YAML mapping, with each of `fields` set, and every other byte as it was.
+    """Set each of `fields` in `text`, a YAML mapping. Every other byte stays.
 
     Args:
-        fields: values by dotted key. A mapping as a value replaces the whole mapping there, key by key, so
-            that what stays the same keeps its comments. None takes the key away.
+        fields: values by dotted key. A mapping as a value replaces the whole mapping there, key by key, so that equal
+            values keep their comments. None removes the key.
+        path: the file, for messages.
 
     Raises:
-        InputError: `text` is no mapping, or so written that it cannot be edited safely; `path` names it.
+        InputError: `text` is no mapping, or is written in a way that cannot be edited safely.
     """
     for key, value in fields.items():
         text = _set(text, tuple(key.split(".")), _plain(value), path)
@@ -59,7 +58,7 @@ def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaratio
 
 
 def get_field(text: str, key: str, path: str = "the declaration") -> Any:
-    """The value at the dotted `key`, None where there is none. Raises InputError when `text` is no YAML."""
+    """Read the value at the dotted `key`; None where the key is absent. Raises InputError when `text` is no YAML."""
     value = load(text.encode(), path)
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -94,16 +93,16 @@ def _set(text: str, keys: tuple[str, ...], value: Any, path: str) -> str:
 
 
 def _merged(data: Any, keys: tuple[str, ...], value: Any) -> Any:
-    found = dict(data) if isinstance(data, dict) else {}
+    merged = dict(data) if isinstance(data, dict) else {}
     if len(keys) > 1:
-        if value is None and keys[0] not in found:
-            return found
-        found[keys[0]] = _merged(found.get(keys[0]), keys[1:], value)
+        if value is None and keys[0] not in merged:
+            return merged
+        merged[keys[0]] = _merged(merged.get(keys[0]), keys[1:], value)
     elif value is None:
-        found.pop(keys[0], None)
+        merged.pop(keys[0], None)
     else:
-        found[keys[0]] = value
-    return found
+        merged[keys[0]] = value
+    return merged
 
 
 def _edits(text: str, node: yaml.MappingNode, keys: tuple[str, ...], value: Any) -> Iterator[_Edit]:
@@ -181,7 +180,7 @@ def _replace(text: str, key_node: yaml.Node, child: yaml.Node, value: Any, node:
     block = isinstance(child, yaml.CollectionNode) and not child.flow_style
     in_flow = bool(node.flow_style) or _in_flow(child)
     if block or (isinstance(value, dict | list) and not in_flow):
-        # What takes several lines is written anew from its key on: as a block if that is what it was.
+        # A value of several lines is written again from its key on.
         start = text.index(":", key_node.end_mark.index) + 1
         if isinstance(value, dict) and value:
             end = _line_end(text, end)
@@ -203,7 +202,7 @@ def _in_flow(node: yaml.Node) -> bool:
 
 
 def _content_end(node: yaml.Node) -> int:
-    """Where a node's own text ends; PyYAML ends a block collection only at the next token, past comments."""
+    """Where a node's own text ends. PyYAML ends a block collection only at the next token, past comments."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         if isinstance(last, tuple):
@@ -223,12 +222,12 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _line_end(text: str, at: int) -> int:
-    found = text.find("\n", at)
-    return len(text) if found < 0 else found + 1
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end + 1
 
 
 def _own_line(text: str, at: int) -> str:
-    """What has to come before a new line at `at`: a line end, where the file's last line has none."""
+    """The line end that a new line at `at` needs before it, where the file's last line has none."""
     return _newline(text) if at and not text[:at].endswith("\n") else ""
 
 
@@ -262,6 +261,8 @@ def _scalar(value: Any, style: str | None = None, flow: bool = False) -> str:
     if isinstance(value, datetime.datetime):
         return _moment(value)
     kept = style if style in ("'", '"') and isinstance(value, str) else None
+    if kept is None and isinstance(value, str) and DVC.tag_of(value) != TEXT:
+        kept = "'"  # PyYAML writes YAML 1.1, where `1e5` is text
     written: str = yaml.safe_dump(
         [value] if flow else value,
         default_style=kept,

@@ -12,7 +12,8 @@ import msgspec
 
 from gitops_ml.clients.files.yaml_data import Lines, lines_of, load
 from gitops_ml.clients.files.yaml_scalars import OWN, Dialect
-from gitops_ml.core.declaration.schema import (
+from gitops_ml.core.declaration.schema import RESERVED
+from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     DIGEST_PATTERN,
     DURATION_PATTERN,
@@ -20,7 +21,6 @@ from gitops_ml.core.declaration.schema import (
     ENV_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
-    RESERVED,
     SHARE_PATTERN,
     SIZE_PATTERN,
     TEXT_PATTERN,

@@ -14,7 +14,8 @@ import msgspec
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.layout import API, CERTIFICATE, JOURNAL, ROOT, ROUTES, STAGE, script, tries
-from gitops_ml.core.declaration.schema import Gateway, seconds
+from gitops_ml.core.declaration.schema import Gateway
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
 

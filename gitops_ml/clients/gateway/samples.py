@@ -12,7 +12,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.answers import decoded, whole_answer
 from gitops_ml.clients.gateway.layout import script
 from gitops_ml.core.text import clean_line
-from gitops_ml.core.verification.samples import Samples, parse_samples, together
+from gitops_ml.core.verification.samples import Samples, merge_samples, parse_samples
 from gitops_ml.errors import EngineFailed, InputError, ModelRejected
 
 PATH = "/gitops-ml/samples"
@@ -37,7 +37,7 @@ def read_samples(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]
     if not samples:
         raise InputError("there is no record of live rows", why=why)
     try:
-        return together(samples)
+        return merge_samples(samples)
     except (LookupError, ValueError) as error:
         raise ModelRejected("the replicas keep live rows of different inputs", why=str(error)) from error
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from gitops_ml.clients.gateway.samples import read_samples
 from gitops_ml.control.checks.ask import answers_in, ask, manifest_of
 from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.schema import AgreementCheck, DriftCheck
+from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.verification.samples import Samples

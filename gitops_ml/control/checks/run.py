@@ -16,7 +16,7 @@ from gitops_ml.clients.own_checks import run_own_checks
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.ask import answers_in, ask, manifest_of
 from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.schema import OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan

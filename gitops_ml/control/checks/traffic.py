@@ -15,7 +15,7 @@ from gitops_ml.clients.gateway import access_log
 from gitops_ml.clients.gateway.shadow_traffic import Tally, read, spread
 from gitops_ml.clients.own_checks import run_own_checks
 from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.schema import seconds
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan

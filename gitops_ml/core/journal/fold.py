@@ -29,13 +29,13 @@ from gitops_ml.errors import InputError
 
 
 class Reviewed(JournalEntry, frozen=True, kw_only=True, tag="reviewed"):
-    """What serves was judged again, and its verdict is another one. The attempt is settled: nothing was rolled out."""
+    """The serving generation was judged again, with a new verdict. The attempt is settled: nothing was rolled out."""
 
     attempt: Attempt
 
 
 class Checkpoint(JournalEntry, frozen=True, kw_only=True, tag="checkpoint"):
-    """The state that all earlier entries add up to; written when the journal is compacted."""
+    """The state that all earlier entries add up to. It replaces them when the journal is compacted."""
 
     state: EnvironmentState
 
@@ -60,16 +60,15 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:
-    """One entry as the JSON of a journal file."""
+    """Encode one entry as a journal file."""
     return msgspec.json.encode(entry)
 
 
 def fold(files: Mapping[str, bytes]) -> EnvironmentState:
-    """The state that a journal's entries add up to, in the order of their names.
+    """Fold the files of a journal, by name, into the environment's state.
 
-    A file that is not whole JSON is an append that was cut off, and counts as never written: what it justified had not
-    been done yet. One that is whole and not understood is another thing: to pass over it would be to forget what
-    serves. Raises `InputError` for it.
+    A file that is not whole JSON is an append that was cut off. It is skipped: what it justifies was never done. A
+    whole file that is not understood raises `InputError`, since skipping it could forget what serves.
     """
     entries = []
     for name in sorted(files):
@@ -87,52 +86,52 @@ def fold(files: Mapping[str, bytes]) -> EnvironmentState:
 
 
 def fold_entries(entries: Iterable[Entry], state: EnvironmentState | None = None) -> EnvironmentState:
-    """The same, of entries that are decoded already, on top of `state`."""
+    """Fold decoded entries on top of `state`."""
     state = state or EnvironmentState()
     for entry in entries:
-        state = _step(state, entry)
+        state = _apply(state, entry)
     return state
 
 
-def _step(state: EnvironmentState, entry: Entry) -> EnvironmentState:
+def _apply(state: EnvironmentState, entry: Entry) -> EnvironmentState:
     match entry:
         case Checkpoint():
             return entry.state
         case Applied():
             return msgspec.structs.replace(state, applied=entry.commit)
         case Published():
-            return _published(state, entry)
+            return _publish(state, entry)
         case Intent():
             name = entry.generation.deployment
-            return _put(state, name, _begun(state.of(name), entry))
+            return _put(state, name, _begin(state.of(name), entry))
         case Withdrawn():
-            return _withdrawn(state, entry.deployment)
+            return _withdraw(state, entry.deployment)
         case Reviewed():
             name = entry.attempt.deployment
-            return _put(state, name, _reviewed(state.of(name), entry.attempt))
+            return _put(state, name, _review(state.of(name), entry.attempt))
         case Retried():
             lifted = msgspec.structs.replace(state.of(entry.deployment), quarantine=())
             return _put(state, entry.deployment, lifted)
         case Built() | Judged() | Cleared() | Stepped() | Counted() | Settled():
-            return _put(state, entry.deployment, _advanced(state.of(entry.deployment), entry))
+            return _put(state, entry.deployment, _advance(state.of(entry.deployment), entry))
 
 
 def _put(state: EnvironmentState, name: str, deployment: DeploymentState) -> EnvironmentState:
     return msgspec.structs.replace(state, deployments={**state.deployments, name: deployment})
 
 
-def _withdrawn(state: EnvironmentState, name: str) -> EnvironmentState:
-    """Nothing of the deployment is left but the verdicts that Git does not hold yet."""
+def _withdraw(state: EnvironmentState, name: str) -> EnvironmentState:
+    """Forget the deployment, except the verdicts that are not in Git yet."""
     unpublished = tuple(a for a in state.unpublished if a.deployment == name)
-    rest = {k: v for k, v in state.deployments.items() if k != name}
-    left = {name: DeploymentState(attempts=unpublished)} if unpublished else {}
-    return msgspec.structs.replace(state, deployments=rest | left)
+    others = {other: deployment for other, deployment in state.deployments.items() if other != name}
+    remaining = {name: DeploymentState(attempts=unpublished)} if unpublished else {}
+    return msgspec.structs.replace(state, deployments=others | remaining)
 
 
-def _begun(deployment: DeploymentState, entry: Intent) -> DeploymentState:
-    """An intent that was written twice counts once."""
-    known = [*deployment.attempts, *([deployment.open] if deployment.open else [])]
-    if any(attempt.id == entry.attempt for attempt in known):
+def _begin(deployment: DeploymentState, entry: Intent) -> DeploymentState:
+    """Open an attempt. An intent that was written twice counts once."""
+    attempts = [*deployment.attempts, *([deployment.open] if deployment.open else [])]
+    if any(attempt.id == entry.attempt for attempt in attempts):
         return deployment
     attempt = Attempt(
         id=entry.attempt,
@@ -146,9 +145,10 @@ def _begun(deployment: DeploymentState, entry: Intent) -> DeploymentState:
     return msgspec.structs.replace(deployment, open=attempt)
 
 
-def _advanced(
+def _advance(
     deployment: DeploymentState, entry: Built | Judged | Cleared | Stepped | Counted | Settled
 ) -> DeploymentState:
+    """Apply an entry to the open attempt. An entry of another attempt is ignored."""
     attempt = deployment.open
     if attempt is None or attempt.id != entry.attempt:
         return deployment
@@ -169,39 +169,40 @@ def _advanced(
             counted = replace(attempt, evidence=entry.evidence, cursor=entry.cursor, lost=attempt.lost or entry.lost)
             return replace(deployment, open=counted)
         case Settled():
-            done = replace(attempt, outcome=entry.outcome, settled=entry.at)
-            stays_out = entry.outcome in ("failed", "inconclusive")
+            quarantine = deployment.quarantine
+            if entry.outcome in ("failed", "inconclusive"):
+                quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
+            settled = replace(attempt, outcome=entry.outcome, settled=entry.at)
             return replace(
                 deployment,
                 open=None,
                 serving=attempt.generation if entry.outcome == "promoted" else deployment.serving,
-                attempts=_kept((*deployment.attempts, done)),
-                quarantine=(*deployment.quarantine, attempt.key)[-KEPT_ATTEMPTS:]
-                if stays_out
-                else deployment.quarantine,
+                attempts=_keep_newest((*deployment.attempts, settled)),
+                quarantine=quarantine,
             )
 
 
-def _reviewed(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
-    """A generation that failed a review is not tried again, as any other; one that is Verified again may be."""
-    if any(known.id == attempt.id for known in deployment.attempts):
+def _review(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
+    """Add a review: a failed one quarantines its generation, and a Verified one lifts the quarantine."""
+    if any(earlier.id == attempt.id for earlier in deployment.attempts):
         return deployment
     quarantine = tuple(key for key in deployment.quarantine if key != attempt.key)
     if attempt.outcome == "failed" or (attempt.verdict != "Verified" and attempt.key in deployment.quarantine):
         quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
-    return msgspec.structs.replace(deployment, attempts=_kept((*deployment.attempts, attempt)), quarantine=quarantine)
+    return msgspec.structs.replace(
+        deployment, attempts=_keep_newest((*deployment.attempts, attempt)), quarantine=quarantine
+    )
 
 
-def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """The newest of these, at most 20. Reviews go first: a verdict that comes and goes must not push out rollouts."""
-    found = list(attempts)
-    while len(found) > KEPT_ATTEMPTS:
-        old = next((a for a in found[:-1] if a.outcome == "reviewed" and a.published), found[0])
-        found.remove(old)
-    return tuple(found)
+def _keep_newest(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The newest KEPT_ATTEMPTS. Published reviews are dropped first: many reviews must not push out rollouts."""
+    kept = list(attempts)
+    while len(kept) > KEPT_ATTEMPTS:
+        kept.remove(next((a for a in kept[:-1] if a.outcome == "reviewed" and a.published), kept[0]))
+    return tuple(kept)
 
 
-def _published(state: EnvironmentState, entry: Published) -> EnvironmentState:
+def _publish(state: EnvironmentState, entry: Published) -> EnvironmentState:
     replace = msgspec.structs.replace
     deployments = {}
     for name, deployment in state.deployments.items():

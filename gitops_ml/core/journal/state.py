@@ -1,6 +1,6 @@
 """What a journal adds up to: the attempts of each deployment, what serves, and what is quarantined.
 
-A rollout is host state, and nothing of it lives in a process. How entries add up to these types is in `fold`.
+A rollout is state of the host: no process remembers any of it. `fold` makes these types from entries.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ KEPT_ATTEMPTS = 20
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One rollout, from its intent to its record in Git.
 
-    `cleared` once the checks before traffic have passed; `stage` is the stage of traffic it is in, `routed` when its
-    test began, `evidence` and `cursor` what has been counted since.
+    `cleared`: the checks before traffic have passed. `stage` is the present stage of traffic, `routed` the time when
+    its test began, `evidence` what was counted since, and `cursor` how far. `lost`: some requests were never read.
+    `published` is the commit that records it. Times are ISO 8601, by the engine's clock.
     """
 
     id: str
@@ -51,7 +52,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal says of one deployment. `attempts` are the settled ones, oldest first, at most 20."""
+    """What the journal says about one deployment.
+
+    `attempts` are the settled ones, oldest first, at most KEPT_ATTEMPTS. `quarantine` holds their quarantine keys.
+    """
 
     serving: Generation | None = None
     open: Attempt | None = None
@@ -79,25 +83,17 @@ class EnvironmentState(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unpublished(self) -> tuple[Attempt, ...]:
-        """Settled attempts that Git does not hold yet, oldest first. A superseded one is no news."""
-        found = [a for d in self.deployments.values() for a in d.attempts if not a.published]
-        return tuple(
-            sorted(
-                (a for a in found if a.outcome != "superseded"),
-                key=lambda a: (a.settled or "", a.id),
-            )
-        )
+        """Settled attempts that are not in Git yet, oldest first. Superseded ones are not published."""
+        attempts = [attempt for deployment in self.deployments.values() for attempt in deployment.attempts]
+        pending = [a for a in attempts if not a.published and a.outcome != "superseded"]
+        return tuple(sorted(pending, key=lambda a: (a.settled or "", a.id)))
 
 
 def quarantine_key(generation: Generation, declaration: Deployment, holdout: str | None) -> str:
-    """What must change before a failed generation is tried again (DESIGN §9): itself, or how it is judged."""
+    """The key of a failed generation: it is tried again once its key changes (DESIGN §9).
+
+    The key covers the generation, how it is judged, and the digest of the held-out rows.
+    """
     verify = msgspec.json.encode(differing(declaration.verify), order="sorted")
-    content = b"\n".join(
-        (
-            generation.deployment.encode(),
-            generation.fingerprint.encode(),
-            verify,
-            (holdout or "").encode(),
-        )
-    )
-    return hashlib.sha256(content).hexdigest()[:16]
+    parts = (generation.deployment.encode(), generation.fingerprint.encode(), verify, (holdout or "").encode())
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:16]

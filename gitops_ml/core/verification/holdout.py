@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Manifest
-from gitops_ml.core.declaration.schema import Bound, Holdout
+from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, sample_of
 from gitops_ml.core.verification.metrics import Sample, statistic
 from gitops_ml.core.verification.names import ALPHA, MIN_GROUPS, Metric, metric_named

@@ -14,18 +14,19 @@ from typing import Literal
 from gitops_ml.errors import InputError
 
 ALPHA = 0.05
-"""The chance that a candidate which is no worse than the incumbent is stopped, over all that compares the two: traffic,
-and `max_drop` of a hold-out. An absolute `min` or `max` is decided by the point estimate, and is no part of it.
+"""The chance that a candidate that is no worse than the incumbent is stopped, over all checks that compare the two.
+
+These are traffic, and `max_drop` of the holdout. An absolute `min` or `max` is decided by the point estimate alone.
 """
 MIN_GROUPS = 10
-"""Fewer groups than this are not judged: bench/holdout.py shows how far from 95 % their intervals are."""
+"""Fewer groups are not judged: bench/holdout.py measures how far from 95 % their intervals are."""
 
 AnswerKind = Literal["ranking", "probability", "class", "value"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named metric: what of an answer it reads, which direction is better, and between which values it can lie."""
+    """A named metric: which part of an answer it reads, which direction is better, and the range of its values."""
 
     name: str
     kind: AnswerKind
@@ -56,7 +57,7 @@ METRICS = {
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of this name. Raises `InputError` with the nearest name that exists."""
+    """The metric of this name. Raises `InputError`, with the nearest name, if there is none."""
     if name in METRICS:
         return METRICS[name]
     near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.4)
@@ -65,9 +66,9 @@ def metric_named(name: str) -> Metric:
 
 
 def check_metric(metric: Metric, task: str, classes: int, has_probability: bool) -> None:
-    """Raises `InputError` where a model of this task and so many classes cannot be judged by the metric."""
+    """Raise `InputError` if the metric cannot judge a model of this task, with so many classes."""
     if metric.task != task:
-        usable = ", ".join(name for name, known in METRICS.items() if known.task == task)
+        usable = ", ".join(name for name, other in METRICS.items() if other.task == task)
         raise InputError(f"`{metric.name}` does not judge a {task} model", fix=f"use one of {usable}")
     if metric.kind == "ranking" and classes != 2:
         raise InputError(f"`{metric.name}` needs two classes", why=f"the model has {classes}", fix="use log_loss or f1")

@@ -1,6 +1,6 @@
-"""DVC's documents as types: dvc.yaml, dvc.lock and .dvc files, as far as versions are read from them.
+"""DVC's documents as types: the parts of dvc.yaml, dvc.lock and .dvc files that versions are read from.
 
-The schemas are DVC's (its `dvc.schema`). Keys that are not read here are left alone.
+The schemas are DVC's (`dvc.schema`). Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 
 class CloudFile(msgspec.Struct, frozen=True):
-    """One file of a folder in a remote that keeps versions by itself."""
+    """One file of a folder in a cloud-versioned remote."""
 
     relpath: str = ""
     md5: str | None = None
@@ -21,10 +21,10 @@ class Entry(msgspec.Struct, frozen=True):
     """One dependency or output. `md5` is hexadecimal, with `.dir` at its end for a folder; `size` is in bytes.
 
     Args:
-        hash: `md5` where DVC 3 wrote the entry; absent where DVC 2 did.
-        cloud, files: where a remote that keeps versions by itself has the bytes.
+        hash: `md5` if DVC 3 wrote the entry; absent if DVC 2 did.
+        cloud, files: where a cloud-versioned remote has the bytes.
         repo: the other repository that an import comes from.
-        cache, remote: what a .dvc file says of its output.
+        cache, remote: only in .dvc files, about their output.
     """
 
     path: str = ""
@@ -62,7 +62,7 @@ class DvcFile(msgspec.Struct, frozen=True):
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """A dvc.yaml. Stages and artifacts are read one by one, so that a broken one concerns nobody else."""
+    """A dvc.yaml. Its stages and artifacts are read one by one, so that a broken one does not affect the others."""
 
     stages: dict[str, Any] | None = None
     artifacts: dict[str, Any] | None = None

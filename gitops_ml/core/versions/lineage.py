@@ -1,6 +1,6 @@
-"""What a model was made of, by the dvc.lock of its own commit: stages, the data between them, code, and parameters.
+"""The lineage of a model, from the dvc.lock of its commit: stages, intermediate data, code and parameters.
 
-Pure reading of DVC's documented lock format; nothing is asked of DVC itself.
+Reads DVC's documented lock format, without DVC.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import msgspec
 from gitops_ml.core.versions.documents import Entry, Lock, LockedStage
 
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What one path was made of. Paths are relative to the lock's folder.
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one path was made from. Paths are relative to the lock's folder.
 
     Args:
         stages: the names of the stages, the last one first.
-        inputs: `md5:<hex>` by path, of what no stage made: code, requirements, data that somebody added.
-        data: the same of what the stages made on the way, the path itself left out.
-        params: values by `<file>:<dotted key>`, as the lock says that they were used.
+        inputs: `md5:<hex>` by path, of files that no stage makes: code, requirements, added data.
+        data: `md5:<hex>` by path, of intermediate outputs of the stages.
+        params: the values that were used, by `<file>:<dotted key>`.
     """
 
     stages: tuple[str, ...] = ()
@@ -31,8 +31,8 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
 
 
-def made_of(lock: Lock, path: str) -> Made:
-    """What `path`, an output in `lock` or inside one, was made of; nothing where the lock does not have it."""
+def lineage_in_lock(lock: Lock, path: str) -> Lineage:
+    """The lineage of `path`, an output in `lock` or a path inside one; empty if the lock does not have it."""
     stages = lock.stages or {}
     makers = {entry.path: name for name, stage in stages.items() for entry in stage.outs or ()}
     pending, seen = [path], list[str]()
@@ -46,27 +46,29 @@ def made_of(lock: Lock, path: str) -> Made:
         seen.append(maker)
         params |= _params(stages[maker])
         for entry in stages[maker].deps or ():
-            made = _maker(makers, entry.path) is not None
-            (data if made else inputs)[entry.path] = _digest(entry)
+            intermediate = _maker(makers, entry.path) is not None
+            (data if intermediate else inputs)[entry.path] = _digest(entry)
             pending.append(entry.path)
-    return Made(stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params)
+    return Lineage(
+        stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params
+    )
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The keys whose values differ, sorted, each with both values; None where one side has none."""
+    """The keys whose values differ, sorted, each with both values. A missing value is None."""
     keys = sorted(before.keys() | after.keys())
     pairs = {key: (before.get(key), after.get(key)) for key in keys}
     return {key: (old, new) for key, (old, new) in pairs.items() if old != new and not (_nan(old) and _nan(new))}
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, by dotted key; a list is a value."""
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings into one, by dotted key. A list is a value."""
     if not isinstance(value, Mapping):
         return {prefix: value}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, child in value.items():
-        found |= flat(child, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        values |= flatten(child, f"{prefix}.{key}" if prefix else str(key))
+    return values
 
 
 def _nan(value: Any) -> bool:
@@ -74,7 +76,7 @@ def _nan(value: Any) -> bool:
 
 
 def _maker(makers: Mapping[str, str], path: str) -> str | None:
-    """The stage that makes `path`, the folder around it, or something in it."""
+    """The stage that makes `path`, a folder around it, or a path inside it."""
     if path in makers:
         return makers[path]
     for made, stage in makers.items():
@@ -90,5 +92,5 @@ def _digest(entry: Entry) -> str:
 def _params(stage: LockedStage) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for file, params in (stage.params or {}).items():
-        values |= {f"{file}:{key}": value for key, value in flat(params).items()}
+        values |= {f"{file}:{key}": value for key, value in flatten(params).items()}
     return values

@@ -1,8 +1,7 @@
-"""Where a path's bytes are, read from the DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files,
-parsed.
+"""Look up where a path's bytes are, in the parsed DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files.
 
-DVC's own answer to the same question builds its whole index, which takes longer than all the rest of a pass.
-These documents are plain data with a published schema, so a path is looked up in them directly.
+DVC itself would build its whole index for that, which takes longer than the rest of a pass. The documents are plain
+data with a published schema, so they are read directly.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One output that DVC tracks.
 
-    `path` is relative to the repository's root, `digest` is `md5:<hex>` (for a folder, of DVC's manifest of
-    it), `size` in bytes if known. `plain` is False when the bytes do not lie under `files/md5` of a cache or
-    remote, but where only DVC itself knows: imports, cloud-versioned remotes, objects of DVC 2.x. `cached`
-    False: the bytes are in Git and not in DVC. `remote` is the one remote that the output names for itself.
+    `path` is relative to the repository's root. `digest` is `md5:<hex>`; a folder's is that of DVC's manifest of it.
+    `source` is the document that lists the output. `size` is in bytes, if known. `imported`, `by_cloud` (versioned by
+    the cloud) and `legacy` (an object of DVC 2.x) mean that only DVC knows where the bytes are. `cached` is False if
+    Git tracks the bytes, and not DVC. `remote` is the one remote that the output names for itself.
     """
 
     path: str
@@ -46,19 +45,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plain(self) -> bool:
-        """Whether the bytes lie under `files/md5` of a cache or remote, and not where only DVC itself knows."""
+        """Whether the bytes lie under `files/md5` of a cache or a remote, where they can be read without DVC."""
         return not (self.imported or self.by_cloud or self.legacy)
 
 
-def inside(folder: str, path: str, what: str) -> str:
-    """`path`, written in `folder`, relative to the repository's root.
+def path_from_root(folder: str, path: str, what: str) -> str:
+    """Convert `path`, relative to `folder`, to a path relative to the repository's root.
 
-    Raises VersionRefused, which names `what`, when it leads out of the repository.
+    Raises VersionRefused, which names `what`, if the path leads out of the repository.
     """
     if _URL.match(path) or path.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
         raise VersionRefused(
             f"{what} is an external path: {path}",
-            why="its bytes are under no digest of this repository, so they may change without a commit",
+            why="no commit pins its bytes, so they may change without one",
             fix="bring it in: dvc import-url, or make it the output of a stage",
         )
     joined = posixpath.normpath(posixpath.join(folder, path))
@@ -72,27 +71,33 @@ def inside(folder: str, path: str, what: str) -> str:
 
 
 def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
-    """The path of the artifact `name` of the dvc.yaml at `file`, relative to the root.
+    """The path of an artifact, relative to the repository's root.
+
+    Args:
+        pipeline: the dvc.yaml.
+        file: the path of that dvc.yaml.
+        model: the model as messages name it.
+        name: its name under `artifacts:`.
 
     Raises:
-        VersionNotFound: no such artifact; names the nearest ones.
+        VersionNotFound: there is no such artifact; names the nearest one.
         InputError: the artifact has no path.
         VersionRefused: the path is external or outside the repository.
     """
     artifacts = pipeline.artifacts or {}
     if name not in artifacts:
         match = nearest(name, artifacts)
-        known = f"it has: {', '.join(sorted(artifacts))}" if artifacts else "it has none"
+        names = f"it has: {', '.join(sorted(artifacts))}" if artifacts else "it has none"
         raise VersionNotFound(
             f"{model} is not under artifacts: in {file}",
-            why=known,
+            why=names,
             fix=f"did you mean {match}?" if match else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
         )
     entry = artifacts[name]
     path = entry.get("path") if isinstance(entry, Mapping) else None
     if not isinstance(path, str) or not path:
         raise InputError(f"{file}: artifacts.{name} has no path", fix=f"artifacts: {{{name}: {{path: …}}}}")
-    return inside(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
+    return path_from_root(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
 
 
 def lock_outputs(lock: Lock, pipeline: Pipeline, file: str) -> list[Output]:
@@ -113,7 +118,7 @@ def lock_outputs(lock: Lock, pipeline: Pipeline, file: str) -> list[Output]:
 def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
     """The outputs of the .dvc file at `file`."""
     folder = posixpath.join(posixpath.dirname(file), document.wdir or "")
-    # What `dvc import` brought is not pushed to this repository's remotes: DVC gets it from the other repository.
+    # DVC does not push what `dvc import` brought to this repository's remotes: it reads it from the other repository.
     imported = any(entry.repo is not None for entry in document.deps or ())
     outputs: list[Output] = []
     for entry in document.outs or ():
@@ -122,7 +127,7 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
 
 
 def manifest_digest(files: Mapping[str, str]) -> str:
-    """`md5:<hex>` of a folder: of DVC's manifest of it.
+    """`md5:<hex>` of DVC's manifest of a folder.
 
     Args:
         files: the md5 in hex of each file, by its path in the folder.
@@ -133,44 +138,44 @@ def manifest_digest(files: Mapping[str, str]) -> str:
 
 
 def read_manifest(data: bytes, path: str) -> dict[str, str]:
-    """The md5 of each file of a folder, by its path in it, from DVC's manifest of the folder.
+    """The md5 of each file of a folder, by its path in the folder, from DVC's manifest of it.
 
-    Raises ObjectCorrupt when it is none, or names a file outside the folder: whoever can write to a remote
-    can write any manifest, and its names become paths on disk.
+    Raises ObjectCorrupt if `data` is no manifest, or names a file outside the folder: whoever can write to a remote can
+    write any manifest, and its names become paths on disk.
     """
     try:
         listed = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(data)]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ObjectCorrupt(f"the manifest of {path} is none of DVC's", fix="dvc push it again") from error
+        raise ObjectCorrupt(f"the manifest of {path} is not in DVC's format", fix="dvc push it again") from error
     for name, md5 in listed:
         parts = name.split("/")
         if not _MD5.fullmatch(md5) or {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name:
             raise ObjectCorrupt(
                 f"the manifest of {path} names {name!r}",
-                why="only plain paths below the folder may be in it",
+                why="only plain paths below the folder are allowed",
                 fix="dvc push it again",
             )
     return dict(listed)
 
 
 def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | None:
-    """The output that holds `path`, and the path inside it ("" when it is the output itself).
+    """The output that contains `path`, and the path inside it ("" if it is the output itself); None if there is none.
 
-    Raises VersionRefused when `path` is only a folder above several outputs.
+    Raises VersionRefused if `path` is only a folder above outputs.
     """
-    known = list(outputs)
-    for out in known:
+    candidates = list(outputs)
+    for out in candidates:
         if out.path == path:
             return out, ""
-    for out in known:
+    for out in candidates:
         if out.is_dir and path.startswith(f"{out.path}/"):
             return out, path[len(out.path) + 1 :]
-    below = sorted(out.path for out in known if out.path.startswith(f"{path}/"))
+    below = sorted(out.path for out in candidates if out.path.startswith(f"{path}/"))
     if below:
         raise VersionRefused(
             f"{path} is no output of its own",
-            why=f"it is a folder that holds outputs: {', '.join(below[:4])}",
-            fix=f"make {path} one output of its stage, or name one of those",
+            why=f"it is a folder that contains outputs: {', '.join(below[:4])}",
+            fix=f"make {path} one output of its stage, or name one of these outputs",
         )
     return None
 
@@ -183,13 +188,14 @@ def _stage(stages: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _annotations(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
+    """What a stage in dvc.yaml says about each of its outputs, such as `remote` and `cache`, by path."""
+    annotations: dict[str, Mapping[str, Any]] = {}
     for kind in ("outs", "metrics", "plots"):
         listed = spec.get(kind)
         for entry in listed if isinstance(listed, list) else ():
             if isinstance(entry, Mapping):
-                found |= {str(path): notes for path, notes in entry.items() if isinstance(notes, Mapping)}
-    return found
+                annotations |= {str(path): notes for path, notes in entry.items() if isinstance(notes, Mapping)}
+    return annotations
 
 
 def _output(
@@ -209,7 +215,7 @@ def _output(
             is_dir=bool(match[2]) if match else entry.files is not None,
             source=file,
             size=entry.size,
-            # DVC 3 writes `hash: md5`; without it the digest is DVC 2's, over line ends made uniform.
+            # DVC 3 writes `hash: md5`. Without that, the digest is DVC 2's, over text with normalised line ends.
             legacy=not by_cloud and entry.hash != "md5",
             imported=imported,
             by_cloud=by_cloud,
@@ -220,6 +226,6 @@ def _output(
 
 
 def _files_digest(files: Iterable[CloudFile]) -> str:
-    """The digest of a cloud-versioned folder, whose files are listed in place of a manifest; "" without md5."""
+    """The digest of a cloud-versioned folder, which lists its files instead of a manifest; "" without their md5s."""
     digests = {file.relpath: file.md5 or "" for file in files}
     return manifest_digest(digests) if digests and all(digests.values()) else ""

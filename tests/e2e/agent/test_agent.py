@@ -188,6 +188,7 @@ def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
         check = {"name": "orders", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/", "timeout": "30s"}
         workshop.declare("v1.1.0", verify={"http": [check]})
         until(lambda: agent.says("begin dev/"), "dev's rollout begins")
+        silent.settimeout(WITHIN)
         with silent.accept()[0]:  # the check is asked, and waits for an answer that never comes
             remove_replica(staging)
             healed = until(lambda: staging.replicas() and serves(workshop, serving, "staging")(), "staging is healed")

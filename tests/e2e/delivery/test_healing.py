@@ -125,11 +125,11 @@ CUTTING: dict[str, tuple[Meddle, str]] = {
     "stopped": (lambda h, r: h.api.stop(r["Id"], timeout=5), "a replica is exited"),
     "removed": (lambda h, r: h.api.remove_container(r["Id"], force=True), "1 of 2 replicas run"),
     "paused": (lambda h, r: h.api.pause(r["Id"]), "a replica is paused"),
-    "made anew with another env": (lambda h, r: h.replace(r, _with_env), "its env is different in LOG_LEVEL"),
-    "made anew with another mount": (lambda h, r: h.replace(r, _with_mount), "its mounts is"),
-    "made anew with another label": (lambda h, r: h.replace(r, _with_label), "its labels is"),
-    "made anew with another command": (lambda h, r: h.replace(r, _with_command), "its command is"),
-    "made anew with privileges": (lambda h, r: h.replace(r, _as_privileged), "its privileges is"),
+    "replaced with another env": (lambda h, r: h.replace(r, _with_env), "its env is different in LOG_LEVEL"),
+    "replaced with another mount": (lambda h, r: h.replace(r, _with_mount), "its mounts is"),
+    "replaced with another label": (lambda h, r: h.replace(r, _with_label), "its labels is"),
+    "replaced with another command": (lambda h, r: h.replace(r, _with_command), "its command is"),
+    "replaced with privileges": (lambda h, r: h.replace(r, _as_privileged), "its privileges is"),
 }
 
 
@@ -269,10 +269,10 @@ GATEWAYS: dict[str, tuple[Meddle, str]] = {
     "stopped": (lambda h, g: h.api.stop(g["Id"]), "it is exited"),
     "paused": (lambda h, g: h.api.pause(g["Id"]), "it is paused"),
     "removed": (lambda h, g: h.api.remove_container(g["Id"], force=True), "the environment has no gateway"),
-    "made anew on another port": (lambda h, g: h.replace(g, _on_another_port), "its ports is"),
+    "replaced on another port": (lambda h, g: h.replace(g, _on_another_port), "its ports is"),
     "joined by another": (
         lambda h, g: h.copy(g, f"{h.project}-second", lambda _, host: host.update(PortBindings={})),
-        "there are 2 of it",
+        "2 gateways exist",
     ),
     "robbed of its network": (_remove_network, "the environment has no network"),
 }

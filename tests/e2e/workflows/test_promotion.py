@@ -22,7 +22,7 @@ def test_a_verified_version_is_promoted_after_its_soak(workshop: Workshop) -> No
     workshop.sync()
     refused = workshop.run("promote", MODEL, "--to", "prod", "--create")
     assert refused.code == 1
-    assert "v1.0.0 has to stand in dev for 59 m" in refused.err
+    assert "v1.0.0 must stay Verified in dev for 59 m" in refused.err
     assert "this machine's clock" not in refused.err
 
     workshop.pull()

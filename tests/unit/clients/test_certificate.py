@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gitops_ml.clients.gateway.certificate import default_certificate
 from gitops_ml.clients.gateway.layout import CERTIFICATE
-from gitops_ml.core.declaration.schema import NAME_PATTERN
+from gitops_ml.core.declaration.values import NAME_PATTERN
 
 
 def test_the_certificate_is_valid_and_self_signed_and_has_its_key() -> None:

@@ -11,7 +11,7 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Cleared, Stepped
 from gitops_ml.core.observed import Snapshot
-from gitops_ml.core.planning.canary import error_shared
+from gitops_ml.core.planning.canary import shared_alpha, stages
 from gitops_ml.core.planning.context import split_route
 from tests.unit.builders import generation, replica, wanted
 from tests.unit.journals import attempt_id, built, intent
@@ -39,7 +39,8 @@ def test_the_error_is_shared_by_all_tests(
 ) -> None:
     content = {"schema": 1, "model": "churn", "version": "v1", "rollout": rollout, "verify": verify}
     declared = msgspec.convert(content, Deployment)
-    assert error_shared(declared, by_traffic=by_traffic) == pytest.approx(0.05 / checks)
+    traffic_stages = stages(declared.rollout, declared.rollout.strategy) if by_traffic else ()
+    assert shared_alpha(declared, traffic_stages) == pytest.approx(0.05 / checks)
 
 
 # --- replicas that do not answer, while a candidate has traffic

@@ -1,4 +1,4 @@
-"""Where a path's bytes are, from DVC's documents: every shape that DVC writes, and what may not be trusted."""
+"""Where a path's bytes are, from every shape of DVC document, and which of them are not trusted."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gitops_ml.core.versions.outputs import (
     artifact_path,
     dvc_outputs,
     find_output,
-    inside,
     lock_outputs,
     manifest_digest,
+    path_from_root,
     read_manifest,
 )
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
@@ -57,22 +57,22 @@ def test_working_directories_of_stages_and_folders_of_pipelines() -> None:
 
 
 def test_the_outputs_of_dvc_files() -> None:
-    def one(**extra: Any) -> Output:
+    def output(**extra: Any) -> Output:
         out = {"path": "rows.csv", "hash": "md5", "md5": A, **extra.pop("out", {})}
-        (found,) = dvc_outputs(dvc_file(out, **extra), "data/rows.csv.dvc")
-        return found
+        (only,) = dvc_outputs(dvc_file(out, **extra), "data/rows.csv.dvc")
+        return only
 
-    assert (one().path, one().plain) == ("data/rows.csv", True)
-    assert one(deps=[{"path": "s3://b/rows.csv", "etag": "e"}]).plain  # import-url: pushed as any other
-    assert one(deps=[{"path": "rows.csv", "repo": {"url": "u"}}]).imported
-    assert one(out={"cloud": {"far": {"version_id": "1"}}}).by_cloud
+    assert (output().path, output().plain) == ("data/rows.csv", True)
+    assert output(deps=[{"path": "s3://b/rows.csv", "etag": "e"}]).plain  # import-url: pushed as any other
+    assert output(deps=[{"path": "rows.csv", "repo": {"url": "u"}}]).imported
+    assert output(out={"cloud": {"far": {"version_id": "1"}}}).by_cloud
     files = [{"relpath": "x", "md5": B, "cloud": {}}]
     (by_cloud,) = dvc_outputs(dvc_file({"path": "d", "files": files}), "d.dvc")
     assert (by_cloud.digest, by_cloud.is_dir, by_cloud.plain) == (manifest_digest({"x": B}), True, False)
     assert dvc_outputs(DvcFile(), "x.dvc") == dvc_outputs(dvc_file({"path": "never-made"}), "x.dvc") == []
 
 
-def test_finding() -> None:
+def test_an_output_is_found_by_its_path() -> None:
     outs = dvc_outputs(
         dvc_file({"path": "m", "hash": "md5", "md5": f"{A}.dir"}, {"path": "d/x", "hash": "md5", "md5": B}), "a.dvc"
     )
@@ -80,18 +80,18 @@ def test_finding() -> None:
     assert find_output(outs, "m/code/x.py") == (outs[0], "code/x.py")
     assert find_output(outs, "mm") is None
     assert find_output(outs, "d/x/y") is None
-    with pytest.raises(VersionRefused, match="folder that holds outputs: d/x"):
+    with pytest.raises(VersionRefused, match="folder that contains outputs: d/x"):
         find_output(outs, "d")
 
 
 @pytest.mark.parametrize("path", ["s3://b/m", "/abs/m", "~/m", "C:\\m", "../m", "sub/../../m", ".", "a\nb"])
-def test_only_paths_in_the_repository(path: str) -> None:
+def test_paths_outside_the_repository_are_refused(path: str) -> None:
     with pytest.raises(VersionRefused) as caught:
-        inside("", path, "m")
+        path_from_root("", path, "m")
     assert caught.value.fix
 
 
-def test_artifacts() -> None:
+def test_an_artifact_is_found_by_its_name() -> None:
     document = Pipeline(artifacts={"m": {"path": "../models/m", "type": "model"}, "bare": {}, "list": []})
     assert artifact_path(document, "sub/dvc.yaml", "sub:m", "m") == "models/m"
     with pytest.raises(VersionNotFound, match=r"did you mean m\?"):
@@ -113,11 +113,11 @@ def test_a_manifest_names_only_paths_below_its_folder(name: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"{}x", b"[1]", b'[{"md5": "zz", "relpath": "x"}]', b'{"a": 1}', b"\xff", b"[" * 100_000]
 )
-def test_a_manifest_that_is_none(data: bytes) -> None:
+def test_a_malformed_manifest_is_an_error(data: bytes) -> None:
     with pytest.raises(ObjectCorrupt):
         read_manifest(data, "m")
 
 
-def test_a_manifest_s_own_digest_does_not_depend_on_order() -> None:
+def test_the_digest_of_a_manifest_does_not_depend_on_order() -> None:
     assert manifest_digest({"b": B, "a": A}) == manifest_digest({"a": A, "b": B})
     assert read_manifest(b"[]", "m") == {}

@@ -1,4 +1,4 @@
-"""The grammar of tags and what they add up to: GTO's own code is the oracle wherever it can answer."""
+"""The grammar and the meaning of tags, compared with GTO's own code where it can answer."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitops_ml.core.versions.tags import (
-    Model,
+    ModelVersions,
     Tag,
     Version,
     check_version,
-    choose,
+    choose_version,
     is_version,
     next_version,
-    order,
     parse_tag,
     read_tags,
     split_model,
     tag_name,
+    version_order,
 )
 from gitops_ml.errors import InputError, VersionNotFound, VersionRefused
 
@@ -45,7 +45,7 @@ def tag(name: str, created: int = 0, annotated: bool = True, commit: str = "c") 
         st.text("am@#!=v01.-+/d_", max_size=14),
     )
 )
-def test_tags_mean_what_gto_says_they_mean(name: str) -> None:
+def test_tags_mean_the_same_as_in_gto(name: str) -> None:
     theirs = parse_name(name, raise_on_fail=False)
     ours = parse_tag(name)
     if not theirs or "action" not in theirs:
@@ -65,9 +65,11 @@ PRE = st.lists(st.sampled_from(["alpha", "rc", "1", "2", "10", "x-y", "0a"]), ma
 
 
 @given(st.tuples(NUMBERS, NUMBERS, NUMBERS, PRE), st.tuples(NUMBERS, NUMBERS, NUMBERS, PRE))
-def test_versions_are_ordered_as_semver_has_it(one: tuple[int, int, int, str], two: tuple[int, int, int, str]) -> None:
-    texts = [f"{a}.{b}.{c}" + (f"-{pre}" if pre else "") for a, b, c, pre in (one, two)]
-    first, second = (order(f"v{text}") for text in texts)
+def test_versions_are_ordered_by_semver(
+    first_parts: tuple[int, int, int, str], second_parts: tuple[int, int, int, str]
+) -> None:
+    texts = [f"{a}.{b}.{c}" + (f"-{pre}" if pre else "") for a, b, c, pre in (first_parts, second_parts)]
+    first, second = (version_order(f"v{text}") for text in texts)
     theirs = semver.Version.parse(texts[0]).compare(texts[1])
     assert ((first > second) - (first < second)) == theirs
 
@@ -96,37 +98,37 @@ def test_the_latest_event_decides(tags: list[tuple[str, int]], active: bool) -> 
         ([("m@deprecated", 2), ("m@v1.0.0", 2)], False),
     ],
 )
-def test_a_model_is_deprecated_until_something_comes_after(tags: list[tuple[str, int]], deprecated: bool) -> None:
+def test_a_model_is_deprecated_until_a_later_tag(tags: list[tuple[str, int]], deprecated: bool) -> None:
     assert read_tags(tag(name, at) for name, at in tags)["m"].deprecated is deprecated
 
 
 def test_models_are_kept_apart_and_sorted() -> None:
-    found = read_tags(map(tag, ["b@v1.9.0", "b@v1.10.0", "a@v1.0.0-rc.1", "a@v1.0.0", "release-1", "sub/x=b@v3.0.0"]))
-    assert {name: [v.version for v in model.versions] for name, model in found.items()} == {
+    models = read_tags(map(tag, ["b@v1.9.0", "b@v1.10.0", "a@v1.0.0-rc.1", "a@v1.0.0", "release-1", "sub/x=b@v3.0.0"]))
+    assert {name: [v.version for v in model.versions] for name, model in models.items()} == {
         "a": ["v1.0.0", "v1.0.0-rc.1"],
         "b": ["v1.10.0", "v1.9.0"],
         "sub/x:b": ["v3.0.0"],
     }
 
 
-def test_choosing() -> None:
+def test_a_version_is_chosen_or_refused() -> None:
     models = read_tags(
         [tag("m@v1.0.0", 1), tag("m@v1.1.0", 2), tag("m@v1.1.0!", 3), tag("light@v1.0.0", 1, annotated=False)]
     )
-    found = choose(models, "m", "latest")
-    assert found is not None and found.version == "v1.0.0"
-    assert choose(models, "m", "v9.0.0") is None
-    assert choose(models, "unknown", "v1.0.0") is None
+    chosen = choose_version(models, "m", "latest")
+    assert chosen is not None and chosen.version == "v1.0.0"
+    assert choose_version(models, "m", "v9.0.0") is None
+    assert choose_version(models, "unknown", "v1.0.0") is None
     with pytest.raises(VersionRefused, match=r"choose another: v1\.0\.0"):
-        choose(models, "m", "v1.1.0")
+        choose_version(models, "m", "v1.1.0")
     with pytest.raises(VersionNotFound, match="lightweight"):
-        choose(models, "light", "v1.0.0")
+        choose_version(models, "light", "v1.0.0")
     with pytest.raises(VersionNotFound, match="no version that could be the latest"):
-        choose(models, "unknown", "latest")
+        choose_version(models, "unknown", "latest")
     retired = read_tags([tag("m@v1.0.0", 1), tag("m@deprecated", 2)])
     for version in ("v1.0.0", "latest"):
         with pytest.raises(VersionRefused, match="deprecated"):
-            choose(retired, "m", version)
+            choose_version(retired, "m", version)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +150,11 @@ def test_the_next_version(highest: str | None, step: str | None, then: str) -> N
     versions: tuple[Version, ...] = ()
     if highest:
         versions = (Version(model="m", version=highest, commit="c", tag="t", created=0, active=False),)
-    assert next_version(Model(name="m", versions=versions), step) == then  # type: ignore[arg-type]
+    assert next_version(ModelVersions(name="m", versions=versions), step) == then  # type: ignore[arg-type]
     assert is_version(then)
 
 
-def test_names() -> None:
+def test_dns_labels_are_names() -> None:
     assert split_model("flight-delay") == ("", "flight-delay")
     assert split_model("sub/dir:m") == ("sub/dir", "m")
     assert tag_name("sub/dir:m", "v1.0.0") == "sub/dir=m@v1.0.0"

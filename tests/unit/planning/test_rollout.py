@@ -1,4 +1,4 @@
-"""The life of a rollout, as the whole text of its plan: begun, gone on with, called off by a newer commit."""
+"""The life of a rollout, as the whole text of its plan: begun, continued, and called off by a newer commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_first_deployment() -> None:
         begin dev/churn 111111111111 because v1 is declared and nothing serves
         build dev/churn 111111111111 because v1 is declared and nothing serves
         start dev/churn 111111111111 x2 because v1 is declared and nothing serves
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )
 
@@ -37,7 +37,7 @@ def test_a_new_version() -> None:
         begin dev/churn 222222222222 because v2 is declared and v1 serves
         build dev/churn 222222222222 because v2 is declared and v1 serves
         start dev/churn 222222222222 x1 because v2 is declared and v1 serves
-        verify dev/churn 222222222222 because it has not been verified
+        verify dev/churn 222222222222 because it is not verified yet
         """
     )
 
@@ -48,12 +48,12 @@ def test_a_new_version() -> None:
         (generation("v1", fingerprint="a" * 12, built=False), "the spec of v1 changed"),
         (
             generation("v1", fingerprint="a" * 12, digest=f"md5:{'b' * 32}", built=False),
-            "v1 holds bbbbbbbb and 11111111 serves",
+            "v1 has digest bbbbbbbb and 11111111 serves",
         ),
         (generation("v1.1", fingerprint="a" * 12, built=False), "v1.1 is declared and v1 serves"),
     ],
 )
-def test_what_makes_a_new_generation_is_its_cause(of: Generation, cause: str) -> None:
+def test_the_cause_of_a_rollout_is_what_changed(of: Generation, cause: str) -> None:
     assert planned(serving(V1), wanted(of=of)).splitlines()[0] == f"begin dev/churn aaaaaaaaaaaa because {cause}"
 
 
@@ -62,7 +62,7 @@ def test_the_same_content_under_another_version_is_a_new_generation() -> None:
     assert planned(serving(V1), wanted(of=renamed)).startswith("begin dev/churn aaaaaaaaaaaa")
 
 
-def test_the_attempt_says_what_it_replaces() -> None:
+def test_an_attempt_names_its_incumbent() -> None:
     begin = make_plan(inputs(serving(V1), wanted("v2"))).actions[0]
     assert isinstance(begin, plan.Begin)
     attempt = begin.attempt
@@ -83,7 +83,7 @@ def test_the_attempt_says_what_it_replaces() -> None:
             """
             build dev/churn 222222222222 because its rollout was interrupted
             start dev/churn 222222222222 x2 because its rollout was interrupted
-            verify dev/churn 222222222222 because it has not been verified
+            verify dev/churn 222222222222 because it is not verified yet
             """,
             id="after the intent",
         ),
@@ -92,7 +92,7 @@ def test_the_attempt_says_what_it_replaces() -> None:
             [replica(V1)],
             """
             start dev/churn 222222222222 x2 because its rollout was interrupted
-            verify dev/churn 222222222222 because it has not been verified
+            verify dev/churn 222222222222 because it is not verified yet
             """,
             id="after the build",
         ),
@@ -102,14 +102,14 @@ def test_the_attempt_says_what_it_replaces() -> None:
             """
             remove dev/churn 222222222222 because a replica is created
             start dev/churn 222222222222 x1 because its rollout was interrupted
-            verify dev/churn 222222222222 because it has not been verified
+            verify dev/churn 222222222222 because it is not verified yet
             """,
             id="between creating and starting a replica",
         ),
         pytest.param(
             [built(V2)],
             [replica(V1), replica(V2, 0), replica(V2, 1)],
-            "verify dev/churn 222222222222 because it has not been verified",
+            "verify dev/churn 222222222222 because it is not verified yet",
             id="before the verdict",
         ),
         pytest.param(
@@ -117,51 +117,51 @@ def test_the_attempt_says_what_it_replaces() -> None:
             [replica(V1), replica(V2, 0), replica(V2, 1)],
             """
             route dev/churn 222222222222 because it is verified
-            settle dev/churn 222222222222 because all traffic is on it
+            settle dev/churn 222222222222 because it has all traffic
             retire dev/churn 111111111111 because 222222222222 took over
             """,
             id="after the verdict",
         ),
     ],
 )
-def test_a_rollout_goes_on_from_where_it_was_cut_off(after: list[Entry], there: list[Container], expected: str) -> None:
+def test_an_interrupted_rollout_continues(after: list[Entry], there: list[Container], expected: str) -> None:
     seen = serving(V1, replica(V1, 1), *there, journal=rolling(*after))
     assert planned(seen, wanted("v2", replicas=2)) == block(expected)
 
 
-def test_a_rollout_that_was_cut_off_once_it_was_settled() -> None:
+def test_a_rollout_interrupted_after_it_was_settled() -> None:
     seen = serving(V2, replica(V1), replica(V2), journal=rolling(built(V2), judged(V2), settled(V2)))
     assert planned(seen, wanted("v2")) == block(
         """
         retire dev/churn 111111111111 because 222222222222 serves
-        publish dev/gateway attempt-churn-v2 because Git does not hold these verdicts yet
+        publish dev/gateway attempt-churn-v2 because these verdicts are not in Git yet
         """
     )
 
 
-def test_verified_takes_over() -> None:
+def test_a_verified_candidate_takes_over() -> None:
     assert planned(midway(built(V2), judged(V2)), wanted("v2")) == block(
         """
         route dev/churn 222222222222 because it is verified
-        settle dev/churn 222222222222 because all traffic is on it
+        settle dev/churn 222222222222 because it has all traffic
         retire dev/churn 111111111111 because 222222222222 took over
         """
     )
 
 
-def test_verified_and_its_replica_died_since() -> None:
+def test_a_verified_candidate_whose_replica_died_is_completed_first() -> None:
     there = [replica(V1), replica(V2, state="exited")]
     assert planned(midway(built(V2), judged(V2), there=there), wanted("v2")) == block(
         """
-        start dev/churn 222222222222 x1 because its replica is gone
+        start dev/churn 222222222222 x1 because a replica is gone
         route dev/churn 222222222222 because it is verified
-        settle dev/churn 222222222222 because all traffic is on it
+        settle dev/churn 222222222222 because it has all traffic
         retire dev/churn 111111111111 because 222222222222 took over
         """
     )
 
 
-def test_failed_and_an_incumbent_serves() -> None:
+def test_a_failed_candidate_leaves_the_incumbent_serving() -> None:
     assert planned(midway(built(V2), judged(V2, "Failed")), wanted("v2")) == block(
         """
         remove dev/churn 222222222222 because its verification failed
@@ -170,7 +170,7 @@ def test_failed_and_an_incumbent_serves() -> None:
     )
 
 
-def test_failed_and_it_was_the_first() -> None:
+def test_a_failed_first_deployment_leaves_nothing() -> None:
     seen = snapshot(replica(V2), journal=[intent(V2), built(V2), judged(V2, "Failed")])
     assert planned(seen, wanted("v2")) == block(
         """
@@ -205,13 +205,13 @@ def test_a_verdict_outlives_the_commit_that_preempts_it() -> None:
         pytest.param([built(V2)], [replica(V1)], id="after the build"),
     ],
 )
-def test_superseded_before_it_has_containers(after: list[Entry], there: list[Container]) -> None:
+def test_a_candidate_is_superseded_before_it_has_containers(after: list[Entry], there: list[Container]) -> None:
     assert planned(midway(*after, there=there), wanted("v3")) == (
         "settle dev/churn 222222222222 because a newer commit declares something else"
     )
 
 
-def test_superseded_before_its_verdict() -> None:
+def test_a_candidate_is_superseded_before_its_verdict() -> None:
     assert planned(midway(built(V2)), wanted("v3")) == block(
         """
         remove dev/churn 222222222222 because a newer commit declares something else
@@ -220,7 +220,7 @@ def test_superseded_before_its_verdict() -> None:
     )
 
 
-def test_superseded_once_the_traffic_is_on_it_puts_the_traffic_back_and_drains_it() -> None:
+def test_a_superseded_candidate_with_traffic_is_drained() -> None:
     seen = midway(built(V2), judged(V2))
     seen = msgspec.structs.replace(seen, routes={"churn": route(V2, replica(V2))})
     assert planned(seen, wanted("v3")) == block(
@@ -232,14 +232,14 @@ def test_superseded_once_the_traffic_is_on_it_puts_the_traffic_back_and_drains_i
     )
 
 
-def test_superseded_by_the_incumbent_needs_no_rollout() -> None:
+def test_a_candidate_superseded_by_the_incumbent_needs_no_rollout() -> None:
     seen = midway(built(V2))
     assert planned(seen, wanted("v1")).splitlines()[-1].startswith("settle dev/churn 222222222222")
     after = serving(V1, journal=rolling(built(V2), settled(V2, "superseded")))
     assert planned(after, wanted("v1")) == ""
 
 
-def test_superseded_is_not_quarantined() -> None:
+def test_a_superseded_candidate_is_not_quarantined() -> None:
     after = serving(V1, journal=rolling(built(V2), settled(V2, "superseded")))
     assert planned(after, wanted("v2")).startswith("begin dev/churn 222222222222")
 
@@ -250,6 +250,6 @@ def test_a_draining_generation_that_is_wanted_again_is_adopted() -> None:
     assert planned(seen, wanted(of=V1)) == block(
         """
         begin dev/churn 111111111111 because v1 is declared and v2 serves
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )

@@ -1,4 +1,4 @@
-"""What a promotion edits and what its commit says."""
+"""The edit of a declaration to another version: its path, its text and its commit's message."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gitops_ml.errors import InputError
 DIGEST = "md5:" + "a" * 32
 
 
-def test_where_a_declaration_is() -> None:
+def test_the_path_of_a_declaration() -> None:
     assert declaration_path("dev", "flight-delay") == "environments/dev/models/flight-delay.yaml"
     for environment, deployment in (("..", "m"), ("dev", "../../x"), ("dev", "M"), ("dev", ""), ("dev", "a" * 41)):
         with pytest.raises(InputError, match="DNS label"):
             declaration_path(environment, deployment)
 
 
-def test_a_new_declaration_is_one_that_is_accepted() -> None:
+def test_a_new_declaration_is_valid() -> None:
     read = parse(new_declaration("flight-delay", "v1.0.0", DIGEST).encode(), "x.yaml", Deployment)
     assert (read.model, read.version, read.digest) == ("flight-delay", "v1.0.0", DIGEST)
     assert bumped("v1.0.0", DIGEST) == {"version": "v1.0.0", "digest": DIGEST}
@@ -33,5 +33,5 @@ def test_a_new_declaration_is_one_that_is_accepted() -> None:
         ("v1.0.0", "v1.0.0", "Pin what m v1.0.0 holds in dev\n"),
     ],
 )
-def test_what_the_commit_says(before: str | None, after: str, message: str) -> None:
+def test_the_message_of_a_bump_commit(before: str | None, after: str, message: str) -> None:
     assert bump_message("dev", "m", before, after) == message

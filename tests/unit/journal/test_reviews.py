@@ -1,4 +1,4 @@
-"""Judging again what serves: what its verdict adds up to, what is gone back to, and how."""
+"""Reviews of the serving generation: their verdict, and the return to a verified generation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pytest
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Published, Stepped
 from gitops_ml.core.journal.fold import Entry, Reviewed, fold_entries
-from gitops_ml.core.journal.reviews import among_users, goes_back, newest_verdict, put_back, reviewed, verified_before
+from gitops_ml.core.journal.reviews import (
+    candidate_has_users,
+    newest_verdict,
+    restored_generation,
+    returns_to_verified,
+    review_attempt,
+    verified_before,
+)
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, DeploymentState
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan
@@ -31,16 +38,16 @@ def state(*entries: Entry) -> DeploymentState:
 
 
 def review(of: Generation, verdict: Verdict, *before: Entry, minutes: float = 0) -> Reviewed:
-    """What a review writes that comes to this verdict after these entries."""
+    """The entry of a review with this verdict, after these entries."""
     check = CheckResult(name="http orders", result=RESULTS[verdict], reason="it answered")
     now = NOW + timedelta(minutes=minutes)
     key = wanted(of.version, of=of).key
-    attempt = reviewed(state(*before), of, key=key, checks=(check,), logs="", started=now, now=now)
+    attempt = review_attempt(state(*before), of, key=key, checks=(check,), logs="", started=now, now=now)
     return Reviewed(at=now.isoformat(), attempt=attempt)
 
 
 def history(*verdicts: Verdict) -> list[Entry]:
-    """v1, then v2 was promoted, and v2 was reviewed with these verdicts since."""
+    """v1 and then v2 was promoted; since then, v2 was reviewed with these verdicts."""
     entries = [*promoted(V1), *promoted(V2, V1)]
     for number, verdict in enumerate(verdicts):
         entries.append(review(V2, verdict, *entries, minutes=number))
@@ -51,30 +58,30 @@ def history(*verdicts: Verdict) -> list[Entry]:
 
 
 def test_a_failed_review_is_an_attempt_that_may_be_reverted() -> None:
-    found = state(*history("Failed"))
-    assert found.serving == V2 and found.open is None
-    assert found.last and (found.last.outcome, found.last.verdict, found.last.strategy) == (
+    after = state(*history("Failed"))
+    assert after.serving == V2 and after.open is None
+    assert after.last and (after.last.outcome, after.last.verdict, after.last.strategy) == (
         "failed",
         "Failed",
         "review",
     )
-    assert found.last.incumbent == V1
-    assert wanted("v2").key in found.quarantine
+    assert after.last.incumbent == V1
+    assert wanted("v2").key in after.quarantine
 
 
 @pytest.mark.parametrize("verdict", ["Verified", "Inconclusive"])
-def test_another_verdict_is_kept_and_stops_nothing(verdict: Verdict) -> None:
-    found = state(*history(verdict))
-    assert found.last and (found.last.outcome, newest_verdict(found, V2)) == ("reviewed", verdict)
-    assert found.quarantine == ()
+def test_a_review_that_is_not_failed_quarantines_nothing(verdict: Verdict) -> None:
+    after = state(*history(verdict))
+    assert after.last and (after.last.outcome, newest_verdict(after, V2)) == ("reviewed", verdict)
+    assert after.quarantine == ()
 
 
-def test_a_version_that_is_well_again_leaves_quarantine() -> None:
+def test_a_version_that_is_verified_again_leaves_quarantine() -> None:
     assert state(*history("Failed", "Inconclusive")).quarantine == (wanted("v2").key,)
     assert state(*history("Failed", "Verified")).quarantine == ()
 
 
-def test_a_review_that_is_written_twice_counts_once() -> None:
+def test_a_review_written_twice_counts_once() -> None:
     entries = history("Failed")
     assert state(*entries, entries[-1]) == state(*entries)
 
@@ -82,49 +89,49 @@ def test_a_review_that_is_written_twice_counts_once() -> None:
 def test_two_reviews_within_one_second_are_two() -> None:
     entries = history("Verified")
     later = review(V2, "Failed", *entries, minutes=0.2 / 60)
-    found = state(*entries, later)
-    assert newest_verdict(found, V2) == "Failed"
-    assert found.quarantine == (wanted("v2").key,)
+    after = state(*entries, later)
+    assert newest_verdict(after, V2) == "Failed"
+    assert after.quarantine == (wanted("v2").key,)
 
 
-def test_a_review_that_git_does_not_hold_is_published_by_any_later_pass() -> None:
+def test_an_unpublished_review_is_published_by_any_later_pass() -> None:
     text = planned(serving(V2, journal=history("Failed")), wanted("v2"))
     newest = state(*history("Failed")).attempts[-1].id
-    assert text == f"publish dev/gateway {newest} because Git does not hold these verdicts yet"
+    assert text == f"publish dev/gateway {newest} because these verdicts are not in Git yet"
 
 
-def test_a_verdict_that_comes_and_goes_does_not_push_rollouts_out_of_memory() -> None:
+def test_many_reviews_do_not_push_rollouts_out_of_the_journal() -> None:
     entries = history()
     for number in range(60):
         entries.append(review(V2, "Verified" if number % 2 else "Inconclusive", *entries, minutes=number))
         last = state(*entries).attempts[-1].id
         entries.append(Published(at="x", attempts=(last,), commit="f" * 40))
-    found = state(*entries)
-    assert len(found.attempts) == KEPT_ATTEMPTS
-    assert verified_before(found, V2) == V1
-    record = updated(None, found, NAME, "engine-1")
+    after = state(*entries)
+    assert len(after.attempts) == KEPT_ATTEMPTS
+    assert verified_before(after, V2) == V1
+    record = updated(None, after, NAME, "engine-1")
     assert [a.version for a in record.attempts if a.outcome == "promoted"] == ["v2", "v1"]
 
 
 # --- what is gone back to
 
 
-def test_what_was_verified_before_it() -> None:
+def test_the_generation_that_was_verified_before() -> None:
     assert verified_before(state(*history()), V2) == V1
     assert verified_before(state(*promoted(V1)), V1) is None
 
 
-def test_not_to_what_has_failed_itself() -> None:
+def test_a_generation_that_failed_is_not_returned_to() -> None:
     entries = [*promoted(V1), *promoted(V2, V1)]
     fallen = [*entries, review(V2, "Failed", *entries), *promoted(V3, V2)]
     assert verified_before(state(*fallen), V3) == V1
 
 
-def test_a_candidate_that_failed_is_not_gone_back_to() -> None:
+def test_a_failed_candidate_is_not_returned_to() -> None:
     assert verified_before(state(*promoted(V1), *failed(V2, V1), *promoted(V3, V1)), V3) == V1
 
 
-def test_no_further_than_one_step() -> None:
+def test_a_return_goes_back_at_most_once() -> None:
     earlier = [*promoted(V3), *promoted(V1, V3), *promoted(V2, V1)]
     back = msgspec.structs.replace(intent(V1, V2), attempt="back")
     went = [back, *(msgspec.structs.replace(e, attempt="back") for e in (built(V1), judged(V1), settled(V1)))]
@@ -136,66 +143,66 @@ def test_no_further_than_one_step() -> None:
     assert verified_before(state(*onward), generation("v4")) == V1
 
 
-def test_a_candidate_that_fails_over_one_that_failed_meanwhile_is_put_back_further() -> None:
+def test_a_candidate_that_fails_over_a_failed_incumbent_restores_an_earlier_one() -> None:
     entries: list[Entry] = [*promoted(V1), *promoted(V2, V1), intent(V3, V2), built(V3)]
     reviewed_meanwhile = [*entries, review(V2, "Failed", *entries)]
     stopped: list[Entry] = [judged(V3, "Failed"), settled(V3, "failed")]
-    found = state(*reviewed_meanwhile, *stopped)
-    assert found.last and put_back(found, found.last) == V1
-    found = state(*entries, *stopped)
-    assert found.last and put_back(found, found.last) == V2
+    after = state(*reviewed_meanwhile, *stopped)
+    assert after.last and restored_generation(after, after.last) == V1
+    after = state(*entries, *stopped)
+    assert after.last and restored_generation(after, after.last) == V2
     # A review says itself what is gone back to.
-    found = state(*history("Failed"))
-    assert found.last and put_back(found, found.last) == V1
+    after = state(*history("Failed"))
+    assert after.last and restored_generation(after, after.last) == V1
     # Without anything better it is the incumbent, which goes on serving.
     alone: list[Entry] = [*promoted(V2), intent(V3, V2), built(V3)]
-    found = state(*alone, review(V2, "Failed", *alone), *stopped)
-    assert found.last and put_back(found, found.last) == V2
+    after = state(*alone, review(V2, "Failed", *alone), *stopped)
+    assert after.last and restored_generation(after, after.last) == V2
 
 
-def test_a_candidate_is_among_users_from_its_first_share_of_them() -> None:
+def test_a_candidate_has_users_from_its_first_share_of_traffic() -> None:
     def routed(strategy: str, stage: int | None) -> DeploymentState:
         begun = msgspec.structs.replace(intent(V2, V1), strategy=strategy)
         step = Stepped(at="x", attempt=begun.attempt, deployment=NAME, stage=stage or 0, anew=True)
         return state(*promoted(V1), begun, *([step] if stage is not None else []))
 
-    assert not among_users(state(*promoted(V1)))
-    assert not among_users(routed("canary", None))
-    assert among_users(routed("canary", 0))
-    assert not among_users(routed("shadow", 0))
-    assert among_users(routed("shadow", 1))
+    assert not candidate_has_users(state(*promoted(V1)))
+    assert not candidate_has_users(routed("canary", None))
+    assert candidate_has_users(routed("canary", 0))
+    assert not candidate_has_users(routed("shadow", 0))
+    assert candidate_has_users(routed("shadow", 1))
 
 
-def test_going_back_is_told_from_going_on() -> None:
-    found = state(*history("Failed"))
-    assert goes_back(found, V1) and not goes_back(found, V3)
-    assert not goes_back(state(*history()), V1)
+def test_a_return_differs_from_a_new_version() -> None:
+    after = state(*history("Failed"))
+    assert returns_to_verified(after, V1) and not returns_to_verified(after, V3)
+    assert not returns_to_verified(state(*history()), V1)
     newer_base = msgspec.structs.replace(V1, fingerprint="a" * 12)
-    assert goes_back(found, newer_base)
+    assert returns_to_verified(after, newer_base)
 
 
-def test_going_back_is_judged_by_absolute_bounds_and_waits_for_no_traffic() -> None:
+def test_a_return_is_judged_by_absolute_bounds_and_waits_for_no_traffic() -> None:
     seen = serving(V2, replica(V2), journal=[*history("Failed"), published(V2)])
-    found = make_plan(inputs(seen, wanted("v1", strategy="canary")))
-    begun = next(a for a in found.actions if isinstance(a, plan.Begin))
-    verify = next(a for a in found.actions if isinstance(a, plan.Verify))
+    pass_plan = make_plan(inputs(seen, wanted("v1", strategy="canary")))
+    begun = next(a for a in pass_plan.actions if isinstance(a, plan.Begin))
+    verify = next(a for a in pass_plan.actions if isinstance(a, plan.Verify))
     assert begun.attempt.strategy == "blue-green"
     assert (verify.compare, verify.then_traffic) == (False, False)
     assert begun.because == "v2 failed a review and v1 was verified before it"
 
 
-def test_going_on_is_judged_as_ever() -> None:
+def test_a_new_version_is_judged_against_the_incumbent() -> None:
     seen = serving(V2, replica(V2), journal=history("Failed"))
-    found = make_plan(inputs(seen, wanted("v3", strategy="canary")))
-    verify = next(a for a in found.actions if isinstance(a, plan.Verify))
+    pass_plan = make_plan(inputs(seen, wanted("v3", strategy="canary")))
+    verify = next(a for a in pass_plan.actions if isinstance(a, plan.Verify))
     assert (verify.compare, verify.then_traffic) == (True, True)
 
 
-def test_what_failed_and_is_declared_still_goes_on_serving() -> None:
+def test_a_failed_generation_serves_on_while_it_is_declared() -> None:
     entries = history("Failed")
     recorded = Published(at="x", attempts=(state(*entries).attempts[-1].id,), commit="f" * 40)
-    found = make_plan(inputs(serving(V2, journal=[*entries, recorded]), wanted("v2")))
-    status = found.statuses[0]
+    pass_plan = make_plan(inputs(serving(V2, journal=[*entries, recorded]), wanted("v2")))
+    status = pass_plan.statuses[0]
     assert (status.sync, status.health, status.verification) == ("Synced", "Healthy", "Failed")
     assert status.message == "v2: http orders it answered"
 
@@ -207,16 +214,16 @@ def record(*entries: Entry, previous: Record | None = None) -> Record:
     return updated(previous, state(*entries), NAME, "engine-1")
 
 
-def test_a_record_names_what_is_still_verified() -> None:
+def test_a_record_names_the_generation_that_is_still_verified() -> None:
     assert record(*history()).verified == record(*history("Verified")).verified
-    found = record(*history("Failed"))
-    assert (found.verdict, found.verified and found.verified.version) == ("Failed", "v1")
-    assert found.serving and found.serving.version == "v2"
+    written = record(*history("Failed"))
+    assert (written.verdict, written.verified and written.verified.version) == ("Failed", "v1")
+    assert written.serving and written.serving.version == "v2"
     again = record(*history("Failed", "Verified")).verified
     assert again and again.version == "v2"
 
 
-def test_a_record_of_before_is_not_believed_against_a_newer_review() -> None:
+def test_a_newer_review_overrules_the_previous_record() -> None:
     before = record(*promoted(V1))
     entries = [*promoted(V1)]
     after = record(*entries, review(V1, "Failed", *entries), previous=before)
@@ -226,16 +233,16 @@ def test_a_record_of_before_is_not_believed_against_a_newer_review() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "may"), [((), True), (("Failed",), False), (("Inconclusive",), False), (("Failed", "Verified"), True)]
 )
-def test_only_what_stands_verified_is_promoted(verdicts: tuple[Verdict, ...], may: bool) -> None:
-    known = record(*history(*verdicts))
+def test_only_a_verified_generation_is_promotable(verdicts: tuple[Verdict, ...], may: bool) -> None:
+    written = record(*history(*verdicts))
     if may:
-        assert promotable("dev", NAME, known)[0].version == "v2"
+        assert promotable("dev", NAME, written)[0].version == "v2"
     else:
         with pytest.raises(InputError, match="v2 is not Verified"):
-            promotable("dev", NAME, known)
+            promotable("dev", NAME, written)
 
 
-def test_its_soak_begins_anew_when_it_is_well_again() -> None:
+def test_the_soak_restarts_when_a_generation_is_verified_again() -> None:
     first, again = (
         promotable("dev", NAME, record(*history()))[1],
         promotable("dev", NAME, record(*history("Failed", "Verified")))[1],
@@ -243,7 +250,7 @@ def test_its_soak_begins_anew_when_it_is_well_again() -> None:
     assert again == NOW + timedelta(minutes=1) > first
 
 
-def test_a_rollback_does_not_offer_what_failed_a_review() -> None:
+def test_a_rollback_does_not_offer_a_generation_that_failed_a_review() -> None:
     assert [a.version for a in verified_attempts(record(*history("Failed")))] == ["v1"]
     assert [a.version for a in verified_attempts(record(*history("Failed", "Verified")))] == ["v2", "v1"]
 
@@ -251,14 +258,14 @@ def test_a_rollback_does_not_offer_what_failed_a_review() -> None:
 # --- checks that only advise
 
 
-def test_no_verdict_is_drawn_from_advice() -> None:
+def test_advisory_checks_do_not_change_the_verdict() -> None:
     good = CheckResult(name="ready", result="pass", reason="it is")
     advice = CheckResult(name="drift", result="fail", reason="it has moved", advisory=True)
     assert overall([good, advice]) == "Verified"
     assert overall([advice]) == "Unverified"
-    assert (advice.decides, advice.said, good.said) == (False, "advises", "pass")
+    assert (advice.prevents_verified, advice.word, good.word) == (False, "advises", "pass")
 
 
-def test_a_record_is_not_longer_for_it() -> None:
+def test_an_omitted_default_does_not_lengthen_a_record() -> None:
     good = CheckResult(name="ready", result="pass", reason="it is")
     assert msgspec.to_builtins(good) == {"name": "ready", "result": "pass", "reason": "it is"}

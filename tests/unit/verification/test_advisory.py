@@ -1,4 +1,4 @@
-"""Drift and agreement: what live rows say, and what they do not."""
+"""The drift and agreement checks on live rows, and when they are inconclusive."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.core.declaration.schema import AgreementCheck, DriftCheck
+from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.verification import psi
 from gitops_ml.core.verification.agreement import judge_agreement
 from gitops_ml.core.verification.answers import Answers, NoAnswer
 from gitops_ml.core.verification.feature_drift import Categories, Numbers, Reference, judge_drift, parse_reference
-from gitops_ml.core.verification.samples import SampledTensor, Samples, parse_samples, together
+from gitops_ml.core.verification.samples import SampledTensor, Samples, merge_samples, parse_samples
 from gitops_ml.errors import InputError
 
 EDGES = tuple(float(n) for n in range(10, 100, 10))
@@ -44,24 +44,24 @@ def usual(count: int, seed: int = 0) -> Samples:
 # --- drift
 
 
-def test_rows_like_those_of_training_have_not_moved() -> None:
-    found = judge_drift(DriftCheck(), REFERENCE, usual(500))
-    assert (found.result, found.advisory) == ("pass", True)
-    assert "no feature has moved" in found.reason
+def test_rows_like_the_training_data_have_not_moved() -> None:
+    check = judge_drift(DriftCheck(), REFERENCE, usual(500))
+    assert (check.result, check.advisory) == ("pass", True)
+    assert "no feature has moved" in check.reason
 
 
-def test_rows_like_those_of_training_are_hardly_ever_called_drift() -> None:
-    found = [judge_drift(DriftCheck(warn=0.001), REFERENCE, usual(300, seed)).result for seed in range(300)]
-    assert found.count("fail") <= 9  # 1 % by construction, and its chance
+def test_rows_like_the_training_data_are_rarely_called_drift() -> None:
+    check = [judge_drift(DriftCheck(warn=0.001), REFERENCE, usual(300, seed)).result for seed in range(300)]
+    assert check.count("fail") <= 9  # 1 % by construction, and its chance
 
 
-def test_what_has_moved_is_named_with_its_figures() -> None:
+def test_features_that_moved_are_named_with_their_figures() -> None:
     same = usual(500)
     shifted = live([value / 3 for value in same.inputs[0].data], same.inputs[1].data)
-    found = judge_drift(DriftCheck(), REFERENCE, shifted)
-    assert found.result == "fail"
-    assert found.reason.startswith("1 of 2 features have moved: x ")
-    assert float(found.figures["psi x"]) > 1 > float(found.figures["psi carrier"])  # type: ignore[arg-type]
+    check = judge_drift(DriftCheck(), REFERENCE, shifted)
+    assert check.result == "fail"
+    assert check.reason.startswith("1 of 2 features have moved: x ")
+    assert float(check.figures["psi x"]) > 1 > float(check.figures["psi carrier"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -69,14 +69,14 @@ def test_what_has_moved_is_named_with_its_figures() -> None:
     [(["ZZ"] * 500, True), ([None] * 500, True), (["AA"] * 300 + ["B6"] * 150 + ["ZZ"] * 50, False)],
 )
 def test_unseen_and_missing_categories_count(carriers: list[Any], moved: bool) -> None:
-    found = judge_drift(DriftCheck(), REFERENCE, live(usual(500).inputs[0].data, carriers))
-    assert (found.result == "fail") == moved
+    check = judge_drift(DriftCheck(), REFERENCE, live(usual(500).inputs[0].data, carriers))
+    assert (check.result == "fail") == moved
 
 
 def test_a_number_that_goes_missing_is_drift() -> None:
     values = usual(500).inputs[0].data
-    found = judge_drift(DriftCheck(), REFERENCE, live([*values[:300], *[None] * 200], usual(500).inputs[1].data))
-    assert found.result == "fail"
+    check = judge_drift(DriftCheck(), REFERENCE, live([*values[:300], *[None] * 200], usual(500).inputs[1].data))
+    assert check.result == "fail"
 
 
 @pytest.mark.parametrize(
@@ -92,16 +92,16 @@ def test_a_number_that_goes_missing_is_drift() -> None:
         ),
     ],
 )
-def test_too_little_says_nothing(reference: Reference | None, samples: Samples, reason: str) -> None:
-    found = judge_drift(DriftCheck(), reference, samples)
-    assert (found.result, found.reason) == ("inconclusive", reason)
+def test_too_few_rows_are_inconclusive(reference: Reference | None, samples: Samples, reason: str) -> None:
+    check = judge_drift(DriftCheck(), reference, samples)
+    assert (check.result, check.reason) == ("inconclusive", reason)
 
 
-def test_the_least_rows_are_those_that_the_index_needs() -> None:
+def test_min_rows_is_what_the_index_needs() -> None:
     assert DriftCheck().min_rows == psi.MIN_ROWS
 
 
-def test_a_reference_is_read_as_the_stage_writes_it() -> None:
+def test_a_reference_of_the_train_stage_is_read() -> None:
     import json
 
     import pandas as pd
@@ -109,9 +109,9 @@ def test_a_reference_is_read_as_the_stage_writes_it() -> None:
     from gitops_ml.stages.reference import reference
 
     frame = pd.DataFrame({"x": np.arange(1000.0), "c": ["a", "b"] * 500})
-    found = parse_reference(json.dumps(reference(frame, ["c"])).encode())
-    assert found.rows == 1000
-    for name, feature in found.features.items():
+    parsed = parse_reference(json.dumps(reference(frame, ["c"])).encode())
+    assert parsed.rows == 1000
+    for name, feature in parsed.features.items():
         assert feature.actual(frame[name].tolist()) == feature.expected()
     with pytest.raises(InputError, match="dvc repro train"):
         parse_reference(b"{}")
@@ -120,17 +120,17 @@ def test_a_reference_is_read_as_the_stage_writes_it() -> None:
 # --- live rows
 
 
-def test_the_rows_of_several_replicas_are_put_together() -> None:
-    found = together([live([1.0, 2.0], ["a", "b"]), Samples(capacity=512, seen=0), live([3.0], ["c"])])
-    assert (found.rows, found.seen, found.capacity) == (3, 3, 1536)
-    assert [t.data for t in found.inputs] == [[1.0, 2.0, 3.0], ["a", "b", "c"]]
-    assert found.body()["inputs"][0] == {"name": "x", "datatype": "FP64", "shape": (3,), "data": [1.0, 2.0, 3.0]}
+def test_the_rows_of_several_replicas_are_merged() -> None:
+    merged = merge_samples([live([1.0, 2.0], ["a", "b"]), Samples(capacity=512, seen=0), live([3.0], ["c"])])
+    assert (merged.rows, merged.seen, merged.capacity) == (3, 3, 1536)
+    assert [t.data for t in merged.inputs] == [[1.0, 2.0, 3.0], ["a", "b", "c"]]
+    assert merged.body()["inputs"][0] == {"name": "x", "datatype": "FP64", "shape": (3,), "data": [1.0, 2.0, 3.0]}
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b'{"rows": 2, "inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}]}']
 )
-def test_a_record_that_is_none_is_an_error(content: bytes) -> None:
+def test_a_malformed_record_of_rows_is_an_error(content: bytes) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         parse_samples(content)
 
@@ -145,21 +145,21 @@ def answers(values: list[Any]) -> Answers:
     return Answers(np.array(values))
 
 
-def test_the_share_of_other_answers_is_said_with_its_interval() -> None:
+def test_the_share_of_differing_answers_comes_with_its_interval() -> None:
     ours, theirs = answers([1] * 10 + [0] * 90), answers([0] * 100)
-    found = judge_agreement(AgreementCheck(), 100, ours, theirs, CLASSES)
-    assert (found.result, found.advisory) == ("pass", True)
-    assert found.reason == "10 of 100 live answers differ (5.5% to 17.4%)"
+    check = judge_agreement(AgreementCheck(), 100, ours, theirs, CLASSES)
+    assert (check.result, check.advisory) == ("pass", True)
+    assert check.reason == "10 of 100 live answers differ (5.5% to 17.4%)"
 
 
-def test_one_class_by_two_names_is_one_class() -> None:
-    found = judge_agreement(AgreementCheck(), 60, answers([1.0] * 60), answers([1] * 60), CLASSES)
-    assert found.figures["differing"] == 0
+def test_two_names_of_one_class_agree() -> None:
+    check = judge_agreement(AgreementCheck(), 60, answers([1.0] * 60), answers([1] * 60), CLASSES)
+    assert check.figures["differing"] == 0
 
 
-def test_values_differ_by_how_much() -> None:
-    found = judge_agreement(AgreementCheck(), 60, answers([1.5] * 60), answers([1.0] * 60), VALUES)
-    assert (found.figures["differing"], found.figures["mean_change"]) == (60, 0.5)
+def test_differing_values_come_with_their_mean_difference() -> None:
+    check = judge_agreement(AgreementCheck(), 60, answers([1.5] * 60), answers([1.0] * 60), VALUES)
+    assert (check.figures["differing"], check.figures["mean_change"]) == (60, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,6 @@ def test_values_differ_by_how_much() -> None:
         (60, answers([1] * 59), answers([1] * 60), "59 and 60 answers came back for 60 rows"),
     ],
 )
-def test_without_answers_nothing_is_said(rows: int, ours: Any, theirs: Any, reason: str) -> None:
-    found = judge_agreement(AgreementCheck(), rows, ours, theirs, CLASSES)
-    assert (found.result, found.reason, found.advisory) == ("inconclusive", reason, True)
+def test_missing_answers_are_inconclusive(rows: int, ours: Any, theirs: Any, reason: str) -> None:
+    check = judge_agreement(AgreementCheck(), rows, ours, theirs, CLASSES)
+    assert (check.result, check.reason, check.advisory) == ("inconclusive", reason, True)
