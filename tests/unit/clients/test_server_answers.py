@@ -74,7 +74,8 @@ def test_a_result_that_cannot_be_read_is_an_error_of_each_target(content: bytes)
 TARGETS = [
     {"name": "m", "url": "http://m:8080", "model": "m", "expect": {"version": "v1"}},
 ]
-METADATA, OUTPUTS = b'{"versions": ["v1"]}', b'{"outputs": [{"name": "p", "shape": [1], "data": [2]}]}'
+METADATA = b'{"versions": ["v1"]}'
+OUTPUTS = b'{"outputs": [{"name": "p", "datatype": "INT64", "shape": [1], "data": [2]}]}'
 
 
 def ready(metadata: bytes, outputs: bytes) -> dict[str, Any] | None:
@@ -94,7 +95,7 @@ def test_a_ready_server_has_its_metadata_and_its_outputs() -> None:
         (b'{"versions": {"a": 1}} ok', OUTPUTS + b" ok"),
         (DEEP + b" ok", OUTPUTS + b" ok"),
         (METADATA + b" ok", DEEP + b" ok"),
-        (METADATA + b" ok", b'{"outputs": [{"name": "p", "shape": [], "data": [2]}]} ok'),
+        (METADATA + b" ok", b'{"outputs": [{"name": "p", "datatype": "INT64", "shape": [], "data": [2]}]} ok'),
         (b"", b""),
     ],
 )
