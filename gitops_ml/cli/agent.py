@@ -27,12 +27,13 @@ def agent(
 
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control import agent as loop
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import targets
+    from gitops_ml.control.view import Options
     from gitops_ml.core.declaration.schema import seconds
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     clone = Repository.open(repo)
-    targets = observe.targets(clone, environments or [], render.progress, observe.Options())
-    loop.run(targets, seconds(interval), stop, render.progress)
+    named = targets(clone, environments or [], render.progress, Options())
+    loop.run(named, seconds(interval), stop, render.progress)

@@ -13,8 +13,9 @@ from gitops_ml.errors import GitopsError
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.reconnect import Reconnection
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observe import Target, View
-    from gitops_ml.control.reconciler import Result
+    from gitops_ml.control.sync import SyncResult
+    from gitops_ml.control.target import Target
+    from gitops_ml.control.view import View
 
 T = TypeVar("T")
 Environments = Annotated[list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")]
@@ -43,13 +44,14 @@ def plan(
     Exit 2 when changes are pending; 3 and 4 as sync, when none are and what is declared does not serve all the same.
     """
     clone, connections = _set_out(repo, environments)
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import preview, require_untouched_records, targets
+    from gitops_ml.control.view import Options
 
-    options = observe.Options(rev=rev)
+    options = Options(rev=rev)
     if against:
-        observe.require_untouched_records(_opened(repo), against, rev)
-    targets = observe.targets(clone, environments or [], render.progress, options, connections)
-    views, trouble = _visit(targets, observe.preview, named=bool(environments))
+        require_untouched_records(_opened(repo), against, rev)
+    found = targets(clone, environments or [], render.progress, options, connections)
+    views, trouble = _visit(found, lambda target: preview(target, options), named=bool(environments))
     if as_json:
         typer.echo(render.as_json([_plan_json(view) for view in views]))
     else:
@@ -89,11 +91,13 @@ def sync(
     import signal
 
     clone, connections = _set_out(repo, environments)
-    from gitops_ml.control import observe, reconciler
+    from gitops_ml.control import sync as loop
+    from gitops_ml.control.target import targets
+    from gitops_ml.control.view import Options
 
     # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options = observe.Options(
+    options = Options(
         retry=retry,
         allow_older=allow_older,
         confirm_removals=confirm_removals,
@@ -101,8 +105,8 @@ def sync(
         break_lock=break_lock,
     )
     try:
-        targets = observe.targets(clone, environments or [], render.progress, options, connections)
-        results, trouble = _visit(targets, reconciler.sync, named=bool(environments))
+        found = targets(clone, environments or [], render.progress, options, connections)
+        results, trouble = _visit(found, lambda target: loop.sync(target, options), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped; what serves goes on serving, and the next `gitops-ml sync` goes on from here")
         raise
@@ -121,10 +125,12 @@ def status(environments: Environments = None, as_json: AsJson = False, repo: Rep
     Exit 1 when an environment or a declaration cannot be read, whatever serves; else 0, also where changes are pending.
     """
     clone, connections = _set_out(repo, environments)
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import targets
+    from gitops_ml.control.view import Options
 
-    targets = observe.targets(clone, environments or [], render.progress, observe.Options(), connections)
-    views, trouble = _visit(targets, observe.look, named=bool(environments))
+    options = Options()
+    found = targets(clone, environments or [], render.progress, options, connections)
+    views, trouble = _visit(found, lambda target: target.look(options), named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
         typer.echo(render.as_json([_status_json(view) for view in views]))
@@ -211,13 +217,15 @@ def _complain(view: View) -> None:
             render.progress(f"{view.desired.name}/{s.name}: {s.message}")
 
 
-def _conclude(result: Result, *, quiet: bool) -> None:
+def _conclude(result: SyncResult, *, quiet: bool) -> None:
     view = result.view
     if not quiet and view.plan.statuses:
         typer.echo(render.table(_HEAD, _rows(view)))
     _complain(view)
     for name, error in sorted(result.errors.items()):
-        render.progress(f"error: {view.desired.name}/{name}: {error}")
+        render.progress(f"error: {view.desired.name}{f'/{name}' if name else ''}: {error}")
+    if result.record_error:
+        render.progress(f"error: {result.record_error}")
 
 
 def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
@@ -225,7 +233,7 @@ def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> 
 
     Where none was named, what runs in an environment that is not declared any more is something wrong too.
     """
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import undeclared
 
     found: list[T] = []
     trouble: list[GitopsError] = []
@@ -235,7 +243,7 @@ def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> 
         except GitopsError as error:
             trouble.append(error)
     if not named:
-        trouble += observe.undeclared(targets)
+        trouble += undeclared(targets)
     for wrong in trouble:
         render.progress(f"error: {wrong}")
     return found, [wrong.exit_code for wrong in trouble]

@@ -55,7 +55,8 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     """What serves, by the host if it answers, else by the record. Raises `InputError` when nothing does."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
-    from gitops_ml.control.observe import Target, look
+    from gitops_ml.control.target import Target
+    from gitops_ml.control.view import Options
     from gitops_ml.errors import EngineMismatch, InputError, Temporary
 
     tip = clone.fetch()
@@ -63,7 +64,7 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     record = read_records(clone, declared).get(deployment)
     if live:
         try:
-            state = look(Target(clone, environment, render.progress), tip).state
+            state = Target(clone, environment, render.progress).look(Options(), tip).state
         except (Temporary, EngineMismatch) as error:
             render.progress(f"the host does not say what serves, so the record does: {error.what}")
         else:

@@ -29,18 +29,20 @@ def verify(
     1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
     """
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observe import Target
     from gitops_ml.control.review import review
+    from gitops_ml.control.target import Target
 
     target = Target(Repository.open(repo), environment, render.progress)
     done = review(target, deployment)
     if as_json:
         typer.echo(render.as_json(_json(done)))
     else:
-        for finding in done.found:
+        for finding in done.reviews:
             _show(done, finding)
     for name, error in sorted(done.errors.items()):
         render.progress(f"error: {environment}{f'/{name}' if name else ''}: {error}")
+    if done.record_error:
+        render.progress(f"error: {environment}: {done.record_error}")
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 
@@ -70,7 +72,7 @@ def _json(done: Review) -> dict[str, Any]:
         "commit": done.commit,
         "engine": done.engine,
         "recorded": done.recorded,
-        "deployments": done.found,
+        "deployments": done.reviews,
         "errors": {name: str(error) for name, error in done.errors.items()},
         "went_back": done.synced is not None,
     }

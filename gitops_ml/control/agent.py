@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from gitops_ml.control.observe import Target
 from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.target import Target
 from gitops_ml.errors import GitopsError, Temporary
 
 MOST_BACKOFF = 300.0
@@ -44,18 +44,20 @@ def run(targets: Sequence[Target], interval: float, stop: threading.Event, repor
 def _pass(turn: _Turn, interval: float, report: Callable[[str], None]) -> float:
     """One pass; how long to wait before the next, in seconds."""
     try:
-        view, done, _ = reconcile(turn.target)
+        result = reconcile(turn.target)
     except GitopsError as error:
         turn.failures += 1
         kind = "retry" if isinstance(error, Temporary) else "stalled"
         report(f"{kind} {turn.target.environment}: {error}")
         return _backoff(turn.failures, interval)
-    for name, trouble in sorted(done.errors.items()):
+    for name, trouble in sorted(result.execution.errors.items()):
         report(f"error {turn.target.environment}/{name}: {trouble}")
-    turn.failures = turn.failures + 1 if done.errors else 0
+    if result.record_error:
+        report(f"error {turn.target.environment}: {result.record_error}")
+    turn.failures = turn.failures + 1 if result.execution.errors else 0
     if turn.failures:
         return _backoff(turn.failures, interval)
-    return 0.0 if view.plan.actions else interval
+    return 0.0 if result.view.plan.actions else interval
 
 
 def _backoff(failures: int, interval: float) -> float:

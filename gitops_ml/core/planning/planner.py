@@ -18,6 +18,7 @@ from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning import drift, plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
+from gitops_ml.core.text import clean_line
 
 VOLUME_READER_SECONDS = 60.0
 """A volume reader lives for one reading of the volume, by whoever looks; none is as old as this."""
@@ -44,12 +45,16 @@ def make_plan(inputs: Inputs) -> plan.Plan:
     """The plan of one pass."""
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
     actions: list[plan.Action] = [*_gateway(inputs), *_left_behind(inputs)]
-    statuses = []
-    for name in sorted(inputs.wanted.keys() | desired.broken.keys()):
-        found = _one(inputs, name)
-        if found:
-            actions += found[0]
-            statuses.append(found[1])
+    statuses, broken = [], dict(desired.broken)
+    for name in sorted(inputs.wanted.keys() | broken.keys()):
+        try:
+            planned = _plan_one(inputs, name)
+        except Exception as error:  # the boundary of a deployment: whatever is wrong with it, the others are planned
+            broken[name] = clean_line(f"{name} cannot be planned: {type(error).__name__}: {error}")
+            continue
+        if planned:
+            actions += planned[0]
+            statuses.append(planned[1])
     present = _present(snapshot, state)
     gone = sorted(present - desired.deployments.keys() - desired.broken.keys())
     refused = _refused(inputs, len(present), gone)
@@ -66,11 +71,11 @@ def make_plan(inputs: Inputs) -> plan.Plan:
         actions=tuple(actions),
         statuses=tuple(statuses),
         refused=refused,
-        broken=desired.broken,
+        broken=broken,
     )
 
 
-def _one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
+def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
     """What one declared deployment needs, and where it stands; None when it is broken and nothing of it serves."""
     known = inputs.state.of(name)
     if name in inputs.wanted:
