@@ -54,7 +54,7 @@ class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
 class Review:
     """What judging an environment again came to.
 
-    `errors` are by deployment. `record_error` says why the verdicts are not in Git. `synced` is the sync that went back.
+    `errors` are by deployment. `record_error` says why the verdicts are not in Git. `synced`: the sync after a revert.
     """
 
     environment: str
