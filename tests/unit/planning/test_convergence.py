@@ -148,11 +148,11 @@ def test_a_withdrawal_converges_from_every_interruption() -> None:
 # --- trouble that is not the candidate's ------------------------------------------------------------------------------
 
 
-def failing_at(mutations: set[int]) -> Callable[[], None]:
+def failing_at(mutations: set[int]) -> Callable[[str], None]:
     """An engine that fails at these mutations, and works again."""
     count = -1
 
-    def step() -> None:
+    def step(deployment: str) -> None:
         nonlocal count
         count += 1
         if count in mutations:
@@ -185,7 +185,7 @@ def test_an_incumbent_that_cannot_start_does_not_keep_its_successor_away(strateg
 @pytest.mark.parametrize("strategy", ALL)
 def test_a_bad_candidate_over_a_dead_incumbent_is_settled_and_the_next_one_gets_its_turn(strategy: str) -> None:
     host = running("v1", strategy=strategy)
-    host.unstartable |= {ONE, TWO}
+    host.unstartable.update({ONE, TWO})
     for found in host.replicas(NAME):
         host.take_away(found.id)
     for _ in range(6):
