@@ -42,13 +42,15 @@ LookAgain = Callable[[], plan.Plan | None]
 class ExecutionResult:
     """What a pass came to. `errors` and `settled` (the outcomes of rollouts that ended) are by deployment.
 
-    `watching`: users' requests were counted. `acted`: something was begun.
+    `watching`: users' requests were counted. `acted`: something was begun. `blocked`: the gateway cannot be had, so no
+    deployment was worked on.
     """
 
     errors: dict[str, GitopsError] = field(default_factory=dict)
     settled: dict[str, list[str]] = field(default_factory=dict)
     watching: bool = False
     acted: bool = False
+    blocked: bool = False
 
 
 @dataclass
@@ -90,7 +92,6 @@ def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgai
         host.stop()
         wait([run.outcome for run in execution.busy.values()])
         raise
-    host.flush()
     return execution.result
 
 
@@ -125,7 +126,8 @@ class _Execution:
         for action in planned.actions:
             if not isinstance(action, plan.Publish):
                 actions.setdefault(action.deployment, []).append(action)
-        if not self._prepare(actions.pop("", [])):
+        self.result.blocked = not self._prepare(actions.pop("", []))
+        if self.result.blocked:
             return
         for name, steps in actions.items():
             if (only is None or name in only) and self._may_begin(name, _kind(steps)):
@@ -205,45 +207,47 @@ def _perform_all(steps: Sequence[plan.Action], host: Host) -> _Outcome:
         if outcome.error and step.healing:
             continue
         try:
-            perform(step, host)
+            _perform_or_judge(step, host)
         except LockLost:
             raise
         except Superseded as error:
             host.report(f"stop {error.what}")
             break
         except Exception as error:
-            if isinstance(error, ModelRejected) and _judge_rejected(step, host, error):
-                break
             outcome.error = outcome.error or foreseen(error, f"{host.environment}/{name}")
             if not step.healing:
                 break
         else:
             if isinstance(step, plan.Settle):
                 outcome.settled.append(step.outcome)
-    outcome.judged = verdict is None and _verdict(host, name) is not None
+        outcome.judged = verdict is None and _verdict(host, name) is not None
+        if outcome.judged:
+            break
     return outcome
+
+
+def _perform_or_judge(step: plan.Action, host: Host) -> None:
+    """Perform an action. A candidate whose files are malformed is judged Failed for it."""
+    try:
+        perform(step, host)
+    except ModelRejected as error:
+        attempt = host.state.of(step.deployment).open
+        generation = getattr(step, "generation", None)
+        if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
+            raise
+        check = rejected(error)
+        host.report(f"{check.name} {check.said} {host.environment}/{step.deployment}: {check.reason}")
+        host.write(
+            Judged(
+                at=host.now().isoformat(),
+                attempt=attempt.id,
+                deployment=step.deployment,
+                verdict="Failed",
+                checks=(check,),
+            )
+        )
 
 
 def _verdict(host: Host, deployment: str) -> Verdict | None:
     attempt = host.state.of(deployment).open
     return attempt.verdict if attempt else None
-
-
-def _judge_rejected(step: plan.Action, host: Host, error: ModelRejected) -> bool:
-    """Write the verdict on a candidate whose files are malformed. False when the error is about no candidate."""
-    attempt = host.state.of(step.deployment).open
-    generation = getattr(step, "generation", None)
-    if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
-        return False
-    check = rejected(error)
-    host.report(f"{check.name} {check.said} {host.environment}/{step.deployment}: {check.reason}")
-    host.write(
-        Judged(
-            at=host.now().isoformat(),
-            attempt=attempt.id,
-            deployment=step.deployment,
-            verdict="Failed",
-            checks=(check,),
-        )
-    )
-    return True

@@ -228,7 +228,6 @@ def _conclude(environment: Reconcilable, host: Host, result: PassResult, backoff
         raise
     except Exception as error:
         result.execution.errors[ENVIRONMENT] = foreseen(error, environment.environment)
-        backoff.failed(ENVIRONMENT, result.execution.errors[ENVIRONMENT])
     if backoff.wait(RECORD) > 0:
         result.record_error = backoff.errors[RECORD]
         return

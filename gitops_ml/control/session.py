@@ -78,7 +78,7 @@ class Session:
         self._gateway = snapshot.gateway.id if snapshot.gateway else ""
         self._journal = Journal(engine, self._gateway, snapshot.journal)
         self._state = view.state
-        self._unwritten: list[Entry] = []
+        self._unwritten: list[bytes] = []
         self._writing = threading.RLock()
         self._images: dict[str, str] = {}
         self.servers = EngineServers(
@@ -139,14 +139,14 @@ class Session:
     def write(self, *entries: Entry) -> None:
         """See `Host.write`."""
         with self._writing:
-            self._journal.append([encode(entry) for entry in (*self._unwritten, *entries)])
+            self._journal.append([*self._unwritten, *(encode(entry) for entry in entries)])
             self._unwritten.clear()
             self._state = fold_entries(entries, self._state)
 
     def note(self, *entries: Entry) -> None:
         """See `Host.note`."""
         with self._writing:
-            self._unwritten += entries
+            self._unwritten += [encode(entry) for entry in entries]
             self._state = fold_entries(entries, self._state)
 
     def flush(self) -> None:

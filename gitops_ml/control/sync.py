@@ -138,9 +138,8 @@ def _wait_to_retry(environment: Reconcilable, backoff: Backoff, error: Temporary
 
 def _unfinished(result: PassResult, backoff: Backoff) -> set[str]:
     """Whatever had something to do in this pass and may get further in another one."""
-    if backoff.gave_up(ENVIRONMENT) and not result.execution.watching:
-        return set()
-    names = result.pending | (backoff.errors.keys() & {FETCH})
+    pending = {ENVIRONMENT} if result.execution.blocked else result.pending
+    names = pending | (backoff.errors.keys() & {FETCH})
     return {name for name in names if name in result.execution.settled or not backoff.gave_up(name)}
 
 
@@ -148,7 +147,7 @@ def _pause(result: PassResult, unfinished: set[str], backoff: Backoff) -> float:
     """Seconds to wait before the next pass."""
     if result.execution.watching:
         return LET_OTHERS
-    return max(backoff.wait(ENVIRONMENT), min((backoff.wait(name) for name in unfinished), default=0.0))
+    return min((backoff.wait(name) for name in unfinished), default=0.0)
 
 
 def _errors(result: PassResult, backoff: Backoff) -> dict[str, GitopsError]:

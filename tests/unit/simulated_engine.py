@@ -1,7 +1,7 @@
 """The engine and the gateway of a host in memory: what is there, and one mutation at a time.
 
-At each mutation it checks what must never happen: that users are sent to what was not verified, or that a container goes
-which users are sent to.
+At each mutation it checks what must never happen: that users are sent to what was not verified, or that a container
+with users goes away.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Engine:
     # --- mutations
 
     def append(self, entries: Sequence[Entry]) -> None:
-        self.step(_subject(entries[0]) if entries else "")
+        self.step(_subject(entries[-1]))
         self.entries += entries
 
     def create(self, spec: ContainerSpec, image: str) -> str:

@@ -15,7 +15,7 @@ from gitops_ml.control.reconciler import PassResult, reconcile
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired
-from gitops_ml.core.journal.state import State, fold
+from gitops_ml.core.journal.state import State
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import make_plan
@@ -29,7 +29,7 @@ from tests.unit.snapshots import inputs
 
 @dataclass
 class SimulatedEnvironment:
-    """One environment that can be reconciled, with what its tip declares.
+    """One environment that can be reconciled, with what its tip declares. `plans` are those of all looks so far.
 
     `fetch_error` and `push_error` are raised while they are set. `on_look` is called before each look.
     """
@@ -43,6 +43,8 @@ class SimulatedEnvironment:
     on_look: Callable[[], None] = lambda: None
     slept: float = 0.0
     reported: list[str] = field(default_factory=list)
+    plans: list[plan.Plan] = field(default_factory=list)
+    last: View | None = None
     environment: str = ENVIRONMENT
 
     @property
@@ -52,17 +54,21 @@ class SimulatedEnvironment:
     def look(self, options: Options, commit: str | None = None) -> View:
         if commit is None and self.fetch_error:
             raise self.fetch_error
-        return self._view(locked=False)
+        return self._view()
 
     def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
-        return self._view(locked=locked)
+        return self._view()
 
-    def _view(self, *, locked: bool) -> View:
+    def _view(self) -> View:
         self.on_look()
         snapshot = self.engine.snapshot()
+        if self.last and self.last.snapshot == snapshot:
+            return self.last
         made = inputs(snapshot, *self.declared, broken=self.broken, now=self.engine.now())
         source = Source(_files(made.desired), made.desired, {})
-        return View(source, made.desired, snapshot, fold(snapshot.journal), made.wanted, make_plan(made))
+        self.last = View(source, made.desired, snapshot, made.state, made.wanted, make_plan(made))
+        self.plans.append(self.last.plan)
+        return self.last
 
     @contextmanager
     def open(self, view: View, options: Options, *, acting: bool) -> Iterator[tuple[View, ExecutorHost]]:
@@ -118,9 +124,9 @@ class Host(Engine):
 
     def pass_(self, *declared: PlannedDeployment) -> plan.Plan:
         """Perform one pass; the plan that it began with."""
-        planned = self.look(*declared)
-        self.one_pass(self.declaring(*declared))
-        return planned
+        environment = self.declaring(*declared)
+        self.one_pass(environment)
+        return environment.plans[0]
 
     def one_pass(self, environment: SimulatedEnvironment) -> PassResult | None:
         """Perform one pass; None when the environment's own trouble ended it."""

@@ -60,7 +60,7 @@ class Behaviour:
     def meet(self, place: str, generation: Generation) -> None:
         for key in (generation.fingerprint, generation.deployment):
             if (place, key) in self.trouble:
-                raise self.trouble[place, key]
+                raise self.trouble[place, key].with_traceback(None)
 
 
 class SimulatedServers:
