@@ -68,7 +68,7 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
     Trouble that may pass is tried again, by each deployment's back-off; what needs a person is reported and left.
 
     Raises:
-        Temporary: the environment cannot be looked at, also after several tries.
+        Temporary: the environment cannot be looked at, not even once in several tries.
         LockHeld: another pass holds the environment for long.
         SourceError: the environment does not settle.
     """
@@ -84,8 +84,13 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
         except LockHeld:
             raise
         except Temporary as error:
-            _wait_to_retry(environment, backoff, error)
-            continue
+            backoff.failed(ENVIRONMENT, error)
+            if not backoff.gave_up(ENVIRONMENT):
+                _wait_to_retry(environment, backoff.wait(ENVIRONMENT), error)
+                continue
+            if last is None:
+                raise
+            return SyncResult(last.view, passes, settled, _errors(last, backoff), committed, last.record_error)
         # A pass that only watches users' requests is no sign of passes that undo each other.
         passes += not last.execution.watching
         options = options.after_first_pass()
@@ -126,12 +131,7 @@ def _watches(view: View) -> bool:
     return any(isinstance(action, plan.Watch) for action in view.plan.actions)
 
 
-def _wait_to_retry(environment: Reconcilable, backoff: Backoff, error: Temporary) -> None:
-    """Wait before the environment is looked at again. Raises the error when all tries have failed."""
-    backoff.failed(ENVIRONMENT, error)
-    if backoff.gave_up(ENVIRONMENT):
-        raise error
-    seconds = backoff.wait(ENVIRONMENT)
+def _wait_to_retry(environment: Reconcilable, seconds: float, error: Temporary) -> None:
     environment.report(f"retry {environment.environment} in {seconds:g} s: {error.what}")
     environment.sleep(seconds)
 

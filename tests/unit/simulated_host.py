@@ -45,6 +45,7 @@ class SimulatedEnvironment:
     reported: list[str] = field(default_factory=list)
     plans: list[plan.Plan] = field(default_factory=list)
     last: View | None = None
+    session_type: type[SimulatedSession] = SimulatedSession
     environment: str = ENVIRONMENT
 
     @property
@@ -72,7 +73,7 @@ class SimulatedEnvironment:
 
     @contextmanager
     def open(self, view: View, options: Options, *, acting: bool) -> Iterator[tuple[View, ExecutorHost]]:
-        session = SimulatedSession(self.engine, self.behaviour, self.report)
+        session = self.session_type(self.engine, self.behaviour, self.report)
         yield self.look_again(view.source, options, locked=True), session
 
     @contextmanager

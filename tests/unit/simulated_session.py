@@ -47,7 +47,8 @@ class Behaviour:
 
     `verdicts` is what the checks before traffic come to, `traffic` what users' requests come to. `unstartable` are
     generations none of whose containers becomes ready. `trouble` is raised where an image is made (`image`), the files
-    are read (`files`), or the servers are asked (`ask`), by place and fingerprint.
+    are read (`files`), or the servers are asked (`ask`), by place and fingerprint or deployment.
+    `slow` is called where the servers of a deployment are asked.
     """
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Behaviour:
     files: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
     results: dict[str, TargetResult] = field(default_factory=dict)
     trouble: dict[tuple[str, str], BaseException] = field(default_factory=dict)
+    slow: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def meet(self, place: str, generation: Generation) -> None:
         for key in (generation.fingerprint, generation.deployment):
@@ -73,6 +75,7 @@ class SimulatedServers:
     def ask(self, question: Question, go_on: Callable[[], None]) -> Mapping[str, TargetResult]:
         self._engine.step(question.generation.deployment)
         go_on()
+        self._behaviour.slow.get(question.generation.deployment, lambda: None)()
         self._behaviour.meet("ask", question.generation)
         return {name: self._answer(container, of) for name, (container, of) in question.targets.items()}
 
