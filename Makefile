@@ -4,21 +4,21 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench clean setup format lock
 bin := .venv/bin
-scripts := setup/lib.sh setup/venv setup/engine setup/images setup/services .ci/run
+scripts := setup/lib.sh setup/venv setup/engine setup/images setup/services .ci/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 3
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: setup  ## the whole line on real data, in a scratch clone, on a Docker engine
+demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, in a scratch clone
 	@$(bin)/gitops-ml demo
 
-test: setup  ## every test, with a real engine: under 15 minutes. ARGS='-k rollout' narrows it
+test: setup  ## all tests, on a real engine: under 15 minutes. ARGS='-k rollout' selects some
 	@setup/services
 	@$(bin)/pytest -n $(JOBS) --dist loadfile -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
 	@$(bin)/pytest -n 2 --dist loadfile -m alone $(ARGS) || [ $$? -eq 5 ]
 
-check: .venv  ## formatting, lint, types, layers, scripts and the unit tests: under a minute
+check: .venv  ## format, lint, types, layers, shell scripts, unit tests: under a minute
 	@$(bin)/ruff format --check .
 	@$(bin)/ruff check .
 	@$(bin)/mypy
@@ -26,22 +26,22 @@ check: .venv  ## formatting, lint, types, layers, scripts and the unit tests: un
 	@$(bin)/shellcheck -x $(scripts)
 	@$(bin)/pytest -q -n 2 tests/unit
 
-bench:  ## list what can be measured; NAME=<one of them> measures it
+bench:  ## list the measurements; NAME=<one of them> runs it
 	@setup/bench $(NAME)
 
-clean:  ## remove what these targets made in this folder; the engine and its images stay
+clean:  ## remove what these targets created in this folder; keeps the engine and its images
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist .run/*.log
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-setup: .venv  ## virtual environment, Docker engine, base images: what is there is used
+setup: .venv  ## virtual environment, Docker engine, base images; keeps what exists
 	@setup/engine
 	@setup/images
 
-format:  ## rewrite the sources in the one format
+format:  ## format the sources
 	@$(bin)/ruff format .
 	@$(bin)/ruff check --fix .
 
-lock: .venv  ## resolve requirements/*.txt again, with hashes. UPGRADE=1 takes the newest
+lock: .venv  ## resolve requirements/*.txt again, with hashes. UPGRADE=1 takes the newest versions
 	@setup/lock $(if $(UPGRADE),--upgrade)
 
 .PHONY: .venv

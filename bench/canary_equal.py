@@ -1,9 +1,9 @@
 """Rollbacks of a canary that is as good as the incumbent, in at least 100 real canaries on the engine.
 
-Candidate and incumbent are one image, which fails one request in twenty, whoever asks: so every rollback is a false
-alarm. Four deployments roll out side by side, again and again, each under its own steady load. What is shown is the
-rate of rollbacks with the 95 % interval of Clopper and Pearson (1934). bench/verdicts.py simulates the same test
-thousands of times; this shows that what runs is what was simulated.
+Candidate and incumbent are one image that fails one request in twenty, so every rollback is a false alarm. Four
+deployments roll out side by side, again and again, each under its own steady load. Prints the rate of rollbacks with
+the 95 % interval of Clopper and Pearson (1934). bench/verdicts.py simulates the same test thousands of times; this
+checks that the real thing behaves as the simulation.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench._canaries import declare, load_on
-from bench._scratch import machine, scratch
+from bench.support.canaries import declare, load_on
+from bench.support.scratch import machine, scratch
 
 NAMES = ("a", "b", "c", "d")
 ALPHA = 0.05

@@ -1,8 +1,8 @@
 """A pass over 10,000 held-out rows through the live endpoint: rows a second, and the model's own share of it.
 
-The pass is the one that verification makes: the probe, in its container, asks a replica that serves, in batches, for
-predictions and probabilities. The model's own compute is what the same image, under the same limits, takes for the
-same batches when nothing but `predict` is timed: no HTTP, no JSON. Both in turns.
+It does what verification does: the probe, in its container, asks a serving replica for predictions and probabilities,
+in batches. The model's own share is the time of `predict` alone for the same batches, in the same image under the
+same limits: no HTTP, no JSON. Both in turns.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import msgspec
 
-from bench._scratch import machine, release_trees, scratch
+from bench.support.scratch import machine, release_trees, scratch
 from gitops_ml.artifacts.manifest import parse_manifest
 from gitops_ml.clients.artifacts.holdout import load_rows, requests
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import probe_image
-from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.snapshot import list_environment
 from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
 from gitops_ml.core.observed import Container
@@ -88,17 +87,9 @@ def through_endpoint(
 ) -> tuple[dict[str, Any], float]:
     """What the probe reports of one pass over all rows, and the seconds that the whole probe took."""
     target = {"name": "live", "url": f"http://{replica.alias}:8080", "model": MODEL, "expect": {}}
-    found = run_probe(
-        engine,
-        project=workshop.project,
-        environment="dev",
-        image=probe_image(engine),
-        network=scoped(workshop.project, "dev"),
-        job={"deadline": 300.0, "interval": 0.02, "targets": [target], "requests": "/probe/requests.json"},
-        requests=msgspec.json.encode({"bodies": bodies}),
-        deadline=300.0,
-    )
-    return dict(found.targets["live"]), found.seconds
+    place = ProbePlace(project=workshop.project, environment="dev", image=probe_image(engine))
+    result = run_probe(engine, place, ProbeJob(targets=[target], seconds=300.0, bodies=bodies))
+    return dict(result.targets["live"]), result.seconds
 
 
 def alone(engine: Engine, workshop: Workshop, replica: Container, bodies: list[dict[str, Any]]) -> float:

@@ -1,9 +1,9 @@
 """From the request that decides against a canary to all traffic back on the incumbent: at most 1 s.
 
-The candidate fails every request, at half of the traffic, under a steady load. The deciding request is the one that the
-journal names as the last counted before the verdict; both ends are taken from the gateway's own log: the moment the
-deciding request was logged, and the start of the last request that was still sent to the candidate. Every request that
-failed has to be one that the candidate itself answered with its error: none refused, cut or lost on the way back.
+The candidate fails every request, at half of the traffic, under a steady load. The journal names the deciding request:
+the last one counted before the verdict. Start and end come from the gateway's own log: when the deciding request was
+logged, and when the last request to the candidate began. Every failed request must be an error of the candidate itself:
+none may be refused, cut or lost on the way back.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench._canaries import declare, load_on
-from bench._scratch import conclude, gateway_lines, scratch
+from bench.support.canaries import declare, load_on
+from bench.support.scratch import conclude, gateway_lines, scratch
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.access_log import _epoch
 from tests.e2e.workshop import Workshop

@@ -1,7 +1,7 @@
 """Requests to the engine of a `sync` with nothing to do, at 1, 50 and 200 deployments: the same number.
 
-They are counted by a proxy on a Unix socket between the tool and the engine (`engine:` names it). Each deployment is a
-model server that runs; 200 of them want about 16 GB. `--sizes 1,20,50` does with less.
+A proxy on a Unix socket between the tool and the engine counts them (`engine:` names it). Each deployment is a running
+model server; 200 of them need about 16 GB. `--sizes 1,20,50` needs less.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench._fleet import grow
-from bench._proxy import counting
-from bench._scratch import machine, scratch
+from bench.support.fleet import grow
+from bench.support.proxy import counting
+from bench.support.scratch import machine, scratch
 
 REPEATS = 3
 

@@ -1,11 +1,10 @@
-"""How often the interval of the holdout check holds the true difference, by number of groups, and what it
-costs.
+"""How often the interval of the holdout check contains the true difference, by number of groups; its cost.
 
     python bench/holdout.py             # about five minutes on one core
 
-Rows come in days. A day has its own rate of positives and its own difficulty, common to both models, and a
-part of each model's error is its own for that day; so rows of a day depend on each other, as flights of a day
-do. The candidate is a little worse than the incumbent. The truth is the mean over many long samples.
+Rows come in days. Each day has its own rate of positives and its own difficulty for both models, and a part of each
+model's error is common to a day. So rows of a day depend on each other, as flights of a day do. The candidate is a
+little worse than the incumbent. The true difference is the mean over many long samples.
 """
 
 from __future__ import annotations
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from gitops_ml.core.verification.metrics import METRICS, Sample, statistic  # noqa: E402  (needs the path above)
+from gitops_ml.core.verification.metrics import Sample, statistic  # noqa: E402  (needs the path above)
+from gitops_ml.core.verification.names import METRICS  # noqa: E402
 from gitops_ml.core.verification.noninferiority import expanded_tail, paired_intervals  # noqa: E402
 
 ROWS_A_DAY = 200

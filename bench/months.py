@@ -1,8 +1,8 @@
-"""The months of 2013 arrive one by one: what the world does, what a model that stays is worth, what the gate says.
+"""The months of 2013 arrive one by one: how data changes, how an old model fares, what the gate decides.
 
-For each month: how often flights are late, a model of January to March, and a model that learns from all months before
-it, both judged by that month, which neither has seen; then the gate of params.yaml between this month's model and last
-month's. Real data, the stages' own code, one training for each month. Prints a Markdown table.
+For each month: how often flights are late; a model trained on January to March and a model trained on all months
+before, both judged on that month, which neither has seen; then the gate of params.yaml between this month's model and
+last month's. Real data, the code of the stages, one training for each month. Prints a Markdown table.
 
     make bench NAME=months
 """
@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 
 from gitops_ml.artifacts.manifest import Manifest, parse_manifest
-from gitops_ml.clients.files.yaml_edit import load
-from gitops_ml.core.verification.answers import Answers, LabelledRows
+from gitops_ml.clients.files.yaml_data import load
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers
 from gitops_ml.core.verification.gate import Gate, Gated, judge_gate
-from gitops_ml.retraining.drift import moved
+from gitops_ml.retraining.drift import data_drift
 from gitops_ml.stages.artifact import model_inputs, read_artifact
 from gitops_ml.stages.ingest import ingest
 from gitops_ml.stages.params import Ingest, Prepare, TimeSplit, Train, load_section
@@ -51,7 +51,7 @@ class Month:
         train(load_section(PARAMS, Train), learnt, requirements, self.folder / "model")
         self.model, _ = read_artifact(self.folder / "model")
         self.manifest: Manifest = parse_manifest((self.folder / "model" / "manifest.json").read_bytes())
-        drift = moved(self.folder, Path("train.parquet"), Path("holdout.parquet"), PARAMS)
+        drift = data_drift(self.folder, Path("train.parquet"), Path("holdout.parquet"), PARAMS)
         self.drift = drift.features[0]
 
     def answers(self, rows: pd.DataFrame) -> Answers:
@@ -70,10 +70,8 @@ def gate(spec: Gate, rows: pd.DataFrame, candidate: Month, incumbent: Month) -> 
     return judge_gate(
         spec,
         labels,
-        manifest=candidate.manifest,
-        candidate=candidate.answers(rows),
-        incumbent=incumbent.answers(rows),
-        incumbent_manifest=incumbent.manifest,
+        ModelAnswers(candidate.manifest, candidate.answers(rows)),
+        ModelAnswers(incumbent.manifest, incumbent.answers(rows)),
     )
 
 

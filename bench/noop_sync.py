@@ -1,8 +1,8 @@
 """`gitops-ml sync` with nothing to do over 50 deployments against `docker-compose up -d` for as many: at most half.
 
-Whole processes, in turns, in one run: docker-compose 1.29 (Debian's package, which must be installed) with 50 services
-of the same image, network and limits that are up to date, and ours with 50 model servers behind its gateway, from a
-clone with a remote, which it asks for what is new. Both find everything as declared and change nothing.
+Whole processes, in turns, in one run. docker-compose 1.29 (Debian's package, which must be installed) has 50 services
+of the same image, network and limits. Ours has 50 model servers behind the gateway, and a clone with a remote to
+fetch. Both find everything as declared and change nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import docker
 import yaml
 
-from bench._fleet import grow
-from bench._scratch import conclude, median, ratio, scratch, timed
+from bench.support.fleet import grow
+from bench.support.scratch import conclude, median, ratio, scratch, timed
 from tests.e2e.workshop import GITOPS_ML, Workshop
 
 LIMIT = 0.5

@@ -1,10 +1,10 @@
-"""From the bump commit to all traffic on the new version, against starting that same container by hand.
+"""From the bump commit to all traffic on the new version, against starting the same container by hand.
 
-Blue-green, smoke only, a scikit-learn model (boosted trees). Ours: `gitops-ml bump` has pushed its commit, `gitops-ml
-sync dev` is started, and the gateway is asked until the new version answers and no answer comes from the old one any
-more. By hand: the model image that this made, created and started through the engine's API with the same limits,
-environment and security options on the same network, its port published, and asked until it says that it is ready.
-Both in turns, in one run: at most 1.3 times. Ours builds the model image as well; by hand it is there already.
+Blue-green, smoke only, a scikit-learn model (boosted trees). Ours: after `gitops-ml bump` has pushed its commit,
+`gitops-ml sync dev` is started, and the gateway is polled until only the new version answers. By hand: the same model
+image is created and started by the engine's API, with the same limits, environment, security options and network and a
+published port, and polled until it is ready. Both in turns, in one run: at most 1.3 times. Ours builds the model image
+within that time; by hand the image exists already.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import docker
 
-from bench._scratch import conclude, median, ratio, release_trees, scratch
+from bench.support.scratch import conclude, median, ratio, release_trees, scratch
 from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, free_port
 
 LIMIT = 1.3

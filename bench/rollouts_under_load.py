@@ -1,9 +1,9 @@
 """20 blue-green rollouts under an open-loop load of 200 requests a second: none failed, none refused, none cut.
 
-Requests leave by the clock, however slowly they are answered, and nothing is retried; every tenth is made on a fresh
-connection, the others on kept-alive ones. Beside them two requests a second take 5 s each, so that about ten are in
-flight at each switch. Each rollout is a whole `gitops-ml sync dev` to another version and image. What the clients saw
-is held against the gateway's own log, and `sync` says itself when a drain cuts a request off.
+Requests are sent by the clock, however slow the answers are, and never retried. Every tenth uses a new connection, the
+others kept-alive ones. In addition two requests a second take 5 s each, so about ten are in flight at each switch. Each
+rollout is a complete `gitops-ml sync dev` to another version and image. The clients' counts are compared with the
+gateway's log; `sync` itself reports requests that a drain cut off.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench._scratch import gateway_lines, machine, release_predictor, scratch
+from bench.support.scratch import gateway_lines, machine, release_predictor, scratch
 from gitops_ml.cli.demo.steady_load import Report, SteadyLoad
 from tests.e2e.workshop import EXAMPLE
 

@@ -1,11 +1,9 @@
 """Our model server against MLServer 1.7.1, without its workers: speed, memory, cold start.
 
-Two models (boosted trees over text and numbers, where the prediction is most of the work, and a linear model,
-where the server is), one payload for both servers, the same versions of scikit-learn,
-pandas, numpy and scipy, one worker each. Both servers share one CPU, this client has
-another. They are loaded in turns of a fraction of a second, so that what disturbs the machine hits both;
-figures are medians over those turns. Before anything is measured, the answers of the one are compared with
-the other's.
+Two models: boosted trees over text and numbers, where prediction is most of the work, and a linear model, where the
+server is. Both servers get the same payload, versions of scikit-learn, pandas, numpy and scipy, and one worker. They
+share one CPU; this client has another. They are loaded in turns of a fraction of a second, so that disturbances hit
+both; figures are medians over the turns. First, the answers of both are compared.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ import psutil
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench._closed_loop import ask, drive  # noqa: E402  (needs the path above)
-from bench._servers import (  # noqa: E402
+from bench.support.closed_loop import ask, drive  # noqa: E402  (needs the path above)
+from bench.support.servers import (  # noqa: E402
     Contender,
     Load,
     Model,

@@ -1,7 +1,7 @@
 """`gitops-ml --help` against a bare Typer program's, same interpreter, in turns: at most 1.5 times.
 
-The bare program is the least that Typer can be: two commands that print a word, set up as ours is (no completion, no
-rich markup), started by the same kind of script. What is compared is the whole process, from exec to exit.
+The bare program is a minimal Typer program: two commands that print a word, with our settings (no completion, no rich
+markup), started by the same kind of script. The whole process is measured, from exec to exit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench._scratch import conclude, median, ratio, timed
+from bench.support.scratch import conclude, median, ratio, timed
 
 LIMIT = 1.5
 BARE = """

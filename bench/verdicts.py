@@ -1,10 +1,9 @@
-"""How often a canary's judge stops an equal candidate, and how soon it stops a worse one: fixed seeds, three
-judges.
+"""How often three judges of a canary stop an equal candidate, and how soon they stop a worse one (fixed seeds).
 
-    python bench/verdicts.py            # 10,000 streams a row, about 20 minutes on a busy machine; tables and
-    a plot python bench/verdicts.py --quick    # 500 streams a row
+    python bench/verdicts.py            # 10,000 streams a row, about 20 minutes on a busy machine; tables and a plot
+    python bench/verdicts.py --quick    # 500 streams a row
 
-A stream is 25 minutes of 2,400 requests. Figures are candidate requests, the ones that users paid for.
+A stream is 25 minutes of 2,400 requests. Figures are candidate requests: the ones that users paid for.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import _judges as judges  # noqa: E402  (needs the path above)
-from bench._streams import REQUESTS, SHAPES, Case, Flags, streams  # noqa: E402
+from bench.support import judges  # noqa: E402  (needs the path above)
+from bench.support.streams import REQUESTS, SHAPES, Case, Flags, streams  # noqa: E402
 from gitops_ml.core.verification.sequential import TrafficTest  # noqa: E402
 
 ALPHA = 0.05

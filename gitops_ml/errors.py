@@ -12,7 +12,7 @@ GitopsError                    something is wrong: the thing, the reason, the co
 │   ├── SourceError            the Git source may not be applied (older, unsigned, not a project)
 │   ├── EngineMismatch         another engine than the one in the records
 │   ├── RemovalRefused         more would be removed than the policy allows
-│   └── ModelRejected          the model itself is at fault: it never became ready, or names another digest
+│   └── ModelRejected          the model is at fault: a broken file, never ready, or another digest than declared
 └── Temporary                  the world is at fault; a later pass may succeed
     ├── SourceUnavailable      fetch failed, or the remote does not answer
     ├── EngineUnavailable      the engine does not answer
@@ -94,7 +94,7 @@ class RemovalRefused(Stalled):
 
 
 class ModelRejected(Stalled):
-    """The model itself is at fault: it never became ready, or its metadata names another digest."""
+    """The model is at fault: a file of it is broken, it never became ready, or its metadata names another digest."""
 
 
 class Temporary(GitopsError):

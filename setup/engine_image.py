@@ -1,9 +1,9 @@
-"""The few words that set-up has to say to the engine, so that no `docker` command has to be there.
+"""The engine calls that set-up needs, so that no `docker` command has to be installed.
 
-ping             exit 0 when an engine answers
-has REF          exit 0 when the engine holds the image
-pull REF         exit 0 when it was pulled; gives up on a registry that is silent, not on a slow one
-import REF TAR CHANGE...   make an image of a root file system
+ping             exit 0 if an engine answers
+has REF          exit 0 if the engine has the image
+pull REF         exit 0 if it was pulled; gives up on a registry that is silent, not on a slow one
+import REF TAR CHANGE...   make an image from a root file system
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STALLED = 60  # seconds without any progress afterwards
 
 
 class _RegistrySilent(Exception):
-    """The registry said nothing for too long."""
+    """The registry sent nothing for too long."""
 
 
 def _too_long(_signum: int, _frame: FrameType | None) -> None:
@@ -29,11 +29,11 @@ def _too_long(_signum: int, _frame: FrameType | None) -> None:
 
 
 def pull(client: docker.APIClient, ref: str) -> None:
-    """Pull `ref`, bounded by silence: a dead network costs 15 s, a slow one whatever it takes.
+    """Pull `ref`. Gives up after 15 s without a first answer, or 60 s without progress; a slow network may take longer.
 
     Raises:
-        DockerException: the registry, or the engine, refused.
-        _RegistrySilent: no word from it.
+        DockerException: the registry or the engine refused.
+        _RegistrySilent: the registry sent nothing.
     """
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(FIRST_ANSWER)
@@ -46,10 +46,10 @@ def pull(client: docker.APIClient, ref: str) -> None:
 
 
 def import_tar(client: docker.APIClient, ref: str, tar: Path, changes: list[str]) -> None:
-    """Make the image `ref` of the root file system in `tar`, configured by Dockerfile instructions.
+    """Make the image `ref` from the root file system in `tar`, configured by Dockerfile instructions.
 
     Raises:
-        DockerException: the engine could not store it (a full disk, most often).
+        DockerException: the engine could not store it, mostly because its disk is full.
     """
     repository, _, tag = ref.rpartition(":")
     answer = client.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
@@ -58,7 +58,7 @@ def import_tar(client: docker.APIClient, ref: str, tar: Path, changes: list[str]
 
 
 def main(command: str, *args: str) -> int:
-    """Run one of the words above; returns the exit code."""
+    """Run one of the commands above. Returns the exit code."""
     try:
         client = docker.from_env(timeout=600 if command == "import" else 10)
         if command == "ping":

@@ -1,10 +1,10 @@
-# shellcheck shell=bash disable=SC2034  # its variables are for those who source it
-# What every set-up script shares. Sourced, never run.
+# shellcheck shell=bash disable=SC2034  # the scripts that source it use its variables
+# What all set-up scripts share. Sourced, never run.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python="$root/.venv/bin/python"
 run_dir="$root/.run"
-# Images that the tool names; keep equal to gitops_ml's own defaults.
+# Keep equal to BASE_IMAGE and GATEWAY_IMAGE in gitops_ml.
 python_image=python:3.11-slim-bookworm
 gateway_image=traefik:v3
 
@@ -16,7 +16,7 @@ fail() {
     exit 1
 }
 
-# Whether Debian packages can be installed here without asking anybody.
+# Whether this user can install Debian packages without asking anybody.
 can_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; }
 
 # install_packages <why> <package>...
@@ -27,7 +27,7 @@ install_packages() {
     say "$why: installing $*"
     mkdir -p "$run_dir"
     {
-        # A fresh machine has no package lists; one that has them is not slowed down by fetching them again.
+        # Fetch package lists only if the installation fails: a fresh machine has none, others need not wait.
         apt-get install -y --no-install-recommends "$@" ||
             { apt-get update && apt-get install -y --no-install-recommends "$@"; }
     } >>"$run_dir/apt.log" 2>&1 </dev/null || {

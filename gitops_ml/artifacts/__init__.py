@@ -1,1 +1,1 @@
-"""What a model artifact is: its files, and what they say of the model."""
+"""What a model artifact is: the files in it, and the types that the judge, the server and the train stage share."""

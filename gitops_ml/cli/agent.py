@@ -1,12 +1,21 @@
-"""`agent`: sync that never ends."""
+"""`agent`: reconcile until the process is told to end."""
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
+from gitops_ml.errors import InputError
+
+SHORTEST_INTERVAL = 1.0
+MOST_LINES = 10_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,25 +24,81 @@ def add_to(app: typer.Typer) -> None:
 
 
 def agent(
-    environments: Annotated[
-        list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")
-    ] = None,
+    environments: options.Environments = None,
     interval: Annotated[str, typer.Option(help="How long to wait where there is nothing to do.")] = "30s",
-    repo: Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")] = ".",
+    repo: options.Repo = Path(),
 ) -> None:
-    """Keep the host matching Git: reconcile again and again until SIGTERM or Ctrl-C."""
+    """Keep the hosts matching Git until SIGTERM or Ctrl-C: every environment beside the others, again and again."""
     import signal
-    import threading
 
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control import agent as loop
-    from gitops_ml.control.target import targets
-    from gitops_ml.control.view import Options
-    from gitops_ml.core.declaration.schema import seconds
+    from gitops_ml.control.agent.loop import Agent
+    from gitops_ml.control.agent.passes import EnvironmentPasses, read_tip
+    from gitops_ml.control.agent.threads import Threads
+    from gitops_ml.core.declaration.values import seconds
 
-    stop = threading.Event()
+    wait = seconds(interval)
+    if wait < SHORTEST_INTERVAL:
+        raise InputError(f"--interval {interval} is too short", why="it is at least 1s", fix="--interval 30s")
+    with Repository.open(repo) as clone:
+        root = clone.root
+    printer = Printer(render.progress)
+    _log_to(printer.say)
+    loop = Agent(
+        read_tip=lambda: read_tip(root),
+        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping),
+        world=Threads(),
+        report=printer.say,
+        interval=wait,
+        named=environments or (),
+    )
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.default_int_handler)  # the second one does not wait for anything
+        loop.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    clone = Repository.open(repo)
-    named = targets(clone, environments or [], render.progress, Options())
-    loop.run(named, seconds(interval), stop, render.progress)
+        signal.signal(number, stop)
+    loop.run()
+    printer.say("stopped; what serves goes on serving, and the next start goes on from here")
+    printer.close()
+
+
+class Printer:
+    """Prints lines in a thread of its own: a stderr that is closed, full or not read stops nobody's work.
+
+    Lines are dropped while too many wait to be printed.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._lines: queue.Queue[str | None] = queue.Queue(MOST_LINES)
+        self._printing = threading.Thread(target=self._print_all, daemon=True)
+        self._printing.start()
+
+    def say(self, line: str) -> None:
+        """Have a line printed. Neither waits nor raises."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(line)
+
+    def close(self, patience: float = 1.0) -> None:
+        """Wait until all lines are printed, for about `patience` seconds."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=patience)
+        self._printing.join(patience)
+
+    def _print_all(self) -> None:
+        while (line := self._lines.get()) is not None:
+            with contextlib.suppress(Exception):  # whatever is wrong with stderr, nobody is left to be told
+                self._show(line)
+
+
+def _log_to(say: Callable[[str], None]) -> None:
+    """Print the log of this package, which holds the tracebacks of unforeseen errors, among the other lines."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(self.format(record))
+
+    logging.getLogger("gitops_ml").addHandler(Handler())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from gitops_ml.control.view import View
 
 T = TypeVar("T")
-Environments = Annotated[list[str] | None, typer.Argument(help="Environments; all that the tip declares if none.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-Repo = Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,73 +29,78 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(
-    environments: Environments = None,
-    rev: Annotated[str | None, typer.Option(help="Plan this commit instead of the fetched tip.")] = None,
+    environments: options.Environments = None,
+    rev: Annotated[str | None, typer.Option(help="Plan this revision instead of the fetched tip.")] = None,
     against: Annotated[
-        str | None, typer.Option(help="Fail if records were edited since this commit; for pull requests.")
+        str | None, typer.Option(help="For pull requests: fail if records were edited since this commit.")
     ] = None,
-    as_json: AsJson = False,
-    repo: Repo = ".",
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
     """Show what a sync would do, one line per action, and change nothing.
 
-    Exit 2 when changes are pending; 3 and 4 as sync, when none are and what is declared does not serve all the same.
+    Exit 0 nothing to do, 1 error, 2 changes are pending. Without pending changes, if what is declared still does not
+    serve: 3 its verification failed, 4 it is inconclusive or on hold.
     """
-    clone, connections = _set_out(repo, environments)
-    from gitops_ml.control.target import preview, require_untouched_records, targets
+    clone, connections = _begin(repo, environments)
+    from gitops_ml.control.target import list_targets, preview, require_untouched_records
     from gitops_ml.control.view import Options
 
-    options = Options(rev=rev)
     if against:
-        require_untouched_records(_opened(repo), against, rev)
-    found = targets(clone, environments or [], render.progress, options, connections)
-    views, trouble = _visit(found, lambda target: preview(target, options), named=bool(environments))
+        require_untouched_records(_open(repo), against, rev)
+    chosen = Options(rev=rev)
+    targets = list_targets(clone, environments or [], render.progress, chosen, connections)
+    views, trouble = _visit(targets, lambda target: preview(target, chosen), named=bool(environments))
     if as_json:
-        typer.echo(render.as_json([_plan_json(view) for view in views]))
+        render.out_json([_plan_json(view) for view in views])
     else:
         for view in views:
             for line in view.plan.lines():
-                typer.echo(line)
-            _complain(view)
+                render.out(line)
+            _show_trouble(view)
     if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
     if any(view.plan.actions for view in views):
         raise typer.Exit(2)
     waiting = [s for view in views for s in view.plan.statuses if s.sync == "OutOfSync"]
     if waiting:
-        # Nothing is due, since nothing more is tried; but Git and the host disagree, and that is never silent.
+        # No action is due, since nothing more is tried. But Git and the host disagree, and that is never silent.
         raise typer.Exit(3 if any(s.verification == "Failed" for s in waiting) else 4)
     if not as_json:
         render.progress("nothing to do")
 
 
 def sync(
-    environments: Environments = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try what is in quarantine again.")] = False,
-    allow_older: Annotated[bool, typer.Option("--allow-older", help="Apply a commit that is behind the host.")] = False,
-    confirm_removals: Annotated[
-        bool, typer.Option("--confirm-removals", help="Remove more than policy.max_removals allows.")
+    environments: options.Environments = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try generations in quarantine again.")] = False,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Apply a commit that is older than the one applied last.")
     ] = False,
-    rebind: Annotated[bool, typer.Option("--rebind", help="Accept another engine than the records name.")] = False,
-    break_lock: Annotated[str | None, typer.Option(metavar="ID", help="Break the lock with this id first.")] = None,
-    as_json: AsJson = False,
-    repo: Repo = ".",
+    confirm_removals: Annotated[
+        bool, typer.Option("--confirm-removals", help="Remove more deployments than policy.max_removals allows.")
+    ] = False,
+    rebind: Annotated[
+        bool, typer.Option("--rebind", help="Accept another engine than the one in the records.")
+    ] = False,
+    break_lock: Annotated[str | None, typer.Option(metavar="ID", help="First break the lock that has this id.")] = None,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
     """Make the host match Git: roll out, verify, record, revert, heal.
 
-    Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or held, 5 the record could not
-    be pushed.
+    Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or on hold, 5 the record could
+    not be pushed.
     """
     import signal
 
-    clone, connections = _set_out(repo, environments)
+    clone, connections = _begin(repo, environments)
     from gitops_ml.control import sync as loop
-    from gitops_ml.control.target import targets
+    from gitops_ml.control.target import list_targets
     from gitops_ml.control.view import Options
 
-    # Who ends a job (CI, systemd) sends SIGTERM: the lock is to be let go as with Ctrl-C.
+    # CI and systemd end a job with SIGTERM: release the lock as for Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options = Options(
+    chosen = Options(
         retry=retry,
         allow_older=allow_older,
         confirm_removals=confirm_removals,
@@ -105,42 +108,44 @@ def sync(
         break_lock=break_lock,
     )
     try:
-        found = targets(clone, environments or [], render.progress, options, connections)
-        results, trouble = _visit(found, lambda target: loop.sync(target, options), named=bool(environments))
+        targets = list_targets(clone, environments or [], render.progress, chosen, connections)
+        results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
     except KeyboardInterrupt:
-        render.progress("stopped; what serves goes on serving, and the next `gitops-ml sync` goes on from here")
+        render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
     if as_json:
-        typer.echo(render.as_json([_status_json(result.view) for result in results]))
+        render.out_json([_status_json(result.view) for result in results])
     for result in results:
-        _conclude(result, quiet=as_json)
+        _show_result(result, with_table=not as_json)
     code = _worst([*trouble, *(result.exit_code for result in results)])
     if code:
         raise typer.Exit(code)
 
 
-def status(environments: Environments = None, as_json: AsJson = False, repo: Repo = ".") -> None:
+def status(
+    environments: options.Environments = None, as_json: options.AsJson = False, repo: options.Repo = Path()
+) -> None:
     """Show where every deployment stands: sync, health, verification, hold.
 
-    Exit 1 when an environment or a declaration cannot be read, whatever serves; else 0, also where changes are pending.
+    Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
-    clone, connections = _set_out(repo, environments)
-    from gitops_ml.control.target import targets
+    clone, connections = _begin(repo, environments)
+    from gitops_ml.control.target import list_targets
     from gitops_ml.control.view import Options
 
-    options = Options()
-    found = targets(clone, environments or [], render.progress, options, connections)
-    views, trouble = _visit(found, lambda target: target.look(options), named=bool(environments))
+    chosen = Options()
+    targets = list_targets(clone, environments or [], render.progress, chosen, connections)
+    views, trouble = _visit(targets, lambda target: target.look(chosen), named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
-        typer.echo(render.as_json([_status_json(view) for view in views]))
+        render.out_json([_status_json(view) for view in views])
     elif rows:
-        typer.echo(render.table(_HEAD, rows))
+        render.out(render.table(_HEAD, rows))
     elif not trouble:
         render.progress("nothing is declared")
     if not as_json:
         for view in views:
-            _complain(view)
+            _show_trouble(view)
     if any(view.plan.broken for view in views):
         trouble.append(1)
     if trouble:
@@ -203,66 +208,73 @@ def _status_json(view: View) -> dict[str, Any]:
     }
 
 
-def _complain(view: View) -> None:
-    """What is wrong or waiting, to stderr."""
+def _show_trouble(view: View) -> None:
+    """Print to stderr what is wrong with an environment's deployments, and what they wait for."""
     for name, error in sorted(view.plan.broken.items()):
-        render.progress(f"error: {view.desired.name}/{name}: {error}")
+        render.error(error, f"{view.desired.name}/{name}")
     for name in view.plan.refused:
-        render.progress(
-            f"error: {view.desired.name}/{name} would be removed: the last one, or more than policy.max_removals\n"
-            f"  fix: gitops-ml sync {view.desired.name} --confirm-removals"
+        refusal = GitopsError(
+            f"{view.desired.name}/{name} would be removed",
+            why="it is the last deployment, or policy.max_removals allows fewer removals",
+            fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
         )
+        render.error(refusal)
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:
             render.progress(f"{view.desired.name}/{s.name}: {s.message}")
 
 
-def _conclude(result: SyncResult, *, quiet: bool) -> None:
+def _show_result(result: SyncResult, *, with_table: bool) -> None:
     view = result.view
-    if not quiet and view.plan.statuses:
-        typer.echo(render.table(_HEAD, _rows(view)))
-    _complain(view)
+    if with_table and view.plan.statuses:
+        render.out(render.table(_HEAD, _rows(view)))
+    _show_trouble(view)
     for name, error in sorted(result.errors.items()):
-        render.progress(f"error: {view.desired.name}{f'/{name}' if name else ''}: {error}")
+        render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
     if result.record_error:
-        render.progress(f"error: {result.record_error}")
+        render.error(result.record_error, view.desired.name)
 
 
-def _visit(targets: list[Target], do: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
-    """What came of each environment, and the exit codes of what went wrong: one never delays another.
+def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
+    """Visit each environment; print the errors.
 
-    Where none was named, what runs in an environment that is not declared any more is something wrong too.
+    Args:
+        named: whether the user named environments. If not, containers in an environment that is no longer declared are
+            errors too.
+
+    Returns:
+        The results, and the exit codes of the errors. An error in one environment does not keep others from their turn.
     """
     from gitops_ml.control.target import undeclared
 
-    found: list[T] = []
-    trouble: list[GitopsError] = []
+    results: list[T] = []
+    errors: list[GitopsError] = []
     for target in targets:
         try:
-            found.append(do(target))
+            results.append(visit(target))
         except GitopsError as error:
-            trouble.append(error)
+            errors.append(error)
     if not named:
-        trouble += undeclared(targets)
-    for wrong in trouble:
-        render.progress(f"error: {wrong}")
-    return found, [wrong.exit_code for wrong in trouble]
+        errors += undeclared(targets)
+    for problem in errors:
+        render.error(problem)
+    return results, [problem.exit_code for problem in errors]
 
 
 def _worst(codes: list[int]) -> int:
-    """The one exit code of several environments: what a person must see first."""
+    """The exit code for several environments: the most urgent of theirs."""
     return next((code for code in (1, 5, 3, 4) if code in codes), 0)
 
 
-def _opened(path: str) -> Repository:
+def _open(path: Path) -> Repository:
     from gitops_ml.clients.git.repository import Repository
 
     return Repository.open(path)
 
 
-def _set_out(path: str, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
-    """The clone and its engines, with the fetch and the connections under way while what reads them is imported."""
-    clone = _opened(path)
+def _begin(path: Path, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
+    """Open the clone; begin the fetch and the connections to its engines. Heavy imports can run meanwhile."""
+    clone = _open(path)
     clone.begin_fetch()
     from gitops_ml.clients.engine import reconnect
 

@@ -1,12 +1,14 @@
-"""`history`: what was rolled out, with the figures that decided, as Git remembers it. Needs no engine."""
+"""`history`: the rollout attempts that Git has recorded, with the figures that decided them. Needs no engine."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
+from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:
     from gitops_ml.core.records.record import Record, RecordedAttempt
@@ -18,47 +20,45 @@ def add_to(app: typer.Typer) -> None:
 
 
 def history(
-    environment: Annotated[str, typer.Argument(help="The environment.")],
-    deployment: Annotated[str | None, typer.Argument(help="Only this deployment.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    environment: options.Environment,
+    deployment: options.OneDeployment = None,
+    as_json: options.AsJson = False,
     fetch: Annotated[bool, typer.Option(help="Fetch the remote first.")] = True,
-    repo: Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")] = ".",
+    repo: options.Repo = Path(),
 ) -> None:
     """Show the attempts of an environment's deployments, newest first, with the checks that decided them."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.errors import InputError
 
     clone = Repository.open(repo)
     commit = clone.fetch() if fetch else clone.tip()
-    found = read_records(clone, read_environment(clone, commit, environment))
+    records = read_records(clone, read_environment(clone, commit, environment))
     if deployment is not None:
-        if deployment not in found:
-            known = ", ".join(sorted(found)) or "none"
+        if deployment not in records:
             raise InputError(
                 f"{environment}/{deployment} has no record",
-                why=f"recorded there: {known}",
+                why=f"recorded there: {', '.join(sorted(records)) or 'none'}",
                 fix=f"gitops-ml sync {environment}",
             )
-        found = {deployment: found[deployment]}
+        records = {deployment: records[deployment]}
     if as_json:
-        typer.echo(render.as_json(found))
+        render.out_json(records)
         return
-    for name in sorted(found):
-        _show(environment, name, found[name])
-    if not found:
+    for name in sorted(records):
+        _show(environment, name, records[name])
+    if not records:
         render.progress(f"{environment} has no records yet")
 
 
 def _show(environment: str, name: str, record: Record) -> None:
-    typer.echo(f"{environment}/{name}")
+    render.out(f"{environment}/{name}")
     for attempt in record.attempts:
-        typer.echo(f"  {_when(attempt)}  {attempt.version}  {attempt.generation}  {_verdict(attempt)}")
+        render.out(f"  {_when(attempt)}  {attempt.version}  {attempt.generation}  {_verdict(attempt)}")
         for check in attempt.checks:
-            typer.echo(f"    {render.check_line(check)}")
+            render.out(f"    {render.check_line(check)}")
         for line in attempt.logs:
-            typer.echo(f"    | {line}")
+            render.out(f"    | {line}")
 
 
 def _when(attempt: RecordedAttempt) -> str:

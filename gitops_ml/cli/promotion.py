@@ -1,4 +1,4 @@
-"""`promote` and `rollback`: a declaration goes forward to what was verified elsewhere, or back to what was here."""
+"""`promote` and `rollback`: declare what was verified in the environment before, or what was verified here before."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import edited, render
+from gitops_ml.cli import edits, options, render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.edits.promotion import Moved
+    from gitops_ml.clients.edits.promotion import VersionChange
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,58 +20,59 @@ def add_to(app: typer.Typer) -> None:
 
 
 def promote(
-    deployment: edited.Deployment,
-    to: Annotated[str, typer.Option("--to", help="The environment that gets it.")],
-    create: Annotated[bool, typer.Option("--create", help="Write the declaration if it is absent.")] = False,
-    commit: edited.Commit = False,
-    branch: edited.Branch = None,
-    push: edited.Push = False,
-    as_json: edited.AsJson = False,
-    repo: edited.Repo = Path(),
+    deployment: options.Deployment,
+    to: Annotated[str, typer.Option("--to", help="The environment that gets the version.")],
+    create: Annotated[bool, typer.Option("--create", help="Write the declaration if there is none yet.")] = False,
+    commit: options.Commit = False,
+    branch: options.Branch = None,
+    push: options.Push = False,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Declare in an environment the version that stands Verified in the one before it, and has soaked there."""
+    """Declare in an environment the version that is Verified in the environment before, and has soaked there."""
     from gitops_ml.clients.edits import promotion
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish = CommitOptions(commit, branch, push)
-        done = promotion.promote(clone, deployment, to, create=create, wish=wish, say=render.progress)
-    _show(done, to, deployment, as_json=as_json)
+        change = promotion.promote(
+            clone, deployment, to, create=create, options=CommitOptions(commit, branch, push), say=render.progress
+        )
+    _show(change, to, deployment, as_json=as_json)
 
 
 def rollback(
-    environment: edited.Environment,
-    deployment: edited.Deployment,
+    environment: options.Environment,
+    deployment: options.Deployment,
     to: Annotated[
         str | None, typer.Option("--to", help="A version that was Verified here.", show_default=False)
     ] = None,
-    commit: edited.Commit = False,
-    branch: edited.Branch = None,
-    push: edited.Push = False,
-    as_json: edited.AsJson = False,
-    repo: edited.Repo = Path(),
+    commit: options.Commit = False,
+    branch: options.Branch = None,
+    push: options.Push = False,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Declare what was Verified here before: its version, and all else that a generation is made of."""
+    """Declare what was Verified here before: the version, and everything else that its generation was made of."""
     from gitops_ml.clients.edits import promotion
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        done = promotion.rollback(clone, environment, deployment, to=to, wish=CommitOptions(commit, branch, push))
-    _show(done, environment, deployment, as_json=as_json)
+        change = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
+    _show(change, environment, deployment, as_json=as_json)
 
 
-def _show(done: Moved, environment: str, deployment: str, *, as_json: bool) -> None:
-    was = f" (was {done.before})" if done.before and done.before != done.version else ""
-    edited.show(
-        done.written,
-        f"{done.version} {done.digest}{was}",
+def _show(change: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
+    was = f" (was {change.before})" if change.before and change.before != change.version else ""
+    edits.show(
+        change.written,
+        f"{change.version} {change.digest}{was}",
         environment,
         as_json=as_json,
         deployment=deployment,
-        version=done.version,
-        digest=done.digest,
-        before=done.before,
-        source=done.source,
+        version=change.version,
+        digest=change.digest,
+        before=change.before,
+        source=change.source,
     )

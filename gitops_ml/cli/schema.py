@@ -1,4 +1,4 @@
-"""`schema`: what the three files under `environments/` may say, for editors and for checks that are not ours."""
+"""`schema`: JSON Schemas of the three files under `environments/`, for editors and other tools."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from gitops_ml.cli import render
+
 FOLDER = ".schema"
-"""Beside the files that it describes, so that the first line of each may name it by a relative path."""
+"""Inside environments/, so that the first line of each file can name its schema by a relative path."""
 
 
 class Kind(StrEnum):
@@ -26,15 +28,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def schema(
-    kind: Annotated[Kind | None, typer.Argument(help="One file's schema; all three, by name, if none.")] = None,
+    kind: Annotated[Kind | None, typer.Argument(help="Print one schema instead of all three.")] = None,
     into: Annotated[
-        Path | None, typer.Option(help="Write them there as files, as after an upgrade.", metavar="FOLDER")
+        Path | None, typer.Option(help="Write them into this folder, as after an upgrade.", metavar="FOLDER")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, which it is in any case.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (always the case).")] = True,
 ) -> None:
     """Print the JSON Schemas of project.yaml, environment.yaml and models/<deployment>.yaml."""
-    import json
-
     from gitops_ml.core.declaration.schema import json_schema
 
     kinds = [kind] if kind else list(Kind)
@@ -42,17 +42,15 @@ def schema(
         into.mkdir(parents=True, exist_ok=True)
         for each in kinds:
             (into / f"{each}.json").write_text(text(each))
-            typer.echo(into / f"{each}.json", err=True)
+            render.progress(str(into / f"{each}.json"))
     elif kind:
-        typer.echo(text(kind), nl=False)
+        render.out_json(json_schema(kind.value))
     else:
-        typer.echo(json.dumps({each: json_schema(each.value) for each in kinds}, indent=2))
+        render.out_json({each: json_schema(each.value) for each in kinds})
 
 
 def text(kind: Kind) -> str:
-    """One schema as a file."""
-    import json
-
+    """The content of a schema's file."""
     from gitops_ml.core.declaration.schema import json_schema
 
-    return json.dumps(json_schema(kind.value), indent=2) + "\n"
+    return render.as_json(json_schema(kind.value)) + "\n"

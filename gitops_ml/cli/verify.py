@@ -1,12 +1,13 @@
-"""`verify`: the checks of what serves, at any time and without deploying."""
+"""`verify`: run the checks again on what serves, at any time, without a rollout."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
 
 if TYPE_CHECKING:
     from gitops_ml.control.review import DeploymentReview, Review
@@ -18,61 +19,62 @@ def add_to(app: typer.Typer) -> None:
 
 
 def verify(
-    environment: Annotated[str, typer.Argument(help="The environment.")],
-    deployment: Annotated[str | None, typer.Argument(help="Only this deployment.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
-    repo: Annotated[str, typer.Option("--repo", help="The clone to read.", metavar="PATH")] = ".",
+    environment: options.Environment,
+    deployment: options.OneDeployment = None,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Judge again what serves, with the checks that the tip declares. A verdict that has changed is recorded.
+    """Judge again what serves, with the checks that the tip declares, and record the verdict if it changed.
 
-    One that is Failed is reverted where policy says so, and what was verified before is rolled out. Exit 0 Verified,
-    1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
+    If the verdict is Failed, policy decides whether the declaration is reverted; the generation verified before is
+    rolled out. Exit 0 Verified, 1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
     """
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.review import review
     from gitops_ml.control.target import Target
 
     target = Target(Repository.open(repo), environment, render.progress)
-    done = review(target, deployment)
+    result = review(target, deployment)
     if as_json:
-        typer.echo(render.as_json(_json(done)))
+        render.out_json(_json(result))
     else:
-        for finding in done.reviews:
-            _show(done, finding)
-    for name, error in sorted(done.errors.items()):
-        render.progress(f"error: {environment}{f'/{name}' if name else ''}: {error}")
-    if done.record_error:
-        render.progress(f"error: {environment}: {done.record_error}")
-    if done.exit_code:
-        raise typer.Exit(done.exit_code)
+        for reviewed in result.reviews:
+            _show(result, reviewed)
+    for name, error in sorted(result.errors.items()):
+        render.error(error, f"{environment}/{name}" if name else environment)
+    if result.record_error:
+        render.error(result.record_error, environment)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
 
 
-def _show(done: Review, finding: DeploymentReview) -> None:
-    typer.echo(
-        f"{done.environment}/{finding.name}  {finding.version}  {finding.generation}  {render.paint(finding.verdict)}"
-        f"{_than_before(done, finding)}"
+def _show(result: Review, reviewed: DeploymentReview) -> None:
+    render.out(
+        f"{result.environment}/{reviewed.name}  {reviewed.version}  {reviewed.generation}  "
+        f"{render.paint(reviewed.verdict)}{_consequence(result, reviewed)}"
     )
-    for check in finding.checks:
-        typer.echo(f"  {render.check_line(check)}")
+    for check in reviewed.checks:
+        render.out(f"  {render.check_line(check)}")
 
 
-def _than_before(done: Review, finding: DeploymentReview) -> str:
-    said = f", {finding.before} before" if finding.before else ""
-    said = said if finding.changed else " as before"
-    if finding.goes_back_to and done.serving(finding.name) == finding.goes_back_to:
-        said += f"; back to {finding.goes_back_to}"
-    if finding.verdict == "Failed" and finding.declared_instead:
-        said += f"; nothing is put back, since {finding.declared_instead} is declared"
-    return said
+def _consequence(result: Review, reviewed: DeploymentReview) -> str:
+    """How the verdict compares with the one before, and what follows from it."""
+    text = f", {reviewed.before} before" if reviewed.before else ""
+    text = text if reviewed.changed else " as before"
+    if reviewed.goes_back_to and result.serving(reviewed.name) == reviewed.goes_back_to:
+        text += f"; back to {reviewed.goes_back_to}"
+    if reviewed.verdict == "Failed" and reviewed.declared_instead:
+        text += f"; nothing is reverted, since {reviewed.declared_instead} is declared"
+    return text
 
 
-def _json(done: Review) -> dict[str, Any]:
+def _json(result: Review) -> dict[str, Any]:
     return {
-        "environment": done.environment,
-        "commit": done.commit,
-        "engine": done.engine,
-        "recorded": done.recorded,
-        "deployments": done.reviews,
-        "errors": {name: str(error) for name, error in done.errors.items()},
-        "went_back": done.synced is not None,
+        "environment": result.environment,
+        "commit": result.commit,
+        "engine": result.engine,
+        "recorded": result.recorded,
+        "deployments": result.reviews,
+        "errors": {name: str(error) for name, error in result.errors.items()},
+        "went_back": result.synced is not None,
     }

@@ -1,72 +1,72 @@
-"""`register`, `versions` and `bump`: a model version gets its tag, is looked up, and is put into a
-declaration.
+"""`register`, `versions` and `bump`: tag a model version, list the versions, put one into a declaration.
 
-Each of them only writes what a person could write with git and an editor: an annotated tag, two lines of a
-YAML file.
+What they write, a person could write with git and an editor: an annotated tag, two lines of a YAML file.
 """
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gitops_ml.cli import options, render
+from gitops_ml.errors import GitopsError, VersionNotFound
+
 if TYPE_CHECKING:
     from gitops_ml.clients.artifacts.resolution import ResolvedVersion
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.core.versions.tags import Model
-
-_Repo = Annotated[Path, typer.Option("--repo", "-C", help="The clone to work in.", show_default=False)]
+    from gitops_ml.core.versions.tags import ModelVersions
 
 
 def add_to(app: typer.Typer) -> None:
-    """Give `app` the three commands."""
-    app.command("register")(register)
-    app.command("versions")(versions)
-    app.command("bump")(bump)
+    """Register the commands."""
+    app.command()(register)
+    app.command()(versions)
+    app.command()(bump)
 
 
 def register(
-    model: Annotated[str, typer.Argument(help="A name under artifacts: in dvc.yaml.")],
+    model: options.Model,
     version: Annotated[str | None, typer.Option(help="The version, such as v1.2.0.", show_default=False)] = None,
-    bump: Annotated[str | None, typer.Option(help="Or a step from the highest: major, minor or patch.")] = None,
+    bump: Annotated[
+        str | None, typer.Option(help="Or the step from the highest version: major, minor or patch.")
+    ] = None,
     rev: Annotated[str, typer.Option(help="The commit that holds the model.")] = "HEAD",
-    message: Annotated[str | None, typer.Option("--message", "-m", help="What the tag says.")] = None,
-    push: Annotated[bool, typer.Option("--push", help="Push the tag, and read it back.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    repo: _Repo = Path(),
+    message: Annotated[str | None, typer.Option("--message", "-m", help="The message of the tag.")] = None,
+    push: Annotated[bool, typer.Option("--push", help="Push the tag, then read the remote to confirm.")] = False,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Make a version of a model: an annotated tag that GTO and DVC Studio read as their own."""
-    from gitops_ml.clients.artifacts import resolution
+    """Make a version of a model: an annotated tag that GTO and DVC Studio can read."""
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
-        done = registration.register(repository, model, version=version, step=bump, rev=rev, message=message, push=push)
-        for warning in done.warnings:
-            _say(f"warning: {warning}")
+        result = registration.register(
+            repository, model, version=version, step=bump, rev=rev, message=message, push=push
+        )
+        resolved = result.resolved
+        for warning in result.warnings:
+            render.progress(f"warning: {warning}")
         if as_json:
-            _json(_version_json(done.held, tag=done.tag, pushed=done.pushed) | {"places": done.places})
+            fields = _version_json(resolved, tag=result.tag, pushed=result.pushed)
+            render.out_json(fields | {"places": result.places})
         else:
-            print(f"{done.tag} is {done.held.digest} at commit {done.held.commit[:12]} ({done.held.path})")
-        if not done.pushed and repository.remote:
-            _say(f"next: git push {repository.remote} {done.tag}")
-        named = [name for name in resolution.declared_models(repository, done.held.commit) if name == model]
-        deployment = named[0] if named else model
-        _say(f"next: gitops-ml bump dev {deployment} {done.held.version}")
+            render.out(f"{result.tag} is {resolved.digest} at commit {resolved.commit[:12]} ({resolved.path})")
+        if not result.pushed and repository.remote:
+            render.progress(f"next: git push {repository.remote} {result.tag}")
+        render.progress(f"next: gitops-ml bump dev {model} {resolved.version}")
 
 
 def versions(
     model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Ask the remote first.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    repo: _Repo = Path(),
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the remote first.")] = False,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """List the versions of the models, the highest first, and what each of them holds."""
-    from gitops_ml.cli.render import table
+    """List the versions of the models, the highest first, with the digest of each."""
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
@@ -74,10 +74,10 @@ def versions(
             repository.fetch()
         rows = _rows(repository, model)
     if as_json:
-        _json(rows)
+        render.out_json(rows)
         return
     if not rows:
-        _say("no versions yet: gitops-ml register MODEL")
+        render.progress("no versions yet: gitops-ml register MODEL")
         return
     head = ("MODEL", "VERSION", "STATE", "CREATED", "COMMIT", "DIGEST", "PUSHED")
     lines = [
@@ -92,128 +92,126 @@ def versions(
         )
         for row in rows
     ]
-    print(table(head, lines))
+    render.out(render.table(head, lines))
 
 
 def bump(
-    environment: Annotated[str, typer.Argument(help="The environment, such as dev.")],
-    deployment: Annotated[str, typer.Argument(help="The deployment: the name of its file.")],
+    environment: options.Environment,
+    deployment: options.Deployment,
     version: Annotated[str, typer.Argument(help="A version, a Git revision, or latest.")] = "latest",
-    create: Annotated[bool, typer.Option("--create", help="Write the declaration if it is absent.")] = False,
-    model: Annotated[str | None, typer.Option(help="With --create: the model, if not of the same name.")] = None,
-    branch: Annotated[str | None, typer.Option(help="With --commit: on this new branch.", show_default=False)] = None,
-    commit: Annotated[bool, typer.Option("--commit", help="Commit that one file.")] = False,
-    push: Annotated[bool, typer.Option("--push", help="Push the commit, and read it back.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    repo: _Repo = Path(),
+    create: Annotated[bool, typer.Option("--create", help="Write the declaration if there is none yet.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="With --create: the model, if its name is not the deployment's.")
+    ] = None,
+    branch: options.Branch = None,
+    commit: options.Commit = False,
+    push: options.Push = False,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Put a version, and the digest of what it holds, into a declaration."""
+    """Put a version and the digest of its content into a declaration."""
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
-        done = registration.bump(
+        result = registration.bump(
             repository,
             environment,
             deployment,
             version,
             model=model,
             create=create,
-            wish=CommitOptions(commit=commit, branch=branch, push=push),
+            options=CommitOptions(commit=commit, branch=branch, push=push),
         )
-        tag = done.held.tag
+        tag = result.resolved.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
-            _say(f"next: git push {repository.remote} {tag}")
-    held, written = done.held, done.written
+            render.progress(f"next: git push {repository.remote} {tag}")
+    resolved, written = result.resolved, result.written
     if as_json:
-        shown = _version_json(held, tag=held.tag, pushed=written.pushed)
+        fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
         edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
-        _json(shown | edit | {"bump_commit": written.commit})
+        render.out_json(fields | edit | {"bump_commit": written.commit})
         return
     if not written.changed:
-        print(f"{written.file} says {held.version} {held.digest} already")
+        render.out(f"{written.file} says {resolved.version} {resolved.digest} already")
         return
-    was = f" (was {done.before})" if done.before and done.before != held.version else ""
-    print(f"{written.file}: {held.version} {held.digest}{was}")
+    was = f" (was {result.before})" if result.before and result.before != resolved.version else ""
+    render.out(f"{written.file}: {resolved.version} {resolved.digest}{was}")
     if written.commit is None:
-        _say(f"next: git commit -m 'Bump {deployment} to {held.version}' -- {written.file}, then git push")
+        message = f"Bump {deployment} to {resolved.version}"
+        render.progress(f"next: git commit -m '{message}' -- {written.file}, then git push")
         return
-    print(f"commit {written.commit[:12]} {'is pushed to' if written.pushed else 'on'} {written.branch}")
-    then = "" if written.pushed else "git push, then "
-    _say(f"next: {then}" + (f"gitops-ml sync {environment}" if branch is None else f"a pull request of {branch}"))
+    render.out(f"commit {written.commit[:12]} {'is pushed to' if written.pushed else 'on'} {written.branch}")
+    first = "" if written.pushed else "git push, then "
+    render.progress(
+        f"next: {first}" + (f"gitops-ml sync {environment}" if branch is None else f"a pull request of {branch}")
+    )
 
 
-def _rows(repository: Repository, wanted: str | None) -> list[dict[str, Any]]:
+def _rows(repository: Repository, only: str | None) -> list[dict[str, Any]]:
+    """One row a version, of one model or of all. Raises `VersionNotFound` if `only` has no version."""
     from gitops_ml.clients.artifacts import resolution
-    from gitops_ml.errors import VersionNotFound
 
-    known: dict[str, Model] = resolution.models(repository, local=True)
+    local: dict[str, ModelVersions] = resolution.models(repository, local=True)
     fetched = resolution.models(repository)
-    names = sorted({*known, *fetched})
-    if wanted is not None and wanted not in names:
+    names = sorted({*local, *fetched})
+    if only is not None and only not in names:
         raise VersionNotFound(
-            f"{wanted} has no version",
-            why=f"there are versions of {', '.join(names)}" if names else "no tag registers one",
-            fix=f"gitops-ml register {wanted}",
+            f"{only} has no version",
+            why=f"there are versions of {', '.join(names)}" if names else "there is no version tag",
+            fix=f"gitops-ml register {only}",
         )
     rows: list[dict[str, Any]] = []
-    for name in names if wanted is None else [wanted]:
-        rows += _model_rows(repository, known.get(name), fetched.get(name))
+    for name in names if only is None else [only]:
+        rows += _model_rows(repository, local.get(name), fetched.get(name))
     return rows
 
 
-def _model_rows(repository: Repository, own: Model | None, fetched: Model | None) -> list[dict[str, Any]]:
+def _model_rows(
+    repository: Repository, local: ModelVersions | None, fetched: ModelVersions | None
+) -> list[dict[str, Any]]:
+    """The versions of a model, from the user's own tags and from those of the remote, which win."""
     from gitops_ml.clients.artifacts import resolution
-    from gitops_ml.core.versions.tags import order
-    from gitops_ml.errors import GitopsError
+    from gitops_ml.core.versions.tags import version_order
 
-    found = {v.version: v for model in (own, fetched) if model for v in model.versions}
+    by_name = {v.version: v for model in (local, fetched) if model for v in model.versions}
+    deprecated = any(model.deprecated for model in (local, fetched) if model)
     rows = []
-    for name in sorted(found, key=order, reverse=True):
-        one = found[name]
-        there = fetched.find(name) if fetched else None
-        retired = any(m.deprecated for m in (own, fetched) if m)
-        active = all(v.active for v in (own and own.find(name), there) if v)
+    for name in sorted(by_name, key=version_order, reverse=True):
+        version = by_name[name]
+        remote = fetched.find(name) if fetched else None
+        active = all(v.active for v in (local and local.find(name), remote) if v)
         digest, error = None, None
         try:
-            digest = resolution.held_at(repository, one.model, one.commit).digest
+            digest = resolution.resolve_at(repository, version.model, version.commit).digest
         except GitopsError as problem:
             error = problem.what
+        pushed = remote is not None and remote.commit == version.commit
         rows.append(
             {
-                "model": one.model,
-                "version": one.version,
-                "state": "deprecated" if retired else "registered" if active else "deregistered",
-                "created": datetime.fromtimestamp(one.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "commit": one.commit,
-                "tag": one.tag,
+                "model": version.model,
+                "version": version.version,
+                "state": "deprecated" if deprecated else "registered" if active else "deregistered",
+                "created": datetime.fromtimestamp(version.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "commit": version.commit,
+                "tag": version.tag,
                 "digest": digest,
                 "error": error,
-                "pushed": None if repository.remote is None else there is not None and there.commit == one.commit,
+                "pushed": None if repository.remote is None else pushed,
             }
         )
     return rows
 
 
-def _version_json(held: ResolvedVersion, *, tag: str | None, pushed: bool) -> dict[str, Any]:
+def _version_json(resolved: ResolvedVersion, *, tag: str | None, pushed: bool) -> dict[str, Any]:
     return {
-        "model": held.model,
-        "version": held.version,
+        "model": resolved.model,
+        "version": resolved.version,
         "tag": tag,
-        "commit": held.commit,
-        "path": held.path,
-        "digest": held.digest,
-        "size": held.size,
+        "commit": resolved.commit,
+        "path": resolved.path,
+        "digest": resolved.digest,
+        "size": resolved.size,
         "pushed": pushed,
     }
-
-
-def _json(value: Any) -> None:
-    from gitops_ml.cli.render import as_json
-
-    print(as_json(value))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

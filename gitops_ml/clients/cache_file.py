@@ -1,4 +1,4 @@
-"""Small files of our own beside the repository: caches, whose loss only costs time."""
+"""Writes small cache files beside the repository. Their loss only costs time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a cache whole or not at all: nobody reads half of it, and what cannot be written is not kept."""
+    """Write a cache whole or not at all. A cache that cannot be written is no error."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)

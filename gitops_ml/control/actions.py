@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitops_ml.control.host import Host
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Applied, Built, Cleared, Intent, Judged, Settled, Stepped, Withdrawn
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import one_generation_route, split_route
@@ -124,7 +124,7 @@ def _verify(action: plan.Verify, host: Host) -> None:
     verdict = overall(report.checks)
     subject = f"{host.environment}/{action.deployment}"
     for check in report.checks:
-        host.report(f"{check.name} {check.said} {subject}: {check.reason}")
+        host.report(f"{check.name} {check.word} {subject}: {check.reason}")
     if report.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in report.checks):
         host.report(f"the last lines of {subject}:\n{_tail(report.logs)}")
     attempt, name, checks = action.attempt.id, action.deployment, tuple(report.checks)
@@ -176,7 +176,7 @@ def _shift(action: plan.Shift, host: Host) -> None:
     host.switch(action.deployment, route)
 
 
-def _among(action: plan.Stop, host: Host) -> list[Container]:
+def _among(action: plan.ContainerAction, host: Host) -> list[Container]:
     return [c for c in host.containers(action.deployment) if c.id in action.containers]
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, Stalled
+
+ENVIRONMENT, RECORD = "", "(record)"
+"""The names for the failures of what is no deployment: the environment as a whole, and the push of its record."""
 
 
 @dataclass(frozen=True)
@@ -19,18 +24,25 @@ class _Failure:
 class Backoff:
     """The failures in a row of each name, and when the name is due again.
 
-    Names are deployments; the empty name stands for the environment itself.
+    Names are deployments, `ENVIRONMENT` and `RECORD`.
 
     Args:
         first: seconds to wait after the first failure; each further failure doubles the wait.
         most: the longest wait in seconds.
         tries: how many failures in a row `gave_up` allows.
         clock: gives the present in seconds.
+        resting: names that are never due, since the caller keeps their waits itself.
     """
 
     def __init__(
-        self, first: float = 1.0, most: float = 60.0, tries: int = 4, clock: Callable[[], float] = time.monotonic
+        self,
+        first: float = 1.0,
+        most: float = 60.0,
+        tries: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+        resting: Collection[str] = (),
     ) -> None:
+        self._resting = resting
         self._first, self._most, self._tries, self._clock = first, most, tries, clock
         self._failures: dict[str, _Failure] = {}
 
@@ -56,8 +68,16 @@ class Backoff:
 
     def wait(self, name: str) -> float:
         """Seconds until the name is due; 0 when it is due now."""
+        if name in self._resting:
+            return math.inf
         failure = self._failures.get(name)
         return max(0.0, failure.due - self._clock()) if failure else 0.0
+
+    def allows(self, action: plan.Action) -> bool:
+        """Whether an action may be performed now: its deployment is due, or what serves is healed."""
+        if isinstance(action, plan.Publish):
+            return self.wait(RECORD) == 0
+        return not action.deployment or action.healing or self.wait(action.deployment) == 0
 
     def gave_up(self, name: str) -> bool:
         """Whether trying again changes nothing: a person has to act, or all tries have failed."""

@@ -64,16 +64,17 @@ class _Outcome:
 
 @dataclass(frozen=True)
 class _Run:
-    """One deployment's actions of one plan, while they are performed."""
+    """One deployment's actions of one plan, while they are performed. `resting`: it is not due, and only healed."""
 
     kind: Literal["rollout", "repair", "watch"]
     outcome: Future[_Outcome]
+    resting: bool
 
 
 def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgain) -> ExecutionResult:
     """Perform a plan's actions and what follows from their verdicts; return when no deployment is busy.
 
-    Errors are returned by deployment, and noted in `backoff`: a deployment that is not due yet is left alone.
+    Errors are returned by deployment, and noted in `backoff`: a deployment that is not due yet is healed, and no more.
 
     Args:
         look_again: observes and plans anew, at the same or a newer commit; None when that is not possible now.
@@ -124,7 +125,7 @@ class _Execution:
         self._declared = {status.name for status in planned.statuses}
         actions: dict[str, list[plan.Action]] = {}
         for action in planned.actions:
-            if not isinstance(action, plan.Publish):
+            if not isinstance(action, plan.Publish) and self._backoff.allows(action):
                 actions.setdefault(action.deployment, []).append(action)
         self.result.blocked = not self._prepare(actions.pop("", []))
         if self.result.blocked:
@@ -134,7 +135,7 @@ class _Execution:
                 self._begin(name, steps)
 
     def _may_begin(self, name: str, kind: str) -> bool:
-        if name in self.busy or self._backoff.wait(name) > 0:
+        if name in self.busy:
             return False
         if kind == "watch":
             return True
@@ -146,7 +147,8 @@ class _Execution:
         self._long_runs[name] += kind != "watch"
         self.result.acted = True
         self.result.watching |= any(isinstance(step, plan.Watch) for step in steps)
-        self.busy[name] = _Run(kind, self._host.begin(partial(_perform_all, steps, self._host)))
+        resting = self._backoff.wait(name) > 0
+        self.busy[name] = _Run(kind, self._host.begin(partial(_perform_all, steps, self._host)), resting)
 
     def _prepare(self, steps: Sequence[plan.Action]) -> bool:
         """Perform the environment's own actions. Returns whether its deployments can be worked on."""
@@ -169,12 +171,13 @@ class _Execution:
         idle = self._declared - self.busy.keys()
         patience = max(0.0, self._next_look - time.monotonic()) if idle and self.takes_long else None
         wait([run.outcome for run in self.busy.values()], timeout=patience, return_when=FIRST_COMPLETED)
-        ended = {name: run.outcome for name, run in self.busy.items() if run.outcome.done()}
+        ended = {name: run for name, run in self.busy.items() if run.outcome.done()}
         judged = set()
-        for name, future in ended.items():
-            outcome = future.result()
+        for name, run in ended.items():
+            outcome = run.outcome.result()
             del self.busy[name]
-            self._note(name, outcome.error)
+            if outcome.error or not run.resting:  # healing that went well says nothing about the rollout that rests
+                self._note(name, outcome.error)
             if outcome.settled:
                 self.result.settled.setdefault(name, []).extend(outcome.settled)
             if outcome.judged:
@@ -236,7 +239,7 @@ def _perform_or_judge(step: plan.Action, host: Host) -> None:
         if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
             raise
         check = rejected(error)
-        host.report(f"{check.name} {check.said} {host.environment}/{step.deployment}: {check.reason}")
+        host.report(f"{check.name} {check.word} {host.environment}/{step.deployment}: {check.reason}")
         host.write(
             Judged(
                 at=host.now().isoformat(),

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from gitops_ml.core.declaration.schema import OwnCheck
+from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import ContainerSpec, Generation
-from gitops_ml.core.journal.state import Attempt, Entry, State
+from gitops_ml.core.journal.fold import Entry
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.own_checks import Subject
@@ -148,7 +149,7 @@ class Host(Protocol):
     # --- the journal
 
     @property
-    def state(self) -> State:
+    def state(self) -> EnvironmentState:
         """What the journal adds up to, with everything that this pass has written."""
         ...
 

@@ -23,9 +23,11 @@ from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import foreseen
 from gitops_ml.control.view import Options, Source, View
-from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment, seconds
+from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation, generation_of
-from gitops_ml.core.journal.state import State, fold
+from gitops_ml.core.journal.fold import fold
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -169,7 +171,7 @@ def _require_engine(source: Source, snapshot: Snapshot, options: Options) -> Non
         )
 
 
-def _require_descent(repo: Repository, source: Source, state: State, options: Options) -> None:
+def _require_descent(repo: Repository, source: Source, state: EnvironmentState, options: Options) -> None:
     applied, name = state.applied, source.files.name
     if applied is None or applied == source.commit or options.allow_older or options.rev:
         return
@@ -182,7 +184,7 @@ def _require_descent(repo: Repository, source: Source, state: State, options: Op
 
 
 def _planned_deployment(
-    repo: Repository, source: Source, name: str, state: State, snapshot: Snapshot
+    repo: Repository, source: Source, name: str, state: EnvironmentState, snapshot: Snapshot
 ) -> PlannedDeployment:
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]

@@ -36,10 +36,14 @@ class TipWatch:
 
     Args:
         clone: where the clone is.
+        read_tip: gives its tip.
         supersede: called with each deployment whose candidate the tip no longer declares.
     """
 
-    def __init__(self, clone: Path, view: View, supersede: Callable[[str], None]) -> None:
+    def __init__(
+        self, clone: Path, read_tip: Callable[[Repository], str], view: View, supersede: Callable[[str], None]
+    ) -> None:
+        self._read_tip = read_tip
         self._clone, self._view, self._supersede = clone, view, supersede
         self._candidates = {
             action.deployment: action.generation.fingerprint
@@ -67,7 +71,7 @@ class TipWatch:
         with Repository.open(self._clone) as repo:
             while not self._closed.wait(EVERY):
                 try:
-                    tip = repo.fetch()
+                    tip = self._read_tip(repo)
                     if tip != self.tip:
                         self._compare(repo, tip)
                         self.tip = tip

@@ -7,18 +7,19 @@ pass with nothing to do takes no lock.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from gitops_ml.control.backoff import Backoff
+from gitops_ml.clients.files.publication import Publication
+from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
 from gitops_ml.control.boundary import foreseen
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.journal.entries import Applied, Published, Retried
-from gitops_ml.core.journal.state import State
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, LockHeld, LockLost, RemovalRefused
 
@@ -26,8 +27,6 @@ LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
 LOCK_WAIT = 10.0
 """Seconds that a command waits for another pass that holds the lock."""
-ENVIRONMENT, RECORD = "", "(record)"
-"""The names under which a `Backoff` keeps the failures of what is no deployment."""
 
 Taken = TypeVar("Taken")
 _log = logging.getLogger("gitops_ml")
@@ -50,16 +49,18 @@ class Reconcilable(Protocol):
         """Observe and plan anew. `locked`: this pass holds the lock and runs no probe."""
         ...
 
-    def open(self, view: View, options: Options, *, acting: bool) -> AbstractContextManager[tuple[View, Host]]:
-        """Take the lock and look again. `acting`: the images that the plan needs are begun first. Raises `LockHeld`."""
+    def open(
+        self, view: View, options: Options, actions: Sequence[plan.Action]
+    ) -> AbstractContextManager[tuple[View, Host]]:
+        """Take the lock and look again. The images that `actions` need are begun before. Raises `LockHeld`."""
         ...
 
     def watch_tip(self, view: View, host: Host) -> AbstractContextManager[Callable[[], Source]]:
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         ...
 
-    def publish(self, view: View, state: State) -> str:
-        """Publish the records that Git does not hold; the commit. Raises `PushRejected`."""
+    def publish(self, view: View, state: EnvironmentState) -> Publication:
+        """Publish the records that Git does not hold."""
         ...
 
     def break_lock(self, view: View, lock: str) -> None:
@@ -84,7 +85,7 @@ class Reconcilable(Protocol):
 
 
 @dataclass
-class PassResult:
+class PassOutcome:
     """What one pass came to.
 
     Args:
@@ -110,7 +111,7 @@ def reconcile(
     options: Options | None = None,
     backoff: Backoff | None = None,
     commit: str | None = None,
-) -> PassResult:
+) -> PassOutcome:
     """Perform one pass.
 
     Args:
@@ -132,14 +133,15 @@ def reconcile(
         environment.end_pass(engine_lost=lost)
 
 
-def _reconcile(environment: Reconcilable, options: Options, backoff: Backoff, commit: str | None) -> PassResult:
+def _reconcile(environment: Reconcilable, options: Options, backoff: Backoff, commit: str | None) -> PassOutcome:
     view = environment.look(options, commit)
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
-    if not view.plan.actions and not options.retry and not view.engine_changed:
+    due = [action for action in view.plan.actions if backoff.allows(action)]
+    if not due and not options.retry and not view.engine_changed:
         environment.clear_dead_lock(view)
-        return PassResult(view)
-    with environment.open(view, options, acting=True) as (view, host):
+        return PassOutcome(view)
+    with environment.open(view, options, due) as (view, host):
         if options.retry:
             view = _lift_quarantine(environment, host, view, options)
         result = _execute(environment, host, view, options, backoff)
@@ -158,7 +160,7 @@ def holding(environment: Reconcilable) -> Iterator[tuple[View, Host]]:
         stack.callback(environment.end_pass, engine_lost=False)
         first = environment.look(Options())
         view, host = retry_while_locked(
-            environment, lambda: stack.enter_context(environment.open(first, Options(), acting=False))
+            environment, lambda: stack.enter_context(environment.open(first, Options(), ()))
         )
         if view.snapshot.gateway is None:
             name = environment.environment
@@ -189,11 +191,11 @@ def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options:
     return environment.look_again(view.source, options, locked=True)
 
 
-def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassResult:
+def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
     if view.plan.refused:
         host.report(str(_refusal(view)))
-    result = PassResult(view)
+    result = PassOutcome(view)
     with environment.watch_tip(view, host) as newest_source:
 
         def look_again() -> plan.Plan | None:
@@ -217,7 +219,7 @@ def _refusal(view: View) -> RemovalRefused:
     )
 
 
-def _conclude(environment: Reconcilable, host: Host, result: PassResult, backoff: Backoff) -> None:
+def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backoff: Backoff) -> None:
     """Write what the pass has applied, and record its verdicts. Errors are kept in the result."""
     commit = result.view.source.commit
     try:
@@ -229,7 +231,7 @@ def _conclude(environment: Reconcilable, host: Host, result: PassResult, backoff
     except Exception as error:
         result.execution.errors[ENVIRONMENT] = foreseen(error, environment.environment)
     if backoff.wait(RECORD) > 0:
-        result.record_error = backoff.errors[RECORD]
+        result.record_error = backoff.errors.get(RECORD)
         return
     try:
         result.commit = record(environment, host, result.view)
@@ -243,11 +245,15 @@ def _conclude(environment: Reconcilable, host: Host, result: PassResult, backoff
 
 def record(environment: Reconcilable, host: Host, view: View) -> str | None:
     """Publish what the journal holds and Git does not; the commit, or None. Raises `PushRejected`."""
-    unpublished = tuple(attempt.id for attempt in host.state.unpublished)
-    if not unpublished and not view.engine_changed:
+    if not host.state.unpublished and not view.engine_changed:
         return None
-    commit = environment.publish(view, host.state)
-    if unpublished:
-        host.write(Published(at=host.now().isoformat(), attempts=unpublished, commit=commit))
-    host.report(f"record {environment.environment} {commit[:12]} holds {', '.join(unpublished) or 'the engine'}")
-    return commit
+    published = environment.publish(view, host.state)
+    if published.commit:
+        ids = published.attempts
+        if ids:
+            host.write(Published(at=host.now().isoformat(), attempts=ids, commit=published.commit))
+        name, commit = environment.environment, published.commit[:12]
+        host.report(f"record {name} {commit} holds {', '.join(ids) or 'the engine'}")
+    if published.refused:
+        raise published.refused[0]
+    return published.commit

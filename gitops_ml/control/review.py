@@ -18,10 +18,11 @@ from gitops_ml.control.host import Host
 from gitops_ml.control.reconciler import Reconcilable, holding, record
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.control.view import View
-from gitops_ml.core.declaration.schema import Verify
+from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.reviews import among_users, newest_verdict, reviewed
-from gitops_ml.core.journal.state import Attempt, DeploymentState, Reviewed, quarantine_key
+from gitops_ml.core.journal.fold import Reviewed
+from gitops_ml.core.journal.reviews import candidate_has_users, newest_verdict, review_attempt
+from gitops_ml.core.journal.state import Attempt, DeploymentState, quarantine_key
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall
@@ -156,12 +157,12 @@ def _require_running(host: Host, serving: Generation) -> None:
 
 def _judge(host: Host, wanted: PlannedDeployment, state: DeploymentState, serving: Generation) -> DeploymentReview:
     declaration, holdout = wanted.resolved.declaration, wanted.resolved.holdout
-    spec: Verify = declaration.verify
+    spec: Checks = declaration.verify
     key = quarantine_key(serving, declaration, holdout)
     started = host.now()
 
     def attempt(results: tuple[CheckResult, ...], logs: str) -> Attempt:
-        return reviewed(state, serving, key=key, checks=results, logs=logs, started=started, now=host.now())
+        return review_attempt(state, serving, key=key, checks=results, logs=logs, started=started, now=host.now())
 
     pending = attempt((), "")
     report = checks.verify(
@@ -174,12 +175,12 @@ def _judge(host: Host, wanted: PlannedDeployment, state: DeploymentState, servin
             holdout=holdout,
             commit=wanted.generation.commit,
             review=True,
-            endpoint="" if among_users(state) else wanted.endpoint,
+            endpoint="" if candidate_has_users(state) else wanted.endpoint,
             because="a person asked, or a schedule",
         ),
     )
     for check in report.checks:
-        host.report(f"{check.name} {check.said} {host.environment}/{wanted.name}: {check.reason}")
+        host.report(f"{check.name} {check.word} {host.environment}/{wanted.name}: {check.reason}")
     results = tuple(report.checks)
     verdict, before = overall(results), newest_verdict(state, serving)
     if verdict != before:

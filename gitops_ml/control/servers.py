@@ -11,22 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from gitops_ml.clients import own_checks
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import probe_image
-from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.readiness import LEFT_FOR_PROBE, ask_ready
 from gitops_ml.clients.gateway.samples import read_samples
 from gitops_ml.control.host import Progress, Question
 from gitops_ml.control.request_counts import RequestCounts
-from gitops_ml.core.declaration.schema import OwnCheck
+from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
-from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult, read_results
 from gitops_ml.core.verification.samples import Samples
@@ -35,7 +32,6 @@ from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError, ModelRejected
 
 HOLDOUT_SECONDS = 300.0
-STARTING_SECONDS = 15.0
 _log = logging.getLogger("gitops_ml")
 
 
@@ -99,32 +95,16 @@ class EngineServers:
     ) -> Mapping[str, Any]:
         patience, bodies = question.generation.start_timeout, question.bodies
         left = max(patience - passed, min(patience, LEFT_FOR_PROBE))
-        deadline = left + (HOLDOUT_SECONDS if bodies else 0.0)
-        job = {
-            "deadline": deadline,
-            "ready_deadline": left,
-            "interval": 0.02,
-            "targets": asked,
-            "example": question.example,
-            "requests": "/probe/requests.json" if bodies else None,
-        }
         image = probe_image(self._engine, self._base)
-        try:
-            result = run_probe(
-                self._engine,
-                project=self._project,
-                environment=self._environment,
-                image=image,
-                network=scoped(self._project, self._environment),
-                job=job,
-                requests=msgspec.json.encode({"bodies": bodies}) if bodies else None,
-                deadline=deadline + STARTING_SECONDS,
-                watch=_watched(question),
-                go_on=go_on,
-            )
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LookupError) as error:
-            raise ModelRejected("the servers' answers cannot be read", why=clean_line(str(error))) from error
-        return result.targets
+        place = ProbePlace(project=self._project, environment=self._environment, image=image)
+        job = ProbeJob(
+            targets=asked,
+            seconds=left + (HOLDOUT_SECONDS if bodies else 0.0),
+            ready_seconds=left,
+            example=question.example,
+            bodies=bodies,
+        )
+        return run_probe(self._engine, place, job, watch=_watched(question), go_on=go_on).targets
 
     def samples(self, live: Sequence[tuple[str, int]]) -> Samples:
         """See `host.Servers.samples`."""

@@ -28,9 +28,10 @@ from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.snapshot import list_environment
 from gitops_ml.control.servers import EngineServers
 from gitops_ml.control.view import View
-from gitops_ml.core.declaration.schema import seconds
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALIAS, PATTERN, PORT, ContainerSpec, Generation, replica_spec
-from gitops_ml.core.journal.state import Checkpoint, Entry, State, encode, fold_entries
+from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, Superseded
@@ -128,7 +129,7 @@ class Session:
     # --- the journal
 
     @property
-    def state(self) -> State:
+    def state(self) -> EnvironmentState:
         """See `Host.state`."""
         return self._state
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gitops_ml.control.backoff import Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
 from gitops_ml.control.reconciler import (
-    ENVIRONMENT,
     LET_OTHERS,
-    RECORD,
-    PassResult,
+    PassOutcome,
     Reconcilable,
     reconcile,
     retry_while_locked,
@@ -76,7 +74,7 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
     backoff = Backoff(clock=environment.monotonic)
     settled: dict[str, list[str]] = {}
     committed: str | None = None
-    last: PassResult | None = None
+    last: PassOutcome | None = None
     passes = 0
     while passes < MOST_PASSES:
         try:
@@ -108,7 +106,7 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
     )
 
 
-def _pass(environment: Reconcilable, options: Options, backoff: Backoff, last: PassResult | None) -> PassResult:
+def _pass(environment: Reconcilable, options: Options, backoff: Backoff, last: PassOutcome | None) -> PassOutcome:
     """Perform one pass. While a canary is open and the remote does not answer, the last fetched commit is kept to."""
     watched = last.view.source.commit if last and _watches(last.view) else None
     if watched and backoff.wait(FETCH) > 0:
@@ -136,21 +134,21 @@ def _wait_to_retry(environment: Reconcilable, seconds: float, error: Temporary) 
     environment.sleep(seconds)
 
 
-def _unfinished(result: PassResult, backoff: Backoff) -> set[str]:
+def _unfinished(result: PassOutcome, backoff: Backoff) -> set[str]:
     """Whatever had something to do in this pass and may get further in another one."""
     pending = {ENVIRONMENT} if result.execution.blocked else result.pending
     names = pending | (backoff.errors.keys() & {FETCH})
     return {name for name in names if name in result.execution.settled or not backoff.gave_up(name)}
 
 
-def _pause(result: PassResult, unfinished: set[str], backoff: Backoff) -> float:
+def _pause(result: PassOutcome, unfinished: set[str], backoff: Backoff) -> float:
     """Seconds to wait before the next pass."""
     if result.execution.watching:
         return LET_OTHERS
     return min((backoff.wait(name) for name in unfinished), default=0.0)
 
 
-def _errors(result: PassResult, backoff: Backoff) -> dict[str, GitopsError]:
+def _errors(result: PassOutcome, backoff: Backoff) -> dict[str, GitopsError]:
     """What is wrong in the end. The failures of a deployment with nothing left to do are over."""
     errors = {name: error for name, error in backoff.errors.items() if name in result.pending | {ENVIRONMENT}}
     if FETCH in backoff.errors:

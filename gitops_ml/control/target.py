@@ -14,13 +14,14 @@ from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
 from gitops_ml.clients.engine.reconnect import Reconnection
-from gitops_ml.clients.files import records
+from gitops_ml.clients.files import publication, records
 from gitops_ml.clients.files.environments import (
     EnvironmentFiles,
     environment_names,
     read_project,
     require_known_source,
 )
+from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
@@ -30,7 +31,7 @@ from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Artifacts, Session
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
-from gitops_ml.core.journal.state import Attempt, State
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, InputError, SourceError
 
@@ -47,6 +48,7 @@ class Target:
         report: receives each text that a person may want to see.
         connection: the owner of the environment's engine.
         stopping: set it to stop a pass at its next step, as Ctrl-C does.
+        read_tip: gives the commit to reconcile to, after a fetch or as it was fetched last.
     """
 
     repo: Repository
@@ -54,6 +56,7 @@ class Target:
     report: Callable[[str], None]
     connection: Connection = field(default_factory=Connection)
     stopping: threading.Event = field(default_factory=threading.Event)
+    read_tip: Callable[[Repository], str] = Repository.fetch
 
     # --- looking
 
@@ -67,7 +70,7 @@ class Target:
             SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
             EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
         """
-        files = read_files(self.repo, commit or fetched_commit(self.repo, options), self.environment)
+        files = read_files(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
         engine = self.connection.to(files)
         # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less time.
         snapshot = background.begin(lambda: observe(engine, files, self.repo.cache))
@@ -82,20 +85,20 @@ class Target:
     # --- acting
 
     @contextmanager
-    def open(self, view: View, options: Options, *, acting: bool) -> Iterator[tuple[View, Session]]:
+    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
         """Take the lock, observe again under it, and open a session.
 
         The images that are needed come first: a pull or a build may take minutes, and needs no lock.
 
         Args:
-            acting: begin the builds of the plan.
+            actions: what is going to be done: the builds among them are begun.
 
         Raises as `look`, and `LockHeld` when another pass holds the environment.
         """
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
         builds = Builds(engine, models.artifact, BASE_IMAGE)
-        for action in view.plan.actions if acting else ():
+        for action in actions:
             if isinstance(action, plan.Build) and action.generation.pattern == "service":
                 builds.begin(action.generation)
         if view.wanted:
@@ -119,7 +122,7 @@ class Target:
                 source = self._source_at(watch.tip, source)
             return source
 
-        with TipWatch(self.repo.root, view, host.supersede) as watch:
+        with TipWatch(self.repo.root, self.read_tip, view, host.supersede) as watch:
             yield newest
 
     def _source_at(self, commit: str, source: Source) -> Source:
@@ -131,8 +134,8 @@ class Target:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
             return source
 
-    def publish(self, view: View, state: State) -> str:
-        """Publish what the journal holds and Git does not; the commit that holds it. Raises `PushRejected`."""
+    def publish(self, view: View, state: EnvironmentState) -> Publication:
+        """Publish what the journal holds and Git does not."""
         base = view.snapshot.base_id or ""
 
         def same_generation(files: EnvironmentFiles, attempt: Attempt) -> bool:
@@ -142,7 +145,7 @@ class Target:
                 return False
             return declared.fingerprint == attempt.generation.fingerprint
 
-        return records.publish(
+        return publication.publish(
             self.repo, self.environment, state, engine=view.snapshot.engine, same_generation=same_generation
         )
 
@@ -190,13 +193,13 @@ def preview(target: Target, options: Options) -> View:
     return view
 
 
-def fetched_commit(repo: Repository, options: Options) -> str:
-    """Fetch; the tip, or the commit that was asked for. Tags are fetched for both."""
-    tip = repo.fetch()
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str]) -> str:
+    """The tip, or the commit that was asked for. Tags are fetched for both."""
+    tip = read_tip(repo)
     return repo.resolve(options.rev) if options.rev else tip
 
 
-def targets(
+def list_targets(
     repo: Repository,
     environments: Sequence[str],
     report: Callable[[str], None],
@@ -208,7 +211,7 @@ def targets(
     `reconnections`: see `reconnect.begin`. Raises `SourceError` when nothing is declared.
     """
     if not environments:
-        commit = fetched_commit(repo, options)
+        commit = _commit(repo, options, Repository.fetch)
         environments = environment_names(repo, commit)
         if not environments:
             raise SourceError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.core.declaration.schema import Desired
-from gitops_ml.core.journal.state import State
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -53,7 +53,7 @@ class View:
     source: Source
     desired: Desired
     snapshot: Snapshot
-    state: State
+    state: EnvironmentState
     wanted: Mapping[str, PlannedDeployment]
     plan: plan.Plan
 

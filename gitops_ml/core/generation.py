@@ -1,7 +1,7 @@
-"""A generation is one immutable (version + spec) of a deployment: what its containers are made of.
+"""A generation: one immutable (version + spec) of a deployment, and the containers that are made from it.
 
-Everything that the engine is told about a container comes from here, so that a container can be made again from the
-journal alone, and so that what runs can be held against what was asked for.
+Everything that the engine is told about a container comes from here. So a container can be made again from the journal
+alone, and compared with what was asked for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import ResolvedDeployment, seconds, size_bytes
+from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"
@@ -35,8 +36,9 @@ PATTERN = LABEL + "pattern"
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """One immutable (version + spec) of a deployment.
 
-    `fingerprint` is 12 hexadecimal digits; `revision` is the commit of the version; `commit` the one that declared it.
-    `image_id` is known once the image has been built or pulled. `cpus` in cores, `memory` in bytes.
+    `fingerprint` has 12 hexadecimal digits. `revision` is the commit of the version, `commit` the one that declares it.
+    `image_id` is known once the image was built or pulled. `start_timeout` is in seconds, `cpus` in cores, `memory` in
+    bytes. `secrets` maps names to files on the engine's host.
     """
 
     fingerprint: str
@@ -61,9 +63,10 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine is asked to make: one container, whole. `memory` in bytes, `stop_grace` in seconds.
+    """One container, as the engine is asked to make it. `memory` is in bytes, `stop_grace` in seconds.
 
-    `binds` maps a path inside to one on the host (one file may be two secrets), `volumes` a volume to a path inside.
+    `binds` maps a path inside to a path on the host (one file may be two secrets), `volumes` a volume to a path inside,
+    `ports` a port inside to the address and port on the host.
     """
 
     name: str
@@ -101,18 +104,18 @@ def owner_labels(project: str, environment: str, role: str) -> dict[str, str]:
 
 
 def alias(deployment: str, fingerprint: str, replica: int, suffix: str) -> str:
-    """The network alias of one container; unique, since addresses are used again after a restart."""
+    """The network alias of one container. It is unique, unlike an address, which another container may get later."""
     return f"{deployment}-{fingerprint}-{replica}-{suffix}"
 
 
 def image_tag(model: str, version: str, digest: str, base: str, serving_version: int) -> str:
-    """The name of the image that holds this model on this base: the same inputs, the same name."""
+    """The name of the image with this model on this base. The same inputs give the same name."""
     key = hashlib.sha256("\n".join((model, version, digest, base, str(serving_version))).encode()).hexdigest()
     return f"gitops-ml/{model}:{key[:16]}"
 
 
 def threads_env(cpus: float) -> dict[str, str]:
-    """Thread pools follow the CPU limit: a pool larger than its quota is throttled."""
+    """The size of thread pools, by the CPU limit: the engine throttles a larger pool."""
     threads = str(max(1, int(cpus)))
     return dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
 
@@ -123,19 +126,19 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]
 
 
 def differing(declared: Any) -> Any:
-    """A declaration as plain data, with only what differs from its default.
+    """A declaration as plain data, with only the values that differ from their defaults.
 
-    What is hashed goes through this: a key that a newer version adds must not change the hash of those who do not use
-    it, or an upgrade of the tool would roll every host. For the same reason no default may ever change.
+    Everything that is hashed goes through this function. A key that a newer version adds must not change the hash of
+    those who do not use it, or an upgrade of the tool would roll every host. So no default may ever change, either.
     """
     if isinstance(declared, msgspec.Struct):
-        found = {}
-        for known in _fields(type(declared)):
-            value = getattr(declared, known.name)
-            made = known.default_factory() if callable(known.default_factory) else known.default
-            if value != made:
-                found[known.encode_name] = differing(value)
-        return found
+        values = {}
+        for field in _fields(type(declared)):
+            value = getattr(declared, field.name)
+            default = field.default_factory() if callable(field.default_factory) else field.default
+            if value != default:
+                values[field.encode_name] = differing(value)
+        return values
     if isinstance(declared, dict):
         return {key: differing(value) for key, value in declared.items()}
     if isinstance(declared, tuple | list):
@@ -146,8 +149,8 @@ def differing(declared: Any) -> Any:
 def generation_of(desired: ResolvedDeployment, *, commit: str, base: str, serving_version: int) -> Generation:
     """The generation that a desired deployment asks for on a host with this base image.
 
-    Not in its fingerprint: replicas, rollout, verify, on_failure, hold (DESIGN §4): scaling and judging anew make no
-    new generation.
+    Its fingerprint does not cover replicas, rollout, verify, on_failure and hold (DESIGN §4): scaling a deployment or
+    judging it again makes no new generation.
     """
     declared = desired.declaration
     serve = declared.serve
@@ -204,7 +207,7 @@ def replica_spec(
     suffix: str,
     drain: float,
 ) -> ContainerSpec:
-    """One replica of a generation, as the engine is asked to make it. `drain` in seconds."""
+    """The container of one replica of a generation. `drain` is in seconds."""
     identity = {
         DEPLOYMENT: generation.deployment,
         GENERATION: generation.fingerprint,
@@ -214,7 +217,7 @@ def replica_spec(
         PATTERN: generation.pattern,
         ALIAS: alias(generation.deployment, generation.fingerprint, replica, suffix),
     }
-    # What readiness is judged by comes last: a declaration cannot make a server claim another identity.
+    # The server's identity comes last, so that a declared variable cannot make it claim another one.
     env = {
         **threads_env(generation.cpus),
         **generation.env,

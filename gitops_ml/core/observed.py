@@ -1,6 +1,6 @@
 """Observed state: a dated snapshot of what the engine and the gateway run.
 
-The world is looked at once, before planning, into these frozen structs; nothing that plans asks the engine again.
+The host is observed once, before planning, into these frozen structs. Planning never asks the engine.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from gitops_ml.core import generation as names
 
 
 class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What one container is, as the engine itself says it: the facts that drift is found in.
+    """A container as the engine describes it, to find drift in.
 
-    `env` holds what differs from the image's own; `cpus` in cores, `memory` in bytes; `mounts` maps a target to its
-    source and mode, as `<volume or path>:<rw|ro>`.
+    `env` holds the variables that differ from the image's own. `cpus` is in cores, `memory` in bytes. `mounts` maps a
+    path inside to `<volume or path>:<rw|ro>`.
     """
 
     image_id: str
@@ -41,7 +41,7 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
-    """One container of ours. `facts` is None where a constant number of calls could not tell them anew."""
+    """One container of ours. `facts` is None if it was not inspected in this pass."""
 
     id: str
     name: str
@@ -75,19 +75,19 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that the gateway forwards to, and whether its health check passes."""
+    """A server that the gateway forwards to. `up`: its health check passes."""
 
     alias: str
-    port: int
     up: bool
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment on one engine at one time (the engine's own clock).
+    """One environment on one engine at one time, by the engine's own clock.
 
-    `routes` are the route files as they lie in the gateway's volume, by deployment; `loaded` is what the gateway says
-    that it has loaded, by deployment, as the revision of the route file; `backends` is what it says of each server,
-    by alias. `journal` holds the entries of the journal, by file name.
+    `routes` holds the route files on the gateway's volume, by deployment. `loaded` holds the revision of the route that
+    the gateway has loaded, by deployment, and `backends` the servers that it knows, by alias. `unresponsive` holds the
+    running replicas that answered no health check, by container id, with the seconds since the process started.
+    `journal` holds the journal's files, by name.
     """
 
     engine: str
@@ -101,15 +101,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[str, bytes] = {}
     loaded: dict[str, str] = {}
     backends: dict[str, Backend] = {}
+    unresponsive: dict[str, float] = {}
     journal: dict[str, bytes] = {}
 
     @property
     def gateway(self) -> Container | None:
-        """The gateway's container, the newest if there are several."""
+        """The gateway's container; the newest if there are several."""
         return max(self.of_role("gateway"), key=lambda c: (c.created, c.id), default=None)
 
     def of_role(self, *roles: str) -> list[Container]:
-        """The containers of these roles that carry this project's and this environment's label, and no others."""
+        """The containers of these roles with this project's and this environment's labels."""
         return [
             c
             for c in self.containers
@@ -124,5 +125,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     def replicas(self, deployment: str) -> tuple[Container, ...]:
         """The replicas of a deployment, of every generation, in a stable order."""
-        found = [c for c in self.of_role("replica") if c.deployment == deployment]
-        return tuple(sorted(found, key=lambda c: (c.generation, c.replica, c.created, c.id)))
+        replicas = [c for c in self.of_role("replica") if c.deployment == deployment]
+        return tuple(sorted(replicas, key=lambda c: (c.generation, c.replica, c.created, c.id)))

@@ -1,4 +1,4 @@
-"""The circle's other half: is the data still good, what would a new model be worth, and is it told apart from the old?
+"""Retraining: checks of the data, comparison of model versions, and a new model that is proposed in Git.
 
-It runs where pipelines run, in CI or at a desk, never on the agent's host: nothing that reconciles imports it.
+It runs where pipelines run, in CI or at a desk, and never on the agent's host: nothing that reconciles imports it.
 """

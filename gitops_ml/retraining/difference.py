@@ -1,29 +1,31 @@
-"""What changed between two versions of a model: what they were made of, and what they answer to the same rows.
+"""Differences of two versions of a model: their data, code, parameters and dependencies, and their answers.
 
-All but the answers is read from Git and DVC. The answers come from both models themselves, each in a container.
+Everything but the answers is read from Git and DVC. The answers come from both models, each in a container.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from gitops_ml.clients.artifacts.lookup import made, resolve_path
-from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.artifacts.model_files import REQUIREMENTS
+from gitops_ml.artifacts.requirements import pins
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made, changes
-from gitops_ml.errors import GitopsError, InputError
+from gitops_ml.core.versions.lineage import Lineage, changes
+from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
-from gitops_ml.retraining.predictions import Predictions, ask_both
+from gitops_ml.retraining.predictions import Predictions, RowsToAsk, ask_both
 
 Pair = tuple[Any, Any]
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two versions. `learnt` is its training range and `rows` their number, as its manifest says."""
+    """One of the two versions; `learnt` and `rows`: range and number of its training rows, by its manifest."""
 
     version: str
     tag: str | None
@@ -34,7 +36,11 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """From A to B. Each change is (in A, in B), None where one has none."""
+    """The changes from A to B. Each change is (value in A, value in B), None for a value that is absent.
+
+    Args:
+        unanswered: why there are no predictions.
+    """
 
     model: str
     a: Side
@@ -50,98 +56,94 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def difference(
-    repo: Repository,
-    model: str,
-    version_a: str,
-    version_b: str,
-    *,
-    data: str | None = None,
-    group: str | None = None,
-    engine: Engine | None = None,
-    allow_pickle: bool = False,
+    repo: Repository, model: str, between: tuple[str, str], engine: Engine | None, rows: RowsToAsk
 ) -> Difference:
-    """What changed from A to B; without `engine`, all but the predictions.
+    """Compare version A with version B of a model.
 
     Args:
-        data: labelled rows, as B's commit has them; the gate's when None.
-        group: column of dependent rows; the gate's when None.
-        allow_pickle: let a joblib file be loaded, in its container.
+        between: A and B.
+        engine: where both models are asked for `rows`; None leaves the predictions out.
 
-    Raises `VersionError` when one of them does not resolve, and `InputError` for rows that were asked for by name.
+    Raises `VersionError` if a version does not resolve, and `InputError` if rows that `rows.data` names cannot be used.
     """
-    a, b = (versions.find_version(repo, model, version) for version in (version_a, version_b))
-    files_a, files_b = versions.artifact(repo, a), versions.artifact(repo, b)
-    made_a, made_b = made(repo, a), made(repo, b)
+    a, b = (_under_test(repo, model, version, rows) for version in between)
+    made_a, made_b = lineage_of(repo, a.resolved), lineage_of(repo, b.resolved)
+    commits = (a.resolved.commit, b.resolved.commit)
     inputs = changes(made_a.inputs, made_b.inputs)
-    tracked = {path for path in inputs if _is_data(repo, a.commit, path) or _is_data(repo, b.commit, path)}
-    between = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}
-    env = {"GITOPS_ML_ALLOW_PICKLE": "1"} if allow_pickle else {}
-    panel = {
-        "model-a": ModelUnderTest(held=a, files=files_a, env=env),
-        "model-b": ModelUnderTest(held=b, files=files_b, env=env),
-    }
+    tracked = {path for path in inputs if any(_is_data(repo, commit, path) for commit in commits)}
+    data = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}
     predictions, unanswered = None, "" if engine else "not asked for"
     if engine is not None:
         try:
-            predictions = ask_both(repo, engine, panel, data, group)
+            predictions = ask_both(repo, engine, a, b, rows)
         except GitopsError as error:
-            if data is not None:
+            if rows.data is not None:
                 raise
             unanswered = str(error)
     return Difference(
         model=model,
-        a=_side(a, panel["model-a"]),
-        b=_side(b, panel["model-b"]),
-        metrics=changes(versions.metrics(repo, a.commit), versions.metrics(repo, b.commit)),
+        a=_side(a),
+        b=_side(b),
+        metrics=changes(*(versions.metrics(repo, commit) for commit in commits)),
         params=changes(made_a.params, made_b.params),
-        data=between,
-        files={path: found for path in between if (found := _files(repo, a, b, path))},
+        data=data,
+        files={path: names for path in data if (names := _files(repo, commits, path))},
         code={path: pair for path, pair in inputs.items() if path not in tracked},
-        dependencies=changes(
-            versions.pins(files_a.get("requirements.txt", b"")), versions.pins(files_b.get("requirements.txt", b""))
-        ),
+        dependencies=changes(_pins(a.files), _pins(b.files)),
         predictions=predictions,
         unanswered=unanswered,
     )
 
 
-def new_inputs(before: Made, after: Made) -> list[str]:
-    """What a model is made of that has changed: data, code and parameters, by name. Empty: nothing is new."""
-    found = [*changes(before.data, after.data), *changes(before.inputs, after.inputs)]
-    return sorted(found) + sorted(changes(before.params, after.params))
+def _under_test(repo: Repository, model: str, version: str, rows: RowsToAsk) -> ModelUnderTest:
+    resolved = versions.find_version(repo, model, version)
+    env = {"GITOPS_ML_ALLOW_PICKLE": "1"} if rows.allow_pickle else {}
+    return ModelUnderTest(resolved=resolved, files=versions.artifact(repo, resolved), env=env)
 
 
-def _side(held: ResolvedVersion, panelist: ModelUnderTest) -> Side:
+def new_inputs(before: Lineage, after: Lineage) -> list[str]:
+    """Names of the data, code and parameters of a model that have changed; empty if none has."""
+    names = [*changes(before.data, after.data), *changes(before.inputs, after.inputs)]
+    return sorted(names) + sorted(changes(before.params, after.params))
+
+
+def _side(model: ModelUnderTest) -> Side:
+    resolved = model.resolved
     try:
-        training = panelist.manifest.training
-    except InputError:
+        training = model.manifest.training
+    except ModelRejected:
         training = None
     return Side(
-        version=held.version,
-        tag=held.tag,
-        commit=held.commit,
-        digest=held.digest,
+        version=resolved.version,
+        tag=resolved.tag,
+        commit=resolved.commit,
+        digest=resolved.digest,
         learnt=(training.from_, training.to) if training else None,
         rows=training.rows if training else None,
     )
 
 
+def _pins(files: Mapping[str, bytes]) -> dict[str, str]:
+    return pins(files.get(REQUIREMENTS, b"").decode("utf-8", "replace"))
+
+
 def _is_data(repo: Repository, commit: str, path: str) -> bool:
-    """Whether DVC has it, and not Git: code is what people review."""
+    """Whether DVC holds the path rather than Git, which holds code."""
     try:
         return resolve_path(repo, commit, path).kind != "git"
     except GitopsError:
         return False
 
 
-def _files(repo: Repository, a: ResolvedVersion, b: ResolvedVersion, path: str) -> dict[str, list[str]]:
-    before, after = versions.files_of(repo, a.commit, path), versions.files_of(repo, b.commit, path)
+def _files(repo: Repository, commits: tuple[str, str], path: str) -> dict[str, list[str]]:
+    """Names of the files of a DVC folder that were added, removed or changed."""
+    before, after = (versions.files_of(repo, commit, path) for commit in commits)
     if not before or not after:
         return {}
     both = before.keys() & after.keys()
-    found = {
+    names = {
         "added": sorted(after.keys() - before.keys()),
         "removed": sorted(before.keys() - after.keys()),
         "changed": sorted(name for name in both if before[name] != after[name]),
     }
-    return {kind: names for kind, names in found.items() if names}
+    return {kind: changed for kind, changed in names.items() if changed}

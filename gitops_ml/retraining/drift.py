@@ -1,30 +1,32 @@
-"""Has the world moved since the model learnt? Each feature's population stability index, and the target's own rate.
+"""How far data has moved since training: each feature's population stability index, and the target's mean.
 
-Read from the files that `prepare` wrote, by the columns that params.yaml names. It advises and never decides: a model
-may serve a moved world well, and fail in one that stands still.
+Reads the files that the `prepare` stage wrote and the columns that params.yaml names. The result is advice: a model may
+work well on data that has moved, and badly on data that has not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from gitops_ml.core.verification.psi import BINS, population_stability
 from gitops_ml.errors import InputError
+from gitops_ml.stages.params import Prepare, TimeSplit, Train, load_section
 
-if TYPE_CHECKING:
+try:
     import pandas as pd
-
-    from gitops_ml.stages.params import Train
+except ImportError as error:  # pandas comes with the extra `stages` only
+    raise InputError("the data cannot be read", why=str(error), fix="pip install 'gitops-ml[stages]'") from error
 
 MISSING = "missing"
 
 
 class MovedColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """One column's index; `chance` is what no drift at all would exceed once in a hundred, for independent rows."""
+    """One column's index. Without drift, independent rows exceed `chance` once in a hundred times."""
 
     column: str
     index: float
@@ -32,7 +34,7 @@ class MovedColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """All features, the most moved first; the target's mean before and now, None where it is no number."""
+    """All features, those that moved most first; the target's mean before and now, None if it is not a number."""
 
     target: str
     target_before: float | None
@@ -41,7 +43,7 @@ class DataDrift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):
-    """One month: how many rows, the target's mean, and what has moved most since all months before it."""
+    """One month: its number of rows, the target's mean, and the features compared with all earlier months."""
 
     month: str
     rows: int
@@ -49,12 +51,12 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[MovedColumn, ...]
 
 
-def moved(root: Path, reference: Path, rows: Path, params: Path) -> DataDrift:
-    """How far the features of `rows` have moved from those of `reference`. Paths are relative to `root`.
+def data_drift(root: Path, reference: Path, rows: Path, params: Path) -> DataDrift:
+    """Compare the features of `rows` with those of `reference`. Paths are relative to `root`.
 
-    Raises `InputError` when a file or a column is not there.
+    Raises `InputError` if a file or a column is missing.
     """
-    train = _train(root / params)
+    train = load_section(root / params, Train)
     before, now = _frame(root, reference, train), _frame(root, rows, train)
     return DataDrift(
         target=train.target,
@@ -64,13 +66,11 @@ def moved(root: Path, reference: Path, rows: Path, params: Path) -> DataDrift:
     )
 
 
-def months(root: Path, reference: Path, rows: Path, params: Path) -> list[Month]:
-    """The same, month by month over both files together. Raises `InputError` where rows carry no time."""
-    import pandas as pd
-
-    train = _train(root / params)
+def monthly_drift(root: Path, reference: Path, rows: Path, params: Path) -> list[Month]:
+    """Compare each month of both files with all earlier months. Raises `InputError` if the rows have no time."""
+    train = load_section(root / params, Train)
     if train.time_column is None:
-        raise InputError("the rows carry no time", why="train.time_column is null", fix="leave --by-month away")
+        raise InputError("the rows have no time", why="train.time_column is null", fix="run it without --by-month")
     both = pd.concat([_frame(root, reference, train), _frame(root, rows, train)], ignore_index=True)
     if train.time_column not in both:
         raise InputError(
@@ -78,34 +78,20 @@ def months(root: Path, reference: Path, rows: Path, params: Path) -> list[Month]
         )
     local = both[train.time_column].dt.tz_convert(_timezone(root / params))
     names = local.dt.strftime("%Y-%m").to_numpy()
-    found = []
+    months = []
     for name in sorted(set(names)):
         now, before = both[names == name], both[names < name]
         features = _features(before, now, train) if len(before) else ()
-        found.append(Month(month=name, rows=len(now), target=_mean(now, train), moved=features))
-    return found
-
-
-def _train(params: Path) -> Train:
-    try:
-        import pandas  # noqa: F401  # here, so that its absence is said once
-
-        from gitops_ml.stages.params import Train, load_section
-    except ImportError as error:
-        raise InputError("the data cannot be read", why=str(error), fix="pip install 'gitops-ml[stages]'") from error
-    return load_section(params, Train)
+        months.append(Month(month=name, rows=len(now), target=_mean(now, train), moved=features))
+    return months
 
 
 def _timezone(params: Path) -> str:
-    from gitops_ml.stages.params import Prepare, TimeSplit, load_section
-
     split = load_section(params, Prepare).split
     return split.timezone if isinstance(split, TimeSplit) else "UTC"
 
 
 def _frame(root: Path, path: Path, train: Train) -> pd.DataFrame:
-    import pandas as pd
-
     try:
         frame = pd.read_parquet(root / path)
     except (OSError, ValueError) as error:
@@ -124,28 +110,26 @@ def _mean(frame: pd.DataFrame, train: Train) -> float | None:
 
 
 def _features(before: pd.DataFrame, now: pd.DataFrame, train: Train) -> tuple[MovedColumn, ...]:
-    found = []
+    columns = []
     for column in train.features:
         old, new = _histograms(before[column], now[column], column in train.categorical)
         drift = population_stability(old, new)
         if drift is not None:
-            found.append(MovedColumn(column=column, index=round(drift.index, 6), chance=round(drift.chance, 6)))
-    return tuple(sorted(found, key=lambda one: (-one.index, one.column)))
+            columns.append(MovedColumn(column=column, index=round(drift.index, 6), chance=round(drift.chance, 6)))
+    return tuple(sorted(columns, key=lambda moved: (-moved.index, moved.column)))
 
 
 def _histograms(before: pd.Series[Any], now: pd.Series[Any], categorical: bool) -> tuple[Counter[str], Counter[str]]:
-    """Counts by category, or by the tenths of what was learnt from; missing values are a bin of their own."""
-    import numpy as np
-
+    """Counts by category, or by the tenths of `before`; missing values are a bin of their own."""
     if categorical:
         old, new = (Counter(side.astype(object).where(side.notna(), MISSING).astype(str)) for side in (before, now))
         return old, new
-    learnt = before.dropna().to_numpy(float)
-    edges = np.unique(np.quantile(learnt, np.linspace(0, 1, BINS + 1)[1:-1])) if len(learnt) else learnt
-    counted = []
+    present = before.dropna().to_numpy(float)
+    edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1])) if len(present) else present
+    counts = []
     for side in (before, now):
         values = side.to_numpy(dtype=float, na_value=np.nan)
         bins = np.searchsorted(edges, values, side="left").astype(object)
         bins[np.isnan(values)] = MISSING
-        counted.append(Counter(str(name) for name in bins))
-    return counted[0], counted[1]
+        counts.append(Counter(str(name) for name in bins))
+    return counts[0], counts[1]

@@ -1,7 +1,7 @@
-"""The checks of the `validate` stage alone, all of them, whatever fails first: for a job that asks each morning.
+"""All checks of the `validate` stage, whatever fails first: for a scheduled job.
 
-The stage stops at its first trouble, which is right before training. Somebody who is woken by a scheduled job wants to
-know all that is wrong, and whether data was looked at at all.
+The stage stops at its first problem, which is right before training. Whoever reads the result of a scheduled job wants
+to know all problems.
 """
 
 from __future__ import annotations
@@ -12,9 +12,20 @@ import msgspec
 
 from gitops_ml.errors import GitopsError, InputError
 
+try:
+    import pandas as pd
+
+    from gitops_ml.stages import params as stage_params
+    from gitops_ml.stages.tables import read_table
+    from gitops_ml.stages.validate import check_freshness, check_table
+except ImportError as error:  # pandas and pandera come with the extra `stages` only
+    raise InputError(
+        "the data cannot be checked here", why=str(error), fix="pip install 'gitops-ml[stages]'"
+    ) from error
+
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong with the data, as a `GitopsError` says it; `table` is "" where it is none's."""
+    """A problem of the data, in the parts of a `GitopsError`; `table` is empty if it concerns no table."""
 
     table: str
     what: str
@@ -23,7 +34,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
-    """How old the newest row of `table` is. Times are ISO 8601, `age` is in days."""
+    """Age of the newest row of `table`, in days, at `now`. Times are ISO 8601."""
 
     table: str
     newest: str
@@ -33,7 +44,7 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found: rows by table, the newest row's age, and what is wrong."""
+    """Result of all checks: rows by table, the newest row's age, and the problems."""
 
     rows: dict[str, int]
     freshness: Freshness | None
@@ -45,30 +56,22 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_data(root: Path, raw: Path, params: Path, now: str | None = None) -> DataCheck:
-    """Check every table that was collected, and the newest row's age.
+    """Check every collected table, and the newest row's age.
 
     Args:
         root: the clone.
         raw: the folder that the ingest stage writes, relative to `root`.
         params: params.yaml, relative to `root`.
-        now: judge freshness at this time (ISO 8601, or `clock`), in place of `validate.freshness.now`.
+        now: judge freshness at this time (ISO 8601, or `clock`) instead of `validate.freshness.now`.
 
     Raises:
-        InputError: there is nothing to check: no data in this clone, no `validate` section, no pandera installed.
+        InputError: nothing can be checked: this clone has no data, or params.yaml no `validate` section.
     """
-    try:
-        from gitops_ml.stages.params import Validate, load_section
-        from gitops_ml.stages.tables import read_table
-        from gitops_ml.stages.validate import check_table
-    except ImportError as error:
-        raise InputError(
-            "the data cannot be checked here", why=str(error), fix="pip install 'gitops-ml[stages]'"
-        ) from error
-    section = load_section(root / params, Validate)
+    section = stage_params.load_section(root / params, stage_params.Validate)
     if not (root / raw).is_dir():
         raise InputError(
             f"{raw} is not in this clone",
-            why="the data that dvc.lock names has not been brought here",
+            why="the data that dvc.lock names is not checked out",
             fix=f"dvc pull {raw}, or collect it: dvc repro ingest",
         )
     problems: list[Problem] = []
@@ -80,52 +83,43 @@ def check_data(root: Path, raw: Path, params: Path, now: str | None = None) -> D
             check_table(name, frame, table)
         except InputError as error:
             problems.append(_problem(name, error))
-    found = None
+    freshness = None
     if section.freshness is not None:
-        wanted = section.freshness if now is None else msgspec.structs.replace(section.freshness, now=_time(now))
+        policy = section.freshness
+        if now is not None:
+            policy = msgspec.structs.replace(policy, now=None if now == "clock" else now)
         try:
-            found = _freshness(root / raw, wanted, problems)
+            freshness = _freshness(root / raw, policy, problems)
         except InputError as error:
-            if not any(p.table == wanted.table and p.what == error.what for p in problems):
-                problems.append(_problem(wanted.table, error))
-    return DataCheck(rows=rows, freshness=found, problems=tuple(problems))
+            if not any(known.table == policy.table and known.what == error.what for known in problems):
+                problems.append(_problem(policy.table, error))
+    return DataCheck(rows=rows, freshness=freshness, problems=tuple(problems))
 
 
-def _time(now: str) -> str | None:
-    return None if now == "clock" else now
-
-
-def _freshness(raw: Path, wanted: object, problems: list[Problem]) -> Freshness:
-    """The newest row's age; one that is too old is added to `problems`."""
-    import pandas as pd
-
-    from gitops_ml.stages.params import Freshness as PlannedDeployment
-    from gitops_ml.stages.tables import read_table
-    from gitops_ml.stages.validate import check_freshness
-
-    assert isinstance(wanted, PlannedDeployment)
-    frame = read_table(raw, wanted.table)
-    if wanted.column not in frame:
+def _freshness(raw: Path, policy: stage_params.Freshness, problems: list[Problem]) -> Freshness:
+    """The newest row's age. A row that is too old is added to `problems`."""
+    frame = read_table(raw, policy.table)
+    if policy.column not in frame:
         raise InputError(
-            f"validate.freshness names the column {wanted.column!r}, which {wanted.table!r} has not",
+            f"validate.freshness names the column {policy.column!r}, which {policy.table!r} does not have",
             fix="edit params.yaml",
         )
-    newest = pd.Timestamp(frame[wanted.column].max())
+    newest = pd.Timestamp(frame[policy.column].max())
     try:
-        now = pd.Timestamp.now("UTC") if wanted.now is None else pd.Timestamp(wanted.now)
+        now = pd.Timestamp.now("UTC") if policy.now is None else pd.Timestamp(policy.now)
     except ValueError as error:
-        raise InputError(f"`{wanted.now}` is no time", fix="write it like 2013-06-02, or clock") from error
+        raise InputError(f"`{policy.now}` is not a time", fix="write it like 2013-06-02, or clock") from error
     now = now.tz_localize("UTC") if now.tz is None else now
-    wanted = msgspec.structs.replace(wanted, now=now.isoformat())
+    policy = msgspec.structs.replace(policy, now=now.isoformat())
     try:
-        check_freshness(newest, wanted)
+        check_freshness(newest, policy)
     except InputError as error:
-        problems.append(_problem(wanted.table, error))
+        problems.append(_problem(policy.table, error))
     return Freshness(
-        table=wanted.table,
+        table=policy.table,
         newest=newest.isoformat(),
         age=round((now - newest) / pd.Timedelta(days=1), 3),
-        max_age=wanted.max_age,
+        max_age=policy.max_age,
         now=now.isoformat(),
     )
 

@@ -1,7 +1,6 @@
-"""Asking models side by side, in containers of their own: on a scratch network, from a probe, and gone afterwards.
+"""Asks models for predictions, each in a container on a scratch network, which are removed afterwards.
 
-A model that nobody has judged yet is loaded exactly as it would be served, and nowhere else: not in this process, which
-holds the credentials of whoever started it.
+An unverified model is loaded as it would be served, and never in this process, which holds the user's credentials.
 """
 
 from __future__ import annotations
@@ -15,79 +14,85 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import Manifest, parse_manifest
+from gitops_ml.artifacts.manifest import MANIFEST, Manifest, parse_manifest
 from gitops_ml.clients.artifacts.holdout import Rows, requests
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import ensure_model_image, probe_image
-from gitops_ml.clients.gateway.probe import run_probe
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
-from gitops_ml.errors import EngineFailed, GitopsError, InputError
+from gitops_ml.errors import EngineFailed, GitopsError, InputError, ModelRejected
 
 STARTED = LABEL + "panel"
-ABANDONED = 3600
+"""Label of what a run makes: when it began, in epoch seconds."""
+ABANDONED_SECONDS = 3600
+"""A run that began so long ago is over; what it left behind is removed."""
 START_SECONDS = 120.0
 ASK_SECONDS = 600.0
 _MEMORY = 1024**3
 
 
 class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
-    """A model to be asked: its artifact's files, and the environment that it is served with."""
+    """A model to ask: its version, its artifact's files, and the environment variables of its server."""
 
-    held: ResolvedVersion
+    resolved: ResolvedVersion
     files: Mapping[str, bytes]
     env: dict[str, str] = {}
 
     @property
     def manifest(self) -> Manifest:
-        """Raises `InputError` when it is not there, or cannot be read."""
-        return parse_manifest(self.files.get("manifest.json", b""))
+        """Raises `ModelRejected` if it is missing or broken."""
+        return parse_manifest(self.files.get(MANIFEST, b""))
 
 
-def ask(engine: Engine, project: str, panel: Mapping[str, ModelUnderTest], rows: Rows) -> dict[str, Answers | NoAnswer]:
-    """What each model answers to all rows, by the panel's names; nothing is left on the engine but runtime images.
+def ask(
+    engine: Engine, project: str, models: Mapping[str, ModelUnderTest], rows: Rows
+) -> dict[str, Answers | NoAnswer]:
+    """Ask each model for all rows; its answers by the names of `models`. Only runtime images stay on the engine.
 
-    Raises `EngineUnavailable` and `EngineFailed` for what is not a model's own fault.
+    Raises `EngineUnavailable` and `EngineFailed` for faults that are not a model's.
     """
     environment = f"panel-{secrets.token_hex(4)}"
     network = scoped(project, environment)
     labels = {STARTED: str(int(time.time()))}
     _sweep(engine, project)
-    made: list[str] = []
+    images: list[str] = []
     try:
         engine.ensure_network(network, owner_labels(project, environment, "network") | labels)
-        found: dict[str, Answers | NoAnswer] = {}
-        for name, panelist in panel.items():
-            generation = _generation(name, panelist)
-            made.append(generation.image)
-            found[name] = _answers(engine, project, environment, generation, panelist, rows, labels)
-        return found
+        answers: dict[str, Answers | NoAnswer] = {}
+        for name, model in models.items():
+            generation = _generation(name, model)
+            images.append(generation.image)
+            answers[name] = _answers(engine, project, environment, generation, model, rows, labels)
+        return answers
     finally:
         _remove(engine, engine.list_containers(owner_labels(project, environment, "")), network)
-        for image in made:
+        for image in images:
             with contextlib.suppress(GitopsError):
                 engine.remove_image(image)
 
 
-def _generation(name: str, panelist: ModelUnderTest) -> Generation:
-    held = panelist.held
-    key = hashlib.sha256("\n".join((name, held.version, held.digest, secrets.token_hex(4))).encode()).hexdigest()
+def _generation(name: str, model: ModelUnderTest) -> Generation:
+    resolved = model.resolved
+    key = hashlib.sha256(
+        "\n".join((name, resolved.version, resolved.digest, secrets.token_hex(4))).encode()
+    ).hexdigest()
     return Generation(
         fingerprint=key[:12],
         deployment=name,
-        model=held.model,
-        version=held.version,
-        digest=held.digest,
-        path=held.path,
-        revision=held.commit,
-        commit=held.commit,
+        model=resolved.model,
+        version=resolved.version,
+        digest=resolved.digest,
+        path=resolved.path,
+        revision=resolved.commit,
+        commit=resolved.commit,
         pattern="service",
-        # A name of its own: one that a rollout uses must not vanish under it.
+        # Not the name that a rollout uses, since this image is removed afterwards.
         image=f"gitops-ml/panel:{key[:16]}",
         start_timeout=START_SECONDS,
         memory=_MEMORY,
-        env=panelist.env,
+        env=model.env,
     )
 
 
@@ -96,16 +101,16 @@ def _answers(
     project: str,
     environment: str,
     generation: Generation,
-    panelist: ModelUnderTest,
+    model: ModelUnderTest,
     rows: Rows,
     labels: dict[str, str],
 ) -> Answers | NoAnswer:
     try:
-        manifest = panelist.manifest
+        manifest = model.manifest
         bodies = requests(rows, manifest)
-    except InputError as error:
+    except (InputError, ModelRejected) as error:
         return NoAnswer(str(error).split("\n")[0], refused=True)
-    ensure_model_image(engine, generation, panelist.files)
+    ensure_model_image(engine, generation, model.files)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
     spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
     container = engine.create(spec)
@@ -115,7 +120,7 @@ def _answers(
         if target.get("error"):
             return NoAnswer(str(target["error"]), refused=True)
         return answers_of(target.get("outputs") or [], manifest)
-    except InputError as error:
+    except (InputError, ModelRejected) as error:
         return NoAnswer(str(error).split("\n")[0], refused=True)
     finally:
         engine.remove(container, force=True)
@@ -132,31 +137,20 @@ def _ask(
 ) -> dict[str, Any]:
     expect = {"version": generation.version, "digest": generation.digest}
     url = f"http://{alias}:{PORT}"
-    job = {
-        "deadline": START_SECONDS + ASK_SECONDS,
-        "ready_deadline": START_SECONDS,
-        "interval": 0.05,
-        "targets": [{"name": "model", "url": url, "model": generation.deployment, "expect": expect}],
-        "example": None,
-        "requests": "/probe/requests.json",
-    }
-    found = run_probe(
-        engine,
-        project=project,
-        environment=environment,
-        image=probe_image(engine),
-        network=scoped(project, environment),
-        job=job,
-        requests=msgspec.json.encode({"bodies": bodies}),
-        deadline=START_SECONDS + ASK_SECONDS + 15,
-        watch=[container],
+    job = ProbeJob(
+        targets=[{"name": "model", "url": url, "model": generation.deployment, "expect": expect}],
+        seconds=START_SECONDS + ASK_SECONDS,
+        ready_seconds=START_SECONDS,
+        interval=0.05,
+        bodies=bodies,
     )
-    return dict(found.targets["model"])
+    place = ProbePlace(project=project, environment=environment, image=probe_image(engine))
+    return dict(run_probe(engine, place, job, watch=[container]).targets["model"])
 
 
 def _sweep(engine: Engine, project: str) -> None:
-    """Remove what a run that was killed has left behind, once nobody can be using it any more."""
-    before = time.time() - ABANDONED
+    """Remove what killed runs left behind, once it is too old to be in use."""
+    before = time.time() - ABANDONED_SECONDS
     for network in engine.list_networks({LABEL + "project": project, STARTED: ""}):
         if float((network["Labels"] or {}).get(STARTED) or 0) < before:
             name = str(network["Name"])

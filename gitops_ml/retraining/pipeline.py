@@ -1,15 +1,13 @@
-"""The user's DVC pipeline, run at a commit in a work tree of its own: what is being edited is neither used nor touched.
+"""Runs the user's DVC pipeline at a commit, in a linked work tree; the user's own is neither read nor changed.
 
-A linked work tree shares Git's objects with the clone, and DVC's cache is the clone's, so that nothing is copied and
-what a run makes is where `register` and `sync` look for it.
+The linked work tree uses Git's objects and DVC's cache of the clone. So nothing is copied, and `register` and `sync`
+find what the run made.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,13 +19,17 @@ from typing import Any
 
 from gitops_ml.clients.artifacts.resolution import remote_names
 from gitops_ml.clients.artifacts.store import store_of
-from gitops_ml.clients.files.yaml_edit import get_field, load, set_fields
+from gitops_ml.clients.files.yaml_data import load
+from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.process import environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.process_group import kill_group
 from gitops_ml.errors import InputError, SourceUnavailable
 
 _KEPT_LINES = 60
+"""Lines of DVC's output that are kept, from its end."""
 _WHY_LINES = 8
+"""Lines of them in an error."""
 
 
 class Pipeline:
@@ -39,51 +41,50 @@ class Pipeline:
         self._report = report
 
     def set_params(self, values: Mapping[str, Any], file: str = "params.yaml") -> None:
-        """Edit parameters by dotted key, and nothing else of the file. Raises `InputError`."""
+        """Edit parameters by dotted key; the rest of the file stays as it is. Raises `InputError`."""
         path = self.folder / file
         if not path.is_file():
-            raise InputError(f"{file} is not in the repository", fix="leave --set and --until away")
+            raise InputError(f"{file} is not in the repository", fix="run it without --set and --until")
         path.write_text(set_fields(path.read_text(), values, file))
 
     def params(self, key: str, file: str = "params.yaml") -> Any:
-        """One parameter by dotted key; None where there is none."""
+        """A parameter by dotted key; None if it is missing."""
         path = self.folder / file
         return get_field(path.read_text(), key, file) if path.is_file() else None
 
     def reproduce(self) -> None:
-        """Bring what is known already, and run what a change concerns. Raises `InputError` with a stage's own words."""
-        known = ["pull", "--allow-missing"] if remote_names(self._repo) else ["checkout", "--allow-missing"]
-        self._dvc(*known, "--quiet")
-        code, said = self._dvc("repro")
+        """Get the outputs that exist, and run the stages that a change concerns. Raises `InputError`."""
+        self._dvc("pull" if remote_names(self._repo) else "checkout", "--allow-missing", "--quiet")
+        code, lines = self._dvc("repro")
         if code != 0:
-            raise _failed(said)
+            raise _stage_error(lines)
 
     def push(self) -> None:
-        """Push what the run made to the DVC remotes, if there are any. Raises `SourceUnavailable`."""
+        """Push the run's outputs to the DVC remotes, if there are any. Raises `SourceUnavailable`."""
         if not remote_names(self._repo):
             return
-        code, said = self._dvc("push")
+        code, lines = self._dvc("push")
         if code != 0:
             raise SourceUnavailable(
-                "what was trained could not be pushed", why=" ".join(said[-3:]), fix="dvc push, then again"
+                "the trained model could not be pushed", why=" ".join(lines[-3:]), fix="dvc push, then again"
             )
 
     def changes(self) -> dict[str, bytes | None]:
-        """What Git sees changed, by path; None: removed."""
-        done = self._repo.git.run(
+        """Content of the changed files, by path; None for a removed file."""
+        status = self._repo.git.run(
             *("status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames"), folder=self.folder
         )
-        found: dict[str, bytes | None] = {}
-        for entry in done.out.decode("utf-8", "surrogateescape").split("\0"):
+        changed: dict[str, bytes | None] = {}
+        for entry in status.out.decode("utf-8", "surrogateescape").split("\0"):
             path = entry[3:]
-            # Ours, and it may hold credentials, whether or not the repository ignores it.
+            # `_configure` wrote config.local, which may hold credentials.
             if path and not path.startswith((".dvc/config.local", ".dvc/tmp/")):
-                place = self.folder / path
-                found[path] = place.read_bytes() if place.is_file() else None
-        return found
+                file = self.folder / path
+                changed[path] = file.read_bytes() if file.is_file() else None
+        return changed
 
     def _dvc(self, *arguments: str) -> tuple[int, list[str]]:
-        """Run DVC; its exit code and last lines. The stages find this interpreter's programs first."""
+        """Run DVC; its exit code and last lines. This interpreter's programs come first in PATH."""
         bin_folder = str(Path(sys.executable).parent)
         env = environment({"DVC_NO_ANALYTICS": "true"})
         env["PATH"] = f"{bin_folder}{os.pathsep}{env.get('PATH', '')}"
@@ -106,21 +107,20 @@ class Pipeline:
                         lines.append(line.rstrip())
                         self._report(f"  {line.rstrip()}")
             except BaseException:
-                # A stage that trains on, in a folder that is being removed, would be nobody's.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                # Otherwise the stage would go on training, in a folder that is being removed.
+                kill_group(process)
                 raise
         return process.returncode, list(lines)
 
 
 @contextmanager
 def checked_out(repo: Repository, commit: str, report: Callable[[str], None]) -> Iterator[Pipeline]:
-    """The pipeline at a commit, in a work tree that is gone afterwards. Raises `InputError` when Git makes none."""
+    """Check the pipeline out at a commit, in a work tree that is removed afterwards. Raises `InputError`."""
     with tempfile.TemporaryDirectory(prefix="gitops-ml-", ignore_cleanup_errors=True) as parent:
         folder = Path(parent) / "pipeline"
-        done = repo.git.run("worktree", "add", "--quiet", "--detach", str(folder), commit, timeout=600.0)
-        if done.code != 0:
-            raise InputError("no work tree could be made", why=done.messages[-300:], fix="git worktree prune")
+        added = repo.git.run("worktree", "add", "--quiet", "--detach", str(folder), commit, timeout=600.0)
+        if added.code != 0:
+            raise InputError("no work tree could be made", why=added.messages[-300:], fix="git worktree prune")
         try:
             _configure(repo, folder)
             yield Pipeline(repo, folder, report)
@@ -131,7 +131,7 @@ def checked_out(repo: Repository, commit: str, report: Callable[[str], None]) ->
 
 
 def _configure(repo: Repository, folder: Path) -> None:
-    """DVC's configuration of the clone, with paths that mean the same from here, and the clone's own cache."""
+    """Give the work tree the clone's DVC configuration, with absolute paths, and the clone's cache."""
     if not (folder / ".dvc").is_dir():
         return
     store = store_of(repo)
@@ -142,21 +142,21 @@ def _configure(repo: Repository, folder: Path) -> None:
     (folder / ".dvc" / "config.local").write_text("".join(lines))
 
 
-def _failed(said: Sequence[str]) -> InputError:
-    """A stage's own error, if it is one of ours; else the last lines."""
-    at = next((n for n, line in enumerate(said) if line.lstrip().startswith("fix:")), None)
+def _stage_error(lines: Sequence[str]) -> InputError:
+    """The error that one of our stages printed; else the last lines."""
+    at = next((n for n, line in enumerate(lines) if line.lstrip().startswith("fix:")), None)
     if at is not None and at > 0:
-        what, _, why = said[at - 1].partition(": ")
+        what, _, why = lines[at - 1].partition(": ")
         what, why = (f"{what}: {why.partition(': ')[0]}", why.partition(": ")[2]) if why else (what, "")
-        return InputError(what, why=why, fix=said[at].strip().removeprefix("fix:").strip())
-    own = [line for line in said if not line.startswith(("Running stage", ">", "Stage "))]
-    return InputError("dvc repro failed", why="\n".join(own[-_WHY_LINES:]), fix="dvc repro")
+        return InputError(what, why=why, fix=lines[at].strip().removeprefix("fix:").strip())
+    output = [line for line in lines if not line.startswith(("Running stage", ">", "Stage "))]
+    return InputError("dvc repro failed", why="\n".join(output[-_WHY_LINES:]), fix="dvc repro")
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """`key=value` of a command line, the value as YAML has it, but a date as its text. Raises `InputError`."""
+    """Parse `key=value` of a command line: the value as YAML, but a date as text. Raises `InputError`."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"`{text}` is no setting", fix="write --set section.key=value")
-    found = load(value.encode(), f"--set {key}")
-    return key.strip(), found if isinstance(found, bool | int | float | str | list | dict) else value
+        raise InputError(f"`{text}` is not a setting", fix="write --set section.key=value")
+    parsed = load(value.encode(), f"--set {key}")
+    return key.strip(), parsed if isinstance(parsed, bool | int | float | str | list | dict) else value

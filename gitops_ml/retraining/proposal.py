@@ -1,4 +1,4 @@
-"""What is written once the gate has opened: a tag, the bump on top of what was trained, and a branch with both."""
+"""Writes what a model that passed the gate needs in Git: a tag, the bump on top of the trained commit, a branch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ Outcome = Literal["registered", "unchanged", "failed", "inconclusive", "held", "
 
 
 class RetrainOptions(NamedTuple):
-    """What a person, or a workflow, asks for.
+    """Options of a retraining.
 
-    `settings` are parameters by dotted key; `until` lets months in; `direct` commits to the tracked branch, else a
-    branch is made; `push` sends it out.
+    Args:
+        settings: parameters to set, by dotted key.
+        until: newest month of data to admit.
+        environment: environment to bump; the policy's if None.
+        if_requested: retrain only if a rollback has requested it.
+        branch: name of the branch; one made of model and version if None.
+        direct: commit to the tracked branch instead of a branch of its own.
+        push: push the tag and the branch.
     """
 
     settings: Mapping[str, Any] = {}
@@ -35,7 +41,13 @@ class RetrainOptions(NamedTuple):
 
 
 class Retrained(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. `commit` holds the model, `proposal` is the commit on top that bumps; `new` is what changed."""
+    """Result of a retraining.
+
+    Args:
+        new: names of the inputs that changed since the incumbent was trained.
+        commit: the commit that holds the model.
+        proposal: the commit on top of it that bumps the version.
+    """
 
     outcome: Outcome
     model: str
@@ -52,69 +64,69 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0 done · 3 the gate stays shut · 4 it cannot tell, or the day's number is used up."""
+        """0: result. 3: the model failed the gate. 4: the gate is inconclusive, or the day's limit is reached."""
         return {"failed": 3, "inconclusive": 4, "held": 4}.get(self.outcome, 0)
 
 
 def propose(
-    repo: Repository, wish: RetrainOptions, tip: str, commit: str, policy: Policy, environment: str, gated: Retrained
+    repo: Repository, options: RetrainOptions, tip: str, commit: str, policy: Policy, environment: str, gated: Retrained
 ) -> Retrained:
-    """Register `commit`, bump on top of it, and put both where `wish` says.
+    """Register the model at `commit`, bump the version on top of it, and put both on a branch.
 
     Args:
-        tip: what the tracked branch was at.
-        gated: what the gate let through.
+        tip: commit of the tracked branch that was trained.
+        gated: the result so far, of a model that passed the gate.
 
     Raises `InputError` and `ObjectMissing` as `register`, and `PushRejected`.
     """
     assert gated.digest is not None
-    words = "\n".join(f"- {check.name} {check.result}: {check.reason}" for check in gated.checks)
-    message = f"Retrained {policy.model}\n\n{words}\n"
+    checks = "\n".join(f"- {check.name} {check.result}: {check.reason}" for check in gated.checks)
+    message = f"Retrained {policy.model}\n\n{checks}\n"
     version = registration.register(
-        repo, policy.model, step=policy.step, rev=commit, message=message, push=wish.push
-    ).held.version
+        repo, policy.model, step=policy.step, rev=commit, message=message, push=options.push
+    ).resolved.version
     path = declaration_path(environment, policy.name)
     text = (repo.read_file(commit, path) or b"").decode()
     fields = bumped(version, gated.digest)
     edited = set_fields(text, fields, path) if text else new_declaration(policy.model, version, gated.digest)
     subject = bump_message(environment, policy.name, gated.incumbent if text else None, version)
-    proposal = repo.commit_files(commit, {path: edited.encode()}, f"{subject}\n{words}\n")
+    proposal = repo.commit_files(commit, {path: edited.encode()}, f"{subject}\n{checks}\n")
     reason = f"{policy.model} {version} passes the gate"
-    done = msgspec.structs.replace(gated, reason=reason, version=version, commit=commit, proposal=proposal)
-    if wish.direct:
-        return _on_tracked_branch(repo, wish, tip, done)
-    return _on_branch(repo, wish, done)
+    result = msgspec.structs.replace(gated, reason=reason, version=version, commit=commit, proposal=proposal)
+    if options.direct:
+        return _on_tracked_branch(repo, options, tip, result)
+    return _on_branch(repo, options, result)
 
 
-def _on_tracked_branch(repo: Repository, wish: RetrainOptions, tip: str, done: Retrained) -> Retrained:
-    assert done.proposal is not None
-    if not wish.push and repo.remote is not None:
-        raise InputError("--direct commits to the remote's branch", fix="add --push, or leave --direct away")
-    if repo.publish(done.proposal, tip) != "pushed":
+def _on_tracked_branch(repo: Repository, options: RetrainOptions, tip: str, result: Retrained) -> Retrained:
+    assert result.proposal is not None
+    if not options.push and repo.remote is not None:
+        raise InputError("--direct commits to the remote's branch", fix="add --push, or run it without --direct")
+    if repo.publish(result.proposal, tip) != "pushed":
         raise PushRejected(
-            f"{done.version} is registered, and {repo.branch} does not declare it",
-            why="somebody pushed meanwhile",
-            fix=f"gitops-ml bump ENV DEPLOYMENT {done.version} --push",
+            f"{result.version} is registered, and {repo.branch} does not declare it",
+            why="another push came first",
+            fix=f"gitops-ml bump ENV DEPLOYMENT {result.version} --push",
         )
-    return msgspec.structs.replace(done, branch=repo.branch, pushed=repo.remote is not None)
+    return msgspec.structs.replace(result, branch=repo.branch, pushed=repo.remote is not None)
 
 
-def _on_branch(repo: Repository, wish: RetrainOptions, done: Retrained) -> Retrained:
-    assert done.proposal is not None
-    branch = wish.branch or f"retrain/{done.model}-{done.version}"
-    if not wish.push or repo.remote is None:
-        made = repo.git.run("update-ref", f"refs/heads/{branch}", done.proposal, "0" * 40)
-        if made.code != 0:
+def _on_branch(repo: Repository, options: RetrainOptions, result: Retrained) -> Retrained:
+    assert result.proposal is not None
+    branch = options.branch or f"retrain/{result.model}-{result.version}"
+    if not options.push or repo.remote is None:
+        created = repo.git.run("update-ref", f"refs/heads/{branch}", result.proposal, "0" * 40)
+        if created.code != 0:
             raise InputError(
                 f"the branch {branch} could not be made",
-                why=f"{done.version} is registered; {made.messages[-200:]}",
-                fix=f"git branch ANOTHER-NAME {done.proposal[:12]}",
+                why=f"{result.version} is registered; {created.messages[-200:]}",
+                fix=f"git branch ANOTHER-NAME {result.proposal[:12]}",
             )
-        return msgspec.structs.replace(done, branch=branch)
-    if repo.publish(done.proposal, None, branch) != "pushed":
+        return msgspec.structs.replace(result, branch=branch)
+    if repo.publish(result.proposal, None, branch) != "pushed":
         raise PushRejected(
             f"{repo.remote} has a branch {branch} already",
-            why=f"{done.version} is registered",
-            fix=f"git push {repo.remote} {done.proposal[:12]}:refs/heads/ANOTHER-NAME",
+            why=f"{result.version} is registered",
+            fix=f"git push {repo.remote} {result.proposal[:12]}:refs/heads/ANOTHER-NAME",
         )
-    return msgspec.structs.replace(done, branch=branch, pushed=True)
+    return msgspec.structs.replace(result, branch=branch, pushed=True)

@@ -1,6 +1,6 @@
-"""From what serves back to where it comes from: its version, commit and data, who declared it, and what let it pass.
+"""Traces a serving model back to its version, commit and data, who declared it, and the checks that it passed.
 
-Everything is read from Git; a model file is read only where this clone has it anyway.
+All of it is read from Git. A model file is read only if this clone has it already.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import parse_manifest
+from gitops_ml.artifacts.manifest import MANIFEST, parse_manifest
 from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.files.yaml_edit import get_field
-from gitops_ml.clients.git.commits import Commit
+from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.records.record import Record, RecordedAttempt
-from gitops_ml.core.versions.lineage import Made
+from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import GitopsError
 
-FOLLOWED = 200
+MAX_COMMITS = 200
+"""Commits of a declaration that are searched for the bump."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One commit on the way: who, when (UTC), and its subject."""
+    """One commit of the trace: who, when (UTC), and its subject."""
 
     commit: str
     author: str
@@ -33,17 +34,37 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
 
 
-class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where what serves comes from.
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """The generation that serves.
 
     Args:
-        generation: its fingerprint; `image` the engine's id of its image, if known.
-        tag: the version's tag, None for another revision; `tagger` who made it.
-        trained: the commit that holds the model; None where its tag is gone.
-        declared: the commit that declares it, as it was rolled out; `bumped` the one that wrote this version there.
-        made: data, code and parameters, by that commit's dvc.lock.
-        learnt: the training range, where the model is in this clone's cache.
-        attempt: the rollout that let it serve, with its checks.
+        generation: its fingerprint.
+        commit: the commit that was rolled out.
+        image: the engine's ID of its image; None if unknown.
+    """
+
+    model: str
+    version: str
+    digest: str
+    generation: str
+    commit: str
+    image: str | None
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a serving model comes from.
+
+    Args:
+        generation, image: as in `Serving`.
+        tag: the version's tag; None if the version is another revision.
+        tagger: who made the tag, and when.
+        trained: the commit that holds the model; None if the version does not resolve.
+        declared: the commit that was rolled out.
+        bumped: the commit that declared this version.
+        made: data, code and parameters, from the dvc.lock of `trained`.
+        learnt: the training range; None unless the model is in this clone's cache.
+        attempt: the rollout that promoted the generation, with its checks.
+        missing: why the version does not resolve; empty if it does.
     """
 
     environment: str
@@ -58,91 +79,72 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     trained: Step | None
     declared: Step | None
     bumped: Step | None
-    made: Made
+    made: Lineage
     learnt: dict[str, Any] | None
     attempt: RecordedAttempt | None
     missing: str = ""
 
 
-def trace(
-    repo: Repository,
-    environment: str,
-    deployment: str,
-    *,
-    model: str,
-    version: str,
-    digest: str,
-    generation: str,
-    commit: str,
-    image: str | None,
-    record: Record | None,
-) -> Trace:
-    """Where a generation comes from.
-
-    Args:
-        model, version, digest, generation, image: what serves.
-        commit: the tip that was rolled out.
-        record: the deployment's record, for the checks.
-    """
-    held, missing = None, ""
+def trace(repo: Repository, environment: str, deployment: str, serving: Serving, record: Record | None) -> Trace:
+    """Trace the generation that serves; `record` is the deployment's record, which holds the checks."""
+    resolved, missing = None, ""
     try:
-        held = resolution.resolve(repo, model, version, digest)
+        resolved = resolution.resolve(repo, serving.model, serving.version, serving.digest)
     except GitopsError as error:
         missing = str(error).split("\n")[0]
-    tagged = _tag(repo, model, version)
     return Trace(
         environment=environment,
         deployment=deployment,
-        model=model,
-        version=version,
-        digest=digest,
-        generation=generation,
-        image=image,
-        tag=held.tag if held else None,
-        tagger=tagged,
-        trained=_step(repo, held.commit) if held else None,
-        declared=_step(repo, commit),
-        bumped=_bumped(repo, environment, deployment, version, commit),
-        made=lookup.made(repo, held) if held else Made(),
-        learnt=_learnt(repo, held) if held else None,
-        attempt=_attempt(record, generation),
+        model=serving.model,
+        version=serving.version,
+        digest=serving.digest,
+        generation=serving.generation,
+        image=serving.image,
+        tag=resolved.tag if resolved else None,
+        tagger=_tagger(repo, serving.model, serving.version),
+        trained=_step(repo, resolved.commit) if resolved else None,
+        declared=_step(repo, serving.commit),
+        bumped=_bumped(repo, environment, deployment, serving.version, serving.commit),
+        made=lookup.lineage_of(repo, resolved) if resolved else Lineage(),
+        learnt=_learnt(repo, resolved) if resolved else None,
+        attempt=_attempt(record, serving.generation),
         missing=missing,
     )
 
 
-def _tag(repo: Repository, model: str, version: str) -> str | None:
-    known = resolution.models(repo).get(model)
-    found = known.find(version) if known else None
-    return f"{found.tagger}, {_moment(found.created)}" if found else None
+def _tagger(repo: Repository, model: str, version: str) -> str | None:
+    versions = resolution.models(repo).get(model)
+    tag = versions.find(version) if versions else None
+    return f"{tag.tagger}, {_time(tag.created)}" if tag else None
 
 
 def _step(repo: Repository, commit: str) -> Step | None:
     try:
-        found = repo.log(n=1, rev=commit)
+        log = repo.log(n=1, rev=commit)
     except GitopsError:
         return None
-    return _as_step(found[0]) if found else None
+    return _as_step(log[0]) if log else None
 
 
 def _as_step(commit: Commit) -> Step:
-    who = f"{commit.author} <{commit.email}>"
-    return Step(commit=commit.id, author=who, at=_moment(commit.time), subject=commit.subject)
+    author = f"{commit.author} <{commit.email}>"
+    return Step(commit=commit.id, author=author, at=_time(commit.time), subject=commit.subject)
 
 
 def _bumped(repo: Repository, environment: str, deployment: str, version: str, commit: str) -> Step | None:
-    """The commit that wrote this version, of those that led to `commit`: the last to change it to what it is."""
+    """The newest commit up to `commit` that changed the declaration to this version."""
     path = declaration_path(environment, deployment)
     try:
-        log = repo.log(path, FOLLOWED, commit)
+        log = repo.log(path, MAX_COMMITS, commit)
     except GitopsError:
         return None
-    found = None
-    for one in log:
-        text = repo.read_file(one.id, path)
+    bump = None
+    for candidate in log:
+        text = repo.read_file(candidate.id, path)
         if text is None or _version(text.decode("utf-8", "replace"), path) != version:
             break
-        found = one
-    return _as_step(found) if found else None
+        bump = candidate
+    return _as_step(bump) if bump else None
 
 
 def _version(text: str, path: str) -> Any:
@@ -152,11 +154,11 @@ def _version(text: str, path: str) -> Any:
         return None
 
 
-def _learnt(repo: Repository, held: ResolvedVersion) -> dict[str, Any] | None:
-    if not {"cache", "git"} & set(resolution.places(repo, held)):
+def _learnt(repo: Repository, resolved: ResolvedVersion) -> dict[str, Any] | None:
+    if not {"cache", "git"} & set(resolution.places(repo, resolved)):
         return None
     try:
-        manifest = parse_manifest(resolution.read(repo, held, {"manifest.json"})["manifest.json"])
+        manifest = parse_manifest(resolution.read(repo, resolved, {MANIFEST})[MANIFEST])
     except (GitopsError, KeyError):
         return None
     return dict(msgspec.to_builtins(manifest.training)) if manifest.training else None
@@ -167,5 +169,5 @@ def _attempt(record: Record | None, generation: str) -> RecordedAttempt | None:
     return next((a for a in attempts if a.generation == generation and a.outcome == "promoted"), None)
 
 
-def _moment(seconds: int) -> str:
+def _time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

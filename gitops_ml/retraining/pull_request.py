@@ -1,4 +1,4 @@
-"""A pull request of a branch that was pushed: by GitHub's own program where it is installed, else where to go."""
+"""Opens a pull request of a pushed branch with GitHub's `gh` if it is installed; else says where to open it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECONDS = 60.0
 
 
 def open_pull_request(repo: Repository, branch: str, title: str, body: str) -> str:
-    """Open it, and return its address; where that cannot be done, what a person may do instead."""
+    """Open a pull request and return its address; if that is impossible, what a person can do instead."""
     url = repo.config.get(f"remote.{repo.remote}.url", "")
     hosted = _HOSTED.fullmatch(url)
     if hosted is None:
@@ -25,7 +25,7 @@ def open_pull_request(repo: Repository, branch: str, title: str, body: str) -> s
         return f"open a pull request: {compare}"
     command = [program, "pr", "create", "--repo", f"{host}/{name}", "--head", branch, "--base", repo.branch]
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [*command, "--title", title, "--body", body],
             cwd=repo.root,
             stdin=subprocess.DEVNULL,
@@ -36,7 +36,7 @@ def open_pull_request(repo: Repository, branch: str, title: str, body: str) -> s
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"gh opened no pull request ({error}); open it: {compare}"
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        return f"gh opened no pull request ({said[-1] if said else done.returncode}); open it: {compare}"
-    return done.stdout.strip()
+    if result.returncode != 0:
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        return f"gh opened no pull request ({lines[-1] if lines else result.returncode}); open it: {compare}"
+    return result.stdout.strip()

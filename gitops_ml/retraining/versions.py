@@ -1,29 +1,27 @@
-"""A version as a person at a desk means it: their own tag, the remote's, or any revision of their clone."""
+"""Finds a version by a name that a person types: a tag of the clone or the remote, or any revision."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from gitops_ml.clients.artifacts.lookup import ResolvedPath, listing, resolve_path, store_for
-from gitops_ml.clients.artifacts.resolution import ResolvedVersion, held_at, read, resolve
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve, resolve_at
+from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import flat
+from gitops_ml.core.versions.lineage import flatten
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 READ_BYTES = 4 << 30
-_PIN = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", re.MULTILINE)
 
 
 def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
-    """What `version` of `model` holds. Raises `VersionError`, `SourceUnavailable`."""
+    """Resolve `version` of `model`. Raises `VersionError`, `SourceUnavailable`."""
     try:
         return resolve(repo, model, version, local=True, latest=True)
     except VersionNotFound as error:
         unknown = error
     try:
-        return held_at(repo, model, repo.resolve(version), version)
+        return resolve_at(repo, model, repo.resolve(version), version)
     except VersionNotFound:
         if repo.remote is None:
             raise unknown from None
@@ -31,33 +29,33 @@ def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
     return resolve(repo, model, version, latest=True)
 
 
-def artifact(repo: Repository, held: ResolvedPath) -> dict[str, bytes]:
-    """The files of a model, by their path in it. Raises `ObjectMissing`, `ObjectCorrupt`."""
-    return read(repo, held, limit=READ_BYTES)
+def artifact(repo: Repository, resolved: ResolvedPath) -> dict[str, bytes]:
+    """Read the files of a model, by path inside it. Raises `ObjectMissing`, `ObjectCorrupt`."""
+    return read(repo, resolved, limit=READ_BYTES)
 
 
 def files_of(repo: Repository, commit: str, path: str) -> dict[str, str]:
-    """The md5 of each file of a DVC folder, by name; nothing where its manifest is not to be had."""
+    """The md5 of each file of a DVC folder, by name; empty if DVC's list of them cannot be read."""
     try:
-        held = resolve_path(repo, commit, path)
-        return listing(store_for(repo, held), held) if held.kind == "dvc" and held.is_dir else {}
+        resolved = resolve_path(repo, commit, path)
+        is_folder = resolved.kind == "dvc" and resolved.is_dir
+        return listing(store_for(repo, resolved), resolved) if is_folder else {}
     except GitopsError:
         return {}
 
 
 def metrics(repo: Repository, commit: str) -> dict[str, float]:
-    """The numbers in the metrics files that the root's dvc.yaml lists at a commit, by `<file>:<dotted key>`."""
+    """The numbers in the metrics files that the root dvc.yaml lists at a commit, by `<file>:<dotted key>`."""
     document = load(repo.read_file(commit, "dvc.yaml") or b"", "dvc.yaml")
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for path in _metric_files(document if isinstance(document, dict) else {}):
         try:
-            held = resolve_path(repo, commit, path)
-            data = next(iter(read(repo, held).values()))
+            data = next(iter(read(repo, resolve_path(repo, commit, path)).values()))
             values = load(data, path)
         except GitopsError:
             continue
-        found |= {f"{path}:{k}": v for k, v in flat(values).items() if isinstance(v, int | float)}
-    return found
+        numbers |= {f"{path}:{k}": v for k, v in flatten(values).items() if isinstance(v, int | float)}
+    return numbers
 
 
 def _metric_files(document: dict[str, Any]) -> list[str]:
@@ -66,9 +64,3 @@ def _metric_files(document: dict[str, Any]) -> list[str]:
     for stage in stages.values():
         listed += (stage.get("metrics") or ()) if isinstance(stage, dict) else ()
     return [str(next(iter(entry)) if isinstance(entry, dict) else entry) for entry in listed]
-
-
-def pins(requirements: bytes) -> dict[str, str]:
-    """The pinned version of each distribution of a requirements file."""
-    found = _PIN.finditer(requirements.decode("utf-8", "replace"))
-    return {re.sub(r"[-_.]+", "-", pin[1]).lower(): pin[2] for pin in found}

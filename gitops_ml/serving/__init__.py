@@ -1,15 +1,14 @@
 """The model server, its probe and the build contexts of their images.
 
-Everything here but `context` runs inside containers, next to a model that is hostile until proven otherwise.
-So it imports nothing of ours but `gitops_ml.errors`, and this file imports nothing at all.
+All but `context` and `archive` runs inside containers, beside a model that is hostile until proven otherwise. Of
+gitops-ml these files import only `errors` and `artifacts`; this file imports nothing.
 """
 
 SERVING_VERSION = 4
-"""Part of every generation's fingerprint and of the runtime image's key: raising it rolls every deployment.
+"""Part of every generation's fingerprint: raising it rolls every deployment.
 
-Raise it when the server's behaviour changes, and set SERVING_SOURCE to what the failing test prints.
+Raise it when the server's behaviour changes, and set SERVING_SOURCE to the value that the failing test prints.
 """
 
-SERVING_SOURCE = "94ed6036380524dde72af2769f8cd8f282739a9dc4a27e16b4e3df29d4786238"
-"""SHA-256 over the files that go into the runtime image, as they were when SERVING_VERSION was last
-raised."""
+SERVING_SOURCE = "aa4a2b0d9a706bc3a7540d69e6c41782849cb1decfaac47dff3bed05a2d03cab"
+"""SHA-256 over the files of the runtime image, part of its key; a test compares it with the files."""

@@ -1,7 +1,7 @@
-"""The model server's HTTP side: routes of the Open Inference Protocol v2 around one loaded model.
+"""The HTTP side of the model server: routes of the Open Inference Protocol v2 around one loaded model.
 
-Small requests are predicted in the event loop, since handing them to a thread costs more than they do; large
-ones, and those of a model that has proved slow, in one thread, so that health keeps answering.
+Small requests are predicted in the event loop, since a thread costs more than the prediction. Large requests, and those
+to a slow model, are predicted in one thread, so that health keeps answering.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.body import HEADER_LENGTH, header_length, read_body
 from gitops_ml.serving.loader import Model, Outputs
-from gitops_ml.serving.manifest import PLATFORMS, Manifest, TensorSpec
+from gitops_ml.serving.manifest import PLATFORMS
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.protocol import (
     Column,
@@ -43,8 +44,7 @@ from gitops_ml.serving.samples import PER_SECOND, ROWS, Samples
 log = logging.getLogger("gitops_ml.serving")
 
 SLOW_SECONDS = 0.05
-"""A request that held the event loop for longer sends those after it to the thread, until one is quick
-again."""
+"""After a request that blocked the event loop for longer, requests go to the thread until one is quick again."""
 
 PIN_HEADER = "x-gitops-ml-generation"
 
@@ -52,7 +52,7 @@ EXTENSIONS = ["binary_tensor_data", "model_configuration"]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Who this server says it is; version and digest are what makes a generation ready."""
+    """What the server's metadata says; a generation is ready if version and digest are as expected."""
 
     deployment: str
     model: str
@@ -62,8 +62,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """`body_bytes`: the largest body, also after decompression; `inline_bytes`: the largest one predicted in
-    the loop; `samples` and `samples_per_second`: see `Samples`."""
+    """Limits of requests: the largest body, also decompressed; the largest body predicted in the event loop; and for
+    `Samples` the rows kept and the rows a second."""
 
     body_bytes: int = 64 << 20
     inline_bytes: int = 16 << 10
@@ -72,13 +72,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelApp:
-    """ASGI application over one model.
+    """ASGI application around one model.
 
     Attributes:
-        in_flight: requests begun and not yet answered, without health, metrics and the in-flight count
-            itself.
-        draining: once set, readiness is refused and every answer closes its connection, so that no client
-            sends a request over a kept-alive connection that is about to go.
+        in_flight: requests that are not answered yet, without those for health, metrics and this count.
+        draining: once set, the server is not ready and every answer closes its connection, so that no client sends a
+            request over a kept-alive connection that is about to close.
     """
 
     def __init__(self, model: Model, manifest: Manifest, identity: Identity, limits: Limits) -> None:
@@ -119,7 +118,7 @@ class ModelApp:
         own = (f"/v2/models/{name}", f"/v2/models/{name}/versions/{self._identity.version}")
         for path in (*health, *(f"{path}/ready" for path in own)):
             self._quiet.update((path, f"/{name}{path}"))
-        # Clients that put the deployment into their base URL reach this server without the gateway as well.
+        # Clients whose base URL holds the deployment also reach this server directly, without the gateway.
         return Starlette(
             routes=[*routes, Mount(f"/{name}", routes=list(routes))],
             exception_handlers={
@@ -130,7 +129,7 @@ class ModelApp:
         )
 
     def rehearse(self, body: bytes) -> None:
-        """Answer `body` without a client; raises whatever the model raises."""
+        """Answer `body` without a client. Raises what the model raises."""
         answer, _, _ = self._answer(body, None, sampled=False)
         if inspect.isawaitable(answer):
             asyncio.run(_finish(answer))
@@ -145,7 +144,7 @@ class ModelApp:
         return json_reply({"in_flight": self.in_flight})
 
     async def _sampled(self, request: Request) -> Response:
-        """For whoever is on the environment's own network; the gateway marks what it forwards."""
+        """Answers only requests from the environment's own network; the gateway marks requests that it forwards."""
         if _forwarded(request):
             raise ProtocolError("Not Found", 404)
         return Response(self._samples.content(), media_type="application/json")
@@ -165,7 +164,7 @@ class ModelApp:
         return await self._ready(request)
 
     async def _config(self, request: Request) -> Response:
-        """Triton's model configuration extension, as far as clients need it to build their requests."""
+        """Triton's model configuration, as far as clients need it to build requests."""
         self._check(request)
         return json_reply(
             {
@@ -199,8 +198,8 @@ class ModelApp:
             code = error.status
             raise
         except Exception as error:  # the model is foreign code
-            # Answered here: what reaches the server makes it close the connection after the answer, unannounced, and
-            # another user's request may be on its way over it.
+            # Answered here: after an error that reaches uvicorn, it closes the connection unannounced, and another
+            # user's request may be on its way over that connection.
             log.exception("the model failed")
             return await failed(request, error)
         finally:
@@ -210,8 +209,10 @@ class ModelApp:
     def _answer(
         self, body: bytes, header: str | None, sampled: bool
     ) -> tuple[Response | Awaitable[Response], int, float]:
-        """The answer or, where the model is asynchronous, its promise; rows; and seconds that this thread was
-        held. `sampled`: it may go into the record."""
+        """The answer, or an awaitable of an asynchronous model; rows; and seconds that this thread was busy.
+
+        `sampled`: rows may be kept as samples.
+        """
         started = time.perf_counter()
         inference, binary = parse_request(body, header_length(header))
         wanted = wanted_outputs(inference, self._manifest.outputs)
@@ -229,7 +230,7 @@ class ModelApp:
         self,
         outputs: Awaitable[Outputs],
         inference: InferenceRequest,
-        wanted: list[tuple[TensorSpec, bool]],
+        wanted: list[tuple[Tensor, bool]],
         rows: int,
         record: Mapping[str, Column] | None,
     ) -> Response:
@@ -239,7 +240,7 @@ class ModelApp:
         self,
         outputs: Outputs,
         inference: InferenceRequest,
-        wanted: list[tuple[TensorSpec, bool]],
+        wanted: list[tuple[Tensor, bool]],
         rows: int,
         record: Mapping[str, Column] | None,
     ) -> Response:
@@ -263,19 +264,14 @@ class ModelApp:
             raise ProtocolError(f"unknown version {version!r}; this server has {self._identity.version!r}", 404)
 
     def _describe(self) -> dict[str, Any]:
-        identity = self._identity
+        parameters = msgspec.to_builtins(self._identity)
         return {
-            "name": identity.deployment,
-            "versions": [identity.version],
+            "name": parameters.pop("deployment"),
+            "versions": [self._identity.version],
             "platform": PLATFORMS[self._manifest.format],
             "inputs": self._manifest.inputs,
             "outputs": self._manifest.outputs,
-            "parameters": {
-                "model": identity.model,
-                "version": identity.version,
-                "digest": identity.digest,
-                "generation": identity.generation,
-            },
+            "parameters": parameters,
         }
 
     def _closing(self, send: Send) -> Send:
@@ -288,12 +284,12 @@ class ModelApp:
 
 
 def _forwarded(request: Request) -> bool:
-    """Whether the gateway forwarded it: a user's request. Probes and the reconciler come without it."""
+    """Whether the gateway forwarded the request: then it is a user's. Probes and the reconciler ask directly."""
     return any(name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"])
 
 
 def _pinned(request: Request) -> bool:
-    """Whether its client chose who answers: somebody tries a generation out, which says nothing of what users get."""
+    """Whether the client chose the generation that answers, to try it out; such requests are not counted as users'."""
     return PIN_HEADER in request.headers
 
 

@@ -1,5 +1,4 @@
-"""Reads the bodies of HTTP requests, bounded: a server with a memory limit dies of one that it believes too
-soon."""
+"""Reads the bodies of HTTP requests, bounded in bytes: a body without a bound could exceed the memory limit."""
 
 from __future__ import annotations
 
@@ -13,14 +12,14 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body, decompressed.
+    """Read the whole body, decompressed.
 
     Args:
-        limit: bytes it may have, before and after decompression.
+        limit: bytes that it may have, before and after decompression.
 
     Raises:
-        ProtocolError: 413 as soon as the body is known to be too large, 415 for an unknown encoding, 400 for
-            a broken one, 499 when the client went away.
+        ProtocolError: 413 as soon as the body is known to be too large, 415 for an unknown encoding, 400 for a broken
+            body, 499 if the client disconnected.
     """
     too_large = ProtocolError(f"the body is larger than {limit} bytes", 413)
     encoding = request.headers.get("content-encoding", "identity").lower()
@@ -41,10 +40,10 @@ async def read_body(request: Request, limit: int) -> bytes:
     if encoding == "identity":
         return body
     try:
-        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, whichever it is
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: detect gzip or zlib
         body = unpacker.decompress(body, limit + 1)
     except zlib.error as error:
-        raise ProtocolError(f"the body is no {encoding}: {error}") from error
+        raise ProtocolError(f"the body is not {encoding}: {error}") from error
     if len(body) > limit:
         raise too_large
     if not unpacker.eof:
@@ -53,7 +52,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 def header_length(header: str | None) -> int | None:
-    """Value of `Inference-Header-Content-Length`; raises ProtocolError where it is no number."""
+    """Parse `Inference-Header-Content-Length`. Raises `ProtocolError` if it is not a number."""
     if header is None:
         return None
     if not header.isascii() or not header.isdigit():

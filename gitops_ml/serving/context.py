@@ -1,19 +1,16 @@
-"""Build contexts of the two images of a model: pure bytes in, pure bytes out; whoever talks to the engine
-sends them.
+"""Makes the build contexts of a model's two images, as bytes; the engine's client sends them.
 
-The *runtime* image holds the base, the model's own locked requirements and this server: built once for each
-set of them. The *model* image adds the artifact as one layer. Both build with the classic builder of engine
-20.10: no BuildKit, no syntax directive, no mounts. Index addresses, credentials and certificates reach only
-the build stage, so that neither the image nor its history holds them.
+The *runtime* image holds the base image, the model's locked requirements and this server; it is built once for each set
+of requirements. The *model* image adds the artifact as one layer. The classic builder of engine 20.10 builds both: no
+BuildKit, no syntax directive, no mounts. Index addresses, credentials and certificates reach only the build stage, so
+that neither the image nor its history holds them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,16 +18,22 @@ from urllib.parse import urlsplit
 
 from gitops_ml.errors import InputError
 from gitops_ml.serving import SERVING_SOURCE
+from gitops_ml.serving.archive import pack
 
 PACKAGE = Path(__file__).parent.parent
 USER = "65532:65532"
+
+ARTIFACT_SOURCES = ("__init__.py", "manifest.py", "skops_types.py")
+"""Files of `gitops_ml.artifacts` that the server imports."""
+UNSHIPPED = ("archive.py", "context.py")
+"""Files of this package that the server does not need."""
 
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 
 BUILD_LABEL = "gitops-ml.role=build"
-"""On the image of the build stage, which the classic builder leaves behind untagged: it may be pruned by it."""
+"""Label of the build stage's image. The classic builder leaves it behind untagged; pruning finds it by this label."""
 
 RUNTIME_DOCKERFILE = """\
 FROM {base} AS build
@@ -57,30 +60,30 @@ EXPOSE 8080
 CMD ["python", "-m", "gitops_ml.serving.server"]
 """
 
-# Compiled files that are never checked against their sources: nothing in a read-only image changes, and
-# starts are quicker. Test suites inside packages are never imported.
+# Python does not compare compiled files with their sources at start: it is faster, and a read-only image cannot change.
+# Test suites inside packages are never imported.
 COMPILE = "python3 -m compileall -q -j 0 -x '/tests?/' --invalidation-mode unchecked-hash"
 
 MODEL_DOCKERFILE = "FROM {runtime}\nCOPY model /model\n"
 
 
 def runtime_key(requirements: bytes, base_id: str) -> str:
-    """Names a runtime image: SHA-256 (hex) over the requirements, the base image's ID and SERVING_SOURCE."""
+    """The key of a runtime image: SHA-256 (hex) over the requirements, the base image's ID and SERVING_SOURCE."""
     digest = hashlib.sha256(f"{SERVING_SOURCE}\n{base_id}\n".encode())
     digest.update(requirements)
     return digest.hexdigest()
 
 
 def runtime_context(requirements: bytes, base: str, certificates: bytes | None = None) -> bytes:
-    """Build context (a tar) of the runtime image; the same arguments give the same bytes.
+    """Make the build context (a tar) of the runtime image; the same arguments give the same bytes.
 
     Args:
-        requirements: a requirements file with a hash for every package.
+        requirements: a requirements file that has a hash for every package.
         base: reference of an image with Python and pip.
-        certificates: PEM bundle that pip trusts while building; None takes the caller's (`pip_certificates`).
+        certificates: PEM bundle that pip trusts while it builds; None takes the caller's (`pip_certificates`).
 
     Raises:
-        InputError: `base` is no image reference.
+        InputError: `base` is not an image reference.
     """
     pem = pip_certificates() if certificates is None else certificates
     files = {"build/requirements.txt": requirements}
@@ -94,14 +97,14 @@ def runtime_context(requirements: bytes, base: str, certificates: bytes | None =
 
 
 def model_context(model: Path | Iterable[tuple[str, bytes]], runtime_image: str) -> bytes:
-    """Build context (a tar) of a model image: the artifact at /model, readable by all and writable by none.
+    """Make the build context (a tar) of a model image: the artifact at /model, readable by all, writable by none.
 
     Args:
-        model: the artifact's folder, or its files as (path below /model with `/`, content).
+        model: the artifact's folder, or its files as (path below /model, content).
         runtime_image: reference or ID of the runtime image.
 
     Raises:
-        InputError: a path that leaves the artifact, a link or a special file in the folder, no file at all.
+        InputError: a path leaves the artifact, the folder holds a link or a special file, or there is no file.
     """
     files = _model_files(_folder_files(model) if isinstance(model, Path) else model)
     files["Dockerfile"] = MODEL_DOCKERFILE.format(runtime=_reference(runtime_image)).encode()
@@ -111,15 +114,16 @@ def model_context(model: Path | Iterable[tuple[str, bytes]], runtime_image: str)
 def model_archive(
     model: Iterable[tuple[str, bytes]], runtime: Mapping[str, Any], tag: str, labels: Mapping[str, str]
 ) -> bytes:
-    """The same image as an archive (a tar, as `docker save` writes them) that holds its one new layer and no other.
+    """Make the model image as an archive (a tar, as `docker save` writes) that holds only its one new layer.
 
-    An engine that keeps images as layers takes it in a third of the time of a build, since it runs no step and commits
-    no container; one that wants every layer refuses it whole. The same arguments give the same bytes, and the same ID.
+    An engine that stores images as layers loads it in a third of the time of a build, since it runs no build step. An
+    engine that wants every layer refuses it. The same arguments give the same bytes and the same image ID.
 
     Args:
         model: as `model_context`.
-        runtime: the runtime image as the engine inspects it.
-        tag: name of the image; `labels` come on top of the runtime's own.
+        runtime: the engine's description (inspect) of the runtime image.
+        tag: name of the image.
+        labels: labels of the image, beside those of the runtime image.
 
     Raises:
         InputError: as `model_context`.
@@ -142,23 +146,22 @@ def model_archive(
 
 
 def build_args(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Build arguments that let pip in the build stage reach what pip reaches here.
+    """Build arguments with which pip in the build stage reaches the same indexes as pip here.
 
-    The caller's index, time-out and proxy settings, without those that name files of this machine. They do
-    not change which bytes are installed: every package is locked by its hash. They may hold credentials:
-    never log them.
+    They hold the caller's index, timeout and proxy settings, without settings that name files of this machine. They do
+    not change which bytes are installed, since a hash locks every package. They may hold credentials: never log them.
     """
     env = os.environ if env is None else env
-    found = {name: env[name] for name in (*PASSED_ON, *PROXIES) if env.get(name)}
+    args = {name: env[name] for name in (*PASSED_ON, *PROXIES) if env.get(name)}
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
-        kept = [url for url in found.pop(name, "").split() if urlsplit(url).scheme in ("http", "https")]
-        if kept:
-            found[name] = " ".join(kept)
-    return found
+        urls = [url for url in args.pop(name, "").split() if urlsplit(url).scheme in ("http", "https")]
+        if urls:
+            args[name] = " ".join(urls)
+    return args
 
 
 def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:
-    """The PEM bundle that pip uses here, where the caller's environment names one; else empty."""
+    """The PEM bundle that the caller's environment names for pip; empty if it names none."""
     env = os.environ if env is None else env
     for name in CERTIFICATES:
         path = Path(env.get(name) or "/nonexistent")
@@ -169,16 +172,16 @@ def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:
 
 def server_sources() -> list[Path]:
     """Files of this package that go into the runtime image, sorted."""
-    serving = sorted(path for path in (PACKAGE / "serving").glob("*.py") if path.name != "context.py")
-    return [PACKAGE / "errors.py", *serving]
+    serving = sorted(path for path in (PACKAGE / "serving").glob("*.py") if path.name not in UNSHIPPED)
+    return [*(PACKAGE / "artifacts" / name for name in ARTIFACT_SOURCES), PACKAGE / "errors.py", *serving]
 
 
 def source_digest() -> str:
-    """SHA-256 (hex) over what makes the runtime image behave as it does, for the guard on SERVING_VERSION."""
+    """SHA-256 (hex) over everything that decides how the runtime image behaves; SERVING_SOURCE must equal it."""
     digest = hashlib.sha256(_runtime_dockerfile("BASE", with_certificates=False).encode())
     for path in server_sources():
         if path.name != "__init__.py":
-            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -192,7 +195,7 @@ def _runtime_dockerfile(base: str, *, with_certificates: bool) -> str:
 
 def _reference(image: str) -> str:
     if not image or any(character.isspace() for character in image):
-        raise InputError(f"{image!r} is no image reference")
+        raise InputError(f"{image!r} is not an image reference")
     return image
 
 
@@ -217,16 +220,7 @@ def _folder_files(folder: Path) -> Iterable[tuple[str, bytes]]:
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:
-    """A tar of `files` whose bytes depend on nothing else: sorted, no times, no owners, read-only for all."""
+    """Make a tar whose bytes depend on `files` alone: sorted, without times and owners, read-only for all."""
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents if str(parent) != "."}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in sorted(folders | set(files)):
-            entry = tarfile.TarInfo(name)
-            if name in folders:
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-                archive.addfile(entry)
-            else:
-                entry.mode, entry.size = 0o444, len(files[name])
-                archive.addfile(entry, io.BytesIO(files[name]))
-    return buffer.getvalue()
+    names = sorted(folders | set(files))
+    return pack({f"{name}/" if name in folders else name: files.get(name, b"") for name in names})

@@ -1,14 +1,16 @@
-"""Loads the model that lies beside its manifest, whatever its format, behind one interface.
+"""Loads a model of any format behind one interface.
 
-Runs only inside a locked-down container. A skops file may build only types that skops trusts, the few that
-tree models need, and those that the model's own reviewed manifest names; a pickle is loaded only where the
-deployment says so.
+Runs only inside a locked-down container. A skops file may hold only types that skops trusts, `TRUSTED_TYPES`, and the
+reviewed types of the model's manifest. A pickle is loaded only if the deployment allows it.
+
+Libraries of one format are imported where they are used: the runtime image holds only those that its models need.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,20 +19,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
 from gitops_ml.errors import GitopsError, ModelRejected
-from gitops_ml.serving.manifest import Manifest, TensorSpec, model_file, read_manifest
+from gitops_ml.serving.manifest import model_file, read_manifest
 from gitops_ml.serving.protocol import Column
 
-TRUSTED_TYPES = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "numpy.dtype",
-)
-"""Types beyond skops' own list that every tree model of scikit-learn holds; none runs code when it is
-built."""
-
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
-"""Methods of an estimator that an output of the manifest may name."""
+"""Methods of an estimator that may be outputs."""
 
 ARGMAX = frozenset(
     {
@@ -41,30 +37,29 @@ ARGMAX = frozenset(
         "sklearn.linear_model._logistic.LogisticRegression",
     }
 )
-"""Classifiers whose `predict` is the class of the largest score behind `predict_proba`, by scikit-learn's
-source."""
+"""Classifiers whose `predict` is the class with the largest score, as scikit-learn's source shows."""
 
 TIE = 1e-9
-"""Two probabilities closer than this may rank otherwise than the scores behind them: rounding."""
+"""Rounding may rank two probabilities that are closer than this differently than their scores."""
 
 Outputs = Mapping[str, NDArray[Any]]
 
 
 class Model(Protocol):
-    """A loaded model: named columns in, named arrays out, n rows each."""
+    """A loaded model: takes named columns and gives named arrays, of n rows each."""
 
     threaded: bool
-    """True where calls must never overlap: all of them run in the server's one thread."""
+    """True if calls must never overlap: all of them run in the server's one thread."""
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs | Awaitable[Outputs]:
-        """Compute `outputs`; may return an awaitable, which is awaited in the server's event loop."""
+        """Compute `outputs`; an awaitable is awaited in the server's event loop."""
 
 
 def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest, Model]:
     """Load the artifact in `model_dir`.
 
     Raises:
-        ModelRejected: the manifest, the file or a type in it cannot be accepted; the message says which.
+        ModelRejected: the manifest, the file or a type in it cannot be accepted. Names which.
     """
     manifest = read_manifest(model_dir)
     loaders: dict[str, Callable[[], Model]] = {
@@ -86,7 +81,7 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
 
 
 class Estimator:
-    """A scikit-learn estimator that takes a DataFrame, one column for each input tensor."""
+    """A scikit-learn estimator, which takes a DataFrame with one column for each input tensor."""
 
     threaded = False
 
@@ -101,8 +96,7 @@ class Estimator:
                     fix="name the outputs in the manifest after methods of the estimator",
                 )
         self._whole = estimator
-        # Several outputs share one pass through the steps before the last, as Pipeline.predict itself runs
-        # them.
+        # Several outputs share one pass through the steps before the last, as Pipeline.predict runs them.
         self._before = estimator[:-1] if type(estimator) is Pipeline and len(estimator.steps) > 1 else None
         last = type(estimator if self._before is None else estimator.steps[-1][1])
         self._argmax = f"{last.__module__}.{last.__qualname__}" in ARGMAX
@@ -115,17 +109,16 @@ class Estimator:
         if self._before is not None and len(outputs) > 1:
             data, estimator = self._before.transform(data), self._whole.steps[-1][1]
         derived = self._argmax and {"predict", "predict_proba"} <= set(outputs)
-        asked = [name for name in outputs if name != "predict" or not derived]
-        found = {name: getattr(estimator, name)(data) for name in asked}
+        called = [name for name in outputs if name != "predict" or not derived]
+        arrays = {name: getattr(estimator, name)(data) for name in called}
         if derived:
-            labels = _largest(found["predict_proba"], estimator.classes_)
-            found["predict"] = estimator.predict(data) if labels is None else labels
-        return found
+            labels = _largest(arrays["predict_proba"], estimator.classes_)
+            arrays["predict"] = estimator.predict(data) if labels is None else labels
+        return arrays
 
 
 class OnnxModel:
-    """An ONNX session: one input for each tensor, or all columns as one matrix where it has a single
-    input."""
+    """An ONNX session, with one input for each tensor, or with a single input that takes all columns as a matrix."""
 
     threaded = False
 
@@ -144,7 +137,7 @@ class OnnxModel:
             )
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
-        """Outputs have the shapes that the graph gives them."""
+        """Outputs have the shapes of the graph."""
         feed: dict[str, NDArray[Any]]
         if self._stacked:
             feed = {next(iter(self._inputs)): np.column_stack([np.asarray(column) for column in columns.values()])}
@@ -155,14 +148,12 @@ class OnnxModel:
 
 
 class Predictor:
-    """The user's own class: `Class(model_dir)`, and `predict(frame)` that gives a mapping, or the one
-    output's array.
+    """The user's own class: `Class(model_dir)` with `predict(frame)`, which gives a mapping or the one output's array.
 
-    A coroutine function is awaited; any other is called in the server's one thread, so that it need not be
-    thread-safe.
+    A coroutine function is awaited. Any other runs in the server's one thread, so it need not be thread-safe.
     """
 
-    def __init__(self, predictor: Any, outputs: Sequence[TensorSpec]) -> None:
+    def __init__(self, predictor: Any, outputs: Sequence[Tensor]) -> None:
         self._predict = predictor.predict
         self._only = outputs[0].name if len(outputs) == 1 else None
         self._names = [spec.name for spec in outputs]
@@ -170,7 +161,7 @@ class Predictor:
         self.threaded = not self._asynchronous
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs | Awaitable[Outputs]:
-        """Outputs have the shapes that the user's class gives them."""
+        """Outputs have the shapes that the user's class gives."""
         if self._asynchronous:
             return self._awaited(columns, outputs)
         return self._chosen(self._predict(_frame(columns)), outputs)
@@ -187,7 +178,7 @@ class Predictor:
 
 
 def _largest(probabilities: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any] | None:
-    """The class of each row's largest probability, or None where some row is too close to a tie to tell."""
+    """The class of each row's largest probability; None if some row is close to a tie."""
     if probabilities.shape[1] < 2:
         return None
     ranked = np.partition(probabilities, -2, axis=1)
@@ -205,7 +196,7 @@ def _skops(path: Path, manifest: Manifest) -> Model:
         raise ModelRejected(
             f"{path.name} holds types that are not trusted",
             why=str(error).replace("\n", " "),
-            fix="review them; types that are safe to build go to `trusted_types` of the model's manifest",
+            fix="review them, and add types that are safe to `trusted_types` of the model's manifest",
         ) from error
     return Estimator(estimator, manifest)
 
@@ -261,6 +252,4 @@ def _ranked(column: Column, rank: int) -> NDArray[Any]:
 
 
 def _threads() -> int:
-    import os
-
     return int(os.environ.get("OMP_NUM_THREADS", "1"))

@@ -1,116 +1,53 @@
-"""What a model says of itself: `manifest.json`, which its train stage wrote beside the model.
+"""The server's reading of `manifest.json`: stricter than the judge's, since the server acts on it.
 
-The server believes nothing in it that it does not have to: names of files stay inside the artifact, and the
-types it asks to trust are the ones that a person reviewed with the commit.
+An unknown key is refused, since it may be a mistyped one. Names of files must stay inside the artifact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.manifest import MANIFEST, Manifest, broken_file, parse_manifest
 from gitops_ml.errors import ModelRejected
+from gitops_ml.serving.protocol import NUMPY_TYPES
 
-MANIFEST = "manifest.json"
-EXAMPLE = "example.json"
-
-Datatype = Literal[
-    "BOOL",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BYTES",
-]
 PLATFORMS = {
     "skops": "sklearn_skops",
     "joblib": "sklearn_joblib",
     "onnx": "onnxruntime_onnx",
     "predictor": "python_predictor",
 }
+"""`platform` in the model's metadata, by the manifest's `format`."""
 
-
-class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One named tensor; `shape` is [-1] for a column, [-1, k] for a matrix of k columns."""
-
-    name: str
-    datatype: Datatype
-    shape: tuple[int, ...]
-
-
-class Training(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The rows that the model was trained on: `first` to `last` of its time column (ISO 8601), where it has
-    one."""
-
-    time_column: str | None = None
-    first: str | None = msgspec.field(name="from", default=None)
-    last: str | None = msgspec.field(name="to", default=None)
-    rows: int | None = None
-
-
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The column that the model predicts, and which of its classes is the positive one."""
-
-    name: str
-    positive: int | str | bool | None = None
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`manifest.json` of schema 1."""
-
-    schema: Literal[1]
-    name: str
-    format: Literal["skops", "joblib", "onnx", "predictor"]
-    file: str | None = None
-    predictor: str | None = None
-    python: str = ""
-    task: Literal["classification", "regression"] = "regression"
-    classes: list[int | float | str | bool] | None = None
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    trusted_types: tuple[str, ...] = ()
-    training: Training | None = None
-    target: Target | None = None
+DATATYPES = (*NUMPY_TYPES, "BYTES")
 
 
 def read_manifest(model_dir: Path) -> Manifest:
     """Read `manifest.json` of the artifact in `model_dir`.
 
     Raises:
-        ModelRejected: it is absent, broken, or contradicts itself.
+        ModelRejected: it is missing or broken, contradicts itself, or asks for something that this server lacks.
     """
-    path = model_dir / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        content = (model_dir / MANIFEST).read_bytes()
     except OSError as error:
         raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), fix="dvc repro train") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ModelRejected(f"the model's {MANIFEST} is broken", why=str(error), fix="dvc repro train") from error
-    for what, specs in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
-        names = [spec.name for spec in specs]
-        if not names or len(set(names)) != len(names):
-            raise ModelRejected(
-                f"the model's {MANIFEST} is broken",
-                why=f"{what} are empty or name a tensor twice",
-                fix="dvc repro train",
-            )
+    manifest = parse_manifest(content)
+    problems = [*_unsupported(manifest), *_unknown_keys(msgspec.json.decode(content), msgspec.to_builtins(manifest))]
+    if problems:
+        raise broken_file(MANIFEST, "; ".join(problems))
     return manifest
 
 
 def model_file(model_dir: Path, manifest: Manifest) -> Path:
-    """Path of the model's own file, which has to be a regular file inside the artifact.
+    """Path of the model's own file, a regular file inside the artifact.
 
     Raises:
-        ModelRejected: the manifest names none, or one that is absent or outside.
+        ModelRejected: the manifest names no file, or a file that is missing or outside the artifact.
     """
     name = manifest.file or ""
     path = model_dir / name
@@ -122,3 +59,30 @@ def model_file(model_dir: Path, manifest: Manifest) -> Path:
             fix="dvc repro train",
         )
     return path
+
+
+def _unsupported(manifest: Manifest) -> Iterator[str]:
+    if manifest.schema != 1:
+        yield f"`schema` is {manifest.schema}; this server reads 1"
+    if manifest.format not in PLATFORMS:
+        yield f"`format` is {manifest.format!r}; this server reads {', '.join(PLATFORMS)}"
+    if not manifest.outputs:
+        yield "`outputs` is empty"
+    for key, tensors in (("inputs", manifest.inputs), ("outputs", manifest.outputs)):
+        for tensor in tensors:
+            if tensor.datatype not in DATATYPES:
+                known = ", ".join(DATATYPES)
+                yield f"`{key}`: the datatype of {tensor.name!r} is {tensor.datatype!r}, not one of {known}"
+
+
+def _unknown_keys(content: Any, known: Any) -> Iterator[str]:
+    """Compare the file's JSON with what the manifest's types took from it."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if key in known:
+                yield from _unknown_keys(value, known[key])
+            else:
+                yield f"unknown field `{key}`"
+    elif isinstance(content, list):
+        for value, taken in zip(content, known, strict=True):
+            yield from _unknown_keys(value, taken)

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: one registry for the one model that this process serves."""
+"""Metrics of the model server, for Prometheus: one registry for the model that this process serves."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Metrics:
         self._in_flight = Gauge("gitops_ml_requests_in_flight", "Requests in flight.", registry=self._registry)
 
     def answered(self, code: int, rows: int, seconds: float) -> None:
-        """Count one inference request that was answered with HTTP status `code`."""
+        """Count an inference request that was answered with the HTTP status `code`."""
         self._requests.labels(str(code)).inc()
         self._seconds.observe(seconds)
         self._rows.inc(rows)
 
     def text(self, in_flight: int) -> bytes:
-        """The exposition format, as of now."""
+        """The current values in Prometheus' text format."""
         self._in_flight.set(in_flight)
         return generate_latest(self._registry)

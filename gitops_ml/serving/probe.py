@@ -1,33 +1,45 @@
 """`python -m gitops_ml.serving.probe`: asks model servers whether they are ready, and for predictions.
 
-Runs in a short-lived container on the environment's network, so that checks work against a host that is
-reachable only by its engine's API, and with images that hold no shell. Standard library only: it has to start
-at once. Reads /probe/job.json, writes /probe/result.json, prints one line of JSON.
+Runs in a short-lived container on the environment's network, so that checks work on a host that is reachable only by
+its engine's API, and for images that hold no shell. Standard library only: it has to start at once. Reads
+/probe/job.json, writes /probe/result.json, prints one line of JSON. docs/serving.md describes both files.
+
+Whatever a server answers ends in that target's result, within bounds of bytes and time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from gitops_ml.serving.probe_answers import (
+    MAX_ANSWER_BYTES,
+    MAX_METADATA_BYTES,
+    NotYet,
+    TargetError,
+    error_text,
+    metadata_of,
+    outputs_of,
+    reason_of,
+    require_values,
+    short,
+)
+
 FOLDER = Path("/probe")
 CONNECT_SECONDS = 1.0
-
-
-class TargetError(Exception):
-    """The target did not do what was asked of it; the message is for the record."""
-
-
-class NotYet(Exception):
-    """The target is not ready, and may still become so."""
+GRACE_SECONDS = 5.0
+"""How long after the deadline a target's thread may still run: a name may be resolving."""
+MAX_VALUES = 5_000_000
+"""Values that are kept of one target's outputs; each takes 32 bytes of memory."""
 
 
 class ProbeTarget:
@@ -42,36 +54,38 @@ class ProbeTarget:
         self._deadline = deadline
         self._connection: http.client.HTTPConnection | None = None
 
-    def metadata(self) -> dict[str, Any]:
-        """The model's metadata, once it names what is expected.
+    def metadata(self, deadline: float) -> dict[str, Any]:
+        """Ask for the model's metadata, once.
 
-        Of an image that is not ours nothing is known but the path that answers 200 when it is ready; it has none.
+        Of an image that is not ours, only the path is known that answers 200 when it is ready; the metadata is empty.
+
+        Args:
+            deadline: by time.monotonic(), for this answer.
 
         Raises:
             NotYet: no answer, or not 200.
-            TargetError: it answers for another version or digest than the one expected; waiting fixes
-            nothing.
+            TargetError: it answers for another version or digest than expected; waiting fixes nothing.
         """
         try:
-            status, body = self._ask("GET", self._health or self._path)
+            status, body = self._ask("GET", self._health or self._path, MAX_METADATA_BYTES, deadline)
         except (OSError, http.client.HTTPException) as error:
-            raise NotYet(_said(error)) from error
+            raise NotYet(reason_of(error)) from error
         if status != 200:
-            raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {_error_of(body)}")
+            raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {error_text(body)}")
         return {} if self._health else metadata_of(body, self._expect)
 
     def infer(self, body: bytes, rows: int) -> dict[str, list[Any]]:
         """Outputs by name, row-major, for one inference request of `rows` rows.
 
         Raises:
-            TargetError: no answer in time, not 200, or not that many rows.
+            TargetError: no answer in time, not 200, not of the protocol, or not that many rows.
         """
         try:
-            status, answer = self._ask("POST", f"{self._path}/infer", body)
+            status, answer = self._ask("POST", f"{self._path}/infer", MAX_ANSWER_BYTES, self._deadline, body)
         except (OSError, http.client.HTTPException) as error:
-            raise TargetError(_said(error)) from error
+            raise TargetError(reason_of(error)) from error
         if status != 200:
-            raise TargetError(f"HTTP {status}: {_error_of(answer)}")
+            raise TargetError(f"HTTP {status}: {error_text(answer)}")
         return outputs_of(answer, rows)
 
     def close(self) -> None:
@@ -79,8 +93,9 @@ class ProbeTarget:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        left = self._deadline - time.monotonic()
+    def _ask(self, method: str, path: str, limit: int, deadline: float, body: bytes | None = None) -> tuple[int, bytes]:
+        """Status and body of the answer; of a body longer than `limit` bytes, the first `limit` + 1."""
+        left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         try:
@@ -89,17 +104,41 @@ class ProbeTarget:
                     self._host, self._port, timeout=min(left, CONNECT_SECONDS)
                 )
                 self._connection.connect()
-            self._connection.sock.settimeout(left)
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            self._connection.request(method, path, body, headers)
-            response = self._connection.getresponse()
-            answer = response.status, response.read()
-        except BaseException:
+            with _cut_off(self._connection.sock, deadline):
+                headers = {"Content-Type": "application/json"} if body is not None else {}
+                self._connection.request(method, path, body, headers)
+                response = self._connection.getresponse()
+                answer = response.status, response.read(limit + 1)
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError | http.client.HTTPException) and time.monotonic() >= deadline:
+                raise TimeoutError("the deadline has passed") from error
             raise
-        if response.will_close:
+        if time.monotonic() >= deadline:
+            self.close()  # what was read may be cut off
+            raise TimeoutError("the deadline has passed")
+        if response.will_close or not response.isclosed():
             self.close()
         return answer
+
+
+@contextlib.contextmanager
+def _cut_off(connection: socket.socket, deadline: float) -> Iterator[None]:
+    """Shut the connection down at the deadline. A socket's own timeout does not bound an answer that trickles."""
+
+    def shut_down() -> None:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    left = max(0.0, deadline - time.monotonic())
+    connection.settimeout(left + GRACE_SECONDS)
+    timer = threading.Timer(left, shut_down)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def model_path(spec: Mapping[str, Any]) -> str:
@@ -107,43 +146,8 @@ def model_path(spec: Mapping[str, Any]) -> str:
     return f"/v2/models/{quote(spec.get('model', ''), safe='')}"
 
 
-def metadata_of(body: bytes, expect: Mapping[str, str]) -> dict[str, Any]:
-    """A server's answer about its model, when its version and digest are those of `expect`. Raises as
-    `ProbeTarget.metadata`."""
-    try:
-        found = json.loads(body)
-        parameters = found.get("parameters", {})
-        names = {**parameters, "version": parameters.get("version", (found.get("versions") or [None])[0])}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise NotYet(f"metadata is no JSON of the protocol: {error}") from error
-    for key, wanted in expect.items():
-        if names.get(key) != wanted:
-            raise TargetError(f"answers with {key} {names.get(key)}, not {wanted}")
-    return dict(found)
-
-
-def outputs_of(answer: bytes, rows: int) -> dict[str, list[Any]]:
-    """Outputs by name, row-major, of an answer to `rows` rows. Raises `TargetError` where it is none."""
-    try:
-        outputs = json.loads(answer)["outputs"]
-        short = [output["name"] for output in outputs if output["shape"][0] != rows]
-        values = {output["name"]: list(output["data"]) for output in outputs}
-    except (ValueError, LookupError, TypeError) as error:
-        raise TargetError(f"the answer is none of the protocol: {type(error).__name__}: {error}") from error
-    if short or not values:
-        raise TargetError(f"the answer has no {rows} rows in {short or 'any output'}")
-    return values
-
-
-def require_values(outputs: Mapping[str, list[Any]]) -> None:
-    """Raises `TargetError` when some row of an output has no value."""
-    empty = [name for name, values in outputs.items() if not values or None in values]
-    if empty:
-        raise TargetError(f"output {', '.join(empty)} holds no value for some row")
-
-
 def encoded(body: dict[str, Any]) -> tuple[bytes, int]:
-    """An inference request as it is sent, and how many rows are in it."""
+    """An inference request as it is sent, and its number of rows."""
     return json.dumps(body).encode(), int(body["inputs"][0]["shape"][0])
 
 
@@ -155,8 +159,7 @@ def probe_target(
     interval: float,
     ready_deadline: float | None = None,
 ) -> dict[str, Any]:
-    """Everything the job asks of one target; never raises, since one target's trouble must not hide
-    another's.
+    """Ask one target everything that the job asks; never raises, so that one target's trouble hides no other.
 
     Args:
         example: body and rows of the smoke request.
@@ -165,10 +168,10 @@ def probe_target(
         interval: seconds between two readiness requests.
         ready_deadline: by time.monotonic(), for becoming ready; `deadline` if None.
     """
-    result: dict[str, Any] = {"ready": False, "ready_seconds": None, "error": None, "metadata": None}
-    result |= {"smoke": None, "outputs": [], "seconds": 0.0, "rows": 0}
-    target = ProbeTarget(spec, deadline)
+    result = _unanswered(None)
+    target: ProbeTarget | None = None
     try:
+        target = ProbeTarget(spec, deadline)
         started = time.monotonic()
         result["metadata"] = _await_ready(target, ready_deadline or deadline, interval)
         result |= {"ready": True, "ready_seconds": round(time.monotonic() - started, 4)}
@@ -177,19 +180,25 @@ def probe_target(
             if not result["smoke"]["ok"]:
                 raise TargetError(f"smoke: {result['smoke']['error']}")
         started = time.monotonic()
+        kept = 0
         for number, (body, rows) in enumerate(requests, 1):
             try:
-                result["outputs"].append(target.infer(body, rows))
+                outputs = target.infer(body, rows)
+                kept += sum(map(len, outputs.values()))
+                if kept > MAX_VALUES:
+                    raise TargetError(f"the answers hold more than {MAX_VALUES:,} values")
             except TargetError as error:
                 raise TargetError(f"request {number} of {len(requests)}: {error}") from error
+            result["outputs"].append(outputs)
             result["rows"] += rows
             result["seconds"] = round(time.monotonic() - started, 4)
     except TargetError as error:
         result["error"] = str(error)
     except Exception as error:
-        result["error"] = f"the probe failed: {type(error).__name__}: {error}"
+        result["error"] = f"the probe failed: {type(error).__name__}: {short(error)}"
     finally:
-        target.close()
+        if target is not None:
+            target.close()
     return result
 
 
@@ -205,25 +214,21 @@ def run(job: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]
     ready = now + float(job.get("ready_deadline") or job["deadline"])
     example = encoded(job["example"]) if job.get("example") else None
     requests = [encoded(body) for body in bodies]
-    results: dict[str, dict[str, Any]] = {}
+    results = {spec["name"]: _unanswered("the probe did not end within the deadline") for spec in job["targets"]}
 
-    def task(spec: dict[str, Any]) -> Callable[[], None]:
-        def probe() -> None:
-            results[spec["name"]] = probe_target(spec, example, requests, deadline, job.get("interval", 0.02), ready)
+    def probe(spec: dict[str, Any]) -> None:
+        results[spec["name"]] = probe_target(spec, example, requests, deadline, job.get("interval", 0.02), ready)
 
-        return probe
-
-    threads = [threading.Thread(target=task(spec), daemon=True) for spec in job["targets"]]
+    threads = [threading.Thread(target=probe, args=(spec,), daemon=True) for spec in job["targets"]]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
-    return {"targets": {spec["name"]: results[spec["name"]] for spec in job["targets"]}}
+        thread.join(max(0.0, deadline - time.monotonic()) + GRACE_SECONDS)
+    return {"targets": dict(results)}
 
 
 def main(folder: Path = FOLDER) -> int:
-    """Do the job in `folder`; 0 when its result is written, whatever it says, and 2 for a job that is
-    broken."""
+    """Do the job in `folder`; 0 when its result is written, whatever it says, and 2 for a broken job."""
     try:
         job = json.loads((folder / "job.json").read_bytes())
         path = job.get("requests")
@@ -234,18 +239,22 @@ def main(folder: Path = FOLDER) -> int:
         return 2
     staged = folder / "result.json.part"
     staged.write_text(json.dumps(result))
-    staged.replace(folder / "result.json")  # whole or absent, for whoever reads it while we run
-    print(json.dumps({"targets": {name: _summary(one) for name, one in result["targets"].items()}}))
+    staged.replace(folder / "result.json")  # whoever reads the file meanwhile sees it whole or not at all
+    print(json.dumps({"targets": {name: _summary(target) for name, target in result["targets"].items()}}))
     return 0
 
 
 def _await_ready(target: ProbeTarget, deadline: float, interval: float) -> dict[str, Any]:
+    reason: NotYet | None = None
     while True:
         try:
-            return target.metadata()
+            return target.metadata(deadline)
         except NotYet as error:
-            if time.monotonic() + interval >= deadline:
-                raise TargetError(f"not ready within the deadline: {error}") from error
+            late = time.monotonic() + interval >= deadline
+            if reason is None or not late:  # the deadline itself cuts the last request off, and that explains nothing
+                reason = error
+            if late:
+                raise TargetError(f"not ready within the deadline: {reason}") from error
             time.sleep(interval)
 
 
@@ -262,27 +271,22 @@ def _smoke(target: ProbeTarget, body: bytes, rows: int) -> dict[str, Any]:
     return result
 
 
+def _unanswered(error: str | None) -> dict[str, Any]:
+    nothing: dict[str, Any] = {
+        "ready_seconds": None,
+        "metadata": None,
+        "smoke": None,
+        "outputs": [],
+        "seconds": 0.0,
+        "rows": 0,
+    }
+    return {"ready": False, "error": error, **nothing}
+
+
 def _summary(result: dict[str, Any]) -> dict[str, Any]:
     smoke = result["smoke"]
     kept = {key: result[key] for key in ("ready", "ready_seconds", "error", "rows", "seconds")}
     return {**kept, "smoke": smoke and smoke["ok"]}
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, socket.gaierror):
-        return "its name does not resolve"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return f"{type(error).__name__}: {error}"
-
-
-def _error_of(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["error"])
-    except (ValueError, LookupError, TypeError):
-        return body[:200].decode("utf-8", "replace")
 
 
 if __name__ == "__main__":

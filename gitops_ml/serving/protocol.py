@@ -1,7 +1,6 @@
-"""The Open Inference Protocol v2 on the wire: JSON, and the binary tensor data extension that tritonclient
-speaks.
+"""Converts between bytes of the Open Inference Protocol v2 and named columns, without HTTP and without a model.
 
-Bytes come in, named columns go out, and the other way round; no HTTP here and no model.
+Reads and writes JSON and the binary tensor data extension, which tritonclient uses.
 Source: https://github.com/kserve/open-inference-protocol (specification/protocol/inference_rest.md) and
 Triton's `extension_binary_data.md`.
 """
@@ -16,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.artifacts.manifest import Tensor
 
 Column = NDArray[Any] | list[str | None]
 """A numeric tensor, or the strings of a BYTES tensor with None where a value is missing."""
@@ -38,7 +37,7 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
 
 
 class ProtocolError(Exception):
-    """The request cannot be answered; `status` is its HTTP status, the message is for the client."""
+    """The request cannot be answered. `status` is the HTTP status, the message is for the client."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -103,11 +102,10 @@ def parse_request(body: bytes, header_length: int | None) -> tuple[InferenceRequ
 
     Args:
         body: the HTTP body, decompressed.
-        header_length: bytes of JSON at its start (`Inference-Header-Content-Length`), None where all of it is
-        JSON.
+        header_length: bytes of JSON at its start (`Inference-Header-Content-Length`); None if all of it is JSON.
 
     Raises:
-        ProtocolError: the JSON is broken or is no inference request.
+        ProtocolError: the JSON is malformed, or is not an inference request.
     """
     view = memoryview(body)
     end = len(body) if header_length is None else header_length
@@ -116,26 +114,26 @@ def parse_request(body: bytes, header_length: int | None) -> tuple[InferenceRequ
     try:
         return _REQUEST.decode(view[:end]), view[end:]
     except _FAULTS as error:
-        raise ProtocolError(f"the body is no inference request: {error}") from error
+        raise ProtocolError(f"the body is not an inference request: {error}") from error
 
 
 def read_columns(
-    request: InferenceRequest, binary: memoryview, specs: Sequence[TensorSpec]
+    request: InferenceRequest, binary: memoryview, specs: Sequence[Tensor]
 ) -> tuple[dict[str, Column], int]:
-    """The request's tensors in the order of `specs`, and the number of rows.
+    """Read the request's tensors in the order of `specs`, and the number of rows.
 
     Raises:
-        ProtocolError: a tensor is missing, unknown, given twice, of another datatype, shape or length.
+        ProtocolError: a tensor is missing, unknown, repeated, or of another datatype, shape or length.
     """
     by_name = {spec.name: spec for spec in specs}
-    found: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     rows: int | None = None
     offset = 0
     for tensor in request.inputs:
         spec = by_name.get(tensor.name)
         if spec is None:
             raise ProtocolError(f"unknown input {tensor.name!r}; the model takes {_listed(by_name)}")
-        if tensor.name in found:
+        if tensor.name in columns:
             raise ProtocolError(f"input {tensor.name!r} is given twice")
         if tensor.datatype != spec.datatype:
             raise ProtocolError(f"input {tensor.name!r} is {spec.datatype}, not {tensor.datatype}")
@@ -145,27 +143,27 @@ def read_columns(
         rows = count
         size = tensor.parameters.get("binary_data_size")
         if size is None:
-            found[tensor.name] = _json_values(tensor, shape)
+            columns[tensor.name] = _json_values(tensor, shape)
             continue
         if type(size) is not int or not 0 <= size <= len(binary) - offset:
             raise ProtocolError(f"input {tensor.name!r} has a binary_data_size of {size!r}, beyond the body's end")
-        found[tensor.name] = _binary_values(tensor, shape, binary[offset : offset + size])
+        columns[tensor.name] = _binary_values(tensor, shape, binary[offset : offset + size])
         offset += size
     if offset != len(binary):
         raise ProtocolError(f"{len(binary) - offset} bytes of binary data belong to no input")
-    missing = [name for name in by_name if name not in found]
+    missing = [name for name in by_name if name not in columns]
     if missing:
         raise ProtocolError(f"missing input {_listed(missing)}")
     if not rows:
         raise ProtocolError("the inputs have no rows")
-    return {name: found[name] for name in by_name}, rows
+    return {name: columns[name] for name in by_name}, rows
 
 
-def wanted_outputs(request: InferenceRequest, specs: Sequence[TensorSpec]) -> list[tuple[TensorSpec, bool]]:
-    """The outputs to compute, each with whether it goes out as binary data.
+def wanted_outputs(request: InferenceRequest, specs: Sequence[Tensor]) -> list[tuple[Tensor, bool]]:
+    """The outputs to compute, each with whether it is sent as binary data.
 
     Raises:
-        ProtocolError: an unknown output, or an extension that is not spoken here.
+        ProtocolError: an output is unknown, or needs an extension that this server lacks.
     """
     default = request.parameters.get("binary_data_output") is True
     if not request.outputs:
@@ -182,9 +180,9 @@ def wanted_outputs(request: InferenceRequest, specs: Sequence[TensorSpec]) -> li
 
 
 def write_response(
-    response: InferenceResponse, arrays: Sequence[tuple[TensorSpec, bool, NDArray[Any]]]
+    response: InferenceResponse, arrays: Sequence[tuple[Tensor, bool, NDArray[Any]]]
 ) -> tuple[bytes, int | None]:
-    """The body of an answer and, where it carries binary data, the length of its JSON part."""
+    """Make the body of an answer; with binary data, also the length of its JSON part."""
     binary: list[bytes] = []
     for spec, as_binary, array in arrays:
         tensor = ResponseTensor(name=spec.name, datatype=spec.datatype, shape=list(array.shape))
@@ -200,8 +198,8 @@ def write_response(
     return (b"".join([head, *binary]), len(head)) if binary else (head, None)
 
 
-def _shape(tensor: RequestTensor, spec: TensorSpec) -> tuple[tuple[int, ...], int]:
-    """The shape to give the values, and their rows; a column may come as [n] or [n, 1]."""
+def _shape(tensor: RequestTensor, spec: Tensor) -> tuple[tuple[int, ...], int]:
+    """The shape of the values in memory, and the number of rows; a column may come as [n] or [n, 1]."""
     given = tuple(tensor.shape)
     width = spec.shape[1:]
     fits = given[1:] in ((), (1,)) if width in ((), (1,)) else len(given) == len(spec.shape)
@@ -231,7 +229,7 @@ def _json_values(tensor: RequestTensor, shape: tuple[int, ...]) -> Column:
 
 
 def _nested_values(tensor: RequestTensor, flat_error: Exception) -> list[Any]:
-    """Row-major values of data that came nested ([[1.0], [2.0]]), which the protocol allows as well."""
+    """The values of nested data ([[1.0], [2.0]]), which the protocol also allows, in row-major order."""
     wrong = ProtocolError(f"input {tensor.name!r} does not hold {tensor.datatype} values: {flat_error}")
     assert not isinstance(tensor.data, msgspec.UnsetType)
     try:
@@ -252,11 +250,11 @@ def _binary_values(tensor: RequestTensor, shape: tuple[int, ...], raw: memoryvie
         raise ProtocolError(
             f"input {tensor.name!r} has {len(raw)} bytes for {tensor.datatype} values of shape {tensor.shape}"
         )
-    return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()  # estimators may want to write
+    return np.frombuffer(raw, dtype=dtype).reshape(shape).copy()  # estimators may write into their input
 
 
 def _strings(name: str, raw: memoryview, count: int) -> list[str | None]:
-    """Strings of a binary BYTES tensor: each is four little-endian bytes of length, then UTF-8."""
+    """The strings of a binary BYTES tensor: each is its length in four little-endian bytes, then UTF-8."""
     values: list[str | None] = []
     offset, end = 0, len(raw)
     try:

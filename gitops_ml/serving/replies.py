@@ -1,4 +1,4 @@
-"""The small answers of the model server: its JSON, and what becomes of errors."""
+"""Answers of the model server: JSON, and errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.serving.protocol import ProtocolError
 
 
-def config_tensor(spec: TensorSpec) -> dict[str, object]:
-    """One tensor of Triton's model configuration."""
+def config_tensor(spec: Tensor) -> dict[str, object]:
+    """A tensor of Triton's model configuration."""
     kind = {"BYTES": "TYPE_STRING"}.get(spec.datatype, f"TYPE_{spec.datatype}")
     return {"name": spec.name, "data_type": kind, "dims": spec.shape}
 
@@ -25,18 +25,18 @@ def json_reply(content: object, status: int = 200) -> Response:
 
 
 async def http_error(_: Request, error: Exception) -> Response:
-    """What no route takes: an unknown path, a wrong method."""
-    known = cast(HTTPException, error)
-    response = json_reply({"error": known.detail}, known.status_code)
-    response.headers.update(known.headers or {})
+    """Answer a request that no route takes: an unknown path, a wrong method."""
+    refusal = cast(HTTPException, error)
+    response = json_reply({"error": refusal.detail}, refusal.status_code)
+    response.headers.update(refusal.headers or {})
     return response
 
 
 async def protocol_error(_: Request, error: Exception) -> Response:
-    """A request that cannot be answered, with the status that says why."""
+    """Answer a request that breaks the protocol or a limit."""
     return json_reply({"error": str(error)}, cast(ProtocolError, error).status)
 
 
 async def failed(_: Request, error: Exception) -> Response:
-    """The model raised: a fault of ours to the client, who learns what it was; the traceback is logged."""
+    """Answer 500 with the error that the model raised; the traceback is only logged."""
     return json_reply({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)

@@ -1,8 +1,7 @@
-"""A bounded, sampled record of users' inputs and the answers to them, so that drift and agreement have live rows.
+"""Keeps a bounded sample of users' inputs and the answers to them, for the drift and agreement checks.
 
-It is in memory alone, for as long as the process lives, and holds the newest rows: at most so many, at most so many a
-second, at most so many bytes. Whoever reads it reaches the server from the environment's own network; what came through
-the gateway is refused, since inputs may be personal data.
+The sample is in memory only. It holds the newest rows, bounded in rows, rows a second and bytes. It can be read only
+from the environment's own network: inputs may be personal data, so requests through the gateway are refused.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.serving.manifest import TensorSpec
+from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.serving.protocol import Column
 
 ROWS = 512
 PER_SECOND = 10
 MOST_BYTES = 4 << 20
-"""Of all rows together, as they would be sent; a wide model keeps fewer rows."""
+"""Size of all rows together, as JSON; a wide model keeps fewer rows."""
 AT_ONCE = 32
-"""Rows of one request at most, so that one batch does not fill the record."""
+"""Rows of one request at most, so that one batch does not fill the sample."""
 
 
 class _Row(msgspec.Struct, frozen=True):
-    """`at` in epoch seconds; `inputs` in the manifest's order, flat where the tensor is a matrix."""
+    """A sampled row: `at` in epoch seconds, `inputs` in the manifest's order, `size` as JSON in bytes."""
 
     at: float
     inputs: list[Any]
@@ -44,14 +43,14 @@ class Samples:
 
     Args:
         inputs: the model's tensors.
-        rows: how many are kept; 0 keeps none.
-        per_second: how many are taken in a second at most; what is not used is saved up, to `AT_ONCE` rows.
-        now: epoch seconds.
+        rows: how many rows are kept; 0 keeps none.
+        per_second: how many rows are taken in a second; unused ones add up to `AT_ONCE` rows.
+        now: the time in epoch seconds.
     """
 
     def __init__(
         self,
-        inputs: Sequence[TensorSpec],
+        inputs: Sequence[Tensor],
         rows: int = ROWS,
         per_second: float = PER_SECOND,
         now: Callable[[], float] = time.time,
@@ -68,7 +67,7 @@ class Samples:
         self._lock = threading.Lock()
 
     def record(self, columns: Mapping[str, Column], outputs: Mapping[str, NDArray[Any]], rows: int) -> None:
-        """Take some rows of one answered request, chosen at random, as far as the rate allows."""
+        """Keep random rows of an answered request, as many as the rate allows."""
         if not self._capacity:
             return
         with self._lock:
@@ -84,9 +83,9 @@ class Samples:
                 self._keep(at, columns, outputs, row)
 
     def content(self) -> bytes:
-        """The record as JSON: `inputs` as the tensors of an inference request, `outputs` by name, one value a row.
+        """The sample as JSON: `inputs` as the tensors of an inference request, `outputs` by name, one value a row.
 
-        A missing value is null; so is an output that a request did not ask for. `seen` counts the rows of all recorded
+        A missing value is null, and so is an output that a request did not ask for. `seen` counts the rows of all
         requests, sampled or not; `from` and `to` are the times of the oldest and the newest row.
         """
         with self._lock:
@@ -116,7 +115,7 @@ class Samples:
         while len(self._kept) > self._capacity or self._bytes > MOST_BYTES:
             self._bytes -= self._kept.popleft().size
 
-    def _tensor(self, number: int, spec: TensorSpec, kept: list[_Row]) -> dict[str, Any]:
+    def _tensor(self, number: int, spec: Tensor, kept: list[_Row]) -> dict[str, Any]:
         values = [row.inputs[number] for row in kept]
         width = spec.shape[1:]
         matrix = width not in ((), (1,))
@@ -126,7 +125,7 @@ class Samples:
 
 
 def _value(value: Any) -> Any:
-    """One row of a tensor as plain values, flat; bytes as text."""
+    """A row of a tensor as plain values, flat; bytes as text."""
     if isinstance(value, np.ndarray):
         return [_value(item) for item in value.ravel().tolist()]
     if isinstance(value, np.generic):

@@ -1,7 +1,7 @@
-"""`python -m gitops_ml.serving.server`: load the model, then serve it.
+"""`python -m gitops_ml.serving.server`: loads the model, then serves it.
 
-The port is bound only once the model is loaded and has answered its own example, so that whoever connects
-reaches a model that works. When that fails the process exits with 1, and its last log line says what and why.
+The port is bound after the model is loaded and has answered its own example, so every connection reaches a model that
+works. If that fails, the process exits with 1 and its last log line says why.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import uvicorn
+
+from gitops_ml.artifacts.manifest import EXAMPLE
 from gitops_ml.errors import GitopsError, InputError, ModelRejected
 
 if TYPE_CHECKING:
@@ -26,25 +29,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("gitops_ml.serving")
 
 KEEP_ALIVE_SECONDS = 620
-"""Longer than gateways keep idle connections (Traefik: 90 s), so that it is never this side that closes one
-in use."""
+"""Longer than gateways keep idle connections (Traefik: 90 s), so that the server never closes a connection in use."""
 
 LINGER_SECONDS = 0.2
-"""After SIGTERM, how long requests that are already on their way over kept-alive connections are still
-taken."""
+"""How long after SIGTERM requests are still taken, which are on their way over kept-alive connections."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> int:
-    """Serve until SIGTERM; the process's exit code."""
+    """Serve until SIGTERM; returns the exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     started = time.monotonic()
-    gc.disable()  # importing the numeric libraries takes a fifth less time without it
+    gc.disable()  # saves a fifth of the time that importing the numeric libraries takes
     try:
         limit_threads(os.environ)
         app, port = load_app(os.environ)
-        gc.freeze()  # what was imported stays for good, so that no collection while serving walks it
+        gc.freeze()  # collections while serving skip what was imported
         gc.enable()
         log.info("loaded %s in %.2f s", os.environ["GITOPS_ML_DEPLOYMENT"], time.monotonic() - started)
         return serve(app, os.environ.get("GITOPS_ML_HOST", "0.0.0.0"), port)
@@ -54,15 +55,13 @@ def main() -> int:
 
 
 def limit_threads(env: os._Environ[str] | dict[str, str]) -> None:
-    """Set what the numeric libraries read when they are imported, unless it is set: as many threads as there
-    are CPUs."""
+    """Set the thread variables that are not set to the number of CPUs; numeric libraries read them at import."""
     for name in THREAD_VARIABLES:
         env.setdefault(name, str(cpu_limit()))
 
 
 def cpu_limit(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """CPUs this container may use, rounded up: its cgroup's quota (version 2 or 1), and the CPUs it may run
-    on."""
+    """CPUs that this container may use, rounded up: by its cgroup's quota (version 2 or 1) and CPU affinity."""
     allowed = len(os.sched_getaffinity(0))
     with contextlib.suppress(OSError, ValueError):
         quota, period = (cgroup / "cpu.max").read_text().split()
@@ -76,19 +75,20 @@ def cpu_limit(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
-    """The application over the loaded model, and the port to serve it on.
+    """Load the model, and make the application around it; also returns the port.
 
     Raises:
-        InputError: the environment lacks something or holds a wrong value.
+        InputError: an environment variable is missing or has a wrong value.
         ModelRejected: the model cannot be loaded, or fails on its own example.
     """
+    # Imported here, after `limit_threads`: these import the numeric libraries.
     from gitops_ml.serving.app import Identity, Limits, ModelApp
     from gitops_ml.serving.loader import load_model
 
     names = {field: f"GITOPS_ML_{field.upper()}" for field in Identity.__struct_fields__}
-    absent = [name for name in names.values() if not env.get(name)]
-    if absent:
-        raise InputError("the model server's environment is incomplete", why=f"{', '.join(absent)} not set")
+    missing = [name for name in names.values() if not env.get(name)]
+    if missing:
+        raise InputError("the model server's environment is incomplete", why=f"{', '.join(missing)} not set")
     limits = Limits(
         body_bytes=_number(env, "GITOPS_ML_MAX_BODY_BYTES", Limits().body_bytes),
         inline_bytes=_number(env, "GITOPS_ML_INLINE_BYTES", Limits().inline_bytes),
@@ -104,11 +104,10 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
 
 
 def serve(app: ModelApp, host: str, port: int) -> int:
-    """Serve `app` until SIGTERM or SIGINT; what is in flight then is answered first."""
-    import uvicorn
+    """Serve `app` until SIGTERM or SIGINT, and answer the requests in flight; returns the exit code."""
 
     class Server(uvicorn.Server):
-        """Exits 0 after a signal, and first lets the clients of kept-alive connections know."""
+        """Exits with 0 after a signal, and tells the clients of kept-alive connections before."""
 
         stop_at: float | None = None
 
@@ -149,10 +148,7 @@ def serve(app: ModelApp, host: str, port: int) -> int:
 
 
 def _warm_up(app: ModelApp, model_dir: Path) -> None:
-    """Answer the model's own example: the first user does not pay for what is imported lazily, and it proves
-    the model."""
-    from gitops_ml.serving.manifest import EXAMPLE
-
+    """Answer the model's own example. It tests the model, and the first user need not wait for late imports."""
     example = model_dir / EXAMPLE
     if not example.is_file():
         return

@@ -1,6 +1,6 @@
-"""DVC stage commands: from raw tables to a model artifact that can be served, each usable alone.
+"""Commands of the DVC stages: from raw tables to a model artifact that can be served, each usable alone.
 
-They are general for tabular data and driven by params.yaml; users may put their own commands in their place, as long as
-those leave the same model artifact behind. Nothing here imports the rest of gitops-ml, except its errors: a pipeline
-runs where data is, which is seldom where models are served.
+They work for any tabular data and are driven by params.yaml. Users may write their own commands instead, as long as
+these write the same model artifact. Of gitops-ml they import only `errors`, `suggest` and `artifacts`: a pipeline runs
+where the data is, which is seldom where models are served.
 """

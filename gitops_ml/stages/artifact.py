@@ -1,42 +1,39 @@
-"""The model artifact: a directory that says by itself how it is loaded, asked and served.
-
-Whoever serves it (gitops_ml.serving, or anything else that reads the manifest) needs no other file of the repository.
-"""
+"""Writes and reads the model artifact: a folder that holds everything that serving the model needs."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import platform
-import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
+from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
-from gitops_ml.errors import InputError
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, Target, Tensor, Training, parse_manifest
+from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
+from gitops_ml.artifacts.requirements import folded, pins
+from gitops_ml.errors import InputError, ModelRejected
 from gitops_ml.stages.params import Train
 from gitops_ml.stages.reference import reference
 from gitops_ml.stages.skops_file import load_skops, skops_bytes, untrusted_types
 
 MODEL = "model.skops"
-MANIFEST = "manifest.json"
-EXAMPLE = "example.json"
-REFERENCE = "reference.json"
-REQUIREMENTS = "requirements.txt"
 
-# Distributions whose version decides what a model answers, so that serving has to have the ones it was trained with.
 PINNED = ("joblib", "numpy", "pandas", "scikit-learn", "scipy", "skops")
+"""Distributions whose version can change a model's answers: serving must have the versions of training."""
 
 
 def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str]) -> pd.DataFrame:
-    """Features as a server hands them over: numbers as float64 with NaN, text as objects with None where missing.
+    """Make the model's inputs as the server makes them: float64 with NaN, text as objects with None where missing.
 
     Raises:
-        InputError: a feature is missing, or a numeric one holds text.
+        InputError: a feature is missing, or a numeric feature holds text.
     """
     missing = sorted(set(features) - set(frame.columns))
     if missing:
@@ -46,7 +43,7 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
     columns: dict[str, Any] = {}
     for name in features:
         if name in categorical:
-            # As text, since that is how a request carries them, whatever the table's type for a code is.
+            # A request carries categories as text, whatever type a table has for a code.
             text = frame[name].astype(str).to_numpy(dtype=object)
             text[frame[name].isna().to_numpy()] = None
             columns[name] = text
@@ -60,47 +57,47 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
     return pd.DataFrame(columns, index=frame.index)
 
 
-def manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: list[str]) -> dict[str, Any]:
-    """What the artifact says about itself: how to load it, its tensors, and which rows it has seen."""
+def make_manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: list[str]) -> Manifest:
+    """The manifest of a fitted model: how to load it, its tensors, and its training rows."""
     classes = [value.item() for value in model.classes_] if params.task == "classification" else None
     times = rows[params.time_column] if params.time_column else None
-    return {
-        "schema": 1,
-        "name": params.name,
-        "format": "skops",
-        "file": MODEL,
-        "predictor": None,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "task": params.task,
-        "classes": classes,
-        "inputs": [
-            {"name": name, "datatype": "BYTES" if name in params.categorical else "FP64", "shape": [-1]}
-            for name in params.features
-        ],
-        "outputs": _outputs(model, classes),
-        "trusted_types": trusted_types,
-        "training": {
-            "time_column": params.time_column,
-            "from": None if times is None else times.min().isoformat(),
-            "to": None if times is None else times.max().isoformat(),
-            "rows": len(rows),
-        },
-        "target": {"name": params.target, "positive": params.positive},
-    }
+    return Manifest(
+        schema=1,
+        name=params.name,
+        format="skops",
+        file=MODEL,
+        python=".".join(platform.python_version_tuple()[:2]),
+        task=params.task,
+        classes=None if classes is None else tuple(classes),
+        inputs=tuple(Tensor(name=name, datatype=_datatype(name, params.categorical)) for name in params.features),
+        outputs=_outputs(model, classes),
+        trusted_types=tuple(trusted_types),
+        training=Training(
+            time_column=params.time_column,
+            from_=None if times is None else times.min().isoformat(),
+            to=None if times is None else times.max().isoformat(),
+            rows=len(rows),
+        ),
+        target=Target(name=params.target, positive=params.positive),
+    )
 
 
-def _outputs(model: Any, classes: list[Any] | None) -> list[dict[str, Any]]:
+def _outputs(model: Any, classes: list[Any] | None) -> tuple[Tensor, ...]:
     if classes is None:
-        return [{"name": "predict", "datatype": "FP64", "shape": [-1]}]
+        return (Tensor(name="predict", datatype="FP64"),)
     datatype = "BYTES" if isinstance(classes[0], str) else "INT64" if isinstance(classes[0], int) else "FP64"
-    outputs: list[dict[str, Any]] = [{"name": "predict", "datatype": datatype, "shape": [-1]}]
-    if hasattr(model, "predict_proba"):
-        outputs.append({"name": "predict_proba", "datatype": "FP64", "shape": [-1, len(classes)]})
-    return outputs
+    labels = Tensor(name="predict", datatype=datatype)
+    if not hasattr(model, "predict_proba"):
+        return (labels,)
+    return labels, Tensor(name="predict_proba", datatype="FP64", shape=(-1, len(classes)))
+
+
+def _datatype(feature: str, categorical: Collection[str]) -> str:
+    return "BYTES" if feature in categorical else "FP64"
 
 
 def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, Any]:
-    """An Open Inference Protocol v2 request for one real row, the first one in which nothing is missing."""
+    """Make an Open Inference Protocol v2 request for the first row in which nothing is missing."""
     complete = inputs[inputs.notna().all(axis=1)]
     row = (complete if len(complete) else inputs).iloc[0]
     return {
@@ -108,7 +105,7 @@ def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, A
             {
                 "name": name,
                 "shape": [1],
-                "datatype": "BYTES" if name in categorical else "FP64",
+                "datatype": _datatype(name, categorical),
                 "data": [None if pd.isna(row[name]) else row[name]],
             }
             for name in inputs.columns
@@ -117,24 +114,21 @@ def example_request(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, A
 
 
 def check_requirements(requirements: str, estimator: str) -> None:
-    """Check that what serves a model is what trained it.
+    """Check that a model will be served by the versions that trained it.
 
     Args:
         requirements: a requirements file with `name==version` lines.
-        estimator: import path of the estimator, whose distribution has to be among them.
+        estimator: import path of the estimator, whose distribution must be pinned.
 
     Raises:
-        InputError: a distribution is pinned at another version than is installed, or is not.
+        InputError: a distribution is not pinned, or at another version than the installed one.
     """
-    pinned = {
-        re.sub(r"[-_.]+", "-", found[1]).lower(): found[2]
-        for found in re.finditer(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)", requirements, re.MULTILINE)
-    }
+    pinned = pins(requirements)
     owners = importlib.metadata.packages_distributions().get(estimator.partition(".")[0], [])
-    for name in sorted({re.sub(r"[-_.]+", "-", owner).lower() for owner in owners} - set(pinned)):
+    for name in sorted({folded(owner) for owner in owners} - set(pinned)):
         raise InputError(
             f"the serving requirements do not pin {name}",
-            why=f"{estimator} comes from it, so that the model cannot be loaded where it is served",
+            why=f"{estimator} comes from it, and the model server needs it to load the model",
             fix="add it to requirements/serving.in and lock again",
         )
     wrong = [
@@ -144,7 +138,7 @@ def check_requirements(requirements: str, estimator: str) -> None:
     ]
     if wrong:
         raise InputError(
-            "the model would be served by other versions than it is trained with",
+            "the model would be served by other versions than those that train it",
             why="; ".join(wrong),
             fix="pip install -r requirements/serving.txt",
         )
@@ -153,23 +147,21 @@ def check_requirements(requirements: str, estimator: str) -> None:
 def write_artifact(
     params: Train, model: Any, rows: pd.DataFrame, inputs: pd.DataFrame, requirements: str, out: Path
 ) -> int:
-    """Write the artifact's directory anew.
+    """Write the artifact's folder in place of what is there.
 
     Args:
-        params: what the model is.
         model: the fitted pipeline.
-        rows: the training rows; `inputs`: their features as the model takes them.
+        rows: the training rows.
+        inputs: their features as the model takes them.
         requirements: text of the hash-locked serving requirements.
-        out: the directory; what was there is removed.
+        out: the folder.
 
     Returns:
-        size of the stored model in bytes.
+        the size of the stored model in bytes.
 
     Raises:
-        InputError: the model holds types that nobody has reviewed, or that skops cannot store.
+        InputError: the model holds types that are not reviewed, or that skops cannot store.
     """
-    from skops.io.exceptions import UnsupportedTypeException
-
     try:
         data = skops_bytes(model)
     except (UnsupportedTypeException, TypeError) as error:
@@ -181,38 +173,38 @@ def write_artifact(
     if unreviewed:
         raise InputError(
             f"the model holds types that nobody has reviewed: {', '.join(unreviewed)}",
-            why="loading them may run code, so that a person has to look at them once",
+            why="loading them may run code, so a person must look at them once",
             fix="review them, then list them under train.trusted_types in params.yaml",
         )
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / MODEL).write_bytes(data)
     (out / REQUIREMENTS).write_text(requirements)
-    _write_json(out / MANIFEST, manifest(params, model, rows, sorted(extra)))
+    _write_json(out / MANIFEST, msgspec.to_builtins(make_manifest(params, model, rows, sorted(extra))))
     _write_json(out / EXAMPLE, example_request(inputs, params.categorical))
     _write_json(out / REFERENCE, reference(inputs, params.categorical))
     return len(data)
 
 
-def read_artifact(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The model of an artifact and its manifest.
+def read_artifact(path: Path) -> tuple[Any, Manifest]:
+    """Load the model of an artifact, with its manifest.
 
     Raises:
-        InputError: there is none, or the model holds other types than its manifest says.
+        InputError: the artifact cannot be read, or the model holds types that its manifest does not trust.
     """
-    from skops.io.exceptions import UntrustedTypesFoundException
-
     try:
-        found: dict[str, Any] = json.loads((path / MANIFEST).read_text())
-        return load_skops(path / found["file"], found["trusted_types"]), found
-    except (OSError, ValueError, UntrustedTypesFoundException) as error:
-        raise InputError(f"{path} holds no model that can be loaded", why=str(error), fix="dvc repro train") from error
+        manifest = parse_manifest((path / MANIFEST).read_bytes())
+        return load_skops(path / (manifest.file or MODEL), list(manifest.trusted_types)), manifest
+    except (OSError, ValueError, ModelRejected, UntrustedTypesFoundException) as error:
+        raise InputError(
+            f"{path} does not hold a model that can be loaded", why=str(error), fix="dvc repro train"
+        ) from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     def plain(value: Any) -> Any:
         if isinstance(value, np.generic):
             return value.item()
-        raise TypeError(f"{value!r} has no place in JSON")
+        raise TypeError(f"{value!r} cannot be written as JSON")
 
     path.write_text(json.dumps(content, indent=2, default=plain) + "\n")

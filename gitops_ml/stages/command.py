@@ -1,6 +1,6 @@
-"""How every stage is started: options for its paths, its section of params.yaml, and errors that say how to fix them.
+"""Runs a stage as a command: options for its paths, its section of params.yaml, errors that say how to fix them.
 
-DVC shows what a stage prints and stops at its exit code, so that both have to be right here.
+DVC shows what a stage prints, and stops when its exit code is not 0.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def run_stage(
     """Run one stage as a command.
 
     Args:
-        stage: does the work with its parameters and paths; what it returns is printed.
+        stage: does the work with its parameters and paths, and returns the line to print.
         section: type of its section of params.yaml.
-        paths: option name to default path; each becomes a `Path` attribute of the stage's second argument.
-        argv: the command line's words; those of the process when None.
+        paths: default path by option name; each becomes a `Path` attribute of the stage's second argument.
+        argv: arguments of the command line; None takes the process's own.
 
     Returns:
-        the exit code: 0, or that of the error, which is printed to stderr.
+        the exit code: 0, or the error's. The error is printed to stderr.
     """
     name = section.__name__.lower()
     parser = argparse.ArgumentParser(prog=f"python -m gitops_ml.stages.{name}")

@@ -1,6 +1,6 @@
-"""What the plots show, as points that `dvc plots` can draw with its own templates.
+"""Points of the plots, for the templates of `dvc plots`.
 
-Curves are thinned: 200 points draw as well as 30,000, and a plot file is stored with every version.
+Curves are thinned to 200 points: they look the same as 30,000, and every version stores its plots.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 POINTS = 200
 BINS = 10
@@ -17,23 +18,19 @@ Point = dict[str, float]
 
 
 def roc(truth: NDArray[Any], score: NDArray[Any]) -> list[Point]:
-    """False and true positive rate at falling thresholds."""
-    from sklearn.metrics import roc_curve
-
+    """False and true positive rate, by falling threshold."""
     fpr, tpr, _ = roc_curve(truth, score)
     return [{"fpr": float(fpr[i]), "tpr": float(tpr[i])} for i in _spread(len(fpr))]
 
 
 def precision_recall(truth: NDArray[Any], score: NDArray[Any]) -> list[Point]:
-    """Recall and precision at rising thresholds."""
-    from sklearn.metrics import precision_recall_curve
-
+    """Recall and precision, by rising threshold."""
     precision, recall, _ = precision_recall_curve(truth, score)
     return [{"recall": float(recall[i]), "precision": float(precision[i])} for i in _spread(len(recall))]
 
 
 def calibration(truth: NDArray[Any], score: NDArray[Any]) -> list[Point]:
-    """Mean predicted probability and fraction that came true, in bins that hold equally many rows."""
+    """Mean predicted probability and observed fraction, in bins of equally many rows."""
     order = np.argsort(score, kind="stable")
     return [
         {"predicted": float(score[part].mean()), "observed": float(truth[part].mean()), "rows": float(len(part))}

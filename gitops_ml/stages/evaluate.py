@@ -1,7 +1,7 @@
-"""Judge the stored model by the held-out rows: metrics, plots, and bounds that a worthless model does not pass.
+"""Judges the stored model on the held-out rows: metrics, plots, and bounds that a worthless model fails.
 
-The bounds are absolute and coarse. Whether a model may replace another one is decided where it is rolled out, paired
-with the one that serves there.
+The bounds are absolute and coarse. Whether a model may replace another is decided at the rollout, where both are
+compared on the same rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn import metrics
 
+from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.errors import InputError
 from gitops_ml.stages import curves
 from gitops_ml.stages.artifact import model_inputs, read_artifact
@@ -25,21 +27,20 @@ from gitops_ml.stages.params import Evaluate
 Metrics = dict[str, float | int]
 
 
-def check_unseen(rows: pd.DataFrame, manifest: dict[str, Any]) -> None:
+def check_unseen(rows: pd.DataFrame, manifest: Manifest) -> None:
     """Check that no held-out row lies in the time range that the model was trained on.
 
     Raises:
-        InputError: one does.
+        InputError: a held-out row does.
     """
-    training = manifest["training"]
-    column = training["time_column"]
-    if column is None:
+    training = manifest.training
+    if training is None or not (training.time_column and training.from_ and training.to):
         return
-    first, last = rows[column].min(), rows[column].max()
-    if first <= pd.Timestamp(training["to"]) and last >= pd.Timestamp(training["from"]):
+    first, last = rows[training.time_column].min(), rows[training.time_column].max()
+    if first <= pd.Timestamp(training.to) and last >= pd.Timestamp(training.from_):
         raise InputError(
             f"held-out rows of {first.isoformat()} to {last.isoformat()} lie in the model's training range",
-            why=f"it was trained on {training['from']} to {training['to']}",
+            why=f"it was trained on {training.from_} to {training.to}",
             fix="split by time in prepare, or leave train.time_column empty when the split is random",
         )
 
@@ -48,23 +49,21 @@ def binary_metrics(truth: NDArray[Any], score: NDArray[Any], threshold: float) -
     """Metrics of the positive class.
 
     Args:
-        truth: shape (rows,), 1 where the row is of the positive class.
-        score: shape (rows,), its predicted probability.
-        threshold: from which probability on a row counts as positive.
+        truth: shape (rows,), 1 for rows of the positive class, else 0.
+        score: shape (rows,), the predicted probability of that class.
+        threshold: a row counts as positive from this probability on.
     """
-    from sklearn import metrics
-
-    said = (score >= threshold).astype(int)
-    tn, fp, fn, tp = metrics.confusion_matrix(truth, said, labels=[0, 1]).ravel().tolist()
+    predicted = (score >= threshold).astype(int)
+    tn, fp, fn, tp = metrics.confusion_matrix(truth, predicted, labels=[0, 1]).ravel().tolist()
     return {
         "roc_auc": float(metrics.roc_auc_score(truth, score)),
         "average_precision": float(metrics.average_precision_score(truth, score)),
         "log_loss": float(metrics.log_loss(truth, score, labels=[0, 1])),
         "brier": float(metrics.brier_score_loss(truth, score)),
-        "accuracy": float(metrics.accuracy_score(truth, said)),
-        "precision": float(metrics.precision_score(truth, said, zero_division=0)),
-        "recall": float(metrics.recall_score(truth, said, zero_division=0)),
-        "f1": float(metrics.f1_score(truth, said, zero_division=0)),
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "precision": float(metrics.precision_score(truth, predicted, zero_division=0)),
+        "recall": float(metrics.recall_score(truth, predicted, zero_division=0)),
+        "f1": float(metrics.f1_score(truth, predicted, zero_division=0)),
         "true_positives": tp,
         "false_positives": fp,
         "true_negatives": tn,
@@ -74,48 +73,48 @@ def binary_metrics(truth: NDArray[Any], score: NDArray[Any], threshold: float) -
     }
 
 
-def class_metrics(truth: NDArray[Any], said: NDArray[Any]) -> Metrics:
-    """Metrics over several classes, none of which is the positive one."""
-    from sklearn import metrics
-
+def class_metrics(truth: NDArray[Any], predicted: NDArray[Any]) -> Metrics:
+    """Metrics over several classes without a positive class."""
     return {
-        "accuracy": float(metrics.accuracy_score(truth, said)),
-        "balanced_accuracy": float(metrics.balanced_accuracy_score(truth, said)),
-        "f1_macro": float(metrics.f1_score(truth, said, average="macro", zero_division=0)),
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(truth, predicted)),
+        "f1_macro": float(metrics.f1_score(truth, predicted, average="macro", zero_division=0)),
         "rows": len(truth),
     }
 
 
-def regression_metrics(truth: NDArray[Any], said: NDArray[Any]) -> Metrics:
+def regression_metrics(truth: NDArray[Any], predicted: NDArray[Any]) -> Metrics:
     """Metrics of a predicted number."""
-    from sklearn import metrics
-
     return {
-        "r2": float(metrics.r2_score(truth, said)),
-        "mae": float(metrics.mean_absolute_error(truth, said)),
-        "rmse": float(metrics.root_mean_squared_error(truth, said)),
+        "r2": float(metrics.r2_score(truth, predicted)),
+        "mae": float(metrics.mean_absolute_error(truth, predicted)),
+        "rmse": float(metrics.root_mean_squared_error(truth, predicted)),
         "rows": len(truth),
     }
 
 
-def check_bounds(found: Metrics, params: Evaluate) -> None:
+def check_bounds(values: Metrics, params: Evaluate) -> None:
     """Check the metrics against the bounds.
 
     Raises:
-        InputError: names each metric that misses its bound, or that was not computed.
+        InputError: a metric misses its bound, or was not computed. Names each of them.
     """
-    unknown = sorted({*params.min, *params.max} - set(found))
+    unknown = sorted({*params.min, *params.max} - set(values))
     if unknown:
         raise InputError(
-            f"evaluate has a bound on {', '.join(unknown)}, which this model has not",
-            why=f"it has {', '.join(found)}",
+            f"evaluate has a bound on {', '.join(unknown)}, which this model does not have",
+            why=f"it has {', '.join(values)}",
             fix="edit evaluate in params.yaml",
         )
     missed = [
-        f"{name} is {found[name]:.4f}, at least {low} is asked" for name, low in params.min.items() if found[name] < low
+        f"{name} is {values[name]:.4f}, at least {low} is asked"
+        for name, low in params.min.items()
+        if values[name] < low
     ]
     missed += [
-        f"{name} is {found[name]:.4f}, at most {top} is asked" for name, top in params.max.items() if found[name] > top
+        f"{name} is {values[name]:.4f}, at most {top} is asked"
+        for name, top in params.max.items()
+        if values[name] > top
     ]
     if missed:
         raise InputError(
@@ -126,16 +125,18 @@ def check_bounds(found: Metrics, params: Evaluate) -> None:
 
 
 def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_path: Path, plots: Path) -> str:
-    """Write metrics and plots, then check the bounds; they are written even when a bound is missed.
+    """Write metrics and plots, then check the bounds: both are written even if a bound is missed.
 
     Raises:
-        InputError: the model cannot be loaded, has seen these rows, or misses a bound.
+        InputError: the model cannot be loaded, was trained on these rows, or misses a bound.
     """
     model, manifest = read_artifact(model_path)
     check_unseen(rows, manifest)
-    categorical = [tensor["name"] for tensor in manifest["inputs"] if tensor["datatype"] == "BYTES"]
-    inputs = model_inputs(rows, [tensor["name"] for tensor in manifest["inputs"]], categorical)
-    target, positive = manifest["target"]["name"], manifest["target"]["positive"]
+    categorical = [tensor.name for tensor in manifest.inputs if tensor.datatype == "BYTES"]
+    inputs = model_inputs(rows, [tensor.name for tensor in manifest.inputs], categorical)
+    if manifest.target is None:
+        raise InputError(f"{model_path} does not say what it predicts", why="its manifest has no `target`")
+    target, positive = manifest.target.name, manifest.target.positive
     if target not in rows:
         raise InputError(f"the held-out rows have no column {target!r}", fix="dvc repro prepare")
     plots.mkdir(parents=True, exist_ok=True)
@@ -143,19 +144,19 @@ def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_pat
         truth = (rows[target] == positive).to_numpy().astype(int)
         if len(np.unique(truth)) < 2:
             raise InputError("the held-out rows are all of one class", fix="hold out more rows (prepare.split)")
-        score = model.predict_proba(inputs)[:, manifest["classes"].index(positive)]
-        found = binary_metrics(truth, score, params.threshold)
+        score = model.predict_proba(inputs)[:, (manifest.classes or ()).index(positive)]
+        values = binary_metrics(truth, score, params.threshold)
         _write_points(plots / "roc.json", curves.roc(truth, score))
         _write_points(plots / "precision_recall.json", curves.precision_recall(truth, score))
         _write_points(plots / "calibration.json", curves.calibration(truth, score))
         _write_pairs(plots / "confusion.csv", truth, (score >= params.threshold).astype(int))
     else:
-        truth, said = rows[target].to_numpy(), model.predict(inputs)
-        found = (class_metrics if manifest["task"] == "classification" else regression_metrics)(truth, said)
-        _write_pairs(plots / "predictions.csv", truth, said)
-    metrics_path.write_text(json.dumps(found, indent=2) + "\n")
-    check_bounds(found, params)
-    return ", ".join(f"{name} {value:.4f}" for name, value in found.items() if isinstance(value, float))
+        truth, predicted = rows[target].to_numpy(), model.predict(inputs)
+        values = (class_metrics if manifest.task == "classification" else regression_metrics)(truth, predicted)
+        _write_pairs(plots / "predictions.csv", truth, predicted)
+    metrics_path.write_text(json.dumps(values, indent=2) + "\n")
+    check_bounds(values, params)
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float))
 
 
 def _write_points(path: Path, points: list[curves.Point]) -> None:

@@ -1,7 +1,7 @@
-"""Collect what is new: each table, month by month, up to the newest month that params.yaml lets in.
+"""Collects each table, one file a month, up to the newest month that params.yaml admits.
 
-One file for each month means that DVC stores a month once, however often later ones arrive, and that `ingest.until`
-can play the arrival of data that in truth is all there.
+With one file a month, DVC stores each month once, however often later months arrive. `ingest.until` can also simulate
+that months of a complete data set arrive one by one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gitops_ml.stages.tables import WHOLE, read_source, write_parquet
 
 
 def split_months(frame: pd.DataFrame, column: str, timezone: str) -> dict[str, pd.DataFrame]:
-    """Rows by month ("2013-05") of a UTC time column, months being those of `timezone`; rows stay in their order.
+    """Split rows by month ("2013-05") of a UTC time column; months begin as in `timezone`, rows keep their order.
 
     Raises:
         InputError: a row has no time.
@@ -29,7 +29,7 @@ def split_months(frame: pd.DataFrame, column: str, timezone: str) -> dict[str, p
     if frame[column].isna().any():
         raise InputError(
             f"{int(frame[column].isna().sum())} rows have no {column!r}",
-            why="a row without a time belongs to no month",
+            why="each row belongs to the month of its time",
             fix="fix the source",
         )
     local = frame[column].dt.tz_convert(timezone)
@@ -38,37 +38,37 @@ def split_months(frame: pd.DataFrame, column: str, timezone: str) -> dict[str, p
 
 
 def ingest(params: Ingest, out: Path) -> str:
-    """Write `<out>/<table>/<month>.parquet` for each source; what lay there before is replaced.
+    """Write `<out>/<table>/<month>.parquet` for each source, in place of what is there.
 
     Raises:
-        InputError: a source cannot be read, or has no row up to that month.
+        InputError: a source cannot be read, or has no row up to `params.until`.
     """
     if params.until is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", params.until):
         raise InputError(
-            f"ingest.until is {params.until!r}, which is no month",
+            f"ingest.until is {params.until!r}, which is not a month",
             fix='write it as "2013-05" in params.yaml',
         )
-    found: list[str] = []
+    summaries: list[str] = []
     for name, source in params.sources.items():
         frame = read_source(name, source)
         months = {WHOLE: frame} if source.time is None else split_months(frame, source.time, params.timezone)
-        arrived = {
+        admitted = {
             month: rows
             for month, rows in months.items()
             if source.time is None or params.until is None or month <= params.until
         }
-        if not arrived:
+        if not admitted:
             raise InputError(
                 f"source {name!r} has no row up to {params.until}",
                 why=f"its first month is {min(months, default='none')}",
                 fix="raise ingest.until in params.yaml",
             )
         shutil.rmtree(out / name, ignore_errors=True)
-        for month, rows in arrived.items():
+        for month, rows in admitted.items():
             write_parquet(rows.reset_index(drop=True), out / name / f"{month}.parquet")
-        span = f"{min(arrived)} to {max(arrived)}" if source.time else WHOLE
-        found.append(f"{name} {sum(map(len, arrived.values())):,} rows, {span}")
-    return "; ".join(found)
+        span = f"{min(admitted)} to {max(admitted)}" if source.time else WHOLE
+        summaries.append(f"{name} {sum(map(len, admitted.values())):,} rows, {span}")
+    return "; ".join(summaries)
 
 
 def _stage(params: Ingest, paths: argparse.Namespace) -> str:

@@ -1,12 +1,11 @@
-"""What params.yaml may say, as types, so that a misspelt key stops a stage instead of being ignored by it.
+"""The sections of params.yaml as types, so that a misspelt key is an error.
 
-Each stage reads its own section and no other, which is what lets DVC rerun only what a change concerns. Sections that
-belong to nobody here are the user's own and are left alone.
+Each stage reads only its own section, so DVC reruns only the stages that a change concerns. All other sections are the
+user's own.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -14,12 +13,11 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from gitops_ml.errors import InputError
-
-Scalar = str | int | float | bool | None
+from gitops_ml.suggest import did_you_mean
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One section of params.yaml, or a part of one."""
+    """A section of params.yaml, or a part of a section."""
 
 
 class Source(Section, frozen=True, kw_only=True):
@@ -27,10 +25,10 @@ class Source(Section, frozen=True, kw_only=True):
 
     Args:
         file: a CSV (compressed or not) or Parquet file, or a glob of them, relative to the repository.
-        package: an installed distribution's import name; `file` is then inside it, and it is never imported.
-        sha256: hex digest of the file; another one stops the stage. Only for a single file.
-        columns: those to keep; all of them when empty.
-        time: column that says when a row came into being, as ISO 8601; without it the table is collected whole.
+        package: import name of an installed distribution that holds `file`; the package is never imported.
+        sha256: hex digest of the file; a file of another digest stops the stage. Only for a single file.
+        columns: the columns to keep; all of them if empty.
+        time: column with the time of each row (ISO 8601); without it the table is collected whole.
     """
 
     file: str
@@ -41,7 +39,7 @@ class Source(Section, frozen=True, kw_only=True):
 
 
 class Ingest(Section, frozen=True, kw_only=True):
-    """Which tables, and up to which month ("2013-05"; null: all there is). Months are those of `timezone`."""
+    """The tables to collect, up to a month ("2013-05"; null: all months). Months begin as in `timezone`."""
 
     sources: dict[str, Source]
     until: str | None = None
@@ -49,7 +47,7 @@ class Ingest(Section, frozen=True, kw_only=True):
 
 
 class Column(Section, frozen=True, kw_only=True):
-    """What a column has to be. `checks` are names and arguments of `pandera.Check` (ge, le, isin, str_matches, …)."""
+    """The schema of a column. `checks` are names and arguments of `pandera.Check` (ge, le, isin, str_matches, …)."""
 
     dtype: str | None = None
     nullable: bool = False
@@ -57,7 +55,7 @@ class Column(Section, frozen=True, kw_only=True):
 
 
 class Table(Section, frozen=True, kw_only=True):
-    """What a table has to be. Columns that are not listed are errors, so that new ones are a decision."""
+    """The schema of a table. A column that is not listed is an error, so that somebody decides about each new one."""
 
     columns: dict[str, Column]
     unique: list[str] = []
@@ -65,7 +63,7 @@ class Table(Section, frozen=True, kw_only=True):
 
 
 class Freshness(Section, frozen=True, kw_only=True):
-    """The newest row of `table` may be `max_age` old ("7d", "36h") at `now` (null: the clock's)."""
+    """The newest row of `table` may be `max_age` old ("7d", "36h") at `now` (null: the current time)."""
 
     table: str
     column: str
@@ -81,7 +79,7 @@ class Validate(Section, frozen=True, kw_only=True):
 
 
 class Join(Section, frozen=True, kw_only=True):
-    """Brings the columns of `table` in by equal values of `by`; a key that `table` has twice is an error."""
+    """Adds columns of `table` to the rows with equal values of `by`; a key that `table` has twice is an error."""
 
     table: str
     by: list[str]  # not `on`: YAML 1.1 reads that as true
@@ -89,21 +87,21 @@ class Join(Section, frozen=True, kw_only=True):
     how: Literal["left", "inner"] = "left"
 
 
-class Target(Section, frozen=True, kw_only=True):
-    """The column to predict, and the expression that gives it."""
+class TargetExpression(Section, frozen=True, kw_only=True):
+    """The column to predict, and the expression that computes it."""
 
     name: str
     expression: str
 
 
 class TimeSplit(Section, frozen=True, kw_only=True, tag_field="by", tag="time"):
-    """Train on what lies before `cut`, hold out the `months` from it on.
+    """Train on the rows before `cut`, hold out the `months` from it on.
 
     Args:
         column: the time column.
         cut: a month ("2013-05"), or "newest" for the newest month that was collected.
-        months: how many months are held out; rows after them are left out.
-        timezone: the one whose months these are.
+        months: how many months are held out; later rows are left out.
+        timezone: the time zone in which months begin.
     """
 
     column: str
@@ -113,23 +111,23 @@ class TimeSplit(Section, frozen=True, kw_only=True, tag_field="by", tag="time"):
 
 
 class RandomSplit(Section, frozen=True, kw_only=True, tag_field="by", tag="random"):
-    """Hold out this fraction of the rows, drawn with `seed`; of the groups, when there is a group column."""
+    """Hold out this fraction of the rows, or of the groups if there is a group column, drawn with `seed`."""
 
     holdout: float = 0.2
     seed: int = 0
 
 
 class Prepare(Section, frozen=True, kw_only=True):
-    """How tables become rows to learn from. Expressions are those of `pandas.DataFrame.eval`, applied in order:
+    """How tables become training rows. Expressions are those of `pandas.DataFrame.eval`, applied in this order:
     joins, derive, target, filters.
 
     Args:
-        keep: further columns that are written but not learnt from (the time column, a group column).
-        group: column whose values name dependent rows (a day); one of `keep`.
+        keep: more columns to write, which are no features (the time column, a group column).
+        group: column whose equal values mark dependent rows (a day); one of `keep`.
     """
 
     table: str
-    target: Target
+    target: TargetExpression
     features: list[str]
     split: TimeSplit | RandomSplit
     joins: list[Join] = []
@@ -140,9 +138,9 @@ class Prepare(Section, frozen=True, kw_only=True):
 
 
 class Component(Section, frozen=True, kw_only=True):
-    """Anything that scikit-learn can fit, by import path.
+    """An estimator or transformer with the interface of scikit-learn, by import path.
 
-    The string "$categorical" among its parameters becomes the positions of the categorical columns after encoding.
+    The string "$categorical" among its parameters stands for the positions of the categorical columns after encoding.
     """
 
     path: str
@@ -150,20 +148,21 @@ class Component(Section, frozen=True, kw_only=True):
 
 
 class Train(Section, frozen=True, kw_only=True):
-    """What is fitted to the prepared rows, and what the artifact says about it.
+    """The model that is fitted to the prepared rows, and what its manifest says.
 
     Args:
-        name: of the model, the same as under `artifacts:` in dvc.yaml.
+        name: name of the model, as under `artifacts:` in dvc.yaml.
         features: columns to learn from, in the order of the model's inputs.
-        categorical: those of them that are text; the others are numbers.
-        encode: what the categorical columns go through; `scale`: the numeric ones (null: nothing).
-        positive: the class whose probability the metrics are about; null for regression and for many classes.
-        time_column: its range in the training rows goes into the manifest.
-        trusted_types: types that skops does not know and that somebody has reviewed, beyond TRUSTED_TYPES.
-        label_noise: fraction of the training labels that are drawn anew, for drills that need a bad model.
-        seed: of that noise. Estimators have their own `random_state`.
-        threads: that fit (OpenMP and BLAS). With more than one, another number of cores can give other bytes: sums
-            come in another order, and scikit-learn's gradient boosting stores the number itself.
+        categorical: the features that are text; the others are numbers.
+        encode: transformer of the categorical columns (null: none).
+        scale: transformer of the numeric columns (null: none).
+        positive: the class whose probability the metrics judge; null for regression and for more than two classes.
+        time_column: column whose range in the training rows goes into the manifest.
+        trusted_types: types in the model that somebody has reviewed, beyond those of skops and `TRUSTED_TYPES`.
+        label_noise: fraction of the training labels that are shuffled, for drills that need a bad model.
+        seed: seed of that noise. Estimators have their own `random_state`.
+        threads: threads that fit (OpenMP and BLAS). With more than one, the number of cores can change the model's
+            bytes: it changes the order of sums, and scikit-learn's gradient boosting stores it.
     """
 
     name: str
@@ -183,7 +182,7 @@ class Train(Section, frozen=True, kw_only=True):
 
 
 class Evaluate(Section, frozen=True, kw_only=True):
-    """Bounds that the metrics have to keep, or the stage fails; `threshold` turns a probability into a class."""
+    """Bounds on the metrics; the stage fails beyond them. `threshold` turns a probability into a class."""
 
     threshold: float = 0.5
     min: dict[str, float] = {}
@@ -194,26 +193,26 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 def load_section(path: Path, section: type[SectionT]) -> SectionT:
-    """The section of params.yaml that is named like its type, in lower case.
+    """Read the section of params.yaml that is named like its type, in lower case.
 
     Raises:
-        InputError: no such file or section, an unknown key (with the nearest valid one), a wrong type.
+        InputError: no such file or section, an unknown key (with the nearest valid key), a wrong type.
     """
     name = section.__name__.lower()
     try:
-        everything = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
+        sections = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError as error:
         raise InputError(
             f"{path} does not exist",
-            why="every stage is driven by it",
+            why="every stage reads its parameters there",
             fix="run from the repository's root, or give --params",
         ) from error
     except msgspec.DecodeError as error:
         raise InputError(f"{path} is not a YAML mapping", why=str(error), fix=f"edit {path}") from error
-    if name not in everything:
+    if name not in sections:
         raise InputError(f"{path} has no section {name!r}", fix=f"add `{name}:` to {path}, see docs/pipeline.md")
     try:
-        return msgspec.convert(everything[name], section)
+        return msgspec.convert(sections[name], section)
     except msgspec.ValidationError as error:
         raise InputError(
             f"{path}: section {name!r} cannot be used", why=_reason(str(error), section), fix=f"edit {path}"
@@ -222,20 +221,20 @@ def load_section(path: Path, section: type[SectionT]) -> SectionT:
 
 def _reason(message: str, section: type[Section]) -> str:
     unknown = re.search(r"unknown field `(.+?)`", message)
-    nearest = difflib.get_close_matches(unknown[1], _keys(section), n=1) if unknown else []
-    return f"{message}; did you mean `{nearest[0]}`?" if nearest else message
+    advice = did_you_mean(unknown[1], _keys(section)) if unknown else ""
+    return f"{message}; {advice}" if advice else message
 
 
 def _keys(section: type[Section]) -> set[str]:
-    """Every key that may occur anywhere below a section."""
-    found: set[str] = set()
+    """Every key that may occur anywhere in a section."""
+    keys: set[str] = set()
     pending: list[Any] = [section]
     while pending:
         kind = pending.pop()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             for field in msgspec.structs.fields(kind):
-                found.add(field.name)
+                keys.add(field.name)
                 pending.append(field.type)
         else:
             pending.extend(getattr(kind, "__args__", ()))
-    return found
+    return keys

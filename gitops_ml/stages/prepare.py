@@ -1,7 +1,6 @@
-"""Turn checked tables into rows to learn from and rows to judge by, which no model may ever have seen.
+"""Turns checked tables into training rows and held-out rows, which no model is trained on.
 
-Joins, derived columns and filters are done once, here, for both sides of the split, so that they cannot differ between
-training and judging.
+Joins, derived columns and filters come before the split, so that they cannot differ between training and judging.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from gitops_ml.stages.tables import read_table, write_parquet
 
 
 def join(frame: pd.DataFrame, other: pd.DataFrame, how: Join) -> pd.DataFrame:
-    """Rows of `frame`, in their order, with the columns of `other` that it does not have.
+    """Add columns of `other` to the rows of `frame`, which keep their order.
 
     Raises:
-        InputError: a column is missing, or `other` has a key twice (which would multiply rows).
+        InputError: a column is missing, or `other` has a key twice, which would repeat rows.
     """
     wanted = how.columns or [column for column in other.columns if column not in frame.columns]
     missing = sorted(set(how.by) - set(frame.columns) | {*how.by, *wanted} - set(other.columns))
@@ -38,22 +37,22 @@ def join(frame: pd.DataFrame, other: pd.DataFrame, how: Join) -> pd.DataFrame:
     except pd.errors.MergeError as error:
         raise InputError(
             f"table {how.table!r} has the same {', '.join(how.by)} more than once",
-            why="each row may meet one partner at most",
+            why="each row may have one match at most",
             fix="edit prepare.joins in params.yaml, or fix the source",
         ) from error
 
 
 def compute(frame: pd.DataFrame, expression: str, where: str) -> Any:
-    """Value of an expression over the columns of a frame, by `pandas.DataFrame.eval`. params.yaml is code of the
-    repository, as trusted as the commands in dvc.yaml: expressions may call methods of columns.
+    """Evaluate an expression over the columns of a frame (`pandas.DataFrame.eval`).
+
+    Expressions may call methods of columns: params.yaml is code of the repository, trusted as the commands in dvc.yaml.
 
     Raises:
-        InputError: names the place in params.yaml.
+        InputError: the expression fails. Names its place in params.yaml.
     """
     try:
         return frame.eval(expression, engine="python")
-    # Whatever an expression can raise, its cause is the expression.
-    except Exception as error:
+    except Exception as error:  # an expression can raise anything
         raise InputError(
             f"{where} cannot be computed: {expression}",
             why=f"{type(error).__name__}: {error}",
@@ -62,15 +61,15 @@ def compute(frame: pd.DataFrame, expression: str, where: str) -> Any:
 
 
 def split_by_time(frame: pd.DataFrame, split: TimeSplit) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows before the cut, and those of the months from the cut on, each in order of time.
+    """Split into the rows before the cut and those of the months from the cut on, each in order of time.
 
     Raises:
-        InputError: the time column is none, or one side would be empty.
+        InputError: the column holds no times, or the cut is not a month.
     """
     if split.column not in frame or not isinstance(frame[split.column].dtype, pd.DatetimeTZDtype):
         raise InputError(
-            f"prepare.split.column {split.column!r} is no time column",
-            fix="name one that ingest.sources.<table>.time names, in params.yaml",
+            f"prepare.split.column {split.column!r} is not a time column",
+            fix="name a column that ingest.sources.<table>.time names, in params.yaml",
         )
     frame = frame.sort_values(split.column, kind="stable")
     local = frame[split.column].dt.tz_convert(split.timezone)
@@ -80,24 +79,24 @@ def split_by_time(frame: pd.DataFrame, split: TimeSplit) -> tuple[pd.DataFrame, 
         cut = pd.Timestamp(split.cut, tz=split.timezone)
     else:
         raise InputError(
-            f"prepare.split.cut is {split.cut!r}, which is no month", fix='write "2013-05" or newest in params.yaml'
+            f"prepare.split.cut is {split.cut!r}, which is not a month", fix='write "2013-05" or newest in params.yaml'
         )
     end = cut + pd.DateOffset(months=split.months)
     return frame[local < cut], frame[(local >= cut) & (local < end)]
 
 
 def split_at_random(frame: pd.DataFrame, split: RandomSplit, group: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows to train on and to hold out, each in their order; whole groups, when a group column is given."""
+    """Split into training and held-out rows, each in their order; a group column keeps groups whole."""
     rng = np.random.default_rng(split.seed)
     units = np.arange(len(frame)) if group is None else pd.factorize(frame[group])[0]
     count = int(units.max()) + 1
-    held = rng.permutation(count) < round(count * split.holdout)
-    mask = held[units]
+    is_held_out = rng.permutation(count) < round(count * split.holdout)
+    mask = is_held_out[units]
     return frame[~mask], frame[mask]
 
 
 def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
-    """Write the rows to learn from and the held-out ones, each with `keep`, features and target, in that order.
+    """Write the training rows and the held-out rows, each with the columns `keep`, features and target, in that order.
 
     Raises:
         InputError: a table, a column or an expression is wrong, or one side has no rows.
@@ -115,7 +114,7 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
         frame = frame[compute(frame, expression, f"prepare.filters[{number}]").astype(bool)]
     if frame.empty:
         raise InputError(
-            "prepare would have no rows", why="the filters let none through", fix="edit prepare.filters in params.yaml"
+            "prepare would have no rows", why="the filters keep none", fix="edit prepare.filters in params.yaml"
         )
     columns = list(dict.fromkeys([*params.keep, *params.features, params.target.name]))
     missing = sorted(set(columns) - set(frame.columns))
@@ -125,23 +124,23 @@ def prepare(params: Prepare, raw: Path, train: Path, holdout: Path) -> str:
             why=f"after joins and derive there are {', '.join(frame.columns)}",
             fix="edit prepare in params.yaml",
         )
-    # Split on all columns, write only those wanted: what the split needs need not be learnt from.
+    # The split may need columns that are not written, so it comes first.
     sides = (
         split_by_time(frame, params.split)
         if isinstance(params.split, TimeSplit)
         else split_at_random(frame, params.split, params.group)
     )
-    said = []
+    summaries = []
     for path, rows in zip((train, holdout), sides, strict=True):
         if rows.empty:
             raise InputError(
                 f"{path.name} would have no rows",
-                why=f"{len(frame):,} rows are left after filters, all on the other side of the split",
+                why=f"{len(frame):,} rows are left after the filters, all on the other side of the split",
                 fix="edit prepare.split or ingest.until in params.yaml",
             )
         write_parquet(rows[columns].reset_index(drop=True), path)
-        said.append(f"{path.stem} {len(rows):,} rows{_span(rows, params.split)}")
-    return ", ".join(said)
+        summaries.append(f"{path.stem} {len(rows):,} rows{_span(rows, params.split)}")
+    return ", ".join(summaries)
 
 
 def _span(rows: pd.DataFrame, split: TimeSplit | RandomSplit) -> str:

@@ -1,7 +1,7 @@
-"""What the training inputs look like, feature by feature, so that live inputs can be held against them later.
+"""Histograms of the training inputs, so that live inputs can be compared with them later.
 
-Counts in ten quantile bins or in the most frequent categories, and no row of the data: enough for the population
-stability index, small enough to travel with the model, and the same for the same rows.
+They hold counts in ten quantile bins or in the most frequent categories, and no row of the data. That is enough for the
+population stability index, small enough to ship with the model, and the same for the same rows.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import pandas as pd
 
 BINS = 10
 CATEGORIES = 20
-"""The most frequent ones are counted by name, the rest together."""
+"""So many of the most frequent categories are counted by name, the rest together."""
 
 
 def reference(inputs: pd.DataFrame, categorical: list[str]) -> dict[str, Any]:
-    """The histogram of every feature.
+    """Make the histogram of every feature.
 
     Args:
         inputs: the training features as the model takes them (`artifact.model_inputs`), shape (rows, features).
-        categorical: those that are categories; the others are numbers.
+        categorical: the features that are categories; the others are numbers.
 
     Returns:
-        `rows`, and for each feature its `counts`, its `missing` and, for a number, the inner `edges` of its bins: a
-        value equal to an edge belongs to the bin above it.
+        the content of reference.json: `rows`, and for each feature its `counts`, `missing` and, for numbers, the inner
+        `edges` of the bins. A value equal to an edge belongs to the bin above it.
     """
     features = {
         str(name): _categories(inputs[name]) if name in categorical else _numbers(inputs[name])

@@ -1,7 +1,7 @@
-"""skops files whose bytes depend on the model alone.
+"""Writes skops files whose bytes depend on the model alone.
 
-Without that, every `dvc repro` would look like a new model: skops names members after object ids, writes sets in the
-order of their hashes, and stamps times. Ids are renumbered in order of appearance, sets are sorted, times are fixed.
+skops names members after object ids, writes sets in the order of their hashes, and stamps times, so every `dvc repro`
+would look like a new model. Here ids are renumbered in order of appearance, sets are sorted and times are fixed.
 """
 
 from __future__ import annotations
@@ -12,27 +12,20 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import skops.io
+
+from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
+
 SCHEMA = "schema.json"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold
 
-# Types that skops does not trust by itself and that hold plain data: reviewed for gitops-ml, not for one model.
-TRUSTED_TYPES = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.tree._tree.Tree",
-        "numpy.dtype",
-    }
-)
-
 
 def skops_bytes(model: object) -> bytes:
-    """A model in skops' format, deflated; equal models give equal bytes (with the same skops, zlib and Python).
+    """Store a model in skops' format, deflated. Equal models give equal bytes, with equal skops, zlib and Python.
 
     Raises:
-        skops.io.exceptions.UnsupportedTypeException: the model holds something that skops cannot store.
+        skops.io.exceptions.UnsupportedTypeException: skops cannot store a type in the model.
     """
-    import skops.io
-
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as source:
         numbers = _Numbers()
         state = _renumbered(json.loads(source.read(SCHEMA)), numbers)
@@ -50,41 +43,37 @@ def skops_bytes(model: object) -> bytes:
 
 
 def untrusted_types(data: bytes) -> set[str]:
-    """Types in a skops file that neither skops nor TRUSTED_TYPES trusts."""
-    import skops.io
-
+    """Types in a skops file that are trusted neither by skops nor by `TRUSTED_TYPES`."""
     return set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES
 
 
 def load_skops(path: Path, trusted: list[str]) -> Any:
-    """The model in a skops file, if it holds no other types than the trusted ones.
+    """Load the model in a skops file that holds only types of `trusted`, of skops and of `TRUSTED_TYPES`.
 
     Raises:
-        skops.io.exceptions.UntrustedTypesFoundException: it does.
+        skops.io.exceptions.UntrustedTypesFoundException: the file holds another type.
     """
-    import skops.io
-
-    found = set(skops.io.get_untrusted_types(file=path))
-    return skops.io.load(path, trusted=sorted(found & (TRUSTED_TYPES | set(trusted))))
+    unknown = set(skops.io.get_untrusted_types(file=path))
+    return skops.io.load(path, trusted=sorted(unknown & (TRUSTED_TYPES | set(trusted))))
 
 
 def _write(file: zipfile.ZipFile, name: str, data: bytes) -> None:
     info = zipfile.ZipInfo(name, EPOCH)
     info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # as on Unix, wherever it is written
+    info.create_system = 3  # Unix, on every system
     info.external_attr = 0o644 << 16
     file.writestr(info, data, compresslevel=6)
 
 
 class _Numbers:
-    """Old object ids to new ones, counted from 1 in order of appearance."""
+    """Maps old object ids to new ids, counted from 1 in order of appearance."""
 
     def __init__(self) -> None:
         self._new: dict[object, int] = {}
         self._last = 0
 
     def of(self, old: int, same_as: object = None) -> int:
-        """The new id. With `same_as`, every id that was seen with an equal one is the same."""
+        """The new id of an old id. Old ids with an equal `same_as` share one new id."""
         key = old if same_as is None else same_as
         if old not in self._new and key not in self._new:
             self._last += 1
@@ -93,7 +82,7 @@ class _Numbers:
 
 
 def _renumbered(node: Any, numbers: _Numbers) -> Any:
-    """The same state, with new ids."""
+    """The same state with new ids."""
     if isinstance(node, list):
         return [_renumbered(item, numbers) for item in node]
     if not isinstance(node, dict):
@@ -102,7 +91,7 @@ def _renumbered(node: Any, numbers: _Numbers) -> Any:
         node = node | {"content": sorted(node["content"], key=_without_ids)}
     state: dict[str, Any] = {}
     if "__id__" in node:
-        # Whether two equal immutable values are one object is an accident of the interpreter, so they are one here.
+        # The interpreter may or may not share equal immutable values, so they always get the same id here.
         value = ("value", node["content"]) if node.get("__loader__") == "JsonNode" else None
         state["__id__"] = numbers.of(node["__id__"], value)
     for name, part in node.items():

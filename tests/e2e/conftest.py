@@ -1,4 +1,4 @@
-"""What end-to-end tests share: a workshop under a project name that is removed from the engine afterwards."""
+"""Fixtures of the end-to-end tests: a workshop whose project is removed from the engine afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.e2e.workshop import ROOT, Workshop
 
 @pytest.fixture(scope="session", autouse=True)
 def runtime() -> None:
-    """The runtime image of the worked example, made once before the tests that run side by side all want it."""
+    """The runtime image of the worked example, built once before parallel tests need it."""
     with (Path(tempfile.gettempdir()) / "gitops-ml-runtime.lock").open("w") as lock, Engine.connect(None) as engine:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ensure_runtime(engine, (ROOT / "requirements" / "serving.txt").read_bytes())

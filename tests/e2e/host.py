@@ -1,4 +1,4 @@
-"""What lies on the engine of one project, and hands that meddle with it: what tests tamper with and hold against."""
+"""The objects of one project on the engine, and functions that tamper with them, for tests."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Host:
         return self.of_role("gateway")[0]
 
     def in_gateway(self, script: str) -> str:
-        """Run a shell script in the gateway, and return what it says."""
+        """Run a shell script in the gateway. Returns its output."""
         made = self.api.exec_create(self.gateway()["Id"], ["sh", "-c", script])
         return str(self.api.exec_start(made).decode())
 
     def objects(self) -> dict[str, str]:
-        """Everything on the engine that carries the project's label, each with what would show that it was touched."""
+        """Everything on the engine with the project's label, each with a text that changes when it is touched."""
         chosen = {"label": f"{PROJECT}={self.project}"}
         found = {}
         for listed in self.api.containers(all=True, filters=chosen):
@@ -70,7 +70,7 @@ class Host:
         return found
 
     def wipe(self) -> None:
-        """Remove every container, network and volume of the project, as on a host that was set up anew."""
+        """Remove all containers, networks and volumes of the project, as on a new host."""
         chosen = {"label": f"{PROJECT}={self.project}"}
         for container in self.api.containers(all=True, filters=chosen):
             self.api.remove_container(container["Id"], force=True, v=True)
@@ -80,7 +80,7 @@ class Host:
             self.api.remove_volume(volume["Name"], force=True)
 
     def copy(self, original: Inspected, name: str, change: Change | None = None) -> str:
-        """Start a container like `original`, as a person with `docker run` would, and return its ID."""
+        """Start a container like `original`, as a person with `docker run` would. Returns its ID."""
         config, host = dict(original["Config"]), dict(original["HostConfig"])
         endpoints = {
             network: {"Aliases": [a for a in settings["Aliases"] or () if not original["Id"].startswith(a)]}
@@ -95,7 +95,7 @@ class Host:
         self.api.start(made["Id"])
         return str(made["Id"])
 
-    def make_anew(self, original: Inspected, change: Change) -> str:
-        """Put a changed container in the place of `original`, under its name."""
+    def replace(self, original: Inspected, change: Change) -> str:
+        """Replace `original` by a changed container of the same name."""
         self.api.remove_container(original["Id"], force=True)
         return self.copy(original, original["Name"].lstrip("/"), change)

@@ -1,4 +1,4 @@
-"""A small server that speaks as much of the Open Inference Protocol as a probe asks for, and can be told to fail."""
+"""A small server with the part of the Open Inference Protocol that probes use; it can be told to fail."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
 
 
 def request_of(*rows: float) -> dict[str, Any]:
-    """An inference request of these rows."""
+    """An inference request with these rows."""
     return {"inputs": [{"name": "x", "datatype": "FP64", "shape": [len(rows)], "data": list(rows)}]}
 
 
 def start_model(place: Place, name: str, digest: str, delay: float = 0.0, restart: str = "unless-stopped") -> str:
-    """A container of the base image that answers as `digest` after `delay` seconds; `broken` and `hungry` ones end."""
+    """Start a server in the base image that names `digest`, after `delay` seconds. `broken` and `hungry` ones exit."""
     place.ensure_network()
     command = ("python", "-c", MODEL, digest, str(delay))
     container = place.engine.create(place.spec(name, command=command, restart=restart))

@@ -1,4 +1,4 @@
-"""A team's own view of its business: a page with a figure on it, and a real Prometheus that scrapes it."""
+"""A page with a figure of the team's business, and a real Prometheus that scrapes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.e2e.workshop import free_port
 
 @contextmanager
 def page() -> Iterator[tuple[str, dict[str, Any]]]:
-    """A page's address, and what it answers: change `status` and `body` as things go on."""
+    """The address of a page, and its answer: tests change `status` and `body`."""
     told: dict[str, Any] = {"status": 200, "body": "all is well"}
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -73,7 +73,7 @@ class Prometheus:
             self._process = None
 
     def value(self, query: str) -> float | None:
-        """The one value of a query now; None when there is none."""
+        """The value of a query now; None if there is no series."""
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': query})}") as said:
                 found = json.load(said)["data"]["result"]
@@ -89,6 +89,6 @@ class Prometheus:
 
 
 def require_prometheus() -> None:
-    """Have the program, which `make setup` installs where it may."""
+    """Skip the test if Prometheus is not installed; `make test` installs it where it can."""
     if not shutil.which("prometheus"):
         pytest.skip("there is no Prometheus: apt-get install prometheus")

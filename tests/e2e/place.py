@@ -1,4 +1,4 @@
-"""A place of one's own on the real engine, and small servers to put behind its gateway."""
+"""A scratch environment on the real engine, and small servers behind its gateway."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Place:
         return self.gateway
 
     def spec(self, name: str, **changes: Any) -> ContainerSpec:
-        """A container of the base image that sleeps, unless told otherwise."""
+        """The spec of a container of the base image; it sleeps unless `changes` say otherwise."""
         given: dict[str, Any] = {
             "name": scoped(self.project, self.environment, name),
             "image": BASE_IMAGE,
@@ -104,7 +104,7 @@ class Place:
         return ContainerSpec(**(given | changes))
 
     def serve(self, name: str) -> str:
-        """Start a small server under the alias `name`, which answers with its name, and return its container."""
+        """Start a small server under the alias `name`, which answers with its name. Returns its container."""
         spec = self.spec(name, command=("python", "-c", SERVER), env={"NAME": name}, pids=256)
         self.servers[name] = self.engine.create(spec)
         self.engine.start(self.servers[name])
@@ -126,7 +126,7 @@ class Place:
 
 @pytest.fixture
 def place_fixture(scratch_project: Callable[[], str]) -> Iterator[Place]:
-    """A place that nothing else on the engine knows of; removed with all that is in it."""
+    """A scratch environment; removed with everything in it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,7 +1,7 @@
-"""A team's repository for end-to-end tests: a clone, its bare remote, a model whose behaviour each version chooses.
+"""A team's repository for end-to-end tests: a clone, its bare remote, and a model whose versions behave as told.
 
-The model is a Python predictor, so that a test can say "slower", "worse" or "does not load" and mean it. It is tracked
-by Git itself, which resolves as DVC outputs do and makes a version in milliseconds.
+The model is a Python predictor, so a version can really be slower or worse, or fail to load. Git itself tracks it: it
+resolves like a DVC output, and a version takes milliseconds to make.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ EXAMPLE = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [0
 
 @dataclass
 class Ran:
-    """What a command came to."""
+    """How a command ended."""
 
     code: int
     out: str
     err: str
 
     def require_clear(self) -> None:
-        """Its error says the thing, the reason and what fixes it, and not a word of Python's."""
+        """Check that its error names what, why and fix, without a traceback."""
         error = next((line for line in self.err.splitlines() if line.startswith("error: ")), "")
         assert ": " in error.removeprefix("error: "), self.err
         assert "\n  fix: " in self.err, self.err
@@ -96,7 +96,7 @@ class Ran:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -122,7 +122,7 @@ class Workshop:
             self.git("push", "-q", "-u", "origin", "main")
 
     def git(self, *arguments: str) -> str:
-        """Run Git in the clone, and return what it says."""
+        """Run Git in the clone. Returns its output."""
         done = subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
@@ -132,7 +132,7 @@ class Workshop:
         target.write_text(text)
 
     def another_clone(self, folder: Path) -> Workshop:
-        """A colleague's clone of the same remote; without a remote, of this clone as it is now."""
+        """A colleague's clone of the remote; without a remote, of this clone as it is now."""
         theirs = Workshop.__new__(Workshop)
         theirs.project, theirs.ports = self.project, self.ports
         theirs.folder, theirs.remote = folder / "clone", self.remote
@@ -143,7 +143,7 @@ class Workshop:
         return theirs
 
     def commit(self, message: str) -> str:
-        """Commit everything, and push where there is a remote."""
+        """Commit everything, and push if there is a remote."""
         self.git("add", "-A")
         self.git("commit", "-q", "-m", message)
         if self.git("remote"):
@@ -151,13 +151,13 @@ class Workshop:
         return self.git("rev-parse", "HEAD")
 
     def pull(self) -> None:
-        """Take what gitops-ml has committed meanwhile."""
+        """Pull what gitops-ml has committed meanwhile."""
         if not self.git("remote"):
             return
         self.git("pull", "-q", "--rebase", "--autostash", "origin", "main")
 
     def release(self, version: str, **behaviour: Any) -> None:
-        """Commit and tag a version of the model that behaves as said."""
+        """Commit and tag a version of the model with this behaviour."""
         self.pull()
         place = f"models/{MODEL}"
         self.write(f"{place}/model.py", PREDICTOR)
@@ -190,7 +190,7 @@ class Workshop:
         self.commit(f"Declare {environment}/{deployment} {version}")
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `gitops-ml` in the clone, to be watched by its lines on stderr."""
+        """Start `gitops-ml` in the clone, with its stderr as a pipe."""
         command = [str(GITOPS_ML), *arguments]
         return subprocess.Popen(
             command, cwd=self.folder, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=1
@@ -204,13 +204,13 @@ class Workshop:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def sync(self, environment: str = "dev", *more: str, expect: int = 0) -> Ran:
-        """Sync an environment. Fails the test with all output when the exit code is another one."""
+        """Sync an environment. Fails the test, with all output, on another exit code than `expect`."""
         ran = self.run("sync", environment, *more)
         assert ran.code == expect, f"exit {ran.code}, expected {expect}\n{ran.out}\n{ran.err}"
         return ran
 
     def status(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
-        """One deployment's status."""
+        """The status of one deployment."""
         ran = self.run("status", environment, "--json")
         assert ran.code == 0, ran.err
         found = json.loads(ran.out)[0]["deployments"]
@@ -220,7 +220,7 @@ class Workshop:
         return f"http://127.0.0.1:{self.ports[environment]}/v2/models/{deployment}"
 
     def serving(self, environment: str = "dev", deployment: str = MODEL) -> str | None:
-        """The version that users get through the gateway; None when nobody answers them."""
+        """The version that users get through the gateway; None if nothing answers."""
         request = urllib.request.Request(self.url(environment, deployment) + "/infer", json.dumps(EXAMPLE).encode())
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
@@ -231,7 +231,7 @@ class Workshop:
             raise
 
     def gateway_log(self, status: int, environment: str = "dev") -> list[str]:
-        """The lines of the gateway's access log that answered with this status."""
+        """The lines of the gateway's access log with this status."""
         name = f"{self.project}.{environment}.gateway"
         log = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=True).stdout
         return [line for line in log.splitlines() if f'"DownstreamStatus":{status}' in line]
@@ -271,7 +271,7 @@ HOLDOUT = {
 def scratch_workshop(
     engine: docker.DockerClient, folder: Path, stem: str, *, remote: bool = True
 ) -> Iterator[Workshop]:
-    """A workshop that several tests share; what it has made on the engine is removed in the end."""
+    """A workshop that several tests share; its objects on the engine are removed at the end."""
     project = f"{SCRATCH}-{stem}-{secrets.token_hex(3)}"
     try:
         yield Workshop(folder, project, remote=remote)

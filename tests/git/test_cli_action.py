@@ -73,7 +73,9 @@ def test_the_exit_code_is_the_step_s_and_an_output(action: Path, code: int) -> N
 def test_an_accepted_code_is_a_notice(action: Path) -> None:
     done = act(action, accept="2 4", code=2)
     assert (done.code, done.output) == (0, "exit-code=2\n")
-    assert "::notice title=gitops-ml plan prod::what is declared and what runs differ" in done.said
+    assert (
+        "::notice title=gitops-ml plan prod::changes are pending: the host does not run what is declared" in done.said
+    )
 
 
 def test_a_command_is_never_expanded(action: Path) -> None:

@@ -91,7 +91,7 @@ def test_what_is_wrong_in_the_files_is_named_with_its_line(work: Path) -> None:
     assert found["prod/churn"]["said"] == (
         "environments/prod/models/churn.yaml:4: unknown key `replica`: did you mean `replicas`?"
     )
-    assert found["staging"]["said"] == "environment.yaml names no engine: outside dev it is never the caller's own"
+    assert found["staging"]["said"] == "environment.yaml names no engine, which only dev may leave out"
 
 
 def test_an_environment_that_is_not_declared(work: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_release_of_what_is_not_held_changes_nothing(work: Path) -> None:
     ("options", "said"),
     [
         (("--reason", "x", "--until", "2020-01-01"), "is over already"),
-        (("--reason", "x", "--until", "tomorrow"), "`tomorrow` is no time"),
+        (("--reason", "x", "--until", "tomorrow"), "`tomorrow` is not a time"),
         (("--reason", "x", "--for", "two hours"), "`two hours` is not a duration"),
         (("--reason", "x", "--for", "1h", "--until", "2999-01-01"), "exclude each other"),
         (

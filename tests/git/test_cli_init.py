@@ -43,7 +43,7 @@ def test_one_file_that_is_there_stops_all_of_it(work: Path) -> None:
     (work / "environments/prod/environment.yaml").write_text("mine")
     done = cli(work, "init")
     assert isinstance(done.exception, InputError)
-    assert str(done.exception).startswith("environments/prod/environment.yaml is there already")
+    assert str(done.exception).startswith("environments/prod/environment.yaml exists already")
     assert [p.name for p in (work / "environments").rglob("*") if p.is_file()] == ["environment.yaml"]
 
 

@@ -106,7 +106,9 @@ def test_what_serves_there_without_being_verified_is_not_promoted(work: Path, ve
 def test_a_version_has_to_soak(work: Path) -> None:
     verified_in_staging(work, SHORT)
     said = error(work, "promote", "churn", "--to", "prod")
-    assert said.startswith(("v2.0.0 has to stand in staging for 55 m more", "v2.0.0 has to stand in staging for 54 m"))
+    assert said.startswith(
+        ("v2.0.0 must stay Verified in staging for 55 m more", "v2.0.0 must stay Verified in staging for 54 m")
+    )
     assert "promotion.soak is 1 h" in said
     assert git(work, "status", "--porcelain") == ""
 

@@ -1,4 +1,4 @@
-"""What a version holds and its bytes, against real git, dvc and gto: without a checkout, and never unhashed."""
+"""What a version holds, and its bytes, against real git, dvc and gto: without a checkout, and always hashed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gitops_ml.clients.artifacts.lookup import made, resolve_path
-from gitops_ml.clients.artifacts.resolution import fetch, held_at, places, read, resolve
+from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
+from gitops_ml.clients.artifacts.resolution import fetch, places, read, resolve, resolve_at
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made
+from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -33,8 +33,8 @@ def md5(data: bytes) -> str:
     return f"md5:{hashlib.md5(data).hexdigest()}"
 
 
-def locked(repo: Repository, rev: str, path: str) -> str:
-    """What dvc.lock says of an output."""
+def digest_in_lock(repo: Repository, rev: str, path: str) -> str:
+    """The digest of an output in dvc.lock."""
     lock = yaml.safe_load(repo.read_file(repo.resolve(rev), "dvc.lock") or b"")
     out = next(o for o in lock["stages"]["train"]["outs"] if o["path"] == path)
     return f"md5:{out['md5']}".removesuffix(".dir")
@@ -49,44 +49,44 @@ def empty_cache(project: Path) -> None:
     shutil.rmtree(project / ".dvc" / "cache")
 
 
-def test_a_version_of_gto_s_and_its_folder(repo: Repository, project: Path, tmp_path: Path) -> None:
-    held = resolve(repo, "flight-delay", "v1.0.0")
-    assert held.commit == git(project, "rev-parse", "flight-delay@v1.0.0^{commit}") == repo.resolve("main~1")
-    assert (held.path, held.kind, held.is_dir) == ("models/flight-delay", "dvc", True)
-    assert held.digest == locked(repo, held.commit, held.path)
-    files = {f.name: f.path.read_bytes() for f in fetch(repo, held, tmp_path / "out")}
+def test_a_version_that_gto_registered(repo: Repository, project: Path, tmp_path: Path) -> None:
+    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    assert resolved.commit == git(project, "rev-parse", "flight-delay@v1.0.0^{commit}") == repo.resolve("main~1")
+    assert (resolved.path, resolved.kind, resolved.is_dir) == ("models/flight-delay", "dvc", True)
+    assert resolved.digest == digest_in_lock(repo, resolved.commit, resolved.path)
+    files = {f.name: f.path.read_bytes() for f in fetch(repo, resolved, tmp_path / "out")}
     assert files == {"manifest.json": b"depth: 4\n", "code/example.csv": b"a,b\n1,2\n"}
-    assert read(repo, held, {"manifest.json"}) == {"manifest.json": b"depth: 4\n"}
+    assert read(repo, resolved, {"manifest.json"}) == {"manifest.json": b"depth: 4\n"}
 
 
-def test_what_a_model_was_trained_on_is_what_its_own_commit_says(repo: Repository) -> None:
-    """Rows among these would say nothing of rows that the model has not seen."""
-    held = resolve(repo, "flight-delay", "v1.0.0")
-    assert set(made(repo, held).inputs.values()) == {md5(b"depth: 4\n")}
+def test_lineage_comes_from_the_commit_of_the_version(repo: Repository) -> None:
+    """Held-out rows among these inputs would not be unseen rows."""
+    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    assert set(lineage_of(repo, resolved).inputs.values()) == {md5(b"depth: 4\n")}
     added = resolve(repo, "rows", "v1.0.0")
-    assert made(repo, added) == Made()
+    assert lineage_of(repo, added) == Lineage()
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_the_remote_is_as_good_as_the_cache(repo: Repository, project: Path, cached: bool) -> None:
+def test_bytes_come_from_the_cache_or_a_remote(repo: Repository, project: Path, cached: bool) -> None:
     if not cached:
         empty_cache(project)
-    held = resolve(repo, "flight-delay", "v1.1.0")
-    assert read(repo, held)["manifest.json"] == b"depth: 5\n"
-    assert places(repo, held) == (["cache", "storage"] if cached else ["storage"])
+    resolved = resolve(repo, "flight-delay", "v1.1.0")
+    assert read(repo, resolved)["manifest.json"] == b"depth: 5\n"
+    assert places(repo, resolved) == (["cache", "storage"] if cached else ["storage"])
 
 
-def test_the_work_tree_is_not_looked_at(repo: Repository, project: Path) -> None:
+def test_the_work_tree_is_not_read(repo: Repository, project: Path) -> None:
     for name in ("dvc.yaml", "dvc.lock", "params.yaml"):
         (project / name).write_text("nonsense: [\n")
     shutil.rmtree(project / "models")
     (project / ".dvc" / "config").write_text("")
     empty_cache(project)
-    held = resolve(repo, "flight-delay", "v1.0.0")
-    assert read(repo, held)["manifest.json"] == b"depth: 4\n"
+    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    assert read(repo, resolved)["manifest.json"] == b"depth: 4\n"
 
 
-def test_every_way_of_tracking(repo: Repository, tmp_path: Path) -> None:
+def test_files_of_dvc_and_of_git_resolve(repo: Repository, tmp_path: Path) -> None:
     tip = repo.tip()
     for path, data in {
         "model.txt": b"depth: 5\n",
@@ -94,25 +94,25 @@ def test_every_way_of_tracking(repo: Repository, tmp_path: Path) -> None:
         "plain/model.json": b'{"weights": [1, 2]}\n',
         "models/flight-delay/manifest.json": b"depth: 5\n",
     }.items():
-        held = resolve_path(repo, tip, path)
-        assert (held.digest, held.is_dir) == (md5(data), False), path
-        assert read(repo, held) == {Path(path).name: data}
+        resolved = resolve_path(repo, tip, path)
+        assert (resolved.digest, resolved.is_dir) == (md5(data), False), path
+        assert read(repo, resolved) == {Path(path).name: data}
     inside = resolve_path(repo, tip, "models/flight-delay/code")
     assert inside.is_dir and read(repo, inside) == {"example.csv": b"a,b\n1,2\n"}
-    assert held_at(repo, "inside", tip).digest == inside.digest
+    assert resolve_at(repo, "inside", tip).digest == inside.digest
     assert resolve(repo, "rows", "v1.0.0").path == "data/rows.csv"
 
 
 def test_a_folder_in_git_has_the_digest_that_dvc_would_give_it(repo: Repository, project: Path) -> None:
-    held = held_at(repo, "git-folder", repo.tip())
-    assert (held.kind, held.is_dir) == ("git", True)
+    resolved = resolve_at(repo, "git-folder", repo.tip())
+    assert (resolved.kind, resolved.is_dir) == ("git", True)
     shutil.copytree(project / "plain", project / "copy")
     run(project, "dvc", "add", "-q", "copy")
     outs = yaml.safe_load((project / "copy.dvc").read_text())["outs"]
-    assert held.digest == "md5:" + outs[0]["md5"].removesuffix(".dir")
+    assert resolved.digest == "md5:" + outs[0]["md5"].removesuffix(".dir")
 
 
-def test_other_revisions_name_versions_too(repo: Repository, project: Path) -> None:
+def test_any_git_revision_is_a_version(repo: Repository, project: Path) -> None:
     git(project, "tag", "release-7", "main~1")
     git(project, "push", "-q", "origin", "release-7")
     repo.fetch()
@@ -140,7 +140,7 @@ def test_other_revisions_name_versions_too(repo: Repository, project: Path) -> N
         ("flight-delay", "latest", VersionRefused, "without a commit that says so"),
     ],
 )
-def test_what_does_not_resolve_says_why(
+def test_an_unresolved_version_says_why(
     repo: Repository, model: str, version: str, kind: type[GitopsError], says: str
 ) -> None:
     with pytest.raises(kind, match=f"(?s){says}") as caught:
@@ -165,31 +165,31 @@ def test_a_lightweight_tag_is_no_version(repo: Repository, project: Path) -> Non
         resolve(repo, "flight-delay", "v3.0.0", local=True)
 
 
-def test_bytes_that_are_nowhere(repo: Repository, project: Path, tmp_path: Path) -> None:
+def test_missing_bytes_are_refused(repo: Repository, project: Path, tmp_path: Path) -> None:
     empty_cache(project)
     shutil.rmtree(project.parent / "storage")
-    held = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve(repo, "flight-delay", "v1.0.0")
     with pytest.raises(ObjectMissing, match="storage") as caught:
-        fetch(repo, held, tmp_path / "out")
+        fetch(repo, resolved, tmp_path / "out")
     assert "dvc push" in caught.value.fix
-    assert places(repo, held) == []
+    assert places(repo, resolved) == []
 
 
 @pytest.mark.parametrize("name", ["single", "flight-delay"])
 def test_a_corrupt_cache_is_passed_over_and_a_corrupt_remote_is_an_error(
     repo: Repository, project: Path, tmp_path: Path, name: str
 ) -> None:
-    held = held_at(repo, name, repo.tip())
-    suffix = ".dir" if held.is_dir else ""
+    resolved = resolve_at(repo, name, repo.tip())
+    suffix = ".dir" if resolved.is_dir else ""
     for folder in (project / ".dvc" / "cache", project.parent / "storage"):
-        broken = object_of(folder, held.digest, suffix)
+        broken = object_of(folder, resolved.digest, suffix)
         broken.chmod(0o644)
         whole = broken.read_bytes()
         broken.write_bytes(whole.replace(b"5", b"6") + b" ")
         if folder.name == "cache":
-            assert b"depth: 5\n" in read(repo, held).values()
+            assert b"depth: 5\n" in read(repo, resolved).values()
     with pytest.raises(ObjectCorrupt, match="do not hash") as caught:
-        fetch(repo, held, tmp_path / "out")
+        fetch(repo, resolved, tmp_path / "out")
     assert str(project.parent / "storage") in caught.value.why
 
 
@@ -201,9 +201,9 @@ def test_a_manifest_cannot_write_outside_of_its_folder(repo: Repository, project
     store.write_bytes(evil)
     text = f"outs:\n- md5: {digest[4:]}.dir\n  hash: md5\n  path: evil\n"
     commit = commit_file(project, "evil.dvc", text)
-    held = resolve_path(repo, commit, "evil")
+    resolved = resolve_path(repo, commit, "evil")
     with pytest.raises(ObjectCorrupt, match=r"names '\.\./evil'"):
-        fetch(repo, held, tmp_path / "out")
+        fetch(repo, resolved, tmp_path / "out")
     assert not (tmp_path / "evil").exists()
 
 
@@ -212,15 +212,15 @@ def test_links_and_lfs_pointers_are_refused(repo: Repository, project: Path) -> 
     git(project, "add", "plain")
     git(project, "commit", "-qm", "Add a link")
     with pytest.raises(VersionRefused, match="symbolic link"):
-        held_at(repo, "git-folder", repo.resolve("HEAD"))
+        resolve_at(repo, "git-folder", repo.resolve("HEAD"))
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n"
     commit = commit_file(project, "lfs.bin", pointer)
     with pytest.raises(VersionRefused, match="Git LFS"):
         resolve_path(repo, commit, "lfs.bin")
 
 
-def test_a_folder_above_outputs_is_no_output(repo: Repository) -> None:
-    with pytest.raises(VersionRefused, match="folder that holds outputs: models/flight-delay"):
+def test_a_folder_above_several_outputs_is_refused(repo: Repository) -> None:
+    with pytest.raises(VersionRefused, match="folder that contains outputs: models/flight-delay"):
         resolve_path(repo, repo.tip(), "models")
 
 
@@ -249,20 +249,20 @@ def test_a_remote_over_http(repo: Repository, project: Path) -> None:
         git(project, "push", "-q")
         empty_cache(project)
         repo.fetch()
-        held = resolve(repo, "flight-delay", "v1.0.0")
-        assert read(repo, held)["manifest.json"] == b"depth: 4\n"
-        assert places(repo, held) == ["storage"]
-        broken = object_of(project.parent / "storage", held.digest, ".dir")
+        resolved = resolve(repo, "flight-delay", "v1.0.0")
+        assert read(repo, resolved)["manifest.json"] == b"depth: 4\n"
+        assert places(repo, resolved) == ["storage"]
+        broken = object_of(project.parent / "storage", resolved.digest, ".dir")
         broken.chmod(0o644)
         broken.write_bytes(b"[]")
         with pytest.raises(ObjectCorrupt, match=r"remote storage"):
-            read(repo, held)
+            read(repo, resolved)
         broken.unlink()
         with pytest.raises(ObjectMissing):
-            read(repo, held)
+            read(repo, resolved)
         server.shutdown()
     with pytest.raises(SourceUnavailable, match="storage"):
-        read(repo, held)
+        read(repo, resolved)
 
 
 def test_an_import_comes_through_dvc(repo: Repository, project: Path, lone: Path) -> None:
@@ -273,9 +273,9 @@ def test_an_import_comes_through_dvc(repo: Repository, project: Path, lone: Path
     git(lone, "commit", "-qm", "Import the model")
     with Repository.open(lone) as repository:
         for cached in (True, False):
-            held = resolve_path(repository, repository.tip(), "imported")
-            assert (held.kind, held.digest) == ("indirect", resolve(repo, "flight-delay", "v1.1.0").digest)
-            assert read(repository, held, {"manifest.json"}) == {"manifest.json": b"depth: 5\n"}
+            resolved = resolve_path(repository, repository.tip(), "imported")
+            assert (resolved.kind, resolved.digest) == ("indirect", resolve(repo, "flight-delay", "v1.1.0").digest)
+            assert read(repository, resolved, {"manifest.json"}) == {"manifest.json": b"depth: 5\n"}
             one = resolve_path(repository, repository.tip(), "one.txt")
             assert read(repository, one) == {"one.txt": b"depth: 5\n"}
             if cached:
@@ -293,13 +293,13 @@ def test_objects_of_dvc_2_are_read(lone: Path) -> None:
     (lone / ".gitignore").write_text("/old.txt\n")
     commit_file(lone, "old.txt.dvc", f"outs:\n- md5: {digest}\n  size: {len(text)}\n  path: old.txt\n")
     with Repository.open(lone) as repository:
-        held = resolve_path(repository, repository.tip(), "old.txt")
-        assert (held.kind, held.digest) == ("indirect", f"md5:{digest}")
-        assert read(repository, held) == {"old.txt": text}
+        resolved = resolve_path(repository, repository.tip(), "old.txt")
+        assert (resolved.kind, resolved.digest) == ("indirect", f"md5:{digest}")
+        assert read(repository, resolved) == {"old.txt": text}
         place.chmod(0o644)
         place.write_bytes(b"changed")
         with pytest.raises((ObjectCorrupt, ObjectMissing)):
-            read(repository, held)
+            read(repository, resolved)
 
 
 def test_a_stage_that_works_in_another_folder(repo: Repository, project: Path) -> None:
@@ -312,25 +312,25 @@ def test_a_stage_that_works_in_another_folder(repo: Repository, project: Path) -
     run(project, "dvc", "repro", "-q", "pipelines/dvc.yaml")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "Work elsewhere")
-    held = resolve_path(repo, repo.resolve("HEAD"), "elsewhere/a.txt")
-    assert held.digest == md5(b"a\n")
-    assert read(repo, held) == {"a.txt": b"a\n"}
+    resolved = resolve_path(repo, repo.resolve("HEAD"), "elsewhere/a.txt")
+    assert resolved.digest == md5(b"a\n")
+    assert read(repo, resolved) == {"a.txt": b"a\n"}
 
 
 def test_an_artifact_of_a_dvc_yaml_in_a_folder(repo: Repository, project: Path) -> None:
     commit_file(project, "sub/one/model.json", "{}\n")
     commit_file(project, "sub/one/dvc.yaml", "artifacts:\n  tiny: {path: model.json, type: model}\n")
     run(project, "gto", "register", "sub/one:tiny", "--version", "v1.0.0")
-    held = resolve(repo, "sub/one:tiny", "v1.0.0", local=True)
-    assert (held.path, held.digest) == ("sub/one/model.json", md5(b"{}\n"))
+    resolved = resolve(repo, "sub/one:tiny", "v1.0.0", local=True)
+    assert (resolved.path, resolved.digest) == ("sub/one/model.json", md5(b"{}\n"))
 
 
-def test_an_output_that_dvc_does_not_cache_is_git_s(repo: Repository, project: Path) -> None:
+def test_an_output_that_dvc_does_not_cache_is_read_from_git(repo: Repository, project: Path) -> None:
     text = PIPELINE.replace("model.txt]", "{model.txt: {cache: false}}]")
     (project / "dvc.yaml").write_text(text)
     run(project, "dvc", "repro", "-q", "-f")
     git(project, "add", "-A")
     git(project, "add", "-f", "model.txt")
     git(project, "commit", "-qm", "Keep it in Git")
-    held = resolve_path(repo, repo.resolve("HEAD"), "model.txt")
-    assert (held.kind, held.digest) == ("git", md5(b"depth: 5\n"))
+    resolved = resolve_path(repo, repo.resolve("HEAD"), "model.txt")
+    assert (resolved.kind, resolved.digest) == ("git", md5(b"depth: 5\n"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.git import checkout
+from gitops_ml.clients.git import worktree
 from gitops_ml.clients.git.commits import Author
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, PushRejected, SourceError
@@ -254,7 +254,7 @@ def test_a_process_that_dies_between_the_files_and_the_ref(
         tip = repository.tip()
         made = repository.commit_files(tip, {RECORD: b"x", DECLARATION: b"reverted\n"}, "Record")
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(checkout._Transaction, "commit", _die)
+            patched.setattr(worktree.Transaction, "commit", _die)
             repository.publish(made, tip)
         assert (lone / RECORD).exists() and git(lone, "rev-parse", "HEAD") == tip
         again = repository.commit_files(tip, {RECORD: b"y"}, "Record anew")

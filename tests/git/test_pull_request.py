@@ -1,4 +1,4 @@
-"""Where a pull request is opened: by GitHub's program where there is one, else what a person may open."""
+"""Pull requests are opened by `gh` if it is installed; else the address to open is shown."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def opened(clone: Path, url: str) -> str:
         "ssh://git@github.com/team/models.git",
     ],
 )
-def test_without_the_program_the_address_is_named(clone: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_without_gh_the_address_is_shown(clone: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     only_git(clone, monkeypatch)
     assert opened(clone, url) == f"open a pull request: {COMPARE}"
 
 
-def test_a_remote_that_is_no_host_says_what_to_do(clone: Path) -> None:
+def test_for_a_remote_without_a_web_address_the_branches_are_shown(clone: Path) -> None:
     assert opened(clone, "/somewhere/else.git") == "open a pull request of retrain/m-v1.1.0 to main"
 
 
-def test_the_program_is_told_which_branch_into_which(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """GitHub itself cannot be asked in a test: a stand-in for `gh` says what it was called with."""
+def test_gh_gets_both_branches(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for `gh` prints its arguments, since a test cannot ask GitHub."""
     stand_in(clone, monkeypatch, 'printf "%s\\n" "$*" >> called; echo https://github.com/team/models/pull/7')
     assert opened(clone, "git@github.com:team/models.git") == "https://github.com/team/models/pull/7"
     called = (clone / "called").read_text()
@@ -58,7 +58,7 @@ def test_the_program_is_told_which_branch_into_which(clone: Path, monkeypatch: p
     )
 
 
-def test_a_program_that_fails_leaves_the_address(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_gh_fails_the_address_is_shown(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(clone, monkeypatch, "echo not logged in >&2; exit 4")
     assert opened(clone, "git@github.com:team/models.git") == (
         f"gh opened no pull request (not logged in); open it: {COMPARE}"
@@ -66,12 +66,12 @@ def test_a_program_that_fails_leaves_the_address(clone: Path, monkeypatch: pytes
 
 
 def only_git(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with git and a shell, and no gh."""
+    """A PATH with git and a shell, without gh."""
     programs = clone.parent / "programs"
     programs.mkdir()
     for name in ("git", "sh"):
-        found = subprocess.run(["which", name], capture_output=True, text=True, check=True).stdout.strip()
-        (programs / name).symlink_to(found)
+        path = subprocess.run(["which", name], capture_output=True, text=True, check=True).stdout.strip()
+        (programs / name).symlink_to(path)
     monkeypatch.setenv("PATH", str(programs))
     return programs
 

@@ -45,8 +45,8 @@ versions.add_to(app)
 
 def cli(folder: Path, *arguments: str) -> Any:
     """A command with `--json`; what it printed."""
-    done = CliRunner().invoke(app, [*arguments, "--json", "--repo", str(folder)], catch_exceptions=False)
-    return json.loads(done.stdout)
+    result = CliRunner().invoke(app, [*arguments, "--json", "--repo", str(folder)], catch_exceptions=False)
+    return json.loads(result.stdout)
 
 
 def retrain(project: Path, depth: int, push: bool = True) -> None:
@@ -62,23 +62,23 @@ def declare(project: Path) -> None:
 
 
 def shown(project: Path) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
-    return found
+    rows: list[dict[str, str]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
+    return rows
 
 
-def test_gto_shows_what_we_register(repo: Repository, project: Path) -> None:
+def test_gto_reads_a_registered_version(repo: Repository, project: Path) -> None:
     retrain(project, 6)
-    done = register(repo, "flight-delay", step="minor", push=True)
-    assert (done.tag, done.pushed, done.warnings) == ("flight-delay@v1.2.0", True, [])
-    assert done.places == ["cache", "storage"]
+    result = register(repo, "flight-delay", step="minor", push=True)
+    assert (result.tag, result.pushed, result.warnings) == ("flight-delay@v1.2.0", True, [])
+    assert result.places == ["cache", "storage"]
     assert shown(project)[0]["version"] == "v1.2.0"
     described = json.loads(run(project, "gto", "show", "--json"))["flight-delay"]
     assert described["version"] == "v1.2.0"
-    assert run(project, "gto", "check-ref", done.tag, "--name").splitlines()[-1] == "flight-delay"
-    assert git(project.parent / "origin.git", "cat-file", "-t", done.tag) == "tag"
+    assert run(project, "gto", "check-ref", result.tag, "--name").splitlines()[-1] == "flight-delay"
+    assert git(project.parent / "origin.git", "cat-file", "-t", result.tag) == "tag"
 
 
-def test_dvc_gets_what_we_register(repo: Repository, project: Path) -> None:
+def test_dvc_gets_a_registered_version(repo: Repository, project: Path) -> None:
     retrain(project, 6)
     register(repo, "flight-delay", version="v2.0.0", push=True)
     git(project, "push", "-q")
@@ -86,7 +86,7 @@ def test_dvc_gets_what_we_register(repo: Repository, project: Path) -> None:
     assert (project.parent / "got" / "manifest.json").read_text() == "depth: 6\n"
 
 
-def test_we_show_what_gto_registers_and_takes_back(repo: Repository, project: Path) -> None:
+def test_versions_that_gto_registers_and_deprecates_are_listed(repo: Repository, project: Path) -> None:
     retrain(project, 6)
     run(project, "gto", "register", "flight-delay", "--bump-major")
     run(project, "gto", "assign", "flight-delay", "--version", "v2.0.0", "--stage", "prod")
@@ -106,7 +106,7 @@ def test_we_show_what_gto_registers_and_takes_back(repo: Repository, project: Pa
         resolve(fresh, "flight-delay", "v2.0.0", local=True)
 
 
-def test_a_version_never_moves_and_a_commit_has_one(repo: Repository, project: Path) -> None:
+def test_a_version_never_moves_and_a_commit_has_one_version(repo: Repository, project: Path) -> None:
     with pytest.raises(InputError, match=r"is flight-delay@v1\.1\.0 already"):
         register(repo, "flight-delay", version="v1.2.0")
     retrain(project, 6)
@@ -117,7 +117,7 @@ def test_a_version_never_moves_and_a_commit_has_one(repo: Repository, project: P
         register(repo, "flight-delay", version="v0.9.0")
 
 
-def test_a_version_that_only_the_remote_knows_counts(repo: Repository, project: Path, other: Clone) -> None:
+def test_a_version_at_the_remote_is_taken(repo: Repository, project: Path, other: Clone) -> None:
     bob = other("bob")
     commit_file(bob, "x.txt", "x")
     git(bob, "tag", "-a", "-m", "theirs", "flight-delay@v1.2.0")
@@ -138,7 +138,7 @@ def test_a_version_that_only_the_remote_knows_counts(repo: Repository, project: 
         ({"model": "external"}, VersionRefused, "external"),
     ],
 )
-def test_what_cannot_be_registered(
+def test_a_refused_registration_makes_no_tag(
     repo: Repository, project: Path, arguments: dict[str, Any], kind: type[GitopsError], says: str
 ) -> None:
     before = git(project, "tag", "--list")
@@ -147,7 +147,7 @@ def test_what_cannot_be_registered(
     assert git(project, "tag", "--list") == before
 
 
-def test_a_model_that_nobody_could_fetch(repo: Repository, project: Path) -> None:
+def test_a_model_that_nobody_else_could_fetch_is_not_registered(repo: Repository, project: Path) -> None:
     retrain(project, 6, push=False)
     with pytest.raises(ObjectMissing, match="only in this machine's cache") as caught:
         register(repo, "flight-delay", push=True)
@@ -159,16 +159,16 @@ def test_a_model_that_nobody_could_fetch(repo: Repository, project: Path) -> Non
         register(repo, "flight-delay")
 
 
-def test_what_is_not_committed_is_not_registered_and_said_so(repo: Repository, project: Path) -> None:
+def test_uncommitted_changes_are_not_registered_and_warned_of(repo: Repository, project: Path) -> None:
     retrain(project, 6)
     (project / "params.yaml").write_text("depth: 7\n")
     run(project, "dvc", "repro", "-q")
-    done = register(repo, "flight-delay")
-    assert "dvc.lock has changes" in done.warnings[0]
-    assert read(repo, done.held)["manifest.json"] == b"depth: 6\n"
+    result = register(repo, "flight-delay")
+    assert "dvc.lock has changes" in result.warnings[0]
+    assert read(repo, result.resolved)["manifest.json"] == b"depth: 6\n"
 
 
-def test_a_remote_that_is_away_or_refuses(repo: Repository, project: Path) -> None:
+def test_a_remote_that_refuses_or_does_not_answer(repo: Repository, project: Path) -> None:
     retrain(project, 6)
     bare = project.parent / "origin.git"
     (bare / "hooks" / "pre-receive").write_text("#!/bin/sh\necho 'no tags today' >&2; exit 1\n")
@@ -184,9 +184,9 @@ def test_a_remote_that_is_away_or_refuses(repo: Repository, project: Path) -> No
 
 def test_bump_changes_two_lines(repo: Repository, project: Path) -> None:
     declare(project)
-    done = bump(repo, "dev", "flight", "latest")
+    result = bump(repo, "dev", "flight", "latest")
     digest = resolve(repo, "flight-delay", "v1.1.0").digest
-    assert (done.before, done.held.version, done.written.commit) == ("v1.0.0", "v1.1.0", None)
+    assert (result.before, result.resolved.version, result.written.commit) == ("v1.0.0", "v1.1.0", None)
     expected = DECLARATION.replace("version: v1.0.0", "version: v1.1.0").replace(
         "# before the storm\n", f"# before the storm\ndigest: {digest}\n"
     )
@@ -200,53 +200,53 @@ def test_bump_commits_that_file_alone(repo: Repository, project: Path) -> None:
     (project / "staged.txt").write_text("staged")
     git(project, "add", "staged.txt")
     before = git(project, "status", "--porcelain")
-    done = bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(push=True))
+    result = bump(repo, "dev", "flight", "v1.1.0", options=CommitOptions(push=True))
     assert git(project, "show", "--format=%s", "--name-only", "HEAD").split("\n\n") == [
         "Bump flight in dev from v1.0.0 to v1.1.0",
         FILE,
     ]
     assert git(project, "status", "--porcelain") == before
-    assert git(project.parent / "origin.git", "rev-parse", "main") == done.written.commit
+    assert git(project.parent / "origin.git", "rev-parse", "main") == result.written.commit
 
 
 def test_bump_on_a_branch_of_its_own(repo: Repository, project: Path) -> None:
     declare(project)
-    done = bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(branch="bump-flight", push=True)).written
+    result = bump(repo, "dev", "flight", "v1.1.0", options=CommitOptions(branch="bump-flight", push=True)).written
     bare = project.parent / "origin.git"
-    assert (done.branch, git(bare, "rev-parse", "bump-flight")) == ("bump-flight", done.commit)
-    assert git(bare, "rev-parse", "main") != done.commit
+    assert (result.branch, git(bare, "rev-parse", "bump-flight")) == ("bump-flight", result.commit)
+    assert git(bare, "rev-parse", "main") != result.commit
 
 
-def test_bump_that_the_remote_refuses(repo: Repository, project: Path, other: Clone) -> None:
+def test_a_refused_push_of_a_bump_is_an_error(repo: Repository, project: Path, other: Clone) -> None:
     declare(project)
     commit_file(other("bob"), "x.txt", "x")
     git(project.parent / "bob", "push", "-q")
     with pytest.raises(PushRejected, match="did not take"):
-        bump(repo, "dev", "flight", "v1.1.0", wish=CommitOptions(push=True))
+        bump(repo, "dev", "flight", "v1.1.0", options=CommitOptions(push=True))
 
 
-def test_bump_of_what_is_not_there(repo: Repository, project: Path) -> None:
+def test_bump_of_an_undeclared_deployment_needs_create(repo: Repository, project: Path) -> None:
     with pytest.raises(InputError, match="does not exist") as caught:
         bump(repo, "dev", "flight-delay", "v1.1.0")
     assert "--create" in caught.value.fix
     with pytest.raises(InputError, match="no name for a deployment"):
         bump(repo, "dev", "../evil", "v1.1.0")
-    done = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, wish=CommitOptions(commit=True))
-    text = (project / done.written.file).read_text()
-    assert f"model: flight-delay\nversion: v1.1.0\ndigest: {done.held.digest}\n" in text
+    result = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, options=CommitOptions(commit=True))
+    text = (project / result.written.file).read_text()
+    assert f"model: flight-delay\nversion: v1.1.0\ndigest: {result.resolved.digest}\n" in text
     assert git(project, "log", "-1", "--format=%s") == "Deploy flight-delay v1.1.0 to dev"
 
 
-def test_the_commands_say_what_comes_next(project: Path) -> None:
+def test_commands_tell_the_next_step(project: Path) -> None:
     declare(project)
     retrain(project, 6)
-    done = CliRunner().invoke(app, ["register", "flight-delay", "--repo", str(project)], catch_exceptions=False)
-    assert "flight-delay@v1.1.1 is md5:" in done.stdout
-    assert "git push origin flight-delay@v1.1.1" in done.stderr
-    done = CliRunner().invoke(app, ["bump", "dev", "flight", "--repo", str(project)], catch_exceptions=False)
-    assert f"{FILE}: v1.1.1 md5:" in done.stdout and "git push origin flight-delay@v1.1.1" in done.stderr
-    done = CliRunner().invoke(app, ["versions", "--repo", str(project)], catch_exceptions=False)
-    assert [line.split()[:3] for line in done.stdout.splitlines()][:3] == [
+    result = CliRunner().invoke(app, ["register", "flight-delay", "--repo", str(project)], catch_exceptions=False)
+    assert "flight-delay@v1.1.1 is md5:" in result.stdout
+    assert "git push origin flight-delay@v1.1.1" in result.stderr
+    result = CliRunner().invoke(app, ["bump", "dev", "flight", "--repo", str(project)], catch_exceptions=False)
+    assert f"{FILE}: v1.1.1 md5:" in result.stdout and "git push origin flight-delay@v1.1.1" in result.stderr
+    result = CliRunner().invoke(app, ["versions", "--repo", str(project)], catch_exceptions=False)
+    assert [line.split()[:3] for line in result.stdout.splitlines()][:3] == [
         ["MODEL", "VERSION", "STATE"],
         ["flight-delay", "v1.1.1", "registered"],
         ["flight-delay", "v1.1.0", "registered"],

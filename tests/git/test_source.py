@@ -133,6 +133,41 @@ def test_a_tag_that_moves_or_goes_on_the_remote_does_so_here(repo: Repository, p
     assert "flight-delay@v1.0.0" in {t.name for t in repo.tags(local=True)}
 
 
+@pytest.mark.parametrize("kind", ["heads", "tags"])
+def test_a_name_that_becomes_a_folder_and_back(repo: Repository, project: Path, other: Clone, kind: str) -> None:
+    bob = other("bob")
+    for gone, made in (("", "release"), ("release", "release/1.0"), ("release/1.0", "release")):
+        git(bob, "push", "-q", "origin", *([f":refs/{kind}/{gone}"] if gone else []))
+        git(bob, "push", "-q", "origin", f"HEAD:refs/{kind}/{made}")
+        repo.fetch()
+        mirror = f"refs/gitops-ml/origin/{kind}"
+        names = git(project, "for-each-ref", "--format=%(refname)", mirror).splitlines()
+        assert [n for n in names if "release" in n] == [f"{mirror}/{made}"]
+
+
+def test_names_with_odd_line_ends_are_read(lone: Path) -> None:
+    odd = ["m@\u2028x", "m@\u0085x", "m@x\u0085"]
+    for name in odd:
+        git(lone, "tag", "-a", "-m", "odd", name)
+    git(lone, "branch", "b\u2028r")
+    with Repository.open(lone) as repository:
+        assert {t.name for t in repository.tags()} == set(odd)
+        assert repository.find_tip("b\u2028r") == repository.tip()
+
+
+def test_odd_names_on_the_remote_are_fetched_and_seen_to_be_current(
+    repo: Repository, project: Path, other: Clone
+) -> None:
+    bob = other("bob")
+    git(bob, "tag", "m@\u2028x")
+    git(bob, "push", "-q", "origin", "m@\u2028x", "HEAD:refs/heads/b\u0085")
+    repo.fetch()
+    assert "m@\u2028x" in {t.name for t in repo.tags()}
+    assert repo.find_tip("b\u0085") == repo.tip()
+    (project.parent / "origin.git" / "packed-refs").touch()
+    assert repo.fetch() == repo.tip()
+
+
 def test_a_shallow_clone_learns_its_history(project: Path) -> None:
     place = project.parent / "shallow"
     git(project.parent, "clone", "-q", "--depth=1", f"file://{project.parent}/origin.git", "shallow")
@@ -221,10 +256,10 @@ def test_a_version_is_never_what_only_this_clone_has(repo: Repository, project: 
 
 def test_reading_goes_on_after_the_reader_died(repo: Repository) -> None:
     repo.read_file(repo.tip(), "params.yaml")
-    reader = repo.git._reader
-    assert isinstance(reader, subprocess.Popen)
+    reader = repo.git.commands.cat_file_all
+    assert reader is not None and isinstance(reader.proc, subprocess.Popen)
     reader.kill()
-    reader.wait()
+    reader.proc.wait()
     assert repo.read_file(repo.tip(), "dvc.yaml") is not None
 
 

@@ -1,4 +1,4 @@
-"""Real model artifacts for the tests, trained in a second: files as the train stage writes them."""
+"""Real model artifacts, trained in a second, with the files that the train stage writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTPUTS = [
 
 
 def rows(count: int, seed: int = 0) -> pd.DataFrame:
-    """Rows as a client has them, some values missing."""
+    """Rows as a client has them, with some values missing."""
     random = np.random.default_rng(seed)
     frame = pd.DataFrame(
         {
@@ -42,7 +42,7 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
 
 
 def train(seed: int = 0) -> Pipeline:
-    """A pipeline over the columns of `rows`, text and missing values included."""
+    """Fit a pipeline to the columns of `rows`, with text and missing values."""
     frame = rows(2000, seed)
     late = (frame["hour"] / 24 + (frame["carrier"] == "B6") * 0.4 > 0.7).astype(int)
     encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
@@ -51,7 +51,7 @@ def train(seed: int = 0) -> Pipeline:
 
 
 def body(frame: pd.DataFrame, **more: Any) -> dict[str, Any]:
-    """The inference request for `frame`, as JSON."""
+    """Make the inference request for `frame`."""
     inputs = []
     for spec in INPUTS:
         values = [None if pd.isna(value) else value for value in frame[str(spec["name"])].tolist()]
@@ -60,7 +60,7 @@ def body(frame: pd.DataFrame, **more: Any) -> dict[str, Any]:
 
 
 def write_artifact(folder: Path, model: Any = None, **manifest: Any) -> Path:
-    """Write manifest, example and, where given, the skops file of `model` into `folder`."""
+    """Write manifest and example into `folder`, and the skops file if `model` is given."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "schema": 1,

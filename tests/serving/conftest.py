@@ -1,4 +1,4 @@
-"""Real model servers: each its own process of `python -m gitops_ml.serving.server`, as in a container."""
+"""Real model servers, each a process of `python -m gitops_ml.serving.server`, as in a container."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IDENTITY = {
 
 
 class ServerProcess:
-    """One model server on a loopback port."""
+    """A model server on a loopback port."""
 
     def __init__(self, model_dir: Path, log: Path, **env: str) -> None:
         with socket.socket() as free:
@@ -71,7 +71,7 @@ class ServerProcess:
         raise AssertionError(f"not ready in {seconds} s: {self.log_lines()}")
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        """Status and decoded JSON (or text) of one request over a fresh connection."""
+        """Send a request over a new connection; status and decoded JSON (or text) of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -102,7 +102,7 @@ def artifact(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Starts model servers and, when the module is done, ends those that still run."""
+    """Starts model servers, and ends those that still run after the module's tests."""
     started: list[ServerProcess] = []
 
     def begin(model_dir: Path, **env: str) -> ServerProcess:
@@ -119,5 +119,5 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def server(start: Start, artifact: Path) -> ServerProcess:
-    """A ready server of the skops pipeline."""
+    """A ready server of the skops model."""
     return start(artifact, GITOPS_ML_MAX_BODY_BYTES="4000000").wait_ready()

@@ -1,4 +1,4 @@
-"""The two images on a real engine: built by the classic builder, run locked down, asked by the probe."""
+"""Both images on a real engine: built by the classic builder, run locked down, asked by the probe."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build(engine: docker.DockerClient, context: bytes, tag: str, labels: dict[st
 
 @pytest.fixture(scope="module")
 def runtime(engine: docker.DockerClient) -> str:
-    """The runtime image of the locked requirements; kept, so that the next run finds it."""
+    """The runtime image of the locked requirements; kept for the next run."""
     requirements = (ROOT / "requirements/serving.txt").read_bytes()
     tag = f"gitops-ml-test-runtime:{runtime_key(requirements, str(engine.images.get(BASE).id))[:20]}"
     if not engine.images.list(tag):
@@ -152,6 +152,6 @@ def test_the_images_hold_no_trace_of_how_they_were_built(
     )
     assert files.decode().split() == ["65532", "/"]
     model = engine.images.get(build(engine, model_context(artifact, runtime), f"{project}:layers", {}))
-    layers = [one.attrs["RootFS"]["Layers"] for one in (image, model)]
+    layers = [each.attrs["RootFS"]["Layers"] for each in (image, model)]
     assert layers[1][:-1] == layers[0]
     engine.images.remove(f"{project}:layers")

@@ -1,4 +1,4 @@
-"""Build contexts: the same input gives the same bytes, nothing secret goes in, nothing leaves the artifact."""
+"""Build contexts: equal inputs give equal bytes, secrets stay out, and paths stay inside the artifact."""
 
 from __future__ import annotations
 
@@ -39,13 +39,16 @@ def test_serving_version_is_raised_when_the_servers_source_changes() -> None:
     )
 
 
-def test_the_runtime_context_holds_the_server_and_nothing_else_of_ours() -> None:
+def test_the_runtime_context_holds_only_the_server() -> None:
     files = contents(runtime_context(LOCKED, "python:3.11-slim-bookworm", b"PEM"))
     ours = {name for name in files if name.startswith("gitops_ml/")}
     assert ours == {
         "gitops_ml/__init__.py",
         "gitops_ml/errors.py",
-        *(f"gitops_ml/serving/{path.name}" for path in server_sources() if path.name != "errors.py"),
+        "gitops_ml/artifacts/__init__.py",
+        "gitops_ml/artifacts/manifest.py",
+        "gitops_ml/artifacts/skops_types.py",
+        *(f"gitops_ml/serving/{path.name}" for path in server_sources() if path.parent.name == "serving"),
     }
     assert files["build/requirements.txt"][1] == LOCKED
     assert files["build/certificates.pem"][1] == b"PEM"
@@ -56,7 +59,7 @@ def test_the_runtime_context_holds_the_server_and_nothing_else_of_ours() -> None
     assert {mode for mode, _ in files.values()} == {0o444}
 
 
-def test_contexts_are_the_same_bytes_each_time_and_in_any_order(tmp_path: Path) -> None:
+def test_contexts_have_the_same_bytes_each_time_and_in_any_order(tmp_path: Path) -> None:
     assert runtime_context(LOCKED, "base", b"") == runtime_context(LOCKED, "base", b"")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/b.txt").write_bytes(b"2")
@@ -90,9 +93,9 @@ def test_an_artifacts_own_dockerfile_is_data(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("reference", ["", "base\nRUN evil", "a b"])
 def test_a_reference_cannot_add_instructions(reference: str) -> None:
-    with pytest.raises(InputError, match="no image reference"):
+    with pytest.raises(InputError, match="not an image reference"):
         runtime_context(LOCKED, reference, b"")
-    with pytest.raises(InputError, match="no image reference"):
+    with pytest.raises(InputError, match="not an image reference"):
         model_context([("a", b"")], reference)
 
 
@@ -102,7 +105,7 @@ def test_the_runtime_key_covers_requirements_and_base() -> None:
     assert runtime_key(LOCKED, "sha256:1") in keys
 
 
-def test_build_arguments_are_the_callers_pip_settings_that_hold_elsewhere(tmp_path: Path) -> None:
+def test_build_arguments_are_pip_settings_that_name_no_local_files(tmp_path: Path) -> None:
     pem = tmp_path / "ca.pem"
     pem.write_bytes(b"PEM")
     env = {
@@ -124,7 +127,7 @@ def test_build_arguments_are_the_callers_pip_settings_that_hold_elsewhere(tmp_pa
 
 
 def test_contexts_are_made_without_the_servers_dependencies() -> None:
-    """The tool makes contexts on machines that lack what the server needs."""
+    """Contexts are made on machines where the server's dependencies are not installed."""
     code = (
         "import sys; import gitops_ml.serving.context, gitops_ml.serving.probe;"
         "heavy = {'numpy', 'pandas', 'sklearn', 'starlette', 'uvicorn', 'skops', 'prometheus_client', 'msgspec'};"

@@ -1,4 +1,4 @@
-"""Models that must not be served: the process exits with 1, says why on its last line, and never binds its port."""
+"""Models that must not be served: the process exits with 1, gives the reason on its last line, and binds no port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PREDICT = [{"name": "predict", "datatype": "INT64", "shape": [-1]}]
 
 
 class Payload:
-    """What an attacker pickles: touches a file when it is loaded."""
+    """An attacker's pickle: loading it creates a file."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -140,7 +140,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("spoil", REFUSED)
-def test_it_is_refused_with_the_reason(tmp_path: Path, pipeline: Pipeline, spoil: Callable[[Path], str]) -> None:
+def test_a_spoilt_model_is_refused_with_the_reason(
+    tmp_path: Path, pipeline: Pipeline, spoil: Callable[[Path], str]
+) -> None:
     folder = write_artifact(tmp_path / "model", pipeline)
     message = spoil(folder)
     with pytest.raises(ModelRejected) as refused:
@@ -150,7 +152,7 @@ def test_it_is_refused_with_the_reason(tmp_path: Path, pipeline: Pipeline, spoil
 
 
 @pytest.mark.parametrize("spoil", [corrupt, foreign_function])
-def test_the_process_ends_with_1_and_the_reason_last(
+def test_the_process_exits_with_1_and_its_last_line_is_the_reason(
     tmp_path: Path, pipeline: Pipeline, start: Start, spoil: Callable[[Path], str]
 ) -> None:
     folder = write_artifact(tmp_path / "model", pipeline)
@@ -164,7 +166,7 @@ def test_the_process_ends_with_1_and_the_reason_last(
         server.ask("GET", "/v2/health/live")
 
 
-def test_a_pickle_is_loaded_where_the_deployment_says_so(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_a_pickle_is_loaded_if_the_deployment_allows_it(tmp_path: Path, pipeline: Pipeline) -> None:
     folder = write_artifact(tmp_path / "model", format="joblib", file="model.joblib")
     joblib.dump(pipeline, folder / "model.joblib")
     app, port = load_app(environment(folder, GITOPS_ML_ALLOW_PICKLE="1", GITOPS_ML_PORT="81"))
@@ -188,7 +190,7 @@ def test_tree_models_need_no_reviewed_types(tmp_path: Path) -> None:
     assert answer["predict"].tolist() == [0, 1]
 
 
-def test_shared_steps_give_what_each_method_alone_gives(tmp_path: Path, pipeline: Pipeline) -> None:
+def test_shared_steps_give_the_answers_of_each_method_alone(tmp_path: Path, pipeline: Pipeline) -> None:
     _, model = load_model(write_artifact(tmp_path / "model", pipeline))
     frame = rows(200, seed=9)
     columns: Any = {name: frame[name].tolist() for name in frame}
@@ -208,11 +210,9 @@ ARGMAX_MODELS = [
 ]
 
 
-@pytest.mark.parametrize("classifier", ARGMAX_MODELS, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("classifier", ARGMAX_MODELS, ids=lambda classifier: type(classifier).__name__)
 @pytest.mark.parametrize("classes", [["no", "yes"], [3, 5, 9]])
-def test_labels_taken_from_probabilities_are_the_estimators_own(
-    tmp_path: Path, classifier: Any, classes: list[Any]
-) -> None:
+def test_labels_from_probabilities_equal_the_estimators(tmp_path: Path, classifier: Any, classes: list[Any]) -> None:
     random = np.random.default_rng(0)
     points = random.integers(0, 4, (400, 2)).astype(float)  # few values, so that rows tie
     model = clone(classifier).fit(points, random.choice(classes, 400))
@@ -226,7 +226,7 @@ def test_labels_taken_from_probabilities_are_the_estimators_own(
 
 
 def test_a_tie_is_left_to_the_estimator(tmp_path: Path) -> None:
-    """Equal probabilities: the label is whatever predict says, here made to differ from argmax."""
+    """With equal probabilities the label comes from `predict`, which differs from argmax here."""
     model = DecisionTreeClassifier().fit([[0.0, 0.0]] * 4, [0, 1, 0, 1])
     folder = write_artifact(tmp_path / "model", model, inputs=MATRIX, outputs=PREDICT)
     _, loaded = load_model(folder)
@@ -243,7 +243,7 @@ def test_a_tie_is_left_to_the_estimator(tmp_path: Path) -> None:
     assert answer["predict"].tolist() == [1, 1, 1]
 
 
-def test_an_incomplete_environment_is_named(tmp_path: Path) -> None:
+def test_missing_environment_variables_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="GITOPS_ML_VERSION, GITOPS_ML_DIGEST not set"):
         load_app({"GITOPS_ML_DEPLOYMENT": "a", "GITOPS_ML_MODEL": "b", "GITOPS_ML_GENERATION": "c"})
     with pytest.raises(InputError, match="GITOPS_ML_PORT is 'x'"):

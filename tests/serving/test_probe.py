@@ -1,4 +1,4 @@
-"""The probe against real servers: what it says of ready, wrong, dead and failing ones."""
+"""The probe against real servers that are ready, wrong, dead or failing."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_a_ready_server_gives_metadata_smoke_and_outputs(server: ServerProcess, 
     targets = [target("candidate", url), target("incumbent", f"{url}/delays")]
     result = run(job(*targets, example=body(rows(1))), [body(frame) for frame in frames])["targets"]
     assert list(result) == ["candidate", "incumbent"]
-    for one in result.values():
-        assert (one["ready"], one["error"], one["rows"]) == (True, None, 570)
-        assert one["metadata"]["parameters"]["digest"] == "md5:6c1f"
-        assert one["smoke"]["ok"]
-        assert one["smoke"]["outputs"]["predict"] == pipeline.predict(rows(1)).tolist()
-        for frame, outputs in zip(frames, one["outputs"], strict=True):
+    for answer in result.values():
+        assert (answer["ready"], answer["error"], answer["rows"]) == (True, None, 570)
+        assert answer["metadata"]["parameters"]["digest"] == "md5:6c1f"
+        assert answer["smoke"]["ok"]
+        assert answer["smoke"]["outputs"]["predict"] == pipeline.predict(rows(1)).tolist()
+        for frame, outputs in zip(frames, answer["outputs"], strict=True):
             np.testing.assert_allclose(outputs["predict_proba"], pipeline.predict_proba(frame).ravel())
 
 
-def test_another_digest_is_not_ready_and_said_at_once(server: ServerProcess) -> None:
+def test_another_digest_is_an_error_at_once(server: ServerProcess) -> None:
     started = time.monotonic()
     asked = job(target("candidate", f"http://{server.url}", digest="md5:0000"))
     result = run(asked, [])["targets"]["candidate"]
@@ -62,7 +62,7 @@ def test_a_target_that_never_answers_does_not_hide_the_other(server: ServerProce
     assert (result["alive"]["ready"], result["alive"]["rows"]) == (True, 2)
 
 
-def test_a_name_that_does_not_resolve_is_said() -> None:
+def test_a_name_that_does_not_resolve_is_an_error() -> None:
     result = run(job(target("gone", "http://no-such-name.invalid:8080"), deadline=0.2), [])
     assert "its name does not resolve" in result["targets"]["gone"]["error"]
 
@@ -74,7 +74,7 @@ def test_it_waits_for_a_server_that_is_still_loading(start: Start, artifact: Pat
     assert result["ready_seconds"] > 0.2
 
 
-def test_a_request_that_fails_is_named_and_keeps_what_came_before(server: ServerProcess) -> None:
+def test_a_failed_request_is_named_and_earlier_answers_are_kept(server: ServerProcess) -> None:
     bodies = [body(rows(5)), {"inputs": body(rows(5))["inputs"][:2]}, body(rows(5))]
     result = run(job(target("one", f"http://{server.url}")), bodies)["targets"]["one"]
     assert result["error"] == "request 2 of 3: HTTP 400: missing input 'hour'"
@@ -82,7 +82,7 @@ def test_a_request_that_fails_is_named_and_keeps_what_came_before(server: Server
 
 
 class Liar(BaseHTTPRequestHandler):
-    """Answers 200 to everything, with metadata as it should be and no prediction."""
+    """Answers every request with 200, and with the expected metadata, but without a prediction."""
 
     def do_GET(self) -> None:
         self._say({"name": "delays", "versions": ["v1.2.0"], "parameters": {"digest": "md5:6c1f"}})
@@ -124,15 +124,15 @@ def test_the_command_reads_its_job_and_writes_its_result(server: ServerProcess, 
     (tmp_path / "job.json").write_text(json.dumps(asked))
     code = "import sys, pathlib, gitops_ml.serving.probe as p; sys.exit(p.main(pathlib.Path(sys.argv[1])))"
     command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"]
-    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
-    summary = json.loads(done.stdout)["targets"]["one"]
+    ran = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=True)
+    summary = json.loads(ran.stdout)["targets"]["one"]
     assert (summary["ready"], summary["rows"], summary["error"]) == (True, 40, None)
-    assert len(done.stdout.splitlines()) == 1
+    assert len(ran.stdout.splitlines()) == 1
     result = json.loads((tmp_path / "result.json").read_text())
     assert len(result["targets"]["one"]["outputs"][0]["predict"]) == 40
 
 
-def test_a_broken_job_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_job_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "job.json").write_text("{}")
     assert main(tmp_path) == 2
     assert "the probe's job cannot be done: KeyError: 'deadline'" in capsys.readouterr().err

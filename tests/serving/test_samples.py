@@ -1,4 +1,4 @@
-"""The record of live rows: what is kept, for how long, and who may read it."""
+"""Samples of live rows: which rows are kept, and who may read them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.core.planning.route import PIN_HEADER
-from gitops_ml.serving.manifest import TensorSpec
 from gitops_ml.serving.samples import AT_ONCE, MOST_BYTES, Samples
 from tests.serving.artifacts import body, rows
 from tests.serving.conftest import ServerProcess, Start
@@ -20,14 +20,14 @@ INFER = "/v2/models/delays/infer"
 SAMPLES = "/gitops-ml/samples"
 USER = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "models.example.org"}
 TENSORS = (
-    TensorSpec(name="x", datatype="FP64", shape=(-1,)),
-    TensorSpec(name="kind", datatype="BYTES", shape=(-1,)),
-    TensorSpec(name="pixels", datatype="FP32", shape=(-1, 3)),
+    Tensor(name="x", datatype="FP64", shape=(-1,)),
+    Tensor(name="kind", datatype="BYTES", shape=(-1,)),
+    Tensor(name="pixels", datatype="FP32", shape=(-1, 3)),
 )
 
 
 class Clock:
-    """Epoch seconds that stand still until they are moved."""
+    """A clock that stands still until the test moves it."""
 
     def __init__(self) -> None:
         self.at = 1_000_000.0
@@ -53,11 +53,11 @@ def read(samples: Samples) -> dict[str, Any]:
 def test_rows_keep_their_inputs_and_answers_together() -> None:
     samples = made(Clock())
     record(samples, 5)
-    found = read(samples)
-    x, kind, pixels = found["inputs"]
+    sample = read(samples)
+    x, kind, pixels = sample["inputs"]
     assert (x["shape"], x["data"], kind["data"]) == ([5], [0, 1, 2, 3, 4], ["k0", "k1", "k2", "k3", "k4"])
     assert (pixels["shape"], pixels["data"][:6]) == ([5, 3], [0, 0, 0, 1, 1, 1])
-    assert found["outputs"] == {
+    assert sample["outputs"] == {
         "predict": [0, 0, 0, 1, 1],
         "predict_proba": [[1, 0], [0, 1], [-1, 2], [-2, 3], [-3, 4]],
     }
@@ -67,9 +67,9 @@ def test_missing_values_are_null() -> None:
     samples = made(Clock())
     columns = {"x": np.array([np.nan]), "kind": [None], "pixels": np.zeros((1, 3))}
     samples.record(columns, {"predict": np.array([np.nan])}, 1)  # type: ignore[arg-type]
-    found = read(samples)
-    assert [t["data"] for t in found["inputs"]] == [[None], [None], [0, 0, 0]]
-    assert found["outputs"] == {"predict": [None]}
+    sample = read(samples)
+    assert [t["data"] for t in sample["inputs"]] == [[None], [None], [0, 0, 0]]
+    assert sample["outputs"] == {"predict": [None]}
 
 
 def test_the_newest_rows_are_kept() -> None:
@@ -78,13 +78,13 @@ def test_the_newest_rows_are_kept() -> None:
     for n in range(30):
         clock.at += 1
         record(samples, 1, first=n)
-    found = read(samples)
-    assert found["inputs"][0]["data"] == list(range(20, 30))
-    assert (found["rows"], found["capacity"], found["seen"]) == (10, 10, 30)
-    assert found["from"] == "1970-01-12T13:47:01+00:00"
+    sample = read(samples)
+    assert sample["inputs"][0]["data"] == list(range(20, 30))
+    assert (sample["rows"], sample["capacity"], sample["seen"]) == (10, 10, 30)
+    assert sample["from"] == "1970-01-12T13:47:01+00:00"
 
 
-def test_one_batch_does_not_fill_the_record_and_its_rows_are_drawn_at_random() -> None:
+def test_a_batch_gives_few_rows_drawn_at_random() -> None:
     samples = made(Clock())
     record(samples, 10_000)
     drawn = read(samples)["inputs"][0]["data"]
@@ -92,7 +92,7 @@ def test_one_batch_does_not_fill_the_record_and_its_rows_are_drawn_at_random() -
     assert max(drawn) > 5_000
 
 
-def test_no_more_rows_a_second_than_are_set() -> None:
+def test_the_rows_a_second_are_bounded() -> None:
     clock = Clock()
     samples = made(clock, per_second=10)
     for _ in range(1000):
@@ -113,32 +113,32 @@ def test_a_wide_model_keeps_fewer_rows() -> None:
     assert read(samples)["rows"] == 3
 
 
-def test_none_are_kept_when_it_is_off() -> None:
+def test_no_rows_are_kept_when_sampling_is_off() -> None:
     samples = made(Clock(), rows=0)
     record(samples, 5)
-    found = read(samples)
-    assert (found["rows"], found["capacity"], found["seen"]) == (0, 0, 0)
+    sample = read(samples)
+    assert (sample["rows"], sample["capacity"], sample["seen"]) == (0, 0, 0)
 
 
 # --- through a real server
 
 
-def test_a_users_request_is_recorded_and_a_probes_is_not(server: ServerProcess) -> None:
+def test_users_requests_are_sampled_and_probes_are_not(server: ServerProcess) -> None:
     before = server.ask("GET", SAMPLES)[1]["seen"]
     assert server.ask("POST", INFER, body(rows(50, seed=3)))[0] == 200
     assert server.ask("GET", SAMPLES)[1]["seen"] == before
     frame = rows(3, seed=4)
     status, answer = server.ask("POST", INFER, body(frame), USER)
     assert status == 200
-    found = server.ask("GET", SAMPLES)[1]
-    assert found["seen"] == before + 3
-    assert found["inputs"][1]["data"][-3:] == frame["carrier"].tolist()
+    sample = server.ask("GET", SAMPLES)[1]
+    assert sample["seen"] == before + 3
+    assert sample["inputs"][1]["data"][-3:] == frame["carrier"].tolist()
     predicted = next(o for o in answer["outputs"] if o["name"] == "predict")
-    assert found["outputs"]["predict"][-3:] == predicted["data"]
+    assert sample["outputs"]["predict"][-3:] == predicted["data"]
 
 
-def test_a_request_that_chose_its_generation_is_no_users_request(server: ServerProcess) -> None:
-    """One client would stop a shadow by itself, or hide how bad it is."""
+def test_a_request_that_chose_its_generation_is_not_sampled(server: ServerProcess) -> None:
+    """Otherwise one client could stop a shadow, or hide how bad it is."""
 
     def counted() -> int:
         text = server.ask("GET", "/metrics")[1]
@@ -151,7 +151,7 @@ def test_a_request_that_chose_its_generation_is_no_users_request(server: ServerP
     assert counted() == before + 1
 
 
-def test_what_was_recorded_can_be_asked_again(server: ServerProcess) -> None:
+def test_sampled_rows_can_be_sent_again(server: ServerProcess) -> None:
     server.ask("POST", INFER, body(rows(2, seed=5)), USER)
     recorded = server.ask("GET", SAMPLES)[1]
     status, again = server.ask("POST", INFER, {"inputs": recorded["inputs"]})
@@ -160,7 +160,7 @@ def test_what_was_recorded_can_be_asked_again(server: ServerProcess) -> None:
     assert predicted["data"] == recorded["outputs"]["predict"]
 
 
-def test_an_error_is_not_recorded(server: ServerProcess) -> None:
+def test_a_failed_request_is_not_sampled(server: ServerProcess) -> None:
     before = server.ask("GET", SAMPLES)[1]["seen"]
     assert server.ask("POST", INFER, {"inputs": []}, USER)[0] == 400
     assert server.ask("GET", SAMPLES)[1]["seen"] == before
@@ -168,13 +168,13 @@ def test_an_error_is_not_recorded(server: ServerProcess) -> None:
 
 @pytest.mark.parametrize("path", [SAMPLES, f"/delays{SAMPLES}"])
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "x-forwarded-prefix", "X-Forwarded-Server"])
-def test_what_comes_through_the_gateway_may_not_read_it(server: ServerProcess, path: str, header: str) -> None:
+def test_requests_through_the_gateway_cannot_read_the_samples(server: ServerProcess, path: str, header: str) -> None:
     assert server.ask("GET", path)[0] == 200
     assert server.ask("GET", path, headers={header: "x"}) == (404, {"error": "Not Found"})
 
 
-def test_it_can_be_switched_off(start: Start, artifact: Path) -> None:
+def test_sampling_can_be_switched_off(start: Start, artifact: Path) -> None:
     server = start(artifact, GITOPS_ML_SAMPLES="0").wait_ready()
     assert server.ask("POST", INFER, body(rows(2)), USER)[0] == 200
-    found = server.ask("GET", SAMPLES)[1]
-    assert (found["rows"], found["capacity"]) == (0, 0)
+    sample = server.ask("GET", SAMPLES)[1]
+    assert (sample["rows"], sample["capacity"]) == (0, 0)

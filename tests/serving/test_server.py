@@ -1,4 +1,4 @@
-"""What clients see of a served model: the protocol over HTTP, with an unmodified tritonclient and without."""
+"""The protocol over HTTP as clients see it, with an unmodified tritonclient and without."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_tritonclient_reads_health_metadata_and_config(server: ServerProcess, ba
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("binary_out", [True, False, None])
 @pytest.mark.parametrize("count", [1, 3000])
-def test_tritonclient_gets_the_pipelines_own_predictions(
+def test_tritonclient_gets_the_pipelines_predictions(
     server: ServerProcess, pipeline: Pipeline, base: str, binary_in: bool, binary_out: bool | None, count: int
 ) -> None:
     frame = rows(count, seed=7).fillna({"carrier": "AA", "distance": 1.0})
@@ -80,20 +80,20 @@ def test_tritonclient_may_compress(server: ServerProcess, algorithm: str) -> Non
 
 
 @pytest.mark.parametrize("count", [1, 50, 5000])
-def test_json_with_missing_values_gets_the_pipelines_own_predictions(
+def test_json_with_missing_values_gets_the_pipelines_predictions(
     server: ServerProcess, pipeline: Pipeline, count: int
 ) -> None:
     frame = rows(count, seed=3)
     status, answer = server.ask("POST", INFER, body(frame))
     assert status == 200, answer
-    found = {output["name"]: output for output in answer["outputs"]}
+    outputs = {output["name"]: output for output in answer["outputs"]}
     assert (answer["model_name"], answer["model_version"]) == ("delays", "v1.2.0")
-    assert found["predict"]["data"] == pipeline.predict(frame).tolist()
-    assert found["predict_proba"]["shape"] == [count, 2]
-    np.testing.assert_allclose(found["predict_proba"]["data"], pipeline.predict_proba(frame).ravel())
+    assert outputs["predict"]["data"] == pipeline.predict(frame).tolist()
+    assert outputs["predict_proba"]["shape"] == [count, 2]
+    np.testing.assert_allclose(outputs["predict_proba"]["data"], pipeline.predict_proba(frame).ravel())
 
 
-def test_columns_may_come_as_nested_n_by_1(server: ServerProcess) -> None:
+def test_columns_may_be_nested_as_n_by_1(server: ServerProcess) -> None:
     request = body(rows(2))
     for tensor in request["inputs"]:
         tensor |= {"shape": [2, 1], "data": [[value] for value in tensor["data"]]}
@@ -109,9 +109,9 @@ def change(**tensor: Any) -> dict[str, Any]:
 
 
 BAD = {
-    "broken JSON": (b"{", 400, "no inference request"),
-    "not UTF-8": (b'{"inputs": [{"name": "\xff"}]}', 400, "no inference request"),
-    "deep JSON": (b'{"inputs":' + b"[" * 100_000, 400, "no inference request"),
+    "broken JSON": (b"{", 400, "not an inference request"),
+    "not UTF-8": (b'{"inputs": [{"name": "\xff"}]}', 400, "not an inference request"),
+    "deep JSON": (b'{"inputs":' + b"[" * 100_000, 400, "not an inference request"),
     "no inputs": ({}, 400, "missing required field `inputs`"),
     "missing column": (
         {**body(rows(2)), "inputs": body(rows(2))["inputs"][1:]},
@@ -143,7 +143,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_requests_get_an_error_of_the_protocol(server: ServerProcess, case: str) -> None:
+def test_bad_requests_get_the_protocols_error(server: ServerProcess, case: str) -> None:
     request, wanted, message = BAD[case]
     status, answer = server.ask("POST", INFER, request)
     assert status == wanted, answer
@@ -160,7 +160,7 @@ def test_bad_requests_get_an_error_of_the_protocol(server: ServerProcess, case: 
         ("GET", INFER, 405, "Method Not Allowed"),
     ],
 )
-def test_wrong_addresses_get_an_error_of_the_protocol(
+def test_wrong_paths_get_the_protocols_error(
     server: ServerProcess, method: str, path: str, wanted: int, message: str
 ) -> None:
     assert server.ask(method, path) == (wanted, {"error": message})
@@ -184,7 +184,7 @@ def test_a_failed_request_leaves_its_kept_alive_connection_usable(server: Server
     assert statuses == [400, 413, 200]
 
 
-def test_a_binary_request_that_lies_about_its_lengths_is_refused(server: ServerProcess) -> None:
+def test_a_binary_request_with_wrong_lengths_is_refused(server: ServerProcess) -> None:
     request = body(rows(1))
     request["inputs"][1] = {**INPUTS[1], "shape": [1], "parameters": {"binary_data_size": 8}}
     head = json.dumps(request).encode()

@@ -1,4 +1,4 @@
-"""A server that is told to stop answers what it has taken; slow models do not hide its health."""
+"""A stopping server answers the requests that it has taken; a slow or failing model blocks neither health nor users."""
 
 from __future__ import annotations
 
@@ -63,39 +63,39 @@ def sleeper(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", SLEEPERS)
-def test_sigterm_lets_every_request_in_flight_be_answered(start: Start, tmp_path: Path, kind: str) -> None:
+def test_requests_in_flight_are_answered_after_sigterm(start: Start, tmp_path: Path, kind: str) -> None:
     server = start(sleeper(tmp_path / "model", kind)).wait_ready()
     with ThreadPoolExecutor(3) as clients:
         pending = [clients.submit(server.ask, "POST", INFER, sleep(0.7)) for _ in range(3)]
         wait_in_flight(server, 3)
         assert server.stop() == 0
-        assert [one.result()[0] for one in pending] == [200, 200, 200]
+        assert [request.result()[0] for request in pending] == [200, 200, 200]
     assert "stopping with 3 in flight" in "\n".join(server.log_lines())
     with pytest.raises(ConnectionRefusedError):
         server.ask("GET", "/v2/health/live")
 
 
-def test_a_model_that_fails_costs_nobody_elses_connection(start: Start, tmp_path: Path) -> None:
+def test_a_failed_request_leaves_other_users_connections_open(start: Start, tmp_path: Path) -> None:
     server = start(sleeper(tmp_path / "model", "threaded")).wait_ready()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.connect()
-    connection.auto_open = 0  # a closed connection is an error, not a reason to make another
+    connection.auto_open = 0  # the client raises if the connection was closed
     for _ in range(5):
         for seconds, status in ((-1, 500), (0, 200)):
             connection.request("POST", INFER, json.dumps(sleep(seconds)))
             response = connection.getresponse()
             assert response.status == status, response.read()
             response.read()
-            time.sleep(0.05)  # time enough for a server that closes to have closed
+            time.sleep(0.05)  # a server that closes the connection has closed it by then
     connection.close()
     assert "sleep length must be non-negative" in "\n".join(server.log_lines())
 
 
-def test_kept_alive_clients_are_told_to_go_and_none_is_cut(start: Start, tmp_path: Path) -> None:
+def test_kept_alive_connections_close_without_a_cut_request(start: Start, tmp_path: Path) -> None:
     server = start(sleeper(tmp_path / "model", "asynchronous")).wait_ready()
 
     def client() -> tuple[int, str | None]:
-        """Requests over one connection until an answer says that it closes; a cut request raises."""
+        """Send requests over one connection until an answer closes it; a cut request raises."""
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
         content, answered = json.dumps(sleep(0.005)).encode(), 0
         while True:
@@ -111,8 +111,8 @@ def test_kept_alive_clients_are_told_to_go_and_none_is_cut(start: Start, tmp_pat
         pending = [clients.submit(client) for _ in range(4)]
         time.sleep(0.5)
         assert server.stop() == 0
-        results = [one.result() for one in pending]
-    assert [said for _, said in results] == ["close"] * 4
+        results = [request.result() for request in pending]
+    assert [header for _, header in results] == ["close"] * 4
     assert all(answered > 5 for answered, _ in results)
 
 
@@ -125,7 +125,7 @@ def test_health_and_in_flight_answer_while_the_model_sleeps(start: Start, tmp_pa
         for path in ("/v2/health/live", "/v2/health/ready", "/metrics", "/v2/models/delays"):
             assert server.ask("GET", path)[0] == 200
         assert time.monotonic() - started < 0.5
-        assert [one.result()[0] for one in pending] == [200, 200]
+        assert [request.result()[0] for request in pending] == [200, 200]
     assert server.ask("GET", "/gitops-ml/in-flight") == (200, {"in_flight": 0})
 
 
@@ -141,7 +141,7 @@ def test_readiness_is_refused_while_it_drains(start: Start, tmp_path: Path) -> N
     assert server.process.wait(10) == 0
 
 
-def test_a_model_that_fails_gives_500_and_serves_on(start: Start, tmp_path: Path) -> None:
+def test_after_an_error_of_the_model_the_server_goes_on(start: Start, tmp_path: Path) -> None:
     server = start(sleeper(tmp_path / "model", "threaded")).wait_ready()
     status, answer = server.ask("POST", INFER, sleep(-1))
     assert (status, list(answer)) == (500, ["error"])

@@ -1,4 +1,4 @@
-"""A small real slice of the worked example, made once: one week's flights of each of three months."""
+"""A small slice of the worked example's real data: one week of flights in each of three months."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def prepare_params() -> Prepare:
 
 @pytest.fixture(scope="session")
 def train_params() -> Train:
-    """As in the worked example, with fewer and smaller trees."""
+    """The worked example's parameters, with fewer and smaller trees."""
     params = load_section(PARAMS, Train)
     quick = params.estimator.params | {"max_iter": 10, "min_samples_leaf": 20}
     return msgspec.structs.replace(params, estimator=msgspec.structs.replace(params.estimator, params=quick))

@@ -1,4 +1,4 @@
-"""Data that stops arriving is noticed by itself, and new data fixes it; drift is seen. By the real command."""
+"""The commands `data check` and `data drift`: stale data is an error until new data arrives, and drift is shown."""
 
 from __future__ import annotations
 
@@ -63,58 +63,58 @@ def collect(clone: Path, until: str) -> None:
 
 
 def run(clone: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    done = subprocess.run([GITOPS_ML, "data", *arguments, "--json"], cwd=clone, capture_output=True, text=True)
-    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+    result = subprocess.run([GITOPS_ML, "data", *arguments, "--json"], cwd=clone, capture_output=True, text=True)
+    return result.returncode, json.loads(result.stdout or "{}"), result.stderr
 
 
-def test_data_that_no_longer_arrives_fails_and_new_data_mends_it(clone: Path) -> None:
-    code, found, said = run(clone, "check")
-    assert (code, found["ok"]) == (1, False)
-    assert found["freshness"]["age"] == pytest.approx(33, abs=0.1)
-    assert "table 'calls' is stale: its newest at is 2024-01-28T23:00:00+00:00" in said
-    assert "fix:" in said
+def test_stale_data_fails_until_new_data_arrives(clone: Path) -> None:
+    code, report, errors = run(clone, "check")
+    assert (code, report["ok"]) == (1, False)
+    assert report["freshness"]["age"] == pytest.approx(33, abs=0.1)
+    assert "table 'calls' is stale: its newest at is 2024-01-28T23:00:00+00:00" in errors
+    assert "fix:" in errors
     collect(clone, "2024-02")
-    code, found, said = run(clone, "check")
-    assert (code, found["ok"], said) == (0, True, "")
-    assert found["rows"] == {"calls": 1344}
+    code, report, errors = run(clone, "check")
+    assert (code, report["ok"], errors) == (0, True, "")
+    assert report["rows"] == {"calls": 1344}
 
 
-def test_the_time_to_judge_at_may_be_given(clone: Path) -> None:
+def test_now_sets_the_time_of_the_judgement(clone: Path) -> None:
     assert run(clone, "check", "--now", "2024-01-30")[0] == 0
     assert run(clone, "check", "--now", "clock")[0] == 1
-    code, _, said = run(clone, "check", "--now", "tomorrow-ish")
+    code, _, errors = run(clone, "check", "--now", "tomorrow-ish")
     assert code == 1
-    assert "`tomorrow-ish` is no time" in said
+    assert "`tomorrow-ish` is not a time" in errors
 
 
-def test_everything_that_is_wrong_is_said_at_once(clone: Path) -> None:
+def test_all_problems_are_reported_at_once(clone: Path) -> None:
     (clone / "calls.csv").write_text("at,seconds,line\n" + month(1, -5, "c"))
     collect(clone, "2024-01")
-    code, found, said = run(clone, "check")
+    code, report, errors = run(clone, "check")
     assert code == 1
-    assert len(found["problems"]) == 2  # the schema, and the age
-    assert "isin" in said
-    assert "stale" in said
+    assert len(report["problems"]) == 2  # the schema, and the age
+    assert "isin" in errors
+    assert "stale" in errors
 
 
-def test_a_clone_without_data_says_how_to_get_it(tmp_path: Path) -> None:
+def test_the_error_of_a_clone_without_data_says_how_to_get_it(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.format(until="2024-01", folder=tmp_path))
-    code, _, said = run(tmp_path, "check")
+    code, _, errors = run(tmp_path, "check")
     assert code == 1
-    assert "data/raw is not in this clone" in said
-    assert "dvc pull data/raw" in said
+    assert "data/raw is not in this clone" in errors
+    assert "dvc pull data/raw" in errors
 
 
-def test_drift_is_seen_by_feature_and_by_month(clone: Path) -> None:
+def test_drift_is_shown_by_feature_and_by_month(clone: Path) -> None:
     collect(clone, "2024-02")
     rows = (clone / "data" / "train.parquet", clone / "data" / "holdout.parquet")
     prepare(load_section(clone / "params.yaml", Prepare), clone / "data" / "raw", *rows)
-    code, found, _ = run(clone, "drift")
+    code, report, _ = run(clone, "drift")
     assert code == 0
-    index = {one["column"]: one["index"] for one in found["features"]}
+    index = {entry["column"]: entry["index"] for entry in report["features"]}
     assert index["seconds"] > 1
     assert index["line"] == 0
-    assert found["target_before"] < 0.2 < found["target_now"]
+    assert report["target_before"] < 0.2 < report["target_now"]
     code, months, _ = run(clone, "drift", "--by-month")
-    assert [one["month"] for one in months] == ["2024-01", "2024-02"]  # type: ignore[index]
+    assert [entry["month"] for entry in months] == ["2024-01", "2024-02"]  # type: ignore[index]
     assert months[1]["moved"][0]["column"] == "seconds"  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Held-out rows judge the stored model: metrics that hand calculation confirms, and bounds that stop the pipeline."""
+"""The evaluate stage: metrics equal those calculated by hand, and a missed bound stops the pipeline."""
 
 from __future__ import annotations
 
@@ -40,21 +40,19 @@ def holdout(made: Path) -> pd.DataFrame:
 def test_metrics_and_plots_are_written(made: Path, holdout: pd.DataFrame, tmp_path: Path) -> None:
     params = Evaluate(threshold=0.25, min={"roc_auc": 0.5})
     evaluate(params, made / "model", holdout, tmp_path / "metrics.json", tmp_path / "plots")
-    found = json.loads((tmp_path / "metrics.json").read_text())
-    assert found["rows"] == len(holdout)
-    assert 0.55 < found["roc_auc"] < 0.9
+    values = json.loads((tmp_path / "metrics.json").read_text())
+    assert values["rows"] == len(holdout)
+    assert 0.55 < values["roc_auc"] < 0.9
     confusion = pd.read_csv(tmp_path / "plots" / "confusion.csv")
     cells = confusion.value_counts().to_dict()
-    assert cells[1, 1] == found["true_positives"]
+    assert cells[1, 1] == values["true_positives"]
     assert len(confusion) == len(holdout)
     roc = json.loads((tmp_path / "plots" / "roc.json").read_text())
     assert len(roc) <= curves.POINTS
     assert (roc[0], roc[-1]) == ({"fpr": 0.0, "tpr": 0.0}, {"fpr": 1.0, "tpr": 1.0})
 
 
-def test_a_missed_bound_fails_and_leaves_the_metrics_to_look_at(
-    made: Path, holdout: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_a_missed_bound_fails_after_the_metrics_are_written(made: Path, holdout: pd.DataFrame, tmp_path: Path) -> None:
     params = Evaluate(min={"roc_auc": 0.99}, max={"log_loss": 0.001})
     with pytest.raises(InputError, match=r"roc_auc is 0\.\d+, at least 0.99 is asked; log_loss is .* at most 0.001"):
         evaluate(params, made / "model", holdout, tmp_path / "metrics.json", tmp_path / "plots")
@@ -65,16 +63,18 @@ def test_a_missed_bound_fails_and_leaves_the_metrics_to_look_at(
     ("rows", "params", "message"),
     [
         ("train", Evaluate(), "lie in the model's training range"),
-        ("holdout", Evaluate(min={"auc": 0.5}), "a bound on auc, which this model has not"),
+        ("holdout", Evaluate(min={"auc": 0.5}), "a bound on auc, which this model does not have"),
     ],
 )
-def test_mistakes_are_named(made: Path, tmp_path: Path, rows: str, params: Evaluate, message: str) -> None:
+def test_wrong_rows_and_bounds_are_refused(
+    made: Path, tmp_path: Path, rows: str, params: Evaluate, message: str
+) -> None:
     frame = pd.read_parquet(made / f"{rows}.parquet")
     with pytest.raises(InputError, match=message):
         evaluate(params, made / "model", frame, tmp_path / "metrics.json", tmp_path / "plots")
 
 
-def test_rows_that_cannot_judge_are_named(made: Path, holdout: pd.DataFrame, tmp_path: Path) -> None:
+def test_rows_that_cannot_judge_the_model_are_refused(made: Path, holdout: pd.DataFrame, tmp_path: Path) -> None:
     for frame, message in [
         (holdout.drop(columns="late"), "no column 'late'"),
         (holdout[holdout["late"] == 0], "all of one class"),
@@ -84,7 +84,7 @@ def test_rows_that_cannot_judge_are_named(made: Path, holdout: pd.DataFrame, tmp
             evaluate(Evaluate(), made / "model", frame, tmp_path / "metrics.json", tmp_path / "plots")
 
 
-def test_a_model_of_other_types_than_its_manifest_says_is_not_loaded(
+def test_a_model_with_types_beyond_its_manifest_is_not_loaded(
     made: Path, holdout: pd.DataFrame, tmp_path: Path
 ) -> None:
     (tmp_path / "model").mkdir()
@@ -92,14 +92,14 @@ def test_a_model_of_other_types_than_its_manifest_says_is_not_loaded(
         (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text()) | {"trusted_types": []}
     (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="no model that can be loaded"):
+    with pytest.raises(InputError, match="does not hold a model that can be loaded"):
         evaluate(Evaluate(), tmp_path / "model", holdout, tmp_path / "metrics.json", tmp_path / "plots")
 
 
-def test_noise_shows_on_held_out_rows_only(
+def test_label_noise_shows_only_on_held_out_rows(
     made: Path, train_params: Train, holdout: pd.DataFrame, requirements: str, tmp_path: Path
 ) -> None:
-    """A drill's bad model trains, loads and answers like a good one."""
+    """A bad model for a drill trains, loads and answers as a good model does."""
     noisy = msgspec.structs.replace(train_params, label_noise=0.9)
     train(noisy, pd.read_parquet(made / "train.parquet"), requirements, tmp_path / "model")
     auc = []
@@ -109,17 +109,17 @@ def test_noise_shows_on_held_out_rows_only(
     assert auc[1] < auc[0] - 0.03
 
 
-def test_metrics_by_hand() -> None:
+def test_metrics_equal_those_calculated_by_hand() -> None:
     truth, score = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.9])
-    found = binary_metrics(truth, score, 0.5)
-    assert found["roc_auc"] == 0.75
-    assert [found[f"{kind}s"] for kind in ("true_positive", "false_positive", "true_negative", "false_negative")] == [
+    values = binary_metrics(truth, score, 0.5)
+    assert values["roc_auc"] == 0.75
+    assert [values[f"{kind}s"] for kind in ("true_positive", "false_positive", "true_negative", "false_negative")] == [
         2,
         1,
         1,
         0,
     ]
-    assert found["brier"] == pytest.approx((0.01 + 0.36 + 0.25 + 0.01) / 4)
+    assert values["brier"] == pytest.approx((0.01 + 0.36 + 0.25 + 0.01) / 4)
     assert class_metrics(np.array(["a", "b"]), np.array(["a", "a"]))["accuracy"] == 0.5
     assert regression_metrics(np.array([1.0, 3.0]), np.array([2.0, 2.0])) == {
         "r2": 0.0,

@@ -1,4 +1,4 @@
-"""Months arrive one by one, and those that are there keep their bytes."""
+"""The ingest stage: months arrive one by one, and earlier months keep their bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def digests(directory: Path) -> dict[str, str]:
     }
 
 
-def test_later_months_leave_earlier_ones_as_they_are(slice_params: Ingest, tmp_path: Path) -> None:
+def test_earlier_months_keep_their_bytes_when_later_months_arrive(slice_params: Ingest, tmp_path: Path) -> None:
     ingest(msgspec.structs.replace(slice_params, until="2013-02"), tmp_path)
     before = digests(tmp_path)
     ingest(slice_params, tmp_path)
@@ -30,13 +30,13 @@ def test_later_months_leave_earlier_ones_as_they_are(slice_params: Ingest, tmp_p
     assert before.items() <= after.items()
 
 
-def test_months_that_are_no_longer_let_in_disappear(slice_params: Ingest, tmp_path: Path) -> None:
+def test_months_beyond_a_lowered_until_are_removed(slice_params: Ingest, tmp_path: Path) -> None:
     ingest(slice_params, tmp_path)
     ingest(msgspec.structs.replace(slice_params, until="2013-01"), tmp_path)
     assert sorted(digests(tmp_path)) == ["flights/2013-01.parquet", "weather/2013-01.parquet"]
 
 
-def test_months_are_those_of_the_time_zone(tmp_path: Path) -> None:
+def test_months_begin_as_in_the_time_zone(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("at,x\n2013-02-01T04:59:00Z,1\n2013-02-01T05:00:00Z,2\n")
     sources = {"t": Source(file=str(tmp_path / "t.csv"), time="at")}
     ingest(Ingest(sources=sources, timezone="America/New_York"), tmp_path / "raw")
@@ -44,7 +44,7 @@ def test_months_are_those_of_the_time_zone(tmp_path: Path) -> None:
     assert months == {"2013-01": [1], "2013-02": [2]}
 
 
-def test_files_of_a_glob_are_one_table_and_a_timeless_one_is_whole(in_directory: Path) -> None:
+def test_files_of_a_glob_are_one_table_and_a_table_without_times_is_one_file(in_directory: Path) -> None:
     (in_directory / "a.csv").write_text("x,y\n1,2\n")
     pd.DataFrame({"x": [3], "y": [4]}).to_parquet(in_directory / "b.parquet")
     ingest(Ingest(sources={"t": Source(file="[ab].*", columns=["y"])}), Path("raw"))
@@ -62,7 +62,7 @@ def test_files_of_a_glob_are_one_table_and_a_timeless_one_is_whole(in_directory:
         ({"time": "x"}, "column 'x' is not a time"),
     ],
 )
-def test_bad_sources_are_named(in_directory: Path, changes: dict[str, object], message: str) -> None:
+def test_bad_sources_are_refused(in_directory: Path, changes: dict[str, object], message: str) -> None:
     Path("t.csv").write_text("at,x\n2013-02-01T04:59:00Z,one\n")
     source = msgspec.convert({"file": "t.csv", "time": "at"} | changes, Source)
     with pytest.raises(InputError, match=message):
@@ -70,7 +70,7 @@ def test_bad_sources_are_named(in_directory: Path, changes: dict[str, object], m
     assert not Path("raw").exists()
 
 
-@pytest.mark.parametrize(("until", "message"), [("2012-12", "no row up to 2012-12"), ("May", "is no month")])
-def test_bad_until_is_named(slice_params: Ingest, tmp_path: Path, until: str, message: str) -> None:
+@pytest.mark.parametrize(("until", "message"), [("2012-12", "no row up to 2012-12"), ("May", "is not a month")])
+def test_a_bad_until_is_refused(slice_params: Ingest, tmp_path: Path, until: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ingest(msgspec.structs.replace(slice_params, until=until), tmp_path / "raw")

@@ -1,4 +1,4 @@
-"""params.yaml: every mistake in it stops a stage, and says where it is."""
+"""Every mistake in params.yaml stops a stage, with its place in the message."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gitops_ml.stages.params import Evaluate, Ingest, Prepare, Section, TimeSpli
 
 
 @pytest.mark.parametrize("section", [Ingest, Validate, Prepare, Train, Evaluate])
-def test_worked_example_is_read(section: type[Section]) -> None:
+def test_the_worked_example_is_read(section: type[Section]) -> None:
     load_section(Path(__file__).parents[2] / "params.yaml", section)
 
 
-def test_split_is_chosen_by_its_tag(tmp_path: Path) -> None:
+def test_the_key_by_chooses_the_kind_of_split(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(
         "prepare: {table: t, target: {name: y, expression: x > 1}, features: [x], split: {by: time, column: at}}"
@@ -34,13 +34,13 @@ def test_split_is_chosen_by_its_tag(tmp_path: Path) -> None:
         ("evaluate: {", "not a YAML mapping"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_mistakes_are_refused_with_their_place(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         load_section(path, Prepare if text.startswith("prepare") else Evaluate)
 
 
-def test_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.yaml does not exist"):
         load_section(tmp_path / "nowhere.yaml", Evaluate)

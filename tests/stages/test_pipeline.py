@@ -1,6 +1,6 @@
-"""The whole pipeline of this repository, by DVC, in a clone of its own at another path: the same data, the same model.
+"""DVC runs this repository's whole pipeline in a clone at another path: the same data gives the same model.
 
-The clone has no cache and no run-cache, and another seed of hashes, so that equal digests cannot be luck.
+The clone has no cache, no run-cache and another hash seed, so equal digests are no accident.
 """
 
 from __future__ import annotations
@@ -36,20 +36,23 @@ PIPELINE = [
     "requirements/serving.txt",
     "gitops_ml/__init__.py",
     "gitops_ml/errors.py",
+    "gitops_ml/suggest.py",
 ]
+PACKAGES = ("artifacts", "stages")
 
 
 def run(directory: Path, *command: str, fails: bool = False) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONHASHSEED": "99", "DVC_NO_ANALYTICS": "1", "PYTHONPATH": ""}
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
-    assert (done.returncode != 0) == fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    result = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+    assert (result.returncode != 0) == fails, result.stdout + result.stderr
+    return result.stdout + result.stderr
 
 
 def reproduce(directory: Path) -> Path:
-    """A repository with the pipeline's files as they are in the work tree, after one `dvc repro` from nothing."""
-    for name in [*PIPELINE, *(str(path.relative_to(ROOT)) for path in (ROOT / "gitops_ml" / "stages").glob("*.py"))]:
+    """Make a repository with the work tree's files of the pipeline, and run `dvc repro` there once."""
+    sources = [path for package in PACKAGES for path in (ROOT / "gitops_ml" / package).glob("*.py")]
+    for name in [*PIPELINE, *(str(path.relative_to(ROOT)) for path in sources)]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, directory / name)
     run(directory, "git", "init", "--quiet", "--initial-branch=main")
@@ -67,7 +70,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def before_the_model(lock: Path) -> dict[str, Any]:
-    """Of dvc.lock, what does not follow from the model's bytes."""
+    """The parts of dvc.lock that do not depend on the model's bytes."""
 
     def is_before(entry: dict[str, Any]) -> bool:
         return not entry["path"].startswith(("models/", "plots/", "metrics.json"))
@@ -84,13 +87,13 @@ def test_the_same_inputs_give_the_same_digests(clone: Path, tmp_path: Path) -> N
     if (clone / "dvc.lock").read_text() == (ROOT / "dvc.lock").read_text():
         assert run(clone, "git", "status", "--porcelain") == ""
     else:
-        # The lock was made on a machine whose floating point rounds otherwise; here, two clones have to agree.
+        # dvc.lock comes from a machine with other floating-point rounding; two clones on this machine must agree.
         again = reproduce(tmp_path / "another" / "path")
         assert (again / "dvc.lock").read_text() == (clone / "dvc.lock").read_text()
     assert "up to date" in run(clone, "dvc", "status")
 
 
-def test_metrics_plots_and_artifacts_are_read_by_dvc(clone: Path) -> None:
+def test_dvc_reads_metrics_plots_and_artifacts(clone: Path) -> None:
     shown: dict[str, Any] = json.loads(run(clone, "dvc", "metrics", "show", "--json"))
     assert shown[""]["data"]["metrics.json"]["data"]["roc_auc"] > 0.7
     vega = json.loads(run(clone, "dvc", "plots", "show", "--json"))["data"]
@@ -105,15 +108,15 @@ def test_metrics_plots_and_artifacts_are_read_by_dvc(clone: Path) -> None:
     }
 
 
-def test_a_month_that_arrives_makes_new_rows_and_a_new_model(clone: Path) -> None:
-    """Last, since it changes the clone: June arrives, so that May is learnt from and June is held out."""
+def test_a_new_month_makes_new_rows_and_a_new_model(clone: Path) -> None:
+    """June arrives: May becomes training data, June is held out. Runs last, since it changes the clone."""
     params = (clone / "params.yaml").read_text()
     stale = params.replace('now: "2013-06-02"', 'now: "2013-07-02"')
     (clone / "params.yaml").write_text(stale)
     assert "table 'flights' is stale" in run(clone, "dvc", "repro", "validate", fails=True)
     (clone / "params.yaml").write_text(stale.replace('until: "2013-05"', 'until: "2013-06"'))
-    said = run(clone, "dvc", "repro")
-    assert re.search(r"train 133,603 rows .*holdout 27,075 rows \(2013-06-01 to 2013-06-30\)", said)
+    output = run(clone, "dvc", "repro")
+    assert re.search(r"train 133,603 rows .*holdout 27,075 rows \(2013-06-01 to 2013-06-30\)", output)
     difference = json.loads(run(clone, "dvc", "metrics", "diff", "--json"))
     assert difference["metrics.json"]["rows"] == {"old": 28128, "new": 27075, "diff": -1053}
     months = sorted(path.stem for path in (clone / "data" / "raw" / "flights").iterdir())
@@ -123,9 +126,9 @@ def test_a_month_that_arrives_makes_new_rows_and_a_new_model(clone: Path) -> Non
 def test_a_missed_bound_stops_the_pipeline(clone: Path) -> None:
     params = (clone / "params.yaml").read_text()
     (clone / "params.yaml").write_text(params.replace("roc_auc: 0.65", "roc_auc: 0.95"))
-    said = run(clone, "dvc", "repro", "--single-item", "evaluate", fails=True)
-    assert "at least 0.95 is asked" in said
-    assert "fix:" in said
+    output = run(clone, "dvc", "repro", "--single-item", "evaluate", fails=True)
+    assert "at least 0.95 is asked" in output
+    assert "fix:" in output
 
 
 def test_sections_name_the_same_columns() -> None:

@@ -1,4 +1,4 @@
-"""Rows to learn from and rows to judge by: joined once, split without overlap, free of what is known too late."""
+"""The prepare stage: rows are joined once and split without overlap, without columns that are known too late."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gitops_ml.errors import InputError
-from gitops_ml.stages.params import Join, Prepare, RandomSplit, Target, TimeSplit
+from gitops_ml.stages.params import Join, Prepare, RandomSplit, TargetExpression, TimeSplit
 from gitops_ml.stages.prepare import join, prepare, split_at_random, split_by_time
 from gitops_ml.stages.tables import read_table
 
@@ -21,7 +21,7 @@ def run(params: Prepare, raw: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFra
     return pd.read_parquet(out / "train.parquet"), pd.read_parquet(out / "holdout.parquet")
 
 
-def test_worked_example_holds_out_the_newest_month(prepare_params: Prepare, raw: Path, tmp_path: Path) -> None:
+def test_the_worked_example_holds_out_the_newest_month(prepare_params: Prepare, raw: Path, tmp_path: Path) -> None:
     train, holdout = run(prepare_params, raw, tmp_path)
     assert (train["day"].min(), train["day"].max()) == ("2013-01-01", "2013-02-07")
     assert sorted(holdout["day"].unique()) == [f"2013-03-0{day}" for day in range(1, 8)]
@@ -31,7 +31,7 @@ def test_worked_example_holds_out_the_newest_month(prepare_params: Prepare, raw:
     assert set(train["late"]) == {0, 1}
 
 
-def test_each_flight_meets_the_weather_of_its_origin_and_hour(
+def test_each_flight_is_joined_with_the_weather_of_its_origin_and_hour(
     prepare_params: Prepare, raw: Path, tmp_path: Path
 ) -> None:
     _, holdout = run(prepare_params, raw, tmp_path)
@@ -50,7 +50,7 @@ def test_equal_rows_give_equal_bytes(prepare_params: Prepare, raw: Path, tmp_pat
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_the_cut_may_be_any_month_and_rows_after_the_holdout_are_left_out(
+def test_the_cut_may_be_any_month_and_later_rows_are_left_out(
     prepare_params: Prepare, raw: Path, tmp_path: Path
 ) -> None:
     split = TimeSplit(column="time_hour", cut="2013-02", timezone="America/New_York")
@@ -78,7 +78,7 @@ def test_a_random_split_is_the_same_for_a_seed_and_keeps_groups_whole() -> None:
     assert [len(side) for side in rows] == [140, 60]
 
 
-def test_a_join_never_multiplies_rows() -> None:
+def test_a_join_never_repeats_rows() -> None:
     frame, twice = pd.DataFrame({"k": [1], "x": [1]}), pd.DataFrame({"k": [1, 1], "y": [1, 2]})
     with pytest.raises(InputError, match="more than once"):
         join(frame, twice, Join(table="other", by=["k"]))
@@ -91,18 +91,18 @@ def test_a_join_never_multiplies_rows() -> None:
     [
         ({"derive": {"day": "no_such_column + 1"}}, r"prepare\.derive\.day cannot be computed"),
         ({"filters": ["arr_delay >"]}, r"prepare\.filters\[0\] cannot be computed"),
-        ({"target": Target(name="late", expression="nothing > 1")}, r"prepare\.target cannot be computed"),
+        ({"target": TargetExpression(name="late", expression="nothing > 1")}, r"prepare\.target cannot be computed"),
         ({"features": ["carrier", "altitude"]}, "no column altitude"),
         ({"group": "week"}, "'week' is not kept"),
-        ({"split": TimeSplit(column="carrier")}, "is no time column"),
-        ({"split": TimeSplit(column="time_hour", cut="spring")}, "is no month"),
+        ({"split": TimeSplit(column="carrier")}, "is not a time column"),
+        ({"split": TimeSplit(column="time_hour", cut="spring")}, "is not a month"),
         ({"split": TimeSplit(column="time_hour", cut="2012-01")}, "train.parquet would have no rows"),
         ({"split": TimeSplit(column="time_hour", cut="2014-01")}, "holdout.parquet would have no rows"),
         ({"filters": ["distance < 0"]}, "would have no rows"),
         ({"table": "boats"}, "'boats' was not collected"),
     ],
 )
-def test_mistakes_are_named(
+def test_mistakes_are_refused(
     prepare_params: Prepare, raw: Path, tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

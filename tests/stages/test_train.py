@@ -1,4 +1,4 @@
-"""The artifact: what it says about itself is true, and the model server takes it as it is."""
+"""The train stage: its manifest is true, and the model server serves its artifact."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_equal_inputs_give_equal_bytes(
     assert contents(tmp_path / "again") == contents(artifact)
 
 
-def test_manifest_tells_what_was_trained(artifact: Path, rows: pd.DataFrame, train_params: Train) -> None:
+def test_the_manifest_describes_the_training(artifact: Path, rows: pd.DataFrame, train_params: Train) -> None:
     manifest = json.loads((artifact / "manifest.json").read_text())
     assert manifest["schema"] == 1
     assert (manifest["name"], manifest["format"], manifest["file"]) == ("flight-delay", "skops", "model.skops")
@@ -70,7 +70,7 @@ def test_manifest_tells_what_was_trained(artifact: Path, rows: pd.DataFrame, tra
     assert (artifact / "requirements.txt").read_text().count("--hash=sha256:") > 10
 
 
-def test_model_server_answers_the_example_as_the_pipeline_does(artifact: Path, rows: pd.DataFrame) -> None:
+def test_the_model_server_answers_the_example_as_the_pipeline_does(artifact: Path, rows: pd.DataFrame) -> None:
     manifest, served = load_model(artifact)
     model, _ = read_artifact(artifact)
     example = json.loads((artifact / "example.json").read_text())
@@ -94,14 +94,14 @@ def test_model_server_answers_the_example_as_the_pipeline_does(artifact: Path, r
 
 def test_missing_and_unknown_values_are_answered(artifact: Path, rows: pd.DataFrame) -> None:
     model, manifest = read_artifact(artifact)
-    names = [tensor["name"] for tensor in manifest["inputs"]]
+    names = [tensor.name for tensor in manifest.inputs]
     inputs = model_inputs(rows.head(3), names, ["carrier", "origin", "dest"])
     inputs.loc[:, "temp"] = np.nan
     inputs.loc[:, "carrier"] = pd.Series([None, "??", "UA"], index=inputs.index, dtype=object)
     assert np.isfinite(model.predict_proba(inputs)).all()
 
 
-def test_types_that_nobody_reviewed_are_refused(
+def test_types_without_a_review_are_refused(
     train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path
 ) -> None:
     params = msgspec.structs.replace(train_params, trusted_types=[])
@@ -110,7 +110,7 @@ def test_types_that_nobody_reviewed_are_refused(
     assert not (tmp_path / "model").exists()
 
 
-def test_another_estimator_needs_params_alone(
+def test_another_estimator_needs_only_other_params(
     train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path
 ) -> None:
     params = msgspec.structs.replace(
@@ -141,28 +141,28 @@ def test_another_estimator_needs_params_alone(
         ({"estimator": Component(path="sklearn.svm.SVC", params={"size": 1})}, "train.estimator cannot be built"),
         ({"estimator": Component(path="sklearn.linear_model.LogisticRegression")}, "cannot be fitted"),
         ({"estimator": Component(path="pytest.Item")}, "do not pin pytest"),
-        ({"categorical": ["tailnum"]}, "tailnum, which is no feature"),
+        ({"categorical": ["tailnum"]}, "tailnum, which is not a feature"),
         ({"categorical": ["carrier", "origin"]}, "'dest' is not a number"),
         ({"features": ["seats"], "categorical": []}, "no column seats"),
         ({"target": "delayed"}, "no column delayed"),
-        ({"label_noise": 2.0}, "it is a fraction"),
+        ({"label_noise": 2.0}, "it must be a fraction"),
     ],
 )
-def test_mistakes_are_named(
+def test_mistakes_are_refused(
     train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         train(msgspec.structs.replace(train_params, **changes), rows, requirements, tmp_path / "model")
 
 
-def test_serving_versions_have_to_be_the_training_ones(requirements: str) -> None:
+def test_serving_versions_must_equal_training_versions(requirements: str) -> None:
     check_requirements(requirements, "sklearn.svm.SVC")
     other = requirements.replace("scikit-learn==", "scikit-learn==0.")
     with pytest.raises(InputError, match=r"scikit-learn .* is installed, 0\..* is pinned"):
         check_requirements(other, "sklearn.svm.SVC")
 
 
-def test_noise_keeps_how_frequent_a_label_is() -> None:
+def test_label_noise_keeps_each_class_as_frequent() -> None:
     labels = pd.Series([0] * 800 + [1] * 200)
     noisy = add_noise(labels, 0.5, seed=3)
     assert noisy.sum() == labels.sum()

@@ -8,7 +8,7 @@ import msgspec
 
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Built, Intent, Judged, Outcome, Published, Settled
-from gitops_ml.core.journal.state import Entry, encode
+from gitops_ml.core.journal.fold import Entry, encode
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 from tests.unit.builders import wanted
 

@@ -14,7 +14,8 @@ import msgspec
 
 from gitops_ml.core.generation import DEPLOYMENT, ContainerSpec
 from gitops_ml.core.journal.entries import Intent
-from gitops_ml.core.journal.state import DeploymentState, Entry, encode, fold_entries
+from gitops_ml.core.journal.fold import Entry, encode, fold_entries
+from gitops_ml.core.journal.state import DeploymentState
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import revision_of
 from gitops_ml.errors import EngineFailed
@@ -61,7 +62,7 @@ class Engine:
             base_id="sha256:base",
             routes=dict(self.routes),
             loaded={n: revision_of(r) or "" for n, r in self.routes.items()} if up else {},
-            backends={c.alias: Backend(alias=c.alias, port=8080, up=True) for c in serving} if up else {},
+            backends={c.alias: Backend(alias=c.alias, up=True) for c in serving} if up else {},
             journal={f"{n:010d}.json": encode(entry) for n, entry in enumerate(self.entries, 1)},
         )
 

@@ -5,17 +5,18 @@ It fails the test when users are sent to a generation that was not verified, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.host import Host as ExecutorHost
-from gitops_ml.control.reconciler import PassResult, reconcile
+from gitops_ml.control.reconciler import PassOutcome, reconcile
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired
-from gitops_ml.core.journal.state import State
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import make_plan
@@ -72,7 +73,7 @@ class SimulatedEnvironment:
         return self.last
 
     @contextmanager
-    def open(self, view: View, options: Options, *, acting: bool) -> Iterator[tuple[View, ExecutorHost]]:
+    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, ExecutorHost]]:
         session = self.session_type(self.engine, self.behaviour, self.report)
         yield self.look_again(view.source, options, locked=True), session
 
@@ -80,10 +81,10 @@ class SimulatedEnvironment:
     def watch_tip(self, view: View, host: ExecutorHost) -> Iterator[Callable[[], Source]]:
         yield lambda: view.source
 
-    def publish(self, view: View, state: State) -> str:
+    def publish(self, view: View, state: EnvironmentState) -> Publication:
         if self.push_error:
             raise self.push_error
-        return "f" * 40
+        return Publication("f" * 40, tuple(attempt.id for attempt in state.unpublished))
 
     def break_lock(self, view: View, lock: str) -> None: ...
 
@@ -129,7 +130,7 @@ class Host(Engine):
         self.one_pass(environment)
         return environment.plans[0]
 
-    def one_pass(self, environment: SimulatedEnvironment) -> PassResult | None:
+    def one_pass(self, environment: SimulatedEnvironment) -> PassOutcome | None:
         """Perform one pass; None when the environment's own trouble ended it."""
         self.seconds += 1
         try:

@@ -12,9 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from gitops_ml.control.host import Progress, Question
-from gitops_ml.core.declaration.schema import OwnCheck
+from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
-from gitops_ml.core.journal.state import Attempt, Entry, State, fold_entries
+from gitops_ml.core.journal.fold import Entry, fold_entries
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.blocks import Arms
@@ -182,7 +183,7 @@ class SimulatedSession:
     # --- the journal
 
     @property
-    def state(self) -> State:
+    def state(self) -> EnvironmentState:
         return self._state
 
     def now(self) -> datetime:

@@ -8,7 +8,7 @@ from typing import Any
 
 from gitops_ml.core.declaration.schema import Desired, Environment, Gateway, Policy
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.state import Entry, fold
+from gitops_ml.core.journal.fold import Entry, fold
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.context import PlannedDeployment, one_generation_route
 from gitops_ml.core.planning.planner import Inputs, make_plan
@@ -43,9 +43,7 @@ def snapshot(
         "routes": dict(routes or {}),
         "loaded": {name: revision_of(content) or "" for name, content in (routes or {}).items()},
         "backends": {
-            c.alias: Backend(alias=c.alias, port=8080, up=True)
-            for c in there
-            if c.role == "replica" and c.state == "running"
+            c.alias: Backend(alias=c.alias, up=True) for c in there if c.role == "replica" and c.state == "running"
         },
         "journal": files(journal),
     }

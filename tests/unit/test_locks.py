@@ -1,4 +1,4 @@
-"""Two locks, one set of versions: a model must be served with what it was trained with."""
+"""The locks agree: a model must be served with the versions that it was trained with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pins(lock: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
 
 
-def test_serving_uses_the_versions_that_are_developed_with() -> None:
+def test_both_locks_have_the_same_versions() -> None:
     serving, dev = pins(ROOT / "requirements" / "serving.txt"), pins(ROOT / "requirements" / "dev.txt")
     assert {"scikit-learn", "pandas", "numpy", "skops", "uvicorn"} <= serving.keys()
     assert {name: dev.get(name) for name in serving} == serving
@@ -29,7 +29,7 @@ def test_serving_input_is_the_extra() -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
-def test_locks_carry_a_hash_for_everything_and_no_place(lock: Path) -> None:
+def test_locks_have_hashes_and_no_addresses(lock: Path) -> None:
     text = lock.read_text()
     assert "://" not in text and " @ " not in text
     for requirement in re.split(r"\n(?=[a-z0-9])", text.strip()):

@@ -1,4 +1,4 @@
-"""The accounting of skips is itself tested: a hole in it would make every other test's silence worthless."""
+"""Tests of the skip accounting: if it missed a skip, a silent test would prove nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_unlisted_skip_fails_ci(project: pytest.Pytester, monkeypatch: pytest
     result.stdout.fnmatch_lines(["NOT VERIFIED and not in docs/not-verified.md: *test_skipped*"])
 
 
-def test_an_unlisted_skip_is_told_and_allowed_elsewhere(
+def test_an_unlisted_skip_is_reported_and_allowed_outside_ci(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
@@ -55,7 +55,7 @@ def test_a_listed_skip_passes_ci(project: pytest.Pytester, monkeypatch: pytest.M
     assert project.runpytest_subprocess("tests").ret == pytest.ExitCode.OK
 
 
-def test_a_module_that_is_skipped_whole_counts(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skipped_module_counts(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     (project.path / "tests" / "test_it.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")
     (project.path / "tests" / "test_other.py").write_text("def test_ran(): pass\n")

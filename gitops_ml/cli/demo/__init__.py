@@ -1,7 +1,7 @@
-"""`demo`: the whole line, told as a story that really happens.
+"""`demo`: a guided tour of all steps, on real data, as a story in chapters.
 
-Everything is done in a scratch clone under a project name of its own, so that it touches nothing of the user's. Each
-chapter holds what happened against what it tells; the first difference ends the demo with exit code 1.
+It works in a scratch clone under its own project name, and touches nothing of the user's. Each chapter checks that what
+happened is what it tells; the first difference ends the demo with exit code 1.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gitops_ml.cli import render
 
 SOURCE = Path(__file__).parents[3]
 """The clone that this command was installed from."""
@@ -21,31 +23,31 @@ def add_to(app: typer.Typer) -> None:
 
 
 def demo(
-    remove: Annotated[bool, typer.Option("--remove", help="Remove what the last demo left, and end.")] = False,
-    chapters: Annotated[int, typer.Option(help="End after so many chapters, with how things stand then.", min=1)] = 6,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what the last demo left, and stop.")] = False,
+    chapters: Annotated[int, typer.Option(help="Stop after this many chapters.", min=1)] = 6,
     repo: Annotated[
         Path,
         typer.Option(
             "--repo",
-            help="The clone of gitops-ml to tell it with; this one if none.",
+            help="The clone of gitops-ml to use; else this one.",
             metavar="PATH",
             show_default=False,
         ),
     ] = SOURCE,
     project: Annotated[
-        str, typer.Option(help="Its name on the engine; it begins with gitops-ml-demo.", metavar="NAME")
+        str, typer.Option(help="The demo's name on the engine; begins with gitops-ml-demo.", metavar="NAME")
     ] = "gitops-ml-demo",
 ) -> None:
-    """Watch models go from a commit to verified serving, and bad ones be caught: on real data, in a scratch clone."""
-    from gitops_ml.cli.demo import ground
+    """Watch models go from commit to verified serving, and bad ones get caught, on real data in a scratch clone."""
+    from gitops_ml.cli.demo import place
     from gitops_ml.cli.demo.narrator import Narrator
     from gitops_ml.cli.demo.story import tell
 
-    where = ground.find(repo, project)
-    with ground.alone(where):
-        ground.clear(where)
+    where = place.find(repo, project)
+    with place.alone(where):
+        place.clear(where)
         if remove:
-            typer.echo(f"nothing of {project} is left; the images stay on the engine, for the next one")
+            render.out(f"nothing of {project} is left; its images stay on the engine, for the next demo")
             return
         where.folder.mkdir()
         with Narrator(where.log) as narrator:

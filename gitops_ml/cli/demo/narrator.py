@@ -1,6 +1,7 @@
-"""What a person sees of the demo: headings, the commands with what they say, how long each took.
+"""What the demo prints: headings, commands with their output, and how long each took.
 
-All of it goes to stdout as it happens, on a terminal in colour; and, with what is left out there, into a log file.
+Everything goes to stdout as it happens, in colour on a terminal. A log file has all of it, and the output that stdout
+leaves out.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from pathlib import Path
 from typing import IO, Literal
 
 from gitops_ml.cli.render import coloured
+from gitops_ml.core.text import clean
 from gitops_ml.errors import GitopsError
 
 WIDEST = 110
 WORTH_TELLING = 0.95
-"""Seconds from which on it is told how long a command took."""
+"""Seconds from which on a command's duration is printed."""
 
 _PAINT = {"title": "1;36", "command": "1", "quiet": "2", "good": "32", "bad": "31"}
 _DIFF = {"+": "good", "-": "bad"}
@@ -33,27 +35,49 @@ _WORDS = (
     (re.compile(r"\b(fail|failed|Failed|Degraded|Missing)\b"), "bad"),
 )
 
-_ELSEWHERE = {
+_REPOSITORY_VARIABLES = {
     "GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX", "PYTHONSAFEPATH",
 }  # fmt: skip
 
-Said = Literal["all", "progress", "nothing"]
-"""How much of a command's output is shown: all of it, what it writes to stderr, or nothing."""
+Shown = Literal["all", "progress", "nothing"]
+"""How much of a command's output is shown: all of it, its stderr, or nothing."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command came to. `said` is all that it wrote to stderr, and to stdout where that was shown too."""
+    """How a command ended.
+
+    Attributes:
+        out: its stdout; empty where `Presentation.shown` is `all`.
+        lines: its stderr; both streams where `Presentation.shown` is `all`.
+    """
 
     code: int
     out: str
-    said: str
+    lines: str
     seconds: float
 
 
+@dataclass(frozen=True)
+class Presentation:
+    """How a command of the story is presented.
+
+    Attributes:
+        typed: the command as a user would type it; None if the command is not part of the story.
+        shown: which of its output is shown.
+        only: chooses the lines to show.
+        expect: the exit code that the story expects.
+    """
+
+    typed: str | None = None
+    shown: Shown = "nothing"
+    only: Callable[[str], bool] = bool
+    expect: int = 0
+
+
 class Narrator:
-    """Tells the story into stdout and a log. A context manager, which closes the log."""
+    """Tells the story to stdout and a log. A context manager, which closes the log."""
 
     def __init__(self, log: Path) -> None:
         self._log_path = log
@@ -71,7 +95,7 @@ class Narrator:
 
     @contextmanager
     def chapter(self, title: str) -> Iterator[None]:
-        """A heading before, the time it took after."""
+        """Print a heading before the chapter, and its duration after."""
         self._chapter += 1
         rule = "─" * max(2, self._width - len(title) - 8)
         self._put("")
@@ -82,13 +106,13 @@ class Narrator:
         self._put(f"   (chapter {self._chapter}: {_took(time.monotonic() - began)})", "quiet")
 
     def say(self, text: str) -> None:
-        """A sentence or two of the story."""
+        """Tell a sentence or two of the story."""
         self._put("")
         for line in textwrap.wrap(" ".join(text.split()), self._width - 3):
             self._put(f"   {line}")
 
     def good(self, text: str) -> None:
-        """What a chapter has shown."""
+        """Tell what a chapter has shown."""
         first, *rest = textwrap.wrap(" ".join(text.split()), self._width - 5)
         self._put("")
         self._put(f"   ✓ {first}", "good")
@@ -96,7 +120,7 @@ class Narrator:
             self._put(f"     {line}", "good")
 
     def command(self, typed: str) -> None:
-        """A command as a user types it."""
+        """Print a command as a user types it."""
         self._put("")
         lines = textwrap.wrap(typed, self._width - 7, break_long_words=False, break_on_hyphens=False)
         for number, line in enumerate(lines):
@@ -104,13 +128,13 @@ class Narrator:
             self._put(("   $ " if number == 0 else "       ") + line + more, "command")
 
     def output(self, line: str) -> None:
-        """One line of what a command said."""
+        """Print one line of a command's output."""
         changed = _DIFF.get(line.lstrip()[:1], "")
         for part in self._wrapped(line):
             self._put(f"     {part}", changed, paint_words=True)
 
     def took(self, seconds: float) -> None:
-        """How long the last command took, where that is worth a line."""
+        """Print how long the last command took, if that is worth a line."""
         if seconds >= WORTH_TELLING:
             self._put(f"     ({_took(seconds)})", "quiet")
 
@@ -120,16 +144,13 @@ class Narrator:
         *,
         folder: Path,
         env: Mapping[str, str],
-        typed: str | None,
-        said: Said,
-        only: Callable[[str], bool] = bool,
-        expect: int = 0,
+        present: Presentation,
     ) -> Ran:
-        """Run a command, telling what it says while it says it.
+        """Run a command, and print its output while it runs.
 
-        `typed` None: it is not part of the story. `only` chooses among the lines. Raises `GitopsError` when it does not
-        end with `expect`.
+        Raises `GitopsError` if the command does not end with the exit code that the story expects.
         """
+        typed, show_all = present.typed, present.shown == "all"
         if typed is not None:
             self.command(typed)
         self._note(f"$ {' '.join(command)}")
@@ -141,17 +162,17 @@ class Narrator:
                 cwd=folder,
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if said == "all" else out,
-                stderr=subprocess.STDOUT if said == "all" else subprocess.PIPE,
+                stdout=subprocess.PIPE if show_all else out,
+                stderr=subprocess.STDOUT if show_all else subprocess.PIPE,
                 text=True,
                 errors="replace",
             )
             with process:
-                stream = process.stdout if said == "all" else process.stderr
+                stream = process.stdout if show_all else process.stderr
                 assert stream is not None
                 for line in stream:
                     lines.append(line.rstrip())
-                    if said != "nothing" and only(line.strip()):
+                    if present.shown != "nothing" and present.only(line.strip()):
                         self.output(line.rstrip())
                     else:
                         self._note(f"  {line.rstrip()}")
@@ -161,11 +182,11 @@ class Narrator:
         self._note(answer)
         if typed is not None:
             self.took(ran.seconds)
-        if ran.code != expect:
+        if ran.code != present.expect:
             raise GitopsError(
-                f"`{typed or ' '.join(command)}` ended with exit code {ran.code}, and the story tells of {expect}",
+                f"`{typed or ' '.join(command)}` ended with exit code {ran.code}; the story expects {present.expect}",
                 why="\n".join(lines[-12:]) or answer[-600:],
-                fix=f"read {self._log_path}; gitops-ml demo tells it anew, gitops-ml demo --remove removes all of it",
+                fix=f"read {self._log_path}; `gitops-ml demo` starts again, and with --remove it removes everything",
             )
         return ran
 
@@ -176,6 +197,7 @@ class Narrator:
         return textwrap.wrap(line, room, subsequent_indent="    ", break_on_hyphens=False, drop_whitespace=True)
 
     def _put(self, text: str, style: str = "", *, paint_words: bool = False) -> None:
+        text = clean(text)
         self._note(text)
         if self._colour and style:
             text = f"\x1b[{_PAINT[style]}m{text}\x1b[0m"
@@ -188,11 +210,11 @@ class Narrator:
 
 
 def user_environment(**more: str) -> dict[str, str]:
-    """This process's environment for a command of the story, with the commands of this installation first in PATH.
+    """The environment variables for a command of the story, with this installation's commands first in PATH.
 
-    What names another repository is left out: a hook that runs the demo has it set.
+    Variables that name another repository are left out: Git sets them where a hook runs the demo.
     """
-    kept = {key: value for key, value in os.environ.items() if key not in _ELSEWHERE}
+    kept = {key: value for key, value in os.environ.items() if key not in _REPOSITORY_VARIABLES}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     return kept | {"PATH": path} | more
 

@@ -1,7 +1,7 @@
-"""An open-loop load on one address: requests leave by the clock, however slowly they are answered.
+"""An open-loop load on one address: requests are sent by the clock, however slow the answers are.
 
 A closed loop waits for each answer and so hides what a slow or missing server costs (coordinated omission, Tene 2013).
-Here each request has its own due time, and its latency is counted from that. Nothing is retried: what fails, failed.
+Here each request has its own due time, and its latency counts from then. Failed requests are not retried.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Report:
-    """What became of the requests. `latencies` in seconds from each request's due time; `versions` counts answers."""
+    """How the requests ended. `latencies` are seconds since each request's due time; `versions` counts answers."""
 
     sent: int = 0
     failed: int = 0
@@ -26,7 +26,7 @@ class Report:
     latencies: list[float] = field(default_factory=list)
 
     def quantile(self, share: float) -> float:
-        """A quantile of the latencies, in seconds; NaN when nothing was answered."""
+        """A quantile of the latencies, in seconds; NaN if there are none."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
@@ -36,9 +36,9 @@ class SteadyLoad:
 
     Args:
         rate: requests a second.
-        workers: how many may be under way at once; more than rate times the longest answer, or the load is not open.
-        fresh: every how many requests a connection is made anew; 0 never, 1 always.
-        marker: the key of the answer's JSON whose value is counted in `Report.versions`.
+        workers: how many requests can be in flight. Must exceed rate times the longest latency.
+        fresh: after how many requests a worker opens a new connection; 0 never, 1 for each request.
+        marker: the key in the JSON of the answer whose values `Report.versions` counts.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class SteadyLoad:
                 self.report.failed += 1
                 self.report.errors[error] = self.report.errors.get(error, 0) + 1
             else:
-                found = _value_of(content, self._marker)
-                self.report.versions[found] = self.report.versions.get(found, 0) + 1
+                version = _value_of(content, self._marker)
+                self.report.versions[version] = self.report.versions.get(version, 0) + 1
 
 
 def _value_of(content: bytes, key: bytes) -> str:

@@ -1,1 +1,1 @@
-"""The command `doctor`: what is looked at in the clone and on the engine."""
+"""The command `doctor`: its checks of this machine, the clone and the engines."""

@@ -1,4 +1,4 @@
-"""The half of `doctor` that needs no engine: this machine, the clone, DVC and the files under `environments/`."""
+"""The checks of `doctor` that need no engine: this machine, the clone, DVC and the files under `environments/`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitops_ml.cli.findings import Finding, missing, note, ok
+from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_GIT = (2, 34)
-"""SSH signatures with a list of allowed signers came with 2.34; the rest of what is used is older."""
+"""SSH signatures with a list of allowed signers need 2.34; everything else works with older ones."""
 
 
 def machine() -> Iterator[Finding]:
-    """Python and Git."""
+    """Check Python and Git."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < _OLDEST_PYTHON:
         yield missing("python", f"{version}; 3.11 or newer is needed", "make setup, in a clone of gitops-ml")
@@ -36,22 +36,26 @@ def _git() -> Finding:
     from gitops_ml.clients.git.process import Git
 
     try:
-        said = Git(Path.cwd()).run("version").text
+        output = Git.at(Path.cwd()).run("version").text
     except GitopsError as error:
         return missing("git", error)
-    found = re.search(r"(\d+)\.(\d+)(\.\d+)*", said)
-    if not found or (int(found[1]), int(found[2])) < _OLDEST_GIT:
-        return missing("git", f"{said}; 2.34 or newer is needed", "apt-get install git")
-    return ok("git", found[0])
+    version = re.search(r"(\d+)\.(\d+)(\.\d+)*", output)
+    if not version or (int(version[1]), int(version[2])) < _OLDEST_GIT:
+        return missing("git", f"{output}; 2.34 or newer is needed", "apt-get install git")
+    return ok("git", version[0])
 
 
 def clone(repo: Repository) -> Iterator[Finding]:
-    """Who commits are by, the remote, and DVC."""
+    """Check the author of commits, the remote, and DVC."""
     name, email = repo.config.get("user.name"), repo.config.get("user.email")
     if name and email:
         yield ok("identity", f"{name} <{email}>")
     else:
-        yield note("identity", "none; commits are by gitops-ml", "git config --global user.name … (and user.email)")
+        yield note(
+            "identity",
+            "none; the author of commits will be gitops-ml",
+            "git config --global user.name … (and user.email)",
+        )
     yield from _remote(repo)
     yield from _dvc(repo)
 
@@ -60,21 +64,21 @@ def _remote(repo: Repository) -> Iterator[Finding]:
     try:
         remote = repo.remote
         if remote is None:
-            yield note("remote", f"none; the branch {repo.branch} of this clone is the truth, and nothing is pushed")
+            yield note("remote", f"none; the branch {repo.branch} of this clone is deployed, and nothing is pushed")
             return
         tip = repo.fetch(timeout=30.0)
     except GitopsError as error:
         yield missing("remote", error)
         return
     yield ok("remote", f"{remote}, {repo.branch} at {tip[:12]}")
-    tried = repo.git.run("push", "--dry-run", "--no-verify", remote, f"{tip}:refs/heads/{repo.branch}", timeout=30.0)
-    if tried.code == 0:
-        yield ok("push", f"{repo.branch} of {remote} may be asked to take records")
+    push = repo.git.run("push", "--dry-run", "--no-verify", remote, f"{tip}:refs/heads/{repo.branch}", timeout=30.0)
+    if push.code == 0:
+        yield ok("push", f"{remote} accepts a push to {repo.branch} from here")
     else:
         yield note(
             "push",
-            f"{remote} would not take records from here: {tried.messages.splitlines()[-1] if tried.messages else '?'}",
-            "sync from where it may be pushed (CI), or log in to the remote",
+            f"{remote} does not accept records from here: {push.messages.splitlines()[-1] if push.messages else '?'}",
+            "sync where pushing is allowed (CI), or log in to the remote",
         )
 
 
@@ -89,47 +93,41 @@ def _dvc(repo: Repository) -> Iterator[Finding]:
         yield ok("dvc", version("dvc"))
     except PackageNotFoundError:
         yield missing("dvc", "the package is not installed", "pip install 'dvc>=3.60,<4'")
-    remotes, default = _dvc_remotes(folder)
+    try:
+        remotes, default = _dvc_remotes(folder)
+    except InputError as error:
+        yield missing("dvc remote", str(error).split("\n")[0], error.fix)
+        return
     if not remotes:
         yield note(
             "dvc remote",
-            "none; models are only in this machine's cache, and no other machine can sync them",
+            "none; models are in this machine's cache only, and no other machine can sync them",
             "dvc remote add -d <name> <url>",
         )
     for name, url in sorted(remotes.items()):
-        marked = f"{name}{' (default)' if name == default else ''}: {url}"
+        label = f"{name}{' (default)' if name == default else ''}: {url}"
         local = "://" not in url
-        place = Path(url) if Path(url).is_absolute() else folder / url
-        if local and not place.is_dir():
-            yield note("dvc remote", f"{marked} is not there (yet)", "dvc push, which makes it; or mount it")
+        path = Path(url) if Path(url).is_absolute() else folder / url
+        if local and not path.is_dir():
+            yield note("dvc remote", f"{label} is not there (yet)", "dvc push creates it; or mount it")
         else:
-            yield ok("dvc remote", marked)
+            yield ok("dvc remote", label)
 
 
 def _dvc_remotes(folder: Path) -> tuple[dict[str, str], str | None]:
-    """The remotes' URLs by name, without credentials, and the default one.
+    """The URLs of the remotes by name, without credentials, and the name of the default one.
 
-    Read here, since DVC needs a second to be imported and answers nothing more.
+    Read without DVC, whose import takes half a second.
     """
-    from configparser import ConfigParser
-    from configparser import Error as ConfigError
-
+    from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
     from gitops_ml.clients.git.process import redact
 
-    config = ConfigParser(interpolation=None)
-    try:
-        config.read([folder / "config", folder / "config.local"])
-    except (ConfigError, UnicodeDecodeError):
-        return {}, None
-    remotes = {}
-    for section in config.sections():
-        if match := re.fullmatch(r"'?remote \"(.+)\"'?", section):
-            remotes[match[1]] = redact(config[section].get("url", "?"))
-    return remotes, config.get("core", "remote", fallback=None)
+    config = read_config(folder)
+    return {remote.name: redact(remote.url) for remote in remotes_of(config)}, default_remote(config)
 
 
 def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], list[EnvironmentFiles]]:
-    """What is wrong in the files of the fetched tip, and the environments that can be read."""
+    """Check the files of the fetched tip. Returns the findings, and the environments that can be read."""
     from gitops_ml.clients.files.environments import environment_names, read_environment, read_project
 
     try:
@@ -140,29 +138,31 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
         return [missing("project", error)], []
     findings = [ok("project", f"{project.name} at {tip[:12]}")]
     if not names:
-        findings.append(missing("environments", "none is declared", "gitops-ml init, then commit environments/"))
-    found = []
+        findings.append(missing("environments", "none declared", "gitops-ml init, then commit environments/"))
+    readable = []
     for name in [environment] if environment else names:
         try:
-            one = read_environment(repo, tip, name)
+            files = read_environment(repo, tip, name)
         except GitopsError as error:
             findings.append(missing(name, error))
             continue
-        found.append(one)
-        findings += _environment(repo, one, names)
-    return findings, found
+        readable.append(files)
+        findings += _environment(repo, files, names)
+    return findings, readable
 
 
-def _environment(repo: Repository, one: EnvironmentFiles, names: list[str]) -> Iterator[Finding]:
+def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) -> Iterator[Finding]:
     from gitops_ml.clients.files.environments import require_known_source, require_own_port
 
-    count = len(one.deployments)
-    yield ok(one.name, f"{count} deployment{'' if count == 1 else 's'}: {', '.join(sorted(one.deployments)) or 'none'}")
-    for name, error in sorted(one.broken.items()):
+    count = len(files.deployments)
+    yield ok(
+        files.name, f"{count} deployment{'' if count == 1 else 's'}: {', '.join(sorted(files.deployments)) or 'none'}"
+    )
+    for name, error in sorted(files.broken.items()):
         reason, _, fix = error.partition("\n  fix: ")
-        yield missing(f"{one.name}/{name}", reason, fix)
-    yield from _refused(one.name, lambda: require_known_source(one.name, one.environment, names))
-    yield from _refused(one.name, lambda: require_own_port(repo, one))
+        yield missing(f"{files.name}/{name}", reason, fix)
+    yield from _refused(files.name, lambda: require_known_source(files.name, files.environment, names))
+    yield from _refused(files.name, lambda: require_own_port(repo, files))
 
 
 def _refused(name: str, require: Callable[[], None]) -> Iterator[Finding]:

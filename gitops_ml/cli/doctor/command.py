@@ -1,16 +1,18 @@
-"""`doctor`: what is there, what is missing, and the command that fixes it. It changes nothing of yours."""
+"""`doctor`: check what is there and what is missing, and name the command that fixes it. Changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
+from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
-    from gitops_ml.cli.findings import Finding
+    from gitops_ml.cli.doctor.findings import Finding
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,33 +22,32 @@ def add_to(app: typer.Typer) -> None:
 
 def doctor(
     environment: Annotated[str | None, typer.Argument(help="Only this environment and its engine.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
-    repo: Annotated[str, typer.Option("--repo", help="The clone to look at.", metavar="PATH")] = ".",
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
 ) -> None:
-    """Look at this machine, the clone, its files and the engines; exit 1 when something that is needed is missing.
+    """Check this machine, the clone, its files and the engines. Exit 0 all is there, 1 something needed is missing.
 
-    On each engine it starts one short-lived container, to see that containers start, how full the disk is, and whether
-    the gateway's port is free.
+    It starts one short-lived container per environment, to see whether containers start, how full the disk is, and
+    whether the gateway's port is free.
     """
-    found = []
+    findings = []
     for finding in examine(repo, environment):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
-            typer.echo(finding.line())
-    missing = [f for f in found if f.state == "missing"]
+            render.out(finding.line())
+    complete = all(finding.state != "missing" for finding in findings)
     if as_json:
-        typer.echo(render.as_json({"ok": not missing, "findings": found}))
-    if missing:
+        render.out_json({"ok": complete, "findings": findings})
+    if not complete:
         raise typer.Exit(1)
 
 
-def examine(path: str, environment: str | None) -> Iterator[Finding]:
-    """Everything that can be looked at, in the order in which one thing needs the other."""
+def examine(path: Path, environment: str | None) -> Iterator[Finding]:
+    """Check everything, in the order in which one thing needs the other."""
     from gitops_ml.cli.doctor import clone as doctor_clone
     from gitops_ml.cli.doctor import engine
-    from gitops_ml.cli.findings import missing
+    from gitops_ml.cli.doctor.findings import missing
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.errors import GitopsError
 
     yield from doctor_clone.machine()
     try:
@@ -56,6 +57,6 @@ def examine(path: str, environment: str | None) -> Iterator[Finding]:
         return
     with clone:
         yield from doctor_clone.clone(clone)
-        found, declared = doctor_clone.declared(clone, environment)
-        yield from found
+        findings, declared = doctor_clone.declared(clone, environment)
+        yield from findings
         yield from engine.engines(clone, declared)

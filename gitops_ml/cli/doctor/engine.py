@@ -1,7 +1,7 @@
-"""The half of `doctor` that asks the engines. What cannot be asked of an engine's API is tried in a container there.
+"""The checks of `doctor` that ask the engines.
 
-A container that publishes the gateway's port says at once whether containers start, whether the port is free on that
-host, wherever it is, and how much room its disk has.
+An engine's API does not tell whether containers start, whether the gateway's port is free on the host, or how much room
+its disk has. A short-lived container that publishes the port tells all three, also on a remote host.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from gitops_ml.cli.findings import Finding, missing, note, ok
+from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed, GitopsError
 
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
 
 _OLDEST_ENGINE = (20, 10)
 _LITTLE_ROOM, _TOO_LITTLE_ROOM = 5 * 1024**3, 1024**3
-"""A runtime image takes about 500 MB, and twice that while it is built."""
+"""Bytes. A runtime image takes about 500 MB, and twice that while it is built."""
 _SKEW = 30.0
-_SAY_ROOM = "import os; s = os.statvfs('/'); print(s.f_bavail * s.f_frsize)"
+"""Seconds between the engine's clock and ours from which on it is worth a note."""
+_PRINT_FREE_BYTES = "import os; s = os.statvfs('/'); print(s.f_bavail * s.f_frsize)"
 
 
 def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Finding]:
-    """Each engine once, and each environment on its own."""
+    """Check each engine once, and on it each of its environments."""
     by_url: dict[str | None, list[EnvironmentFiles]] = {}
-    for one in declared:
-        if one.environment.engine is None and one.name != "dev":
+    for files in declared:
+        if files.environment.engine is None and files.name != "dev":
             yield missing(
-                one.name,
-                "environment.yaml names no engine: outside dev it is never the caller's own",
+                files.name,
+                "environment.yaml names no engine, which only dev may leave out",
                 "add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
         else:
-            by_url.setdefault(one.environment.engine, []).append(one)
+            by_url.setdefault(files.environment.engine, []).append(files)
     seen: set[str] = set()
     for url, environments in by_url.items():
         yield from _engine(repo, url, environments, seen)
@@ -52,7 +53,7 @@ def _engine(
     from gitops_ml.clients.engine.model_images import BASE_IMAGE
     from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 
-    what = "engine " + ", ".join(one.name for one in environments)
+    what = "engine " + ", ".join(files.name for files in environments)
     try:
         with Engine.connect(url, timeout=20.0) as engine:
             before = datetime.now(UTC)
@@ -65,88 +66,93 @@ def _engine(
                 yield _image("base image", BASE_IMAGE, image)
                 yield _image("gateway image", GATEWAY_IMAGE, engine.image_id(GATEWAY_IMAGE))
                 seen.add(info.id)
-            for one in environments:
-                yield from _records(repo, one, info.id)
-                yield from _host(engine, one, image)
+            for files in environments:
+                yield from _records(repo, files, info.id)
+                yield from _host(engine, files, image)
     except GitopsError as error:
         yield missing(what, error)
 
 
 def _version(what: str, url: str, version: str) -> Finding:
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found and (int(found[1]), int(found[2])) < _OLDEST_ENGINE:
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if match and (int(match[1]), int(match[2])) < _OLDEST_ENGINE:
         return missing(what, f"{version} at {url}; 20.10 or newer is needed", "upgrade Docker on that host")
     return ok(what, f"Docker {version} at {url}")
 
 
 def _clock(skew: timedelta) -> Finding:
     seconds = skew.total_seconds()
-    said = f"the engine's is {abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} ours"
+    message = f"the engine's is {abs(seconds):.1f} s {'ahead of' if seconds > 0 else 'behind'} ours"
     if abs(seconds) > _SKEW:
-        return note("clock", said, "set both by NTP: soaks, holds and locks go by the engine's, commits by ours")
-    return ok("clock", said)
+        return note(
+            "clock", message, "set both by NTP: the engine's decides on soaks, holds and locks, ours dates commits"
+        )
+    return ok("clock", message)
 
 
-def _image(what: str, reference: str, found: str | None) -> Finding:
-    if found:
-        return ok(what, f"{reference} is {found.removeprefix('sha256:')[:12]}")
+def _image(what: str, reference: str, image_id: str | None) -> Finding:
+    if image_id:
+        return ok(what, f"{reference} is {image_id.removeprefix('sha256:')[:12]}")
     return missing(what, f"{reference} is not on the engine", f"docker pull {reference}; or in a clone: make setup")
 
 
-def _records(repo: Repository, one: EnvironmentFiles, engine: str) -> Iterator[Finding]:
+def _records(repo: Repository, files: EnvironmentFiles, engine: str) -> Iterator[Finding]:
     from gitops_ml.clients.files.records import read_records
 
-    others = sorted({r.engine for r in read_records(repo, one).values() if r.engine != engine})
+    others = sorted({r.engine for r in read_records(repo, files).values() if r.engine != engine})
     if others:
         yield missing(
-            one.name,
+            files.name,
             f"its records name the engine {others[0]}, and {engine} answers",
-            f"gitops-ml sync {one.name} --rebind, if that is meant",
+            f"gitops-ml sync {files.name} --rebind, if that is intended",
         )
 
 
-def _host(engine: Engine, one: EnvironmentFiles, image: str | None) -> Iterator[Finding]:
-    """The gateway's port, and the host behind it."""
-    settings = one.environment.gateway
-    what = f"{one.name} port {settings.port}"
+def _host(engine: Engine, files: EnvironmentFiles, image: str | None) -> Iterator[Finding]:
+    """Check the gateway's port, and the host behind it."""
+    settings = files.environment.gateway
+    what = f"{files.name} port {settings.port}"
     publishers = [c for c in engine.list_containers({}) if _publishes(c, settings.port)]
     for container in publishers:
         name = container["Names"][0].removeprefix("/")
-        if container["Labels"].get(PROJECT) == one.project and container["Labels"].get(ENVIRONMENT) == one.name:
+        if container["Labels"].get(PROJECT) == files.project and container["Labels"].get(ENVIRONMENT) == files.name:
             yield ok(what, f"our gateway {name} listens at {settings.bind}")
         else:
-            yield missing(what, f"the container {name} publishes it", _free(one))
+            yield missing(what, f"the container {name} publishes it", _freeing_fix(files))
     if image is None:
-        yield note(f"{one.name} host", "not tried: that takes the base image")
+        yield note(f"{files.name} host", "not checked: the base image is needed for that")
         return
     ports = {} if publishers else {8080: (settings.bind, settings.port)}
     try:
-        room = _tried(engine, one, image, ports)
+        room = _free_bytes(engine, files, image, ports)
     except GitopsError as error:
-        yield missing(what if "port" in error.what else f"{one.name} host", error)
+        yield missing(what if "port" in error.what else f"{files.name} host", error)
         return
     if ports:
         yield ok(what, f"free at {settings.bind}")
-    yield _room(f"{one.name} host", room)
+    yield _room(f"{files.name} host", room)
 
 
 def _publishes(container: dict[str, Any], port: int) -> bool:
-    return any(found.get("PublicPort") == port for found in container.get("Ports") or ())
+    return any(binding.get("PublicPort") == port for binding in container.get("Ports") or ())
 
 
-def _free(one: EnvironmentFiles) -> str:
-    return f"stop it, or change gateway.port in environments/{one.name}/environment.yaml"
+def _freeing_fix(files: EnvironmentFiles) -> str:
+    return f"stop it, or change gateway.port in environments/{files.name}/environment.yaml"
 
 
-def _tried(engine: Engine, one: EnvironmentFiles, image: str, ports: dict[int, tuple[str, int]]) -> int:
-    """Start a container that publishes `ports` and says how many bytes are free below it; nothing of it is left."""
+def _free_bytes(engine: Engine, files: EnvironmentFiles, image: str, ports: dict[int, tuple[str, int]]) -> int:
+    """Start a container that publishes `ports` and prints how many bytes of its disk are free, then remove it.
+
+    Raises `EngineFailed` when the container does not run.
+    """
     container = engine.create(
         ContainerSpec(
-            name=scoped(one.project, one.name, "doctor", secrets.token_hex(4)),
+            name=scoped(files.project, files.name, "doctor", secrets.token_hex(4)),
             image=image,
-            labels=owner_labels(one.project, one.name, "probe"),
+            labels=owner_labels(files.project, files.name, "probe"),
             network="bridge" if ports else None,
-            command=("python", "-c", _SAY_ROOM),
+            command=("python", "-c", _PRINT_FREE_BYTES),
             ports=ports,
             memory=128 * 1024**2,
             pids=32,
@@ -155,22 +161,22 @@ def _tried(engine: Engine, one: EnvironmentFiles, image: str, ports: dict[int, t
     )
     try:
         engine.start(
-            container, f"a container that publishes {one.environment.gateway.port}" if ports else "a container"
+            container, f"a container that publishes {files.environment.gateway.port}" if ports else "a container"
         )
         code = engine.wait(container, timeout=30.0)
-        said = engine.logs(container).strip()
-        if code != 0 or not said.isdigit():
+        output = engine.logs(container).strip()
+        if code != 0 or not output.isdigit():
             raise EngineFailed(
-                "a container of the base image does not run", why=said[-200:] or f"exit {code}", fix="docker info"
+                "a container of the base image does not run", why=output[-200:] or f"exit {code}", fix="docker info"
             )
-        return int(said)
+        return int(output)
     finally:
         engine.remove(container, force=True)
 
 
 def _room(what: str, free: int) -> Finding:
-    said = f"containers start; {free / 1024**3:.1f} GB of its disk are free"
+    message = f"containers start; {free / 1024**3:.1f} GB of the disk are free"
     fix = "docker system df; docker image prune"
     if free < _TOO_LITTLE_ROOM:
-        return missing(what, said, fix)
-    return note(what, said, fix) if free < _LITTLE_ROOM else ok(what, said)
+        return missing(what, message, fix)
+    return note(what, message, fix) if free < _LITTLE_ROOM else ok(what, message)

@@ -1,6 +1,6 @@
 """What only DVC itself can do: remotes that are no local folder, imports, cloud versions, objects of DVC 2.x.
 
-Importing DVC takes a second, so this module is imported only once nothing else has the bytes.
+The only importer of DVC. Its import takes a second, so each function imports it: most passes need none of them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gitops_ml.clients.artifacts.store import Store, dvc_settings
-from gitops_ml.clients.git.repository import Repository
-from gitops_ml.errors import ObjectMissing, SourceUnavailable
+from gitops_ml.clients.artifacts.dvc_config import Config, dvc_settings
+from gitops_ml.core.text import clean_line
+from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
 
-def download_object(store: Store, remote: str, name: str, target: Path) -> bool:
+def download_object(config: Config, remote: str, name: str, target: Path) -> bool:
     """Get the object `name` of `remote` into `target`; False when the remote does not have it.
 
-    Raises SourceUnavailable when the remote does not answer. Nothing is verified here.
+    Raises SourceUnavailable when the remote does not answer. The bytes are not verified here.
     """
-    with _objects(store, remote) as objects:
+    with _objects(config, remote) as objects:
         try:
             objects.fs.get_file(objects.oid_to_path(name), str(target))
         except FileNotFoundError:
@@ -29,42 +29,46 @@ def download_object(store: Store, remote: str, name: str, target: Path) -> bool:
     return True
 
 
-def has_objects(store: Store, remote: str, names: list[str]) -> bool:
+def has_objects(config: Config, remote: str, names: list[str]) -> bool:
     """Whether `remote` has every one of `names`; False too when it does not answer."""
     try:
-        with _objects(store, remote) as objects:
+        with _objects(config, remote) as objects:
             return all(objects.exists(name) for name in names)
     except SourceUnavailable:
         return False
 
 
-def download(repo: Repository, commit: str, path: str, is_dir: bool, folder: Path, store: Store) -> dict[str, Path]:
-    """Get `path` of `commit` into `folder` through DVC; the files by their names in `path`.
+def download(root: Path, commit: str, path: str, *, is_dir: bool, folder: Path, config: Config) -> dict[str, Path]:
+    """Get `path` of `commit`, in the clone at `root`, into `folder` through DVC; the files by their names in `path`.
 
     Raises ObjectMissing when DVC finds the bytes nowhere. Nothing is verified here.
     """
     from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc_objects.errors import ObjectDBError
 
     target = folder if is_dir else folder / Path(path).name
-    settings = dvc_settings(store.config)
+    settings = dvc_settings(config)
     try:
-        files = DVCFileSystem(str(repo.root), rev=commit, config=settings)
+        files = DVCFileSystem(str(root), rev=commit, config=settings)
         if not is_dir:
             files.get_file(f"/{path}", str(target))
             return {target.name: target}
-        found = {}
+        places = {}
         for name in files.find(f"/{path}"):
             inner = str(name).removeprefix(f"/{path}").lstrip("/")
+            if {"", ".", ".."} & set(inner.split("/")):
+                raise ObjectCorrupt(f"{path} of commit {commit[:12]} names {inner!r}", fix="dvc push it again")
             place = folder / inner
             place.parent.mkdir(parents=True, exist_ok=True)
             files.get_file(str(name), str(place))
-            found[inner] = place
-        return found
-    except (DvcException, ObjectDBError, OSError) as error:
+            places[inner] = place
+        return places
+    except GitopsError:
+        raise
+    except Exception as error:  # a remote raises what its own library raises (botocore, aiohttp, asyncssh …)
         raise ObjectMissing(
-            f"DVC cannot get {path} of commit {commit[:12]}", why=str(error)[:300], fix=f"dvc fetch {path} says more"
+            f"DVC cannot get {path} of commit {commit[:12]}",
+            why=clean_line(str(error), 300),
+            fix=f"dvc fetch {path} says more",
         ) from error
 
 
@@ -77,26 +81,23 @@ def md5(path: Path, kind: str) -> str:
 
 
 @contextmanager
-def _objects(store: Store, remote: str) -> Iterator[Any]:
-    """The object store of a remote, from a project made up for it: the user's own is neither locked nor
-    written to.
-    """
-    from dvc.exceptions import DvcException
+def _objects(config: Config, remote: str) -> Iterator[Any]:
+    """The object store of a remote, opened in an empty project: the user's own is neither locked nor written to."""
     from dvc.repo import Repo
-    from dvc_objects.errors import ObjectDBError
 
     with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
         try:
-            project = Repo(folder, uninitialized=True, config=dvc_settings(store.config))
+            remotes = {"remote": dvc_settings(config).get("remote", {})}
+            project = Repo(folder, uninitialized=True, config=remotes)
             try:
                 yield project.cloud.get_remote_odb(remote, "fetch")
             finally:
                 project.close()
         except FileNotFoundError:
             raise
-        except (DvcException, ObjectDBError, OSError, ImportError) as error:
+        except Exception as error:  # a remote raises what its own library raises (botocore, aiohttp, asyncssh …)
             raise SourceUnavailable(
                 f"the DVC remote {remote} cannot be read",
-                why=str(error)[:300] or type(error).__name__,
+                why=clean_line(str(error), 300) or type(error).__name__,
                 fix=f"dvc remote list; dvc pull -r {remote} says more",
             ) from error

@@ -1,32 +1,32 @@
-"""Labelled rows from a parquet or CSV file, as inference requests for a model and as labels, groups and times
-to judge.
+"""Held-out rows from a parquet or CSV file: as requests to a model, and as labels, groups and times to judge by.
 
-The only reader of held-out data, straight from Arrow columns to the tensors that a model's manifest names: a
-data frame in between would cost its import and would turn a missing whole number into a fraction.
+The only reader of held-out data. Arrow columns become the tensors that a model's manifest names; a data frame in
+between would cost its import, and would turn a missing whole number into a fraction.
+
+Whoever does not always judge imports this module inside a function: pyarrow takes a third of a second.
 """
 
 from __future__ import annotations
 
-import difflib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import compute, csv, parquet
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.core.declaration.schema import Holdout
+from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
 from gitops_ml.core.verification.noninferiority import seed_of
 from gitops_ml.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
+from gitops_ml.suggest import nearest
 
 BATCH_ROWS = 2000
-"""Rows in one request: large enough that HTTP costs nothing, small enough that other requests get their turn.
-"""
+"""Rows in one request: enough that HTTP costs nothing, few enough that other requests get their turn."""
 
 _ARROW_TYPES = {
     "BOOL": "bool_",
@@ -47,7 +47,7 @@ _ARROW_TYPES = {
 
 @dataclass(frozen=True)
 class Rows:
-    """Held-out rows as read from `filename`; `of` is how many the file holds, where fewer were taken."""
+    """Held-out rows of `filename`. `of`: how many rows the file holds, where fewer were drawn."""
 
     filename: str
     table: pa.Table
@@ -58,21 +58,18 @@ class Rows:
 
 
 def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
-    """Read parquet or CSV (by the file's name); with `limit`, that many rows, the same ones for the same
-    bytes.
+    """Read parquet or CSV, by the file's name.
 
-    Raises `InputError` for another format, bytes that cannot be read, or no rows.
+    Args:
+        limit: rows to draw at most; the same bytes give the same rows.
+
+    Raises:
+        InputError: another format, bytes that cannot be read, or no rows.
     """
-    import pyarrow as pa
-
     try:
         if filename.endswith((".parquet", ".pq")):
-            from pyarrow import parquet
-
             table = parquet.read_table(pa.BufferReader(data))
         elif filename.endswith(".csv"):
-            from pyarrow import csv
-
             table = csv.read_csv(io.BytesIO(data))
         else:
             raise InputError(f"held-out data `{filename}` cannot be read", fix="write it as .parquet or .csv")
@@ -82,18 +79,15 @@ def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
     if not count:
         raise InputError(f"held-out data `{filename}` holds no rows", fix="dvc repro")
     if limit is not None and limit < count:
-        import numpy as np
-
         chosen = np.random.default_rng(seed_of(data)).choice(count, size=limit, replace=False)
         table = table.take(np.sort(chosen))
     return Rows(filename, table, count)
 
 
 def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> list[dict[str, Any]]:
-    """Open Inference Protocol v2 bodies that ask for all rows, in order, `batch_rows` at a time.
+    """Make Open Inference Protocol v2 requests for all rows, in order, `batch_rows` at a time. NaN becomes null.
 
-    NaN and null both become null. Raises `InputError` that names every missing column, or the column whose
-    values do not fit the datatype.
+    Raises `InputError` that names every missing column, or the column whose values do not fit the datatype.
     """
     names = rows.table.column_names
     missing = [tensor.name for tensor in manifest.inputs if tensor.name not in names]
@@ -113,11 +107,12 @@ def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> li
 
 
 def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
-    """True labels, groups and times of the rows.
+    """Read the true labels, groups and times of the rows.
 
-    The label's column is the spec's, else the manifest's target; the time's is the one that the model was
-    trained by, where the data has it. Raises `InputError` for a column that is missing or holds missing
-    values.
+    The label's column is the spec's, else the manifest's target. Times come from the column that orders the model's
+    training rows, if the data has it.
+
+    Raises `InputError` for a column that is missing, or that holds missing values.
     """
     label = spec.label or (manifest.target.name if manifest.target else None)
     if label is None:
@@ -140,13 +135,12 @@ def groups_of(rows: Rows, column: str) -> NDArray[Any]:
 
 
 def _near(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"; the nearest is `{near[0]}`" if near else ""
+    match = nearest(name, names)
+    return f"; the nearest is `{match}`" if match else ""
 
 
 def _column(rows: Rows, tensor: Tensor) -> pa.Array:
-    """One column in the tensor's datatype, null for every missing value; a matrix stays one list a row."""
-    import pyarrow as pa
+    """One column in the tensor's datatype, null for every missing value. A matrix stays one list for each row."""
 
     column = rows.table.column(tensor.name).combine_chunks()
     kind = getattr(pa, _ARROW_TYPES.get(tensor.datatype, "string"))()
@@ -164,15 +158,13 @@ def _column(rows: Rows, tensor: Tensor) -> pa.Array:
     if column.null_count and not tensor.datatype.startswith("FP") and tensor.datatype != "BYTES":
         raise InputError(
             f"column `{tensor.name}` of `{rows.filename}` has {column.null_count} missing values",
-            why=f"the model takes {tensor.datatype}, which has no room for them",
+            why=f"the model takes {tensor.datatype}, which cannot hold a missing value",
             fix="declare the input FP64, or drop these rows",
         )
     return column
 
 
 def _without_nan(column: pa.Array) -> pa.Array:
-    import pyarrow as pa
-    from pyarrow import compute
 
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -182,7 +174,6 @@ def _without_nan(column: pa.Array) -> pa.Array:
 
 
 def _tensor(tensor: Tensor, column: pa.Array, count: int) -> dict[str, Any]:
-    import pyarrow as pa
 
     flat = column.flatten() if pa.types.is_list(column.type) else column
     return {
@@ -194,13 +185,12 @@ def _tensor(tensor: Tensor, column: pa.Array, count: int) -> dict[str, Any]:
 
 
 def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
-    import numpy as np
 
     names = rows.table.column_names
     if name not in names:
         raise InputError(
             f"`{rows.filename}` has no column `{name}`",
-            why=f"it is to be the {what}{_near(name, names)}",
+            why=f"the declaration names it as the {what}{_near(name, names)}",
             fix=f"correct `{what}:` under `holdout:`",
         )
     column = _without_nan(rows.table.column(name).combine_chunks())
@@ -214,12 +204,11 @@ def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
 
 
 def _times(rows: Rows, name: str | None) -> NDArray[np.datetime64]:
-    import pyarrow as pa
 
     column = rows.table.column(name).combine_chunks()
     try:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = column.cast(pa.timestamp("us", tz="UTC")) if _offset(column) else column
+            column = column.cast(pa.timestamp("us", tz="UTC")) if _has_offset(column) else column
         column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)))
         times: NDArray[np.datetime64] = column.to_numpy(zero_copy_only=False).astype("datetime64[us]")
     except pa.ArrowException as error:
@@ -231,9 +220,7 @@ def _times(rows: Rows, name: str | None) -> NDArray[np.datetime64]:
     return times
 
 
-def _offset(column: pa.Array) -> bool:
-    """Whether times in text carry an offset from UTC (Arrow reads those with one and those without
-    differently).
-    """
+def _has_offset(column: pa.Array) -> bool:
+    """Whether times in text carry an offset from UTC: Arrow reads those with and those without one differently."""
     first = next((value for value in column.to_pylist() if value), "")
     return first.endswith("Z") or "+" in first or "-" in first[19:]

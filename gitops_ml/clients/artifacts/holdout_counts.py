@@ -1,6 +1,6 @@
 """How many rows and groups held-out data has, so that `plan` can say of a rollout that it could never be judged.
 
-The bytes are read once for each digest: what they come to is kept beside the repository, in a small file of our own.
+The bytes are read once for each digest. The count is kept beside the repository, in a small file of our own.
 """
 
 from __future__ import annotations
@@ -13,42 +13,45 @@ import msgspec
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Holdout, ResolvedDeployment
-from gitops_ml.core.verification.noninferiority import MIN_GROUPS
+from gitops_ml.core.declaration.checks import Holdout
+from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.verification.names import MIN_GROUPS
 from gitops_ml.errors import GitopsError, InputError
 
 _FILE = "gitops-ml/holdout-counts.json"
-_MOST = 200  # counts that are kept; the oldest go first
+_MAX_KEPT = 200
+"""Counts that are kept; the oldest go first."""
 
 
-def require_enough(repo: Repository, commit: str, wanted: ResolvedDeployment) -> None:
-    """Raises `InputError` where the rows that a commit pins cannot be judged by, or are too few to be.
+def require_enough(repo: Repository, commit: str, deployment: ResolvedDeployment) -> None:
+    """Raises `InputError` where the rows that a commit pins cannot be judged by, or are too few.
 
     Data that cannot be had right now is passed over: the rollout will say so itself.
     """
-    spec = wanted.declaration.verify.holdout
-    if spec is None or wanted.holdout is None:
+    spec = deployment.declaration.verify.holdout
+    if spec is None or deployment.holdout is None:
         return
-    kept = repo.git_dir / _FILE
-    key = msgspec.json.encode([wanted.holdout, spec.data, spec.group, spec.rows]).decode()
-    known = _read(kept)
-    if key not in known:
+    file = repo.git_dir / _FILE
+    key = msgspec.json.encode([deployment.holdout, spec.data, spec.group, spec.rows]).decode()
+    counts = _read(file)
+    if key not in counts:
         try:
-            data = ModelSource(repo).data(commit, spec.data, wanted.holdout)
+            data = ModelSource(repo).data(commit, spec.data, deployment.holdout)
         except GitopsError:
             return
-        known[key] = _count(data, spec)
-        write_whole(kept, msgspec.json.encode(dict(list(known.items())[-_MOST:])))
-    if known[key] < MIN_GROUPS:
+        counts[key] = _count(data, spec)
+        write_whole(file, msgspec.json.encode(dict(list(counts.items())[-_MAX_KEPT:])))
+    if counts[key] < MIN_GROUPS:
         unit = f"groups of `{spec.group}`" if spec.group else "rows"
         raise InputError(
-            f"{wanted.name}: {spec.data} holds {known[key]} {unit}",
+            f"{deployment.name}: {spec.data} holds {counts[key]} {unit}",
             why=f"fewer than {MIN_GROUPS} give no interval to rely on, so verify.holdout could never pass",
             fix="pin more of them in verify.holdout.data, or group by something finer",
         )
 
 
 def _count(data: bytes, spec: Holdout) -> int:
+    # Here, since pyarrow takes a fifth of a second and most passes count nothing new.
     from gitops_ml.clients.artifacts.holdout import groups_of, load_rows
 
     rows = load_rows(data, spec.data, spec.rows)

@@ -1,39 +1,45 @@
-"""What a path of a commit holds, found in DVC's documents and Git's trees of that commit alone."""
+"""What a path of a commit holds, looked up in DVC's documents and Git's trees of that commit alone."""
 
 from __future__ import annotations
 
 import hashlib
 import posixpath
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from gitops_ml.clients.artifacts.documents import DVC_FILES, LOCKS, PIPELINES
 from gitops_ml.clients.artifacts.store import Store, store_of
-from gitops_ml.clients.files.yaml_edit import load
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.lineage import Made, made_of
+from gitops_ml.core.versions.documents import Pipeline
+from gitops_ml.core.versions.lineage import Lineage, lineage_in_lock
 from gitops_ml.core.versions.outputs import (
     Output,
     dvc_outputs,
     find_output,
-    inside,
     lock_outputs,
     manifest_digest,
+    path_from_root,
     read_manifest,
 )
 from gitops_ml.errors import VersionNotFound, VersionRefused
 
 _LFS = b"version https://git-lfs.github.com/spec/"
-_DOCUMENT_BYTES = 16 << 20
 
 
 class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
     """What one path of one commit holds.
 
-    `digest` is `md5:<hex>`: of the file's bytes, or of DVC's manifest of the folder. `kind` is where the
-    bytes are: `dvc` (a cache or remote, by digest), `indirect` (only DVC itself can get them), `git`. `size`
-    is in bytes, None where unknown.
+    Args:
+        path: relative to the repository's root.
+        digest: `md5:<hex>` of the file's bytes, or of DVC's manifest of the folder.
+        kind: where the bytes are: `dvc` (a cache or remote, by digest), `indirect` (only DVC itself can get them),
+            `git`.
+        size: in bytes, None where unknown.
+        output: DVC's output that holds the path, None for `git`.
+        inner: the path inside a folder of DVC's, "" for the whole output.
     """
 
     commit: str
@@ -46,52 +52,45 @@ class ResolvedPath(msgspec.Struct, frozen=True, kw_only=True):
     inner: str = ""
 
 
+_RESOLVED: Memo[tuple[str, str], ResolvedPath] = Memo()
+"""By commit and path: a commit does not change, and deployments share models and held-out rows."""
+
+
 def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
-    """What `path`, relative to the repository's root, holds at `commit`. Raises as `resolve`."""
-    key = f"{commit}:{path}"  # for good: a commit does not change, and deployments share models and held-out rows
-    if key not in repo.parsed:
-        repo.parsed[key] = _resolve_path(repo, commit, inside("", path, path))
-    found: ResolvedPath = repo.parsed[key]
-    return found
+    """Look up what `path`, relative to the repository's root, holds at `commit`. Raises as `resolution.resolve`."""
+    memo = _RESOLVED.of(repo)
+    resolved = memo.get((commit, path))
+    if resolved is None:
+        resolved = memo[commit, path] = _resolve_path(repo, commit, path_from_root("", path, path))
+    return resolved
 
 
 def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
-    found = find_output(_near_outputs(repo, commit, path), path)
+    match = find_output(_near_outputs(repo, commit, path), path)
     entry = repo.entry(commit, path)
-    if found is None and entry is None:
-        found = find_output(_all_outputs(repo, commit), path)
-    if found is not None and found[0].cached:
-        return _from_dvc(repo, commit, path, *found)
+    if match is None and entry is None:
+        match = find_output(_all_outputs(repo, commit), path)
+    if match is not None and match[0].cached:
+        return _from_dvc(repo, commit, path, *match)
     if entry is None:
         raise VersionNotFound(
             f"{path} is not in commit {commit[:12]}",
             why="neither Git nor dvc.lock nor a .dvc file of that commit has it",
             fix=f"dvc repro (or dvc add {path}), then commit dvc.lock (or {path}.dvc)",
         )
-    held = _git_files(repo, commit, path)
-    digest = manifest_digest(held[1]) if entry.is_folder else f"md5:{held[1]['']}"
-    return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=held[0])
+    size, digests = _git_digests(repo, commit, path)
+    digest = manifest_digest(digests) if entry.is_folder else f"md5:{digests['']}"
+    return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=size)
 
 
-def made(repo: Repository, held: ResolvedPath) -> Made:
-    """What a path was made of, by the dvc.lock that has it; nothing where a person added it."""
-    source = held.output.source if held.output else ""
-    if posixpath.basename(source) != "dvc.lock":
-        return Made()
+def lineage_of(repo: Repository, resolved: ResolvedPath) -> Lineage:
+    """Lineage of a path from its dvc.lock; empty if it was added with `dvc add` or is tracked by Git."""
+    source = resolved.output.source if resolved.output else ""
+    lock = LOCKS.read(repo, resolved.commit, source) if posixpath.basename(source) == "dvc.lock" else None
+    if lock is None:
+        return Lineage()
     folder = posixpath.dirname(source)
-    lock = read_document(repo, held.commit, source)
-    return made_of(lock, posixpath.relpath(held.path, folder) if folder else held.path)
-
-
-def read_document(repo: Repository, commit: str, file: str) -> Any:
-    found = repo.git.read_one(f"{commit}:{file}", _DOCUMENT_BYTES)
-    return None if found is None or found.data is None else _parsed(repo, found.id, found.data, file)
-
-
-def _parsed(repo: Repository, blob: str, data: bytes, file: str) -> Any:
-    if blob not in repo.parsed:
-        repo.parsed[blob] = load(data, file)
-    return repo.parsed[blob]
+    return lineage_in_lock(lock, posixpath.relpath(resolved.path, folder) if folder else resolved.path)
 
 
 def _near_outputs(repo: Repository, commit: str, path: str) -> list[Output]:
@@ -109,17 +108,15 @@ def _all_outputs(repo: Repository, commit: str) -> list[Output]:
 
 
 def _outputs(repo: Repository, commit: str, files: list[str]) -> list[Output]:
-    found: list[Output] = []
-    for file, blob in zip(files, list(repo.git.read((f"{commit}:{f}" for f in files), _DOCUMENT_BYTES)), strict=True):
-        if blob is None or blob.type != "blob" or blob.data is None:
-            continue
-        document = _parsed(repo, blob.id, blob.data, file)
+    outputs: list[Output] = []
+    for file in files:
         if file.endswith(".dvc"):
-            found += dvc_outputs(document, file)
-        else:
-            pipeline = read_document(repo, commit, posixpath.join(posixpath.dirname(file), "dvc.yaml"))
-            found += lock_outputs(document, pipeline, file)
-    return found
+            document = DVC_FILES.read(repo, commit, file)
+            outputs += dvc_outputs(document, file) if document else []
+        elif lock := LOCKS.read(repo, commit, file):
+            pipeline = PIPELINES.read(repo, commit, posixpath.join(posixpath.dirname(file), "dvc.yaml"))
+            outputs += lock_outputs(lock, pipeline or Pipeline(), file)
+    return outputs
 
 
 def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: str) -> ResolvedPath:
@@ -130,7 +127,7 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
             fix=f"dvc commit {output.path}",
         )
     kind: Literal["dvc", "indirect"] = "dvc" if output.plain else "indirect"
-    held = ResolvedPath(
+    whole = ResolvedPath(
         commit=commit,
         path=output.path,
         digest=output.digest,
@@ -140,81 +137,84 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
         output=output,
     )
     if not inner:
-        return held
+        return whole
     if kind == "indirect":
         raise VersionRefused(
             f"{path} lies inside {output.path}, whose content only DVC can get",
             fix=f"name {output.path} itself",
         )
-    files = listing(store_for(repo, held), held)
-    one = files.get(inner)
-    below = {n[len(inner) + 1 :]: md5 for n, md5 in files.items() if n.startswith(f"{inner}/")}
-    if one is None and not below:
+    files = listing(store_for(repo, whole), whole)
+    md5 = files.get(inner)
+    below = {name[len(inner) + 1 :]: md5 for name, md5 in files.items() if name.startswith(f"{inner}/")}
+    if md5 is None and not below:
         raise VersionNotFound(
             f"{path} is not in commit {commit[:12]}",
             why=f"{output.path} (from {output.source}) does not hold {inner}",
             fix=f"it holds: {', '.join(sorted(files)[:5])}",
         )
     return msgspec.structs.replace(
-        held,
+        whole,
         path=path,
-        digest=f"md5:{one}" if one else manifest_digest(below),
-        is_dir=one is None,
+        digest=f"md5:{md5}" if md5 else manifest_digest(below),
+        is_dir=md5 is None,
         size=None,
         inner=inner,
     )
 
 
-def store_for(repo: Repository, held: ResolvedPath) -> Store:
-    source = held.output.source if held.output else ""
-    return store_of(repo, posixpath.dirname(source), held.output.remote if held.output else None)
+def store_for(repo: Repository, resolved: ResolvedPath) -> Store:
+    """The store of the DVC project that tracks a path."""
+    source = resolved.output.source if resolved.output else ""
+    return store_of(repo, posixpath.dirname(source), resolved.output.remote if resolved.output else None)
 
 
-def listing(store: Store, held: ResolvedPath) -> dict[str, str]:
-    """The md5 of each file, by its name in `held`; the name of a single file is ""."""
-    output = held.output
+def listing(store: Store, resolved: ResolvedPath) -> dict[str, str]:
+    """The md5 of each file of a path that DVC tracks, by its name in the path; a single file's name is ""."""
+    output = resolved.output
     assert output is not None
     if not output.is_dir:
         return {"": output.digest.removeprefix("md5:")}
     data = store.read(f"{output.digest.removeprefix('md5:')}.dir", output.path)
     files = read_manifest(data, output.path)
-    if not held.inner:
+    if not resolved.inner:
         return files
-    if held.inner in files:
-        return {"": files[held.inner]}
-    start = f"{held.inner}/"
+    if resolved.inner in files:
+        return {"": files[resolved.inner]}
+    start = f"{resolved.inner}/"
     return {name.removeprefix(start): md5 for name, md5 in files.items() if name.startswith(start)}
 
 
-def _git_files(repo: Repository, commit: str, path: str) -> tuple[int, dict[str, str]]:
-    """The size in all, and the md5 of each file that Git tracks at `path`, by its name there ("": `path`
-    itself).
-    """
+def _git_digests(repo: Repository, commit: str, path: str) -> tuple[int, dict[str, str]]:
+    """The size of all files that Git tracks at `path`, and the md5 of each, by its name there ("": `path` itself)."""
     total, digests = 0, {}
-    for name, data in git_bytes(repo, commit, path):
+    for name, data in git_files(repo, commit, path):
         total += len(data)
         digests[name] = hashlib.md5(data, usedforsecurity=False).hexdigest()
     return total, digests
 
 
-def git_bytes(repo: Repository, commit: str, path: str) -> Iterator[tuple[str, bytes]]:
+def git_files(repo: Repository, commit: str, path: str) -> Iterator[tuple[str, bytes]]:
+    """The files that Git tracks at `path`, each with its name there ("": `path` itself).
+
+    Raises VersionRefused for a link, a submodule, or a pointer of Git LFS: the bytes are not in the commit.
+    """
     entry = repo.entry(commit, path)
     assert entry is not None
-    listed = {"": entry}
+    files = {path: entry}
     if entry.is_folder:
-        listed = {n[len(path) + 1 :]: e for n, e in repo.list_files(commit, path).items()}
-    for name, one in listed.items():
-        found = repo.git.read_one(one.id) if one.mode.startswith("100") else None
-        if found is None or found.data is None:
+        files = repo.list_files(commit, path)
+    for file, mode in ((file, listed.mode) for file, listed in files.items()):
+        data = repo.read_file(commit, file) if mode.startswith("100") else None
+        if data is None:
             raise VersionRefused(
-                f"{posixpath.join(path, name)} is a symbolic link or a submodule",
+                f"{file} is a symbolic link or a submodule",
                 why="its bytes are not in this commit",
                 fix="commit the file itself, or dvc add it",
             )
-        if found.data.startswith(_LFS):
+        if data.startswith(_LFS):
             raise VersionRefused(
-                f"{posixpath.join(path, name)} is kept by Git LFS",
+                f"{file} is kept by Git LFS",
                 why="Git holds only a pointer to it",
                 fix=f"git lfs untrack it and dvc add {path}",
             )
-        yield name, found.data
+        yield file[len(path) + 1 :], data

@@ -12,22 +12,15 @@ from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
 from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
 
-MOST_BYTES = 4 << 30
-
-
-def read_desired(repo: Repository, commit: str, environment: str) -> tuple[Desired, EnvironmentFiles]:
-    """The desired state of an environment at a commit, each version resolved without a checkout.
-
-    A deployment whose file or version is wrong is left out and named in `broken`; the others are not affected.
-
-    Raises `SourceError` and `InputError` when the environment itself cannot be read.
-    """
-    declared = read_declared(repo, commit, environment)
-    return resolve_all(repo, declared), declared
+MAX_BYTES = 4 << 30
+"""Bytes of one file of a model or of data."""
 
 
 def read_declared(repo: Repository, commit: str, environment: str) -> EnvironmentFiles:
-    """The first half of `read_desired`: the files, of a commit that is signed where that is asked for."""
+    """The files of an environment at a commit, which is signed where the policy asks for that.
+
+    Raises `SourceError` and `InputError` when the environment itself cannot be read.
+    """
     declared = read_environment(repo, commit, environment)
     if declared.environment.policy.require_signed_commits:
         _require_signature(repo, commit)
@@ -35,7 +28,10 @@ def read_declared(repo: Repository, commit: str, environment: str) -> Environmen
 
 
 def resolve_all(repo: Repository, declared: EnvironmentFiles) -> Desired:
-    """The second half of `read_desired`: what the versions hold."""
+    """The desired state of an environment, each version resolved without a checkout.
+
+    A deployment whose file or version is wrong is left out and named in `broken`; the others are not affected.
+    """
     resolved: dict[str, ResolvedDeployment] = {}
     broken = dict(declared.broken)
     for name, deployment in declared.deployments.items():
@@ -54,10 +50,10 @@ def resolve_all(repo: Repository, declared: EnvironmentFiles) -> Desired:
 
 
 def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> ResolvedDeployment:
-    """One declared deployment with what its version and its held-out rows hold.
+    """Look up what the version and the held-out rows of one declared deployment hold.
 
     Raises `VersionError` when the version does not resolve, `VersionMoved` when it no longer holds the pinned digest,
-    `InputError` when the declaration asks for what cannot be.
+    `InputError` when the declaration, or a document of DVC's, cannot be accepted.
     """
     require_plausible(name, deployment)
     if deployment.serve.pattern == "image":
@@ -65,7 +61,7 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
         return ResolvedDeployment(name=name, declaration=deployment, digest=image, revision=commit, path="")
     version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
     holdout = deployment.verify.holdout
-    rows = resolution.resolve_path(repo, commit, holdout.data).digest if holdout else None
+    rows = lookup.resolve_path(repo, commit, holdout.data).digest if holdout else None
     return ResolvedDeployment(
         name=name,
         declaration=deployment,
@@ -88,7 +84,7 @@ def _require_signature(repo: Repository, commit: str) -> None:
 
 
 class ModelSource:
-    """Model artifacts and data files of a repository, by what declared them; each is read once and hashed.
+    """Model artifacts and data files of a repository, by what declared them. Each is hashed and read once.
 
     Args:
         repo: the clone whose DVC caches and remotes hold the bytes.
@@ -101,7 +97,7 @@ class ModelSource:
     def artifact(self, generation: Generation) -> Mapping[str, bytes]:
         """The files of a generation's model, by their path inside the artifact.
 
-        Raises `VersionMoved` when its path no longer holds its digest, `ObjectMissing` and `ObjectCorrupt` for bytes.
+        Raises `VersionMoved` when the path no longer holds the digest, else as `resolution.fetch`.
         """
         return self._files(generation.revision, generation.path, generation.digest)
 
@@ -113,16 +109,18 @@ class ModelSource:
         return next(iter(files.values()))
 
     def trained_on(self, generation: Generation) -> frozenset[str]:
-        """The digests of all that a generation's model was made of, by the dvc.lock of its own commit; none where no
-        stage made it. Raises as `artifact`, without reading bytes.
+        """The digests of all code and data in the lineage of a generation's model; empty where no stage made it.
+
+        Raises as `artifact`, without reading bytes.
         """
-        made = lookup.made(self._repo, resolution.resolve_path(self._repo, generation.revision, generation.path))
+        resolved = lookup.resolve_path(self._repo, generation.revision, generation.path)
+        made = lookup.lineage_of(self._repo, resolved)
         return frozenset([*made.inputs.values(), *made.data.values()])
 
     def _files(self, commit: str, path: str, digest: str) -> dict[str, bytes]:
         if digest not in self._read:
-            held = resolution.resolve_path(self._repo, commit, path)
-            if held.digest != digest:
-                raise VersionMoved(f"{path} of {commit[:12]} holds {held.digest}", why=f"{digest} is wanted")
-            self._read[digest] = resolution.read(self._repo, held, limit=MOST_BYTES)
+            resolved = lookup.resolve_path(self._repo, commit, path)
+            if resolved.digest != digest:
+                raise VersionMoved(f"{path} of {commit[:12]} holds {resolved.digest}", why=f"{digest} is wanted")
+            self._read[digest] = resolution.read(self._repo, resolved, limit=MAX_BYTES)
         return self._read[digest]

@@ -1,95 +1,86 @@
-"""DVC's caches and remotes as what they are: folders of objects named by their md5.
+"""DVC's caches and remotes, read directly: folders of objects named by their md5.
 
-Local folders are read directly, since importing DVC takes a second. Any other kind of remote (S3, SSH, HTTP
-…) goes through DVC's own file systems, in `models_dvc`. No byte leaves here unhashed.
+Local folders need no DVC, whose import takes a second. Any other kind of remote (S3, SSH, HTTP …) goes through `dvc`.
+Every object is hashed before it is returned.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import posixpath
-import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
+from gitops_ml.clients.artifacts import dvc
+from gitops_ml.clients.artifacts.dvc_config import Config, read_config, remotes_of
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.errors import ObjectCorrupt, ObjectMissing
+from gitops_ml.errors import ObjectCorrupt, ObjectMissing, SourceUnavailable
 
-Config = dict[str, dict[str, str]]
-_SECTION = re.compile(r"\[\s*(?P<quote>['\"]?)(?P<name>.*?)(?P=quote)\s*\]\s*(#.*)?")
-_URL = re.compile(r"\w+://")
-_PATHS = ("url", "keyfile", "cert_path", "key_path", "credentialpath", "configpath")
 _CHUNK = 1 << 20
 
 
-class Remote(NamedTuple):
-    """One DVC remote. `folder` is None where it is no local folder, or one whose layout only DVC knows."""
-
-    name: str
-    url: str
-    folder: Path | None
-
-
 class Store:
-    """The cache and the remotes of one DVC project at one clone; `config` is by section, paths made absolute."""
+    """The caches and the remotes of one DVC project of one clone. `config`: local paths in it are absolute."""
 
     def __init__(self, config: Config, caches: list[Path], preferred: str | None) -> None:
         self.config = config
         self.caches = caches
-        self.remotes = _remotes(config, preferred)
+        self.remotes = remotes_of(config, preferred)
 
     def copy(self, name: str, target: Path, what: str) -> int:
-        """Write the object `name` (`<md5>` or `<md5>.dir`) to `target`, hashed on its way; its size in bytes.
+        """Write the object `name` (`<md5>` or `<md5>.dir`) to `target`, hashed while it is copied; its size in bytes.
 
-        A corrupt object is passed over while another place may have it whole.
+        A corrupt object is passed over while another place may have a whole one.
+
+        Args:
+            what: the path that the object is of, for messages.
 
         Raises:
-            ObjectCorrupt: no place has it whole, and one has it broken; `what` names what it is.
+            ObjectCorrupt: a place has it corrupt, and none has it whole.
             ObjectMissing: no place has it.
             SourceUnavailable: no place that answers has it, and one does not answer.
         """
-        broken: list[str] = []
+        corrupt: list[str] = []
         for place in self._folders(name):
-            try:
+            with contextlib.suppress(OSError):
                 size, whole = _copy(place, target, name)
-            except OSError:
+                if whole:
+                    return size
+                corrupt.append(str(place))
+        unavailable: SourceUnavailable | None = None
+        for remote in self.remotes:
+            if remote.folder is not None:
                 continue
-            if whole:
-                return size
-            broken.append(str(place))
-        far = [remote for remote in self.remotes if remote.folder is None]
-        unavailable: Exception | None = None
-        for remote in far:
-            from gitops_ml.clients.artifacts import dvc
-            from gitops_ml.errors import SourceUnavailable
-
             try:
-                if not dvc.download_object(self, remote.name, name, target):
+                if not dvc.download_object(self.config, remote.name, name, target):
                     continue
             except SourceUnavailable as error:
                 unavailable = error
                 continue
             if _md5(target) == name.removesuffix(".dir"):
                 return target.stat().st_size
-            broken.append(f"{remote.url} (remote {remote.name})")
+            corrupt.append(f"{remote.url} (remote {remote.name})")
         target.unlink(missing_ok=True)
         if unavailable is not None:
             raise unavailable
-        if broken:
+        if corrupt:
             raise ObjectCorrupt(
                 f"the bytes of {what} do not hash to their digest md5:{name}",
-                why=f"broken: {', '.join(broken)}",
+                why=f"broken: {', '.join(corrupt)}",
                 fix=f"remove what is broken, then dvc push {what} from where it is whole (or dvc repro, dvc push)",
             )
-        raise ObjectMissing(
+        raise self._missing(name, what)
+
+    def _missing(self, name: str, what: str) -> ObjectMissing:
+        caches = ", ".join(map(str, self.caches)) or "no cache"
+        names = ", ".join(remote.name for remote in self.remotes)
+        return ObjectMissing(
             f"the bytes of {what} (md5:{name}) are nowhere",
-            why=f"looked in {', '.join(map(str, self.caches)) or 'no cache'} and "
-            + (f"the remotes {', '.join(r.name for r in self.remotes)}" if self.remotes else "no DVC remote is set up"),
-            fix="dvc push, where the model was made" if self.remotes else "dvc remote add -d NAME URL, then dvc push",
+            why=f"looked in {caches} and {f'the remotes {names}' if names else 'no DVC remote is set up'}",
+            fix="dvc push, where the model was made" if names else "dvc remote add -d NAME URL, then dvc push",
         )
 
     def read(self, name: str, what: str) -> bytes:
@@ -107,20 +98,22 @@ class Store:
     def places(self, names: Iterable[str]) -> list[str]:
         """`cache` and the names of the remotes that have every one of `names`, by existence alone."""
         wanted = sorted(names)
-        found = ["cache"] if all(any(_at(c, n).is_file() for c in self.caches) for n in wanted) else []
+        places = ["cache"] if all(any(_at(c, n).is_file() for c in self.caches) for n in wanted) else []
         for remote in self.remotes:
             if remote.folder is not None:
-                has = all(_at(remote.folder, name).is_file() for name in wanted)
+                complete = all(_at(remote.folder, name).is_file() for name in wanted)
             else:
-                from gitops_ml.clients.artifacts import dvc
-
-                has = dvc.has_objects(self, remote.name, wanted)
-            found += [remote.name] if has else []
-        return found
+                complete = dvc.has_objects(self.config, remote.name, wanted)
+            places += [remote.name] if complete else []
+        return places
 
     def _folders(self, name: str) -> Iterator[Path]:
         for folder in [*self.caches, *(r.folder for r in self.remotes if r.folder is not None)]:
             yield _at(folder, name)
+
+
+_STORES: Memo[tuple[str | None, str, str | None], Store] = Memo()
+"""Stores by the fetched tip, the project's folder and the preferred remote."""
 
 
 def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -> Store:
@@ -132,105 +125,40 @@ def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -
 
     Args:
         preferred: the remote that an output names for itself; it is looked into first.
+
+    Raises:
+        InputError: a configuration file cannot be read.
     """
     tip = repo.find_tip()
     root = folder
     while root and not (repo.root / root / ".dvc").is_dir() and not (tip and repo.entry(tip, f"{root}/.dvc")):
         root = posixpath.dirname(root)
-    key = f"{tip}:{root}:{preferred}"
-    if key not in repo.parsed:
-        base = repo.root / root / ".dvc"
-        shared = repo.read_file(tip, posixpath.join(root, ".dvc/config")) if tip else _bytes(base / "config")
-        config: Config = {}
-        for data, place in (
-            (_bytes(_user_folder("DVC_SYSTEM_CONFIG_DIR", "", "/etc/xdg") / "config"), None),
-            (_bytes(_user_folder("DVC_GLOBAL_CONFIG_DIR", "XDG_CONFIG_HOME", "~/.config") / "config"), None),
-            (shared, base),
-            (_bytes(base / "config.local"), base),
-        ):
-            for section, values in _parse(data or b"", place or base).items():
-                config.setdefault(section, {}).update(values)
-        repo.parsed[key] = Store(config, _caches(repo, config, base, root), preferred)
-    found = repo.parsed[key]
-    assert isinstance(found, Store)
-    return found
+    stores = _STORES.of(repo)
+    store = stores.get((tip, root, preferred))
+    if store is None:
+        dvc_folder = repo.root / root / ".dvc"
+        shared = repo.read_file(tip, posixpath.join(root, ".dvc/config")) or b"" if tip else None
+        config = read_config(dvc_folder, shared)
+        caches = _caches(repo, config, dvc_folder, root)
+        store = stores[tip, root, preferred] = Store(config, caches, preferred)
+    return store
 
 
 def _caches(repo: Repository, config: Config, base: Path, root: str) -> list[Path]:
     chosen = config.get("cache", {}).get("dir")
     folders = [Path(chosen)] if chosen else [base / "cache"]
-    # A linked work tree has a .dvc of its own, and usually nothing in its cache: what the main one has is as
-    # good.
+    # A linked work tree has a .dvc of its own, and usually nothing in its cache. The main one's is as good.
     if not repo.bare and repo.common_dir != repo.git_dir and not chosen:
         folders.append(repo.common_dir.parent / root / ".dvc" / "cache")
     return folders
-
-
-def _user_folder(variable: str, base: str, default: str) -> Path:
-    if chosen := os.environ.get(variable):
-        return Path(chosen)
-    return Path(os.environ.get(base) or default if base else default).expanduser() / "dvc"
-
-
-def _parse(data: bytes, folder: Path) -> Config:
-    """DVC's configuration (an ini file as configobj writes it), local paths made absolute from `folder`."""
-    config: Config = {}
-    section = ""
-    for raw in data.decode("utf-8", "replace").splitlines():
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        if match := _SECTION.fullmatch(line):
-            section = re.sub(r"\s+", " ", match["name"].strip())
-        elif "=" in line:
-            key, _, value = (part.strip() for part in line.partition("="))
-            quoted = re.match(r"""(['"])(.*?)\1""", value)
-            value = quoted[2] if quoted else re.split(r"\s+#", value)[0].strip()
-            key = key.strip("'\"").lower()
-            if (key in _PATHS or (section == "cache" and key == "dir")) and not _URL.match(value):
-                # abspath, since resolve() would follow links, and DVC does not.
-                value = os.path.abspath(folder / Path(value).expanduser())  # noqa: PTH100
-            config.setdefault(section, {})[key] = value
-    return config
-
-
-def _remotes(config: Config, preferred: str | None) -> list[Remote]:
-    names = [s[8:].rstrip('"') for s in config if s.startswith('remote "')]
-    first = [preferred, config.get("core", {}).get("remote")]
-    ordered = [n for n in dict.fromkeys(first) if n in names] + [n for n in names if n not in first]
-    found = []
-    for name in ordered:
-        options = config[f'remote "{name}"']
-        url = _based(config, options.get("url", ""))
-        own_layout = any(options.get(flag, "").lower() == "true" for flag in ("version_aware", "worktree"))
-        folder = Path(url) if url and not _URL.match(url) and not own_layout else None
-        found.append(Remote(str(name), url, folder))
-    return [remote for remote in found if remote.url]
-
-
-def _based(config: Config, url: str) -> str:
-    """`url` with `remote://<name>/` replaced by that remote's own."""
-    for _ in range(8):
-        if not url.startswith("remote://"):
-            break
-        name, _, rest = url.removeprefix("remote://").partition("/")
-        url = posixpath.join(config.get(f'remote "{name}"', {}).get("url", ""), rest)
-    return url
 
 
 def _at(folder: Path, name: str) -> Path:
     return folder / "files" / "md5" / name[:2] / name[2:]
 
 
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 def _copy(source: Path, target: Path, name: str) -> tuple[int, bool]:
-    """Copy, and say how many bytes and whether they hash to `name`."""
+    """Copy an object. Returns its size in bytes, and whether it hashes to `name`."""
     digest, size = hashlib.md5(usedforsecurity=False), 0
     with source.open("rb") as incoming, target.open("wb") as outgoing:
         while chunk := incoming.read(_CHUNK):
@@ -243,14 +171,3 @@ def _copy(source: Path, target: Path, name: str) -> tuple[int, bool]:
 def _md5(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def dvc_settings(config: Config) -> dict[str, Any]:
-    """`config` as DVC's own `Config` takes it: remotes by name under `remote`."""
-    found: dict[str, Any] = {}
-    for section, values in config.items():
-        if section.startswith('remote "'):
-            found.setdefault("remote", {})[section[8:].rstrip('"')] = dict(values)
-        else:
-            found[section] = dict(values)
-    return found

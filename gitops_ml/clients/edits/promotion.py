@@ -1,6 +1,6 @@
-"""Moving a declaration forward to what another environment has verified, or back to what this one had.
+"""Promote and roll back: a declaration goes forward to what another environment verified, or back to what it had.
 
-Both are edits in Git, by what records say. The host follows at its next sync, and judges for itself.
+Both are edits in Git, decided by records. The host follows at its next sync, and judges for itself.
 """
 
 from __future__ import annotations
@@ -11,21 +11,27 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from gitops_ml.clients.edits.edit import CommitOptions, Written, declaration, existing, write
+from gitops_ml.clients.edits.edit import CommitOptions, Written, find_declaration, read_declaration, write
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bumped
-from gitops_ml.core.declaration.schema import Deployment, seconds
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.records.record import FINGERPRINT_FIELDS, RecordedAttempt, restored_fields
 from gitops_ml.core.records.verified import promotable, require_soaked, verified_attempts
 from gitops_ml.errors import GitopsError, InputError, Temporary
 
 
-class Moved(NamedTuple):
-    """A declaration that now names `version`; `before` None: it was not there."""
+class VersionChange(NamedTuple):
+    """A declaration that now names `version`.
+
+    Args:
+        before: the version that it named, None where it did not exist.
+        source: the environment that the version comes from.
+    """
 
     written: Written
     version: str
@@ -40,18 +46,18 @@ def promote(
     environment: str,
     *,
     create: bool,
-    wish: CommitOptions,
+    options: CommitOptions,
     say: Callable[[str], None],
-) -> Moved:
-    """Put into `environment` the version that stands Verified in the one that its `promotion.from` names.
+) -> VersionChange:
+    """Declare in `environment` the version that stands Verified in the one that its `promotion.from` names.
 
     Args:
-        create: where nothing is declared there yet, declare it as over there.
-        say: told what a person may want to know, such as that a clock was not to be had.
+        create: copy the source's declaration where this environment has none yet.
+        say: reports what a person may want to know, such as that the engine's clock could not be read.
 
     Raises:
-        InputError: nothing is promoted into it, the version is not Verified there or has not stood long enough, or
-            the two declare different models.
+        InputError: the environment has no `promotion`, the version is not Verified in the source or has not soaked, or
+            the two environments declare different models.
     """
     tip = repo.fetch()
     target = read_environment(repo, tip, environment)
@@ -70,7 +76,7 @@ def promote(
     there = source.deployments.get(deployment)
     if there and there.version != standing.version:
         say(f"{source.name} declares {there.version}, which is not Verified; {standing.version} is what stands there")
-    old = declaration(repo, environment, deployment)
+    old = find_declaration(repo, environment, deployment)
     if old.text is None and not create:
         raise InputError(
             f"{old.file} does not exist",
@@ -82,25 +88,30 @@ def promote(
     edited = set_fields(text, moved_fields(standing.version, standing.digest), old.file)
     before = str(get_field(old.text, "version", old.file)) if old.text is not None else None
     message = _promote_message(deployment, before, standing.version, source.name, environment, standing.commit)
-    return Moved(write(repo, old, edited, message, wish), standing.version, standing.digest, before, source.name)
+    return VersionChange(
+        write(repo, old, edited, message, options), standing.version, standing.digest, before, source.name
+    )
 
 
-def rollback(repo: Repository, environment: str, deployment: str, *, to: str | None, wish: CommitOptions) -> Moved:
-    """Put back the newest generation that was Verified in `environment`, other than the declared one.
+def rollback(
+    repo: Repository, environment: str, deployment: str, *, to: str | None, options: CommitOptions
+) -> VersionChange:
+    """Declare again the newest generation that was Verified in `environment`, other than the declared one.
 
-    What a generation consists of is restored as it was declared then, and nothing else: replicas, rollout, verify and
-    hold stay. `to` names a version, which has to have been Verified there.
+    Only the fields of a generation are restored, as they were declared then. Replicas, rollout, verify and hold stay.
+
+    Args:
+        to: a version that was Verified in the environment; None takes the newest.
 
     Raises:
         InputError: nothing else was Verified there, or not that version.
     """
     declared = read_environment(repo, repo.fetch(), environment)
-    old, text = existing(repo, environment, deployment)
+    old, text = read_declaration(repo, environment, deployment)
     record = read_records(repo, declared).get(deployment)
-    tried = list(verified_attempts(record)) if record else []
-    chosen = [a for a in tried if to is None or a.version == to]
+    verified = list(verified_attempts(record)) if record else []
     now = parse(text.encode(), old.file, Deployment)
-    for attempt in chosen:
+    for attempt in (a for a in verified if to is None or a.version == to):
         then = _as_declared(repo, environment, deployment, attempt)
         if then is None or (to is None and _same_generation(now, then)):
             continue
@@ -110,22 +121,25 @@ def rollback(repo: Repository, environment: str, deployment: str, *, to: str | N
             f"Roll {deployment} in {environment} back from {before} to {attempt.version}\n\n"
             f"It was Verified there by attempt {attempt.id}, as commit {attempt.commit[:12]} declared it.\n"
         )
-        return Moved(write(repo, old, edited, message, wish), attempt.version, attempt.digest, before, environment)
-    known = ", ".join(dict.fromkeys(a.version for a in tried)) or "none"
+        return VersionChange(
+            write(repo, old, edited, message, options), attempt.version, attempt.digest, before, environment
+        )
+    versions = ", ".join(dict.fromkeys(a.version for a in verified)) or "none"
     raise InputError(
         f"{environment}/{deployment} has {f'no Verified {to}' if to else 'nothing to go back to'}",
-        why=f"Verified there, newest first: {known}",
+        why=f"Verified there, newest first: {versions}",
         fix=f"gitops-ml history {environment} {deployment}; or gitops-ml bump {environment} {deployment} <version>",
     )
 
 
 def moved_fields(version: str, digest: str) -> dict[str, str]:
-    """The fields that a promotion changes. An image's digest is its reference, and stands under `serve`."""
+    """The fields that a promotion changes. The digest of an image is its reference, in `serve.image`."""
     return bumped(version, digest) if digest.startswith("md5:") else {"version": version, "serve.image": digest}
 
 
 def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
-    """The time on the engine where it soaks; ours where that does not answer, since Git can be edited all the same."""
+    """The time on the engine where the version soaks, else this machine's: Git can be edited without an engine."""
+    # Here, since the engine's SDK takes a tenth of a second, and an edit without soak needs none.
     from gitops_ml.clients.engine.client import Engine
 
     try:
@@ -137,9 +151,9 @@ def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
 
 
 def _copy(repo: Repository, source: EnvironmentFiles, deployment: str, commit: str) -> str:
-    """The declaration that was verified over there, without what holds for that environment only."""
-    found = _declared_at(repo, source.name, deployment, commit)
-    return set_fields(found, {"hold": None}, f"{source.name}/{deployment}")
+    """The declaration that was verified in the source, without its hold."""
+    text = _declared_at(repo, source.name, deployment, commit)
+    return set_fields(text, {"hold": None}, f"{source.name}/{deployment}")
 
 
 def _declared_at(repo: Repository, environment: str, deployment: str, commit: str) -> str:
@@ -151,7 +165,7 @@ def _declared_at(repo: Repository, environment: str, deployment: str, commit: st
             why="the record says that it was verified from there",
             fix=f"gitops-ml history {environment} {deployment}",
         )
-    return data.decode()
+    return data.decode("utf-8", "replace")
 
 
 def _require_same_model(
@@ -162,13 +176,13 @@ def _require_same_model(
     if there != here:
         raise InputError(
             f"{file} declares the model {here}",
-            why=f"{source.name}/{deployment} is {there}; a version of one model says nothing of another",
+            why=f"{source.name}/{deployment} is {there}; a verdict on one model says nothing about another",
             fix=f"edit {file}",
         )
 
 
 def _as_declared(repo: Repository, environment: str, deployment: str, attempt: RecordedAttempt) -> Deployment | None:
-    """The declaration at an attempt's commit, pinned to what it held then; None when it cannot be read any more."""
+    """The declaration at an attempt's commit, pinned to its digest of then; None when it cannot be read any more."""
     try:
         text = _declared_at(repo, environment, deployment, attempt.commit)
         then = parse(text.encode(), f"{environment}/{deployment}", Deployment)
@@ -178,7 +192,7 @@ def _as_declared(repo: Repository, environment: str, deployment: str, attempt: R
 
 
 def _same_generation(now: Deployment, then: Deployment) -> bool:
-    """Whether both ask for one generation. A declaration without a digest takes what its version holds."""
+    """Whether both declare the same generation. A declaration without a digest takes what its version holds."""
     if now.digest and then.digest and now.digest.removesuffix(".dir") != then.digest.removesuffix(".dir"):
         return False
     return all(getattr(now, key) == getattr(then, key) for key in FINGERPRINT_FIELDS if key != "digest")

@@ -1,6 +1,4 @@
-"""The two edits by which a person, or a pipeline, brings a version forward: its tag, and its line in a
-declaration.
-"""
+"""Register and bump: a version gets its tag, and a declaration gets the version."""
 
 from __future__ import annotations
 
@@ -8,18 +6,25 @@ from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
-from gitops_ml.clients.edits.edit import CommitOptions, Written, declaration, existing, write
+from gitops_ml.clients.edits.edit import CommitOptions, Written, find_declaration, read_declaration, write
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
-from gitops_ml.core.versions.tags import Model, check_version, choose, next_version, order, tag_name
+from gitops_ml.core.versions.tags import (
+    ModelVersions,
+    check_version,
+    choose_version,
+    next_version,
+    tag_name,
+    version_order,
+)
 from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionNotFound
 
 
 class Registered(NamedTuple):
-    """A version that now has its tag. `places` is where its bytes are."""
+    """A version that now has its tag. `places`: where its bytes are (`git`, `cache`, DVC remotes)."""
 
-    held: ResolvedVersion
+    resolved: ResolvedVersion
     tag: str
     pushed: bool
     places: list[str]
@@ -27,14 +32,14 @@ class Registered(NamedTuple):
 
 
 class Bumped(NamedTuple):
-    """A declaration that now names `held`. `before` is the version that it named, None when it is new."""
+    """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new."""
 
-    held: ResolvedVersion
+    resolved: ResolvedVersion
     before: str | None
     written: Written
 
 
-NOTHING = CommitOptions()
+WORK_TREE_ONLY = CommitOptions()
 
 
 def register(
@@ -51,14 +56,14 @@ def register(
 
     Args:
         version: `v<semver>`; without it, the highest version is raised by `step` (major, minor, patch).
-        push: push the tag, and say so only once the remote was read.
+        push: push the tag, and read it back.
 
     Raises:
-        InputError: the version exists, the commit has one already (GTO reads one at most), the names are wrong,
-            or, to be pushed, the commit is beside the remote's branch.
+        InputError: the version exists, the commit has a version already (GTO reads one at most), a name is wrong, or
+            the commit of a tag to push has diverged from the remote's branch.
         VersionNotFound, VersionRefused: what `resolve` finds wrong with that commit.
-        ObjectMissing: nobody could ever fetch the model: its bytes are nowhere, or, to be pushed, only here.
-        PushRejected: the remote did not take the tag; it is made all the same.
+        ObjectMissing: the bytes are nowhere, or, of a tag to push, only on this machine.
+        PushRejected: the remote did not take the tag, which stays in this clone.
     """
     if version is not None and step is not None:
         raise InputError("--version and --bump exclude each other", fix="give one of them")
@@ -72,26 +77,26 @@ def register(
             if push:
                 raise
             warnings.append(f"{error.what}; only this clone's tags are looked at")
-    known = _known(repo, model)
+    registered = _registered(repo, model)
     commit = repo.resolve(rev)
-    chosen = check_version(version) if version else next_version(known, cast("Literal['major']", step))
-    held = resolution.held_at(repo, model, commit, chosen)
+    chosen = check_version(version) if version else next_version(registered, cast("Literal['major']", step))
+    resolved = resolution.resolve_at(repo, model, commit, chosen)
     tag = tag_name(model, chosen)
-    _require_new(known, tag, chosen, commit)
+    _require_new(registered, tag, chosen, commit)
     if push:
         _require_followed(repo, commit)
-    places = resolution.places(repo, held)
-    warnings += _check_places(repo, held, places, push)
-    if rev == "HEAD" and (stale := _uncommitted(repo, held)):
+    places = resolution.places(repo, resolved)
+    warnings += _check_places(repo, resolved, places, push)
+    if rev == "HEAD" and (stale := _uncommitted(repo, resolved)):
         warnings.append(f"{stale} has changes that are not committed; the version holds what HEAD has")
     repo.create_tag(tag, commit, message or f"Registering artifact {model} version {chosen}")
     if push:
         repo.push_tag(tag)
-    return Registered(held, tag, push and repo.remote is not None, places, warnings)
+    return Registered(resolved, tag, push and repo.remote is not None, places, warnings)
 
 
 def _require_followed(repo: Repository, commit: str) -> None:
-    """Refuse a commit that the remote's branch has gone past on another way: once rebased, no branch would hold it."""
+    """Refuse a commit that has diverged from the remote's branch: after a rebase, no branch would hold it."""
     tip = repo.find_tip() if repo.remote else None
     if tip is None or repo.is_ancestor(tip, commit) or repo.is_ancestor(commit, tip):
         return
@@ -102,15 +107,15 @@ def _require_followed(repo: Repository, commit: str) -> None:
     )
 
 
-def _known(repo: Repository, model: str) -> Model:
-    """The versions of `model` in this clone and at the remote: a name that either has used is used."""
+def _registered(repo: Repository, model: str) -> ModelVersions:
+    """The versions of `model` in this clone and at the remote: a version of either is taken."""
     own, fetched = resolution.models(repo, local=True).get(model), resolution.models(repo).get(model)
     if own is None or fetched is None:
-        return own or fetched or Model(name=model)
+        return own or fetched or ModelVersions(name=model)
     both = {v.version: v for v in (*fetched.versions, *own.versions)}
-    merged = sorted(both.values(), key=lambda v: order(v.version), reverse=True)
+    merged = sorted(both.values(), key=lambda v: version_order(v.version), reverse=True)
     light = {*own.lightweight, *fetched.lightweight}
-    return Model(
+    return ModelVersions(
         name=model,
         versions=tuple(merged),
         deprecated=own.deprecated or fetched.deprecated,
@@ -118,16 +123,16 @@ def _known(repo: Repository, model: str) -> Model:
     )
 
 
-def _require_new(known: Model, tag: str, version: str, commit: str) -> None:
-    used = known.find(version)
-    if used is not None or tag in known.lightweight:
+def _require_new(registered: ModelVersions, tag: str, version: str, commit: str) -> None:
+    used = registered.find(version)
+    if used is not None or tag in registered.lightweight:
         at = f"at commit {used.commit[:12]}" if used else "as a lightweight tag"
         raise InputError(
             f"{tag} exists already",
             why=f"{at}; a version never moves",
-            fix=f"gitops-ml register {known.name} --version {next_version(known, None)}",
+            fix=f"gitops-ml register {registered.name} --version {next_version(registered, None)}",
         )
-    same = next((v for v in known.versions if v.commit == commit and v.active), None)
+    same = next((v for v in registered.versions if v.commit == commit and v.active), None)
     if same is not None:
         raise InputError(
             f"commit {commit[:12]} is {same.tag} already",
@@ -136,29 +141,31 @@ def _require_new(known: Model, tag: str, version: str, commit: str) -> None:
         )
 
 
-def _check_places(repo: Repository, held: ResolvedVersion, places: list[str], push: bool) -> list[str]:
+def _check_places(repo: Repository, resolved: ResolvedVersion, places: list[str], push: bool) -> list[str]:
     remotes = resolution.remote_names(repo)
     if not places:
         raise ObjectMissing(
-            f"the bytes of {held.path} ({held.digest}) are nowhere",
+            f"the bytes of {resolved.path} ({resolved.digest}) are nowhere",
             why="neither the cache" + (f" nor {', '.join(remotes)} has them" if remotes else " has them"),
-            fix=f"dvc repro (or dvc pull {held.path}), then dvc push",
+            fix=f"dvc repro (or dvc pull {resolved.path}), then dvc push",
         )
     if places != ["cache"]:
         return []
     if not remotes:
-        return [f"no DVC remote is set up, so only this machine has {held.path}: dvc remote add -d NAME URL; dvc push"]
+        return [
+            f"no DVC remote is set up, so only this machine has {resolved.path}: dvc remote add -d NAME URL; dvc push"
+        ]
     if push:
         raise ObjectMissing(
-            f"the bytes of {held.path} are only in this machine's cache",
+            f"the bytes of {resolved.path} are only in this machine's cache",
             why=f"not in {', '.join(remotes)}, so that nobody else could deploy the tag",
             fix="dvc push, then register again",
         )
-    return [f"the bytes of {held.path} are only in this machine's cache: dvc push"]
+    return [f"the bytes of {resolved.path} are only in this machine's cache: dvc push"]
 
 
-def _uncommitted(repo: Repository, held: ResolvedVersion) -> str | None:
-    source = held.output.source if held.output else held.path
+def _uncommitted(repo: Repository, resolved: ResolvedVersion) -> str | None:
+    source = resolved.output.source if resolved.output else resolved.path
     if repo.bare or repo.git.run("diff", "--quiet", "HEAD", "--", source).code == 0:
         return None
     return source
@@ -172,43 +179,43 @@ def bump(
     *,
     model: str | None = None,
     create: bool = False,
-    wish: CommitOptions = NOTHING,
+    options: CommitOptions = WORK_TREE_ONLY,
 ) -> Bumped:
-    """Set `version` and the digest that it holds in a declaration of the work tree.
+    """Write a version and its digest into a declaration of the work tree.
 
     Args:
         create: write a first declaration where there is none, of `model` (default: named as the deployment).
-        wish: how far to go: a commit of that file alone, on a new branch, pushed.
+        options: whether the edit is committed and pushed.
 
     Raises:
         InputError: no such declaration, or one that cannot be edited.
         VersionError: what `resolve` finds wrong with the version.
-        PushRejected: the remote did not take the commit; it is made all the same.
+        PushRejected: the remote did not take the commit, which stays in this clone.
     """
-    old = declaration(repo, environment, deployment)
+    old = find_declaration(repo, environment, deployment)
     if old.text is None and not create:
-        old, _ = existing(repo, environment, deployment)
-    said = None if old.text is None else get_field(old.text, "model", old.file)
-    held = _resolve(repo, model or str(said or deployment), version)
+        old, _ = read_declaration(repo, environment, deployment)
+    declared = None if old.text is None else get_field(old.text, "model", old.file)
+    resolved = _resolve(repo, model or str(declared or deployment), version)
     before = None
     if old.text is None:
-        edited = new_declaration(held.model, held.version, held.digest)
+        edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
         before = str(get_field(old.text, "version", old.file))
-        edited = set_fields(old.text, bumped(held.version, held.digest), old.file)
-    done = write(repo, old, edited, bump_message(environment, deployment, before, held.version), wish)
-    return Bumped(held, before, done)
+        edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
+    message = bump_message(environment, deployment, before, resolved.version)
+    return Bumped(resolved, before, write(repo, old, edited, message, options))
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
-    """By this clone's tags, which a person has just made, and else by the remote's; neither may have taken it back."""
+    """Look up a version in this clone's tags, which may be new, else in the remote's. Neither may have revoked it."""
     try:
-        held = resolution.resolve(repo, model, version, local=True, latest=True)
+        resolved = resolution.resolve(repo, model, version, local=True, latest=True)
     except VersionNotFound:
         if repo.remote is None:
             raise
         repo.fetch(timeout=30.0)
         return resolution.resolve(repo, model, version, latest=True)
-    if held.tag is not None:
-        choose(resolution.models(repo), model, held.version)
-    return held
+    if resolved.tag is not None:
+        choose_version(resolution.models(repo), model, resolved.version)
+    return resolved

@@ -1,51 +1,47 @@
-"""The Docker engine: every call that we make of it, and the only module that imports its SDK.
+"""The Docker engine: every call that we make of it.
 
-The SDK's low-level client is used: its objects inspect a container each time they are made, which would make
-the number of calls grow with the number of containers. Errors leave here as ours. Removing, starting or
-stopping what is already so is no error, since every mutation may be repeated after a crash.
+The calls go through the SDK's low-level client. The SDK's objects inspect a container whenever one is made, so that the
+number of calls would grow with the number of containers. The SDK's errors leave here as ours. A call that finds its
+work done (removed, started, stopped) succeeds, since every mutation may be repeated after a crash.
 """
 
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import docker
+import docker.credentials.errors
 import docker.errors
-import docker.tls
 import msgspec
 import requests
 import urllib3
 
 from gitops_ml.clients.engine.config import container_config
 from gitops_ml.clients.engine.errors import failed, unavailable
-from gitops_ml.clients.engine.exec import InsideCalls
+from gitops_ml.clients.engine.exec import ExecCalls
 from gitops_ml.clients.engine.images import ImageCalls
 from gitops_ml.clients.engine.networks import NetworkCalls, label_filter
+from gitops_ml.clients.engine.sdk import Client, tls_settings
 from gitops_ml.clients.engine.ssh import Tunnel
 from gitops_ml.clients.engine.types import EngineInfo, NameTaken
 from gitops_ml.core.generation import ContainerSpec
+from gitops_ml.core.text import MAX_TEXT, clean
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError
 
 TIMEOUT = 60.0
+_LOG_SECONDS = 10.0
+_LOG_BYTES = 1 << 20
+"""The end of a log that is read: more than the text that is kept of it."""
 _LOST = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 
-class _Client(docker.APIClient):
-    """Counts its requests: the number that must not grow with the number of containers."""
-
-    calls = 0
-
-    def send(self, *args: Any, **kwargs: Any) -> Any:
-        self.calls += 1
-        return super().send(*args, **kwargs)
-
-
-class Engine(ImageCalls, NetworkCalls, InsideCalls):
+class Engine(ImageCalls, NetworkCalls, ExecCalls):
     """One Docker engine. Make it with `connect`, and close it; it is a context manager."""
 
     def __init__(self, client: Any, url: str, tunnel: Tunnel | None = None) -> None:
@@ -56,23 +52,23 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     @classmethod
     def connect(cls, url: str | None, timeout: float = TIMEOUT) -> Engine:
-        """The engine at `unix://`, `ssh://user@host[:port][/path/to/socket]` or `tcp://host:port`.
+        """Connect to the engine at `unix://`, `ssh://user@host[:port][/path/to/socket]` or `tcp://host:port`.
 
-        TCP is spoken with TLS, with the certificates in `DOCKER_CERT_PATH` or `~/.docker`. None means the
-        caller's own: `DOCKER_HOST`, else the local socket. Raises `InputError` and `EngineUnavailable`.
+        TCP needs TLS, with the certificates in `DOCKER_CERT_PATH` or `~/.docker`. None means the caller's own engine:
+        `DOCKER_HOST`, else the local socket. Raises `InputError` and `EngineUnavailable`.
         """
         url = url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         tunnel, base = None, url
-        tls: docker.tls.TLSConfig | bool = False
+        tls: Any = False
         if url.startswith("ssh://"):
             tunnel = Tunnel.open(url, timeout=min(timeout, 30.0))
             base = f"unix://{tunnel.socket}"
         elif url.startswith("tcp://"):
-            tls = _tls(url)
+            tls = tls_settings(url)
         elif not url.startswith("unix://"):
-            raise InputError(f"`{url}` is no engine", fix="write unix://, ssh:// or tcp:// in `engine:`")
+            raise InputError(f"`{url}` is not an engine's address", fix="write unix://, ssh:// or tcp:// in `engine:`")
         try:
-            client = _Client(base_url=base, version="auto", timeout=int(timeout), tls=tls)
+            client = Client(base_url=base, version="auto", timeout=int(timeout), tls=tls)
         except (docker.errors.DockerException, *_LOST) as error:
             if tunnel:
                 tunnel.close()
@@ -93,23 +89,23 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
 
     @property
     def calls(self) -> int:
-        """How many requests were sent to the engine so far."""
+        """How many requests the engine has been sent so far."""
         return int(self._api.calls)
 
     @contextmanager
     def _translate_errors(self, doing: str) -> Iterator[None]:
-        """Translates what the SDK raises. `doing` names the thing, as in `creating prod.churn`."""
+        """Translate the SDK's errors. `doing` names the thing, as in `creating prod.churn`."""
         try:
             yield
         except docker.errors.APIError as error:
             raise failed(doing, str(error.explanation or error)) from error
-        except docker.errors.DockerException as error:
+        except (docker.errors.DockerException, docker.credentials.errors.StoreError) as error:
             raise failed(doing, str(error)) from error
         except _LOST as error:
             raise unavailable(self.url, f"{doing}: {error}") from error
 
     def _or_none_if_gone(self, doing: str, call: Callable[[], Any]) -> Any:
-        """The call's answer; None where the object is not there (any more)."""
+        """The call's answer; None where the object does not exist (any more)."""
         with self._translate_errors(doing):
             try:
                 return call()
@@ -119,20 +115,20 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
     # --- looking --------------------------------------------------------------------------------------------
 
     def info(self) -> EngineInfo:
-        """Who the engine is, and its clock."""
-        with self._translate_errors("asking who it is"):
-            told = self._api.info()
+        """The engine's identity, and its clock."""
+        with self._translate_errors("asking for its identity"):
+            info = self._api.info()
         return EngineInfo(
-            id=told["ID"],
-            name=told["Name"],
-            version=told["ServerVersion"],
-            now=datetime.fromisoformat(told["SystemTime"]),
-            cpus=told["NCPU"],
-            memory=told["MemTotal"],
+            id=info["ID"],
+            name=info["Name"],
+            version=info["ServerVersion"],
+            now=datetime.fromisoformat(info["SystemTime"]),
+            cpus=info["NCPU"],
+            memory=info["MemTotal"],
         )
 
     def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Every container, in any state, that carries all of these labels: as the engine's list tells it."""
+        """Every container, in any state, that carries all of these labels: entries of the engine's list."""
         with self._translate_errors("listing containers"):
             return list(self._api.containers(all=True, filters={"label": label_filter(labels)}))
 
@@ -141,47 +137,52 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
             return list(self._api.images(filters={"label": label_filter(labels)}))
 
     def inspect_container(self, container: str) -> dict[str, Any] | None:
-        """The whole of one container; None when it is gone."""
-        found: dict[str, Any] | None = self._or_none_if_gone(
+        """The whole of one container; None when the container is gone."""
+        inspected: dict[str, Any] | None = self._or_none_if_gone(
             f"inspecting {container[:40]}", lambda: self._api.inspect_container(container)
         )
-        return found
+        return inspected
 
     def inspect_image(self, image: str) -> dict[str, Any] | None:
-        """The whole of one image; None when it is not on the engine."""
-        found: dict[str, Any] | None = self._or_none_if_gone(
+        """The whole of one image; None when the engine does not have the image."""
+        inspected: dict[str, Any] | None = self._or_none_if_gone(
             f"inspecting {image[:60]}", lambda: self._api.inspect_image(image)
         )
-        return found
+        return inspected
 
     def image_id(self, reference: str) -> str | None:
-        found = self.inspect_image(reference)
-        return str(found["Id"]) if found else None
+        image = self.inspect_image(reference)
+        return str(image["Id"]) if image else None
 
     def state(self, container: str) -> str | None:
-        """`created`, `running`, `exited` …; None when it is gone."""
-        found = self.inspect_container(container)
-        return str(found["State"]["Status"]) if found else None
+        """`created`, `running`, `exited` …; None when the container is gone."""
+        inspected = self.inspect_container(container)
+        return str(inspected["State"]["Status"]) if inspected else None
 
     def past_events(self, since: int, until: datetime) -> list[dict[str, Any]]:
-        """What the engine remembers having done; `since` in nanoseconds, `until` before its own now."""
+        """The events that the engine remembers; `since` in nanoseconds, `until` before the engine's own now."""
         seconds = f"{since // 10**9}.{since % 10**9:09d}"
         with self._translate_errors("reading its events"):
-            url = self._api._url("/events")
-            params = {"since": seconds, "until": f"{until.timestamp():.6f}"}
-            with self._api._get(url, params=params, stream=True) as response:
-                return list(msgspec.json.Decoder().decode_lines(response.content))
+            stream = self._api.events(since=seconds, until=f"{until.timestamp():.6f}")
+            return list(msgspec.json.Decoder().decode_lines(b"".join(stream)))
 
-    def logs(self, container: str, tail: int = 50) -> str:
-        """The last lines of stdout and stderr; empty when it is gone."""
-        told = self._or_none_if_gone(f"reading logs of {container[:12]}", lambda: self._api.logs(container, tail=tail))
-        return (told or b"").decode(errors="replace")
+    def logs(self, container: str, tail: int = 50, limit: int = MAX_TEXT) -> str:
+        """The last lines of stdout and stderr; empty when the container is gone.
+
+        They are cleaned, since a model may write anything into its log, and cut to their last `limit` characters.
+        """
+        doing = f"reading logs of {container[:12]}"
+        with self._translate_errors(doing):
+            stream = self._or_none_if_gone(
+                doing, lambda: self._api.logs(container, tail=tail, stream=True, follow=False)
+            )
+            return clean(_end_of(stream).decode(errors="replace"), limit) if stream else ""
 
     def follow(self, container: str, since: float, tail: int) -> Any:
-        """The container's log from `since` (epoch seconds) on, as it grows: chunks of bytes with `close()`.
+        """The container's stdout from `since` (epoch seconds) on, as it grows: chunks of bytes with `close()`.
 
-        Of what is there already the last `tail` lines are looked at: without that the engine reads its whole log, which
-        took it 2.7 s for 73 MB. Each line of stdout begins with the engine's own time of it. Raises `EngineFailed`,
+        Of the lines that exist already only the last `tail` are read. Without that limit the engine reads its whole
+        log, which took 2.7 s for 73 MB. Each line begins with the engine's own time of it. Raises `EngineFailed`,
         `EngineUnavailable`.
         """
         with self._translate_errors(f"following the log of {container[:12]}"):
@@ -190,7 +191,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
             )
 
     def wait(self, container: str, timeout: float) -> int | None:
-        """The exit code of an ended container; None when it is gone, or runs on after `timeout` seconds."""
+        """The exit code of an ended container; None when it is gone, or still runs after `timeout` seconds."""
         try:
             ended = self._or_none_if_gone("waiting", lambda: self._api.wait(container, timeout=timeout))
         except EngineUnavailable as error:
@@ -202,24 +203,24 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
     # --- containers -----------------------------------------------------------------------------------------
 
     def create(self, spec: ContainerSpec) -> str:
-        """Make a container and return its ID. Raises `NameTaken` when its name is in use."""
+        """Make a container and return its ID. Raises `NameTaken` when the name is in use."""
         with self._translate_errors(f"creating {spec.name}"):
             try:
-                made = self._api.create_container_from_config(container_config(spec), spec.name)
+                created = self._api.create_container_from_config(container_config(spec), spec.name)
             except docker.errors.APIError as error:
                 if error.status_code == 409 and "is already in use" in str(error.explanation):
                     raise NameTaken(
-                        f"a container named {spec.name} is there already", fix=f"docker inspect {spec.name}"
+                        f"a container named {spec.name} exists already", fix=f"docker inspect {spec.name}"
                     ) from error
                 raise
-        return str(made["Id"])
+        return str(created["Id"])
 
     def start(self, container: str, name: str = "") -> None:
         with self._translate_errors(f"starting {name or container[:12]}"):
             self._api.start(container)
 
     def stop(self, container: str, grace: float) -> None:
-        """SIGTERM, and SIGKILL after `grace` seconds."""
+        """Send SIGTERM, and SIGKILL after `grace` seconds."""
         self._or_none_if_gone(f"stopping {container[:12]}", lambda: self._api.stop(container, timeout=round(grace)))
 
     def kill(self, container: str) -> None:
@@ -234,7 +235,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
             self._api.rename(container, name)
 
     def remove(self, container: str, *, force: bool = False, volumes: bool = True) -> None:
-        """Remove a container, and its anonymous volumes."""
+        """Remove a container and its anonymous volumes; `force`: with SIGKILL first if the container runs."""
         try:
             self._or_none_if_gone(
                 f"removing {container[:12]}",
@@ -245,7 +246,7 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
                 raise
 
     def remove_image(self, reference: str) -> bool:
-        """Remove an image; False when a container still has it."""
+        """Remove an image; False when a container still uses the image."""
         with self._translate_errors(f"removing image {reference[:60]}"):
             try:
                 self._api.remove_image(reference)
@@ -256,16 +257,17 @@ class Engine(ImageCalls, NetworkCalls, InsideCalls):
         return True
 
 
-def _tls(url: str) -> docker.tls.TLSConfig:
-    """The certificates for an engine on TCP. Without them it is refused: such a port is root for everyone."""
-    found = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
-    files = [found / name for name in ("ca.pem", "cert.pem", "key.pem")]
-    missing = [str(path) for path in files if not path.is_file()]
-    if missing:
-        raise InputError(
-            f"`{url}` needs TLS",
-            why=f"not there: {', '.join(missing)}",
-            fix="set DOCKER_CERT_PATH to their directory",
-        )
-    ca, cert, key = map(str, files)
-    return docker.tls.TLSConfig(client_cert=(cert, key), ca_cert=ca, verify=True)
+def _end_of(stream: Any) -> bytes:
+    """The last `_LOG_BYTES` of a log, or what of it came within `_LOG_SECONDS`."""
+    deadline = time.monotonic() + _LOG_SECONDS
+    chunks: deque[bytes] = deque()
+    size = 0
+    for chunk in stream:
+        chunks.append(chunk)
+        size += len(chunk)
+        while size - len(chunks[0]) > _LOG_BYTES:
+            size -= len(chunks.popleft())
+        if time.monotonic() > deadline:
+            stream.close()
+            break
+    return b"".join(chunks)

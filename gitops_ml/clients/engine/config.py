@@ -1,9 +1,9 @@
-"""What the engine is asked for and what it answers, as data: both sides of one container, without any call.
+"""Containers as data, without any call of the engine: the request for a container, and what an inspection says.
 
-`container_config` is the request for a container; `facts_of` reads an inspected container back into the same
-words, so that what runs can be held against what was asked for. A container's inspection merges the image's
-own environment, command and entrypoint into the container's. So each container carries the names of what it
-was *given* in a label, and what is neither given nor different from the image's own is left out of the facts.
+`container_config` is the request. `facts_of` reads an inspected container back into the same terms, so that what runs
+can be compared with what was asked for. An inspection merges the image's own environment, command and entrypoint into
+the container's. So a label of each container names what it was *given*. Values that were not given and equal the
+image's own are left out of the facts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
 class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image brings to its containers by itself. An image never changes under its ID."""
+    """What an image gives its containers. An image never changes under its ID."""
 
     env: tuple[str, ...] = ()
     command: tuple[str, ...] | None = None
@@ -32,8 +32,8 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
 def container_config(spec: ContainerSpec) -> dict[str, Any]:
     """The body of the engine's create call.
 
-    Bind mounts are asked for as mounts, not as `Binds`: for those the engine would make a missing host path
-    as an empty directory instead of refusing.
+    Bind mounts go under `Mounts`: with `Binds` the engine would make an empty folder for a host path that is missing,
+    instead of refusing.
     """
     given = [*(f"env.{name}" for name in sorted(spec.env))]
     given += ["command"] if spec.command is not None else []
@@ -87,7 +87,7 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def image_facts(inspected: Mapping[str, Any]) -> ImageFacts:
-    """What an inspected image brings by itself."""
+    """What an inspected image gives its containers."""
     config = inspected.get("Config") or {}
     return ImageFacts(
         env=tuple(config.get("Env") or ()),
@@ -129,11 +129,11 @@ def facts_of(inspected: Mapping[str, Any], image: ImageFacts) -> ContainerFacts:
 
 
 def listed_container(listed: Mapping[str, Any], facts: ContainerFacts | None = None) -> Container:
-    """One entry of the engine's list of containers; without labels that are not ours, such as its image's."""
+    """One entry of the engine's list of containers, with our own labels only."""
     labels = {k: v for k, v in (listed["Labels"] or {}).items() if k.startswith(LABEL) and k != GIVEN}
     return Container(
         id=listed["Id"],
-        # Links of others to it are listed as further names, with a slash inside.
+        # A link from another container is listed as one more name, with a second slash.
         name=next((n[1:] for n in listed["Names"] if n.count("/") == 1), ""),
         image_id=listed["ImageID"],
         state=listed["State"],
@@ -159,14 +159,14 @@ def _cpus(host: Mapping[str, Any]) -> float:
 
 
 def _mounts(mounts: Any) -> dict[str, str]:
-    """Target to `<volume or path>:<rw|ro>`, without anonymous volumes, which images ask for."""
-    found = {}
+    """Target to `<volume or path>:<rw|ro>`; without anonymous volumes, which images ask for."""
+    modes = {}
     for mount in mounts:
         named = mount.get("Name") if mount.get("Type") == "volume" else None
         if named and _ANONYMOUS.fullmatch(named):
             continue
-        found[mount["Destination"]] = f"{named or mount.get('Source', '')}:{'rw' if mount.get('RW') else 'ro'}"
-    return dict(sorted(found.items()))
+        modes[mount["Destination"]] = f"{named or mount.get('Source', '')}:{'rw' if mount.get('RW') else 'ro'}"
+    return dict(sorted(modes.items()))
 
 
 def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
@@ -178,8 +178,8 @@ def _ports(bindings: Mapping[str, Any]) -> dict[int, tuple[str, int]]:
 
 
 def _aliases(inspected: Mapping[str, Any]) -> tuple[str, ...]:
-    """The aliases that were asked for: engines add the short ID, some of them more than once."""
-    found: set[str] = set()
+    """The aliases that were asked for. Engines add the short ID, some engines more than once."""
+    aliases: set[str] = set()
     for network in ((inspected.get("NetworkSettings") or {}).get("Networks") or {}).values():
-        found.update(network.get("Aliases") or ())
-    return tuple(sorted(found - {inspected["Id"][:12], inspected["Name"].lstrip("/")}))
+        aliases.update(network.get("Aliases") or ())
+    return tuple(sorted(aliases - {inspected["Id"][:12], inspected["Name"].lstrip("/")}))

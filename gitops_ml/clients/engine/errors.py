@@ -1,12 +1,13 @@
 """The engine's errors in our words: which thing, why, and the command that fixes it.
 
-The engine says what went wrong in English prose only, so the prose is matched here, in one place.
+The engine says what went wrong in English prose only. This is the one place that matches the prose.
 """
 
 from __future__ import annotations
 
 import re
 
+from gitops_ml.core.text import clean_line
 from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
 
 _PORT = re.compile(
@@ -33,8 +34,8 @@ def failed(doing: str, why: str) -> GitopsError:
     """The engine answered `doing` with the error `why`."""
     lower = why.lower()
     if any(text in lower for text in _TAKEN):
-        found = _PORT.search(why)
-        port = found[2] if found else "?"
+        match = _PORT.search(why)
+        port = match[2] if match else "?"
         return EngineFailed(
             f"port {port} on the engine's host is taken ({doing})",
             why="something else listens there",
@@ -42,11 +43,11 @@ def failed(doing: str, why: str) -> GitopsError:
             "names it; stop it, or change gateway.port in environment.yaml",
         )
     if "cannot assign requested address" in lower:
-        found = _FOREIGN.search(why)
+        match = _FOREIGN.search(why)
         return InputError(
-            f"the engine's host has no address {found[1].strip('[]') if found else 'of this kind'} ({doing})",
+            f"the engine's host has no address {match[1].strip('[]') if match else 'of this kind'} ({doing})",
             why=_reason(why),
-            fix="change gateway.bind in environment.yaml; `ip address` on that host lists what it has",
+            fix="change gateway.bind in environment.yaml; `ip address` on that host lists its addresses",
         )
     if any(text in lower for text in _FULL):
         return EngineFailed(
@@ -68,25 +69,25 @@ def failed(doing: str, why: str) -> GitopsError:
             fix="lower resources.cpus of the deployment",
         )
     return EngineFailed(
-        f"the engine could not do it ({doing})",
+        f"the engine answered with an error ({doing})",
         why=_reason(why),
         fix="fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
     )
 
 
 def _reason(why: str) -> str:
-    """One line; Python's nested reprs of connection errors are cut to their core."""
+    """The reason in one line, without the nesting of Python's connection errors."""
     inner = re.findall(r"""(?:Error|Exception)\((?:\d+, )?(['"])(.+?)\1\)""", why)
     core = re.sub(r"^<?[\w.]*Connection\b.*?[)>]: ", "", inner[-1][1]) if inner else why
-    return " ".join(core.split())[:500]
+    return clean_line(core, 500)
 
 
 def build_failed(tag: str, why: str, last: str) -> GitopsError:
-    """The image `tag` could not be built; `last` are the last lines that the build said."""
+    """The image `tag` could not be built; `last` are the build's last lines."""
     if any(text in f"{why}\n{last}".lower() for text in _FULL):
         return failed(f"building {tag}", f"{why} (no space left on device)")
     return EngineFailed(
         f"image {tag} could not be built",
         why=f"{_reason(why)}; its last lines:\n{last}",
-        fix="fix what they name: most often the model's requirements.txt, or the way from that host to PyPI",
+        fix="fix what they name: most often the model's requirements.txt, or that host's access to PyPI",
     )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from gitops_ml.clients.engine.shell import KeptShell, ShellLost
-from gitops_ml.clients.engine.streams import frames, pack, unpack
+from gitops_ml.clients.engine.streams import bounded, pack, split_frames, unpack
 from gitops_ml.clients.engine.types import ExecResult
 from gitops_ml.errors import EngineFailed
 
-SILENCE = 60.0
+SECONDS = 60.0
+LIMIT = 256 << 20
+"""Bytes of output, or of files, that one call reads into memory."""
+_CHUNK = 1 << 16
 
 
-class InsideCalls:
-    """Part of `Engine`, which has the client and translates what it raises."""
+class ExecCalls:
+    """Part of `Engine`, which has the client and translates the client's errors."""
 
     _api: Any
 
@@ -32,86 +37,98 @@ class InsideCalls:
         raise NotImplementedError
 
     def state(self, container: str) -> str | None:
-        """`created`, `running`, `exited` …; None when it is gone."""
+        """`created`, `running`, `exited` …; None when the container is gone."""
         raise NotImplementedError
 
-    def exec(self, container: str, command: Sequence[str], timeout: float = SILENCE) -> ExecResult:
-        """Run a command inside a running container. `timeout` is the longest silence, in seconds."""
-        with self._translate_errors(f"running {command[0]} in {container[:12]}"):
-            made = self._api.exec_create(container, list(command))["Id"]
-            # Not the SDK's exec_start: it waits for output without any time-out.
-            url = self._api._url("/exec/{0}/start", made)
+    def exec(self, container: str, command: Sequence[str], timeout: float = SECONDS, limit: int = LIMIT) -> ExecResult:
+        """Run a command inside a running container.
+
+        Args:
+            timeout: seconds that the command may take.
+            limit: bytes of output that are read.
+
+        Raises `EngineFailed`, `EngineUnavailable` after the time-out, and `TooMuchOutput`.
+        """
+        doing = f"running {command[0]} in {container[:12]}"
+        deadline = time.monotonic() + timeout
+        with self._translate_errors(doing):
+            exec_id = self._api.exec_create(container, list(command))["Id"]
+            # The SDK's own exec_start waits for output without any time-out.
+            url = self._api._url("/exec/{0}/start", exec_id)
             body = {"Tty": False, "Detach": False}
             with self._api._post_json(url, data=body, stream=True, timeout=timeout) as response:
                 self._api._raise_for_status(response)
-                stdout, stderr = frames(response.raw.read())
-            code = self._api.exec_inspect(made)["ExitCode"]
+                chunks = iter(partial(response.raw.read1, _CHUNK), b"")
+                stdout, stderr = split_frames(b"".join(bounded(chunks, limit, doing, deadline)))
+            code = self._api.exec_inspect(exec_id)["ExitCode"]
         return ExecResult(code=-1 if code is None else code, stdout=stdout, stderr=stderr)
 
-    def run(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
-        """Run a script inside a running container, by a `sh` of its own; `words` are its $1, $2 …
+    def exec_script(
+        self, container: str, script: str, words: Sequence[str], timeout: float = SECONDS, limit: int = LIMIT
+    ) -> ExecResult:
+        """Run a shell script inside a running container, in a new `sh`; `words` are its $1, $2 …
 
-        For one that waits for something, or may not be run twice. `timeout` is as for `exec`.
+        For a script that waits, or that may not be run twice. `timeout` and `limit` are as for `exec`.
         """
-        return self.exec(container, ["sh", "-c", script, "sh", *words], timeout)
+        return self.exec(container, ["sh", "-c", script, "sh", *words], timeout, limit)
 
-    def shell(self, container: str, script: str, words: Sequence[str], timeout: float = SILENCE) -> ExecResult:
-        """As `run`, but by a shell that is kept open for the next script until `close_shells`.
+    def exec_in_shell(
+        self, container: str, script: str, words: Sequence[str], timeout: float = SECONDS, limit: int = LIMIT
+    ) -> ExecResult:
+        """As `exec_script`, but in a shell that stays open for the next script until `close_shells`.
 
-        For one that may be run again: when the shell is lost meanwhile, that is done.
+        For a script that may be run twice: the script is run again if the shell is lost meanwhile.
         """
         with self._translate_errors(f"running sh in {container[:12]}"), contextlib.suppress(ShellLost):
-            done = self._kept_shell(container).run(script, words, timeout)
-            if done is not None:
-                return done
-        return self.run(container, script, words, timeout)
+            result = self._kept_shell(container).run(script, words, timeout, limit)
+            if result is not None:
+                return result
+        return self.exec_script(container, script, words, timeout, limit)
 
     def open_shell(self, container: str) -> None:
-        """Have the shell that `shell` uses, before it is wanted. Raises `EngineFailed`, `EngineUnavailable`."""
+        """Open the shell of `exec_in_shell` ahead of its first use. Raises `EngineFailed`, `EngineUnavailable`."""
         with self._translate_errors(f"running sh in {container[:12]}"):
             self._kept_shell(container)
 
     def has_shell(self, container: str) -> bool:
-        """Whether a shell is open there already."""
+        """Whether a shell is open in a container."""
         with self._opening:
-            kept = self._shells.get(container)
-            return kept is not None and not kept.lost
+            shell = self._shells.get(container)
+            return shell is not None and not shell.lost
 
     def close_shells(self) -> None:
-        """End all shells that are open. The next script opens one again."""
+        """Close all open shells. The next script opens a shell again."""
         with self._opening:
-            for kept in self._shells.values():
-                kept.close()
+            for shell in self._shells.values():
+                shell.close()
             self._shells.clear()
 
     def _kept_shell(self, container: str) -> KeptShell:
         with self._opening:
-            kept = self._shells.get(container)
-            if kept is None or kept.lost:
-                made = self._api.exec_create(container, ["sh"], stdin=True)["Id"]
-                kept = self._shells[container] = KeptShell(self._api.exec_start(made, socket=True))
-            return kept
+            shell = self._shells.get(container)
+            if shell is None or shell.lost:
+                exec_id = self._api.exec_create(container, ["sh"], stdin=True)["Id"]
+                shell = self._shells[container] = KeptShell(self._api.exec_start(exec_id, socket=True))
+            return shell
 
     def put(self, container: str, directory: str, files: Mapping[str, bytes]) -> None:
-        """Write files below an existing directory of a container, running or not, for the user that
-        containers run as.
+        """Write files below an existing directory of a container, running or not. Our containers' user owns them.
 
-        A name with a slash at its end is a directory. A file is not there whole at every instant: stage and
-        rename.
+        A name that ends in a slash is a directory. A reader may meet a half-written file: stage and rename.
         """
         with self._translate_errors(f"writing {directory} of {container[:12]}"):
             self._api.put_archive(container, directory, pack(files))
 
-    def get(self, container: str, path: str) -> dict[str, bytes]:
-        """The files at a path of a container, running or not: names relative to a directory, or the one file's name.
+    def get(self, container: str, path: str, limit: int = LIMIT) -> dict[str, bytes]:
+        """The files at a path of a container, running or not: by name relative to a directory, or by the file's name.
 
-        Nothing at that path is an empty answer; no such container is an `EngineFailed`.
+        Empty if nothing is at that path. Raises `EngineFailed` if the container is gone, and `TooMuchOutput`.
         """
         doing = f"reading {path} of {container[:12]}"
         with self._translate_errors(doing):
-            found = self._or_none_if_gone(doing, lambda: self._api.get_archive(container, path))
-            if found is not None:
-                return unpack(found[0])
+            archive = self._or_none_if_gone(doing, lambda: self._api.get_archive(container, path))
+            if archive is not None:
+                return unpack(bounded(archive[0], limit, doing))
         if self.state(container) is None:
-            raise EngineFailed(f"the engine could not do it ({doing})", why="the container is gone")
+            raise EngineFailed(f"the engine answered with an error ({doing})", why="the container is gone")
         return {}

@@ -1,15 +1,14 @@
-"""What containers are made of, without inspecting each of them at each look.
+"""The configuration of containers, without inspecting each container at each look.
 
-The engine's list of containers has no environment, limits, mounts or aliases. But a container's configuration never
-changes under its ID, save by `docker update` and by connecting networks, and the engine remembers having done those: it
-keeps its last 256 events (moby `daemon/events/events.go`, `eventsLimit`). So facts are kept by container ID in a file,
-beside one *anchor*: an event that was seen when all facts were current. While the engine still answers with the anchor,
-nothing that happened since can have been forgotten, and only containers that an event since then updated, connected or
-disconnected, and those never seen, are inspected anew. When the anchor has gone (more events, or the engine started
-again), all are. A look at an unchanged world inspects none.
+The engine's list of containers lacks environment, limits, mounts and aliases. But under one ID only `docker update` and
+the connecting of networks change a container's configuration, and the engine remembers those as events: its last 256
+(moby `daemon/events/events.go`, `eventsLimit`). So a file keeps the facts by container ID, and one *anchor*: an event
+that was seen when all facts were current. As long as the engine still returns the anchor, it has forgotten nothing that
+happened since. Then only the containers of later events, and new containers, are inspected. When the anchor is gone
+(too many events, or the engine was restarted), all containers are. A look at an unchanged world inspects none.
 
-The file is a cache and never the truth: without it the same facts come out, a little later. Events are read before
-anything is inspected, so what changes in between is seen at the next look.
+The file is a cache: without it the same facts come out, a little later. Events are read before anything is inspected,
+so that a change in between is seen at the next look.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _AT_ONCE = 4
 
 
 class _Anchor(msgspec.Struct, frozen=True):
-    """One event, as exactly as it can be told from any other. `at` in the engine's nanoseconds."""
+    """One event, in enough detail to recognise it. `at` is in the engine's nanoseconds."""
 
     at: int
     kind: str
@@ -43,7 +42,7 @@ class _Anchor(msgspec.Struct, frozen=True):
     subject: str
 
 
-class _Known(msgspec.Struct, kw_only=True):
+class _Cache(msgspec.Struct, kw_only=True):
     """The file's content."""
 
     schema: int = _SCHEMA
@@ -56,35 +55,36 @@ class _Known(msgspec.Struct, kw_only=True):
 def current_facts(
     engine: Engine, info: EngineInfo, listed: Iterable[dict[str, Any]], cache: Path | None
 ) -> dict[str, ContainerFacts]:
-    """The facts of these listed containers by ID. One call when nothing has changed; `cache` is the file, if any.
+    """The facts of these listed containers, by ID; without a container that vanishes meanwhile.
 
-    A container that vanishes meanwhile is left out.
+    Args:
+        cache: the file that keeps the facts, if any. With it, one call when nothing has changed.
     """
-    known = _read(cache, info.id)
-    events = engine.past_events(known.anchor.at if known.anchor else 0, info.now)
+    kept = _read(cache, info.id)
+    events = engine.past_events(kept.anchor.at if kept.anchor else 0, info.now)
     marks = [_mark(event) for event in events]
     ids = {container["Id"] for container in listed}
-    if known.anchor in marks:
-        since = events[marks.index(known.anchor) + 1 :]
-        touched = {_touched(event) for event in since}
-        kept = {i: facts for i, facts in known.containers.items() if i in ids and i not in touched}
+    if kept.anchor in marks:
+        since = events[marks.index(kept.anchor) + 1 :]
+        changed = {_changed_container(event) for event in since}
+        facts = {i: own for i, own in kept.containers.items() if i in ids and i not in changed}
     else:
-        since, kept = events, {}
-    missing = sorted(ids - kept.keys())
+        since, facts = events, {}
+    missing = sorted(ids - facts.keys())
     if missing:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            inspected = [found for found in pool.map(engine.inspect_container, missing) if found]
-        for image in sorted({found["Image"] for found in inspected} - known.images.keys()):
-            known.images[image] = image_facts(engine.inspect_image(image) or {})
-        for found in inspected:
-            kept[found["Id"]] = facts_of(found, known.images[found["Image"]])
-    changed = bool(missing) or kept.keys() != known.containers.keys()
-    if cache and marks and (changed or known.anchor not in marks or len(since) > _MOVE_AFTER):
-        used = {facts.image_id for facts in kept.values()}
-        images = {image: facts for image, facts in known.images.items() if image in used}
-        now = _Known(engine=info.id, anchor=marks[-1], containers=kept, images=images)
-        write_whole(cache, msgspec.json.encode(now))
-    return kept
+            inspected = [container for container in pool.map(engine.inspect_container, missing) if container]
+        for image in sorted({container["Image"] for container in inspected} - kept.images.keys()):
+            kept.images[image] = image_facts(engine.inspect_image(image) or {})
+        for container in inspected:
+            facts[container["Id"]] = facts_of(container, kept.images[container["Image"]])
+    stale = bool(missing) or facts.keys() != kept.containers.keys()
+    if cache and marks and (stale or kept.anchor not in marks or len(since) > _MOVE_AFTER):
+        used = {own.image_id for own in facts.values()}
+        images = {image: own for image, own in kept.images.items() if image in used}
+        content = _Cache(engine=info.id, anchor=marks[-1], containers=facts, images=images)
+        write_whole(cache, msgspec.json.encode(content))
+    return facts
 
 
 def _mark(event: dict[str, Any]) -> _Anchor:
@@ -92,7 +92,7 @@ def _mark(event: dict[str, Any]) -> _Anchor:
     return _Anchor(int(event["timeNano"]), str(event.get("Type", "")), str(event.get("Action", "")), subject)
 
 
-def _touched(event: dict[str, Any]) -> str | None:
+def _changed_container(event: dict[str, Any]) -> str | None:
     """The container whose configuration an event changed."""
     if event.get("Action") not in _CHANGES:
         return None
@@ -102,10 +102,10 @@ def _touched(event: dict[str, Any]) -> str | None:
     return str(actor.get("ID", ""))
 
 
-def _read(cache: Path | None, engine: str) -> _Known:
+def _read(cache: Path | None, engine: str) -> _Cache:
     if cache:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            known = msgspec.json.decode(cache.read_bytes(), type=_Known)
-            if known.schema == _SCHEMA and known.engine == engine:
-                return known
-    return _Known()
+            content = msgspec.json.decode(cache.read_bytes(), type=_Cache)
+            if content.schema == _SCHEMA and content.engine == engine:
+                return content
+    return _Cache()

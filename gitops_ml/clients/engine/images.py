@@ -1,21 +1,23 @@
-"""The engine's calls about images: pulling and building answer with a stream of progress, errors included."""
+"""The engine's calls that make images. The engine answers with a stream of progress, errors included."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 from gitops_ml.clients.engine.errors import build_failed, failed
+from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed
 
 _SILENCE = 60.0
+_LAST_LINES = 15
 
 
 class ImageCalls:
-    """Part of `Engine`, which has the client and translates what it raises."""
+    """Part of `Engine`, which has the client and translates the client's errors."""
 
     _api: Any
 
@@ -23,24 +25,21 @@ class ImageCalls:
         raise NotImplementedError
 
     def image_id(self, reference: str) -> str | None:
-        """The ID of an image by name or ID; None when it is not on the engine."""
+        """The ID of an image by name or ID; None when the engine does not have the image."""
         raise NotImplementedError
 
     def pull(self, reference: str, timeout: float = 300.0) -> str:
-        """Fetch an image and return its ID. `timeout` bounds the whole, in seconds. Raises `EngineFailed`."""
-        until = time.monotonic() + timeout
+        """Fetch an image and return its ID. Raises `EngineFailed`.
+
+        Args:
+            timeout: seconds for the whole.
+        """
         doing = f"pulling {reference}"
-        with self._translate_errors(doing):
+        with self._translate_errors(doing), self._api.allow_silence(min(timeout, _SILENCE)):
             name, tag = _split(reference)
-            url, params = self._api._url("/images/create"), {"fromImage": name, "tag": tag}
-            with self._api._post(url, params=params, stream=True, timeout=min(timeout, _SILENCE)) as response:
-                self._api._raise_for_status(response)
-                for line in self._api._stream_helper(response, decode=True):
-                    if "error" in line:
-                        raise failed(doing, str(line["error"]))
-                    if time.monotonic() > until:
-                        raise failed(doing, f"not done within {timeout:.0f} s")
-        return self._made(reference)
+            progress = self._api.pull(name, tag=tag, stream=True, decode=True)
+            _require_done(progress, doing, until=time.monotonic() + timeout)
+        return self._require_image(reference)
 
     def build(
         self,
@@ -51,13 +50,14 @@ class ImageCalls:
         buildargs: Mapping[str, str] | None = None,
         timeout: float = 900.0,
     ) -> str:
-        """Build an image from a tar of its context and return its ID.
+        """Build an image from a tar of its context and return its ID. Raises `EngineFailed` with the last lines.
 
-        `timeout` is the longest silence, in seconds. Raises `EngineFailed` with the build's last lines.
+        Args:
+            timeout: the longest silence of the build, in seconds.
         """
-        said: list[str] = []
+        lines: list[str] = []
         with self._translate_errors(f"building {tag}"):
-            lines = self._api.build(
+            progress = self._api.build(
                 fileobj=io.BytesIO(context),
                 custom_context=True,
                 tag=tag,
@@ -68,39 +68,42 @@ class ImageCalls:
                 decode=True,
                 timeout=timeout,
             )
-            for line in lines:
-                said += str(line.get("stream") or "").splitlines()
-                if "error" in line:
-                    last = "\n".join([text for text in said if text.strip()][-15:])
-                    raise build_failed(tag, str(line["error"]), last)
-        return self._made(tag)
+            for step in progress:
+                text = clean(str(step.get("stream") or ""))
+                lines = [*lines, *(line for line in text.splitlines() if line.strip())][-_LAST_LINES:]
+                if "error" in step:
+                    raise build_failed(tag, str(step["error"]), "\n".join(lines))
+        return self._require_image(tag)
 
     def load(self, archive: bytes, tag: str, timeout: float = 300.0) -> str:
         """Take an image in from an archive and return its ID. Raises `EngineFailed` when the engine refuses it.
 
-        `timeout` is the longest silence, in seconds.
+        Args:
+            timeout: the longest silence of the engine, in seconds.
         """
         doing = f"loading {tag}"
-        with self._translate_errors(doing):
-            url, headers = self._api._url("/images/load"), {"Content-Type": "application/x-tar"}
-            with self._api._post(
-                url, data=archive, params={"quiet": "1"}, headers=headers, stream=True, timeout=timeout
-            ) as response:
-                self._api._raise_for_status(response)
-                for line in self._api._stream_helper(response, decode=True):
-                    if "error" in line:
-                        raise failed(doing, str(line["error"]))
-        return self._made(tag)
+        with self._translate_errors(doing), self._api.allow_silence(timeout):
+            _require_done(self._api.load_image(archive, quiet=True), doing)
+        return self._require_image(tag)
 
-    def _made(self, reference: str) -> str:
-        found = self.image_id(reference)
-        if not found:
+    def _require_image(self, reference: str) -> str:
+        image = self.image_id(reference)
+        if not image:
             raise EngineFailed(f"{reference} is not on the engine, though it was just made")
-        return found
+        return image
+
+
+def _require_done(progress: Iterable[Mapping[str, Any]], doing: str, until: float | None = None) -> None:
+    """Read the engine's progress to its end. Raises `EngineFailed` for an error, or after `until` (monotonic)."""
+    for step in progress:
+        if "error" in step:
+            raise failed(doing, str(step["error"]))
+        if until is not None and time.monotonic() > until:
+            raise failed(doing, "it takes too long")
 
 
 def _split(reference: str) -> tuple[str, str]:
-    """(name, tag or digest), as the engine's pull call wants them apart."""
+    """(name, tag or digest), as the engine's pull call wants them."""
     if "@" in reference:
         name, _, digest = reference.partition("@")
         return name, digest

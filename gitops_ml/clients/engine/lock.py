@@ -1,18 +1,19 @@
 """The lock of one environment: a container that is made and never started.
 
-The engine lets one container have a name, so making it is atomic. Its labels name the holder; the engine's own clock
-decides when it expires. It is broken by its unique ID, never by its name: breaking one that somebody else has just made
-is then impossible. A holder that was killed on this machine is known to be dead, and its lock is broken at once.
+The engine lets only one container have a name, so making the container is atomic. Its labels name the holder. The
+engine's own clock decides when the lock expires. A lock is broken by its unique ID, never by its name: so nobody breaks
+a lock that another process has just made. A holder that was killed on this machine is known to be dead, and its lock is
+broken at once. So is a lock that this process let go of while the engine could not be reached.
 """
 
 from __future__ import annotations
 
 import getpass
 import os
-import re
+import secrets
 import socket
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,10 +27,15 @@ from gitops_ml.errors import LockHeld, LockLost
 
 TTL = 900.0
 _TRIES = 5
+_held_here: set[str] = set()
+"""The tokens of the locks that this process holds."""
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a lock. `machine` tells kernels and process namespaces apart; `started` is the process's own start."""
+    """The process that holds a lock.
+
+    `machine` tells kernels and process namespaces apart; `started` is the start of the process.
+    """
 
     who: str
     machine: str
@@ -38,12 +44,17 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
     def dead(self, here: Holder) -> bool:
-        """Whether this is a process of the same machine that is no more."""
+        """Whether this process was on the same machine as `here`, and has ended."""
         return bool(self.machine) and self.machine == here.machine and self.started != _started(self.pid)
+
+    def same_process(self, here: Holder) -> bool:
+        """Whether this is the process `here`."""
+        own = (here.machine, here.pid, here.started)
+        return bool(self.machine) and (self.machine, self.pid, self.started) == own
 
 
 def this_process() -> Holder:
-    """The holder that this process is."""
+    """This process as a holder."""
     pid = os.getpid()
     try:
         user = getpass.getuser()
@@ -59,10 +70,11 @@ def this_process() -> Holder:
 
 
 class Lock:
-    """One environment, held. Make it with `acquire`, use it as a context manager."""
+    """The lock of one environment while this process holds it. Make it with `acquire`; it is a context manager."""
 
-    def __init__(self, engine: Engine, container: str, name: str) -> None:
+    def __init__(self, engine: Engine, container: str, name: str, token: str) -> None:
         self._engine = engine
+        self._token = token
         self.id = container
         self.name = name
 
@@ -78,34 +90,33 @@ class Lock:
     ) -> Lock:
         """Take the lock for at most `ttl` seconds.
 
-        `image` is any that the engine has. Raises `LockHeld`, which names the holder, its age and how to break it.
+        Args:
+            image: any image that the engine has.
+
+        Raises `LockHeld`, which names the holder, the lock's age and how to break it.
         """
         here = holder or this_process()
         name = scoped(project, environment, "lock")
-        told = {
+        token = secrets.token_hex(8)
+        labels = owner_labels(project, environment, "lock") | {
             LABEL + "holder": here.who,
             LABEL + "machine": here.machine,
             LABEL + "pid": str(here.pid),
             LABEL + "started": here.started,
             LABEL + "command": here.command,
             LABEL + "expires": str(ttl),
+            LABEL + "token": token,
         }
-        labels = {**owner_labels(project, environment, "lock"), **told}
         spec = ContainerSpec(name=name, image=image, labels=labels, network=None, restart="no")
-        for _ in range(_TRIES):
-            try:
-                return cls(engine, engine.create(spec), name)
-            except NameTaken as taken:
-                found = engine.inspect_container(name)
-                if found is None:
-                    continue
-                if not _gone(engine, found, here):
-                    raise _held(engine, found, project, environment) from taken
-                engine.remove(found["Id"])
-        raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
+        _held_here.add(token)
+        try:
+            return cls(engine, _take(engine, spec, here, project, environment), name, token)
+        except BaseException:
+            _held_here.discard(token)  # also where the engine made the lock and its answer was lost
+            raise
 
     def check(self) -> None:
-        """Raises `LockLost` when this lock, by its ID, is no longer there. One quick call; before each mutation."""
+        """Raises `LockLost` when this lock, by its ID, no longer exists. One quick call; before each mutation."""
         if self._engine.inspect_container(self.id) is None:
             raise LockLost(
                 f"the lock {self.name} went while we held it",
@@ -114,6 +125,8 @@ class Lock:
             )
 
     def release(self) -> None:
+        """Let go of the lock. Where the engine cannot be reached, the next pass of this process removes it."""
+        _held_here.discard(self._token)
         self._engine.remove(self.id)
 
     def __enter__(self) -> Lock:
@@ -125,28 +138,44 @@ class Lock:
         self.release()
 
 
+def _take(engine: Engine, spec: ContainerSpec, here: Holder, project: str, environment: str) -> str:
+    """Make the lock's container, and return its ID. A lock that may be broken is removed first. Raises `LockHeld`."""
+    for _ in range(_TRIES):
+        try:
+            return engine.create(spec)
+        except NameTaken as taken:
+            existing = engine.inspect_container(spec.name)
+            if existing is None:
+                continue
+            if not _may_be_broken(engine, existing, here):
+                raise _lock_held(engine, existing, project, environment) from taken
+            engine.remove(existing["Id"])
+    raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
+
+
 def break_lock(engine: Engine, project: str, environment: str, container: str) -> bool:
-    """Remove the lock with this ID (or its first 12 digits or more); False when there is no such lock."""
-    found = engine.inspect_container(scoped(project, environment, "lock"))
-    if not found or len(container) < 12 or not found["Id"].startswith(container):
+    """Remove the lock with this ID (or its first 12 digits or more). False when no such lock exists."""
+    existing = engine.inspect_container(scoped(project, environment, "lock"))
+    if not existing or len(container) < 12 or not existing["Id"].startswith(container):
         return False
-    engine.remove(found["Id"])
+    engine.remove(existing["Id"])
     return True
 
 
 def clear_dead(engine: Engine, project: str, environment: str) -> None:
-    """Remove a lock that nobody holds any more."""
-    found = engine.inspect_container(scoped(project, environment, "lock"))
-    if found and _gone(engine, found, this_process()):
-        engine.remove(found["Id"])
+    """Remove the lock if it has expired or its holder is dead."""
+    existing = engine.inspect_container(scoped(project, environment, "lock"))
+    if existing and _may_be_broken(engine, existing, this_process()):
+        engine.remove(existing["Id"])
 
 
-def _gone(engine: Engine, found: dict[str, Any], here: Holder) -> bool:
-    """Whether a lock may be broken: its time is up by the engine's clock, or its holder is dead."""
-    labels = found["Config"]["Labels"] or {}
-    if _age(engine, found) > float(labels.get(LABEL + "expires") or TTL):
+def _may_be_broken(engine: Engine, lock: dict[str, Any], here: Holder) -> bool:
+    """Whether the lock has expired by the engine's clock, or its holder is dead or has let go of it."""
+    labels = lock["Config"]["Labels"] or {}
+    if _age(engine, lock) > _ttl(labels):
         return True
-    return _holder(labels).dead(here)
+    holder = _holder(labels)
+    return holder.dead(here) or (holder.same_process(here) and labels.get(LABEL + "token") not in _held_here)
 
 
 def _holder(labels: dict[str, str]) -> Holder:
@@ -160,26 +189,30 @@ def _holder(labels: dict[str, str]) -> Holder:
     )
 
 
-def _held(engine: Engine, found: dict[str, Any], project: str, environment: str) -> LockHeld:
-    labels = found["Config"]["Labels"] or {}
+def _lock_held(engine: Engine, lock: dict[str, Any], project: str, environment: str) -> LockHeld:
+    labels = lock["Config"]["Labels"] or {}
     holder = _holder(labels)
-    expires = float(labels.get(LABEL + "expires") or TTL)
     return LockHeld(
-        f"{project} {environment} is held by {holder.who} for {_age(engine, found):.0f} s",
-        why=f"`{holder.command}`; the lock expires after {expires:.0f} s",
-        fix=f"wait, or `gitops-ml sync {environment} --break-lock {found['Id'][:12]}`",
+        f"{project} {environment} is held by {holder.who} for {_age(engine, lock):.0f} s",
+        why=f"`{holder.command}`; the lock expires after {_ttl(labels):.0f} s",
+        fix=f"wait, or `gitops-ml sync {environment} --break-lock {lock['Id'][:12]}`",
     )
 
 
-def _age(engine: Engine, found: dict[str, Any]) -> float:
-    """In seconds, both ends by the engine's clock."""
-    # The engine writes nanoseconds, of which Python takes six digits.
-    created = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", found["Created"]))
-    return (engine.info().now - created.astimezone(UTC)).total_seconds()
+def _ttl(labels: dict[str, str]) -> float:
+    try:
+        return float(labels.get(LABEL + "expires") or TTL)
+    except ValueError:
+        return TTL
+
+
+def _age(engine: Engine, lock: dict[str, Any]) -> float:
+    """In seconds, by the engine's clock alone."""
+    return (engine.info().now - datetime.fromisoformat(lock["Created"])).total_seconds()
 
 
 def _machine() -> str:
-    """This boot of this machine, and this process namespace; empty where the system does not tell."""
+    """This boot of this machine, and this process namespace; empty where the system does not say."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -188,7 +221,10 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start of a process in ticks since boot, so that a reused number is not taken for it; empty when none."""
+    """The start of a process, in ticks since boot; empty when no such process runs.
+
+    A process with a reused number has another start.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,15 +1,15 @@
-"""The images that models run in: had when the engine has them, else pulled or built there. No registry is needed.
+"""The images that models run in. An image that the engine lacks is pulled or built there: no registry is needed.
 
-A runtime image holds a model's own locked requirements and our server, and is shared by all models with the same
-requirements; a model image adds the artifact in one layer. Both are found by a name that says what is in them, so a
-host that has them builds nothing.
+A runtime image holds a model's own locked requirements and our server; all models with the same requirements share it.
+A model image adds the artifact in one layer. The name of each says what is in it, so a host that has it builds nothing.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
@@ -22,15 +22,15 @@ REQUIREMENTS = "requirements.txt"
 SERVING = LABEL + "serving"
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
-_LOOK_EVERY = 0.25
-_building = threading.Lock()
+_builds: dict[tuple[str, str], threading.Lock] = {}
+"""A lock for each image, by engine and name: two builds of one image would do the same work twice."""
 
 
 def ensure_base(engine: Engine, reference: str = BASE_IMAGE) -> str:
     """Have an image that we do not build, and return its ID. Raises `EngineFailed` when it cannot be pulled."""
-    found = engine.image_id(reference)
-    if found:
-        return found
+    image = engine.image_id(reference)
+    if image:
+        return image
     try:
         return engine.pull(reference)
     except EngineFailed as error:
@@ -42,18 +42,19 @@ def ensure_base(engine: Engine, reference: str = BASE_IMAGE) -> str:
 
 
 def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) -> tuple[str, str]:
-    """Have the runtime image of these hash-locked requirements, and return its name and ID.
-
-    Two builds of one runtime would do the same work twice, so one waits for the other. Raises `EngineFailed`.
-    """
+    """Have the runtime image of these hash-locked requirements, and return its name and ID. Raises `EngineFailed`."""
+    # Packs our own sources: only a pass that lacks an image needs that.
     from gitops_ml.serving.context import build_args, runtime_context, runtime_key
 
     base_id = ensure_base(engine, base)
     tag = f"gitops-ml/runtime:{runtime_key(requirements, base_id)[:16]}"
-    with _building:
-        found = engine.image_id(tag)
-        if found:
-            return tag, found
+    image = engine.image_id(tag)
+    if image:
+        return tag, image
+    with _builds.setdefault((engine.url, tag), threading.Lock()):
+        image = engine.image_id(tag)  # another thread may have built it meanwhile
+        if image:
+            return tag, image
         labels = {
             ROLE: "runtime",
             SERVING: SERVING_SOURCE[:16],
@@ -69,18 +70,21 @@ def ensure_model_image(
 ) -> str:
     """Have the image of a generation's model, and return its ID.
 
-    `files` is the model's artifact, by path below /model. Raises `ModelRejected` when it brings no requirements, and
-    `EngineFailed` when it cannot be built.
+    Args:
+        files: the model's artifact, by path below /model.
+
+    Raises `ModelRejected` when the artifact lacks its requirements, and `EngineFailed` when the build fails.
     """
-    found = engine.inspect_image(generation.image)
-    if found and (found["Config"].get("Labels") or {}).get(DIGEST) == generation.digest:
-        return str(found["Id"])
+    image = engine.inspect_image(generation.image)
+    if image and (image["Config"].get("Labels") or {}).get(DIGEST) == generation.digest:
+        return str(image["Id"])
     if REQUIREMENTS not in files:
         raise ModelRejected(
             f"{generation.model} {generation.version} holds no {REQUIREMENTS}",
-            why="what it was trained with is what it has to be served with",
+            why="a model is served with the packages that trained it",
             fix="let the train stage write it beside the model, locked with hashes",
         )
+    # Packs our own sources: only a pass that lacks an image needs that.
     from gitops_ml.serving.context import model_archive, model_context
 
     runtime, runtime_id = ensure_runtime(engine, files[REQUIREMENTS], base)
@@ -94,19 +98,19 @@ def ensure_model_image(
         _OCI + "base.digest": runtime_id,
     }
     content = sorted(files.items())
-    base_image = engine.inspect_image(runtime_id)
-    if base_image:
+    runtime_image = engine.inspect_image(runtime_id)
+    if runtime_image:
         try:
-            return engine.load(model_archive(content, base_image, generation.image, labels), generation.image)
+            return engine.load(model_archive(content, runtime_image, generation.image, labels), generation.image)
         except EngineFailed:
-            pass  # an engine that keeps images in another form wants every layer; a build says what else is wrong
+            pass  # an engine with the containerd store wants every layer; if something else failed, the build says so
     return engine.build(model_context(content, runtime), generation.image, labels=labels)
 
 
 class Builds:
-    """Model images under way, each made once and beside whatever else is done.
+    """The model images that are being made, each once, while the pass goes on.
 
-    An image belongs to no environment, so making one needs no lock: it begins before the lock is taken.
+    An image belongs to no environment, so making an image needs no lock and begins before the lock is taken.
 
     Args:
         artifact: gives the files of a generation's model.
@@ -120,30 +124,30 @@ class Builds:
         self._beginning = threading.Lock()
 
     def begin(self, generation: Generation) -> Future[str]:
-        """Make the image of a generation's model in a thread of its own, unless that is under way."""
+        """Begin to make the image of a generation's model, unless that has begun."""
         with self._beginning:
             if generation.image not in self._begun:
-                # A pass that ends early, say because the lock is held, does not wait for a build.
+                # A pass that ends early, for example because the lock is taken, does not wait for a build.
                 self._begun[generation.image] = background.begin(lambda: self._make(generation))
             return self._begun[generation.image]
 
     def image(self, generation: Generation, go_on: Callable[[], None] = lambda: None) -> str:
-        """Its ID, once it is there. Raises as `ensure_model_image`, and what giving its files raises.
+        """Wait for a generation's image, and return its ID.
 
-        `go_on` is called again and again; what it raises ends the waiting.
+        Args:
+            go_on: called again and again; an exception of it ends the waiting.
+
+        Raises as `ensure_model_image` and as `artifact`.
         """
-        making = self.begin(generation)
-        while not wait((making,), timeout=_LOOK_EVERY).done:
-            go_on()
-        return making.result()
+        return background.result_within(self.begin(generation), math.inf, go_on)
 
     def _make(self, generation: Generation) -> str:
         return ensure_model_image(self._engine, generation, self._artifact(generation), base=self._base)
 
 
 def probe_image(engine: Engine, base: str = BASE_IMAGE) -> str:
-    """Have a runtime image of this version of ours, and return its ID; the probe needs nothing but our own code."""
-    found = engine.list_images({ROLE: "runtime", SERVING: SERVING_SOURCE[:16]})
-    if found:
-        return str(max(found, key=lambda image: int(image["Created"]))["Id"])
+    """Have any runtime image of this version of ours, and return its ID: the probe needs only our own code."""
+    images = engine.list_images({ROLE: "runtime", SERVING: SERVING_SOURCE[:16]})
+    if images:
+        return str(max(images, key=lambda image: int(image["Created"]))["Id"])
     return ensure_runtime(engine, b"", base)[1]

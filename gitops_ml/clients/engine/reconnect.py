@@ -1,8 +1,8 @@
-"""The engine that an environment was on at the last look, met again while the source is still fetched and read.
+"""Connects to the last known engine in the background while Git is being fetched.
 
-What is kept of it is a hint, and never the truth: which engine is the right one, the tip says, and a connection to
-another one is dropped unused. Where the hint holds, the time that the engine takes to let a shell into the gateway, and
-an `ssh://` engine to be reached at all, passes beside what has to be done anyway.
+The remembered engine is a hint: the tip decides which engine is the right one, and a connection to another engine is
+closed unused. Where the hint is right, opening a shell in the gateway, and the tunnel to an `ssh://` engine, takes no
+time of its own.
 """
 
 from __future__ import annotations
@@ -22,25 +22,22 @@ from gitops_ml.errors import GitopsError
 _PREFIX, _SUFFIX = "engine-", ".json"
 
 
-class _Met(msgspec.Struct, frozen=True):
-    """The file's content: the engine as it was declared, and the ID of the gateway there."""
+class _LastEngine(msgspec.Struct, frozen=True):
+    """The file's content: the engine as it was declared, and the ID of its gateway."""
 
     engine: str | None
     gateway: str
 
 
 class Reconnection:
-    """A connection under way to the engine that was declared as `url`, with a shell in the gateway."""
+    """A connection that is being made to the engine declared as `url`, with a shell in its gateway."""
 
     def __init__(self, url: str | None, gateway: str) -> None:
         self._url = url
         self._engine: Future[Engine] = background.begin(lambda: _connect(url, gateway))
 
     def engine(self, url: str | None) -> Engine | None:
-        """The engine, if it is the one that is declared as `url`; else None, and the connection is closed.
-
-        Raises as `Engine.connect`.
-        """
+        """The engine if `url` declares it; else None, and the connection is closed. Raises as `Engine.connect`."""
         if url == self._url:
             return self._engine.result()
         self._engine.add_done_callback(_close)
@@ -48,8 +45,8 @@ class Reconnection:
 
 
 def remember(folder: Path, environment: str, url: str | None, gateway: str) -> None:
-    """Keep where an environment was found, in a file of `folder`."""
-    path, content = _file(folder, environment), msgspec.json.encode(_Met(url, gateway))
+    """Remember the engine of an environment, in a file of `folder`."""
+    path, content = _file(folder, environment), msgspec.json.encode(_LastEngine(url, gateway))
     with contextlib.suppress(OSError):
         if path.read_bytes() == content:
             return
@@ -57,16 +54,14 @@ def remember(folder: Path, environment: str, url: str | None, gateway: str) -> N
 
 
 def begin(folder: Path, environments: Iterable[str]) -> dict[str, Reconnection]:
-    """Begin to reconnect to the engines of these environments, as far as they are remembered in `folder`; to all that
-    are remembered where none is named.
-    """
-    named = list(environments) or [p.name[len(_PREFIX) : -len(_SUFFIX)] for p in folder.glob(f"{_PREFIX}*{_SUFFIX}")]
-    found = {}
-    for environment in named:
+    """Begin to connect to the remembered engines of these environments; of all environments if none is named."""
+    names = list(environments) or [p.name[len(_PREFIX) : -len(_SUFFIX)] for p in folder.glob(f"{_PREFIX}*{_SUFFIX}")]
+    reconnections = {}
+    for environment in names:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            met = msgspec.json.decode(_file(folder, environment).read_bytes(), type=_Met)
-            found[environment] = Reconnection(met.engine, met.gateway)
-    return found
+            last = msgspec.json.decode(_file(folder, environment).read_bytes(), type=_LastEngine)
+            reconnections[environment] = Reconnection(last.engine, last.gateway)
+    return reconnections
 
 
 def _file(folder: Path, environment: str) -> Path:

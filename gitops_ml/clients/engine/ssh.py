@@ -1,9 +1,8 @@
-"""An engine that is reached by SSH: its socket, forwarded by the user's own `ssh`.
+"""An engine on another host: its socket, forwarded by the user's own `ssh`.
 
-The SDK's own SSH transport needs paramiko even when it shells out, needs a Docker command line on the far
-side, and starts an `ssh` for each connection. One forwarded socket needs neither, obeys `~/.ssh/config` and
-carries all calls. The far side runs `cat` on our pipe, so that the tunnel ends with this process, however
-that ends.
+The SDK's own SSH transport always needs paramiko and a Docker command line on the other host, and starts an `ssh` for
+each connection. One forwarded socket needs none of that, obeys `~/.ssh/config` and carries all calls. The other host
+runs `cat` on our pipe, so that the tunnel ends with this process, however that ends.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ SOCKET = "/var/run/docker.sock"
 
 
 class Tunnel:
-    """A local socket that leads to the engine's. Make it with `open`, and close it."""
+    """A local socket that leads to the engine's socket. Make it with `open`, and close it."""
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
         self._process = process
@@ -41,20 +40,20 @@ class Tunnel:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                # Ctrl-C is ours to answer: what is under way is ended in order, through this tunnel.
+                # Ctrl-C must not reach ssh: the work that ends in order then still needs the tunnel.
                 start_new_session=True,
             )
         except FileNotFoundError as error:
             shutil.rmtree(directory, ignore_errors=True)
             raise InputError(f"`{url}` needs ssh, which is not installed", fix="install openssh-client") from error
         tunnel = cls(process, directory)
-        atexit.register(tunnel.close)  # a command ends without closing its engine; its folder must not stay
+        atexit.register(tunnel.close)  # a command may end without closing its engine
         until = time.monotonic() + timeout
         while not tunnel.socket.exists():
             if process.poll() is not None or time.monotonic() > until:
                 tunnel.close()
-                said = process.stderr.read().decode(errors="replace") if process.stderr else ""
-                raise unavailable(url, said.strip() or f"no answer in {timeout:.0f} s")
+                message = process.stderr.read().decode(errors="replace") if process.stderr else ""
+                raise unavailable(url, message.strip() or f"no answer in {timeout:.0f} s")
             time.sleep(0.01)
         return tunnel
 

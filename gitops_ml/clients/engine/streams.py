@@ -6,46 +6,39 @@ import io
 import struct
 import tarfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
+
+from gitops_ml.clients.engine.types import TooMuchOutput
+from gitops_ml.serving import archive
 
 OWNER = 65532  # the user that our containers run as
 FRAME = struct.Struct(">BxxxL")
-"""What stands before each piece of a command's output: which stream it is of, and its length in bytes."""
+"""The header of each piece of a command's output: its stream, and its length in bytes."""
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """A tar of these files, by relative name. A name with a slash at its end is a directory."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name.rstrip("/"))
-            entry.uid = entry.gid = OWNER
-            entry.mtime = int(time.time())
-            if name.endswith("/"):
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            else:
-                entry.size, entry.mode = len(content), 0o644
-            tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
+    """Make a tar of files for a container, by relative name. A name that ends in a slash is a folder."""
+    return archive.pack(files, owner=OWNER, mode=0o644, time=int(time.time()))
 
 
 def unpack(chunks: Iterable[bytes], strip: int = 1) -> dict[str, bytes]:
-    """The files of a tar that the engine made of a path: relative to it, or by name if it is a file.
+    """The files of a tar that the engine made of a path: by name relative to a directory, or by the one file's name.
 
-    `strip` is the number of leading directories that are taken off their names.
+    Args:
+        strip: how many leading directories are taken off the names.
     """
-    found = {}
+    files = {}
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
         for entry in tar:
             content = tar.extractfile(entry) if entry.isfile() else None
             if content is not None:
                 parts = PurePosixPath(entry.name).parts
-                found["/".join(parts[strip:] or parts)] = content.read()
-    return found
+                files["/".join(parts[strip:] or parts)] = content.read()
+    return files
 
 
-def frames(raw: bytes) -> tuple[bytes, bytes]:
+def split_frames(raw: bytes) -> tuple[bytes, bytes]:
     """(stdout, stderr) from the engine's framed output. A frame that was cut off gives what came of it."""
     streams: dict[int, list[bytes]] = {1: [], 2: []}
     at = 0
@@ -55,3 +48,18 @@ def frames(raw: bytes) -> tuple[bytes, bytes]:
         streams.setdefault(stream, []).append(raw[at : at + size])
         at += size
     return b"".join(streams[1]), b"".join(streams[2])
+
+
+def bounded(chunks: Iterable[bytes], limit: int, doing: str, deadline: float | None = None) -> Iterator[bytes]:
+    """The chunks, up to `limit` bytes and until `deadline` (of the monotonic clock).
+
+    Raises `TooMuchOutput` beyond the limit and `TimeoutError` after the deadline.
+    """
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise TooMuchOutput(f"more than {limit:,} bytes came back ({doing})", why="no more is read into memory")
+        if deadline is not None and time.monotonic() > deadline:
+            raise TimeoutError("it took too long")
+        yield chunk

@@ -1,4 +1,4 @@
-"""What the engine's calls answer with, in types of ours."""
+"""What the engine's calls answer, in types of ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gitops_ml.errors import EngineFailed
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine and its host. `now` is its own clock; `memory` in bytes."""
+    """The engine and its host. `now` is the engine's own clock; `memory` is in bytes."""
 
     id: str
     name: str
@@ -29,4 +29,8 @@ class ExecResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NameTaken(EngineFailed):
-    """A container of that name is there already."""
+    """A container of that name exists already."""
+
+
+class TooMuchOutput(EngineFailed):
+    """A command, a file or a log is larger than what the caller reads into memory."""

@@ -1,4 +1,4 @@
-"""Reading `environments/` at a commit: never from the work tree, and one broken file never stops the others."""
+"""Read `environments/` at a commit, never from the work tree. One broken file never stops the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gitops_ml.clients.files.yaml_read import MAX_BYTES, parse
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.objects import File
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import NAME_PATTERN, Deployment, Environment, Project
+from gitops_ml.core.declaration.schema import Deployment, Environment, Project
+from gitops_ml.core.declaration.values import NAME_PATTERN
 from gitops_ml.errors import InputError, SourceError
 
 ROOT = "environments"
@@ -19,9 +21,11 @@ LOCAL_ENGINE = "unix:///var/run/docker.sock"
 
 
 class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment as its files declare it at a commit, its versions not looked up yet.
+    """One environment as its files declare it at a commit; its versions are not looked up yet.
 
-    `broken` holds what is wrong with a file, by deployment; `records` the raw record files, by deployment.
+    Args:
+        broken: what is wrong with a deployment's file, by deployment.
+        records: the content of the record files, by deployment.
     """
 
     project: str
@@ -40,42 +44,41 @@ def environment_names(repo: Repository, commit: str) -> list[str]:
 
 
 def read_project(repo: Repository, commit: str) -> Project:
-    """`environments/project.yaml` at a commit. Raises `SourceError` when absent, `InputError` when it is wrong."""
+    """Read `environments/project.yaml` at a commit. Raises `SourceError` when absent, `InputError` when wrong."""
     path = f"{ROOT}/project.yaml"
-    data = repo.read_file(commit, path)
-    if data is None:
+    if repo.entry(commit, path) is None:
         raise SourceError(
             f"{path} is not in commit {commit[:12]}",
             why="it names the project",
             fix="gitops-ml init",
         )
-    return parse(data, path, Project)
+    return parse(_whole(repo.read_file(commit, path, MAX_BYTES), path), path, Project)
 
 
 def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFiles:
-    """All files of one environment at a commit.
+    """Read all files of one environment at a commit.
 
     Raises `SourceError` when the environment is not declared there, and `InputError` when its `environment.yaml` or
-    the project's file is wrong. What is wrong with a deployment's file is returned in `broken`.
+    the project's file is wrong. What is wrong with a deployment's file is in `broken`.
     """
     project = read_project(repo, commit)
     folder = f"{ROOT}/{name}/"
     _require_label(name, f"{folder}: `{name}` is not an environment's name", "rename the folder")
-    found = repo.read_files(commit, folder, limit=MAX_BYTES)
-    files = {path: file.data for path, file in found.items() if file.regular}
-    main = files.get(f"{folder}environment.yaml", b"")
-    if f"{folder}environment.yaml" not in files:
-        known = ", ".join(environment_names(repo, commit)) or "none"
+    files = repo.read_files(commit, folder, limit=MAX_BYTES)
+    contents = {path: file.data for path, file in files.items() if file.regular}
+    main = f"{folder}environment.yaml"
+    if main not in contents:
+        names = ", ".join(environment_names(repo, commit)) or "none"
         raise SourceError(
             f"environment `{name}` is not in commit {commit[:12]}",
-            why=f"{folder}environment.yaml is absent; declared: {known}",
+            why=f"{main} is absent; declared: {names}",
             fix=f"restore {folder}, or name one that is declared",
         )
-    environment = parse(_whole(main, f"{folder}environment.yaml"), f"{folder}environment.yaml", Environment)
-    deployments, broken = _deployments(found, f"{folder}models/")
+    environment = parse(_whole(contents[main], main), main, Environment)
+    deployments, broken = _deployments(files, f"{folder}models/")
     records = {
         path.removeprefix(f"{folder}records/").removesuffix(".yaml"): data
-        for path, data in files.items()
+        for path, data in contents.items()
         if data is not None and path.startswith(f"{folder}records/") and path.endswith(".yaml")
     }
     return EnvironmentFiles(
@@ -89,14 +92,14 @@ def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFil
     )
 
 
-def _deployments(found: dict[str, File], folder: str) -> tuple[dict[str, Deployment], dict[str, str]]:
-    """The deployments among these files, and what is wrong with a file, each by deployment.
+def _deployments(files: dict[str, File], folder: str) -> tuple[dict[str, Deployment], dict[str, str]]:
+    """The deployments that the files in `folder` declare, and what is wrong with a file, both by deployment.
 
-    A file that is there in any form declares its deployment: what cannot be read is broken, and is not removed.
+    A file that exists in any form declares its deployment: one that cannot be read is broken, and is not removed.
     """
     deployments: dict[str, Deployment] = {}
     broken: dict[str, str] = {}
-    for path, file in sorted(found.items()):
+    for path, file in sorted(files.items()):
         match = re.fullmatch(re.escape(folder) + r"([^/]+)\.(ya?ml)", path)
         if not match:
             continue
@@ -105,7 +108,7 @@ def _deployments(found: dict[str, File], folder: str) -> tuple[dict[str, Deploym
             deployments[name] = parse(_declaration(name, path, file), path, Deployment)
         except InputError as error:
             broken[name] = str(error)
-    return {name: found for name, found in deployments.items() if name not in broken}, broken
+    return {name: deployment for name, deployment in deployments.items() if name not in broken}, broken
 
 
 def _declaration(name: str, path: str, file: File) -> bytes:
@@ -131,44 +134,45 @@ def _require_label(name: str, what: str, fix: str) -> None:
 
 
 def require_known_source(name: str, environment: Environment, names: list[str]) -> None:
-    """Raises `InputError` where what is promoted into an environment is to come from none of these."""
+    """Raises `InputError` where `promotion.from` is none of the environments `names`."""
     promotion = environment.promotion
     if promotion and promotion.from_ not in names:
         raise InputError(
             f"environments/{name}/environment.yaml: promotion.from is `{promotion.from_}`",
-            why=f"it is no environment; declared: {', '.join(names)}",
+            why=f"no environment has that name; declared: {', '.join(names)}",
             fix=f"edit environments/{name}/environment.yaml",
         )
 
 
 def require_own_port(repo: Repository, declared: EnvironmentFiles) -> None:
-    """Raises `InputError` where another environment of this commit listens on the same port of the same engine."""
-    sharing = shared_ports(repo, declared.commit).get(entrance(declared.environment), [])
+    """Raises `InputError` where another environment of this commit uses the same port of the same engine."""
+    sharing = shared_ports(repo, declared.commit).get(listens_on(declared.environment), [])
     if len(sharing) > 1:
         raise InputError(
             f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
-            why="one engine's port is one gateway's",
+            why="a port of an engine can have one gateway",
             fix=f"change gateway.port in environments/{declared.name}/environment.yaml",
         )
 
 
 def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[str]]:
-    """Which environments listen where: names by (engine, port), so that two on one port are found at plan."""
-    found: dict[tuple[str, int], list[str]] = {}
+    """The names of environments by the engine and port that they listen on."""
+    names: dict[tuple[str, int], list[str]] = {}
     for name in environment_names(repo, commit):
         path = f"{ROOT}/{name}/environment.yaml"
         try:
-            environment = parse(repo.read_file(commit, path) or b"", path, Environment)
+            environment = parse(repo.read_file(commit, path, MAX_BYTES) or b"", path, Environment)
         except InputError:
             continue
-        found.setdefault(entrance(environment), []).append(name)
-    return found
+        names.setdefault(listens_on(environment), []).append(name)
+    return names
 
 
-def entrance(environment: Environment) -> tuple[str, int]:
-    """The engine and the port of a gateway; an environment that names no engine is most often on the local one.
+def listens_on(environment: Environment) -> tuple[str, int]:
+    """The engine and the port of an environment's gateway, equal for every spelling of one engine.
 
-    However the engine is spelt: by another user, with the default port or socket, by `/run` for `/var/run`.
+    Spellings differ in the user, the default port or socket, and `/run` for `/var/run`. An environment that names no
+    engine is taken to be on the local one.
     """
     scheme, host, path, *_ = urlsplit(environment.engine or LOCAL_ENGINE)
     path = posixpath.normpath(path or "/")

@@ -1,9 +1,7 @@
-"""Changing a few values in YAML that people wrote, and nothing else in it: not a comment, a quote or a blank
-line.
+"""Change a few values in YAML that people wrote, and nothing else: no comment, quote or blank line.
 
-The text is cut at the positions that PyYAML's node tree gives. A round-trip through a YAML writer would keep
-the comments but lay out the rest anew, and a revert that touches lines which nobody changed cannot be
-reviewed.
+The text is cut at the positions that PyYAML's node tree gives. A round trip through a YAML writer would keep the
+comments but change the layout, and a revert that touches lines which nobody changed cannot be reviewed.
 """
 
 from __future__ import annotations
@@ -13,11 +11,28 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
+from yaml.composer import Composer
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.scanner import Scanner
 
+from gitops_ml.clients.files.yaml_data import load, value_of
+from gitops_ml.clients.files.yaml_scalars import DVC, TEXT, CoreResolver
 from gitops_ml.errors import InputError
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _AFTER = {"digest": "version"}
+"""A new key goes below this one."""
+
+
+class _Nodes(Reader, Scanner, Parser, Composer, CoreResolver):
+    """PyYAML's composer with positions, and with the scalars of YAML 1.2."""
+
+    def __init__(self, stream: str) -> None:
+        Reader.__init__(self, stream)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        CoreResolver.__init__(self)
 
 
 class _Edit(NamedTuple):
@@ -26,26 +41,16 @@ class _Edit(NamedTuple):
     text: str
 
 
-def load(data: bytes, path: str) -> Any:
-    """A YAML document as plain data, for files that DVC wrote. Raises InputError, which names `path`."""
-    try:
-        return yaml.load(data, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f":{mark.line + 1}" if mark else ""
-        why = getattr(error, "problem", None) or str(error)
-        raise InputError(f"{path}{at} is not valid YAML", why=str(why), fix=f"edit {path}") from error
-
-
 def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaration") -> str:
-    """`text`, a YAML mapping, with each of `fields` set, and every other byte as it was.
+    """Set each of `fields` in `text`, a YAML mapping. Every other byte stays.
 
     Args:
-        fields: values by dotted key. A mapping as a value replaces the whole mapping there, key by key, so
-            that what stays the same keeps its comments. None takes the key away.
+        fields: values by dotted key. A mapping as a value replaces the whole mapping there, key by key, so that equal
+            values keep their comments. None removes the key.
+        path: the file, for messages.
 
     Raises:
-        InputError: `text` is no mapping, or so written that it cannot be edited safely; `path` names it.
+        InputError: `text` is no mapping, or is written in a way that cannot be edited safely.
     """
     for key, value in fields.items():
         text = _set(text, tuple(key.split(".")), _plain(value), path)
@@ -53,21 +58,21 @@ def set_fields(text: str, fields: Mapping[str, Any], path: str = "the declaratio
 
 
 def get_field(text: str, key: str, path: str = "the declaration") -> Any:
-    """The value at the dotted `key`, None where there is none. Raises InputError when `text` is no YAML."""
-    found = load(text.encode(), path)
+    """Read the value at the dotted `key`; None where the key is absent. Raises InputError when `text` is no YAML."""
+    value = load(text.encode(), path)
     for part in key.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def _set(text: str, keys: tuple[str, ...], value: Any, path: str) -> str:
     before = load(text.encode(), path)
     if not isinstance(before, dict):
         raise InputError(f"{path} is no mapping", fix=f"edit {path}")
-    wanted = _merged(before, keys, value)
+    wanted = _merged(before, keys, _as_read(value))
     if wanted == before:
         return text
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = _Nodes(text).get_single_node()
     assert isinstance(root, yaml.MappingNode)
     edits = sorted(_edits(text, root, keys, value), reverse=True)
     edited = text
@@ -88,16 +93,16 @@ def _set(text: str, keys: tuple[str, ...], value: Any, path: str) -> str:
 
 
 def _merged(data: Any, keys: tuple[str, ...], value: Any) -> Any:
-    found = dict(data) if isinstance(data, dict) else {}
+    merged = dict(data) if isinstance(data, dict) else {}
     if len(keys) > 1:
-        if value is None and keys[0] not in found:
-            return found
-        found[keys[0]] = _merged(found.get(keys[0]), keys[1:], value)
+        if value is None and keys[0] not in merged:
+            return merged
+        merged[keys[0]] = _merged(merged.get(keys[0]), keys[1:], value)
     elif value is None:
-        found.pop(keys[0], None)
+        merged.pop(keys[0], None)
     else:
-        found[keys[0]] = value
-    return found
+        merged[keys[0]] = value
+    return merged
 
 
 def _edits(text: str, node: yaml.MappingNode, keys: tuple[str, ...], value: Any) -> Iterator[_Edit]:
@@ -138,7 +143,7 @@ def _remap(text: str, node: yaml.MappingNode, value: dict[str, Any]) -> Iterator
     for key, (key_node, child) in old.items():
         if key not in value:
             yield _remove(text, node, key_node, child)
-        elif _construct(child) != value[key]:
+        elif value_of(child) != _as_read(value[key]):
             yield from _edits(text, node, (key,), value[key])
     added = {k: v for k, v in value.items() if k not in old}
     if added:
@@ -149,7 +154,7 @@ def _remap(text: str, node: yaml.MappingNode, value: dict[str, Any]) -> Iterator
 
 def _insert(text: str, node: yaml.MappingNode, key: str, value: Any) -> _Edit:
     if node.flow_style:
-        inner = _construct(node) | {key: value}
+        inner = value_of(node) | {key: value}
         return _Edit(node.start_mark.index, node.end_mark.index, _flow(inner))
     if not node.value:
         return _Edit(node.start_mark.index, node.end_mark.index, _flow({key: value}))
@@ -161,7 +166,7 @@ def _insert(text: str, node: yaml.MappingNode, key: str, value: Any) -> _Edit:
 
 def _remove(text: str, node: yaml.MappingNode, key_node: yaml.Node, child: yaml.Node) -> _Edit:
     if node.flow_style:
-        inner = {k: v for k, v in _construct(node).items() if k != key_node.value}
+        inner = {k: v for k, v in value_of(node).items() if k != key_node.value}
         return _Edit(node.start_mark.index, node.end_mark.index, _flow(inner))
     end = _line_end(text, max(_content_end(child), key_node.end_mark.index))
     return _Edit(_line_start(text, key_node.start_mark.index), end, "")
@@ -175,7 +180,7 @@ def _replace(text: str, key_node: yaml.Node, child: yaml.Node, value: Any, node:
     block = isinstance(child, yaml.CollectionNode) and not child.flow_style
     in_flow = bool(node.flow_style) or _in_flow(child)
     if block or (isinstance(value, dict | list) and not in_flow):
-        # What takes several lines is written anew from its key on: as a block if that is what it was.
+        # A value of several lines is written again from its key on.
         start = text.index(":", key_node.end_mark.index) + 1
         if isinstance(value, dict) and value:
             end = _line_end(text, end)
@@ -197,7 +202,7 @@ def _in_flow(node: yaml.Node) -> bool:
 
 
 def _content_end(node: yaml.Node) -> int:
-    """Where a node's own text ends; PyYAML ends a block collection only at the next token, past comments."""
+    """Where a node's own text ends. PyYAML ends a block collection only at the next token, past comments."""
     if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         if isinstance(last, tuple):
@@ -217,12 +222,12 @@ def _line_start(text: str, at: int) -> int:
 
 
 def _line_end(text: str, at: int) -> int:
-    found = text.find("\n", at)
-    return len(text) if found < 0 else found + 1
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end + 1
 
 
 def _own_line(text: str, at: int) -> str:
-    """What has to come before a new line at `at`: a line end, where the file's last line has none."""
+    """The line end that a new line at `at` needs before it, where the file's last line has none."""
     return _newline(text) if at and not text[:at].endswith("\n") else ""
 
 
@@ -254,9 +259,10 @@ def _flow(value: Any) -> str:
 
 def _scalar(value: Any, style: str | None = None, flow: bool = False) -> str:
     if isinstance(value, datetime.datetime):
-        moment = value.astimezone(datetime.UTC) if value.tzinfo else value
-        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _moment(value)
     kept = style if style in ("'", '"') and isinstance(value, str) else None
+    if kept is None and isinstance(value, str) and DVC.tag_of(value) != TEXT:
+        kept = "'"  # PyYAML writes YAML 1.1, where `1e5` is text
     written: str = yaml.safe_dump(
         [value] if flow else value,
         default_style=kept,
@@ -268,10 +274,6 @@ def _scalar(value: Any, style: str | None = None, flow: bool = False) -> str:
     return written.removeprefix("[").removesuffix("]") if flow else written
 
 
-def _construct(node: yaml.Node) -> Any:
-    return yaml.SafeLoader("").construct_document(node)
-
-
 def _plain(value: Any) -> Any:
     """`value` with tuples as lists, as YAML reads them back."""
     if isinstance(value, Mapping):
@@ -279,3 +281,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value
+
+
+def _as_read(value: Any) -> Any:
+    """`value` as `load` reads it back: times as text."""
+    if isinstance(value, dict):
+        return {key: _as_read(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_read(item) for item in value]
+    return _moment(value) if isinstance(value, datetime.datetime) else value
+
+
+def _moment(time: datetime.datetime) -> str:
+    return (time.astimezone(datetime.UTC) if time.tzinfo else time).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,22 +1,19 @@
-"""Reading the YAML that people write, so strictly that a mistake names its file, its line and the nearest valid key.
+"""YAML files as typed values, read so strictly that a mistake names its file, its line and the nearest valid key.
 
-PyYAML's node tree gives the lines; msgspec's types in `core.desired` give what is allowed. Aliases are refused (a bomb
-of them fits into a few lines), and so are files over 256 KiB, deep nesting (PyYAML's composer recurses in C, and takes
-the process with it), duplicate keys and anything that is not plain data.
+msgspec's types say what is allowed. The lines are looked up only once something is wrong.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
 import re
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
-from gitops_ml.core.declaration.schema import (
+from gitops_ml.clients.files.yaml_data import Lines, lines_of, load
+from gitops_ml.clients.files.yaml_scalars import OWN, Dialect
+from gitops_ml.core.declaration.schema import RESERVED
+from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     DIGEST_PATTERN,
     DURATION_PATTERN,
@@ -24,126 +21,41 @@ from gitops_ml.core.declaration.schema import (
     ENV_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
-    RESERVED,
     SHARE_PATTERN,
     SIZE_PATTERN,
     TEXT_PATTERN,
 )
 from gitops_ml.errors import InputError
+from gitops_ml.suggest import did_you_mean
 
 T = TypeVar("T")
-MAX_BYTES = 256 * 1024
-MAX_DEPTH = 32
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLAIN: dict[str, Callable[[str], Any]] = {
-    "tag:yaml.org,2002:str": str,
-    "tag:yaml.org,2002:timestamp": str,
-    "tag:yaml.org,2002:int": lambda text: int(text.replace("_", ""), 0),
-    "tag:yaml.org,2002:float": lambda text: _finite(text.replace("_", "")),
-    "tag:yaml.org,2002:bool": lambda text: text.lower() in ("true", "yes", "on"),
-    "tag:yaml.org,2002:null": lambda _: None,
-}
-_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
-_Lines = dict[str, int]
 
 
-def parse(data: bytes, path: str, kind: type[T]) -> T:
-    """A file's content as `kind`. Raises `InputError` with file, line and, for an unknown key, the nearest valid."""
-    value, lines = plain(data, path)
+def parse(data: bytes, path: str, kind: type[T], dialect: Dialect = OWN) -> T:
+    """Read a file's content as `kind`. An empty file is an empty mapping for DVC, and an error in a declaration.
+
+    Raises `InputError` with file, line and, for an unknown key, the nearest valid one.
+    """
+    value = load(data, path, dialect)
+    if value is None:
+        if dialect is OWN:
+            raise InputError(f"{path} is empty", fix="write it, or remove the file")
+        value = {}
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _explained(error, path, value, lines, kind) from error
+        raise _explain(error, path, value, lines_of(data, path, dialect), kind) from error
 
 
-def plain(data: bytes, path: str) -> tuple[Any, _Lines]:
-    """A YAML file as plain data, and the line of each place in it, by path (`$.rollout.steps[0]`)."""
-    if len(data) > MAX_BYTES:
-        raise InputError(
-            f"{path} has {len(data)} bytes",
-            why=f"at most {MAX_BYTES} are read",
-            fix="make it smaller",
-        )
-    try:
-        text = data.decode()
-        _require_flat(text, path)
-        node = yaml.compose(text, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f":{mark.line + 1}" if mark else ""
-        reason = " ".join((getattr(error, "problem", None) or str(error)).split())
-        raise InputError(f"{path}{at} is not valid YAML", why=reason, fix=f"edit {path}") from error
-    if node is None:
-        raise InputError(f"{path} is empty", fix="write it, or remove the file")
-    lines: _Lines = {}
-    return _value(node, "$", path, lines), lines
-
-
-def _require_flat(text: str, path: str) -> None:
-    """Refuse aliases and deep nesting before anything is built from them."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.AliasEvent):
-            raise InputError(f"{path}:{line} uses a YAML alias", why="aliases are refused", fix="write the value out")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise InputError(
-                f"{path}:{line} is nested too deep", why=f"at most {MAX_DEPTH} levels are read", fix=f"edit {path}"
-            )
-
-
-def _value(node: yaml.Node, place: str, path: str, lines: _Lines) -> Any:
-    line = node.start_mark.line + 1
-    lines.setdefault(place, line)
-    convert = _PLAIN.get(node.tag)
-    if convert is None and node.tag not in _COLLECTIONS:
-        raise InputError(
-            f"{path}:{line} has the tag {node.tag}",
-            why="only plain data is read",
-            fix="take the tag away",
-        )
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, place, path, lines)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(n, f"{place}[{i}]", path, lines) for i, n in enumerate(node.value)]
-    try:
-        return convert(node.value) if convert else node.value
-    except OverflowError as error:
-        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a finite number", fix=f"edit {path}") from error
-    except ValueError as error:
-        raise InputError(f"{path}:{line}: `{node.value[:40]}` is not a number", fix="put it in quotes") from error
-
-
-def _finite(text: str) -> float:
-    """YAML's `.nan` and `.inf`, and what is too large for a float, raise `OverflowError`."""
-    value = float(re.sub(r"\.(?=inf$|nan$)", "", text.lower()))
-    if not math.isfinite(value):
-        raise OverflowError(text)
-    return value
-
-
-def _mapping(node: yaml.MappingNode, place: str, path: str, lines: _Lines) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
-            raise InputError(f"{path}:{line} has a key that is not plain text", fix="use plain keys")
-        if key.value in found:
-            raise InputError(f"{path}:{line} says `{key.value}` twice", fix="keep one of them")
-        lines[f"{place}.{key.value}"] = line
-        found[key.value] = _value(value, f"{place}.{key.value}", path, lines)
-    return found
-
-
-def _explained(error: msgspec.ValidationError, path: str, value: Any, lines: _Lines, kind: type) -> InputError:
+def _explain(error: msgspec.ValidationError, path: str, value: Any, lines: Lines, kind: type) -> InputError:
+    """Say in words what msgspec found wrong, and where."""
     text = str(error)
     match = re.search(r" - at `(?P<key>key` in `)?(?P<place>[^`]*)`$", text)
     place = match["place"] if match else "$"
     reason = text[: match.start()] if match else text
     if match and match["key"]:
         place += "[...]"
-    place = _exact(place, text, value, kind)
+    place = _with_key(place, text, value, kind)
     absent = re.search(r"missing required field `(?P<key>[^`]*)`", reason)
     if absent:
         where = f"`{absent['key']}` is missing"
@@ -151,20 +63,19 @@ def _explained(error: msgspec.ValidationError, path: str, value: Any, lines: _Li
     unknown = re.search(r"unknown field `(?P<key>[^`]*)`", reason)
     if not unknown:
         where = place.removeprefix("$").lstrip(".") or "the file"
-        said = _reason(reason) + _choice(reason, _type_at(place, kind))
-        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why=said, fix=f"edit {path}")
+        why = _reason(reason) + _choices(reason, _type_at(place, kind))
+        return InputError(f"{path}:{_line_of(place, lines)}: {where}", why=why, fix=f"edit {path}")
     key = unknown["key"]
     valid = _keys_at(place, kind)
-    near = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-    advice = f"did you mean `{near[0]}`?" if near else f"valid here: {', '.join(sorted(valid))}"
+    advice = did_you_mean(key, valid, cutoff=0.5) or f"valid here: {', '.join(sorted(valid))}"
     line = _line_of(f"{place}.{key}", lines)
     if key in RESERVED and place == "$.resources":
         return InputError(f"{path}:{line}: `{key}` is reserved", why=RESERVED[key], fix=f"take it out of {path}")
     return InputError(f"{path}:{line}: unknown key `{key}`", why=advice, fix=f"edit {path}")
 
 
-def _exact(place: str, text: str, value: Any, kind: type) -> str:
-    """The place with the key that msgspec leaves out of it: the first one that gives the same error by itself."""
+def _with_key(place: str, text: str, value: Any, kind: type) -> str:
+    """Complete a place in which msgspec says `[...]` for a key: the first key that gives the same error by itself."""
     before, dots, after = place.partition("[...]")
     around: Any = value
     *outer, last = ["$", *before.removeprefix("$").strip(".").split(".")]
@@ -187,7 +98,7 @@ def _exact(place: str, text: str, value: Any, kind: type) -> str:
 
 
 def _reason(text: str) -> str:
-    """msgspec's reason, with what people meet most said in words."""
+    """msgspec's reason, in words for the patterns that people meet most."""
     for pattern, words in (
         (NAME_PATTERN, "a DNS label: a-z, 0-9 and -, at most 40 characters"),
         (ENV_PATTERN, "a name of letters, digits and _ that does not begin with a digit"),
@@ -209,32 +120,32 @@ def _reason(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _line_of(place: str, lines: _Lines) -> int:
-    """The line of a place; of the nearest place around it where it has none. `[...]` stands for any key of a map."""
+def _line_of(place: str, lines: Lines) -> int:
+    """The line of a place, else of the nearest place around it. `[...]` stands for any key of a mapping."""
     while place:
         pattern = re.compile(re.escape(place).replace(re.escape("[...]"), r"(\.[^.\[]+|\[\d+\])"))
-        found = [line for known, line in lines.items() if pattern.fullmatch(known)]
-        if found:
-            return min(found)
+        matches = [line for other, line in lines.items() if pattern.fullmatch(other)]
+        if matches:
+            return min(matches)
         place = re.sub(r"(\.[^.\[\]]*|\[[^\]]*\])$", "", place) if re.search(r"[.\[]", place) else ""
     return 1
 
 
-def _choice(reason: str, found: Any) -> str:
-    """The values that a place allows, where it allows only some."""
-    while isinstance(found, msgspec.inspect.UnionType):
-        found = _first(found, msgspec.inspect.LiteralType)
-    if "invalid enum value" not in reason.lower() or not isinstance(found, msgspec.inspect.LiteralType):
+def _choices(reason: str, expected: Any) -> str:
+    """The valid values, where only some are."""
+    while isinstance(expected, msgspec.inspect.UnionType):
+        expected = _first(expected, msgspec.inspect.LiteralType)
+    if "invalid enum value" not in reason.lower() or not isinstance(expected, msgspec.inspect.LiteralType):
         return ""
-    return f"; valid here: {', '.join(str(value) for value in found.values)}"
+    return f"; valid here: {', '.join(str(value) for value in expected.values)}"
 
 
 def _keys_at(place: str, kind: type) -> list[str]:
-    """The keys that the struct at a place of `kind` knows."""
-    found = _type_at(place, kind)
-    while isinstance(found, msgspec.inspect.UnionType):
-        found = _first(found, msgspec.inspect.StructType)
-    return [f.encode_name for f in found.fields] if isinstance(found, msgspec.inspect.StructType) else []
+    """The valid keys of the struct at a place of `kind`."""
+    expected = _type_at(place, kind)
+    while isinstance(expected, msgspec.inspect.UnionType):
+        expected = _first(expected, msgspec.inspect.StructType)
+    return [f.encode_name for f in expected.fields] if isinstance(expected, msgspec.inspect.StructType) else []
 
 
 def _type_at(place: str, kind: type) -> Any:

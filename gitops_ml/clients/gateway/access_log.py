@@ -1,31 +1,32 @@
 """Users' requests as the gateway logged them, streamed over the engine's API.
 
-The gateway writes one line of JSON for each request, with the service that answered it, which names the generation.
-Nothing is kept here but the line at hand: what is counted goes into the journal with the time of its last line, and
-the next reader goes on from there. Probes do not pass through the gateway, so they are not counted; nor are requests
-that pin a generation, since nobody dealt them out: one client could stop a candidate, or hide it, by itself.
+The gateway writes one line of JSON for each request. The line names the service that answered, and so the generation.
+Only the current line is kept here: the counts go into the journal with the time of their last line, and the next reader
+goes on from there. Not counted are probes, which do not pass through the gateway, and requests that pin a generation:
+one client could stop or hide a candidate with those.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
+from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.planning.route import is_users_router, service_generation
 
 CLIENT_CLOSED = 499
-_WAITING = 10_000
+_MOST_WAITING = 10_000
+_LONGEST_LINE = 1 << 20
 _TAIL, _TAIL_PER_SECOND = 5_000, 2_000
-"""Lines at the log's end that are looked at: these, and as many more for each second since the last one that was read.
+"""Lines at the log's end that are read: so many, and so many more for each second since the last line that was read.
 
-So a pass reads what is new, not what five log files hold: a pass that was over before it had read that never came to
-anything new. With more requests a second than this some go uncounted, of both arms alike, and are told as lost.
+A pass reads what is new, instead of all five log files: a pass that ended before it had read them all never came to
+anything new. With more requests a second some are not counted, of both arms alike, and are reported as lost.
 """
 _TICK = 0.05
 
@@ -45,7 +46,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Line(msgspec.Struct):
-    """Of a line of the gateway's access log, what is of interest. `duration` in nanoseconds."""
+    """The fields of interest in a line of the gateway's access log. `duration` in nanoseconds."""
 
     router: str = msgspec.field(name="RouterName", default="")
     service: str = msgspec.field(name="ServiceName", default="")
@@ -57,10 +58,10 @@ _decoder = msgspec.json.Decoder(_Line)
 
 
 class AccessLog:
-    """The requests of one deployment in the gateway's log, from one place in it on.
+    """The requests of one deployment in the gateway's log, from one place in the log on.
 
-    `after` is the `stamp` of the last request that was read, or any time in ISO 8601. `lost` is true once it is seen
-    that the line of that stamp is no longer there: the log was rotated, or the gateway made anew, before all was read.
+    `after` is the `stamp` of the last request that was read, or any time in ISO 8601. `lost` becomes true when the line
+    of that stamp is no longer in the log: the log was rotated, or the gateway replaced, before all was read.
     """
 
     def __init__(self, engine: Engine, gateway: str, deployment: str, after: str) -> None:
@@ -69,14 +70,14 @@ class AccessLog:
         self.lost = False
 
     def requests(self, seconds: float) -> Iterator[Request]:
-        """In the order in which they ended, for at most `seconds` from now. Ends early when the gateway does."""
-        lines: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        """The requests in the order in which they ended, for at most `seconds`. Ends early when the gateway ends."""
+        lines: queue.Queue[bytes | None] = queue.Queue(_MOST_WAITING)
         since = _epoch(self._after)
         away = max(0.0, time.time() - since)
         stream = self._engine.follow(self._gateway, since, tail=round(_TAIL + _TAIL_PER_SECOND * away))
-        threading.Thread(target=_read, args=(stream, lines), daemon=True).start()
+        background.begin(lambda: _read_lines(stream, lines))
         deadline = time.monotonic() + seconds
-        # Only the log's own stamps end in Z; the line that bears one has to be the first that comes back.
+        # Only the log's own stamps end in Z. The line with that stamp has to come back first.
         anchor = self._after if self._after.endswith("Z") else ""
         try:
             while (left := deadline - time.monotonic()) > 0:
@@ -89,17 +90,17 @@ class AccessLog:
                 if anchor and not line.startswith(b"20"):
                     continue
                 if anchor:
-                    self.lost = line.partition(b" ")[0].decode() > anchor
+                    self.lost = line.partition(b" ")[0].decode(errors="replace") > anchor
                     anchor = ""
-                found = _request(line, self._deployment)
-                if found and found.stamp > self._after:
-                    yield found
+                request = _request(line, self._deployment)
+                if request and request.stamp > self._after:
+                    yield request
         finally:
             stream.close()
 
 
-def _read(stream: Iterator[bytes], lines: queue.Queue[bytes | None]) -> None:
-    """Cut a stream into lines. A slow reader holds this up, so that nothing piles up in memory."""
+def _read_lines(stream: Iterator[bytes], lines: queue.Queue[bytes | None]) -> None:
+    """Cut a stream into lines. The stream waits for a slow reader, so that nothing piles up in memory."""
     rest = b""
     try:
         for chunk in stream:
@@ -109,6 +110,8 @@ def _read(stream: Iterator[bytes], lines: queue.Queue[bytes | None]) -> None:
                     lines.put(line, timeout=60)
                 except queue.Full:
                     return
+            if len(rest) > _LONGEST_LINE:
+                rest = b""  # what is left of this line is no JSON, and is skipped
     except Exception:  # a stream that was closed ends in whatever error the socket happens to give
         pass
     lines.put(None)
@@ -117,23 +120,17 @@ def _read(stream: Iterator[bytes], lines: queue.Queue[bytes | None]) -> None:
 def _request(line: bytes, deployment: str) -> Request | None:
     stamp, _, content = line.partition(b" ")
     try:
-        found = _decoder.decode(content)
-    except msgspec.DecodeError:
+        entry = _decoder.decode(content)
+        when = stamp.decode()
+        ended = _epoch(when)
+    except (msgspec.MsgspecError, ValueError):
         return None
-    named = service_generation(found.service)
-    if named is None or named[0] != deployment or not is_users_router(found.router):
+    service = service_generation(entry.service)
+    if service is None or service[0] != deployment or not is_users_router(entry.router):
         return None
-    when = stamp.decode()
-    return Request(
-        generation=named[1], status=found.status, seconds=found.duration / 1e9, ended=_epoch(when), stamp=when
-    )
+    return Request(generation=service[1], status=entry.status, seconds=entry.duration / 1e9, ended=ended, stamp=when)
 
 
 def _epoch(stamp: str) -> float:
-    """A time in ISO 8601, with up to nine digits of a second, in epoch seconds."""
-    text = stamp.replace("Z", "+00:00")
-    head, dot, tail = text.partition(".")
-    if dot:
-        digits = tail[: len(tail) - len(tail.lstrip("0123456789"))]
-        text = f"{head}.{digits[:6]:0<6}{tail[len(digits) :]}"
-    return datetime.fromisoformat(text).timestamp()
+    """A time in ISO 8601 in epoch seconds. Raises `ValueError`."""
+    return datetime.fromisoformat(stamp).timestamp()

@@ -1,7 +1,7 @@
-"""The certificate that the gateway holds and shows to nobody, since it listens without TLS.
+"""The gateway's default TLS certificate. The gateway listens without TLS, so no client ever sees the certificate.
 
-Traefik wants a default one whether it is used or not, and without one makes it anew, with an RSA key of 2,048 bits, at
-every change of its configuration. That was most of the time that a move of traffic took.
+Traefik wants a default certificate all the same. Without one it makes one at every change of its configuration, with an
+RSA key of 2,048 bits, and that took most of the time of a move of traffic.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def default_certificate() -> bytes:
     key = Ed25519PrivateKey.generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gitops-ml gateway")])
     now = datetime.now(UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -33,7 +33,7 @@ def default_certificate() -> bytes:
         .sign(key, None)
     )
     pair = {
-        "certFile": made.public_bytes(Encoding.PEM).decode(),
+        "certFile": certificate.public_bytes(Encoding.PEM).decode(),
         "keyFile": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
     }
     return msgspec.json.encode({"tls": {"stores": {"default": {"defaultCertificate": pair}}}})

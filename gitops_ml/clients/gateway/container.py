@@ -1,7 +1,6 @@
-"""The gateway: one Traefik for each project and environment, how it is raised and how it is spoken to.
+"""The gateway: one Traefik for each project and environment, and how it is made, replaced and waited for.
 
-Commands run with a plain `sh`, `mv`, `rm`, `cp`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and `wget`: all that
-the image has to hold. How its traffic is moved is in `routes`.
+How traffic is moved is in `routes`; what lies where in the container is in `layout`.
 """
 
 from __future__ import annotations
@@ -14,22 +13,16 @@ from typing import Any
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.core.declaration.schema import Gateway, seconds
+from gitops_ml.clients.gateway.layout import API, CERTIFICATE, JOURNAL, ROOT, ROUTES, STAGE, script, tries
+from gitops_ml.core.declaration.schema import Gateway
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
 
 GATEWAY_IMAGE = "traefik:v3"
-ROOT = "/gateway"
-ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
-CERTIFICATE = "_certificate.yml"
-"""Beside the route files, under a name that no deployment can have."""
-API = "http://127.0.0.1:8081"
 WEB_PORT = 8080
 _MEMORY = 512 * 1024**2
 _PIDS = 512
-POLL = 0.02
-LONGEST_WORD = 100_000
-"""Bytes that a script may be given as one word: Linux takes 128 KiB in one word of a command line."""
 _FIELDS = [
     "StartUTC",
     "Duration",
@@ -54,9 +47,9 @@ def gateway_name(project: str, environment: str) -> str:
 def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = GATEWAY_IMAGE) -> ContainerSpec:
     """The gateway's container.
 
-    Connections to replicas that were idle for a second are closed: a server that closes one first, just as a
-    request is sent on it, would fail that request, and requests are not retried, since a retry could hide a
-    bad candidate.
+    The gateway closes a connection to a replica that was idle for a second. If the replica closed it first, just as a
+    request is sent on it, that request would fail; and requests are not retried, since a retry could hide a bad
+    candidate.
     """
     command = [
         f"--providers.file.directory={ROOT}/{ROUTES}",
@@ -101,11 +94,13 @@ def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = 
 def ensure_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, instead_of: Iterable[str] = ()) -> str:
     """Make and start a gateway with its network and its volume, and return its ID once it answers.
 
-    The watched folder must be there before Traefik starts, or it never watches it. When it cannot be started, what
-    was made is taken away, and the one of `instead_of` that ran before runs again. Raises `EngineFailed`, for one
-    when the port is taken.
+    Traefik never watches a folder that did not exist when it started. When the gateway cannot be started, all that was
+    made is removed, and the gateway of `instead_of` that ran before runs again. Raises `EngineFailed`, for example when
+    the port is taken.
     """
-    from gitops_ml.clients.gateway.certificate import default_certificate  # 0.1 s, that no other pass needs
+    from gitops_ml.clients.gateway.certificate import (
+        default_certificate,  # its import takes 0.1 s, and only this call needs it
+    )
 
     project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
     network, volume = scoped(project, environment), gateway_name(project, environment)
@@ -128,39 +123,42 @@ def ensure_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, 
 
 
 def _make_way(engine: Engine, spec: ContainerSpec, containers: Iterable[str], undo: ExitStack) -> list[str]:
-    """Have these containers give up the gateway's name and its port; those that ran, and may have to run again.
+    """Have old gateways give up the gateway's name and port. Returns those that ran, and may have to run again.
 
-    One that listens elsewhere goes on until the new one answers. Raises `InputError` where the host has no such
-    address, before any of them is stopped.
+    A gateway on another port goes on until the new one answers. Raises `InputError` where the host has no such address,
+    before any gateway is stopped.
     """
     running: list[str] = []
     wanted = set(spec.ports.values())
     for container in containers:
-        found = engine.inspect_container(container)
-        if found is None or found["State"]["Status"] != "running":
+        inspected = engine.inspect_container(container)
+        if inspected is None or inspected["State"]["Status"] != "running":
             engine.remove(container, force=True)
             continue
         running.append(container)
-        name = found["Name"].lstrip("/")
+        name = inspected["Name"].lstrip("/")
         engine.rename(container, f"{name}.{secrets.token_hex(3)}")
         undo.callback(engine.rename, container, name)
-        if {port for _, port in _listens_on(found)} & {port for _, port in wanted}:
-            for bind in sorted({bind for bind, _ in wanted - _listens_on(found)}):
+        if {port for _, port in _listens_on(inspected)} & {port for _, port in wanted}:
+            for bind in sorted({bind for bind, _ in wanted - _listens_on(inspected)}):
                 _prove_address(engine, spec, bind)
             engine.stop(container, grace=1)
             undo.callback(engine.start, container, name)
     return running
 
 
-def _listens_on(found: dict[str, Any]) -> set[tuple[str, int]]:
-    bound = (found["HostConfig"].get("PortBindings") or {}).values()
-    return {
-        (one.get("HostIp") or "", int(one["HostPort"])) for ports in bound for one in ports or () if one.get("HostPort")
-    }
+def _listens_on(inspected: dict[str, Any]) -> set[tuple[str, int]]:
+    """The (address, port) pairs of the host that a container publishes."""
+    bound = (inspected["HostConfig"].get("PortBindings") or {}).values()
+    bindings = [binding for port in bound for binding in port or ()]
+    return {(b.get("HostIp") or "", int(b["HostPort"])) for b in bindings if b.get("HostPort")}
 
 
 def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
-    """Listen on this address for a moment, on any free port. As a probe, since those of a dead process are removed."""
+    """Listen on this address for a moment, on any free port. Raises `InputError` if the host does not have it.
+
+    The container is labelled as a probe: the next pass removes it if this process dies.
+    """
     project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
     name = scoped(project, environment, "probe", secrets.token_hex(4))
     probe = engine.create(
@@ -183,7 +181,7 @@ def _prove_address(engine: Engine, spec: ContainerSpec, bind: str) -> None:
 
 def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
     """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
-    result = engine.run(gateway, _AWAIT, (f"{API}/ping", str(round(deadline / POLL))), timeout=deadline * 2)
+    result = engine.exec_script(gateway, script("await-answer"), (f"{API}/ping", tries(deadline)), timeout=deadline * 2)
     if result.code != 0:
         raise EngineFailed(
             f"the gateway {gateway[:12]} does not answer within {deadline:.0f} s",
@@ -193,7 +191,7 @@ def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
 
 
 def volume_reader(engine: Engine, project: str, environment: str, image: str = GATEWAY_IMAGE) -> str:
-    """A container that is never started and gives access to the gateway's volume; the caller removes it."""
+    """Make a container that is never started and gives access to the gateway's volume. The caller removes it."""
     name = gateway_name(project, environment)
     return engine.create(
         ContainerSpec(
@@ -205,12 +203,3 @@ def volume_reader(engine: Engine, project: str, environment: str, image: str = G
             restart="no",
         )
     )
-
-
-_AWAIT = """
-n=0
-until timeout 2 wget -q -O /dev/null "$1" 2>/dev/null; do
-  n=$((n + 1)); [ "$n" -lt "$2" ] || exit 3
-  sleep 0.02
-done
-"""

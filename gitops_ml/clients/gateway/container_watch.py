@@ -1,4 +1,4 @@
-"""Containers that are watched while their servers are asked: one that ends makes waiting pointless."""
+"""Watches containers while their servers are asked: once one has ended, waiting is pointless."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from gitops_ml.core.verification.probe_result import Ended, unanswered
 _LOG_LINES = 40
 
 
-class Watched:
-    """These containers, from now on."""
+class ContainerWatch:
+    """Watches these containers from now on."""
 
     def __init__(self, engine: Engine, containers: Iterable[str]) -> None:
         self._engine = engine
         self._restarts = {container: _restarts(engine.inspect_container(container)) for container in containers}
 
     def ended(self) -> list[Ended]:
-        """Those that have ended since; one that the engine has started again since has ended too."""
-        return [found for container in self._restarts if (found := self._ended(container))]
+        """The containers that have ended since, or that the engine has started again since."""
+        return [ended for container in self._restarts if (ended := self._ended(container))]
 
     def _ended(self, container: str) -> Ended | None:
-        found = self._engine.inspect_container(container)
-        if found is None:
+        inspected = self._engine.inspect_container(container)
+        if inspected is None:
             return Ended(container=container, code=None, logs="")
-        state = found["State"]
+        state = inspected["State"]
         runs = state["Status"] in ("created", "running", "paused")
-        if runs and _restarts(found) <= self._restarts[container]:
+        if runs and _restarts(inspected) <= self._restarts[container]:
             return None
         return Ended(
             container=container,
@@ -42,16 +42,17 @@ class Watched:
 
 
 def results_of_ended(engine: Engine, targets: Iterable[Mapping[str, Any]], ended: Sequence[Ended]) -> dict[str, Any]:
-    """What is known of each target of a job, by name, when it was given up because some of them ended."""
+    """The result of each target of a job, by name, when the job was given up because some containers ended."""
     by_alias: dict[str, Ended] = {}
-    for one in ended:
-        found = engine.inspect_container(one.container)
-        labels = (found["Config"]["Labels"] or {}) if found else {}
-        by_alias[labels.get(ALIAS, "")] = one
+    for end in ended:
+        inspected = engine.inspect_container(end.container)
+        labels = (inspected["Config"]["Labels"] or {}) if inspected else {}
+        by_alias[labels.get(ALIAS, "")] = end
     results = {}
     for target in targets:
-        end = by_alias.get(urlsplit(target["url"]).hostname or "")
-        results[target["name"]] = unanswered("not asked any more: another one ended" if end is None else str(end))
+        own_end = by_alias.get(urlsplit(target["url"]).hostname or "")
+        error = "not asked any more, because another container ended" if own_end is None else str(own_end)
+        results[target["name"]] = unanswered(error)
     return results
 
 

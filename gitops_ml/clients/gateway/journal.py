@@ -1,8 +1,8 @@
 """The journal: what was intended, judged and settled, on the volume of the environment's gateway.
 
-Each entry is a new file, so that an entry is never changed and never lost with another. Its name is its place in the
-order and a checksum of its content, so that one that was cut off by a crash is ignored instead of half believed. The
-volume is on the engine's host: any machine's next pass reads what the last one wrote, through `Snapshot.journal`.
+Each entry is a new file: no entry is ever changed, or lost together with another. The file's name is the entry's place
+in the order and a checksum of its content, so that an entry that a crash has cut off is ignored. The volume is on the
+engine's host: the next pass, on any machine, reads what the last pass wrote, through `Snapshot.journal`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.errors import failed
-from gitops_ml.clients.gateway.container import JOURNAL, LONGEST_WORD, ROOT, STAGE
+from gitops_ml.clients.gateway.layout import JOURNAL, LONGEST_WORD, ROOT, script
 from gitops_ml.errors import EngineFailed
 
 _NAME = re.compile(r"(\d{10})-([0-9a-f]{16})\.json")
@@ -21,20 +21,21 @@ _AT_ONCE = 500  # names in one command line
 
 
 def whole(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The entries among these files, by name in their order, without those that are not whole."""
-    found = {}
+    """The whole entries among these files, by name, in their order."""
+    entries = {}
     for name in sorted(files):
         match = _NAME.fullmatch(name)
         if match and match[2] == _checksum(files[name]):
-            found[name] = files[name]
-    return found
+            entries[name] = files[name]
+    return entries
 
 
 class Journal:
-    """Appends to the journal of one environment; the lock's holder is the only one who does.
+    """Appends to the journal of one environment. Only the lock's holder does.
 
-    `container` is one that has the gateway's volume, running or not. `names` are those that were read
-    (`Snapshot.journal`), which new ones come after.
+    Args:
+        container: a container that has the gateway's volume, running or not.
+        names: the entries that were read (`Snapshot.journal`); new entries come after them.
     """
 
     def __init__(self, engine: Engine, container: str, names: Iterable[str]) -> None:
@@ -43,13 +44,13 @@ class Journal:
         self._last = max((int(m[1]) for name in names if (m := _NAME.fullmatch(name))), default=0)
 
     def moved_to(self, container: str) -> Journal:
-        """The same journal through another container that has the volume."""
+        """The same journal, through another container that has the volume."""
         moved = Journal(self._engine, container, ())
         moved._last = self._last
         return moved
 
     def append(self, entries: Sequence[bytes]) -> list[str]:
-        """Write entries, in one call of the engine, and return their names. Raises `EngineFailed`."""
+        """Write entries in one call of the engine, and return their names. Raises `EngineFailed`."""
         files = {}
         for entry in entries:
             self._last += 1
@@ -62,30 +63,21 @@ class Journal:
         return list(files)
 
     def _by_shell(self, words: Sequence[str]) -> None:
-        """Write entries, each a name and a content, where a shell is open: a twentieth of the time of the other way."""
-        result = self._engine.shell(self._container, _WRITE, words)
+        """Write entries, each a name and a content, through an open shell: a twentieth of the time of an archive."""
+        result = self._engine.exec_in_shell(self._container, script("write-journal"), words)
         if result.code != 0:
             raise failed("writing the journal", result.stderr.decode(errors="replace").strip())
 
     def compact(self, names: Iterable[str], summary: Sequence[bytes] = ()) -> list[str]:
-        """Write what sums up the entries `names`, then remove them. The container has to be running."""
+        """Write `summary`, then remove the entries `names`, which it sums up. The container must run."""
         written = self.append(summary)
         dropped = [f"{ROOT}/{JOURNAL}/{name}" for name in names if _NAME.fullmatch(name) and name not in written]
         for at in range(0, len(dropped), _AT_ONCE):
             result = self._engine.exec(self._container, ["rm", "-f", "--", *dropped[at : at + _AT_ONCE]])
             if result.code != 0:
-                said = result.stderr.decode(errors="replace").strip()
-                raise EngineFailed("the journal could not be compacted", why=said)
+                why = result.stderr.decode(errors="replace").strip()
+                raise EngineFailed("the journal could not be compacted", why=why)
         return written
-
-
-_WRITE = f"""
-cd {ROOT} || exit 1
-while [ $# -gt 0 ]; do
-  {{ printf %s "$2" >"{STAGE}/$1" && mv "{STAGE}/$1" "{JOURNAL}/$1"; }} || {{ rm -f "{STAGE}/$1"; exit 1; }}
-  shift 2
-done
-"""
 
 
 def _checksum(entry: bytes) -> str:

@@ -1,7 +1,7 @@
-"""Readiness and one inference, asked of servers from inside the gateway, which is in their network already.
+"""Asks servers whether they are ready, and for one inference, from inside the gateway: it is in their network already.
 
-A probe's container would want CPU just while a candidate starts: on two CPUs that made a rollout a quarter longer. So
-what goes well is found out here. Whatever does not is left to the probe, which can say why.
+The container of a probe would need CPU just while a candidate starts: on two CPUs a rollout took a quarter longer with
+it. So the usual case, in which all goes well, is found out here. Anything else is left to the probe, which can say why.
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.container import LONGEST_WORD
-from gitops_ml.clients.gateway.container_watch import Watched, results_of_ended
+from gitops_ml.clients.gateway.answers import decoded, whole_answer
+from gitops_ml.clients.gateway.container_watch import ContainerWatch, results_of_ended
+from gitops_ml.clients.gateway.layout import LONGEST_WORD, script
 from gitops_ml.core.verification.probe_result import answered
-from gitops_ml.errors import EngineFailed
-from gitops_ml.serving.probe import NotYet, TargetError, encoded, metadata_of, model_path, outputs_of, require_values
+from gitops_ml.errors import EngineFailed, ModelRejected
+from gitops_ml.serving.probe import encoded, model_path
+from gitops_ml.serving.probe_answers import NotYet, TargetError, metadata_of, outputs_of, require_values
 
 LEFT_FOR_PROBE = 3.0
 """Seconds before the end of the start time-out at which the probe takes over, to say what is wrong."""
 _WINDOW = 1.0
-"""Seconds that one script waits before it is started anew, so that another reason to end is seen."""
+"""Seconds that one script waits. Then it is started again, so that other reasons to stop waiting are seen."""
 _ANSWER_SECONDS = 5
 _LONGEST_ANSWER = 1024**2
 _NOT_YET = (3, 4)
-_MARK = " ok"
+"""Exit codes of the script `ask-ready` for servers that may still become ready."""
 
 
 def ask_ready(
@@ -37,36 +39,38 @@ def ask_ready(
     watch: Sequence[str],
     go_on: Callable[[], None],
 ) -> dict[str, Any] | None:
-    """The results of a job that asks for nothing but readiness and the example, by the target's name, as a probe has
-    them; None where the probe has to be asked.
+    """Ask for readiness and for the answer to the example.
+
+    Returns the results by target name, in the form of a probe's; None where the probe has to be asked.
 
     Args:
         targets: as in a probe's job; see docs/serving.md.
-        example: the inference request that each answers, if it has a model's path.
-        patience: seconds to wait for all of them to be ready.
+        example: the inference request that each target answers, if the target has a model's path.
+        patience: seconds to wait for all targets to be ready.
         watch: containers whose end makes waiting pointless.
-        go_on: called again and again; what it raises ends the waiting.
+        go_on: called again and again; an exception of it ends the waiting.
 
     Raises `EngineUnavailable`.
     """
     body, rows = encoded(example) if example else (b"", 0)
     if len(body) > LONGEST_WORD:
         return None
-    watched = Watched(engine, watch)
+    urls = [url for target in targets for url in _urls(target)]
+    container_watch = ContainerWatch(engine, watch)
     started = time.monotonic()
     while (passed := time.monotonic() - started) < patience:
         go_on()
         window = str(round(100 * min(_WINDOW, patience - passed)))
-        words = (str(_ANSWER_SECONDS), window, body.decode(), *(word for one in targets for word in _urls(one)))
+        words = (str(_ANSWER_SECONDS), window, str(_LONGEST_ANSWER), body.decode(), *urls)
         try:
-            result = engine.shell(gateway, _ASK, words)
+            result = engine.exec_in_shell(gateway, script("ask-ready"), words)
         except EngineFailed:
             return None
         if result.code == 0:
-            found = _results(targets, result.stdout.splitlines(), rows, passed)
-            if found is not None:
-                return found
-        ended = watched.ended()
+            results = _results(targets, result.stdout.splitlines(), rows, passed)
+            if results is not None:
+                return results
+        ended = container_watch.ended()
         if ended:
             return results_of_ended(engine, targets, ended)
         if result.code not in _NOT_YET:
@@ -75,7 +79,7 @@ def ask_ready(
 
 
 def _urls(target: Mapping[str, Any]) -> tuple[str, str]:
-    """Where a target says that it is ready, and where it answers; nothing is asked of an image that is not ours."""
+    """A target's ready URL and its inference URL; the latter is empty for an image that is not ours."""
     if target.get("health"):
         return f"{target['url']}{target['health']}", ""
     model = f"{target['url']}{model_path(target)}"
@@ -85,59 +89,30 @@ def _urls(target: Mapping[str, Any]) -> tuple[str, str]:
 def _results(
     targets: Sequence[Mapping[str, Any]], lines: list[bytes], rows: int, passed: float
 ) -> dict[str, Any] | None:
-    """What the script said: the hundredths of a second until all were ready, and for each target two lines and the
-    hundredths that its answer took.
-    """
+    """The results in the output of the script `ask-ready`; None where a target is not ready or answers wrongly."""
     try:
         ready = passed + int(lines[0]) / 100
         results = {}
         for number, target in enumerate(targets):
-            said, took, answer = lines[1 + 3 * number : 4 + 3 * number]
-            metadata = {} if target.get("health") else metadata_of(_whole(said), target["expect"])
+            about, hundredths, answer = lines[1 + 3 * number : 4 + 3 * number]
+            metadata = {} if target.get("health") else _metadata(about, target)
             smoke = None
             if rows and not target.get("health"):
-                outputs = outputs_of(_whole(answer), rows)
-                require_values(outputs)
-                smoke = {"ok": True, "seconds": int(took) / 100, "error": None, "outputs": outputs}
+                outputs = _outputs(answer, target, rows)
+                smoke = {"ok": True, "seconds": int(hundredths) / 100, "error": None, "outputs": outputs}
             results[target["name"]] = answered(metadata, round(ready, 4), smoke)
         return results
-    except (NotYet, TargetError, ValueError, IndexError):
+    except (NotYet, TargetError, ModelRejected, ValueError, IndexError):
         return None
 
 
-def _whole(line: bytes) -> bytes:
-    """An answer without the mark that says that all of it came."""
-    text = line.rstrip()
-    if not text.endswith(_MARK.encode()):
-        raise ValueError("the answer was cut")
-    return text.removesuffix(_MARK.encode())
+def _metadata(line: bytes, target: Mapping[str, Any]) -> dict[str, Any]:
+    content = whole_answer(line, target["url"], b" ok")
+    return decoded(content, target["url"], lambda body: metadata_of(body, target["expect"]))
 
 
-_ASK = rf"""
-longest=$1 window=$2 body=$3; shift 3
-now() {{ read -r t _ </proc/uptime && t=${{t%.*}}${{t#*.}}; }}
-ask() {{
-  {{ timeout "$longest" wget -q -O - "$@" 2>/dev/null && printf '\nok'; }} | head -c {_LONGEST_ANSWER} | tr '\n\r' '  '
-  echo
-}}
-await() {{
-  until said=$(timeout 2 wget -q -O /dev/null "$1" 2>&1); do
-    case $said in *"bad address"*) sleep 0.2; exit 4 ;; esac
-    now; [ "$t" -lt "$until" ] || exit 3
-    sleep 0.03
-  done
-}}
-now; began=$t; until=$((t + window))
-each() {{
-  while [ $# -gt 0 ]; do "$do" "$1" "$2"; shift 2; done
-}}
-do=await; each "$@"
-now; echo "$((t - began))"
-tell() {{
-  ask "$1"
-  now; began=$t said=
-  [ -z "$body" ] || [ -z "$2" ] || said=$(ask --header 'Content-Type: application/json' --post-data "$body" "$2")
-  now; echo "$((t - began))"; echo "$said"
-}}
-do=tell; each "$@"
-"""
+def _outputs(line: bytes, target: Mapping[str, Any], rows: int) -> dict[str, list[Any]]:
+    content = whole_answer(line, target["url"], b" ok")
+    outputs = decoded(content, target["url"], lambda body: outputs_of(body, rows))
+    require_values(outputs)
+    return outputs

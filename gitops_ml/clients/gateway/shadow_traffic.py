@@ -1,58 +1,65 @@
-"""A shadow's requests: what the servers themselves counted, since the gateway logs no request that it only copies.
+"""A shadow's requests, as the servers themselves counted them: the gateway does not log requests that it only copies.
 
-The counters of the model server are read through the gateway, so that it works over the engine's API alone. Both
-generations are counted in the same way; what the shadow answered reached no user.
+The counters of the model servers are read through the gateway, so the engine's API is all that is needed. Both
+generations are counted in the same way. The shadow's answers reach no user.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.layout import script
+from gitops_ml.core.text import clean_line
 from gitops_ml.errors import EngineFailed
 
-_READ = """
-for server in "$@"; do
-  echo "= $server"; timeout 2 wget -q -O - "http://$server/metrics" 2>/dev/null
-done
-exit 0
-"""
-_CODE = re.compile(r'gitops_ml_inference_requests_total\{code="(\d+)"\} ([0-9.e+]+)')
-_BUCKET = re.compile(r'gitops_ml_inference_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)')
+_LONGEST_ANSWER = 4 << 20
+"""Bytes that are read of one server's metrics."""
+_NUMBER = r"(\d{1,15}(?:\.\d{1,15})?(?:e[+-]\d{1,2})?)"
+_CODE = re.compile(rf'gitops_ml_inference_requests_total\{{code="(\d{{3}})"\}} {_NUMBER}\s')
+_BUCKET = re.compile(rf'gitops_ml_inference_seconds_bucket\{{le="{_NUMBER}"\}} {_NUMBER}\s')
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests that one server has answered since its start, and how many of them were bad."""
+    """How many requests one server has answered since its start, and how many of them were bad."""
 
     requests: int = 0
     bad: int = 0
 
     def since(self, before: Tally) -> Tally:
-        """What came in since `before`; all of it when the server was started again in between."""
+        """The requests since `before`; all of them when the server was started again in between."""
         if self.requests < before.requests or self.bad < before.bad:
             return self
         return Tally(requests=self.requests - before.requests, bad=self.bad - before.bad)
 
 
 def read(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], slow: float | None) -> dict[str, Tally]:
-    """What these (alias, port) have counted, by alias; without those that do not answer.
+    """The counts of these (alias, port), by alias; without the servers that do not answer.
 
     Bad is 5xx, or slower than `slow` seconds, rounded up to the next bound of the server's histogram. Raises
     `EngineFailed` when the gateway cannot be asked.
     """
-    where = [f"{alias}:{port}" for alias, port in servers]
-    result = engine.shell(gateway, _READ, where, timeout=30.0)
+    mark = secrets.token_hex(16)
+    words = (mark, str(_LONGEST_ANSWER), *(f"{alias}:{port}" for alias, port in servers))
+    result = engine.exec_in_shell(gateway, script("read-counters"), words, timeout=30.0)
     if result.code != 0:
-        raise EngineFailed("the servers' counters could not be read", why=result.stderr.decode(errors="replace"))
-    found = {}
-    for part in result.stdout.decode(errors="replace").split("= ")[1:]:
-        server, _, text = part.partition("\n")
+        why = clean_line(result.stderr.decode(errors="replace"))
+        raise EngineFailed("the servers' counters could not be read", why=why)
+    return parse_tallies(result.stdout.decode(errors="replace"), mark, slow)
+
+
+def parse_tallies(output: str, mark: str, slow: float | None) -> dict[str, Tally]:
+    """The counts in the output of the script `read-counters`, by alias. Lines that are no counter are skipped."""
+    tallies = {}
+    for part in output.split(f"{mark} ")[1:]:
+        address, _, text = part.partition("\n")
         if "gitops_ml_" in text:
-            found[server.rpartition(":")[0]] = _tally(text, slow)
-    return found
+            tallies[address.rpartition(":")[0]] = _tally(text, slow)
+    return tallies
 
 
 def _tally(text: str, slow: float | None) -> Tally:
@@ -62,10 +69,10 @@ def _tally(text: str, slow: float | None) -> Tally:
     late = 0
     if slow is not None:
         within = [int(float(count)) for bound, count in _BUCKET.findall(text) if float(bound) >= slow]
-        late = total - min(within, default=total)
+        late = max(0, total - min(within, default=total))
     return Tally(requests=total, bad=min(total, errors + late))
 
 
 def spread(before: Mapping[str, Tally], now: Mapping[str, Tally]) -> dict[str, Tally]:
-    """What each server has answered between two readings; one that is new counts from its first reading."""
+    """The requests of each server between two readings; a new server counts from its first reading on."""
     return {alias: tally.since(before[alias]) for alias, tally in now.items() if alias in before}

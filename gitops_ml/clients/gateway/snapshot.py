@@ -1,9 +1,10 @@
 """The one look at the world: everything of one environment on one engine, in a number of calls that does not grow.
 
-The calls: who the engine is, containers, networks, volumes, the base image, events (see `engine_facts`), and one
-command in the gateway, which tells routes, journal and what is loaded together: two calls that open a shell there, and
-none where it is open. They are made side by side where they do not need each other. Where no gateway runs, one archive
-of its volume takes the command's place.
+The calls: the engine's identity, containers, networks, volumes, the base image, events (see `engine.facts`), and one
+script in the gateway that brings routes, journal and what Traefik has loaded. The script needs two calls to open a
+shell in the gateway, and none where a shell is open. Calls that do not need each other run side by side. Where no
+gateway runs, one archive of its volume takes the script's place. Only a replica that the gateway calls down costs more
+calls.
 """
 
 from __future__ import annotations
@@ -21,38 +22,45 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
 from gitops_ml.clients.engine.facts import current_facts
 from gitops_ml.clients.engine.streams import unpack
-from gitops_ml.clients.gateway.container import (
-    API,
-    CERTIFICATE,
-    GATEWAY_IMAGE,
-    JOURNAL,
-    ROOT,
-    ROUTES,
-    gateway_name,
-    volume_reader,
-)
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name, volume_reader
 from gitops_ml.clients.gateway.journal import whole
+from gitops_ml.clients.gateway.layout import CERTIFICATE, JOURNAL, ROOT, ROUTES, script
+from gitops_ml.clients.gateway.liveness import find_unresponsive
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import loaded_revision
 from gitops_ml.errors import EngineFailed
 
-_SILENT = 8
-_ASK = f"""
-tar -c -C {ROOT} {ROUTES} {JOURNAL} || exit 9
-{{ timeout 10 wget -q -O - {API}/api/rawdata 2>/dev/null || exit {_SILENT}; }} >&2
-"""
+_NO_ANSWER = 8
+"""The exit code of the script `look` where Traefik does not answer; the archive is whole all the same."""
+
+
+class _HealthCheck(msgspec.Struct):
+    path: str = ""
+
+
+class _LoadBalancer(msgspec.Struct):
+    health_check: _HealthCheck | None = msgspec.field(name="healthCheck", default=None)
 
 
 class _Service(msgspec.Struct):
     server_status: dict[str, str] = msgspec.field(name="serverStatus", default_factory=dict)
+    load_balancer: _LoadBalancer | None = msgspec.field(name="loadBalancer", default=None)
 
 
-class _Loaded(msgspec.Struct):
-    """Of Traefik's `/api/rawdata`, what is of interest."""
+class _RawData(msgspec.Struct):
+    """The parts of Traefik's `/api/rawdata` that are of interest."""
 
     middlewares: dict[str, msgspec.Raw] = {}
     services: dict[str, _Service] = {}
+
+
+class _Loaded(msgspec.Struct, frozen=True):
+    """What the gateway has loaded: revision by deployment, server and health URL by alias."""
+
+    revisions: dict[str, str] = {}
+    backends: dict[str, Backend] = {}
+    health: dict[str, str] = {}
 
 
 def take_snapshot(
@@ -64,37 +72,38 @@ def take_snapshot(
     cache: Path | None = None,
     image: str = GATEWAY_IMAGE,
 ) -> Snapshot:
-    """One environment as it is now.
+    """Look at one environment.
 
     Args:
-        base: the name of the base image, whose ID is told.
-        cache: a directory of our own for what `engine_facts` keeps; None keeps nothing.
-        image: what the gateway's volume is read through, when there is no gateway.
+        base: the name of the base image, whose ID is looked up.
+        cache: a folder of our own for what `engine.facts` keeps; None keeps nothing.
+        image: the image of the container that reads the gateway's volume when no gateway exists.
 
     Raises `EngineUnavailable` and `EngineFailed`: what cannot be read is never taken for empty.
     """
     labels = {PROJECT: project, ENVIRONMENT: environment}
-    volume = gateway_name(project, environment)
+    volume, network = gateway_name(project, environment), scoped(project, environment)
     with ThreadPoolExecutor(5) as pool:
-        asked = pool.submit(engine.info)
+        asking = pool.submit(engine.info)
         listed = engine.list_containers(labels)
         volumes = pool.submit(engine.list_volumes, labels)
 
         def has_volume() -> bool:
-            return any(found["Name"] == volume for found in volumes.result())
+            return any(listed_volume["Name"] == volume for listed_volume in volumes.result())
 
-        # The command in the gateway takes longest, so it begins as soon as the gateway is known.
-        inside = pool.submit(_inside, engine, _newest(listed, "gateway"), has_volume, project, environment, image)
+        # The script in the gateway takes longest, so it begins as soon as the gateway is known.
+        gateway = _newest(listed, "gateway")
+        reading = pool.submit(_read_volume, engine, gateway, has_volume, project, environment, image)
         networks = pool.submit(engine.list_networks, labels)
         base_id = pool.submit(engine.image_id, base)
-        info = asked.result()
+        info = asking.result()
         name = f"facts-{info.id.replace(':', '')}-{project}.{environment}.json"
         facts = current_facts(engine, info, listed, cache / name if cache else None)
-        files, said = inside.result()
-        routes, journal = _files_of(files)
-        revisions, backends = _loaded(said)
-        network = scoped(project, environment)
-        containers = [listed_container(found, facts.get(found["Id"])) for found in listed]
+        files, raw_data = reading.result()
+        routes, journal = _routes_and_journal(files)
+        loaded = _parse_loaded(raw_data)
+        containers = [listed_container(entry, facts.get(entry["Id"])) for entry in listed]
+        down = [c for c in containers if c.role == "replica" and c.state == "running" and _is_down(c, loaded)]
         return Snapshot(
             engine=info.id,
             at=info.now,
@@ -105,23 +114,24 @@ def take_snapshot(
             volume=has_volume(),
             base_id=base_id.result(),
             routes=routes,
-            loaded=revisions,
-            backends=backends,
+            loaded=loaded.revisions,
+            backends=loaded.backends,
+            unresponsive=find_unresponsive(engine, gateway["Id"], down, loaded.health, info.now) if gateway else {},
             journal=journal,
         )
 
 
 def list_environment(engine: Engine, project: str, environment: str) -> list[Container]:
     """The environment's containers as they are now, in one call; without facts."""
-    return [listed_container(found) for found in engine.list_containers({PROJECT: project, ENVIRONMENT: environment})]
+    return [listed_container(entry) for entry in engine.list_containers({PROJECT: project, ENVIRONMENT: environment})]
 
 
 def _newest(listed: Iterable[dict[str, Any]], role: str) -> dict[str, Any] | None:
-    found = [container for container in listed if container["Labels"].get(ROLE) == role]
-    return max(found, key=lambda container: int(container["Created"]), default=None)
+    matches = [container for container in listed if container["Labels"].get(ROLE) == role]
+    return max(matches, key=lambda container: int(container["Created"]), default=None)
 
 
-def _inside(
+def _read_volume(
     engine: Engine,
     gateway: dict[str, Any] | None,
     has_volume: Callable[[], bool],
@@ -129,28 +139,28 @@ def _inside(
     environment: str,
     image: str,
 ) -> tuple[dict[str, bytes], bytes]:
-    """(files of the gateway's volume by relative path, what a running gateway says that it has loaded).
+    """(files of the gateway's volume by relative path, what Traefik says it has loaded).
 
-    A running gateway is asked for both by one command, the archive on its stdout, since that costs half of two calls.
+    One script in a running gateway brings both, since one call costs half of two.
     """
     mounted = gateway and any(mount.get("Destination") == ROOT for mount in gateway.get("Mounts") or ())
     if gateway and mounted:
         if gateway["State"] == "running":
             with contextlib.suppress(EngineFailed):
-                result = engine.shell(gateway["Id"], _ASK, ())
-                if result.code in (0, _SILENT):
+                result = engine.exec_in_shell(gateway["Id"], script("look"), ())
+                if result.code in (0, _NO_ANSWER):
                     return unpack([result.stdout], strip=0), result.stderr
         return engine.get(gateway["Id"], ROOT), b""
     if not has_volume():
         return {}, b""
-    carried = volume_reader(engine, project, environment, image)
+    reader = volume_reader(engine, project, environment, image)
     try:
-        return engine.get(carried, ROOT), b""
+        return engine.get(reader, ROOT), b""
     finally:
-        engine.remove(carried)
+        engine.remove(reader)
 
 
-def _files_of(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def _routes_and_journal(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """(route files by deployment, entries of the journal by name)."""
     routes = {
         name.removeprefix(f"{ROUTES}/").removesuffix(".yml"): content
@@ -161,17 +171,23 @@ def _files_of(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, byte
     return dict(sorted(routes.items())), whole(entries)
 
 
-def _loaded(said: bytes) -> tuple[dict[str, str], dict[str, Backend]]:
-    """(revision by deployment, backend by alias) as the gateway says; nothing when it did not answer."""
+def _parse_loaded(raw_data: bytes) -> _Loaded:
+    """What Traefik's `/api/rawdata` says; nothing when Traefik did not answer."""
     try:
-        told = msgspec.json.decode(said, type=_Loaded)
+        answer = msgspec.json.decode(raw_data, type=_RawData)
     except msgspec.MsgspecError:
-        return {}, {}
-    revisions = dict(found for name in told.middlewares if (found := loaded_revision(name)))
-    backends = {}
-    for service in told.services.values():
+        return _Loaded()
+    loaded = _Loaded(revisions=dict(pair for name in answer.middlewares if (pair := loaded_revision(name))))
+    for service in answer.services.values():
+        check = service.load_balancer.health_check if service.load_balancer else None
         for url, status in service.server_status.items():
-            server = urlsplit(url)
-            alias = server.hostname or ""
-            backends[alias] = Backend(alias=alias, port=server.port or 80, up=status == "UP")
-    return revisions, backends
+            alias = urlsplit(url).hostname or ""
+            loaded.backends[alias] = Backend(alias=alias, up=status == "UP")
+            if check:
+                loaded.health[alias] = f"{url}{check.path}"
+    return loaded
+
+
+def _is_down(container: Container, loaded: _Loaded) -> bool:
+    backend = loaded.backends.get(container.alias)
+    return backend is not None and not backend.up

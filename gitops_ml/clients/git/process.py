@@ -1,9 +1,7 @@
-"""How the git program is run: with a known environment, without prompts or hooks, and never longer than
-allowed.
+"""Git commands through GitPython's `repo.git`, with a known environment, without prompts or hooks, and ended in time.
 
-Two ways: one process per command, and one long-lived `git cat-file --batch` for objects, since a pass reads
-hundreds of them and a process costs 3 ms each. GitPython would do the same through the same program, but
-importing it takes 60 ms, a tenth of what a pass over 50 deployments may take.
+GitPython's own `kill_after_timeout` sends SIGKILL, after which git's lock files stay and block the user too. So git is
+started `as_process` here, and asked to end first.
 """
 
 from __future__ import annotations
@@ -13,14 +11,17 @@ import os
 import re
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
+
+import git
 
 from gitops_ml.errors import SourceError
 
-# What a caller's own git command (a hook, `git rebase --exec`) exports, and what would point ours elsewhere.
+# A caller's own git command (a hook, `git rebase --exec`) exports these, and they would lead to its repository.
 # fmt: off
 _LOCAL_VARIABLES = frozenset([
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_CONFIG", "GIT_OBJECT_DIRECTORY", "GIT_DIR", "GIT_WORK_TREE",
@@ -32,15 +33,24 @@ _LOCAL_VARIABLES = frozenset([
     "GIT_COMMITTER_DATE",
 ])
 # fmt: on
+_OUR_VARIABLES = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+_SETTINGS = (
+    "protocol.ext.allow=never",  # `ext::` URLs run any command
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=30",
+    # Messages are read and shown by us, so no colour codes, whatever the user's configuration says.
+    *(f"color.{kind}=never" for kind in ("ui", "advice", "push", "remote", "transport")),
+)
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-# Requests are written before the answers are read, so they must fit into a pipe that git has just drained.
-_PIPE_BYTES = 32 * 1024
 _NETWORK = frozenset({"fetch", "push", "ls-remote"})
 QUICK = 60.0
+"""How long a command may take by default, in seconds."""
+GRACE = 3.0
+"""How long git may take to remove its lock files once it is asked to end, in seconds."""
 
 
-class Done(NamedTuple):
-    """What a git command gave: exit code (-1: it did not end in time), output, and messages."""
+class GitResult(NamedTuple):
+    """The outcome of a git command: exit code (-1: it did not end in time), output, and messages."""
 
     code: int
     out: bytes
@@ -48,33 +58,29 @@ class Done(NamedTuple):
 
     @property
     def text(self) -> str:
-        return self.out.decode("utf-8", "surrogateescape").strip()
+        return self.out.strip().decode("utf-8", "surrogateescape")
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the output. Only a line feed ends one: names may hold other line separators of Unicode."""
+        return self.text.split("\n") if self.text else []
 
-class Object(NamedTuple):
-    """One Git object.
-
-    `data` is None when it is larger than the reader's limit; `size` is in bytes all the same.
-    """
-
-    id: str
-    type: str
-    size: int
-    data: bytes | None
+    @property
+    def records(self) -> list[str]:
+        """The output of `-z`, split at NUL."""
+        return [record for record in self.out.decode("utf-8", "surrogateescape").split("\0") if record]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for git: the caller's identity and credentials, but not the caller's repository."""
+    """The environment for a program that may call git: the caller's identity and credentials, not its repository."""
     env = {key: value for key, value in os.environ.items() if key not in _LOCAL_VARIABLES}
-    env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
-    return env | dict(extra or {})
+    return env | _OUR_VARIABLES | dict(extra or {})
 
 
-def _quiet_ssh(config: Mapping[str, str]) -> dict[str, str]:
-    """What keeps ssh from asking on the terminal, which it does whatever git is told; the user's own choice stands."""
-    if os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"} or "core.sshcommand" in config:
-        return {}
-    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=15"}
+def leave_callers_repository() -> None:
+    """Drop the variables of a caller's git command from this process: GitPython starts from `os.environ`."""
+    for name in _LOCAL_VARIABLES & os.environ.keys():
+        os.environ.pop(name, None)
 
 
 def redact(text: str) -> str:
@@ -83,14 +89,35 @@ def redact(text: str) -> str:
 
 
 class Git:
-    """The git program in one repository."""
+    """The git program in one folder, run by GitPython."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, commands: git.Git, folder: Path) -> None:
+        self.commands = commands
         self.folder = folder
-        self.config: Callable[[], Mapping[str, str]] = dict
-        """What the repository is configured to; asked before the network is."""
-        self._reader: subprocess.Popen[bytes] | None = None
-        self._translate_errors = threading.Lock()
+        self._running: set[git.Git.AutoInterrupt] = set()
+        # Also runs when Python exits: a fetch in a thread would go on alone, and keep its locks.
+        weakref.finalize(self, _end_all, self._running)
+        commands.update_environment(**_OUR_VARIABLES)
+        # For the commands that GitPython runs by itself. It uses the current folder if it cannot enter the
+        # repository's; `-C` makes git fail instead.
+        commands.set_persistent_git_options(
+            C=str(folder), c=["core.hooksPath=/dev/null", *_SETTINGS], literal_pathspecs=True
+        )
+
+    @classmethod
+    def at(cls, folder: Path) -> Git:
+        """Git in a folder that may be outside of any repository."""
+        return cls(git.Git(folder), folder)
+
+    @cached_property
+    def config(self) -> dict[str, str]:
+        """Git's configuration, the last value of each key; sections and names are in lower case.
+
+        Asked from git: GitPython's `config_reader` reads neither GIT_CONFIG_GLOBAL, GIT_CONFIG_COUNT, the system
+        file of this git, nor `config.worktree`.
+        """
+        pairs = (record.partition("\n") for record in self.must("config", "--list", "-z").records)
+        return {key: value for key, _, value in pairs}
 
     def run(
         self,
@@ -100,168 +127,101 @@ class Git:
         timeout: float = QUICK,
         hooks: bool = False,
         folder: Path | None = None,
-    ) -> Done:
-        """One git command. It never raises for what git says: the caller knows what a failure means.
+    ) -> GitResult:
+        """Run one git command. A failure is in the result, not raised: the caller knows what it means.
 
         Args:
-            timeout: in seconds; then git and what it started (ssh, a credential helper) are killed.
-            hooks: whether the user's hooks run; only where the user asked for the very thing that they guard.
+            timeout: in seconds; then git and what it started (ssh, a credential helper) are ended.
+            hooks: run the user's hooks; only where the user asked for the very thing that they guard.
 
         Raises:
             SourceError: there is no git.
         """
-        remote = _NETWORK.intersection(arguments)
-        command = ["git", *([] if hooks else ["-c", "core.hooksPath=/dev/null"]), *arguments]
+        quiet = _quiet_ssh(self.config) if arguments[0] in _NETWORK else {}
+        variables = quiet | dict(env or {})
+        process = self.start(*arguments, env=variables, stdin=stdin is not None, hooks=hooks, folder=folder)
+        self._running.add(process)
         try:
-            process = subprocess.Popen(
-                command,
-                cwd=folder or self.folder,
-                env=environment((_quiet_ssh(self.config()) if remote else {}) | dict(env or {})),
-                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                process_group=0,
-            )
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise _no_git(self.folder) from error
-        try:
-            out, err = process.communicate(stdin, timeout)
+            out, messages = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired:
-            _kill_group(process)
-            return Done(-1, b"", f"git {arguments[0]} did not end within {timeout:g} s")
+            _end(process)
+            return GitResult(-1, b"", f"git {arguments[0]} did not end within {timeout:g} s")
         except BaseException:
-            _kill_group(process)
+            _end(process)
             raise
-        return Done(process.returncode, out, redact(err.decode("utf-8", "replace").strip()))
+        finally:
+            self._running.discard(process)
+        return GitResult(process.returncode, out, redact(messages.decode("utf-8", "replace").strip()))
 
-    def must(self, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> Done:
-        """One git command that only a broken repository can make fail. Raises SourceError when it does."""
-        done = self.run(*arguments, stdin=stdin, env=env)
-        if done.code != 0:
+    def must(self, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> GitResult:
+        """Run a git command that only a broken repository can make fail. Raises SourceError when it does."""
+        result = self.run(*arguments, stdin=stdin, env=env)
+        if result.code != 0:
             raise SourceError(
                 f"git {arguments[0]} failed in {self.folder}",
-                why=done.messages[-400:] or f"exit {done.code}",
+                why=result.messages[-400:] or f"exit {result.code}",
                 fix=f"git -C {self.folder} fsck",
             )
-        return done
+        return result
 
-    def read(self, names: Iterable[str], limit: int | None = None) -> Iterator[Object | None]:
-        """The objects that `names` name, in their order; None for each that does not exist.
+    def start(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        stdin: bool = True,
+        hooks: bool = False,
+        folder: Path | None = None,
+    ) -> git.Git.AutoInterrupt:
+        """Start a git command as the head of its own process group, which Ctrl-C on the terminal does not reach.
 
-        Args:
-            limit: objects larger than this many bytes come without their data.
+        Raises SourceError when there is no git. The process ends when the returned object is collected.
         """
-        chunk: list[str] = []
-        waiting = 0
-        for name in names:
-            # A line is a request: what holds a line end, or nothing at all, names no object.
-            if "\n" in name or not name:
-                yield from self._ask(chunk, limit)
-                chunk, waiting = [], 0
-                yield None
-                continue
-            length = len(name.encode("utf-8", "surrogateescape")) + 1
-            if chunk and waiting + length > _PIPE_BYTES:
-                yield from self._ask(chunk, limit)
-                chunk, waiting = [], 0
-            chunk.append(name)
-            waiting += length
-        yield from self._ask(chunk, limit)
-
-    def read_one(self, name: str, limit: int | None = None) -> Object | None:
-        """The object that `name` names, or None."""
-        return next(iter(list(self.read([name], limit))), None)
-
-    def close(self) -> None:
-        """End the long-lived reader. Reading again starts another."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            with contextlib.suppress(OSError):
-                reader.communicate(timeout=5)
-
-    def _ask(self, names: list[str], limit: int | None) -> list[Object | None]:
-        if not names:
-            return []
-        with self._translate_errors:  # deployments are brought up side by side, and the reader has one pipe
-            return self._answers(names, limit)
-
-    def _answers(self, names: list[str], limit: int | None) -> list[Object | None]:
-        lines = "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")
-        for attempt in (1, 2):
-            reader = self._start() if self._reader is None or self._reader.poll() is not None else self._reader
-            assert reader.stdin is not None and reader.stdout is not None
-            try:
-                reader.stdin.write(lines)
-                reader.stdin.flush()
-                return [self._answer(reader.stdout, limit) for _ in names]
-            except (BrokenPipeError, EOFError) as error:
-                reader.kill()
-                reader.communicate()
-                self._reader = None
-                if attempt == 2:
-                    raise SourceError(
-                        f"git cannot read objects in {self.folder}",
-                        why="git cat-file ended in the middle of an answer",
-                        fix=f"git -C {self.folder} fsck",
-                    ) from error
-            except BaseException:
-                # Interrupted in the middle of an answer: what follows in the pipe belongs to nobody.
-                reader.kill()
-                reader.communicate()
-                self._reader = None
-                raise
-        return []
-
-    def _start(self) -> subprocess.Popen[bytes]:
+        # A user's hook may use patterns in paths, and would inherit --literal-pathspecs.
+        ours = () if hooks else ("--literal-pathspecs", "-c", "core.hooksPath=/dev/null")
+        chosen = (word for setting in _SETTINGS for word in ("-c", setting))
+        program = self.commands.GIT_PYTHON_GIT_EXECUTABLE or "git"
         try:
-            self._reader = subprocess.Popen(
-                ["git", "cat-file", "--batch"],
-                cwd=self.folder,
-                env=environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                # Ctrl-C on the terminal must not end it: what is being recorded then still reads objects.
+            return self.commands.execute(
+                [program, "-C", str(folder or self.folder), *ours, *chosen, *arguments],
+                istream=subprocess.PIPE if stdin else None,
+                as_process=True,
+                env=env,
+                shell=False,
                 process_group=0,
             )
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise _no_git(self.folder) from error
-        return self._reader
+        except git.GitCommandNotFound as error:
+            raise SourceError("there is no git on this machine", fix="apt-get install git") from error
 
-    @staticmethod
-    def _answer(pipe: IO[bytes], limit: int | None) -> Object | None:
-        head = pipe.readline()
-        if not head.endswith(b"\n"):
-            raise EOFError
-        words = head.split()
-        if words[-1] in (b"missing", b"ambiguous") or len(words) < 3 or not words[-1].isdigit():
-            return None
-        size = int(words[-1])
-        data: bytes | None = None
-        if limit is None or size <= limit:
-            data = pipe.read(size)
-            if len(data) != size:
-                raise EOFError
-        else:
-            left = size
-            while left:
-                skipped = len(pipe.read(min(left, 1 << 20)))
-                if not skipped:
-                    raise EOFError
-                left -= skipped
-        if pipe.read(1) != b"\n":
-            raise EOFError
-        return Object(words[0].decode(), words[1].decode(), size, data)
+    def close(self) -> None:
+        """Ask the commands that run in other threads to end, and end the reader of objects."""
+        _end_all(self._running)
+        self.commands.clear_cache()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _quiet_ssh(config: Mapping[str, str]) -> dict[str, str]:
+    """Keep ssh from prompting, which GIT_TERMINAL_PROMPT does not. A command that the user has chosen wins."""
+    if os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"} or "core.sshcommand" in config:
+        return {}
+    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=15"}
+
+
+def _end(process: git.Git.AutoInterrupt) -> None:
+    """End git and everything that it started. SIGTERM first: git then removes its lock files."""
+    try:
+        _signal(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=GRACE)  # returns once nobody holds git's pipes
+    finally:
+        _signal(process, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=GRACE)
+
+
+def _end_all(running: set[git.Git.AutoInterrupt]) -> None:
+    for process in list(running):
+        _signal(process, signal.SIGTERM)
+
+
+def _signal(process: git.Git.AutoInterrupt, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.communicate(timeout=5)
-
-
-def _no_git(folder: Path) -> SourceError:
-    if not folder.is_dir():
-        return SourceError(f"{folder} is no folder", fix="name the folder of a Git clone")
-    return SourceError("there is no git on this machine", fix="apt-get install git")
+        os.killpg(process.pid, number)

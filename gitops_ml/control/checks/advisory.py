@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from gitops_ml.control.boundary import first_line, foreseen
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.host import Host, Question
-from gitops_ml.core.declaration.schema import AgreementCheck, DriftCheck
+from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.verification.samples import Samples

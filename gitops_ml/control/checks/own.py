@@ -8,10 +8,10 @@ import msgspec
 
 from gitops_ml.control.boundary import first_line, foreseen
 from gitops_ml.control.host import Host
-from gitops_ml.core.declaration.schema import OwnCheck
+from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.text import clean_line
-from gitops_ml.core.verification.own_checks import Subject, silent
+from gitops_ml.core.verification.own_checks import Subject, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError
 
@@ -41,5 +41,5 @@ def _run(host: Host, check: OwnCheck, subject: Subject, go_on: Callable[[], None
     except GitopsError:
         raise
     except Exception as error:
-        result = silent(check, first_line(foreseen(error, f"{host.environment}/{subject.deployment}")))
+        result = unanswered(check, first_line(foreseen(error, f"{host.environment}/{subject.deployment}")))
     return msgspec.structs.replace(result, reason=clean_line(result.reason))

@@ -20,7 +20,7 @@ from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.checks.own import run_own_checks
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.control.host import Host, Question
-from gitops_ml.core.declaration.schema import OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
@@ -172,7 +172,7 @@ def _judge_holdout(
     incumbent: TargetResult | None,
     compared: Generation | None,
 ) -> list[CheckResult]:
-    from gitops_ml.core.verification.answers import NoAnswer  # numpy: for rows only
+    from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer  # numpy: for rows only
     from gitops_ml.core.verification.holdout import judge_holdout
 
     spec = action.checks.holdout
@@ -184,11 +184,9 @@ def _judge_holdout(
     elif compared is not None and not action.review:
         theirs = NoAnswer("it does not run")
     return judge_holdout(
-        spec=spec,
-        rows=holdout.rows,
-        manifest=holdout.manifest,
-        candidate=answers_in(candidate, holdout.manifest),
-        incumbent=theirs,
-        incumbent_manifest=holdout.incumbent,
+        spec,
+        holdout.rows,
+        ModelAnswers(holdout.manifest, answers_in(candidate, holdout.manifest)),
+        ModelAnswers(holdout.incumbent or holdout.manifest, theirs) if theirs else None,
         alpha=action.alpha,
     )

@@ -12,7 +12,7 @@ import msgspec
 
 from gitops_ml.control.checks.own import run_own_checks
 from gitops_ml.control.host import Host
-from gitops_ml.core.declaration.schema import seconds
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan

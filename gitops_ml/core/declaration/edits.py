@@ -1,20 +1,19 @@
-"""A promotion is an edit of a declaration: which file, which fields, and what the commit says of it. Nothing
-runs.
+"""The edit of a declaration to another version: which file, which fields, and the commit's message.
 
-`bump` takes a version from the tags, `promote` takes it from another environment where it stands Verified;
-the edit is the same. How the text is changed without touching the rest of it is `clients.declarations`.
+`bump` takes the version from the tags, `promote` from another environment where it is Verified. The edit is the same,
+and `clients.files.yaml_edit` makes it in the text.
 """
 
 from __future__ import annotations
 
 import re
 
-from gitops_ml.core.declaration.schema import NAME_PATTERN
+from gitops_ml.core.declaration.values import NAME_PATTERN
 from gitops_ml.errors import InputError
 
 
 def check_name(kind: str, name: str) -> str:
-    """`name` itself. Raises InputError, which says what `kind` of name it is, when it is no DNS label."""
+    """Return `name`. Raises InputError, which names the `kind`, if it is no DNS label."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InputError(
             f"'{name}' is no name for {kind}",
@@ -25,19 +24,19 @@ def check_name(kind: str, name: str) -> str:
 
 
 def declaration_path(environment: str, deployment: str) -> str:
-    """The file that declares `deployment` in `environment`. Raises InputError when one of them is no name."""
+    """The file that declares `deployment` in `environment`. Raises InputError if either is no valid name."""
     check_name("an environment", environment)
     check_name("a deployment", deployment)
     return f"environments/{environment}/models/{deployment}.yaml"
 
 
 def bumped(version: str, digest: str) -> dict[str, str]:
-    """The fields of a declaration that a new version changes: those two, and no others."""
+    """The fields of a declaration that a new version changes."""
     return {"version": version, "digest": digest}
 
 
 def new_declaration(model: str, version: str, digest: str) -> str:
-    """The text of a first declaration: what has to be said, and a strategy that keeps the incumbent serving."""
+    """The text of a first declaration: the required fields, and a strategy that keeps the incumbent serving."""
     return (
         f"schema: 1\nmodel: {model}\nversion: {version}\ndigest: {digest}\n"
         "replicas: 1\nresources: {cpus: 1.0, memory: 512m}\nrollout: {strategy: blue-green}\n"
@@ -45,7 +44,7 @@ def new_declaration(model: str, version: str, digest: str) -> str:
 
 
 def bump_message(environment: str, deployment: str, before: str | None, after: str) -> str:
-    """The message of the commit that bumps; made only from what it changes."""
+    """The message of a bump commit, made only from its change. `before` is None for a first declaration."""
     if before is None:
         return f"Deploy {deployment} {after} to {environment}\n"
     if before == after:

@@ -1,7 +1,7 @@
-"""The entries of an environment's journal: what was intended, judged and settled, each before it was acted upon.
+"""The entries of an environment's journal. Each is written before the mutation that it justifies.
 
-An entry is written once and never changed. Whoever changes these types must still read what older versions wrote: new
-fields have defaults, and none is taken away. What entries add up to is in `rollout`.
+An entry is never changed. These types must still read what older versions wrote: new fields have defaults, and no
+field is removed. `fold` adds entries up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
 
 
 class Intent(JournalEntry, frozen=True, kw_only=True, tag="intent"):
-    """A candidate is about to be started. `boot` marks a generation that was verified before, on a blank host."""
+    """A candidate is about to be started. `boot`: a generation that was verified before, on a blank host."""
 
     attempt: str
     generation: Generation
@@ -43,7 +43,7 @@ class Built(JournalEntry, frozen=True, kw_only=True, tag="built"):
 
 
 class Judged(JournalEntry, frozen=True, kw_only=True, tag="judged"):
-    """The checks have decided. `logs` are the candidate's last lines where it failed."""
+    """The checks have decided. `logs` are the last log lines of a candidate that failed."""
 
     attempt: str
     deployment: str
@@ -53,7 +53,7 @@ class Judged(JournalEntry, frozen=True, kw_only=True, tag="judged"):
 
 
 class Cleared(JournalEntry, frozen=True, kw_only=True, tag="cleared"):
-    """The checks before any user traffic have passed, and traffic decides next."""
+    """The checks before user traffic have passed, and traffic decides next."""
 
     attempt: str
     deployment: str
@@ -61,7 +61,7 @@ class Cleared(JournalEntry, frozen=True, kw_only=True, tag="cleared"):
 
 
 class Stepped(JournalEntry, frozen=True, kw_only=True, tag="stepped"):
-    """The candidate is about to get the traffic of this stage (a number from 0). `anew`: a test begins with it."""
+    """The candidate is about to get the traffic of this stage, counted from 0. `anew`: a new test begins with it."""
 
     attempt: str
     deployment: str
@@ -70,7 +70,7 @@ class Stepped(JournalEntry, frozen=True, kw_only=True, tag="stepped"):
 
 
 class Counted(JournalEntry, frozen=True, kw_only=True, tag="counted"):
-    """What the requests up to `cursor` (a time in the gateway's log) add up to. `lost`: some were never read."""
+    """The evidence of all requests up to `cursor`, a time in the gateway's log. `lost`: some were never read."""
 
     attempt: str
     deployment: str
@@ -88,7 +88,7 @@ class Settled(JournalEntry, frozen=True, kw_only=True, tag="settled"):
 
 
 class Applied(JournalEntry, frozen=True, kw_only=True, tag="applied"):
-    """A pass acted on this commit; an older one is refused from now on."""
+    """A pass acted on this commit; older commits are refused from now on."""
 
     commit: str
 
@@ -101,7 +101,7 @@ class Published(JournalEntry, frozen=True, kw_only=True, tag="published"):
 
 
 class Retried(JournalEntry, frozen=True, kw_only=True, tag="retried"):
-    """A person said `--retry`: the quarantine of a deployment is lifted."""
+    """A person asked for `--retry`: the deployment's quarantine is lifted."""
 
     deployment: str
 

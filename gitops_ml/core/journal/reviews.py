@@ -1,7 +1,7 @@
-"""Judging again what serves: whether the verdict is another one than before, and what it is gone back to.
+"""Reviews: the serving generation is judged again, and what to return to if it fails.
 
-A review is no rollout: nothing is started and nothing routed. It is kept as an attempt that is settled from its
-beginning, so that record, revert, quarantine and history treat its verdict like any other.
+A review starts nothing and routes nothing. It is kept as a settled attempt, so that record, revert, quarantine and
+history treat its verdict like any other.
 """
 
 from __future__ import annotations
@@ -16,41 +16,45 @@ STRATEGY = "review"
 
 
 def newest_verdict(state: DeploymentState, generation: Generation) -> Verdict | None:
-    """The last verdict on a generation; None where it never got one."""
-    found = [a.verdict for a in state.attempts if a.generation.fingerprint == generation.fingerprint and a.verdict]
-    return found[-1] if found else None
+    """The newest verdict on a generation; None if there is none."""
+    verdicts = [a.verdict for a in state.attempts if a.generation.fingerprint == generation.fingerprint and a.verdict]
+    return verdicts[-1] if verdicts else None
 
 
 def verified_before(state: DeploymentState, serving: Generation) -> Generation | None:
-    """The last other generation that was promoted as Verified and has not failed since: what is gone back to.
+    """The generation to return to: the last other one that was promoted as Verified and has not failed since.
 
-    One step and no more: when that fails too, it is not the version that is at fault, and None is the answer.
+    Goes back at most once. If that generation fails too, the version is not the cause, and the result is None.
     """
-    if _was_gone_back_to(state, serving):
+    if _was_returned_to(state, serving):
         return None
-    fallen: set[str] = {serving.fingerprint}
+    failed: set[str] = {serving.fingerprint}
     for attempt in reversed(state.attempts):
         if attempt.verdict == "Failed":
-            fallen.add(attempt.generation.fingerprint)
-        if _earned(attempt) and attempt.generation.fingerprint not in fallen:
+            failed.add(attempt.generation.fingerprint)
+        if _promoted_as_verified(attempt) and attempt.generation.fingerprint not in failed:
             return attempt.generation
     return None
 
 
-def _was_gone_back_to(state: DeploymentState, serving: Generation) -> bool:
-    """Whether what serves does so because the one after it failed a review."""
-    mine = [n for n, a in enumerate(state.attempts) if _earned(a) and _same_model(a.generation, serving)]
-    replaced = state.attempts[mine[-1]].incumbent if len(mine) > 1 else None
+def _was_returned_to(state: DeploymentState, serving: Generation) -> bool:
+    """Whether the serving generation serves because its successor failed a review."""
+    promotions = [
+        number
+        for number, attempt in enumerate(state.attempts)
+        if _promoted_as_verified(attempt) and _same_model(attempt.generation, serving)
+    ]
+    replaced = state.attempts[promotions[-1]].incumbent if len(promotions) > 1 else None
     if replaced is None:
         return False
-    before = [a for a in state.attempts[: mine[-1]] if a.generation.fingerprint == replaced.fingerprint]
-    return bool(before) and (before[-1].strategy, before[-1].verdict) == (STRATEGY, "Failed")
+    earlier = [a for a in state.attempts[: promotions[-1]] if a.generation.fingerprint == replaced.fingerprint]
+    return bool(earlier) and (earlier[-1].strategy, earlier[-1].verdict) == (STRATEGY, "Failed")
 
 
-def put_back(state: DeploymentState, attempt: Attempt) -> Generation | None:
-    """What is declared again when an attempt has failed: its incumbent, unless that has failed a review meanwhile.
+def restored_generation(state: DeploymentState, attempt: Attempt) -> Generation | None:
+    """The generation to declare again after a failed attempt: its incumbent, or None if there was none.
 
-    Then it is what was verified before that, where there is something; None when nothing was there before.
+    If the incumbent has failed a review meanwhile, it is the generation that was verified before it, if there is one.
     """
     incumbent = attempt.incumbent
     if attempt.strategy == STRATEGY or incumbent is None or newest_verdict(state, incumbent) != "Failed":
@@ -58,35 +62,35 @@ def put_back(state: DeploymentState, attempt: Attempt) -> Generation | None:
     return verified_before(state, incumbent) or incumbent
 
 
-def among_users(state: DeploymentState) -> bool:
-    """Whether a candidate answers some of the users' requests now, so that no address is one generation's alone."""
+def candidate_has_users(state: DeploymentState) -> bool:
+    """Whether a candidate answers some users now, so that the deployment's URL reaches two generations."""
     attempt = state.open
     if attempt is None or attempt.routed is None:
         return False
-    return attempt.strategy == "canary" or bool(attempt.stage)  # the first stage of a shadow answers nobody
+    return attempt.strategy == "canary" or bool(attempt.stage)  # in the first stage of a shadow, no user is answered
 
 
-def goes_back(state: DeploymentState, generation: Generation) -> bool:
-    """Whether a rollout of `generation` only goes back to what was Verified, since what serves has failed a review.
+def returns_to_verified(state: DeploymentState, generation: Generation) -> bool:
+    """Whether a rollout of `generation` returns to a verified version because the serving one failed a review.
 
-    Then there is nothing good to compare it with: it has to keep its absolute bounds, and takes over at once.
+    The incumbent is then no measure: the candidate must be within its absolute bounds, and takes over at once.
     """
     serving = state.serving
     if serving is None or newest_verdict(state, serving) != "Failed":
         return False
-    return any(_earned(a) and _same_model(a.generation, generation) for a in state.attempts)
+    return any(_promoted_as_verified(a) and _same_model(a.generation, generation) for a in state.attempts)
 
 
-def _earned(attempt: Attempt) -> bool:
+def _promoted_as_verified(attempt: Attempt) -> bool:
     return attempt.outcome == "promoted" and attempt.verdict == "Verified"
 
 
-def _same_model(one: Generation, other: Generation) -> bool:
-    """Not by the fingerprint: a newer base image makes another generation of the same version."""
-    return (one.version, one.digest) == (other.version, other.digest)
+def _same_model(generation: Generation, other: Generation) -> bool:
+    """Compare version and digest, since a newer base image gives the same version another fingerprint."""
+    return (generation.version, generation.digest) == (other.version, other.digest)
 
 
-def reviewed(
+def review_attempt(
     state: DeploymentState,
     serving: Generation,
     *,
@@ -96,7 +100,7 @@ def reviewed(
     started: datetime,
     now: datetime,
 ) -> Attempt:
-    """The attempt that a review of `serving` is kept as. `key` is its quarantine key (`rollout.quarantine_key`)."""
+    """The settled attempt that a review of `serving` is kept as. `key` is its quarantine key (`quarantine_key`)."""
     verdict = overall(checks)
     return Attempt(
         id=f"{serving.fingerprint}-{now.strftime('%Y%m%dT%H%M%S%f')}-review",

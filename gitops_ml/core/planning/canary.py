@@ -1,8 +1,8 @@
-"""A candidate among users: the stages of its traffic, one after the other, each held until its requests decide.
+"""A candidate among users: the stages of its traffic, each held until its requests decide.
 
-A canary gets a growing share of the traffic; a shadow gets a copy of it, and users see only the incumbent's answers.
-Both are judged by one sequential test for each kind of traffic; the evidence that it needs is spread over the stages,
-so that a stage ends when its part of it is there.
+A canary gets a growing share of the traffic. A shadow gets a copy of it, and users see only the incumbent's answers.
+Each kind of traffic is judged by one sequential test. The evidence that a test needs is divided among its stages: a
+stage ends when its part has been reached.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import math
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, Traffic
+from gitops_ml.core.declaration.checks import Traffic
+from gitops_ml.core.declaration.schema import Deployment, Rollout
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
@@ -19,90 +20,141 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import (
     DeploymentContext,
     Steps,
-    difference_of_route,
     missing_replicas,
     partition_replicas,
+    remove,
     retire,
+    route_difference,
     split_route,
 )
-from gitops_ml.core.verification.verdict import ALPHA, share
+from gitops_ml.core.verification.names import ALPHA
+from gitops_ml.core.verification.verdict import alpha_per_test
 
-MIRRORED = 100
-"""Percent of the requests that a shadow gets a copy of."""
-_CLEARED = "it has passed the checks before traffic"
+MIRROR_PERCENT = 100
+"""A shadow gets a copy of this percentage of the requests."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """One share of traffic. `test` numbers the tests of a rollout: a mirror's requests are not users' requests."""
+    """One share of traffic. Stages with the same `test` share one sequential test.
+
+    A shadow's copied requests have a test of their own, since no user waits for their answers.
+    """
 
     percent: int
     mirror: bool
     test: int
 
 
-def stages(declaration: Deployment) -> tuple[Stage, ...]:
-    """The stages of a rollout that traffic decides."""
-    rollout = declaration.rollout
-    shares = [Stage(percent=p, mirror=False, test=1) for p in sorted(set(rollout.steps))]
-    if rollout.strategy == "shadow":
-        shadow = Stage(percent=MIRRORED, mirror=True, test=0)
-        return (shadow, *shares) if rollout.then == "canary" else (shadow,)
-    return tuple(shares)
+def stages(rollout: Rollout, strategy: str, reached: int = 0) -> tuple[Stage, ...]:
+    """The stages of a rollout that traffic decides, at least one.
+
+    Args:
+        rollout: what is declared now. Its steps may have changed since the rollout began.
+        strategy: `canary` or `shadow`, as the rollout began. A strategy that is declared later is for the next one.
+        reached: the stage that the rollout is in. A shadow that has become a canary stays a canary.
+    """
+    shares = tuple(Stage(percent=percent, mirror=False, test=1) for percent in sorted(set(rollout.steps)))
+    if strategy != "shadow":
+        return shares
+    shadow = Stage(percent=MIRROR_PERCENT, mirror=True, test=0)
+    return (shadow, *shares) if rollout.then == "canary" or reached else (shadow,)
 
 
-def by_traffic(attempt: Attempt) -> bool:
-    """Whether user traffic decides on a candidate after the checks before it; a first one has nothing to be beside."""
+def decided_by_traffic(attempt: Attempt) -> bool:
+    """Whether user traffic decides after the checks before it. Never for a first deployment: it has no incumbent."""
     return attempt.strategy in ("canary", "shadow") and attempt.incumbent is not None and not attempt.boot
 
 
-def alpha_of(context: DeploymentContext, attempt: Attempt) -> float:
-    """What each kind of check of this rollout may spend of the error that all of them share."""
-    return error_shared(context.wanted.resolved.declaration, by_traffic=by_traffic(attempt))
+def attempt_alpha(context: DeploymentContext, attempt: Attempt) -> float:
+    """The part of ALPHA that each check of this rollout may spend."""
+    declaration = context.wanted.resolved.declaration
+    return shared_alpha(declaration, _attempt_stages(declaration, attempt) if decided_by_traffic(attempt) else ())
 
 
-def error_shared(declaration: Deployment, *, by_traffic: bool) -> float:
-    """The same as the declaration alone tells it, for a rollout that traffic decides or does not."""
-    tests = {stage.test for stage in stages(declaration)} if by_traffic else set()
-    return share(ALPHA, (declaration.verify.holdout is not None) + len(tests))
+def shared_alpha(declaration: Deployment, traffic_stages: tuple[Stage, ...]) -> float:
+    """The part of ALPHA for each check: the holdout, if it is declared, and each test of these stages share it."""
+    tests = {stage.test for stage in traffic_stages}
+    return alpha_per_test(ALPHA, (declaration.verify.holdout is not None) + len(tests))
 
 
-def goal_of(stage: int, all_stages: tuple[Stage, ...], alpha: float) -> float:
-    """The e-value that ends a stage: an equal part of the logarithm of what its test needs for each of its stages."""
-    mine = [n for n, s in enumerate(all_stages) if s.test == all_stages[stage].test]
-    return math.exp(math.log(1 / alpha) * (mine.index(stage) + 1) / len(mine))
+def _attempt_stages(declaration: Deployment, attempt: Attempt) -> tuple[Stage, ...]:
+    return stages(declaration.rollout, attempt.strategy, attempt.stage or 0)
+
+
+def goal_of(number: int, all_stages: tuple[Stage, ...], alpha: float) -> float:
+    """The e-value that ends a stage: the stages of a test share the logarithm of what the test needs in equal parts."""
+    same_test = [n for n, stage in enumerate(all_stages) if stage.test == all_stages[number].test]
+    return math.exp(math.log(1 / alpha) * (same_test.index(number) + 1) / len(same_test))
 
 
 def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Generation) -> Steps:
-    """The next step of a candidate that is among users: both sides whole, routed as its stage says, and watched."""
+    """Plan the next step of a candidate among users: complete both sides, route to them, and watch the requests."""
     declaration = context.wanted.resolved.declaration
-    found = stages(declaration)
-    number = min(attempt.stage or 0, len(found) - 1)
-    stage = found[number]
-    candidate, incumbent = context.current(attempt.generation), context.current(incumbent)
-    theirs, their_bad = partition_replicas(context, incumbent)
-    ours, our_bad = partition_replicas(context, candidate)
-    # A candidate that crashes is started again by the engine, and judged for it by the watch: it is no drift.
-    crashing = [c for c, _ in our_bad if c.state == "restarting"]
-    leaving = [c for c, _ in (*their_bad, *our_bad) if c not in crashing]
+    all_stages = _attempt_stages(declaration, attempt)
+    number = min(attempt.stage or 0, len(all_stages) - 1)
+    stage, last = all_stages[number], number + 1 == len(all_stages)
+    alpha = attempt_alpha(context, attempt)
+    incumbent, candidate = context.current(incumbent), context.current(attempt.generation)
+    steps = _complete_and_route(context, attempt, (incumbent, candidate), all_stages, number)
+    steps.append(
+        plan.Watch(
+            deployment=context.name,
+            generation=candidate,
+            incumbent=incumbent,
+            attempt=attempt,
+            traffic=declaration.verify.traffic or Traffic(),
+            stage=number,
+            stages=len(all_stages),
+            percent=stage.percent,
+            mirror=stage.mirror,
+            new_test=not last and all_stages[number + 1].test != stage.test,
+            alpha=alpha,
+            goal=goal_of(number, all_stages, alpha),
+            then=declaration.verify.prometheus,
+            endpoint=context.wanted.endpoint,
+            because=f"stage {number + 1} of {len(all_stages)} is not decided",
+        )
+    )
+    return steps
+
+
+def _complete_and_route(
+    context: DeploymentContext,
+    attempt: Attempt,
+    sides: tuple[Generation, Generation],
+    all_stages: tuple[Stage, ...],
+    number: int,
+) -> Steps:
+    """Start what is missing of incumbent and candidate, give each its share, and retire all other containers."""
+    incumbent, candidate = sides
+    incumbent_good, incumbent_bad = partition_replicas(context, incumbent)
+    candidate_good, candidate_bad = partition_replicas(context, candidate)
+    # A candidate that crashes or hangs keeps its traffic: the watch judges it by what its users get.
+    failing = [c for c, _ in candidate_bad if c.state == "restarting" or context.hangs(c, candidate)]
+    routed = candidate_good + failing
+    leaving = [c for c, _ in (*incumbent_bad, *candidate_bad) if c not in failing]
     steps: Steps = [
-        *_start(context, incumbent, theirs, healing=True),
-        *_start(context, candidate, ours + crashing, healing=False),
+        *_start(context, incumbent, incumbent_good, healing=True),
+        *_start(context, candidate, routed, healing=False),
     ]
 
-    def route_at(stage: Stage) -> bytes:
+    def route_of(stage: Stage) -> bytes:
         return split_route(
             context.name,
-            (incumbent, theirs),
-            (candidate, ours + crashing),
+            (incumbent, incumbent_good),
+            (candidate, routed),
             percent=stage.percent,
             mirror=stage.mirror,
             pin_header=context.wanted.pin_header,
         )
 
-    drift = difference_of_route(context, route_at(stage))
-    if number and context.snapshot.routes.get(context.name) == route_at(found[number - 1]):
-        drift = f"stage {number + 1} begins"
-    if steps or leaving or drift or attempt.stage is None:
+    stage = all_stages[number]
+    because = route_difference(context, route_of(stage))
+    if number and context.snapshot.routes.get(context.name) == route_of(all_stages[number - 1]):
+        because = f"stage {number + 1} begins"
+    if attempt.stage is None:
+        because = "it passed the checks before traffic"
+    if steps or leaving or because:
         steps.append(
             plan.Shift(
                 deployment=context.name,
@@ -113,48 +165,29 @@ def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Genera
                 percent=stage.percent,
                 mirror=stage.mirror,
                 without=tuple(c.id for c in leaving),
-                because=_CLEARED if attempt.stage is None else (drift or "a replica changed"),
+                because=because or "a replica changed",
             )
         )
-    unknown_containers = [
-        c for c in context.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)
-    ]
-    if leaving or unknown_containers:
-        steps.append(retire(context.name, [*leaving, *unknown_containers], "it cannot serve", healing=True))
-    stages_left = number + 1 < len(found)
-    steps.append(
-        plan.Watch(
-            deployment=context.name,
-            generation=candidate,
-            incumbent=incumbent,
-            attempt=attempt,
-            traffic=declaration.verify.traffic or Traffic(),
-            stage=number,
-            stages=len(found),
-            percent=stage.percent,
-            mirror=stage.mirror,
-            new_test=stages_left and found[number + 1].test != stage.test,
-            alpha=alpha_of(context, attempt),
-            goal=goal_of(number, found, alpha_of(context, attempt)),
-            then=declaration.verify.prometheus,
-            endpoint=context.wanted.endpoint,
-            because=f"stage {number + 1} of {len(found)} is not decided",
-        )
-    )
+    unknown = [c for c in context.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)]
+    hanging = [c for c, _ in incumbent_bad if context.hangs(c, incumbent)]
+    if hanging:
+        steps.append(remove(context.name, hanging, "a replica does not answer", healing=True))
+    retired = [c for c in (*leaving, *unknown) if c not in hanging]
+    if retired:
+        steps.append(retire(context.name, retired, "it cannot serve", healing=True))
     return steps
 
 
-def _start(context: DeploymentContext, generation: Generation, there: list[Container], *, healing: bool) -> Steps:
-    absent = missing_replicas(context, there)
-    if not absent:
+def _start(context: DeploymentContext, generation: Generation, present: list[Container], *, healing: bool) -> Steps:
+    missing = missing_replicas(context, present)
+    if not missing:
         return []
-    because = f"{len(there)} of {context.replicas} replicas run"
     return [
         plan.Start(
             deployment=context.name,
             generation=generation,
-            replicas=absent,
-            because=because,
+            replicas=missing,
+            because=f"{len(present)} of {context.replicas} replicas run",
             await_ready=True,
             healing=healing,
         )

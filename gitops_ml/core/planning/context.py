@@ -1,7 +1,6 @@
-"""One deployment in one pass: what is wanted of it, what is known of it, and what is wrong with what runs.
+"""One deployment in one pass: what is declared, what the journal says, and which of its containers can serve.
 
-The facts that healing, rollouts and status are decided from are found here, once, so that these three never disagree
-about which containers can serve.
+Healing, rollouts and status all ask this module which containers can serve, so that they never disagree.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ Steps = list[plan.Action]
 
 
 class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
-    """A desired deployment as this host would run it.
+    """A desired deployment, as this host would run it.
 
-    `boot` is the last verified generation of the record: what a blank host starts with. `endpoint` is where users
-    reach it; `drain` in seconds.
+    `endpoint` is the URL where users reach it; `drain` is in seconds. `boot` is the last verified generation of the
+    record, which a blank host starts first.
     """
 
     resolved: ResolvedDeployment
@@ -43,11 +42,12 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
+        """The quarantine key of the declared generation."""
         return quarantine_key(self.generation, self.resolved.declaration, self.resolved.holdout)
 
 
 class DeploymentContext(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment in this pass: what is wanted of it, and all that is known of it."""
+    """Everything that the plan of one deployment depends on."""
 
     wanted: PlannedDeployment
     snapshot: Snapshot
@@ -60,36 +60,43 @@ class DeploymentContext(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def containers(self) -> tuple[Container, ...]:
+        """The deployment's replicas, of every generation."""
         return self.snapshot.replicas(self.wanted.name)
 
     def of(self, generation: Generation) -> list[Container]:
+        """The replicas of one generation."""
         return [c for c in self.containers if c.generation == generation.fingerprint]
 
     @property
     def replicas(self) -> int:
+        """How many replicas are declared."""
         return self.wanted.resolved.declaration.replicas
 
     @property
-    def held(self) -> str | None:
-        """The reason of a hold that has not expired; the second of its expiry is after it."""
+    def on_hold(self) -> str | None:
+        """The reason of the hold; None if there is none, or from the second of its expiry on."""
         hold = self.wanted.resolved.declaration.hold
         if hold is None or (hold.until is not None and hold.until <= self.now):
             return None
         return hold.reason
 
     def current(self, generation: Generation) -> Generation:
-        """A generation with what its fingerprint leaves out as it is declared now: where its secrets lie."""
+        """The generation with its secret files as they are declared now, which its fingerprint does not cover."""
         if generation.fingerprint != self.wanted.generation.fingerprint:
             return generation
         return msgspec.structs.replace(generation, secrets=self.wanted.generation.secrets)
 
+    def hangs(self, container: Container, generation: Generation) -> bool:
+        """Whether a replica does not answer, although it has run for longer than a start may take."""
+        return self.snapshot.unresponsive.get(container.id, 0.0) > generation.start_timeout
+
     def routed_to(self, generation: Generation) -> bool:
-        """Whether the route file as it lies there names a generation."""
+        """Whether the present route file names a generation."""
         return generation.fingerprint.encode() in self.snapshot.routes.get(self.name, b"")
 
 
 def expected_spec(wanted: PlannedDeployment, generation: Generation, container: Container) -> ContainerSpec:
-    """The spec that a replica should have been made from, told by the place that its labels give it."""
+    """The spec of the replica whose number and alias the container's labels carry."""
     suffix = container.alias.rsplit("-", 1)[-1]
     return replica_spec(
         generation,
@@ -104,7 +111,7 @@ def expected_spec(wanted: PlannedDeployment, generation: Generation, container: 
 def partition_replicas(
     context: DeploymentContext, generation: Generation
 ) -> tuple[list[Container], list[tuple[Container, str]]]:
-    """The containers of a generation that can serve, one for each replica, and the others with what is wrong."""
+    """Split a generation's containers into one that can serve for each replica, and the rest with a cause."""
     good: list[Container] = []
     bad: list[tuple[Container, str]] = []
     for container in context.of(generation):
@@ -113,6 +120,8 @@ def partition_replicas(
         )
         if container.state != "running":
             bad.append((container, f"a replica is {container.state}"))
+        elif context.hangs(container, generation):
+            bad.append((container, "a replica does not answer"))
         elif differences:
             bad.append((container, f"its {differences[0]}"))
         elif any(c.replica == container.replica for c in good):
@@ -122,9 +131,9 @@ def partition_replicas(
     return good, bad
 
 
-def missing_replicas(context: DeploymentContext, there: list[Container]) -> tuple[int, ...]:
-    """The declared replicas that none of these containers is."""
-    taken = {c.replica for c in there}
+def missing_replicas(context: DeploymentContext, present: list[Container]) -> tuple[int, ...]:
+    """The numbers of the declared replicas that are not among these containers."""
+    taken = {c.replica for c in present}
     return tuple(n for n in range(context.replicas) if n not in taken)
 
 
@@ -150,12 +159,16 @@ def split_route(
     mirror: bool,
     pin_header: bool,
 ) -> bytes:
-    """The route file that gives a candidate `percent` of the traffic, or a copy of it that nobody waits for."""
+    """The route file that gives a candidate `percent` of the traffic. With `mirror` it gets a copy of it instead."""
     (old, _), (new, _) = incumbent, candidate
     weights = {old.fingerprint: 100} if mirror else {old.fingerprint: 100 - percent, new.fingerprint: percent}
     return route_file(
         deployment,
-        [(c.alias, of.port, of.fingerprint) for of, found in (incumbent, candidate) for c in found],
+        [
+            (container.alias, generation.port, generation.fingerprint)
+            for generation, containers in (incumbent, candidate)
+            for container in containers
+        ],
         weights=weights,
         mirror={new.fingerprint: percent} if mirror else None,
         pin_header=pin_header,
@@ -163,43 +176,52 @@ def split_route(
     )
 
 
-def route_drift(context: DeploymentContext, generation: Generation, good: list[Container]) -> str:
-    """What is wrong with the route to these containers, as a cause; empty when the gateway has loaded just that."""
-    return difference_of_route(
-        context, one_generation_route(context.name, generation, good, pin_header=context.wanted.pin_header)
+def route_drift(context: DeploymentContext, generation: Generation, containers: list[Container]) -> str:
+    """How the route differs from one to these containers alone, as a cause; empty if the gateway has loaded that."""
+    return route_difference(
+        context, one_generation_route(context.name, generation, containers, pin_header=context.wanted.pin_header)
     )
 
 
-def difference_of_route(context: DeploymentContext, expected: bytes) -> str:
-    """What is wrong with the route, which should be `expected`, as a cause; empty when the gateway has loaded it."""
+def route_difference(context: DeploymentContext, expected: bytes) -> str:
+    """How the route differs from `expected`, as a cause; empty if the gateway has loaded `expected`."""
     name, snapshot = context.name, context.snapshot
     if name not in snapshot.routes:
         return "it has no route"
     if snapshot.routes[name] != expected:
         return "its route is not what it should be"
-    gateway = snapshot.gateway
-    if gateway and gateway.state == "running" and snapshot.loaded.get(name) != revision_of(expected):
+    if snapshot.gateway_runs and snapshot.loaded.get(name) != revision_of(expected):
         return "the gateway has not loaded its route"
     return ""
 
 
 def retire(name: str, containers: list[Container], because: str, *, healing: bool = False) -> plan.Retire:
-    """Drain, stop and remove these."""
+    """Drain, stop and remove these containers."""
     return plan.Retire(
-        deployment=name, containers=_ids(containers), subject_=_subject(containers), because=because, healing=healing
+        deployment=name,
+        containers=ids_of(containers),
+        label=generations_of(containers),
+        because=because,
+        healing=healing,
     )
 
 
 def remove(name: str, containers: list[Container], because: str, *, healing: bool = False) -> plan.Remove:
-    """Remove these, which serve nobody."""
+    """Remove these containers at once: no user is sent to them."""
     return plan.Remove(
-        deployment=name, containers=_ids(containers), subject_=_subject(containers), because=because, healing=healing
+        deployment=name,
+        containers=ids_of(containers),
+        label=generations_of(containers),
+        because=because,
+        healing=healing,
     )
 
 
-def _ids(containers: list[Container]) -> tuple[str, ...]:
+def ids_of(containers: list[Container]) -> tuple[str, ...]:
+    """The ids of these containers."""
     return tuple(c.id for c in containers)
 
 
-def _subject(containers: list[Container]) -> str:
+def generations_of(containers: list[Container]) -> str:
+    """The generations of these containers, as a plan names them."""
     return ",".join(sorted({c.generation for c in containers}))

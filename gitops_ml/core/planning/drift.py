@@ -1,7 +1,6 @@
-"""Drift: the differences between what a container was asked to be and what it is. Facts only; no verb in here.
+"""Drift: the differences between a container's spec and the container itself. Facts only; nothing here decides.
 
-A container is compared with the spec that it was made from, by what the engine says that it *is*. A label with a hash
-would only tell what its maker once wanted.
+The container is described by the engine. A hash in a label would only say what was wanted when it was made.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from gitops_ml.core.observed import Container, ContainerFacts
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference: in what, as declared, as observed. Values of env are left out, since they may be private."""
+    """One difference: in what, as declared and as observed. Values of env are left out, since they may be secret."""
 
     what: str
     declared: str
@@ -26,35 +25,38 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def container_drift(spec: ContainerSpec, container: Container, image_id: str | None) -> tuple[Drift, ...]:
-    """The differences between a running container and its spec, in a stable order.
+    """The differences between a container and its spec, in a stable order.
 
-    `image_id` is the image that the generation was built into; None when nobody knows it, and then it is not compared.
+    Args:
+        image_id: the generation's image; None if it is not known, and then images are not compared.
     """
-    found = [Drift(what=what, declared=str(a), observed=str(b)) for what, a, b in _listed(spec, container, image_id)]
+    drifts = [Drift(what=what, declared=str(a), observed=str(b)) for what, a, b in _listed(spec, container, image_id)]
     if container.facts:
         declared, observed = _declared_facts(spec), _observed_facts(container.facts)
         for what, value in declared.items():
             if value != observed[what]:
-                ours, theirs = _apart(value, observed[what]) if what == "command" else (value, observed[what])
-                found.append(Drift(what=what, declared=str(ours), observed=str(theirs)))
-        found += _env_drift(spec.env, container.facts.env)
+                if what == "command":
+                    drifts.append(_command_drift(value, observed[what]))
+                else:
+                    drifts.append(Drift(what=what, declared=str(value), observed=str(observed[what])))
+        drifts += _env_drift(spec.env, container.facts.env)
         if spec.network in container.networks:
-            found += _alias_drift(spec, container.facts)
-    return tuple(sorted(found, key=lambda d: d.what))
+            drifts += _alias_drift(spec, container.facts)
+    return tuple(sorted(drifts, key=lambda drift: drift.what))
 
 
-def _apart(declared: object, observed: object) -> tuple[object, object]:
-    """Of two commands only the words that one of them has alone: a gateway's is as long as a page."""
+def _command_drift(declared: object, observed: object) -> Drift:
+    """Only the words that one of the commands has alone: a gateway's command is a page long."""
     if isinstance(declared, tuple) and isinstance(observed, tuple):
-        ours = tuple(word for word in declared if word not in observed)
-        theirs = tuple(word for word in observed if word not in declared)
-        if ours or theirs:
-            return ours, theirs
-    return declared, observed
+        only_declared = tuple(word for word in declared if word not in observed)
+        only_observed = tuple(word for word in observed if word not in declared)
+        if only_declared or only_observed:
+            return Drift(what="command", declared=str(only_declared), observed=str(only_observed))
+    return Drift(what="command", declared=str(declared), observed=str(observed))
 
 
 def _listed(spec: ContainerSpec, container: Container, image_id: str | None) -> Iterator[tuple[str, object, object]]:
-    """What the engine's list of containers tells without an inspection."""
+    """Differences that the engine's list of containers shows, without an inspection."""
     if image_id and container.image_id != image_id:
         yield "image", image_id[:19], container.image_id[:19]
     networks = (spec.network,) if spec.network else ()
@@ -64,17 +66,13 @@ def _listed(spec: ContainerSpec, container: Container, image_id: str | None) -> 
         yield "name", spec.name, container.name
     wrong = sorted(k for k, v in spec.labels.items() if container.labels.get(k) != v)
     if wrong:
-        yield (
-            "labels",
-            {k: spec.labels[k] for k in wrong},
-            {k: container.labels.get(k) for k in wrong},
-        )
+        yield "labels", {k: spec.labels[k] for k in wrong}, {k: container.labels.get(k) for k in wrong}
 
 
 def _declared_facts(spec: ContainerSpec) -> dict[str, object]:
     mounts = {target: f"{source}:ro" for target, source in spec.binds.items()}
     mounts |= {target: f"{source}:rw" for source, target in spec.volumes.items()}
-    # Of a command or an entrypoint, None is the image's own, in a spec as in what was observed.
+    # A command or entrypoint of None means the image's own, here and in the observed facts.
     return {
         "mounts": mounts,
         "tmpfs": tuple(sorted(spec.tmpfs)),
@@ -114,25 +112,10 @@ def _env_drift(declared: dict[str, str], observed: dict[str, str]) -> list[Drift
     changed = sorted(k for k in declared.keys() | observed.keys() if declared.get(k) != observed.get(k))
     if not changed:
         return []
-    return [
-        Drift(
-            what="env",
-            declared="as declared",
-            observed=f"different in {', '.join(changed)}",
-        )
-    ]
+    return [Drift(what="env", declared="as declared", observed=f"different in {', '.join(changed)}")]
 
 
 def _alias_drift(spec: ContainerSpec, facts: ContainerFacts) -> list[Drift]:
-    missing = [a for a in spec.aliases if a not in facts.aliases]
-    return (
-        [
-            Drift(
-                what="aliases",
-                declared=str(list(spec.aliases)),
-                observed=str(list(facts.aliases)),
-            )
-        ]
-        if missing
-        else []
-    )
+    if all(alias in facts.aliases for alias in spec.aliases):
+        return []
+    return [Drift(what="aliases", declared=str(list(spec.aliases)), observed=str(list(facts.aliases)))]

@@ -1,7 +1,7 @@
-"""Healing: bringing what serves back to its declared replicas, its own specs and its own route.
+"""Healing: bring the serving generation back to its declared replicas, its specs and its route.
 
-What serves is healed between rollouts and beside a rollout alike, and its actions are marked as healing: a rollout
-never waits for an incumbent that cannot be healed, since it may be the very thing that fixes it.
+The serving generation is healed between rollouts and during a rollout. A rollout never waits for an incumbent that
+cannot be healed, because the candidate may be the fix: so these actions are marked as healing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import (
     DeploymentContext,
     Steps,
+    ids_of,
     missing_replicas,
     partition_replicas,
     remove,
@@ -24,56 +25,67 @@ def heal(
     serving: Generation,
     spared: Generation | None = None,
     *,
-    apart: bool = True,
+    healing: bool = True,
     rerouted: str = "",
 ) -> Steps:
-    """What brings the serving generation back: start what is absent, route to it, then take away what is wrong.
+    """Plan the repair of the serving generation: start missing replicas, route to them, then retire the rest.
 
-    Containers of `spared` are somebody else's business. With `apart` the actions are marked as healing. `rerouted` is
-    the cause where the route leads elsewhere on purpose: that is no drift.
+    Args:
+        spared: leave this generation's containers alone.
+        healing: mark the actions as healing. False if the next actions must wait for them.
+        rerouted: the cause to give for the route, if it leads to the candidate on purpose.
     """
     name, serving = context.name, context.current(serving)
     good, bad = partition_replicas(context, serving)
     surplus = [c for c in good if c.replica >= context.replicas]
     leaving = [c for c, _ in bad] + surplus
-    absent = missing_replicas(context, good)
+    missing = missing_replicas(context, good)
     steps: Steps = []
-    if absent:
+    if missing:
         because = bad[0][1] if bad else f"{len(good)} of {context.replicas} replicas run"
         steps.append(
             plan.Start(
                 deployment=name,
                 generation=serving,
-                replicas=absent,
+                replicas=missing,
                 because=because,
                 await_ready=True,
-                healing=apart,
+                healing=healing,
             )
         )
     drift = route_drift(context, serving, good)
-    if absent or leaving or drift:
-        without = tuple(c.id for c in leaving)
+    if missing or leaving or drift:
         because = rerouted or drift or "its replicas changed"
-        steps.append(plan.Route(deployment=name, generation=serving, without=without, because=because, healing=apart))
-    if bad:
-        steps.append(retire(name, [c for c, _ in bad], bad[0][1], healing=apart))
+        steps.append(
+            plan.Route(deployment=name, generation=serving, without=ids_of(leaving), because=because, healing=healing)
+        )
+    # A process that hangs finishes no request and ignores SIGTERM: draining it would only take time.
+    hanging = [(c, cause) for c, cause in bad if context.hangs(c, serving)]
+    others = [(c, cause) for c, cause in bad if not context.hangs(c, serving)]
+    if hanging:
+        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=healing))
+    if others:
+        steps.append(retire(name, [c for c, _ in others], others[0][1], healing=healing))
     if surplus:
         number = "1 replica is" if context.replicas == 1 else f"{context.replicas} replicas are"
-        steps.append(retire(name, surplus, f"{number} declared", healing=apart))
+        steps.append(retire(name, surplus, f"{number} declared", healing=healing))
     kept = {serving.fingerprint, spared.fingerprint if spared else ""}
-    unknown_containers = [c for c in context.containers if c.generation not in kept]
-    if unknown_containers:
-        steps.append(retire(name, unknown_containers, f"{serving.fingerprint} serves", healing=apart))
+    unknown = [c for c in context.containers if c.generation not in kept]
+    if unknown:
+        steps.append(retire(name, unknown, f"{serving.fingerprint} serves", healing=healing))
     return steps
 
 
-def clear(context: DeploymentContext, spared: Generation | None = None) -> Steps:
-    """What takes away that which is there although nothing of the deployment serves."""
-    because = "nobody knows why it runs"
+def remove_leftovers(context: DeploymentContext, spared: Generation | None = None) -> Steps:
+    """Plan the removal of what is left of a deployment without a serving generation.
+
+    Args:
+        spared: leave this generation's containers alone.
+    """
     steps: Steps = []
     if context.name in context.snapshot.routes:
-        steps.append(plan.Unroute(deployment=context.name, because="nothing is verified to serve", healing=True))
-    left = [c for c in context.containers if not spared or c.generation != spared.fingerprint]
-    if left:
-        steps.append(remove(context.name, left, because, healing=True))
+        steps.append(plan.Unroute(deployment=context.name, because="no generation is verified to serve", healing=True))
+    leftovers = [c for c in context.containers if not spared or c.generation != spared.fingerprint]
+    if leftovers:
+        steps.append(remove(context.name, leftovers, "no rollout owns it", healing=True))
     return steps

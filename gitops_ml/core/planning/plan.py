@@ -1,6 +1,6 @@
 """The plan: what would be done about the drift between desired and observed state, each action with its cause.
 
-Actions are data. Whoever executes them decides nothing; whoever reads them sees one stable line each.
+Actions are data. The executor decides nothing, and each action prints as one stable line.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gitops_ml.core.declaration import schema as desired
+from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, Traffic
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
@@ -21,11 +21,10 @@ Health = Literal["Healthy", "Progressing", "Degraded", "Missing"]
 
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
-    """One thing to do, and why. `deployment` is empty for what belongs to the environment as a whole.
+    """One thing to do, and why. `deployment` is empty for what belongs to the whole environment.
 
-    `healing` marks what brings back that which serves. When such an action fails, the deployment's other healing is
-    left for the next pass, and the rest of its actions are done all the same: a candidate never waits for an incumbent
-    that cannot be healed.
+    `healing`: repairs the serving generation. If it fails, later healing actions of the deployment are skipped; the
+    rollout continues.
     """
 
     because: str
@@ -44,9 +43,9 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
 
 
 class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
-    """Make the network, the volume and the gateway's container where they are missing.
+    """Make the network, the volume and the gateway's container if they are missing.
 
-    `remove` are gateways that stand in its place; routes and journal stay, since they are in the volume.
+    `remove` lists containers of gateways to replace. Routes and journal survive, since they are in the volume.
     """
 
     spec: ContainerSpec
@@ -57,7 +56,9 @@ class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
         return self.spec.image
 
 
-class _OfGeneration(_Action, frozen=True, kw_only=True):
+class _GenerationAction(_Action, frozen=True, kw_only=True):
+    """An action on one generation."""
+
     generation: Generation
 
     @property
@@ -65,20 +66,20 @@ class _OfGeneration(_Action, frozen=True, kw_only=True):
         return self.generation.fingerprint
 
 
-class Begin(_OfGeneration, frozen=True, kw_only=True, tag="begin"):
+class Begin(_GenerationAction, frozen=True, kw_only=True, tag="begin"):
     """Write the intent of a rollout into the journal."""
 
     attempt: Attempt
 
 
-class Build(_OfGeneration, frozen=True, kw_only=True, tag="build"):
-    """Have the generation's image on the engine. `attempt` is None when an incumbent's image has gone."""
+class Build(_GenerationAction, frozen=True, kw_only=True, tag="build"):
+    """Build or pull the generation's image. `attempt` is None if it is an incumbent's image that is gone."""
 
     attempt: str | None
 
 
-class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
-    """Make and start these replicas of a generation, and start again those of `resume`."""
+class Start(_GenerationAction, frozen=True, kw_only=True, tag="start"):
+    """Create and start these replicas, and start the stopped containers in `resume`."""
 
     replicas: tuple[int, ...]
     resume: tuple[str, ...] = ()
@@ -89,16 +90,17 @@ class Start(_OfGeneration, frozen=True, kw_only=True, tag="start"):
         return f"{self.generation.fingerprint} x{len(self.replicas) + len(self.resume)}"
 
 
-class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
-    """Run the checks of a candidate, and write the verdict into the journal. `holdout` is the digest of its rows.
+class Verify(_GenerationAction, frozen=True, kw_only=True, tag="verify"):
+    """Run the checks of a candidate, and write the verdict into the journal.
 
-    `commit` is the one that pins those rows. Without `compare` the absolute bounds alone decide. With `review` it is
-    what serves that is judged again. `endpoint` is where users reach the generation and no other; empty where they do
-    not.
+    `holdout` is the digest of the labelled rows, and `commit` the one that pins them. `compare`: judge against the
+    incumbent too, not by absolute bounds alone. `review`: the serving generation is judged again. `endpoint` is the URL
+    that reaches this generation and no other; empty if there is none. `then_traffic`: a pass leads to user traffic, and
+    is no verdict yet. `alpha` is the error that each check may spend.
     """
 
     attempt: Attempt
-    checks: desired.Verify
+    checks: Checks
     holdout: str | None
     commit: str = ""
     compare: bool = True
@@ -108,16 +110,16 @@ class Verify(_OfGeneration, frozen=True, kw_only=True, tag="verify"):
     alpha: float = 0.05
 
 
-class Route(_OfGeneration, frozen=True, kw_only=True, tag="route"):
-    """Send all traffic to the running replicas of a generation; `without` are those about to go."""
+class Route(_GenerationAction, frozen=True, kw_only=True, tag="route"):
+    """Send all traffic to the running replicas of a generation, except the containers in `without`."""
 
     without: tuple[str, ...] = ()
 
 
-class Shift(_OfGeneration, frozen=True, kw_only=True, tag="shift"):
-    """Give the candidate its stage's share of the traffic, or a copy of it; the incumbent serves the rest.
+class Shift(_GenerationAction, frozen=True, kw_only=True, tag="shift"):
+    """Give the candidate its stage's share of the traffic, or a copy of it. The incumbent serves the rest.
 
-    `without` are containers about to go.
+    The containers in `without` get no traffic: they are about to be removed.
     """
 
     incumbent: Generation
@@ -132,16 +134,16 @@ class Shift(_OfGeneration, frozen=True, kw_only=True, tag="shift"):
         return f"{self.generation.fingerprint} {'mirrors ' if self.mirror else ''}{self.percent}%"
 
 
-class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
+class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     """Count the requests of both generations for a while, and write what they decide into the journal.
 
-    `alpha` is what this check may spend; `goal` the e-value against harm that ends this stage.
-    `new_test`: the next stage begins a test of its own. `then` is asked once the last one has passed.
+    `alpha` is the error that this check may spend, and `goal` the e-value that ends this stage. `new_test`: the next
+    stage begins a test of its own. `then` lists the checks to run once the last stage has passed.
     """
 
     incumbent: Generation
     attempt: Attempt
-    traffic: desired.Traffic
+    traffic: Traffic
     stage: int
     stages: int
     percent: int
@@ -149,7 +151,7 @@ class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
     new_test: bool
     alpha: float
     goal: float
-    then: tuple[desired.PrometheusCheck, ...] = ()
+    then: tuple[PrometheusCheck, ...] = ()
     endpoint: str = ""
 
     @property
@@ -158,29 +160,33 @@ class Watch(_OfGeneration, frozen=True, kw_only=True, tag="watch"):
 
 
 class Unroute(_Action, frozen=True, kw_only=True, tag="unroute"):
-    """Take the deployment's route away."""
+    """Remove the deployment's route."""
 
 
-class Stop(_Action, frozen=True, kw_only=True, tag="stop"):
-    """Drain and stop containers, and keep them: the incumbent of a recreate."""
+class ContainerAction(_Action, frozen=True, kw_only=True):
+    """An action on containers, by their ids. `label` names them in the plan: their generations, or a name."""
 
     containers: tuple[str, ...]
-    subject_: str
+    label: str
 
     @property
     def subject(self) -> str:
-        return self.subject_
+        return self.label
 
 
-class Retire(Stop, frozen=True, kw_only=True, tag="retire"):
+class Stop(ContainerAction, frozen=True, kw_only=True, tag="stop"):
+    """Drain and stop containers, and keep them: the incumbent of a recreate."""
+
+
+class Retire(ContainerAction, frozen=True, kw_only=True, tag="retire"):
     """Drain, stop and remove containers."""
 
 
-class Remove(Stop, frozen=True, kw_only=True, tag="remove"):
-    """Remove containers that serve nobody."""
+class Remove(ContainerAction, frozen=True, kw_only=True, tag="remove"):
+    """Remove containers that have no traffic, without a drain."""
 
 
-class Settle(_OfGeneration, frozen=True, kw_only=True, tag="settle"):
+class Settle(_GenerationAction, frozen=True, kw_only=True, tag="settle"):
     """Write the end of a rollout into the journal."""
 
     attempt: str
@@ -188,7 +194,7 @@ class Settle(_OfGeneration, frozen=True, kw_only=True, tag="settle"):
 
 
 class Withdraw(_Action, frozen=True, kw_only=True, tag="withdraw"):
-    """Write into the journal that the deployment is no longer declared and nothing of it is left."""
+    """Write into the journal that the deployment is no longer declared, and that nothing of it is left."""
 
 
 class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
@@ -228,7 +234,7 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one deployment stands: four states that are never mixed, and what to know about them."""
+    """Where one deployment stands: four states that are never mixed, and a message about them."""
 
     name: str
     model: str
@@ -247,8 +253,8 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What one pass would do, in order, and where everything stands before it.
 
-    `refused` are removals that the policy does not allow without `--confirm-removals`, by deployment; `broken` is what
-    is wrong with a declaration, by deployment.
+    `refused` names the deployments whose removal needs `--confirm-removals`. `broken` holds the error of each
+    declaration that cannot be read, by deployment.
     """
 
     environment: str

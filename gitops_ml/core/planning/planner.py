@@ -1,6 +1,6 @@
-"""From desired and observed state to a plan: pure, so that the same four inputs give the same plan, byte for byte.
+"""The plan of one pass for a whole environment: a pure function, the same bytes for the same inputs.
 
-The decisions of one pass for the whole environment are here; those for one deployment are in `rollout_planner`.
+What one deployment needs is decided in `rollout`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,29 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.core.declaration.schema import Desired
-from gitops_ml.core.generation import ContainerSpec, Generation
-from gitops_ml.core.journal.state import State
+from gitops_ml.core.generation import ContainerSpec
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container, Snapshot
-from gitops_ml.core.planning import drift, plan
+from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
+from gitops_ml.core.planning.drift import container_drift
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
 from gitops_ml.core.text import clean_line
 
 VOLUME_READER_SECONDS = 60.0
-"""A volume reader lives for one reading of the volume, by whoever looks; none is as old as this."""
+"""A volume reader lives for one reading of the volume. An older one was left behind."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plan is a function of, beside the desired state and the snapshot.
+    """Everything that a plan depends on.
 
-    `wanted` are the desired deployments with their generations, by name; `state` what the journal adds up to; `locked`
-    whether the environment's lock is this pass's.
+    `wanted` holds the desired deployments with their generations, by name. `state` is the folded journal. `gateway` is
+    the spec of the gateway's container. `locked`: this pass holds the environment's lock.
     """
 
     desired: Desired
     snapshot: Snapshot
-    state: State
+    state: EnvironmentState
     now: datetime
     wanted: Mapping[str, PlannedDeployment]
     gateway: ContainerSpec
@@ -42,28 +43,29 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(inputs: Inputs) -> plan.Plan:
-    """The plan of one pass."""
+    """Plan one pass. Raises nothing: a declaration that cannot be read is in the plan's `broken`."""
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
-    actions: list[plan.Action] = [*_gateway(inputs), *_left_behind(inputs)]
+    actions: list[plan.Action] = [*_ensure_gateway(inputs), *_remove_orphans(inputs)]
     statuses, broken = [], dict(desired.broken)
     for name in sorted(inputs.wanted.keys() | broken.keys()):
         try:
             planned = _plan_one(inputs, name)
-        except Exception as error:  # the boundary of a deployment: whatever is wrong with it, the others are planned
+        except Exception as error:  # whatever is wrong with one deployment, the others are planned
             broken[name] = clean_line(f"{name} cannot be planned: {type(error).__name__}: {error}")
             continue
         if planned:
-            actions += planned[0]
-            statuses.append(planned[1])
-    present = _present(snapshot, state)
-    gone = sorted(present - desired.deployments.keys() - desired.broken.keys())
-    refused = _refused(inputs, len(present), gone)
-    for name in gone:
+            steps, status = planned
+            actions += steps
+            statuses.append(status)
+    on_host = _deployments_on_host(snapshot, state)
+    undeclared = sorted(on_host - desired.deployments.keys() - desired.broken.keys())
+    refused = _refused_removals(inputs, len(on_host), undeclared)
+    for name in undeclared:
         if name not in refused:
             actions += plan_withdrawal(name, snapshot)
     if state.unpublished:
-        attempts = tuple(a.id for a in state.unpublished)
-        actions.append(plan.Publish(attempts=attempts, because="Git does not hold these verdicts yet"))
+        attempts = tuple(attempt.id for attempt in state.unpublished)
+        actions.append(plan.Publish(attempts=attempts, because="these verdicts are not in Git yet"))
     return plan.Plan(
         environment=desired.name,
         commit=desired.commit,
@@ -76,83 +78,74 @@ def make_plan(inputs: Inputs) -> plan.Plan:
 
 
 def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
-    """What one declared deployment needs, and where it stands; None when it is broken and nothing of it serves."""
-    known = inputs.state.of(name)
+    """Plan one declared deployment. None if its declaration is broken and nothing of it serves."""
+    state = inputs.state.of(name)
     if name in inputs.wanted:
-        return plan_deployment(inputs.wanted[name], inputs.snapshot, known, inputs.now)
-    return plan_broken(name, inputs.desired, inputs.snapshot, known, inputs.now)
+        return plan_deployment(inputs.wanted[name], inputs.snapshot, state, inputs.now)
+    return plan_broken(name, inputs.desired, inputs.snapshot, state, inputs.now)
 
 
-def _left_behind(inputs: Inputs) -> list[plan.Action]:
+def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
     """Remove probes and volume readers of a process that died.
 
-    Only who holds the lock has a probe, and while it looks it has none: so one that is there without a lock, or while
-    the lock is ours, is nobody's.
+    Only the lock holder runs probes, and none while it observes. A probe is orphaned if there is no lock, or if we
+    hold it.
     """
     snapshot = inputs.snapshot
-    nobodys = inputs.locked or not snapshot.of_role("lock")
-    found = snapshot.of_role("probe") if nobodys else []
-    found += [
+    probes_are_orphaned = inputs.locked or not snapshot.of_role("lock")
+    orphaned = snapshot.of_role("probe") if probes_are_orphaned else []
+    orphaned += [
         c for c in snapshot.of_role("volume-reader") if snapshot.at.timestamp() - c.created > VOLUME_READER_SECONDS
     ]
     return [
-        plan.Remove(containers=(c.id,), subject_=c.name, because=f"a {c.role} was left behind")
-        for c in sorted(found, key=lambda c: (c.name, c.id))
+        plan.Remove(containers=(c.id,), label=c.name, because=f"a {c.role} was left behind")
+        for c in sorted(orphaned, key=lambda c: (c.name, c.id))
     ]
 
 
-def _gateway(inputs: Inputs) -> list[plan.Action]:
+def _ensure_gateway(inputs: Inputs) -> list[plan.Action]:
     snapshot, spec = inputs.snapshot, inputs.gateway
-    if not inputs.wanted and not _present(snapshot, inputs.state):
+    if not inputs.wanted and not _deployments_on_host(snapshot, inputs.state):
         return []
-    found = sorted(snapshot.of_role("gateway"), key=lambda c: (c.created, c.id))
-    because = _gateway_trouble(snapshot, spec, found)
+    gateways = sorted(snapshot.of_role("gateway"), key=lambda c: (c.created, c.id))
+    because = _gateway_trouble(snapshot, spec, gateways)
     if not because:
         return []
-    return [plan.EnsureGateway(spec=spec, remove=tuple(c.id for c in found), because=because)]
+    return [plan.EnsureGateway(spec=spec, remove=tuple(c.id for c in gateways), because=because)]
 
 
-def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, found: list[Container]) -> str:
-    """Why the gateway has to be raised anew, as a cause; empty when it is as it should be."""
+def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, gateways: list[Container]) -> str:
+    """Why the gateway must be made again, as a cause; empty if it is as declared."""
     if snapshot.network is None:
         return "the environment has no network"
     if not snapshot.volume:
         return "the environment has no volume"
-    if not found:
+    if not gateways:
         return "the environment has no gateway"
-    if len(found) > 1:
-        return f"there are {len(found)} of it"
-    differences = drift.container_drift(spec, found[0], None)
+    if len(gateways) > 1:
+        return f"{len(gateways)} gateways exist"
+    differences = container_drift(spec, gateways[0], None)
     if differences:
         return f"its {differences[0]}"
-    return "" if found[0].state == "running" else f"it is {found[0].state}"
+    return "" if gateways[0].state == "running" else f"it is {gateways[0].state}"
 
 
-def _present(snapshot: Snapshot, state: State) -> set[str]:
-    """The deployments that there is something of on the host: containers, a route, or more than past attempts."""
+def _deployments_on_host(snapshot: Snapshot, state: EnvironmentState) -> set[str]:
+    """The deployments with a container, a route, or a journal of more than past attempts."""
     by_container = {c.deployment for c in snapshot.of_role("replica") if c.deployment}
-    by_journal = {name for name, known in state.deployments.items() if known.serving or known.open or known.quarantine}
+    by_journal = {name for name, d in state.deployments.items() if d.serving or d.open or d.quarantine}
     return by_container | snapshot.routes.keys() | by_journal
 
 
-def _refused(inputs: Inputs, present: int, gone: list[str]) -> tuple[str, ...]:
-    """Removals that need a person: more than the policy's share in one pass, or the last deployment (DESIGN §2)."""
-    if not gone or inputs.confirm_removals:
+def _refused_removals(inputs: Inputs, on_host: int, undeclared: list[str]) -> tuple[str, ...]:
+    """The removals that a person must confirm: more than the policy's share in one pass, or the last deployment.
+
+    Args:
+        on_host: how many deployments the host has.
+    """
+    if not undeclared or inputs.confirm_removals:
         return ()
     share = int(inputs.desired.environment.policy.max_removals.rstrip("%"))
-    allowed = math.floor(present * share / 100)
-    last = len(gone) == present
-    return tuple(gone) if last or len(gone) > allowed else ()
-
-
-def generations_in_use(state: State) -> dict[str, Generation]:
-    """The generations that a journal still speaks of, by fingerprint: what must not be pruned."""
-    found: dict[str, Generation] = {}
-    for deployment in state.deployments.values():
-        for generation in (
-            deployment.serving,
-            deployment.open.generation if deployment.open else None,
-        ):
-            if generation:
-                found[generation.fingerprint] = generation
-    return found
+    allowed = math.floor(on_host * share / 100)
+    removes_last = len(undeclared) == on_host
+    return tuple(undeclared) if removes_last or len(undeclared) > allowed else ()

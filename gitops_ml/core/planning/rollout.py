@@ -1,7 +1,7 @@
-"""What one deployment needs in this pass: begin a rollout, take it one step further, or heal what serves.
+"""Plan one deployment in this pass: begin a rollout, take it one step further, or heal the serving generation.
 
-Read top to bottom it is the life of a rollout: begun, started and verified, then promoted or called off. The healing
-of what serves goes on beside it (`healing`), except where the strategy is recreate: there the incumbent is stopped.
+From top to bottom this is the life of a rollout: begun, started and verified, then promoted or called off. The serving
+generation is healed meanwhile, except with the strategy recreate, which stops it.
 """
 
 from __future__ import annotations
@@ -10,58 +10,61 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment, Verify, seconds
+from gitops_ml.core.declaration.checks import Checks
+from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Outcome
-from gitops_ml.core.journal.reviews import goes_back
+from gitops_ml.core.journal.reviews import returns_to_verified
 from gitops_ml.core.journal.state import Attempt, DeploymentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.canary import alpha_of, by_traffic, plan_traffic
+from gitops_ml.core.planning.canary import attempt_alpha, decided_by_traffic, plan_traffic
 from gitops_ml.core.planning.context import (
     DeploymentContext,
     PlannedDeployment,
     Steps,
-    expected_spec,
+    generations_of,
+    ids_of,
     missing_replicas,
-    one_generation_route,
     partition_replicas,
     remove,
     retire,
 )
-from gitops_ml.core.planning.healing import clear, heal
+from gitops_ml.core.planning.healing import heal, remove_leftovers
 from gitops_ml.core.planning.status import status_of
 
 BOOT_KEY = "boot"
-"""The quarantine key of every boot: that the last verified generation fails here says nothing of the tip."""
+"""The quarantine key of every boot. If the last verified generation fails on this host, the declared one may not."""
 
 
 def plan_deployment(
     wanted: PlannedDeployment, snapshot: Snapshot, state: DeploymentState, now: datetime
 ) -> tuple[Steps, plan.DeploymentStatus]:
-    """The actions that one declared deployment needs now, and where it stands."""
+    """Plan one declared deployment, and say where it stands now."""
     context = DeploymentContext(wanted=wanted, snapshot=snapshot, state=state, now=now)
-    steps = _continue(context, state.open) if state.open else _between(context)
+    steps = _continue(context, state.open) if state.open else _heal_or_begin(context)
     return steps, status_of(context, steps)
 
 
 def plan_broken(
     name: str, desired: Desired, snapshot: Snapshot, state: DeploymentState, now: datetime
 ) -> tuple[Steps, plan.DeploymentStatus] | None:
-    """The same for a deployment whose declaration cannot be read; None when nothing of it serves.
+    """Plan a deployment whose declaration cannot be read. None if nothing of it serves.
 
-    What serves goes on as if it were declared, with as many replicas as there are; a rollout that was open is off.
+    The serving generation is planned as if it were declared, with its present number of replicas. So an open rollout
+    is called off.
     """
     serving = state.serving
     if serving is None:
         return None
-    there = [c.replica for c in snapshot.replicas(name) if c.generation == serving.fingerprint]
-    replicas = max(1, max(there, default=0) + 1)
-    as_it_is = Deployment(schema=1, model=serving.model, version=serving.version, replicas=replicas)
+    present = [c.replica for c in snapshot.replicas(name) if c.generation == serving.fingerprint]
+    replicas = max(1, max(present, default=0) + 1)
+    as_it_serves = Deployment(schema=1, model=serving.model, version=serving.version, replicas=replicas)
     gateway = desired.environment.gateway
     wanted = PlannedDeployment(
         resolved=ResolvedDeployment(
-            name=name, declaration=as_it_is, digest=serving.digest, revision=serving.revision, path=serving.path
+            name=name, declaration=as_it_serves, digest=serving.digest, revision=serving.revision, path=serving.path
         ),
         generation=serving,
         project=desired.project,
@@ -76,14 +79,14 @@ def plan_broken(
 
 
 def plan_withdrawal(name: str, snapshot: Snapshot) -> Steps:
-    """What takes a deployment away that is no longer declared."""
+    """Plan the removal of a deployment that is no longer declared."""
     because = "it is no longer declared"
     steps: Steps = []
     if name in snapshot.routes:
         steps.append(plan.Unroute(deployment=name, because=because))
-    ids = tuple(c.id for c in snapshot.replicas(name))
+    ids = ids_of(list(snapshot.replicas(name)))
     if ids:
-        steps.append(plan.Retire(deployment=name, containers=ids, subject_=f"x{len(ids)}", because=because))
+        steps.append(plan.Retire(deployment=name, containers=ids, label=f"x{len(ids)}", because=because))
     steps.append(plan.Withdraw(deployment=name, because=because))
     return steps
 
@@ -91,11 +94,11 @@ def plan_withdrawal(name: str, snapshot: Snapshot) -> Steps:
 # --- a rollout begins ------------------------------------------------------------------------------------------------
 
 
-def _between(context: DeploymentContext) -> Steps:
-    """No rollout is open: heal what serves, and begin one where something else is declared."""
+def _heal_or_begin(context: DeploymentContext) -> Steps:
+    """No rollout is open: heal the serving generation, and begin a rollout if another one is declared."""
     attempt, serving = _next_attempt(context), context.state.serving
     candidate = attempt.generation if attempt else None
-    steps = heal(context, serving, spared=candidate) if serving else clear(context, spared=candidate)
+    steps = heal(context, serving, spared=candidate) if serving else remove_leftovers(context, spared=candidate)
     if attempt:
         because = _cause(context, attempt)
         begin = plan.Begin(deployment=context.name, generation=attempt.generation, attempt=attempt, because=because)
@@ -104,15 +107,15 @@ def _between(context: DeploymentContext) -> Steps:
 
 
 def _next_attempt(context: DeploymentContext) -> Attempt | None:
-    """The rollout that is to begin now, if any. A hold stops every one but the boot of a blank host."""
+    """The rollout to begin now, if any. A hold stops every rollout except the boot of a blank host."""
     wanted, state = context.wanted, context.state
     generation, boot = wanted.generation, False
     if state.serving is None and not state.attempts and wanted.boot:
-        boot = bool(context.held) or wanted.boot.fingerprint != generation.fingerprint
+        boot = bool(context.on_hold) or wanted.boot.fingerprint != generation.fingerprint
         generation = wanted.boot if boot else generation
     if state.serving is not None and state.serving.fingerprint == generation.fingerprint:
         return None
-    if not boot and (context.held or wanted.key in state.quarantine):
+    if not boot and (context.on_hold or wanted.key in state.quarantine):
         return None
     number = len(state.attempts) + 1
     return Attempt(
@@ -127,9 +130,9 @@ def _next_attempt(context: DeploymentContext) -> Attempt | None:
 
 
 def _strategy(context: DeploymentContext, generation: Generation) -> str:
-    """As declared; but what goes back from a generation that failed a review does not wait for users to decide."""
+    """The declared strategy. A return to a verified generation takes over at once: it waits for no user traffic."""
     declared = context.wanted.resolved.declaration.rollout.strategy
-    at_once = declared in ("canary", "shadow") and goes_back(context.state, generation)
+    at_once = declared in ("canary", "shadow") and returns_to_verified(context.state, generation)
     return "blue-green" if at_once else declared
 
 
@@ -139,20 +142,20 @@ def _cause(context: DeploymentContext, attempt: Attempt) -> str:
         return f"the host is blank and {generation.version} was verified last"
     if serving is None:
         return f"{generation.version} is declared and nothing serves"
-    if goes_back(context.state, generation):
+    if returns_to_verified(context.state, generation):
         return f"{serving.version} failed a review and {generation.version} was verified before it"
     if serving.version != generation.version:
         return f"{generation.version} is declared and {serving.version} serves"
     if serving.digest != generation.digest:
-        return f"{generation.version} holds {generation.digest[4:12]} and {serving.digest[4:12]} serves"
+        return f"{generation.version} has digest {generation.digest[4:12]} and {serving.digest[4:12]} serves"
     return f"the spec of {generation.version} changed"
 
 
 def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Steps:
     """Build, start and verify a candidate.
 
-    With recreate all else stops first, in the pass after the one that has built the image: what fails until then hurts
-    nobody, and what is healed until then is stopped too.
+    With recreate, everything else is stopped first. That is left to the pass after the build, so that a failed build
+    stops nothing.
     """
     generation, name = context.current(attempt.generation), context.name
     steps: Steps = []
@@ -163,26 +166,31 @@ def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Ste
     if attempt.strategy == "recreate":
         running = [c for c in context.containers if c.generation != generation.fingerprint and c.state == "running"]
         if running:
-            ids, subject = tuple(c.id for c in running), ",".join(sorted({c.generation for c in running}))
-            cause = "the strategy is recreate"
-            steps.append(plan.Stop(deployment=name, containers=ids, subject_=subject, because=cause))
+            steps.append(
+                plan.Stop(
+                    deployment=name,
+                    containers=ids_of(running),
+                    label=generations_of(running),
+                    because="the strategy is recreate",
+                )
+            )
     good, bad = partition_replicas(context, generation)
     if bad:
         steps.append(remove(name, [c for c, _ in bad], bad[0][1]))
-    if absent := missing_replicas(context, good):
-        steps.append(plan.Start(deployment=name, generation=generation, replicas=absent, because=because))
+    if missing := missing_replicas(context, good):
+        steps.append(plan.Start(deployment=name, generation=generation, replicas=missing, because=because))
     steps.append(
         plan.Verify(
             deployment=name,
             generation=generation,
             attempt=attempt,
-            checks=Verify() if attempt.boot else context.wanted.resolved.declaration.verify,
+            checks=Checks() if attempt.boot else context.wanted.resolved.declaration.verify,
             holdout=None if attempt.boot else context.wanted.resolved.holdout,
             commit=context.wanted.generation.commit,
-            compare=not goes_back(context.state, attempt.generation),
-            then_traffic=by_traffic(attempt),
-            alpha=alpha_of(context, attempt),
-            because="it has not been verified",
+            compare=not returns_to_verified(context.state, attempt.generation),
+            then_traffic=decided_by_traffic(attempt),
+            alpha=attempt_alpha(context, attempt),
+            because="it is not verified yet",
         )
     )
     return steps
@@ -192,24 +200,24 @@ def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Ste
 
 
 def _continue(context: DeploymentContext, attempt: Attempt) -> Steps:
-    """The next step of an open rollout. A verdict counts, whatever is declared by now: none is lost."""
+    """Plan the next step of an open rollout. A verdict is acted on whatever is declared now, so none is lost."""
     if attempt.verdict == "Failed":
         return _call_off(context, attempt, "failed", "its verification failed")
     if attempt.verdict in ("Inconclusive", "Unverified"):
         return _call_off(context, attempt, "inconclusive", "its verification is inconclusive")
     if not attempt.boot and attempt.generation.fingerprint != context.wanted.generation.fingerprint:
         return _call_off(context, attempt, "superseded", "a newer commit declares something else")
-    if not attempt.boot and context.held:
-        return _call_off(context, attempt, "superseded", f"it is held: {context.held}")
+    if not attempt.boot and context.on_hold:
+        return _call_off(context, attempt, "superseded", f"it is on hold: {context.on_hold}")
     if attempt.verdict == "Verified":
         return _promote(context, attempt)
     if attempt.cleared and attempt.incumbent is not None:
         return plan_traffic(context, attempt, attempt.incumbent)
-    return [*_beside(context, attempt), *_bring_up(context, attempt, "its rollout was interrupted")]
+    return [*_heal_incumbent(context, attempt), *_bring_up(context, attempt, "its rollout was interrupted")]
 
 
-def _beside(context: DeploymentContext, attempt: Attempt) -> Steps:
-    """The healing of the incumbent while its candidate is not ready to take over, unless it made room for it."""
+def _heal_incumbent(context: DeploymentContext, attempt: Attempt) -> Steps:
+    """Heal the incumbent while its candidate is not ready, unless recreate has stopped it to make room."""
     made_room = attempt.strategy == "recreate" and attempt.generation.image_id is not None
     if attempt.incumbent is None or made_room:
         return []
@@ -217,17 +225,16 @@ def _beside(context: DeploymentContext, attempt: Attempt) -> Steps:
 
 
 def _promote(context: DeploymentContext, attempt: Attempt) -> Steps:
-    """All traffic to the candidate, which is whole, and then the others go."""
+    """Complete the candidate, send all traffic to it, and retire the others."""
     generation, name = context.current(attempt.generation), context.name
     good, bad = partition_replicas(context, generation)
     steps: Steps = []
-    if absent := missing_replicas(context, good):
-        steps += _beside(context, attempt)
-        because = "its replica is gone"
-        steps.append(
-            plan.Start(deployment=name, generation=generation, replicas=absent, because=because, await_ready=True)
-        )
-    without = tuple(c.id for c, _ in bad)
+    if missing := missing_replicas(context, good):
+        steps += _heal_incumbent(context, attempt)
+        because = "a replica is gone"
+        start = plan.Start(deployment=name, generation=generation, replicas=missing, because=because, await_ready=True)
+        steps.append(start)
+    without = ids_of([c for c, _ in bad])
     steps += [
         plan.Route(deployment=name, generation=generation, without=without, because="it is verified"),
         plan.Settle(
@@ -235,7 +242,7 @@ def _promote(context: DeploymentContext, attempt: Attempt) -> Steps:
             generation=generation,
             attempt=attempt.id,
             outcome="promoted",
-            because="all traffic is on it",
+            because="it has all traffic",
         ),
     ]
     others = [c for c in context.containers if c.generation != generation.fingerprint]
@@ -245,45 +252,44 @@ def _promote(context: DeploymentContext, attempt: Attempt) -> Steps:
 
 
 def _call_off(context: DeploymentContext, attempt: Attempt, outcome: Outcome, because: str) -> Steps:
-    """Traffic stays with the incumbent, or goes back to it; the candidate goes.
+    """End a rollout without its candidate: all traffic to the incumbent, then the candidate goes.
 
-    The end of the rollout does not wait for an incumbent that cannot be healed, except where the candidate has the
-    traffic: then it stays until the incumbent serves.
+    The end does not wait for an incumbent that cannot be healed, unless the candidate has traffic: then the candidate
+    stays until the incumbent serves.
     """
     candidates, routed = context.of(attempt.generation), context.routed_to(attempt.generation)
-    # Users may have requests in flight there, though a pass that was cut off has taken the route away already.
-    leave = retire if routed or attempt.routed else remove
-    leaving = [leave(context.name, candidates, because)] if candidates else []
+    # A pass that was cut off may have removed the route while users still have requests in flight.
+    take_away = retire if routed or attempt.routed else remove
+    leaving = [take_away(context.name, candidates, because)] if candidates else []
     settle = plan.Settle(
         deployment=context.name, generation=attempt.generation, attempt=attempt.id, outcome=outcome, because=because
     )
     if attempt.incumbent is None:
-        unroute = (
-            [plan.Unroute(deployment=context.name, because=because)] if context.name in context.snapshot.routes else []
-        )
+        routes = context.snapshot.routes
+        unroute = [plan.Unroute(deployment=context.name, because=because)] if context.name in routes else []
         return [*unroute, *leaving, settle]
     if attempt.strategy == "recreate":
-        return [*leaving, *_put_back(context, attempt.incumbent, because), settle]
+        return [*leaving, *_start_again(context, attempt.incumbent, because), settle]
     rerouted = because if routed else ""
-    healed = heal(context, attempt.incumbent, spared=attempt.generation, apart=not routed, rerouted=rerouted)
+    healed = heal(context, attempt.incumbent, spared=attempt.generation, healing=not routed, rerouted=rerouted)
     return [*healed, *leaving, settle]
 
 
-def _put_back(context: DeploymentContext, incumbent: Generation, because: str) -> Steps:
-    """Start an incumbent again that made room for its candidate, and route to it."""
+def _start_again(context: DeploymentContext, incumbent: Generation, because: str) -> Steps:
+    """Start an incumbent that was stopped for its candidate, and route to it."""
     name, incumbent = context.name, context.current(incumbent)
-    found = context.of(incumbent)
-    stopped = [c for c in found if c.state in ("exited", "created")]
-    running = [c for c in found if c.state == "running"]
-    absent = missing_replicas(context, running + stopped)
+    containers = context.of(incumbent)
+    stopped = [c for c in containers if c.state in ("exited", "created")]
+    running = [c for c in containers if c.state == "running"]
+    missing = missing_replicas(context, running + stopped)
     steps: Steps = []
-    if stopped or absent:
+    if stopped or missing:
         steps.append(
             plan.Start(
                 deployment=name,
                 generation=incumbent,
-                replicas=absent,
-                resume=tuple(c.id for c in stopped),
+                replicas=missing,
+                resume=ids_of(stopped),
                 because=because,
                 await_ready=True,
                 healing=True,
@@ -291,13 +297,3 @@ def _put_back(context: DeploymentContext, incumbent: Generation, because: str) -
         )
     steps.append(plan.Route(deployment=name, generation=incumbent, because=because, healing=True))
     return steps
-
-
-__all__ = [
-    "PlannedDeployment",
-    "expected_spec",
-    "one_generation_route",
-    "plan_broken",
-    "plan_deployment",
-    "plan_withdrawal",
-]

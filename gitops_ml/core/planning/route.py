@@ -1,11 +1,11 @@
-"""The route file of one deployment: what the gateway is told, as bytes.
+"""The route file of one deployment: the gateway's (Traefik's) dynamic configuration, as bytes.
 
-Pure and deterministic, so that the file that should be there can be compared with the one that is. It is JSON,
-which is YAML too. Its revision, a hash of its own content, is the name of a middleware that its routers use: so the
-gateway's API says not merely that it knows the deployment, but which content it has loaded.
+The same inputs give the same bytes, so the expected file can be compared with the present one. It is JSON, which is
+YAML too. A hash of the content, its revision, is the name of a middleware that the routers use: so the gateway's API
+tells which content it has loaded.
 
-Prefixes are exact segments: `/churn` never takes the requests of `/churn-eu`. A generation that is given no traffic
-has a service only when a pin header can reach it. Names are joined by a dot, which no deployment's name holds.
+Prefixes are whole path segments: `/churn` never takes the requests of `/churn-eu`. A generation without traffic has a
+service only if a pin header can reach it. Names are joined by a dot, which no deployment's name contains.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gitops_ml.core.generation import HEALTH_PATH, MODEL_PATH
 
 PIN_HEADER = "X-Gitops-Ml-Generation"
 HEALTH_INTERVAL = "2s"
-# Longer than a small batch may hold the server's loop: a busy server must not be taken for a dead one, which
-# refuses the connection at once and needs no time-out.
+# Longer than a small batch blocks the server's loop, so that a busy server does not count as dead. A dead one refuses
+# the connection at once.
 HEALTH_TIMEOUT = "3s"
 _REVISION = re.compile(rb'"([a-z0-9-]+\.rev-([0-9a-f]{12}))"')
 
@@ -40,22 +40,22 @@ def route_file(
     Args:
         deployment: its name; the path segment under which it is reached.
         backends: (network alias, port, generation) of every replica.
-        weights: share of the traffic by generation; only ratios count. Those of 0 get none.
-        mirror: percent of the requests that are copied to a generation whose answers nobody sees.
-        pin_header: let a request header choose the generation, also one without weight.
-        health: the path that answers 200 when a replica is ready; one for all, or by generation.
+        weights: share of the traffic by generation; only their ratios count.
+        mirror: percent of the requests that are copied, by generation. The copies' answers are dropped.
+        pin_header: let a request header choose any generation, even one without weight.
+        health: the path that answers 200 if a replica is ready; one for all, or by generation.
     """
     servers: dict[str, list[tuple[str, int]]] = {}
     for alias, port, generation in backends:
         servers.setdefault(generation, []).append((alias, port))
     weighted = {g: w for g, w in sorted(weights.items()) if w > 0}
     mirrored = {g: p for g, p in sorted((mirror or {}).items()) if p > 0}
-    wanted = sorted({*weighted, *mirrored, *(servers if pin_header else ())})
+    served = sorted({*weighted, *mirrored, *(servers if pin_header else ())})
     services: dict[str, Any] = {
         f"{deployment}.{g}": _generation_service(
             sorted(servers.get(g, [])), health if isinstance(health, str) else health.get(g, HEALTH_PATH)
         )
-        for g in wanted
+        for g in served
     }
     shares = [{"name": f"{deployment}.{g}", "weight": w} for g, w in weighted.items()]
     split: dict[str, Any] = {"weighted": {"services": shares, "healthCheck": {}}}
@@ -65,29 +65,29 @@ def route_file(
         services[deployment] = {"mirroring": {"service": f"{deployment}.split", "mirrors": copies, "healthCheck": {}}}
     else:
         services[deployment] = split
-    pins = wanted if pin_header else []
+    pinned_generations = served if pin_header else []
 
     strip = revision_name(deployment, "")
     http = {
-        "routers": _routers(deployment, strip, pins),
+        "routers": _routers(deployment, strip, pinned_generations),
         "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
         "services": services,
     }
     text = json.dumps({"http": http}, indent=1, sort_keys=True, ensure_ascii=True)
-    # The gateway's file provider expands Go templates before it parses.
+    # The gateway's file provider expands Go templates before it parses the file.
     content = text.replace("{{", "{\\u007b").encode() + b"\n"
     named = revision_name(deployment, hashlib.sha256(content).hexdigest()[:12])
     return content.replace(f'"{strip}"'.encode(), f'"{named}"'.encode())
 
 
 def revision_of(content: bytes) -> str | None:
-    """The revision that a route file carries; None where it is none of ours."""
-    found = {match[2].decode() for match in _REVISION.finditer(content)}
-    return found.pop() if len(found) == 1 else None
+    """The revision that a route file carries; None if the file is not ours."""
+    revisions = {match[2].decode() for match in _REVISION.finditer(content)}
+    return revisions.pop() if len(revisions) == 1 else None
 
 
 def revision_name(deployment: str, revision: str) -> str:
-    """The name under which the gateway's API knows this revision."""
+    """The middleware's name in the gateway's API for this revision."""
     return f"{deployment}.rev-{revision}"
 
 
@@ -98,7 +98,7 @@ def service_generation(service: str) -> tuple[str, str] | None:
 
 
 def is_users_router(router: str) -> bool:
-    """Whether the gateway dealt a request out by weight; by a pinned router, the client chose who answers."""
+    """Whether the gateway chose the generation by weight. With a pinned router, the client chose it."""
     return re.fullmatch(r"[a-z0-9-]+\.(protocol|stripped)(?:@file)?", router) is not None
 
 
@@ -118,15 +118,15 @@ def _generation_service(servers: list[tuple[str, int]], health: str) -> dict[str
     }
 
 
-def _routers(deployment: str, strip: str, pins: list[str]) -> dict[str, Any]:
+def _routers(deployment: str, strip: str, pinned_generations: list[str]) -> dict[str, Any]:
     protocol = _segment(f"{MODEL_PATH}/{deployment}")
     stripped = _segment(f"/{deployment}")
     routers: dict[str, Any] = {}
     for kind, rule, middlewares in (("protocol", protocol, []), ("stripped", stripped, [strip])):
         routers[f"{deployment}.{kind}"] = _router(rule, deployment, middlewares)
-        for g in pins:
-            pinned = f"({rule}) && Header(`{PIN_HEADER}`, `{g}`)"
-            routers[f"{deployment}.{kind}-{g}"] = _router(pinned, f"{deployment}.{g}", middlewares)
+        for g in pinned_generations:
+            rule_with_pin = f"({rule}) && Header(`{PIN_HEADER}`, `{g}`)"
+            routers[f"{deployment}.{kind}-{g}"] = _router(rule_with_pin, f"{deployment}.{g}", middlewares)
     return routers
 
 

@@ -9,16 +9,17 @@ from gitops_ml.core.verification.verdict import Verdict
 
 
 def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus:
-    """The status of a deployment before `steps`, which this pass would do, are done."""
+    """The status of a deployment before this pass takes `steps`."""
     wanted, serving = context.wanted, context.state.serving
     shown = serving or wanted.generation
     running = [c for c in context.of(shown) if c.state == "running"] if serving else []
-    ready = sum(1 for c in running if (b := context.snapshot.backends.get(c.alias)) and b.up)
+    ready = sum(1 for c in running if (backend := context.snapshot.backends.get(c.alias)) and backend.up)
     synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
     verification, message = _verification(context)
-    kept = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
-    if kept:
-        message = f"the verdict on {kept[-1].generation.version} is not in Git yet: gitops-ml sync {wanted.environment}"
+    unpublished = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
+    if unpublished:
+        version = unpublished[-1].generation.version
+        message = f"the verdict on {version} is not in Git yet: gitops-ml sync {wanted.environment}"
     return plan.DeploymentStatus(
         name=wanted.name,
         model=wanted.resolved.declaration.model,
@@ -26,9 +27,9 @@ def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus
         digest=shown.digest,
         generation=shown.fingerprint,
         sync="Synced" if synced else "OutOfSync",
-        health="Degraded" if kept and serving else _health(context, serving, ready),
+        health="Degraded" if unpublished and serving else _health(context, serving, ready),
         verification=verification,
-        hold=context.held,
+        hold=context.on_hold,
         replicas=plan.Replicas(desired=context.replicas, ready=ready),
         endpoint=wanted.endpoint,
         message=message,
@@ -44,19 +45,20 @@ def _health(context: DeploymentContext, serving: Generation | None, ready: int) 
 
 
 def _verification(context: DeploymentContext) -> tuple[Verdict, str]:
-    """The verdict on what is declared: of its open rollout, or of the newest attempt with its key."""
+    """The verdict on the declared generation, and a message: from its open rollout, or its newest attempt."""
     state, wanted = context.state, context.wanted
     if state.open and not state.open.boot:
         return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
     attempt = state.of_key(wanted.key)
     serves = state.serving is not None and state.serving.fingerprint == wanted.generation.fingerprint
     if attempt and attempt.verdict:
-        failing = [c for c in attempt.checks if c.decides]
-        said = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
+        failing = [check for check in attempt.checks if check.prevents_verified]
+        message = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
         if wanted.key in state.quarantine and not serves:
-            said += f"; to try it again: gitops-ml sync {wanted.environment} --retry"
-        return attempt.verdict, said
+            message += f"; to try it again: gitops-ml sync {wanted.environment} --retry"
+        return attempt.verdict, message
     if state.serving and serves:
-        found = [a for a in state.attempts if a.generation.fingerprint == state.serving.fingerprint and a.verdict]
-        return (found[-1].verdict or "Unverified", "") if found else ("Unverified", "")
+        fingerprint = state.serving.fingerprint
+        verdicts = [a.verdict for a in state.attempts if a.generation.fingerprint == fingerprint and a.verdict]
+        return (verdicts[-1] if verdicts else "Unverified"), ""
     return "Unverified", ""

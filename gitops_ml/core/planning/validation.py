@@ -1,7 +1,7 @@
-"""Declarations that could never do what they ask for, or would ask for nothing, found before anything is begun.
+"""Refuse declarations that cannot work, before anything is done.
 
-A check that cannot fail counts as success without having looked, and one that cannot pass wastes a rollout on it. Both
-are facts about desired state, so that `plan` says them on a pull request.
+A check that cannot fail would count as success, and one that cannot pass would waste a rollout. Both follow from the
+declaration alone, so `plan` reports them on a pull request.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ import math
 import re
 from collections.abc import Mapping
 
-from gitops_ml.core.declaration.schema import Bound, Deployment, Traffic, Verify, seconds
-from gitops_ml.core.planning.canary import error_shared
-from gitops_ml.core.verification.metrics import Metric, metric_named
-from gitops_ml.core.verification.noninferiority import MIN_GROUPS
-from gitops_ml.core.verification.traffic import impossible
+from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.values import seconds
+from gitops_ml.core.planning.canary import shared_alpha, stages
+from gitops_ml.core.verification.names import MIN_GROUPS, Metric, metric_named
+from gitops_ml.core.verification.traffic import why_impossible
 from gitops_ml.errors import InputError
 
 IMAGE = re.compile(r"([^@]+@)?sha256:[0-9a-f]{64}")
-MOST_PATIENCE = 300.0
-"""Seconds that a team's own checks may take together: a third of what a lock lasts."""
-SAMPLES, SAMPLES_IN_ENV = 512, "GITOPS_ML_SAMPLES"
-"""Live rows that one server keeps, unless its environment says otherwise (`gitops_ml.serving.samples`)."""
+OWN_CHECKS_SECONDS = 300.0
+"""The longest that a team's own checks may take together: a third of the lock's lifetime."""
+SAMPLES, SAMPLES_VARIABLE = 512, "GITOPS_ML_SAMPLES"
+"""How many live rows one server keeps, and the variable that changes it (`gitops_ml.serving.samples`)."""
 
 
 def require_plausible(name: str, deployment: Deployment) -> None:
-    """Raises `InputError` where the declaration of `name` asks for what cannot be."""
+    """Check that the declaration of `name` can work. Raises `InputError` if it cannot."""
     serve, rollout, verify = deployment.serve, deployment.rollout, deployment.verify
     if serve.pattern == "image" and not (serve.image and IMAGE.fullmatch(serve.image) and serve.port):
         raise InputError(
@@ -37,24 +38,25 @@ def require_plausible(name: str, deployment: Deployment) -> None:
         raise InputError(
             f"{name}: verify.traffic does not go with {rollout.strategy}",
             why="no user traffic reaches the candidate before it is promoted",
-            fix="use canary, or take verify.traffic away",
+            fix="use canary, or remove verify.traffic",
         )
-    if rollout.strategy == "canary" and not rollout.steps:
-        raise InputError(f"{name}: rollout.steps is empty", fix="name percents, such as steps: [5, 25, 50]")
     if rollout.strategy in ("canary", "shadow"):
-        # Each test of a rollout has the time-out for itself: it begins anew with the test.
-        reason = impossible(verify.traffic or Traffic(), error_shared(deployment, by_traffic=True))
+        # Each test of a rollout has the whole timeout for itself.
+        reason = why_impossible(
+            verify.traffic or Traffic(), shared_alpha(deployment, stages(rollout, rollout.strategy))
+        )
         if reason:
-            fix = "raise max_bad_increase or timeout"
-            raise InputError(f"{name}: verify.traffic can never pass", why=reason, fix=fix)
+            raise InputError(
+                f"{name}: verify.traffic can never pass", why=reason, fix="raise max_bad_increase or timeout"
+            )
     if verify.holdout and serve.pattern == "image":
-        raise InputError(f"{name}: verify.holdout needs serve.pattern service", fix="take verify.holdout away")
+        raise InputError(f"{name}: verify.holdout needs serve.pattern service", fix="remove verify.holdout")
     _require_holdout(name, verify)
     _require_own_checks(name, verify)
     _require_live_rows(name, deployment)
 
 
-def _require_holdout(name: str, verify: Verify) -> None:
+def _require_holdout(name: str, verify: Checks) -> None:
     holdout = verify.holdout
     if holdout is None:
         return
@@ -67,8 +69,8 @@ def _require_holdout(name: str, verify: Verify) -> None:
     if holdout.rows is not None and holdout.rows < MIN_GROUPS:
         raise InputError(
             f"{name}: verify.holdout.rows is {holdout.rows}",
-            why=f"fewer than {MIN_GROUPS} rows give no interval to rely on, so it could never pass",
-            fix="raise it, or take it away to judge all rows",
+            why=f"fewer than {MIN_GROUPS} rows give no reliable interval, so it could never pass",
+            fix="raise it, or remove it to judge all rows",
         )
     _require_bounds(f"{name}: verify.holdout.metrics", holdout.metrics)
 
@@ -86,60 +88,60 @@ def _require_bounds(where: str, bounds: Mapping[str, Bound]) -> None:
         raise InputError(
             f"{where} judges {' and '.join(sorted(tasks))}",
             why=f"no model has both {' and '.join(tasks.values())}",
-            fix="take those of the other task away",
+            fix="remove the metrics of the other task",
         )
 
 
 def _require_bound(where: str, metric: Metric, bound: Bound) -> None:
-    said = {"min": bound.min, "max": bound.max, "max_drop": bound.max_drop}
-    if all(value is None for value in said.values()):
+    limits = {"min": bound.min, "max": bound.max, "max_drop": bound.max_drop}
+    if all(value is None for value in limits.values()):
         raise InputError(f"{where} has no bound", why="any value would pass", fix="write min, max or max_drop")
     _require_order(where, bound.min, bound.max)
-    reach = f"{metric.name} lies between {metric.lowest:g} and {metric.highest:g}"
-    for key, value in said.items():
+    value_range = f"{metric.name} lies between {metric.lowest:g} and {metric.highest:g}"
+    for key, value in limits.items():
         low, high = (0.0, metric.highest - metric.lowest) if key == "max_drop" else (metric.lowest, metric.highest)
         if value is not None and not low <= value <= high:
-            raise InputError(f"{where}.{key} is {value:g}", why=reach, fix="write a bound that a model can miss")
+            raise InputError(f"{where}.{key} is {value:g}", why=value_range, fix="write a bound that a model can miss")
 
 
 def _require_order(where: str, low: float | None, high: float | None) -> None:
     if low is not None and high is not None and low > high:
-        raise InputError(f"{where} has min {low:g} above max {high:g}", why="no value keeps both", fix="swap them")
+        raise InputError(f"{where} has min {low:g} above max {high:g}", why="no value is within both", fix="swap them")
 
 
-def _require_own_checks(name: str, verify: Verify) -> None:
-    """What holds for a team's own checks, which the lock is held for."""
-    boundless = [check.name for check in verify.prometheus if check.min is None and check.max is None]
-    if boundless:
+def _require_own_checks(name: str, verify: Checks) -> None:
+    """Check a team's own checks: each has a bound and its own name, and together they take no longer than allowed."""
+    unbounded = [check.name for check in verify.prometheus if check.min is None and check.max is None]
+    if unbounded:
         raise InputError(
-            f"{name}: verify.prometheus {', '.join(boundless)} has neither min nor max",
+            f"{name}: verify.prometheus {', '.join(unbounded)} has neither min nor max",
             why="any value would pass",
-            fix="write the bound that it has to keep",
+            fix="write min or max",
         )
     for check in verify.prometheus:
         _require_order(f"{name}: verify.prometheus {check.name}", check.min, check.max)
-    patience = sum(seconds(check.timeout) for check in verify.own)
-    if patience > MOST_PATIENCE:
+    longest = sum(seconds(check.timeout) for check in verify.own)
+    if longest > OWN_CHECKS_SECONDS:
         raise InputError(
-            f"{name}: verify.prometheus, http and command may take {patience:.0f} s together",
-            why=f"the environment is locked meanwhile, and {MOST_PATIENCE:.0f} s are the most",
+            f"{name}: verify.prometheus, http and command may take {longest:.0f} s together",
+            why=f"the environment is locked meanwhile, and at most {OWN_CHECKS_SECONDS:.0f} s are allowed",
             fix="lower their `timeout`",
         )
     names = [check.name for check in verify.own]
-    twice = sorted({found for found in names if names.count(found) > 1})
-    if twice:
-        raise InputError(f"{name}: two checks are called {', '.join(twice)}", fix="give each its own name")
+    duplicates = sorted({each for each in names if names.count(each) > 1})
+    if duplicates:
+        raise InputError(f"{name}: two checks are named {', '.join(duplicates)}", fix="give each its own name")
 
 
 def _require_live_rows(name: str, deployment: Deployment) -> None:
-    """Rows that the servers keep together are the most that a check can ever find."""
-    each = deployment.env.get(SAMPLES_IN_ENV, str(SAMPLES))
-    most = int(each) * deployment.replicas if each.isdecimal() else math.inf
+    """Check that the servers keep as many live rows as the checks need."""
+    per_replica = deployment.env.get(SAMPLES_VARIABLE, str(SAMPLES))
+    kept = int(per_replica) * deployment.replicas if per_replica.isdecimal() else math.inf
     for key in ("drift", "agreement"):
         check = getattr(deployment.verify, key)
-        if check and check.min_rows > most:
+        if check and check.min_rows > kept:
             raise InputError(
                 f"{name}: verify.{key}.min_rows is {check.min_rows}",
-                why=f"{deployment.replicas} x {each} live rows are kept ({SAMPLES_IN_ENV} x replicas)",
-                fix=f"lower it, raise {SAMPLES_IN_ENV} in env, or take verify.{key} away",
+                why=f"{deployment.replicas} x {per_replica} live rows are kept ({SAMPLES_VARIABLE} x replicas)",
+                fix=f"lower it, raise {SAMPLES_VARIABLE} in env, or remove verify.{key}",
             )

@@ -1,7 +1,7 @@
-"""What gitops-ml writes back into Git: one record for each deployment, and the revert of what failed.
+"""What gitops-ml writes back into Git: one record for each deployment, and the revert of a failed version.
 
-A record is made from the journal, so that a push that failed, or a process that died, loses no verdict; written
-twice, it is the same (attempts are keyed by their id).
+A record is made from the journal, so a failed push or a dead process loses no verdict. Attempts are keyed by their id,
+so writing a record twice changes nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import msgspec
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState
+from gitops_ml.core.text import clean, clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 
 LOG_LINES = 20
+LOG_COLUMNS = 500
+MAX_LOGS = 1 << 20
+"""Characters at the end of an attempt's logs that its last lines are taken from."""
 FINGERPRINT_FIELDS = ("model", "version", "digest", "resources", "env", "secrets", "serve")
-"""The keys that a generation's fingerprint covers: what a revert restores, and nothing else."""
+"""The keys that a generation's fingerprint covers. A revert restores these, and no others."""
 
 
 class RecordedGeneration(msgspec.Struct, frozen=True, kw_only=True):
-    """A generation as Git remembers it: enough to boot it again on a blank host, from its commit."""
+    """A generation in a record: enough to boot it on a blank host, from its commit."""
 
     generation: str
     version: str
@@ -51,9 +55,9 @@ class RecordedAttempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A failed rollout's wish for a new model (`on_failure: [retrain]`), taken up by whoever trains, never by a host.
+    """A failed rollout's request for a new model (`on_failure: [retrain]`). Pipelines answer it, never a host.
 
-    `attempt` is the rollout, `at` when it was settled, `answer` what became of it.
+    `attempt` is the rollout, `at` the time when it was settled, and `answer` says what came of the request.
     """
 
     state: Literal["requested", "answered"]
@@ -78,13 +82,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 def updated(
     previous: Record | None, state: DeploymentState, deployment: str, engine: str, retrain: Collection[str] = ()
 ) -> Record:
-    """The record after what the journal holds, with what an earlier record knows beyond it.
+    """The record of a deployment's journal, with older attempts of the previous record.
 
-    `retrain` are the attempts that ask for a new model; one that is recorded already does not ask again.
+    Args:
+        retrain: ids of attempts that ask for a new model. An attempt that is recorded already does not ask again.
     """
-    mine = {a.id: _attempt(a) for a in state.attempts if a.outcome != "superseded"}
-    known = {a.id: a for a in (previous.attempts if previous else ())} | mine
-    attempts = _newest(list(known.values()))
+    in_journal = {a.id: _attempt(a) for a in state.attempts if a.outcome != "superseded"}
+    by_id = {a.id: a for a in (previous.attempts if previous else ())} | in_journal
+    attempts = _newest(list(by_id.values()))
     return Record(
         schema=1,
         deployment=deployment,
@@ -108,24 +113,24 @@ def _request(
 
 
 def answered(record: Record, attempt: str, answer: str) -> Record:
-    """The record once the request of `attempt` has been taken up; itself when another one is asked by now."""
+    """The record with the request of `attempt` answered. Unchanged if that is not the open request."""
     request = record.retrain
     if request is None or request.attempt != attempt or request.state == "answered":
         return record
-    done = RetrainRequest(state="answered", attempt=attempt, at=request.at, answer=answer)
-    return msgspec.structs.replace(record, retrain=done)
+    with_answer = RetrainRequest(state="answered", attempt=attempt, at=request.at, answer=clean_line(answer))
+    return msgspec.structs.replace(record, retrain=with_answer)
 
 
 def _newest(attempts: list[RecordedAttempt]) -> list[RecordedAttempt]:
-    """At most 20, the newest first. Reviews go first: a verdict that comes and goes must not push out rollouts."""
-    found = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
-    while len(found) > KEPT_ATTEMPTS:
-        found.remove(next((a for a in reversed(found[1:]) if a.outcome == "reviewed"), found[-1]))
-    return found
+    """The newest KEPT_ATTEMPTS, newest first. Reviews are dropped first: many reviews must not push out rollouts."""
+    kept = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
+    while len(kept) > KEPT_ATTEMPTS:
+        kept.remove(next((a for a in reversed(kept[1:]) if a.outcome == "reviewed"), kept[-1]))
+    return kept
 
 
 def _last_verified(state: DeploymentState, previous: Record | None) -> RecordedGeneration | None:
-    """The last generation that was promoted as Verified, and has not failed since; else an earlier record's."""
+    """The last generation that was promoted as Verified and has not failed since; else that of the previous record."""
     newest: dict[str, Verdict] = {}
     for attempt in reversed(state.attempts):
         if attempt.verdict in ("Verified", "Failed"):
@@ -133,8 +138,8 @@ def _last_verified(state: DeploymentState, previous: Record | None) -> RecordedG
         stands = newest.get(attempt.generation.fingerprint) == "Verified"
         if stands and attempt.outcome == "promoted" and attempt.verdict == "Verified":
             return _generation(attempt.generation)
-    known = previous.verified if previous else None
-    return known if known and newest.get(known.generation) != "Failed" else None
+    recorded = previous.verified if previous else None
+    return recorded if recorded and newest.get(recorded.generation) != "Failed" else None
 
 
 def _generation(generation: Generation) -> RecordedGeneration:
@@ -149,6 +154,7 @@ def _generation(generation: Generation) -> RecordedGeneration:
 
 def _attempt(attempt: Attempt) -> RecordedAttempt:
     failed = attempt.outcome != "promoted"
+    logs = clean(attempt.logs, MAX_LOGS).splitlines()[-LOG_LINES:] if failed else []
     return RecordedAttempt(
         id=attempt.id,
         started=attempt.started,
@@ -160,35 +166,45 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
         strategy=attempt.strategy,
         outcome=attempt.outcome or "",
         verdict=attempt.verdict or "Unverified",
-        checks=attempt.checks,
+        checks=tuple(_clean(check) for check in attempt.checks),
         key=attempt.key,
         incumbent=attempt.incumbent.version if attempt.incumbent else None,
-        logs=tuple(attempt.logs.splitlines()[-LOG_LINES:]) if failed else (),
+        logs=tuple(line[:LOG_COLUMNS] for line in logs),
     )
 
 
+def _clean(check: CheckResult) -> CheckResult:
+    """Remove from a check what could forge a trailer of the commit, or could not be written as UTF-8."""
+    figures = {clean_line(name): clean_line(f) if isinstance(f, str) else f for name, f in check.figures.items()}
+    return msgspec.structs.replace(check, name=clean_line(check.name), reason=clean_line(check.reason), figures=figures)
+
+
 def wants_retrain(attempt: Attempt, declaration: Deployment | None) -> bool:
-    """Whether a settled attempt asks for a new model: it failed, and its declaration says so."""
+    """Whether a settled attempt asks for a new model: it failed, and its declaration lists `retrain`."""
     asked = declaration is not None and "retrain" in declaration.on_failure
     return asked and attempt.verdict == "Failed" and not attempt.boot
 
 
 def wants_revert(attempt: Attempt, declaration: Deployment, auto_revert: bool) -> bool:
-    """Whether a settled attempt asks for its declaration to be put back; a first one has nothing to go back to."""
+    """Whether a settled attempt asks for a revert. Never for a first deployment: nothing was declared before it."""
     asked = auto_revert and "revert" in declaration.on_failure
     return asked and attempt.outcome == "failed" and attempt.incumbent is not None and not attempt.boot
 
 
 def restored_fields(verified: Deployment) -> dict[str, Any]:
-    """The fields of the fingerprint as a verified declaration has them; None where it leaves the default."""
+    """The fingerprint's fields in a verified declaration; None for a default, which the file need not say."""
     plain = msgspec.to_builtins(verified)
     defaults = msgspec.to_builtins(Deployment(schema=1, model=verified.model, version=verified.version))
-    kept = ("model", "version", "digest")
-    return {k: plain[k] if k in kept or plain[k] != defaults[k] else None for k in FINGERPRINT_FIELDS}
+    always = ("model", "version", "digest")
+    return {key: plain[key] if key in always or plain[key] != defaults[key] else None for key in FINGERPRINT_FIELDS}
 
 
 def commit_message(environment: str, attempts: list[Attempt], reverted: dict[str, str]) -> str:
-    """The message of a record commit, made only from what is recorded. `reverted` maps names to versions."""
+    """The message of a record commit, made only from the record.
+
+    Args:
+        reverted: the version that is declared again, by deployment.
+    """
     lines = []
     for attempt in attempts:
         name, version = attempt.deployment, attempt.generation.version
@@ -200,9 +216,18 @@ def commit_message(environment: str, attempts: list[Attempt], reverted: dict[str
         lines.append(line)
     body = []
     for attempt in attempts:
-        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in attempt.checks]
+        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in map(_clean, attempt.checks)]
     ids = [f"Gitops-ML-Attempt: {a.id}" for a in attempts]
     return "\n".join([*_subject(lines), "", *body, "", *ids]) + "\n"
+
+
+def revert_message(environment: str, reverts: list[tuple[Attempt, str]]) -> str:
+    """The message of a commit that only reverts: failed attempts, each with the version that is declared again."""
+    lines = [f"{environment}/{a.deployment} from {a.generation.version} to {back}" for a, back in reverts]
+    subject = f"Revert {lines[0]}" if len(lines) == 1 else "\n".join([f"Revert {len(lines)} declarations", "", *lines])
+    decisive = [(a.deployment, check) for a, _ in reverts for check in map(_clean, a.checks) if check.result == "fail"]
+    body = [f"- {name}: {check.name} {check.result}, {check.reason}" for name, check in decisive]
+    return "\n".join([subject, "", *body, "", *(f"Gitops-ML-Attempt: {a.id}" for a, _ in reverts)]) + "\n"
 
 
 def _subject(lines: list[str]) -> list[str]:

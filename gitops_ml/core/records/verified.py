@@ -1,6 +1,6 @@
-"""What a record says was Verified: which generation has earned a promotion, and which may be gone back to.
+"""Which generations a record calls Verified: those that may be promoted, and those that a rollback may return to.
 
-It reads the record alone. What a host runs at this moment is `status`; what it was judged to be worth is in Git.
+Only the record is read. It says how a generation was judged; `status` says what a host runs now.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from gitops_ml.errors import InputError
 
 
 def promotable(environment: str, deployment: str, record: Record | None) -> tuple[RecordedGeneration, datetime]:
-    """The generation that stands Verified there, and since when by the engine's clock.
+    """The serving generation of `deployment`, if it is Verified, and since when by the engine's clock.
 
-    It is what serves, and was verified as it is: a failed candidate in the meantime takes nothing from it. Raises
-    `InputError` when nothing serves there, or what serves has not been verified.
+    A candidate that failed since does not matter. Raises `InputError` if nothing serves, or if what serves is not
+    Verified.
     """
     where = f"{environment}/{deployment}"
     if record is None or record.serving is None:
@@ -26,33 +26,33 @@ def promotable(environment: str, deployment: str, record: Record | None) -> tupl
             fix=f"gitops-ml sync {environment}",
         )
     serving = record.serving
-    mine = [a for a in verified_attempts(record) if a.generation == serving.generation]
-    stands = _last_verdict(record, serving) == "Verified"
-    if not mine or not stands or record.verified is None or record.verified.generation != serving.generation:
+    promoted = any(a.generation == serving.generation for a in verified_attempts(record))
+    verified = promoted and _last_verdict(record, serving) == "Verified"
+    if not verified or record.verified is None or record.verified.generation != serving.generation:
         raise InputError(
             f"{where} {serving.version} is not Verified",
             why=f"its last verdict there is {_last_verdict(record, serving)}",
-            fix=f"gitops-ml history {environment} {deployment}; or gitops-ml bump, which asks for no verdict",
+            fix=f"gitops-ml history {environment} {deployment}; or gitops-ml bump, which needs no verdict",
         )
     since = next(a for a in record.attempts if a.generation == serving.generation and a.verdict == "Verified")
-    return serving, moment(since.settled or since.started)
+    return serving, parse_time(since.settled or since.started)
 
 
 def require_soaked(environment: str, version: str, since: datetime, soak: timedelta, now: datetime) -> None:
-    """Raises `InputError`, which says for how long `version` has to stand yet, when it has not stood for `soak`."""
+    """Raise `InputError`, with the time that is left, if `version` has not been Verified for `soak`."""
     left = soak - (now - since)
     if left > timedelta():
         raise InputError(
-            f"{version} has to stand in {environment} for {spoken(left)} more",
-            why=f"it stands there since {since:%Y-%m-%d %H:%M} UTC, and promotion.soak is {spoken(soak)}",
-            fix="promote it then; or gitops-ml bump, which waits for nothing",
+            f"{version} must stay Verified in {environment} for {readable_span(left)} more",
+            why=f"it is Verified there since {since:%Y-%m-%d %H:%M} UTC, and promotion.soak is {readable_span(soak)}",
+            fix="promote it then; or gitops-ml bump, which does not wait",
         )
 
 
 def verified_attempts(record: Record) -> Iterator[RecordedAttempt]:
     """The attempts that were promoted as Verified, newest first, without generations that failed since.
 
-    One that failed a review and is Verified again counts again.
+    A generation that failed a review and was Verified again is included.
     """
     newest: dict[str, str] = {}
     for attempt in record.attempts:
@@ -63,13 +63,13 @@ def verified_attempts(record: Record) -> Iterator[RecordedAttempt]:
             yield attempt
 
 
-def moment(text: str) -> datetime:
-    """A time in a record: ISO 8601, with the engine's nanoseconds or without."""
+def parse_time(text: str) -> datetime:
+    """Parse a time of a record: ISO 8601, with or without the engine's nanoseconds."""
     return datetime.fromisoformat(text)
 
 
-def spoken(span: timedelta) -> str:
-    """A span of time in two units at most, such as `1 h 20 m`."""
+def readable_span(span: timedelta) -> str:
+    """A span of time for people, in at most two units, such as `1 h 20 m`."""
     left = round(span.total_seconds())
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
@@ -80,5 +80,5 @@ def spoken(span: timedelta) -> str:
 
 
 def _last_verdict(record: Record, generation: RecordedGeneration) -> str:
-    found = [a.verdict for a in record.attempts if a.generation == generation.generation]
-    return found[0] if found else "not recorded"
+    verdicts = [a.verdict for a in record.attempts if a.generation == generation.generation]
+    return verdicts[0] if verdicts else "not recorded"

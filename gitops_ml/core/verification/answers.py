@@ -1,30 +1,29 @@
-"""What models answered to labelled rows, as the metrics read it.
+"""Models' answers to labelled rows, in the form that the metrics read.
 
-Answers come back as tensors, labels from a file: here both become numbers of classes or values, once, and
-what cannot become so is named instead of being scored.
+Answers come as tensors and labels from a file. Here both become class numbers or values; an answer or a label that
+cannot is an error that names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gitops_ml.artifacts.manifest import Manifest
-from gitops_ml.core.verification.metrics import Metric, Sample, check_metric
+import numpy as np
+from numpy.typing import NDArray
+
+from gitops_ml.artifacts.manifest import Manifest, class_name
+from gitops_ml.core.verification.metrics import Sample
+from gitops_ml.core.verification.names import Metric, check_metric
 from gitops_ml.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """What is known of n rows beside the inputs: true labels, group of each row, time of each row (UTC).
+    """Labels, groups and times of n rows, each of shape (n,). Times are in UTC.
 
-    `groups` and `times` are None where the data has none; then rows are resampled one by one, and an overlap
-    with training cannot be seen.
+    Without `groups`, rows are resampled one by one. Without `times`, an overlap with the training rows goes unseen.
     """
 
     labels: NDArray[Any]
@@ -34,9 +33,7 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Answers:
-    """One model's answers to all rows: `predicted` of shape (n,), `probability` of shape (n, classes) or
-    None.
-    """
+    """One model's answers to all rows: `predicted` of shape (n,), `probability` of shape (n, classes) or None."""
 
     predicted: NDArray[Any]
     probability: NDArray[np.float64] | None = None
@@ -44,20 +41,26 @@ class Answers:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """Why a model gave no answers. `refused` is true where the model itself answered with an error."""
+    """Why a model gave no answers. `refused`: the model itself answered with an error."""
 
     reason: str
     refused: bool = False
 
 
+@dataclass(frozen=True)
+class ModelAnswers:
+    """One model in a comparison: what it answered, and the manifest that says how to read the answers."""
+
+    manifest: Manifest
+    answers: Answers | NoAnswer
+
+
 def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answers:
-    """The answers in a probe's outputs, one mapping of tensors per request body, flat or nested, in the rows'
-    order.
+    """Read the answers in a probe's outputs. Raises `InputError` if `predict` is missing or a shape is wrong.
 
-    Raises `InputError` where a `predict` tensor is missing or shapes do not fit.
+    Args:
+        outputs: for each request body, in the order of the rows, its tensors by name; flat or nested.
     """
-    import numpy as np
-
     missing = [number for number, output in enumerate(outputs) if "predict" not in output]
     if missing or not outputs:
         where = f"answer {missing[0] + 1} of {len(outputs)}" if missing else "no answer at all"
@@ -77,9 +80,7 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
 
 
 def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: Metric) -> Sample:
-    """Answers as the metrics read them. Raises `InputError` where they cannot be read so."""
-    import numpy as np
-
+    """Convert answers and labels for a metric. Raises `InputError` if they cannot be converted."""
     count = len(rows.labels)
     if len(answers.predicted) != count:
         raise InputError(f"{len(answers.predicted)} answers came back for {count} rows")
@@ -92,7 +93,7 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
         broken = int((~np.isfinite(answers.probability)).any(axis=1).sum())
         if broken:
             raise InputError(f"{broken} of {count} answers are not numbers")
-    number = {class_name(known): index for index, known in enumerate(classes)}
+    number = {class_name(value): index for index, value in enumerate(classes)}
     positive = manifest.positive
     return Sample(
         _class_numbers(rows.labels, number, "labels"),
@@ -103,17 +104,7 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
     )
 
 
-def class_name(value: Any) -> str:
-    """A class by one name, whether it came as 1, 1.0, True or numpy's own: JSON and parquet differ."""
-    item = value.item() if hasattr(value, "item") else value
-    if isinstance(item, bool):
-        return str(int(item))
-    return str(int(item)) if isinstance(item, float) and item.is_integer() else str(item)
-
-
 def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> NDArray[np.float64]:
-    import numpy as np
-
     distinct, inverse = np.unique(values, return_inverse=True)
     unknown = [class_name(value) for value in distinct if class_name(value) not in number]
     if unknown:
@@ -122,8 +113,6 @@ def _class_numbers(values: NDArray[Any], number: dict[str, int], what: str) -> N
 
 
 def _numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
-    import numpy as np
-
     try:
         numbers = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""Blocks of time, into which the requests of both arms of a canary are cut before anything is concluded from
-them.
+"""Blocks of time, into which the requests of both arms of a canary are cut.
 
-Requests come in bursts; what a block adds up to is the unit of evidence of gitops_ml.core.sequential.
+Requests come in bursts, so single requests are not independent. The sums of a block are the unit of evidence in
+`sequential`. The arms are the candidate and the incumbent.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Sequence
 import msgspec
 
 BLOCK = 20
-"""Requests of the smaller arm in a block: as long as a usual burst, short enough to look often."""
+"""Requests of the smaller arm in a block: as long as a usual burst, and short enough for frequent looks."""
 BLOCK_SECONDS = 1.0
+"""A block lasts at least this long."""
 QUIET = 3
-"""A block stays open, up to twice its length, until this many requests of each arm were good: no burst is
-cut.
-"""
+"""A block stays open, up to twice its length, until each arm had so many good requests in a row: no burst is cut."""
 START_REQUESTS = 20
+"""The candidate's first requests, which are cut into smaller blocks as well."""
 
 
 class Arms(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests and bad requests of both arms."""
+    """Counts of requests and bad requests of both arms."""
 
     candidate: int = 0
     candidate_bad: int = 0
@@ -47,44 +47,43 @@ class Arms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def block_length(weight: float, smaller: int) -> int:
-    """Requests of both arms in a block in which the smaller arm has `smaller`. `weight` is the candidate's
-    share.
+    """Requests of both arms in a block in which the smaller arm has `smaller`.
+
+    Args:
+        weight: the candidate's share of the traffic, between 0 and 1.
     """
     return math.ceil(smaller / min(weight, 1 - weight))
 
 
 def start_block(weight: float) -> int:
-    """Requests of the smaller arm in the first, small blocks, so that a candidate that always errs is soon
-    stopped.
+    """Requests of the smaller arm in the small first blocks, which stop a candidate that always fails early.
 
-    Each such block multiplies the evidence by about 1 / weight; three times the blocks that are needed for a
-    hundredfold fit into `START_REQUESTS`, since how many requests a block really gives the candidate is
-    chance.
+    If every request fails, each such block multiplies the evidence by about 1 / weight. Three times the blocks that a
+    hundredfold takes fit into START_REQUESTS, since chance decides how many requests a block gives the candidate.
     """
     return max(1, START_REQUESTS // math.ceil(3 * math.log(100) / math.log(1 / weight)))
 
 
 class Block:
-    """The requests of an unfinished block, and the bad ones among them: the candidate's, the incumbent's."""
+    """An unfinished block: requests and bad requests, as [candidate, incumbent], and when it was opened (seconds)."""
 
     __slots__ = ("bad", "count", "opened")
 
-    def __init__(self, kept: Arms | None = None, opened: float = 0.0) -> None:
-        arms = kept or Arms()
+    def __init__(self, counted: Arms | None = None, opened: float = 0.0) -> None:
+        arms = counted or Arms()
         self.count = [arms.candidate, arms.incumbent]
         self.bad = [arms.candidate_bad, arms.incumbent_bad]
         self.opened = opened
 
     def add(self, arm: int, requests: int, bad: int, at: float) -> None:
-        # Another process may count time from another origin: a block that would end before it began begins
-        # now.
+        # Another process may count time from another origin: a block from the future is taken to begin now.
         if at < self.opened or (not self.count[0] and not self.count[1]):
             self.opened = at
         self.count[arm] += requests
         self.bad[arm] += bad
 
     def full(self, length: int) -> bool:
-        """Whether it has its length, and requests of both arms."""
+        """Whether the block has `length` requests, some of each arm."""
         return self.count[0] + self.count[1] >= length and self.count[0] > 0 and self.count[1] > 0
 
     @property
@@ -93,15 +92,15 @@ class Block:
 
     @property
     def chance(self) -> float:
-        """The candidate's share of the requests: what is expected of its share of the bad ones."""
+        """The candidate's share of the requests: its expected share of the bad ones, if it is no worse."""
         return self.count[0] / sum(self.count)
 
     @property
     def share(self) -> float:
-        """The candidate's share of the bad requests; there has to be one."""
+        """The candidate's share of the bad requests. The block must have a bad one."""
         return self.bad[0] / sum(self.bad)
 
 
 def arms_of(count: Sequence[int], bad: Sequence[int]) -> Arms:
-    """Counts of the candidate and the incumbent, in this order."""
+    """Arms from two pairs of numbers: the candidate's, then the incumbent's."""
     return Arms(candidate=count[0], candidate_bad=bad[0], incumbent=count[1], incumbent_bad=bad[1])

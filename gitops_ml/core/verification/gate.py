@@ -1,7 +1,6 @@
-"""The gate between a model that was just trained and a tag: not worse than the incumbent, on the same held-out rows.
+"""The gate of retraining: a new model gets a version only if it passes a holdout check against the incumbent.
 
-The same judgement as at a rollout (core.holdout: paired, whole groups resampled), earlier and cheaper: what does not
-pass here gets no version, no commit and no container on a host that serves.
+This is the judgement of a rollout, made earlier: a model that does not pass gets no tag, no commit and no container.
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import Manifest
-from gitops_ml.core.declaration.schema import Bound, Holdout
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer
+from gitops_ml.core.declaration.checks import Bound, Holdout
+from gitops_ml.core.verification.answers import LabelledRows, ModelAnswers
 from gitops_ml.core.verification.holdout import judge_holdout
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall
 
@@ -20,14 +18,14 @@ DAY = 86400
 
 
 class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`retrain.gate` of params.yaml: labelled rows, and the bounds that a new model has to keep on them.
+    """`retrain.gate` of params.yaml: labelled rows, and a new model's bounds on them.
 
     Args:
-        data: the rows, as the candidate's own commit pins them, so that they are the newest.
+        data: path of the rows. The candidate's own commit pins them, so they are the newest.
         metrics: bounds by metric, as in a deployment's `verify.holdout`.
-        group: column of dependent rows.
-        label: column of the truth; the manifest's target when null.
-        rows: at most so many.
+        group: the column whose values group dependent rows.
+        label: the column with the true values; null means the manifest's target.
+        rows: the most rows to use; null means all.
     """
 
     data: str = "data/holdout.parquet"
@@ -37,38 +35,23 @@ class Gate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     rows: int | None = None
 
     def holdout(self) -> Holdout:
-        """The same as the spec of a holdout check."""
+        """The gate as a holdout check."""
         return Holdout(data=self.data, metrics=self.metrics, group=self.group, label=self.label, rows=self.rows)
 
 
 class Gated(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate says. Only Verified opens it: not enough evidence is no pass."""
+    """The gate's verdict. Only Verified lets a model pass."""
 
     verdict: Verdict
     checks: tuple[CheckResult, ...]
 
 
-def judge_gate(
-    gate: Gate,
-    rows: LabelledRows,
-    *,
-    manifest: Manifest,
-    candidate: Answers | NoAnswer,
-    incumbent: Answers | NoAnswer | None,
-    incumbent_manifest: Manifest | None = None,
-) -> Gated:
-    """The verdict on a candidate; `incumbent` is None where nothing serves yet, which leaves the absolute bounds."""
-    checks = judge_holdout(
-        spec=gate.holdout(),
-        rows=rows,
-        manifest=manifest,
-        candidate=candidate,
-        incumbent=incumbent,
-        incumbent_manifest=incumbent_manifest,
-    )
+def judge_gate(gate: Gate, rows: LabelledRows, candidate: ModelAnswers, incumbent: ModelAnswers | None) -> Gated:
+    """Judge a new model. `incumbent` is None if nothing serves yet: then only the absolute bounds are judged."""
+    checks = judge_holdout(gate.holdout(), rows, candidate, incumbent)
     return Gated(verdict=overall(checks), checks=tuple(checks))
 
 
 def made_within_a_day(created: Iterable[int], now: float) -> int:
-    """How many of these times (epoch seconds) lie in the 24 hours before `now`."""
+    """Count the times that lie in the 24 hours before `now`; all in seconds since the epoch."""
     return sum(now - DAY < time <= now for time in created)

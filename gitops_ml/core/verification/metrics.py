@@ -1,69 +1,31 @@
-"""The named metrics of the holdout check, computed thousands of times on resampled groups without touching
-the rows.
+"""The arithmetic of the holdout check's metrics: each as a function of how often every group of rows was drawn.
 
-Each metric is turned, once, into a function of how often every group was drawn. Most are ratios of sums over
-rows, so sums per group are all that a replicate needs; the area under the ROC curve needs one count per pair
-of groups. The definitions, names and conventions are scikit-learn's (with `sample_weight` = how often a row
-was drawn), which is the oracle of the tests; importing it at run time would cost more than all the
-arithmetic.
+A metric is computed for thousands of resamples without touching the rows again. Most metrics are ratios of sums over
+rows, so sums per group are enough; the area under the ROC curve needs one count per pair of groups. Definitions, names
+and conventions are scikit-learn's, with `sample_weight` as how often a row was drawn. The tests compare with
+scikit-learn; importing it at run time would take longer than all the arithmetic.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
-from gitops_ml.errors import InputError
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from gitops_ml.core.verification.names import Metric
 
-    Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
-    Statistic = Callable[[Floats], Floats]
-    """Draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,).
-    """
-
-Kind = Literal["ranking", "probability", "class", "value"]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Statistic = Callable[[Floats], Floats]
+"""From draws of shape (replicates, groups), how often each group was drawn, to values of shape (replicates,)."""
 _PAIR_GROUPS = 400
+"""With more groups than this, a table of all pairs of groups costs more than sorting the rows."""
 _CELLS = 100_000
+"""Array elements of one part of a cumulative sum: what fits the processor's cache."""
 _PRODUCT_CELLS = 1_000_000
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A named metric: what of an answer it reads, which direction is better, and between which values it can lie."""
-
-    name: str
-    kind: Kind
-    lower_is_better: bool = False
-    lowest: float = 0.0
-    highest: float = 1.0
-
-    @property
-    def task(self) -> str:
-        return "regression" if self.kind == "value" else "classification"
-
-
-METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("roc_auc", "ranking"),
-        Metric("average_precision", "ranking"),
-        Metric("accuracy", "class"),
-        Metric("balanced_accuracy", "class"),
-        Metric("f1", "class"),
-        Metric("log_loss", "probability", lower_is_better=True, highest=math.inf),
-        Metric("brier", "probability", lower_is_better=True, highest=2.0),
-        Metric("mae", "value", lower_is_better=True, highest=math.inf),
-        Metric("rmse", "value", lower_is_better=True, highest=math.inf),
-        Metric("r2", "value", lowest=-math.inf),
-    )
-}
+"""Array elements of one part of a matrix product, whose threads meet once for each part."""
 
 
 @dataclass(frozen=True)
@@ -82,40 +44,17 @@ class Sample:
     positive: int | None = None
 
 
-def metric_named(name: str) -> Metric:
-    """The metric of this name. Raises `InputError` with the nearest name that exists."""
-    if name in METRICS:
-        return METRICS[name]
-    near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0.4)
-    fix = f"did you mean `{near[0]}`?" if near else f"use one of {', '.join(METRICS)}"
-    raise InputError(f"there is no metric `{name}`", why=f"known are {', '.join(METRICS)}", fix=fix)
-
-
-def check_metric(metric: Metric, task: str, classes: int, has_probability: bool) -> None:
-    """Raises `InputError` where a model of this task and so many classes cannot be judged by the metric."""
-    if metric.task != task:
-        usable = ", ".join(name for name, known in METRICS.items() if known.task == task)
-        raise InputError(f"`{metric.name}` does not judge a {task} model", fix=f"use one of {usable}")
-    if metric.kind == "ranking" and classes != 2:
-        raise InputError(f"`{metric.name}` needs two classes", why=f"the model has {classes}", fix="use log_loss or f1")
-    if metric.kind in ("ranking", "probability") and not has_probability:
-        raise InputError(
-            f"`{metric.name}` needs probabilities",
-            why="the model answers without `predict_proba`",
-            fix="use accuracy",
-        )
-
-
 def statistic(metric: Metric, sample: Sample, codes: Ints, groups: int) -> Statistic:
-    """The metric as a function of draws. `codes` of shape (n,) holds each row's group number (0 … groups-1).
+    """The metric as a function of draws. It gives NaN if the metric is undefined, such as a ranking of one class.
 
-    Values are NaN where the metric is not defined, such as a ranking of one class only.
+    Args:
+        codes: shape (n,), each row's group number, 0 … groups-1.
     """
     if metric.kind == "ranking":
         if groups > _PAIR_GROUPS:
             return _ranking(metric.name, sample, codes)
-        quick = _auc_by_pairs if metric.name == "roc_auc" else _precision_by_groups
-        return quick(sample, codes, groups)
+        by_groups = _auc_by_pairs if metric.name == "roc_auc" else _precision_by_groups
+        return by_groups(sample, codes, groups)
     if metric.kind == "class":
         return _confusion(metric.name, sample, codes, groups)
     return _sums(metric.name, sample, codes, groups)
@@ -127,19 +66,15 @@ def _positives(sample: Sample) -> tuple[NDArray[np.bool_], Floats]:
 
 
 def _per_group(columns: list[Floats], codes: Ints, groups: int) -> Floats:
-    import numpy as np
-
     return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in columns], axis=1)
 
 
 def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
-    """Area under the ROC curve as a quadratic form: wins[g, h] counts pairs of a positive in g above a
-    negative in h.
+    """The area under the ROC curve as a quadratic form in the draws.
 
-    A tie counts one half (the Mann-Whitney form; Hanley & McNeil 1982, Radiology 143:29-36).
+    wins[g, h] counts the pairs of a positive in group g that ranks above a negative in group h. A tie counts one half
+    (the Mann-Whitney form; Hanley & McNeil 1982, Radiology 143:29-36).
     """
-    import numpy as np
-
     positive, score = _positives(sample)
     _, ranks = np.unique(score, return_inverse=True)
     levels = int(ranks.max()) + 1
@@ -161,11 +96,7 @@ def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
 
 
 def _precision_by_groups(sample: Sample, codes: Ints, groups: int) -> Statistic:
-    """Average precision: of each group, what lies at or above each score of a positive, so that draws only
-    add.
-    """
-    import numpy as np
-
+    """Average precision from how many rows of each group lie at or above each positive's score."""
     positive, score = _positives(sample)
     levels, ranks = np.unique(-score, return_inverse=True)
     hit = np.unique(ranks[positive])
@@ -175,68 +106,63 @@ def _precision_by_groups(sample: Sample, codes: Ints, groups: int) -> Statistic:
             at = np.bincount(ranks[side & (codes == group)], minlength=len(levels))
             above[row, group] = np.cumsum(at)[hit]
 
-    def some(draws: Floats) -> Floats:
-        found, false = draws @ above[0], draws @ above[1]
-        hits = np.diff(found, axis=1, prepend=0.0)
+    def part(draws: Floats) -> Floats:
+        true_positives, false_positives = draws @ above[0], draws @ above[1]
+        hits = np.diff(true_positives, axis=1, prepend=0.0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            average: Floats = np.where(hits > 0, hits * found / (found + false), 0.0).sum(axis=1) / found[:, -1]
+            average: Floats = (
+                np.where(hits > 0, hits * true_positives / (true_positives + false_positives), 0.0).sum(axis=1)
+                / true_positives[:, -1]
+            )
         return average
 
-    return _in_parts(some, len(hit), _PRODUCT_CELLS) if len(hit) else _undefined
+    return _in_parts(part, len(hit), _PRODUCT_CELLS) if len(hit) else _undefined
 
 
 def _undefined(draws: Floats) -> Floats:
-    import numpy as np
-
     return np.full(len(draws), np.nan)
 
 
-def _in_parts(some: Statistic, width: int, cells: int) -> Statistic:
-    """A few draws at a time, so that memory stays bounded.
+def _in_parts(part: Statistic, width: int, cells: int) -> Statistic:
+    """Compute a few draws at a time, so that no array has more than about `cells` elements.
 
-    Cumulative sums are quickest where a part fits the processor's cache; a matrix product wants larger ones,
-    since its threads meet once for each.
+    Args:
+        width: elements that one draw needs.
     """
-    import numpy as np
-
     step = max(1, cells // width)
 
     def values(draws: Floats) -> Floats:
-        return np.concatenate([some(draws[start : start + step]) for start in range(0, len(draws), step)])
+        return np.concatenate([part(draws[start : start + step]) for start in range(0, len(draws), step)])
 
     return values
 
 
 def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
-    """A ranking metric over rows sorted once by falling score, rows of one score taken together."""
-    import numpy as np
-
+    """A ranking metric over rows that are sorted once by falling score; rows of equal score are added up."""
     positive, score = _positives(sample)
     order = np.argsort(-score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
     ordered_codes, ordered_positive = codes[order], positive[order].astype(np.float64)
 
-    def some(draws: Floats) -> Floats:
+    def part(draws: Floats) -> Floats:
         weight = draws[:, ordered_codes]
         hits = np.add.reduceat(weight * ordered_positive, starts, axis=1)
         misses = np.add.reduceat(weight * (1 - ordered_positive), starts, axis=1)
         total = hits.sum(axis=1)
-        found, false = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
+        true_positives, false_positives = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
             if name == "roc_auc":
-                area: Floats = (misses * (found - 0.5 * hits)).sum(axis=1) / (total * false[:, -1])
+                area: Floats = (misses * (true_positives - 0.5 * hits)).sum(axis=1) / (total * false_positives[:, -1])
                 return area
-            precision = np.where(hits > 0, found / (found + false), 0.0)
+            precision = np.where(hits > 0, true_positives / (true_positives + false_positives), 0.0)
             average: Floats = (hits * precision).sum(axis=1) / total
         return average
 
-    return _in_parts(some, len(codes), _CELLS)
+    return _in_parts(part, len(codes), _CELLS)
 
 
 def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
-    """Metrics of the confusion matrix: per class, rows that are it, were called it, and both."""
-    import numpy as np
-
+    """Metrics of the confusion matrix. For each class: rows that are it, that were predicted as it, and both."""
     masks = [np.arange(sample.classes)[:, None] == side[None, :] for side in (sample.truth, sample.predicted)]
     columns = [*masks[0], *masks[1], *(masks[0] & masks[1])]
     totals = _per_group([column.astype(np.float64) for column in columns], codes, groups)
@@ -259,11 +185,9 @@ def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic
 
 
 def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
-    """Metrics that are means over rows, or ratios of them."""
-    import numpy as np
-
+    """Metrics that are means over rows, or ratios of means."""
     loss = _loss(name, sample)
-    # A shift changes no variance, and keeps its two large terms from cancelling each other.
+    # Shifting the values does not change their variance, and keeps its two large terms from cancelling.
     truth = sample.truth - sample.truth.mean()
     totals = _per_group([np.ones_like(truth), loss, truth, truth**2], codes, groups)
 
@@ -281,8 +205,6 @@ def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
 
 
 def _loss(name: str, sample: Sample) -> Floats:
-    import numpy as np
-
     if name in ("mae", "rmse", "r2"):
         error = sample.predicted - sample.truth
         absolute: Floats = np.abs(error) if name == "mae" else error**2

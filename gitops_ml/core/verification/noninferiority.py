@@ -1,42 +1,38 @@
-"""Is the candidate worse than the incumbent by more than is borne, on the same labelled rows? A paired
-bootstrap.
+"""The intervals of the holdout check: a paired bootstrap over groups of rows.
 
-Method. Whole groups (days, say) are drawn with replacement, as many as there are, and both models are scored
-on the same draw, so that what is common to both cancels: the cluster bootstrap of Field & Welsh 2007 (JRSS B
-69:369-390), 'sampling whole clusters' in Ren et al. 2010 (J. Appl. Stat. 37:1487-1498), paired as in Efron &
-Tibshirani 1993 (An Introduction to the Bootstrap, ch. 8 and 13). The interval is the percentile interval,
-widened for few groups as in Hesterberg 2015 (The American Statistician 69:371-386, 'expanded percentile
-interval'): the plain one is too short by sqrt((G-1)/G) and uses a normal where a t quantile is due.
+Method. Whole groups, such as days, are drawn with replacement, as many as there are. Both models are scored on the same
+draw, so that what they have in common cancels. This is the cluster bootstrap (Field & Welsh 2007, JRSS B 69:369-390;
+'sampling whole clusters' in Ren et al. 2010, J. Appl. Stat. 37:1487-1498), paired as in Efron & Tibshirani 1993 (An
+Introduction to the Bootstrap, ch. 8 and 13). The interval is the percentile interval, widened for few groups (the
+'expanded percentile interval' of Hesterberg 2015, The American Statistician 69:371-386): the plain one is too short by
+sqrt((G-1)/G), and uses a normal quantile where a t quantile is due.
 
-Assumes that groups are drawn independently from what the model will meet, that rows within a group may depend
-in any way, and that the metric is smooth in the groups' shares. It knows nothing of a world that changes
-after the last row.
+Assumes that groups are independent draws from what the model will meet, and that the metric is smooth in the groups'
+shares. Rows within a group may depend on each other in any way. A change after the last row goes unseen.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
-    from gitops_ml.core.verification.metrics import Statistic
+from gitops_ml.core.verification.metrics import Statistic
 
 REPLICATES = 2000
-MIN_GROUPS = 10
-"""Fewer groups than this are not judged: bench/holdout.py shows how far from 95 % their intervals are."""
 _CELLS = 4_000_000
+"""Elements of one array of draws, so that memory stays bounded."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A point estimate and its interval; `undefined` counts replicates in which the metric did not exist."""
+    """A point estimate and its interval. `undefined` counts the replicates in which the metric was undefined."""
 
     point: float
     low: float
@@ -52,15 +48,14 @@ def paired_intervals(
     seed: int,
     replicates: int = REPLICATES,
 ) -> list[Interval]:
-    """Intervals for each statistic, and last for the first minus the second where there are two.
+    """One interval for each statistic; with two statistics, a third for the first minus the second.
 
-    `tails` is the error allowed below and above (0.025 each for a 95 % interval). The same seed gives the
-    same intervals.
+    Args:
+        tails: the error allowed below and above, 0.025 each for a 95 % interval.
+        seed: the same seed gives the same intervals.
     """
-    import numpy as np
-
-    once = np.ones((1, groups))
-    points = [float(statistic(once)[0]) for statistic in statistics]
+    each_once = np.ones((1, groups))
+    points = [float(statistic(each_once)[0]) for statistic in statistics]
     drawn = np.empty((len(statistics), replicates))
     generator = np.random.default_rng(seed)
     step = max(1, min(replicates, _CELLS // groups))
@@ -75,16 +70,12 @@ def paired_intervals(
 
 
 def _draws(generator: np.random.Generator, replicates: int, groups: int) -> NDArray[np.float64]:
-    import numpy as np
-
     chosen = generator.integers(0, groups, size=(replicates, groups))
     flat = (chosen + groups * np.arange(replicates)[:, None]).ravel()
     return np.bincount(flat, minlength=replicates * groups).reshape(replicates, groups).astype(np.float64)
 
 
 def _interval(point: float, values: NDArray[np.float64], groups: int, tails: tuple[float, float]) -> Interval:
-    import numpy as np
-
     defined = values[np.isfinite(values)]
     undefined = len(values) - len(defined)
     if not len(defined) or not math.isfinite(point):
@@ -95,24 +86,29 @@ def _interval(point: float, values: NDArray[np.float64], groups: int, tails: tup
 
 
 def expanded_tail(tail: float, groups: int) -> float:
-    """The quantile to read instead of `tail`, so that few groups get a wider interval (Hesterberg 2015, eq.
-    5).
+    """The quantile to use instead of `tail`, which widens the interval of few groups (Hesterberg 2015, eq. 5).
 
-    `groups` ≥ 2.
+    Args:
+        groups: at least 2.
     """
     return NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * t_quantile(1 - tail, groups - 1))
 
 
+@functools.cache
 def t_quantile(probability: float, freedom: int) -> float:
-    """The quantile of Student's t, for `probability` ≥ 0.5, by bisection on the density's integral."""
+    """The quantile of Student's t, by bisection on the integral of its density. Takes milliseconds, so it is cached.
+
+    Args:
+        probability: at least 0.5.
+        freedom: degrees of freedom. Above 2000 the normal quantile is used.
+    """
     if freedom > 2000:
         return NormalDist().inv_cdf(probability)
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
     power = freedom - 1
 
     def above_centre(x: float) -> float:
-        # With x = sqrt(freedom) * tan(a) the density's integral is that of cos(a) ** (freedom - 1): no tail
-        # is cut.
+        # Substituting x = sqrt(freedom) * tan(a) leaves cos(a) ** (freedom - 1) to integrate, over a finite range.
         end, steps = math.atan(x / math.sqrt(freedom)), 400
         width = end / steps
         inner = sum((4 if i % 2 else 2) * math.cos(i * width) ** power for i in range(1, steps))
@@ -126,5 +122,5 @@ def t_quantile(probability: float, freedom: int) -> float:
 
 
 def seed_of(*parts: bytes) -> int:
-    """A seed that is the same for the same inputs, so that a verdict can be computed again."""
+    """A seed that depends on the inputs alone, so that a verdict can be reproduced."""
     return int.from_bytes(hashlib.sha256(b"\0".join(parts)).digest()[:8], "big")

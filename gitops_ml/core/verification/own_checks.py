@@ -1,7 +1,7 @@
-"""What a team's own checks mean: an answer of Prometheus, a page, the end of a command.
+"""Judge a team's own checks: an answer of Prometheus, a page, the exit code of a command.
 
-Only an answer decides. A server that is down, a query without a series and a check that outlives its own deadline say
-nothing of the model, so they are inconclusive: never a pass, and never a reason to roll back.
+Only an answer decides. A server that is down, a query without series and a check that times out say nothing about the
+model: they are inconclusive, so they neither pass nor cause a rollback.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 
-_FIELD = re.compile(r"\$\{([a-z]+)\}")
+_PLACEHOLDER = re.compile(r"\$\{([a-z]+)\}")
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is judged, as a check may name it. `endpoint` is its model's address, without `/infer`."""
+    """The values of the placeholders in a check. `endpoint` is the model's URL, without `/infer`."""
 
     environment: str
     deployment: str
@@ -29,12 +29,12 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
 
     def filled_in(self, text: str) -> str:
-        """`text` with `${generation}` and the other fields; anything else in braces is left as it is."""
-        known = msgspec.structs.asdict(self)
-        return _FIELD.sub(lambda found: str(known.get(found[1], found[0])), text)
+        """Replace `${generation}` and the other placeholders in `text`. Unknown ones stay as they are."""
+        values = msgspec.structs.asdict(self)
+        return _PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), text)
 
 
-def name_of(check: OwnCheck) -> str:
+def reported_name(check: OwnCheck) -> str:
     """The name under which a check is reported, such as `prometheus errors`."""
     match check:
         case PrometheusCheck():
@@ -45,23 +45,24 @@ def name_of(check: OwnCheck) -> str:
             return f"command {check.name}"
 
 
-def silent(check: OwnCheck, why: str) -> CheckResult:
-    """A check that gave no answer."""
-    return _result(check, "inconclusive", why, {"timeout": check.timeout})
+def unanswered(check: OwnCheck, reason: str) -> CheckResult:
+    """The result of a check that got no answer."""
+    return _result(check, "inconclusive", reason, {"timeout": check.timeout})
 
 
 def judge_prometheus(check: PrometheusCheck, answer: Any) -> CheckResult:
-    """The answer of Prometheus' HTTP API to an instant query; every value has to keep the bounds.
+    """Judge a Prometheus answer to an instant query: every value must be within the bounds.
 
-    Source: https://prometheus.io/docs/prometheus/latest/querying/api/ (format of `/api/v1/query`).
+    Args:
+        answer: the decoded JSON of `/api/v1/query` (https://prometheus.io/docs/prometheus/latest/querying/api/).
     """
     if not isinstance(answer, Mapping) or answer.get("status") != "success":
-        said = answer.get("error") if isinstance(answer, Mapping) else None
-        return silent(check, f"Prometheus did not answer the query: {said or 'its answer is none of its API'}")
+        error_text = answer.get("error") if isinstance(answer, Mapping) else None
+        return unanswered(check, f"Prometheus did not answer the query: {error_text or 'its answer is not of its API'}")
     try:
         values = _values(answer["data"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        return silent(check, f"the answer cannot be read: {type(error).__name__}: {error}")
+        return unanswered(check, f"the answer cannot be read: {type(error).__name__}: {error}")
     figures: dict[str, Figure] = {"series": len(values), "min": check.min, "max": check.max}
     if not values:
         return _result(check, "inconclusive", "the query has no series", figures)
@@ -70,26 +71,26 @@ def judge_prometheus(check: PrometheusCheck, answer: Any) -> CheckResult:
     if any(math.isnan(value) for value in values.values()):
         return _result(check, "inconclusive", "the query's value is not a number", {**figures, "lowest": None})
     if check.min is not None and low < check.min:
-        return _result(check, "fail", f"{low:g} is below min {check.min:g}{_whose(values, low)}", figures)
+        return _result(check, "fail", f"{low:g} is below min {check.min:g}{_series_of(values, low)}", figures)
     if check.max is not None and high > check.max:
-        return _result(check, "fail", f"{high:g} is above max {check.max:g}{_whose(values, high)}", figures)
-    said = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-    return _result(check, "pass", f"{said} keeps its bounds", figures)
+        return _result(check, "fail", f"{high:g} is above max {check.max:g}{_series_of(values, high)}", figures)
+    value = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return _result(check, "pass", f"{value} is within the bounds", figures)
 
 
 def judge_http(check: HttpCheck, status: int, body: str, subject: Subject) -> CheckResult:
-    """A page's status and text."""
+    """Judge a page by its status and its text."""
     figures: dict[str, Figure] = {"status": status, "expected": check.status}
     if status != check.status:
         return _result(check, "fail", f"it answered {status}, not {check.status}", figures)
     wanted = subject.filled_in(check.contains or "")
     if wanted not in body:
-        return _result(check, "fail", f"its answer does not hold {wanted!r}", figures)
+        return _result(check, "fail", f"its answer does not contain {wanted!r}", figures)
     return _result(check, "pass", f"it answered {status}", figures)
 
 
 def judge_command(check: CommandCheck, code: int, output: str) -> CheckResult:
-    """A command's exit code; its last line is the reason."""
+    """Judge a command by its exit code. Its last line of output is the reason."""
     last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
     result: Result = "pass" if code == 0 else "fail" if code == 1 else "inconclusive"
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
@@ -97,19 +98,19 @@ def judge_command(check: CommandCheck, code: int, output: str) -> CheckResult:
 
 
 def _values(data: Mapping[str, Any]) -> dict[str, float]:
-    """The values of an instant vector by their series, or of a scalar."""
+    """The values of an instant vector, by series, or of a scalar."""
     kind, result = data["resultType"], data["result"]
     if kind == "scalar":
         return {"": float(result[1])}
     if kind != "vector":
-        raise ValueError(f"a {kind} is not one value for each series")
+        raise ValueError(f"a {kind} does not give one value for each series")
     return {str(sorted(dict(series["metric"]).items())): float(series["value"][1]) for series in result}
 
 
-def _whose(values: Mapping[str, float], value: float) -> str:
-    """Which series has this value, where there are several."""
+def _series_of(values: Mapping[str, float], value: float) -> str:
+    """The series that has this value, if there are several."""
     return f" in {next(name for name, v in values.items() if v == value)}" if len(values) > 1 else ""
 
 
 def _result(check: OwnCheck, result: Result, reason: str, figures: dict[str, Figure]) -> CheckResult:
-    return CheckResult(name=name_of(check), result=result, reason=reason, figures=figures)
+    return CheckResult(name=reported_name(check), result=result, reason=reason, figures=figures)

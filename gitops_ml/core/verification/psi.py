@@ -1,12 +1,10 @@
-"""Population stability index: how far a feature's live values have moved from the ones that were trained on.
+"""Population stability index (PSI): how far a feature's live values have moved from its training values.
 
-Lewis 1994, An Introduction to Credit Scoring; Yurdakul & Naranjo 2020 (J. Risk Model Validation 14:89-100):
-with n and m rows in B bins and no drift, PSI * n * m / (n + m) is about chi-square with B - 1 degrees of
-freedom. The usual thresholds 0.1 and 0.25 ignore that; here the value that chance alone reaches is said
-beside the index.
+Lewis 1994, An Introduction to Credit Scoring. With n and m rows in B bins and no drift, PSI * n * m / (n + m) is about
+chi-square with B - 1 degrees of freedom (Yurdakul & Naranjo 2020, J. Risk Model Validation 14:89-100). The usual
+thresholds 0.1 and 0.25 ignore this, so the value that chance alone reaches is given with the index.
 
-Assumes that rows are independent; bursts of equal requests make chance look like drift. Advisory for that
-reason.
+Assumes that rows are independent. Bursts of equal requests look like drift, so the check is advisory.
 """
 
 from __future__ import annotations
@@ -18,12 +16,12 @@ from statistics import NormalDist
 
 BINS = 10
 MIN_ROWS = 200
-"""Live rows below which no index is given: with ten bins, chance alone then often reaches 0.1."""
+"""No index is given for fewer live rows: with ten bins, chance alone then often reaches 0.1."""
 
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """The index of one feature; `chance` is what no drift at all would exceed with probability `alpha`."""
+    """The index of one feature. Without drift, it exceeds `chance` with probability `alpha`."""
 
     index: float
     chance: float
@@ -37,10 +35,14 @@ class FeatureDrift:
 def population_stability(
     expected: Mapping[str, int], actual: Mapping[str, int], alpha: float = 0.01
 ) -> FeatureDrift | None:
-    """The index between two histograms with the same bins (or categories), or None below `MIN_ROWS` live
-    rows.
+    """The index between two histograms with the same bins or categories; None if either has fewer than MIN_ROWS rows.
 
-    A bin that one of them lacks gets half a row, so that an unseen category counts, and not without bound.
+    An empty bin counts as half a row, so that an unseen category counts, but not infinitely.
+
+    Args:
+        expected: training rows by bin.
+        actual: live rows by bin.
+        alpha: the probability that chance alone exceeds `FeatureDrift.chance`.
     """
     trained, live = sum(expected.values()), sum(actual.values())
     if live < MIN_ROWS or trained < MIN_ROWS:
@@ -56,10 +58,10 @@ def population_stability(
 
 
 def chi_square_quantile(probability: float, freedom: int) -> float:
-    """The quantile of chi-square by Wilson & Hilferty 1931.
+    """The quantile of chi-square (Wilson & Hilferty 1931, PNAS 17:684-688).
 
-    Conservative at 0.99 and above: never too small, and too large by up to 3 % at 2 degrees of freedom where 1 % is
-    shared by 17 features.
+    Conservative at 0.99 and above: never too small, and at most 3 % too large (2 degrees of freedom, 1 % shared by 17
+    features).
     """
     if freedom < 1:
         return 0.0

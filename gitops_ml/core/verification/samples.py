@@ -1,4 +1,4 @@
-"""Live rows: a sample of users' inputs and the answers to them, as the model servers keep it."""
+"""Live rows: a sample of users' inputs and the answers to them, which the model servers keep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gitops_ml.errors import InputError
 
 
 class SampledTensor(msgspec.Struct, frozen=True, kw_only=True):
-    """One input of all sampled rows, flat, as an inference request carries it."""
+    """One input tensor of all sampled rows, flat, as in an inference request."""
 
     name: str
     datatype: str
@@ -22,8 +22,8 @@ class SampledTensor(msgspec.Struct, frozen=True, kw_only=True):
 class Samples(msgspec.Struct, frozen=True, kw_only=True):
     """The sample of one server, or of several.
 
-    `rows` are those in it, of `seen` that were asked since the servers started, `capacity` the most that are kept (0:
-    the record is off). `from_` and `to` are the times of the oldest and the newest row, ISO 8601.
+    It has `rows` rows, of `seen` since the servers started. `capacity` is the most rows that are kept; 0 means that the
+    record is off. `from_` and `to` are the times of the oldest and the newest row, ISO 8601.
     """
 
     rows: int = 0
@@ -35,7 +35,7 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, list[Any]] = {}
 
     def body(self) -> dict[str, Any]:
-        """The rows as one inference request."""
+        """The rows as the body of one inference request."""
         return {"inputs": msgspec.to_builtins(self.inputs)}
 
 
@@ -43,38 +43,39 @@ _decoder = msgspec.json.Decoder(Samples)
 
 
 def parse_samples(content: bytes) -> Samples:
-    """What a server says at `/gitops-ml/samples`. Raises `InputError` where it is none, or its parts do not fit."""
+    """Read a server's answer at `/gitops-ml/samples`. Raises `InputError` if it is malformed."""
     try:
-        found = _decoder.decode(content)
+        samples = _decoder.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError("the record of live rows cannot be read", why=str(error)) from error
-    whole = all(t.shape and t.shape[0] == found.rows and len(t.data) % max(1, found.rows) == 0 for t in found.inputs)
-    if not whole:
-        raise InputError("the record of live rows cannot be read", why="its inputs do not have the rows that it names")
-    return found
+    rows = samples.rows
+    if not all(t.shape and t.shape[0] == rows and len(t.data) % max(1, rows) == 0 for t in samples.inputs):
+        raise InputError("the record of live rows cannot be read", why=f"its inputs do not have {rows} rows")
+    return samples
 
 
-def together(samples: Iterable[Samples]) -> Samples:
-    """The samples of the replicas of one generation as one."""
-    everyone = list(samples)
-    capacity, seen = sum(one.capacity for one in everyone), sum(one.seen for one in everyone)
-    found = [one for one in everyone if one.rows]
-    if not found:
+def merge_samples(samples: Iterable[Samples]) -> Samples:
+    """Merge the samples of the replicas of one generation."""
+    replicas = list(samples)
+    capacity, seen = sum(replica.capacity for replica in replicas), sum(replica.seen for replica in replicas)
+    filled = [replica for replica in replicas if replica.rows]
+    if not filled:
         return Samples(capacity=capacity, seen=seen)
+    rows = sum(replica.rows for replica in filled)
     inputs = tuple(
         SampledTensor(
             name=first.name,
             datatype=first.datatype,
-            shape=(sum(one.rows for one in found), *first.shape[1:]),
-            data=[value for one in found for value in one.inputs[number].data],
+            shape=(rows, *first.shape[1:]),
+            data=[value for replica in filled for value in replica.inputs[number].data],
         )
-        for number, first in enumerate(found[0].inputs)
+        for number, first in enumerate(filled[0].inputs)
     )
     return Samples(
-        rows=sum(one.rows for one in found),
+        rows=rows,
         capacity=capacity,
         seen=seen,
-        from_=min((one.from_ for one in found if one.from_), default=None),
-        to=max((one.to for one in found if one.to), default=None),
+        from_=min((replica.from_ for replica in filled if replica.from_), default=None),
+        to=max((replica.to for replica in filled if replica.to), default=None),
         inputs=inputs,
     )

@@ -1,21 +1,20 @@
-"""Is a canary worse than the incumbent? A test that may be looked at after every request, and stopped at any
-look.
+"""Is a canary worse than the incumbent? A sequential test that may be read, and stopped, after every request.
 
-Requests of both arms are cut into blocks of time. Of the bad requests of a block, the candidate's share is
-expected to be its share of the requests if it is no worse; each block with a bad request is one more bet on
-that. The wealth of such bets is a test martingale (betting on a bounded mean: Waudby-Smith & Ramdas 2023,
-JRSS B 86:1-27), so the chance that it ever reaches 1/alpha is at most alpha, at any number of looks (Ville
-1939; for A/B tests Johari et al. 2015, Howard et al. 2021, Lindon et al. 2022). A mixture over sizes of the
-bet replaces an effect size that nobody knows. The first requests are cut into smaller blocks as well, for
-candidates that err at once. Each kind of block has its own share of alpha (a union bound), since the mean of
-two such wealths that are looked at by different clocks would be no martingale (Choe & Ramdas 2024).
+Method. The requests of both arms are cut into blocks of time. If the candidate is no worse, its expected share of a
+block's bad requests is its share of the block's requests; every block with a bad request is one bet against that. The
+wealth of such bets is a test martingale (betting on a bounded mean: Waudby-Smith & Ramdas 2023, JRSS B 86:1-27), so the
+chance that it ever reaches 1/alpha is at most alpha, however often it is read (Ville 1939; for A/B tests Johari et al.
+2015, Howard et al. 2021, Lindon et al. 2022). The size of the effect is unknown, so several bet sizes are mixed. The
+first requests are cut into smaller blocks as well, for candidates that fail at once. Each kind of block has its own
+share of alpha (a union bound): the mean of two wealths that are read by different clocks is no martingale (Choe &
+Ramdas 2024).
 
-What it assumes: a burst of bad requests lies within a block, and which arm's requests it meets is chance in
-proportion to their number. That holds whatever the outcomes do when requests are dealt at random (a block's
-outcomes are fixed, the dealing is hypergeometric), so common bursts, periods and a day's rhythm cannot fool
-it. It holds as well when bursts arise inside one arm (a replica stalls), since a burst counts once however
-long it is. A block stays open while a burst goes on; a longer one still counts twice. Not covered: outcomes
-that keep step with a round-robin gateway (every tenth request is bad, and the tenth goes to the candidate).
+Assumptions. A burst of bad requests lies within one block, and chance decides which arm's requests it hits, in
+proportion to their numbers. This holds whenever requests are dealt at random (a block's outcomes are fixed, and the
+dealing is hypergeometric), so bursts that hit both arms, periods and a day's rhythm do not mislead the test. It also
+holds for bursts inside one arm, such as a stalled replica, since a burst counts once whatever its length. A block stays
+open while a burst lasts; a burst that outlasts even that counts twice. Not covered: outcomes in step with a round-robin
+gateway, such as every tenth request bad while every tenth goes to the candidate.
 """
 
 from __future__ import annotations
@@ -38,12 +37,11 @@ from gitops_ml.core.verification.blocks import (
 )
 
 BETS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""How many times more often than by chance a bad request is bet to be the candidate's, less one."""
+"""Sizes of bets: how many times more often than by chance a bad request is the candidate's, minus one."""
 START_SHARE = 0.2
-"""What of alpha may be spent on candidates that err from the first request on."""
+"""The share of alpha for candidates that fail from the first request on."""
 MARGIN_BET = 0.95
-"""The share of the largest bet that can be borne; at the rates and margins of services, nearly the best one.
-"""
+"""The share of the largest bet that cannot bankrupt; nearly the best at the usual rates and margins of services."""
 
 
 def _harmless_enough(closed: int, harmless: float, goal: float) -> bool:
@@ -51,12 +49,13 @@ def _harmless_enough(closed: int, harmless: float, goal: float) -> bool:
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """All that has to be kept of a test to go on with it: no request, only what they add up to.
+    """The state of a test, from which another process can resume it. It holds sums, and no requests.
 
-    `steps` holds what was counted at each percentage of traffic, `closed` how many blocks ended at the
-    present one. `worse` and `harmless` are the highest values that the e-processes against 'no worse' and
-    against 'worse by max_bad_increase or more' have reached. `percent`, `block`, `opened`, `due`, `small` and
-    `good` are the unfinished blocks, so that a test in short passes closes some at all.
+    `steps` holds the counts at each percentage of traffic, and `closed` how many blocks ended at the present one.
+    `worse` and `harmless` are the highest values so far of the e-processes against 'no worse' and against 'worse by
+    max_bad_increase or more'. `main`, `start` and `margin` are the wealths of the bets; `main` and `margin` are
+    logarithms. `percent`, `block`, `opened`, `due`, `small` and `good` describe the unfinished blocks, so that a test
+    in short passes closes blocks at all.
     """
 
     steps: dict[int, Arms] = {}
@@ -74,8 +73,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     good: tuple[int, int] = (QUIET, QUIET)
 
     def shows_harmless(self, goal: float) -> bool:
-        """Whether the evidence that it is worse by less than is borne has reached `goal`, some of it at the present
-        percentage: what was seen of few requests says nothing of many.
+        """Whether the evidence that the candidate is worse by less than max_bad_increase has reached `goal`.
+
+        Some of it must come from the present percentage: few requests say nothing about many.
         """
         return _harmless_enough(self.closed, self.harmless, goal)
 
@@ -89,31 +89,32 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrafficTest:
-    """One sequential test of one rollout, fed with its requests in the order in which they came in.
+    """One sequential test of one rollout. It is fed the requests in the order in which they came.
 
-    `max_increase` is the rise of the share of bad requests that is borne (0.01 is one point). No request is
-    kept, and nothing is lost when another process resumes from `evidence`.
+    Args:
+        max_increase: how far the share of bad requests may rise; 0.01 is one percentage point.
+        evidence: the state of a test to resume.
     """
 
     def __init__(self, max_increase: float, evidence: Evidence | None = None) -> None:
-        kept = evidence or Evidence()
+        resumed = evidence or Evidence()
         self.max_increase = min(max_increase, 0.999)
-        self._before = kept.steps
-        self._main = list(kept.main)
-        self._start = kept.start
-        self._margin = kept.margin
-        self._worse, self._harmless = kept.worse, kept.harmless
+        self._before = resumed.steps
+        self._main = list(resumed.main)
+        self._start = resumed.start
+        self._margin = resumed.margin
+        self._worse, self._harmless = resumed.worse, resumed.harmless
         self._counts, self._bad = [0, 0], [0, 0]
-        self._earlier = self._seen = kept.total.candidate
-        self._percent, self._closed = kept.percent, kept.closed
-        self._block, self._small = Block(kept.block, kept.opened), Block(kept.small)
-        self._good, self._due = list(kept.good), kept.due
+        self._earlier = self._seen = resumed.total.candidate
+        self._percent, self._closed = resumed.percent, resumed.closed
+        self._block, self._small = Block(resumed.block, resumed.opened), Block(resumed.small)
+        self._good, self._due = list(resumed.good), resumed.due
         if self._percent:
             self._measure()
 
     @property
     def evidence(self) -> Evidence:
-        """What is known now."""
+        """The state of the test now."""
         steps = dict(self._before)
         if self._percent:
             counted = arms_of(self._counts, self._bad)
@@ -136,7 +137,7 @@ class TrafficTest:
 
     @property
     def worse(self) -> float:
-        """The highest value so far of the evidence that the candidate is worse; 1 / alpha is enough."""
+        """The highest value so far of the evidence that the candidate is worse. 1 / alpha decides."""
         return self._worse
 
     @property
@@ -145,12 +146,14 @@ class TrafficTest:
         return self._harmless
 
     def decides(self, alpha: float, goal: float) -> bool:
-        """Whether nothing more is to be counted: it is worse at `alpha`, or harmless enough for `goal`."""
+        """Whether the test is decided: worse at `alpha`, or harmless enough for `goal`."""
         return self._worse >= 1 / alpha or _harmless_enough(self._closed, self._harmless, goal)
 
     def step(self, percent: int) -> None:
-        """From here on the candidate gets `percent` (1 to 99) of the requests; no block spans two
-        percentages.
+        """Begin to count at another share of the traffic. No block spans two percentages.
+
+        Args:
+            percent: the candidate's share, 1 to 99.
         """
         self._before = self.evidence.steps
         self._earlier = self._seen_in_all()
@@ -170,18 +173,17 @@ class TrafficTest:
         self._small_length = block_length(weight, start_block(weight))
 
     def observe(self, *, candidate: bool, bad: bool, at: float) -> None:
-        """One request: whose it was, whether it was bad, when it came in (seconds, from any origin).
+        """Count one request. `step` must have been called before.
 
-        `step` has to have been called.
+        Args:
+            at: when it came, in seconds from any origin.
         """
         arm = 0 if candidate else 1
         self._count(arm, 1, int(bad), at)
         self._close(at)
 
     def add(self, counted: Arms, at: float) -> None:
-        """Requests of about the same time whose order is not known, as counters give them. No block ends
-        among them.
-        """
+        """Count requests of about the same time in unknown order, as counters give them. No block ends among them."""
         self._count(0, counted.candidate, counted.candidate_bad, at)
         self._count(1, counted.incumbent, counted.incumbent_bad, at)
         self._close(at)
@@ -201,22 +203,20 @@ class TrafficTest:
             if self._small.full(self._small_length):
                 self._close_small()
             self._seen = self._seen_in_all()
-        if self._block.full(self._length) and self._over(at):
+        if self._block.full(self._length) and self._may_end(at):
             self._close_block()
 
-    def _over(self, at: float) -> bool:
-        """Whether the block has had its time, and no burst goes on."""
+    def _may_end(self, at: float) -> bool:
+        """Whether the block has lasted long enough, and no burst is under way."""
         if at - self._block.opened < BLOCK_SECONDS:
             return False
         self._due = self._due or sum(self._block.count)
         return min(self._good) >= QUIET or sum(self._block.count) >= 2 * self._due
 
     def _close_small(self) -> None:
-        """All is bet on the candidate's being the bad one: soon enough if it always errs, soon lost if it
-        does not.
+        """Bet everything on the candidate: the bet wins quickly if it always fails, and is lost quickly if not.
 
-        Only where most of what a sample as small as the candidate's could hold is bad: one bad request is no
-        outage.
+        Bets only if the bad requests are at least half of the block's smaller arm: one bad request is no outage.
         """
         block, self._small = self._small, Block()
         if 2 * sum(block.bad) >= start_block(self._percent / 100):
@@ -237,12 +237,14 @@ class TrafficTest:
         self._worse = max(self._worse, START_SHARE * self._start, (1 - START_SHARE) * _mean(self._main))
 
     def _bet_on_margin(self, block: Block, longer: float) -> None:
-        """A bet that the candidate is worse by less than is borne, on the difference of the block's two
-        rates.
+        """Bet that the candidate is worse by less than max_increase, on the difference of the block's two rates.
 
-        A block that a burst made `longer` counts as so many blocks, or bursts would be thinned by what
-        follows them. Not exact for long bursts of the candidate's own: where a block ends depends on its
-        outcomes, and a rise beyond 1 counts as 1 (bench/verdicts.md: 6 % instead of 5 % in bursts of 20).
+        Not exact for long bursts of the candidate's own: where a block ends depends on its outcomes, and a rise above
+        1 counts as 1 (bench/verdicts.md: 6 % instead of 5 % in bursts of 20).
+
+        Args:
+            longer: how many times its due length the block has. It counts as so many blocks, or the good requests
+                after a burst would thin the burst.
         """
         rise = min(1.0, longer * (block.bad[0] / block.count[0] - block.bad[1] / block.count[1]))
         self._margin += math.log1p(MARGIN_BET / (1 - self.max_increase) * (self.max_increase - rise))
@@ -250,7 +252,7 @@ class TrafficTest:
 
 
 def least_requests(max_increase: float, alpha: float) -> int | None:
-    """Candidate requests below which `max_increase` cannot be excluded even if none is bad; None: never."""
+    """How many candidate requests, none of them bad, it takes to exclude `max_increase`; None if it cannot be done."""
     if max_increase <= 0:
         return None
     if max_increase >= 1:
@@ -259,5 +261,5 @@ def least_requests(max_increase: float, alpha: float) -> int | None:
 
 
 def _mean(logarithms: Sequence[float]) -> float:
-    """The mean of what is kept as logarithms; beyond any threshold, it no longer matters by how much."""
+    """The mean of numbers given as logarithms, which are capped: far beyond any threshold, size does not matter."""
     return sum(math.exp(min(value, 600)) for value in logarithms) / len(logarithms)

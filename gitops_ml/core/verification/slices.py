@@ -1,8 +1,8 @@
-"""Where two models differ: for which rows do their answers change, by each value of a column or fifth of its range?
+"""Slices: for which rows do the answers of two models differ, by each value of a column or each fifth of its range?
 
-A share over all rows hides that a new model answers otherwise for one carrier only; a list of all slices buries it. So
-slices are ranked by how much their rows change for certain, the lower end of an interval (for shares Wilson's, 1927),
-and slices of a few rows do not come first by luck. Slices overlap, and many are looked at: it says where to look.
+A share over all rows hides that a new model answers differently for one carrier only, and a list of all slices buries
+it. So slices are ranked by the lower end of an interval of their change (for shares Wilson's, 1927): a slice of few
+rows does not come first by luck. Slices overlap and many are examined, so the ranking only says where to look.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from gitops_ml.core.verification.wilson import Z, wilson_interval
 
 BINS = 5
+"""A numeric column is cut into so many parts of equal numbers of rows."""
 MIN_ROWS = 30
+"""Slices of fewer rows are left out."""
 MISSING = "missing"
-_Z = 1.959964
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows of one value (or range) of a column, and how much the answers to them change.
+    """The rows with one value, or range, of a column, and how much the answers to them change.
 
-    `change` is the share of answers that flip (classification) or their mean absolute difference; `low` the lower end
-    of its 95 % interval; `shift` the mean of new minus old (probability of the positive class, or value).
+    `change` is the share of answers that flip (classification) or their mean absolute difference, and `low` the lower
+    end of its 95 % interval. `shift` is the mean of new minus old (probability of the positive class, or value).
     """
 
     column: str
@@ -42,49 +43,41 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 def most_changed(
     columns: Mapping[str, NDArray[Any]], change: NDArray[np.float64], shift: NDArray[np.float64] | None, shares: bool
 ) -> list[Slice]:
-    """Every slice of at least 30 rows, the one that changes most first.
+    """All slices of at least MIN_ROWS rows, those that change most first.
 
     Args:
-        columns: by name, shape (rows,): objects are categories (None: missing), floats are cut at their fifths.
-        change: shape (rows,), how much each answer changes; 0 or 1 with `shares`.
+        columns: arrays of shape (rows,), by name. Objects are categories (None: missing); floats are cut into fifths.
+        change: shape (rows,), how much each answer changes.
         shift: shape (rows,), new minus old.
+        shares: `change` holds 0 and 1 only, so its means are shares.
     """
-    import numpy as np
-
-    found = []
+    slices = []
     for name, values in columns.items():
         for label, mask in _parts(values):
             count = int(mask.sum())
             if count < MIN_ROWS:
                 continue
-            part = change[mask]
-            mean = float(part.mean())
-            low = wilson_low(float(part.sum()), count) if shares else mean - _Z * float(part.std()) / math.sqrt(count)
+            changed = change[mask]
+            mean = float(changed.mean())
+            low = mean - Z * float(changed.std()) / math.sqrt(count)
+            if shares:
+                low, _ = wilson_interval(float(changed.sum()), count)
             moved = None if shift is None else float(np.mean(shift[mask]))
-            found.append(Slice(column=name, value=label, rows=count, change=mean, low=low, shift=moved))
-    return sorted(found, key=lambda one: (-one.low, one.column, one.value))
-
-
-def wilson_low(hits: float, count: int) -> float:
-    """The lower end of Wilson's 95 % interval of a share."""
-    share, z2 = hits / count, _Z**2
-    middle = share + z2 / (2 * count)
-    return max(0.0, (middle - _Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))) / (1 + z2 / count))
+            slices.append(Slice(column=name, value=label, rows=count, change=mean, low=low, shift=moved))
+    return sorted(slices, key=lambda part: (-part.low, part.column, part.value))
 
 
 def _parts(values: NDArray[Any]) -> list[tuple[str, NDArray[np.bool_]]]:
-    """The slices of one column: each value of a category, each fifth of a number."""
-    import numpy as np
-
+    """The slices of one column: each category or each fifth of its numbers, with a mask of shape (rows,)."""
     if values.dtype == object:
         names = np.array([MISSING if value is None else str(value) for value in values])
         return [(str(name), names == name) for name in np.unique(names)]
     missing = ~np.isfinite(values)
-    known = values[~missing]
-    if len(np.unique(known)) <= BINS:
-        parts = [(f"{value:g}", values == value) for value in np.unique(known)]
+    present = values[~missing]
+    if len(np.unique(present)) <= BINS:
+        parts = [(f"{value:g}", values == value) for value in np.unique(present)]
     else:
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)))
+        edges = np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)))
         parts = []
         for number, (start, end) in enumerate(pairwise(edges)):
             last = number == len(edges) - 2

@@ -1,23 +1,26 @@
-"""The traffic check: what the sequential test of a canary means for its rollout.
+"""The traffic check: what the sequential test of a canary or a shadow means for its rollout.
 
-Worse than the incumbent: stop. Worse by less than is borne: pass. Neither, or no traffic at all:
-inconclusive, however long it has waited, since silence is no evidence.
+Worse than the incumbent is a fail. Worse by less than `max_bad_increase` is a pass. Anything else is inconclusive, also
+after a long wait without traffic.
 """
 
 from __future__ import annotations
 
-from gitops_ml.core.declaration.schema import Traffic, seconds
+from gitops_ml.core.declaration.checks import Traffic
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.verification.blocks import BLOCK, BLOCK_SECONDS
+from gitops_ml.core.verification.names import ALPHA
 from gitops_ml.core.verification.sequential import Evidence, least_requests
-from gitops_ml.core.verification.verdict import ALPHA, CheckResult, Figure
+from gitops_ml.core.verification.verdict import CheckResult, Figure
 
 
 def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: float = ALPHA) -> CheckResult:
-    """The verdict on a candidate by its traffic so far; may be asked after every request.
+    """Judge a candidate by its traffic so far. May be called after every request.
 
-    `elapsed` in seconds since the candidate got its first traffic. `alpha` is the chance, over all looks,
-    that a candidate that is no worse is stopped, and that one which is worse by `max_bad_increase` or more
-    passes; the second is a little more in long bursts (`gitops_ml.core.sequential`).
+    Args:
+        elapsed: seconds since the candidate got its first traffic.
+        alpha: the chance, over all calls, that a candidate that is no worse fails, and that one that is worse by
+            `max_bad_increase` or more passes. The second is slightly larger in long bursts (see `sequential`).
     """
     total = evidence.total
     figures: dict[str, Figure] = {
@@ -41,27 +44,24 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
     if evidence.shows_harmless(1 / alpha):
         reason = f"{counts}: worse by less than {spec.max_bad_increase:g}"
         return CheckResult(name="traffic", result="pass", reason=reason, figures=figures)
-    waited = elapsed >= seconds(spec.timeout)
     if not total.candidate or not total.incumbent:
         reason = f"no requests came to {'the candidate' if not total.candidate else 'the incumbent'}"
     else:
         reason = f"{counts}: not enough to tell"
-    if waited:
+    if elapsed >= seconds(spec.timeout):
         reason += f" within {spec.timeout}"
     return CheckResult(name="traffic", result="inconclusive", reason=reason, figures=figures)
 
 
-def impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
-    """Why this check could not pass at any rate of requests; None if it can. Blocks of the test last a second
-    each.
-    """
+def why_impossible(spec: Traffic, alpha: float = ALPHA) -> str | None:
+    """Why this check cannot pass at any rate of requests; None if it can."""
     needed = least_requests(spec.max_bad_increase, alpha)
     if needed is None:
-        return "max_bad_increase of 0 can never be shown: any rise above 0 can"
-    least = needed / BLOCK * BLOCK_SECONDS
-    if least > seconds(spec.timeout):
+        return "a max_bad_increase of 0 can never be shown, and any value above 0 can"
+    at_least = needed / BLOCK * BLOCK_SECONDS
+    if at_least > seconds(spec.timeout):
         return (
             f"max_bad_increase {spec.max_bad_increase:g} takes {needed} requests to the candidate and at least "
-            f"{least:.0f} s, and timeout is {spec.timeout}"
+            f"{at_least:.0f} s, and timeout is {spec.timeout}"
         )
     return None

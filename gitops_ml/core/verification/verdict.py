@@ -1,8 +1,7 @@
-"""What a check says and what all checks together mean, so that 'not enough evidence' can never be read as
-success.
+"""The result of one check, and the verdict of all checks together.
 
-A check gives pass, fail or inconclusive, one sentence and the figures that decided it; a verdict is drawn
-from checks by one rule, here and nowhere else.
+A check gives pass, fail or inconclusive, with one sentence and the figures that decided it. One rule, `overall`, makes
+the verdict, so that 'not enough evidence' never counts as success.
 """
 
 from __future__ import annotations
@@ -21,16 +20,11 @@ Figure = float | int | str | None | list[float | int | str]
 
 _NOT_READY = "it never became ready"
 
-ALPHA = 0.05
-"""The chance that a candidate which is no worse than the incumbent is stopped, over all that compares the two: traffic,
-and `max_drop` of a hold-out. An absolute `min` or `max` is decided by the point estimate, and is no part of it.
-"""
-
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
-    """One check's answer. `reason` is one sentence without a full stop; `figures` are what decided it.
+    """The result of one check. `reason` is one sentence without a full stop; `figures` decided it.
 
-    An `advisory` check is for people to read: whatever it says, no verdict is drawn from it.
+    An `advisory` check informs people. Its result never changes the verdict.
     """
 
     name: str
@@ -40,19 +34,20 @@ class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     advisory: bool = False
 
     @property
-    def said(self) -> str:
-        """Its result in one word, as a person reads it."""
+    def word(self) -> str:
+        """The result in one word, for people."""
         return "advises" if self.advisory and self.result == "fail" else self.result
 
     @property
-    def decides(self) -> bool:
-        """Whether it keeps a verdict from being Verified."""
+    def prevents_verified(self) -> bool:
+        """Whether this result alone keeps the verdict from being Verified."""
         return self.result != "pass" and not self.advisory
 
 
 def overall(checks: Iterable[CheckResult]) -> Verdict:
-    """The verdict of all checks: any fail is Failed, else any inconclusive is Inconclusive; no check is
-    Unverified. Advisory ones are left out.
+    """The verdict of all checks, advisory ones left out.
+
+    Failed if any check failed, else Inconclusive if any is inconclusive, else Verified. Unverified without a check.
     """
     results = {check.result for check in checks if not check.advisory}
     if not results:
@@ -62,15 +57,15 @@ def overall(checks: Iterable[CheckResult]) -> Verdict:
     return "Inconclusive" if "inconclusive" in results else "Verified"
 
 
-def share(alpha: float, checks: int) -> float:
-    """What each of `checks` checks may spend of `alpha`, so that together they spend no more (Bonferroni)."""
-    return alpha / max(1, checks)
+def alpha_per_test(alpha: float, tests: int) -> float:
+    """The error that each of these tests may have, so that together they have at most `alpha` (Bonferroni)."""
+    return alpha / max(1, tests)
 
 
 def judge_ready(target: TargetResult) -> CheckResult:
-    """Judge whether the candidate came up as what was declared.
+    """Judge whether the candidate is ready and is what was declared.
 
-    Ready means that its own metadata names the expected version and digest; a 200 alone says nothing.
+    Ready means that its own metadata names the expected version and digest. An HTTP status of 200 is not enough.
     """
     figures: dict[str, Figure] = {"ready_seconds": target.ready_seconds}
     if target.ready:
@@ -80,9 +75,9 @@ def judge_ready(target: TargetResult) -> CheckResult:
 
 
 def judge_smoke(target: TargetResult) -> CheckResult:
-    """Judge whether the candidate answers one real inference, its model's stored example, with usable numbers.
+    """Judge whether the candidate answers its model's stored example with usable values.
 
-    A candidate that is not ready fails; a model that stores no example cannot be judged and is inconclusive.
+    A candidate that is not ready fails. A model that stores no example is inconclusive.
     """
     if not target.ready:
         return CheckResult(name="smoke", result="fail", reason=_reason(target.error, _NOT_READY))

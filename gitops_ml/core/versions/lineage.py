@@ -1,6 +1,6 @@
-"""What a model was made of, by the dvc.lock of its own commit: stages, the data between them, code, and parameters.
+"""The lineage of a model, from the dvc.lock of its commit: stages, intermediate data, code and parameters.
 
-Pure reading of DVC's documented lock format; nothing is asked of DVC itself.
+Reads DVC's documented lock format, without DVC.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.versions.documents import Entry, Lock, LockedStage
 
-class Made(msgspec.Struct, frozen=True, kw_only=True):
-    """What one path was made of. Paths are relative to the lock's folder.
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one path was made from. Paths are relative to the lock's folder.
 
     Args:
         stages: the names of the stages, the last one first.
-        inputs: `md5:<hex>` by path, of what no stage made: code, requirements, data that somebody added.
-        data: the same of what the stages made on the way, the path itself left out.
-        params: values by `<file>:<dotted key>`, as the lock says that they were used.
+        inputs: `md5:<hex>` by path, of files that no stage makes: code, requirements, added data.
+        data: `md5:<hex>` by path, of intermediate outputs of the stages.
+        params: the values that were used, by `<file>:<dotted key>`.
     """
 
     stages: tuple[str, ...] = ()
@@ -29,11 +31,10 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
 
 
-def made_of(lock: Any, path: str) -> Made:
-    """What `path`, an output in `lock` or inside one, was made of; nothing where the lock does not have it."""
-    stages = lock.get("stages") if isinstance(lock, Mapping) else None
-    known = {str(name): stage for name, stage in (stages or {}).items() if isinstance(stage, Mapping)}
-    makers = {out["path"]: name for name, stage in known.items() for out in _entries(stage, "outs")}
+def lineage_in_lock(lock: Lock, path: str) -> Lineage:
+    """The lineage of `path`, an output in `lock` or a path inside one; empty if the lock does not have it."""
+    stages = lock.stages or {}
+    makers = {entry.path: name for name, stage in stages.items() for entry in stage.outs or ()}
     pending, seen = [path], list[str]()
     inputs: dict[str, str] = {}
     data: dict[str, str] = {}
@@ -43,41 +44,39 @@ def made_of(lock: Any, path: str) -> Made:
         if maker is None or maker in seen:
             continue
         seen.append(maker)
-        params |= _params(known[maker])
-        for entry in _entries(known[maker], "deps"):
-            made = _maker(makers, entry["path"]) is not None
-            (data if made else inputs)[entry["path"]] = _digest(entry)
-            pending.append(entry["path"])
-    return Made(stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params)
+        params |= _params(stages[maker])
+        for entry in stages[maker].deps or ():
+            intermediate = _maker(makers, entry.path) is not None
+            (data if intermediate else inputs)[entry.path] = _digest(entry)
+            pending.append(entry.path)
+    return Lineage(
+        stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params
+    )
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The keys whose values differ, sorted, each with both values; None where one side has none."""
+    """The keys whose values differ, sorted, each with both values. A missing value is None."""
     keys = sorted(before.keys() | after.keys())
     pairs = {key: (before.get(key), after.get(key)) for key in keys}
     return {key: (old, new) for key, (old, new) in pairs.items() if old != new and not (_nan(old) and _nan(new))}
 
 
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, by dotted key; a list is a value."""
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings into one, by dotted key. A list is a value."""
     if not isinstance(value, Mapping):
         return {prefix: value}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, child in value.items():
-        found |= flat(child, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        values |= flatten(child, f"{prefix}.{key}" if prefix else str(key))
+    return values
 
 
 def _nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _entries(stage: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
-    return [entry for entry in stage.get(kind) or () if isinstance(entry, Mapping) and "path" in entry]
-
-
 def _maker(makers: Mapping[str, str], path: str) -> str | None:
-    """The stage that makes `path`, the folder around it, or something in it."""
+    """The stage that makes `path`, a folder around it, or a path inside it."""
     if path in makers:
         return makers[path]
     for made, stage in makers.items():
@@ -86,12 +85,12 @@ def _maker(makers: Mapping[str, str], path: str) -> str | None:
     return None
 
 
-def _digest(entry: Mapping[str, Any]) -> str:
-    return f"md5:{str(entry['md5']).removesuffix('.dir')}" if entry.get("md5") else str(entry.get("etag") or "unknown")
+def _digest(entry: Entry) -> str:
+    return f"md5:{entry.md5.removesuffix('.dir')}" if entry.md5 else entry.etag or "unknown"
 
 
-def _params(stage: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for file, values in (stage.get("params") or {}).items():
-        found |= {f"{file}:{key}": value for key, value in flat(values).items()}
-    return found
+def _params(stage: LockedStage) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for file, params in (stage.params or {}).items():
+        values |= {f"{file}:{key}": value for key, value in flatten(params).items()}
+    return values

@@ -1,13 +1,11 @@
-"""Where a path's bytes are, read from the DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files,
-parsed.
+"""Look up where a path's bytes are, in the parsed DVC documents of one commit: dvc.yaml, dvc.lock and .dvc files.
 
-DVC's own answer to the same question builds its whole index, which takes longer than all the rest of a pass.
-These documents are plain data with a published schema, so a path is looked up in them directly.
+DVC itself would build its whole index for that, which takes longer than the rest of a pass. The documents are plain
+data with a published schema, so they are read directly.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import posixpath
@@ -17,7 +15,9 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry, Lock, Pipeline
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
+from gitops_ml.suggest import nearest
 
 _MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -26,10 +26,10 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One output that DVC tracks.
 
-    `path` is relative to the repository's root, `digest` is `md5:<hex>` (for a folder, of DVC's manifest of
-    it), `size` in bytes if known. `plain` is False when the bytes do not lie under `files/md5` of a cache or
-    remote, but where only DVC itself knows: imports, cloud-versioned remotes, objects of DVC 2.x. `cached`
-    False: the bytes are in Git and not in DVC. `remote` is the one remote that the output names for itself.
+    `path` is relative to the repository's root. `digest` is `md5:<hex>`; a folder's is that of DVC's manifest of it.
+    `source` is the document that lists the output. `size` is in bytes, if known. `imported`, `by_cloud` (versioned by
+    the cloud) and `legacy` (an object of DVC 2.x) mean that only DVC knows where the bytes are. `cached` is False if
+    Git tracks the bytes, and not DVC. `remote` is the one remote that the output names for itself.
     """
 
     path: str
@@ -45,19 +45,19 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def plain(self) -> bool:
-        """Whether the bytes lie under `files/md5` of a cache or remote, and not where only DVC itself knows."""
+        """Whether the bytes lie under `files/md5` of a cache or a remote, where they can be read without DVC."""
         return not (self.imported or self.by_cloud or self.legacy)
 
 
-def inside(folder: str, path: str, what: str) -> str:
-    """`path`, written in `folder`, relative to the repository's root.
+def path_from_root(folder: str, path: str, what: str) -> str:
+    """Convert `path`, relative to `folder`, to a path relative to the repository's root.
 
-    Raises VersionRefused, which names `what`, when it leads out of the repository.
+    Raises VersionRefused, which names `what`, if the path leads out of the repository.
     """
     if _URL.match(path) or path.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
         raise VersionRefused(
             f"{what} is an external path: {path}",
-            why="its bytes are under no digest of this repository, so they may change without a commit",
+            why="no commit pins its bytes, so they may change without one",
             fix="bring it in: dvc import-url, or make it the output of a stage",
         )
     joined = posixpath.normpath(posixpath.join(folder, path))
@@ -70,67 +70,64 @@ def inside(folder: str, path: str, what: str) -> str:
     return joined
 
 
-def artifact_path(document: Any, file: str, model: str, name: str) -> str:
-    """The path of the artifact `name` of the dvc.yaml `document`, which is at `file`, relative to the root.
+def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
+    """The path of an artifact, relative to the repository's root.
+
+    Args:
+        pipeline: the dvc.yaml.
+        file: the path of that dvc.yaml.
+        model: the model as messages name it.
+        name: its name under `artifacts:`.
 
     Raises:
-        VersionNotFound: no such artifact; names the nearest ones.
-        InputError: `artifacts:` is not what DVC's schema says.
+        VersionNotFound: there is no such artifact; names the nearest one.
+        InputError: the artifact has no path.
         VersionRefused: the path is external or outside the repository.
     """
-    artifacts = document.get("artifacts") if isinstance(document, Mapping) else None
-    if artifacts is None:
-        artifacts = {}
-    if not isinstance(artifacts, Mapping):
-        raise InputError(f"{file}: artifacts: is no mapping", fix=f"artifacts: {{{name}: {{path: …, type: model}}}}")
+    artifacts = pipeline.artifacts or {}
     if name not in artifacts:
-        near = difflib.get_close_matches(name, [str(a) for a in artifacts], n=1)
-        known = f"it has: {', '.join(sorted(str(a) for a in artifacts))}" if artifacts else "it has none"
+        match = nearest(name, artifacts)
+        names = f"it has: {', '.join(sorted(artifacts))}" if artifacts else "it has none"
         raise VersionNotFound(
             f"{model} is not under artifacts: in {file}",
-            why=known,
-            fix=f"did you mean {near[0]}?" if near else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
+            why=names,
+            fix=f"did you mean {match}?" if match else f"add to {file}: artifacts: {{{name}: {{path: …}}}}",
         )
     entry = artifacts[name]
     path = entry.get("path") if isinstance(entry, Mapping) else None
     if not isinstance(path, str) or not path:
         raise InputError(f"{file}: artifacts.{name} has no path", fix=f"artifacts: {{{name}: {{path: …}}}}")
-    return inside(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
+    return path_from_root(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
 
 
-def lock_outputs(lock: Any, pipeline: Any, file: str) -> list[Output]:
-    """The outputs in the dvc.lock `lock` at `file`; `pipeline` is the dvc.yaml beside it, for working
-    directories.
-    """
-    found: list[Output] = []
-    stages = lock.get("stages") if isinstance(lock, Mapping) else None
-    declared = pipeline.get("stages") if isinstance(pipeline, Mapping) else None
-    for stage, content in (stages or {}).items():
-        spec = _stage(declared, str(stage))
+def lock_outputs(lock: Lock, pipeline: Pipeline, file: str) -> list[Output]:
+    """The outputs in the dvc.lock at `file`. `pipeline`: the dvc.yaml beside it, for working directories."""
+    outputs: list[Output] = []
+    for name, stage in (lock.stages or {}).items():
+        spec = _stage(pipeline.stages or {}, name)
         folder = posixpath.join(posixpath.dirname(file), str(spec.get("wdir") or ""))
-        remotes = _annotations(spec)
-        for out in (content or {}).get("outs") or ():
-            written = str(out.get("path", ""))
-            notes = remotes.get(written, {})
-            found += _output(out, folder, file, imported=False, notes=notes)
-    return found
+        annotations = _annotations(spec)
+        for entry in stage.outs or ():
+            notes = annotations.get(entry.path, {})
+            remote = str(notes["remote"]) if notes.get("remote") else entry.remote
+            cached = notes.get("cache") is not False
+            outputs += _output(entry, folder, file, cached=cached, remote=remote)
+    return outputs
 
 
-def dvc_outputs(document: Any, file: str) -> list[Output]:
-    """The outputs of the .dvc file `document` at `file`."""
-    if not isinstance(document, Mapping):
-        return []
-    folder = posixpath.join(posixpath.dirname(file), str(document.get("wdir") or ""))
-    # What `dvc import` brought is not pushed to this repository's remotes: DVC gets it from the other repository.
-    imported = any(isinstance(dep, Mapping) and "repo" in dep for dep in document.get("deps") or ())
-    found: list[Output] = []
-    for out in document.get("outs") or ():
-        found += _output(out, folder, file, imported=imported, notes=out)
-    return found
+def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
+    """The outputs of the .dvc file at `file`."""
+    folder = posixpath.join(posixpath.dirname(file), document.wdir or "")
+    # DVC does not push what `dvc import` brought to this repository's remotes: it reads it from the other repository.
+    imported = any(entry.repo is not None for entry in document.deps or ())
+    outputs: list[Output] = []
+    for entry in document.outs or ():
+        outputs += _output(entry, folder, file, imported=imported, cached=entry.cache, remote=entry.remote)
+    return outputs
 
 
 def manifest_digest(files: Mapping[str, str]) -> str:
-    """`md5:<hex>` of a folder: of DVC's manifest of it.
+    """`md5:<hex>` of DVC's manifest of a folder.
 
     Args:
         files: the md5 in hex of each file, by its path in the folder.
@@ -141,50 +138,49 @@ def manifest_digest(files: Mapping[str, str]) -> str:
 
 
 def read_manifest(data: bytes, path: str) -> dict[str, str]:
-    """The md5 of each file of a folder, by its path in it, from DVC's manifest of the folder.
+    """The md5 of each file of a folder, by its path in the folder, from DVC's manifest of it.
 
-    Raises ObjectCorrupt when it is none, or names a file outside the folder: whoever can write to a remote
-    can write any manifest, and its names become paths on disk.
+    Raises ObjectCorrupt if `data` is no manifest, or names a file outside the folder: whoever can write to a remote can
+    write any manifest, and its names become paths on disk.
     """
     try:
         listed = [(str(entry["relpath"]), str(entry["md5"])) for entry in json.loads(data)]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ObjectCorrupt(f"the manifest of {path} is none of DVC's", fix="dvc push it again") from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ObjectCorrupt(f"the manifest of {path} is not in DVC's format", fix="dvc push it again") from error
     for name, md5 in listed:
         parts = name.split("/")
         if not _MD5.fullmatch(md5) or {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name:
             raise ObjectCorrupt(
                 f"the manifest of {path} names {name!r}",
-                why="only plain paths below the folder may be in it",
+                why="only plain paths below the folder are allowed",
                 fix="dvc push it again",
             )
     return dict(listed)
 
 
 def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | None:
-    """The output that holds `path`, and the path inside it ("" when it is the output itself).
+    """The output that contains `path`, and the path inside it ("" if it is the output itself); None if there is none.
 
-    Raises VersionRefused when `path` is only a folder above several outputs.
+    Raises VersionRefused if `path` is only a folder above outputs.
     """
-    known = list(outputs)
-    for out in known:
+    candidates = list(outputs)
+    for out in candidates:
         if out.path == path:
             return out, ""
-    for out in known:
+    for out in candidates:
         if out.is_dir and path.startswith(f"{out.path}/"):
             return out, path[len(out.path) + 1 :]
-    below = sorted(out.path for out in known if out.path.startswith(f"{path}/"))
+    below = sorted(out.path for out in candidates if out.path.startswith(f"{path}/"))
     if below:
         raise VersionRefused(
             f"{path} is no output of its own",
-            why=f"it is a folder that holds outputs: {', '.join(below[:4])}",
-            fix=f"make {path} one output of its stage, or name one of those",
+            why=f"it is a folder that contains outputs: {', '.join(below[:4])}",
+            fix=f"make {path} one output of its stage, or name one of these outputs",
         )
     return None
 
 
-def _stage(declared: Any, name: str) -> Mapping[str, Any]:
-    stages = declared if isinstance(declared, Mapping) else {}
+def _stage(stages: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     spec = stages.get(name, stages.get(name.partition("@")[0]))
     if isinstance(spec, Mapping) and isinstance(spec.get("do"), Mapping):
         spec = spec["do"]
@@ -192,47 +188,44 @@ def _stage(declared: Any, name: str) -> Mapping[str, Any]:
 
 
 def _annotations(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    found: dict[str, Mapping[str, Any]] = {}
+    """What a stage in dvc.yaml says about each of its outputs, such as `remote` and `cache`, by path."""
+    annotations: dict[str, Mapping[str, Any]] = {}
     for kind in ("outs", "metrics", "plots"):
         listed = spec.get(kind)
         for entry in listed if isinstance(listed, list) else ():
             if isinstance(entry, Mapping):
-                found |= {str(path): notes for path, notes in entry.items() if isinstance(notes, Mapping)}
-    return found
+                annotations |= {str(path): notes for path, notes in entry.items() if isinstance(notes, Mapping)}
+    return annotations
 
 
 def _output(
-    out: Mapping[str, Any], folder: str, file: str, *, imported: bool, notes: Mapping[str, Any]
+    entry: Entry, folder: str, file: str, *, imported: bool = False, cached: bool = True, remote: str | None
 ) -> list[Output]:
-    match = _MD5.fullmatch(str(out.get("md5", "")))
-    written = str(out.get("path", ""))
-    path = posixpath.normpath(posixpath.join(folder, written))
-    if not written or _URL.match(written) or path.startswith(("/", "../")):
+    match = _MD5.fullmatch(entry.md5 or "")
+    path = posixpath.normpath(posixpath.join(folder, entry.path))
+    if not entry.path or _URL.match(entry.path) or path.startswith(("/", "../")):
         return []
-    by_cloud = "files" in out or "cloud" in out
+    by_cloud = entry.files is not None or entry.cloud is not None
     if match is None and not by_cloud:
         return []
-    size = out.get("size")
     return [
         Output(
             path=path,
-            digest=f"md5:{match[1]}" if match else _files_digest(out),
-            is_dir=bool(match[2]) if match else "files" in out,
+            digest=f"md5:{match[1]}" if match else _files_digest(entry.files or []),
+            is_dir=bool(match[2]) if match else entry.files is not None,
             source=file,
-            size=size if isinstance(size, int) else None,
-            # DVC 3 writes `hash: md5`; without it the digest is DVC 2's, over line ends made uniform.
-            legacy=not by_cloud and out.get("hash") != "md5",
+            size=entry.size,
+            # DVC 3 writes `hash: md5`. Without that, the digest is DVC 2's, over text with normalised line ends.
+            legacy=not by_cloud and entry.hash != "md5",
             imported=imported,
             by_cloud=by_cloud,
-            cached=notes.get("cache") is not False,
-            remote=str(notes["remote"]) if notes.get("remote") else None,
+            cached=cached,
+            remote=remote,
         )
     ]
 
 
-def _files_digest(out: Mapping[str, Any]) -> str:
-    """The digest of a cloud-versioned folder, whose files are listed in place of a manifest ("" if not by
-    md5).
-    """
-    files = {str(f.get("relpath", "")): str(f.get("md5", "")) for f in out.get("files") or ()}
-    return manifest_digest(files) if files and all(files.values()) else ""
+def _files_digest(files: Iterable[CloudFile]) -> str:
+    """The digest of a cloud-versioned folder, which lists its files instead of a manifest; "" without their md5s."""
+    digests = {file.relpath: file.md5 or "" for file in files}
+    return manifest_digest(digests) if digests and all(digests.values()) else ""

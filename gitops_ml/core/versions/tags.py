@@ -1,14 +1,13 @@
-"""What a version of a model is, read from Git tags alone.
+"""The versions of models, read from Git tags alone.
 
-The grammar and its meaning are GTO's (its `constants.tag_re` and `Artifact`/`Version.is_active`), so that
-`gto show`, DVC Studio and this tool agree on which versions exist and which of them were taken back. It is
-written anew, and not imported from gto, because gto reads one tag at a time: `gto show` takes 9 s for 1,000
-tags.
+Grammar and meaning are GTO's (`constants.tag_re` and `Artifact`/`Version.is_active` in gto), so that `gto show`, DVC
+Studio and this tool agree on which versions exist and which were deregistered. They are written here again because gto
+reads one tag at a time: `gto show` takes 9 s for 1,000 tags.
 
     <model>@v<semver>            registers a version        <model>@v<semver>!    deregisters it
     <model>@deprecated           retires the whole model    <model>#<stage>       a stage: never desired state
-    here each may end in #<counter>;  a model of path/to/dvc.yaml is named path/to:model, and path/to=model in
-    its tags
+
+Each may end in #<counter>. A model of path/to/dvc.yaml is named path/to:model, and path/to=model in its tags.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import msgspec
 from gitops_ml.errors import InputError, VersionNotFound, VersionRefused
 
 Action = Literal["register", "deregister", "assign", "unassign", "deprecate", "create"]
-Step = Literal["major", "minor", "patch"]
+Increment = Literal["major", "minor", "patch"]
 
 _NAME = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
 _SEMVER = (
@@ -43,10 +42,7 @@ FIRST_VERSION = "v0.0.1"
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """One Git tag.
-
-    `created` is the tagger's date (a lightweight tag's: the commit's), in seconds since the epoch.
-    """
+    """One Git tag. `created` is the tagger's date, or a lightweight tag's commit date, in seconds since the epoch."""
 
     name: str
     commit: str
@@ -56,7 +52,7 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TagName(msgspec.Struct, frozen=True, kw_only=True):
-    """What the name of a tag says."""
+    """The meaning of a tag's name."""
 
     model: str
     action: Action
@@ -67,8 +63,7 @@ class TagName(msgspec.Struct, frozen=True, kw_only=True):
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One registered version of a model.
 
-    `active` is False once a later tag deregistered it. `created` is that of the registering tag, in epoch
-    seconds.
+    `active` is False once a later tag deregistered it. `created` is the registering tag's, in seconds since the epoch.
     """
 
     model: str
@@ -80,8 +75,11 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     tagger: str = ""
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """All versions of one model, the highest first; `deprecated` retires every one of them."""
+class ModelVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """All versions of one model, the highest first. `deprecated` retires all of them.
+
+    `lightweight` names its lightweight tags, which GTO ignores.
+    """
 
     name: str
     versions: tuple[Version, ...] = ()
@@ -89,15 +87,16 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     lightweight: tuple[str, ...] = ()
 
     def find(self, version: str) -> Version | None:
+        """The version of this name; None if it was never registered."""
         return next((v for v in self.versions if v.version == version), None)
 
     def latest(self) -> Version | None:
-        """The highest version that was not taken back, pre-releases included, as GTO's `latest` has it."""
+        """The highest version that is not deregistered, pre-releases included, as GTO's `latest`."""
         return next((v for v in self.versions if v.active), None) if not self.deprecated else None
 
 
 def parse_tag(name: str) -> TagName | None:
-    """What the tag `name` says, or None when it is no GTO tag."""
+    """Parse the name of a tag. None if it is no GTO tag."""
     match = _TAG.fullmatch(name)
     if match is None:
         return None
@@ -111,7 +110,7 @@ def parse_tag(name: str) -> TagName | None:
 
 
 def tag_name(model: str, version: str) -> str:
-    """The tag that registers `version` of `model`."""
+    """The name of the tag that registers `version` of `model`."""
     return f"{model.replace(':', '=')}@{version}"
 
 
@@ -121,7 +120,7 @@ def is_version(text: str) -> bool:
 
 
 def check_version(text: str) -> str:
-    """`text` itself. Raises InputError when it is not `v<semver>`."""
+    """Return `text`. Raises InputError if it is not `v<semver>`."""
     if is_version(text):
         return text
     hint = f"v{text}" if is_version(f"v{text}") else "v1.2.0"
@@ -131,63 +130,61 @@ def check_version(text: str) -> str:
 
 
 def split_model(model: str) -> tuple[str, str]:
-    """The folder of the dvc.yaml that declares `model` ("" for the root) and its name there.
+    """Split `model` into the folder of the dvc.yaml that declares it ("" for the root) and its name there.
 
-    Raises InputError for what GTO would not take as a name.
+    Raises InputError for a name that GTO would not accept.
     """
     match = _MODEL.fullmatch(model)
     if match is None:
         raise InputError(
             f"'{model}' is no model name",
             why="letters, digits, '-', '_' and '/', starting and ending with a letter or a digit",
-            fix="use the name under artifacts: in dvc.yaml, as <folder>:<name> where that is not the root's",
+            fix="use the name under artifacts: in dvc.yaml, as <folder>:<name> if that dvc.yaml is not in the root",
         )
     return (match["folder"] or "").strip("/"), match["name"]
 
 
-def order(version: str) -> tuple[object, ...]:
-    """Sort key of `v<semver>`, by semver.org's rule 11; build metadata, without rank there, breaks ties as
-    text.
-    """
+def version_order(version: str) -> tuple[object, ...]:
+    """The sort key of `v<semver>`, by rule 11 of semver.org. Build metadata, which has no rank there, breaks ties."""
     core, _, build = version[1:].partition("+")
     numbers, _, pre = core.partition("-")
     parts = tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in pre.split(".") if pre)
     return (*(int(n) for n in numbers.split(".")), not pre, parts, build)
 
 
-def read_tags(tags: Iterable[Tag]) -> dict[str, Model]:
-    """Every model that the tags name. Lightweight tags say nothing (GTO skips them); they are kept for
-    messages.
+def read_tags(tags: Iterable[Tag]) -> dict[str, ModelVersions]:
+    """All models that the tags name, by name. Lightweight tags count for nothing, as in GTO; messages name them.
 
-    The latest event decides; of events in the same second a deregistration wins over a registration, and
-    anything wins over a deprecation, as in GTO.
+    The latest event decides. Of events in the same second, a deregistration wins over a registration, and anything wins
+    over a deprecation, as in GTO.
     """
     events: dict[str, list[tuple[TagName, Tag]]] = {}
-    light: dict[str, list[str]] = {}
+    lightweight: dict[str, list[str]] = {}
     for tag in tags:
-        said = parse_tag(tag.name)
-        if said is None:
+        meaning = parse_tag(tag.name)
+        if meaning is None:
             continue
-        events.setdefault(said.model, [])
+        events.setdefault(meaning.model, [])
         if tag.annotated:
-            events[said.model].append((said, tag))
+            events[meaning.model].append((meaning, tag))
         else:
-            light.setdefault(said.model, []).append(tag.name)
-    return {name: _model(name, events[name], light.get(name, [])) for name in sorted(events)}
+            lightweight.setdefault(meaning.model, []).append(tag.name)
+    return {name: _model(name, events[name], lightweight.get(name, [])) for name in sorted(events)}
 
 
-def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str]) -> Model:
+def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str]) -> ModelVersions:
     registered: dict[str, Tag] = {}
     last: dict[str, tuple[int, bool]] = {}
     newest, deprecated = -1, False
-    for said, tag in sorted(events, key=lambda e: (e[1].created, e[0].action != "deprecate")):
+    for meaning, tag in sorted(events, key=lambda e: (e[1].created, e[0].action != "deprecate")):
         if tag.created >= newest:
-            newest, deprecated = tag.created, said.action == "deprecate"
-        if said.version is None:
+            newest, deprecated = tag.created, meaning.action == "deprecate"
+        if meaning.version is None:
             continue
-        if said.action == "register":
-            registered.setdefault(said.version, tag)
-        last[said.version] = max(last.get(said.version, (-1, False)), (tag.created, said.action == "deregister"))
+        if meaning.action == "register":
+            registered.setdefault(meaning.version, tag)
+        event = (tag.created, meaning.action == "deregister")
+        last[meaning.version] = max(last.get(meaning.version, (-1, False)), event)
     versions = [
         Version(
             model=name,
@@ -200,61 +197,61 @@ def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str])
         )
         for version, tag in registered.items()
     ]
-    versions.sort(key=lambda v: order(v.version), reverse=True)
-    return Model(name=name, versions=tuple(versions), deprecated=deprecated, lightweight=tuple(lightweight))
+    versions.sort(key=lambda v: version_order(v.version), reverse=True)
+    return ModelVersions(name=name, versions=tuple(versions), deprecated=deprecated, lightweight=tuple(lightweight))
 
 
-def choose(models: Mapping[str, Model], model: str, version: str) -> Version | None:
-    """The registered version that `version` (`v<semver>` or `latest`) names; None when no tag names it.
+def choose_version(models: Mapping[str, ModelVersions], model: str, version: str) -> Version | None:
+    """The registered version for `version`, which is `v<semver>` or `latest`; None if no tag registers it.
 
     Raises:
-        VersionRefused: it was deregistered, or the model deprecated.
+        VersionRefused: it was deregistered, or the model was deprecated.
         VersionNotFound: `latest` of a model without versions, or a tag that is not annotated.
     """
-    known = models.get(model, Model(name=model))
-    wanted = known.latest() if version == "latest" else known.find(version)
-    if known.deprecated and (wanted or version == "latest"):
+    versions = models.get(model, ModelVersions(name=model))
+    chosen = versions.latest() if version == "latest" else versions.find(version)
+    if versions.deprecated and (chosen or version == "latest"):
         raise VersionRefused(
             f"{model} {version} may not be used",
             why=f"the model was deprecated (tag {tag_name(model, 'deprecated')})",
             fix=f"register a new version of it: gitops-ml register {model}",
         )
-    if wanted is None and version == "latest":
+    if chosen is None and version == "latest":
         raise VersionNotFound(
             f"{model} has no version that could be the latest",
             why="no annotated tag of the form " + tag_name(model, "v<semver>"),
             fix=f"gitops-ml register {model}",
         )
-    if wanted is None and tag_name(model, version) in known.lightweight:
+    if chosen is None and tag_name(model, version) in versions.lightweight:
         tag = tag_name(model, version)
         raise VersionNotFound(
             f"{model} {version} is not registered",
             why=f"its tag {tag} is lightweight; GTO reads annotated tags only",
             fix=f"git tag -d {tag}, then gitops-ml register {model} --version {version}",
         )
-    if wanted is not None and not wanted.active:
-        others = [v.version for v in known.versions if v.active][:3]
+    if chosen is not None and not chosen.active:
+        others = [v.version for v in versions.versions if v.active][:3]
         raise VersionRefused(
             f"{model} {version} may not be used",
             why=f"it was deregistered (tag {tag_name(model, version)}!)",
             fix=f"choose another: {', '.join(others)}" if others else f"gitops-ml register {model}",
         )
-    return wanted
+    return chosen
 
 
-def next_version(model: Model, step: Step | None) -> str:
-    """The version after the highest one ever registered, so that no deregistered name is used twice.
+def next_version(model: ModelVersions, increment: Increment | None) -> str:
+    """The version after the highest one ever registered, so that no deregistered name is used again.
 
-    `step` None means patch. A first version is `v0.0.1`, as in GTO; a pre-release is completed by its own
-    release.
+    Without an increment it is a patch. A first version is `v0.0.1`, as in GTO. A pre-release is
+    followed by its release.
     """
     if not model.versions:
         return FIRST_VERSION
     highest = model.versions[0].version
     numbers, _, pre = highest[1:].partition("+")[0].partition("-")
     major, minor, patch = (int(n) for n in numbers.split("."))
-    if step == "major":
+    if increment == "major":
         return f"v{major}.0.0" if pre and minor == patch == 0 else f"v{major + 1}.0.0"
-    if step == "minor":
+    if increment == "minor":
         return f"v{major}.{minor}.0" if pre and patch == 0 else f"v{major}.{minor + 1}.0"
     return f"v{major}.{minor}.{patch}" if pre else f"v{major}.{minor}.{patch + 1}"

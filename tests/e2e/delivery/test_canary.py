@@ -1,4 +1,4 @@
-"""A candidate among users: it gets a share of their requests, and those decide."""
+"""Canaries and shadows: users' requests decide on the candidate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_candidate_as_good_as_the_incumbent_takes_over(workshop: Workshop) -> 
     assert checks["traffic"]["result"] == "pass"
 
 
-def test_a_candidate_that_errs_among_users_is_stopped_and_reverted(workshop: Workshop) -> None:
+def test_a_candidate_that_fails_user_requests_is_stopped_and_reverted(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **CANARY)
     workshop.release("v1.1.0", error_rate=1.0)
     workshop.declare("v1.1.0", **CANARY)
@@ -65,7 +65,7 @@ SHADOW: dict[str, Any] = {
 }
 
 
-def test_a_shadow_is_judged_by_copies_that_no_user_sees(workshop: Workshop) -> None:
+def test_a_shadow_is_judged_on_copied_requests_that_no_user_sees(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **SHADOW)
     workshop.release("v1.1.0", error_rate=1.0)
     workshop.declare("v1.1.0", **SHADOW)
@@ -81,7 +81,7 @@ def test_a_shadow_is_judged_by_copies_that_no_user_sees(workshop: Workshop) -> N
     assert workshop.serving() == "v1.2.0"
 
 
-def test_a_client_that_chooses_its_generation_is_no_traffic(workshop: Workshop) -> None:
+def test_requests_that_pin_a_generation_do_not_count_as_traffic(workshop: Workshop) -> None:
     workshop.ports["dev"] = free_port()
     workshop.environment(gateway={"port": workshop.ports["dev"], "pin_header": True})
     start(workshop, "v1.0.0", **CANARY)
@@ -112,7 +112,7 @@ def ask(workshop: Workshop, headers: dict[str, str]) -> int:
         return error.code
 
 
-def test_no_traffic_at_all_is_inconclusive_and_never_a_pass(workshop: Workshop) -> None:
+def test_no_traffic_is_inconclusive(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **CANARY)
     workshop.release("v1.1.0")
     workshop.declare("v1.1.0", **CANARY | {"verify": {"traffic": {"max_bad_increase": 0.5, "timeout": "6s"}}})
@@ -148,7 +148,7 @@ def test_a_newer_commit_preempts_a_rollout_within_five_seconds(workshop: Worksho
     [({"load_seconds": 50}, {}), ({}, {"command": [{"name": "slow", "run": ["sleep", "40"], "timeout": "50s"}]})],
     ids=["a model that does not come up", "a check that takes long"],
 )
-def test_a_newer_commit_preempts_what_is_waited_for_before_any_traffic(
+def test_a_newer_commit_preempts_a_candidate_before_any_traffic(
     workshop: Workshop, model: dict[str, Any], verify: dict[str, Any]
 ) -> None:
     start(workshop, "v1.0.0", **CANARY)
@@ -177,7 +177,7 @@ def test_a_newer_commit_preempts_what_is_waited_for_before_any_traffic(
     assert workshop.serving() == "v1.2.0"
 
 
-def test_a_rollout_that_was_killed_goes_on_from_what_the_host_holds(workshop: Workshop) -> None:
+def test_a_killed_rollout_continues_from_the_journal(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **CANARY)
     workshop.release("v1.1.0")
     workshop.declare("v1.1.0", **CANARY)

@@ -1,4 +1,4 @@
-"""What Git no longer declares, what it declares anew, and a host that has lost everything."""
+"""Removed declarations, unreadable environments, and a host that lost everything."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _withdraw(workshop: Workshop, *paths: str) -> None:
     workshop.commit("Withdraw")
 
 
-def test_a_deployment_whose_file_is_gone_is_withdrawn_and_the_other_goes_on(
+def test_a_removed_declaration_removes_its_deployment_and_no_other(
     engine: docker.DockerClient, served: Workshop
 ) -> None:
     host = Host(engine, served.project)
@@ -50,7 +50,7 @@ def test_a_deployment_whose_file_is_gone_is_withdrawn_and_the_other_goes_on(
     assert served.serving(deployment="second") == "v1.0.0"
 
 
-def test_the_last_deployment_goes_only_when_a_person_confirms(engine: docker.DockerClient, served: Workshop) -> None:
+def test_the_last_deployment_is_removed_only_with_confirmation(engine: docker.DockerClient, served: Workshop) -> None:
     host = Host(engine, served.project)
     _withdraw(served, f"{MODELS}/{MODEL}.yaml")
     before = host.objects()
@@ -65,9 +65,7 @@ def test_the_last_deployment_goes_only_when_a_person_confirms(engine: docker.Doc
     served.sync()
 
 
-def test_more_than_the_policy_allows_goes_only_when_a_person_confirms(
-    engine: docker.DockerClient, served: Workshop
-) -> None:
+def test_removals_beyond_the_policy_need_confirmation(engine: docker.DockerClient, served: Workshop) -> None:
     host = Host(engine, served.project)
     for name in ("second", "third"):
         served.declare("v1.0.0", deployment=name)
@@ -80,7 +78,7 @@ def test_more_than_the_policy_allows_goes_only_when_a_person_confirms(
     assert len(host.replicas()) == 1
 
 
-def test_an_environment_whose_folder_vanished_is_left_alone_and_said(
+def test_an_environment_without_its_folder_is_left_alone_and_reported(
     engine: docker.DockerClient, served: Workshop
 ) -> None:
     host = Host(engine, served.project)
@@ -110,14 +108,14 @@ def test_an_environment_that_cannot_be_read_does_not_delay_the_others(served: Wo
     assert served.serving() == "v1.0.0"
 
 
-def test_a_host_that_lost_everything_serves_the_tip_again(engine: docker.DockerClient, served: Workshop) -> None:
+def test_an_emptied_host_serves_the_tip_again(engine: docker.DockerClient, served: Workshop) -> None:
     Host(engine, served.project).wipe()
     served.sync()
     assert served.serving() == "v1.0.0"
     assert served.status()["verification"] == "Verified"
 
 
-def test_a_host_that_lost_everything_boots_what_was_verified_before_it_tries_the_tip(
+def test_an_emptied_host_boots_the_verified_version_before_it_tries_the_tip(
     engine: docker.DockerClient, served: Workshop, tmp_path: Path
 ) -> None:
     host = Host(engine, served.project)
@@ -131,7 +129,7 @@ def test_a_host_that_lost_everything_boots_what_was_verified_before_it_tries_the
     assert served.serving() == "v1.1.0"
 
 
-def test_a_host_that_lost_everything_serves_what_was_verified_when_the_tip_is_bad(
+def test_an_emptied_host_serves_the_verified_version_when_the_tip_is_bad(
     engine: docker.DockerClient, served: Workshop
 ) -> None:
     served.release("v2.0.0", noise=30)

@@ -1,4 +1,4 @@
-"""An engine whose disk is full, on a second one whose disk is small: what serves goes on."""
+"""A full disk: on a second engine with a small disk, what serves keeps serving."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _resize(root: Path, size: int) -> None:
 
 @pytest.fixture
 def small_engine(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
-    """The socket of an engine of its own on a small disk, which has the images that a first version needs."""
+    """The socket of a second engine on a small disk, with the images that a first version needs."""
     if os.geteuid() or not shutil.which("dockerd"):
         pytest.skip("a second engine needs root and dockerd")
     root = tmp_path / "root"
@@ -37,7 +37,7 @@ def small_engine(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(root)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    # The path of a socket is at most 107 characters long, and that of a test is longer where tests run side by side.
+    # A socket's path has at most 107 characters; the folder of a test has more when tests run in parallel.
     folder = Path(tempfile.mkdtemp(prefix="gitops-ml-"))
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -74,7 +74,7 @@ def _copy_images(engine: docker.DockerClient, second: docker.DockerClient, names
     second.close()
 
 
-def test_a_full_disk_during_a_build_is_said_and_what_serves_goes_on(
+def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(
     workshop: Workshop, small_engine: Path, tmp_path: Path
 ) -> None:
     # The loopback device of its namespace is down.

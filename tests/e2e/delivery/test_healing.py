@@ -1,8 +1,10 @@
-"""Healing: whatever a hand does to what serves, `plan` says what it was and `sync` fixes it, while the rest answers."""
+"""Healing: whatever somebody changes on the host, `plan` names it and `sync` fixes it, while the rest answers."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,20 +22,28 @@ Meddle = Callable[[Host, Inspected], object]
 
 @dataclass
 class Standing:
-    """A workshop whose one deployment serves with two replicas, and the host that they are on."""
+    """A workshop whose only deployment serves with two replicas, and its host."""
 
     workshop: Workshop
     host: Host
     whole: bool = True
 
     def pending(self) -> str:
-        """The plan as text; the test fails when nothing is pending."""
+        """The plan as text. Fails the test if nothing is pending."""
         ran = self.workshop.run("plan", "dev")
         assert ran.code == 2, f"{ran.code}\n{ran.out}\n{ran.err}"
         return ran.out
 
+    def pending_within(self, seconds: float) -> str:
+        """The plan as text, once something is pending."""
+        deadline = time.monotonic() + seconds
+        while (ran := self.workshop.run("plan", "dev")).code == 0 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert ran.code == 2, f"{ran.code}\n{ran.out}\n{ran.err}"
+        return ran.out
+
     def require_whole(self) -> None:
-        """Two replicas answer, the gateway knows them, nothing is pending and nothing more is there."""
+        """Check that two replicas answer through the gateway, nothing is pending and there are no other objects."""
         deadline = time.monotonic() + 15
         # The gateway looks at each server every 2 s, and may just have met one that was on its way out.
         while (status := self.workshop.status())["health"] != "Healthy" and time.monotonic() < deadline:
@@ -51,14 +61,14 @@ def raised(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
     with scratch_workshop(engine, tmp_path_factory.mktemp("healing"), "healing") as workshop:
         workshop.environment(drain="2s")
         workshop.release("v1.0.0")
-        workshop.declare("v1.0.0", replicas=2)
+        workshop.declare("v1.0.0", replicas=2, serve={"start_timeout": "30s"})
         workshop.sync()
         yield Standing(workshop, Host(engine, workshop.project))
 
 
 @pytest.fixture
 def standing(raised: Standing) -> Standing:
-    """As raised, and whole: a test that failed does not make the next one fail."""
+    """The host, repaired after each test, so that a failed test does not make the next one fail."""
     if not raised.whole:
         raised.workshop.sync()
     raised.whole = False
@@ -67,7 +77,7 @@ def standing(raised: Standing) -> Standing:
 
 @pytest.fixture
 def elsewhere(standing: Standing) -> Iterator[str]:
-    """A network that is none of ours."""
+    """A network without our labels."""
     name = f"{standing.host.project}-elsewhere"
     standing.host.api.create_network(name, driver="bridge")
     yield name
@@ -115,11 +125,11 @@ CUTTING: dict[str, tuple[Meddle, str]] = {
     "stopped": (lambda h, r: h.api.stop(r["Id"], timeout=5), "a replica is exited"),
     "removed": (lambda h, r: h.api.remove_container(r["Id"], force=True), "1 of 2 replicas run"),
     "paused": (lambda h, r: h.api.pause(r["Id"]), "a replica is paused"),
-    "made anew with another env": (lambda h, r: h.make_anew(r, _with_env), "its env is different in LOG_LEVEL"),
-    "made anew with another mount": (lambda h, r: h.make_anew(r, _with_mount), "its mounts is"),
-    "made anew with another label": (lambda h, r: h.make_anew(r, _with_label), "its labels is"),
-    "made anew with another command": (lambda h, r: h.make_anew(r, _with_command), "its command is"),
-    "made anew with privileges": (lambda h, r: h.make_anew(r, _as_privileged), "its privileges is"),
+    "replaced with another env": (lambda h, r: h.replace(r, _with_env), "its env is different in LOG_LEVEL"),
+    "replaced with another mount": (lambda h, r: h.replace(r, _with_mount), "its mounts is"),
+    "replaced with another label": (lambda h, r: h.replace(r, _with_label), "its labels is"),
+    "replaced with another command": (lambda h, r: h.replace(r, _with_command), "its command is"),
+    "replaced with privileges": (lambda h, r: h.replace(r, _as_privileged), "its privileges is"),
 }
 
 
@@ -163,11 +173,32 @@ def test_a_replica_that_cannot_be_reached_is_replaced(standing: Standing, how: s
     standing.require_whole()
 
 
-def test_a_replica_that_was_made_of_another_image_is_replaced(standing: Standing) -> None:
+def _hang(host: Host, replica: Inspected) -> None:
+    """Stop the processes of a container by SIGSTOP, as a process that hangs: it runs, and every request waits."""
+    for process in host.api.top(replica["Id"])["Processes"]:
+        os.kill(int(process[1]), signal.SIGSTOP)
+
+
+def test_a_replica_that_hangs_is_replaced_while_the_other_answers(standing: Standing) -> None:
+    hung = standing.host.replicas()[0]
+    with SteadyLoad(standing.workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=20) as load:
+        _hang(standing.host, hung)
+        text = standing.pending_within(60)
+        assert "start dev/churn" in text and "x1 because a replica does not answer" in text
+        began = time.monotonic()
+        standing.workshop.sync()
+        took = time.monotonic() - began
+    standing.require_whole()
+    assert hung["Id"] not in [c["Id"] for c in standing.host.replicas()]
+    assert took < 45
+    assert load.report.failed < load.report.sent / 2, load.report.errors
+
+
+def test_a_replica_with_another_image_is_replaced(standing: Standing) -> None:
     replica = standing.host.replicas()[0]
     forged = standing.host.api.commit(replica["Id"], repository=standing.host.project)["Id"]
     try:
-        standing.host.make_anew(replica, lambda config, host: config.update(Image=forged))
+        standing.host.replace(replica, lambda config, host: config.update(Image=forged))
         assert "its image is" in standing.pending()
         standing.workshop.sync()
         standing.require_whole()
@@ -185,7 +216,7 @@ def test_a_replica_on_a_second_network_is_replaced_and_the_network_left_alone(
     assert standing.host.api.inspect_network(elsewhere)["Containers"] == {}
 
 
-def test_containers_that_only_carry_our_labels_are_taken_away(standing: Standing) -> None:
+def test_unknown_containers_with_our_labels_are_removed(standing: Standing) -> None:
     host, replica = standing.host, standing.host.replicas()[0]
     host.copy(replica, f"{host.project}-twin")
     host.copy(
@@ -208,7 +239,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("how", ROUTES)
-def test_a_route_file_that_was_meddled_with_is_put_back(standing: Standing, how: str) -> None:
+def test_a_changed_route_file_is_restored(standing: Standing, how: str) -> None:
     script, cause = ROUTES[how]
     standing.host.in_gateway(script)
     assert cause in standing.pending()
@@ -216,7 +247,7 @@ def test_a_route_file_that_was_meddled_with_is_put_back(standing: Standing, how:
     standing.require_whole()
 
 
-def test_a_route_that_belongs_to_no_deployment_is_taken_away(standing: Standing) -> None:
+def test_a_route_without_a_deployment_is_removed(standing: Standing) -> None:
     standing.host.in_gateway(f"sed s/{MODEL}/ghost/g /gateway/routes/{MODEL}.yml > /gateway/routes/ghost.yml")
     assert "unroute dev/ghost - because it is no longer declared" in standing.pending()
     standing.workshop.sync()
@@ -238,17 +269,17 @@ GATEWAYS: dict[str, tuple[Meddle, str]] = {
     "stopped": (lambda h, g: h.api.stop(g["Id"]), "it is exited"),
     "paused": (lambda h, g: h.api.pause(g["Id"]), "it is paused"),
     "removed": (lambda h, g: h.api.remove_container(g["Id"], force=True), "the environment has no gateway"),
-    "made anew on another port": (lambda h, g: h.make_anew(g, _on_another_port), "its ports is"),
+    "replaced on another port": (lambda h, g: h.replace(g, _on_another_port), "its ports is"),
     "joined by another": (
         lambda h, g: h.copy(g, f"{h.project}-second", lambda _, host: host.update(PortBindings={})),
-        "there are 2 of it",
+        "2 gateways exist",
     ),
     "robbed of its network": (_remove_network, "the environment has no network"),
 }
 
 
 @pytest.mark.parametrize("how", GATEWAYS)
-def test_a_gateway_that_was_meddled_with_is_raised_again(standing: Standing, how: str) -> None:
+def test_a_changed_gateway_is_replaced(standing: Standing, how: str) -> None:
     meddle, cause = GATEWAYS[how]
     meddle(standing.host, standing.host.gateway())
     assert f"ensure-gateway dev/gateway traefik:v3 because {cause}" in standing.pending()

@@ -1,4 +1,4 @@
-"""Crash-only: a sync that dies anywhere leaves what serves serving, and the next one, from any clone, converges."""
+"""Crash-only: wherever a sync dies, the incumbent serves, and the next sync from any clone converges."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WITHIN = 60.0  # seconds; longer than any sync here takes
 
 @dataclass
 class Standing:
-    """A workshop that serves, a colleague's clone of it, and a number for each next version."""
+    """A workshop that serves, a colleague's clone of it, and a number for the next version."""
 
     workshop: Workshop
     colleague: Workshop
@@ -40,7 +40,7 @@ class Standing:
     versions: list[str] = field(default_factory=list)
 
     def declare_next(self, rollout: dict[str, Any] | None = None, **behaviour: Any) -> str:
-        """Release and declare a version that nobody has seen."""
+        """Release and declare a new version."""
         self.versions.append(f"v1.{len(self.versions) + 1}.0")
         self.workshop.release(self.versions[-1], **behaviour)
         more: dict[str, Any] = {"rollout": rollout} if rollout else {}
@@ -48,11 +48,11 @@ class Standing:
         return self.versions[-1]
 
     def load(self) -> SteadyLoad:
-        """Users, who ask all the time."""
+        """Users who send requests all the time."""
         return SteadyLoad(self.workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=20)
 
     def require_settled_on(self, version: str) -> None:
-        """The version serves, Git says so, and nothing of what died is left."""
+        """Check that the version serves, that Git says so, and that nothing of the killed sync is left."""
         status = self.workshop.status()
         assert (status["sync"], status["health"], status["version"]) == ("Synced", "Healthy", version), status
         assert self.workshop.serving() == version
@@ -80,7 +80,7 @@ def standing(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFacto
 def begin_and_end(
     clone: Workshop, number: signal.Signals, here: Callable[[str], bool] = lambda _: False, after: float = WITHIN
 ) -> tuple[int, str]:
-    """Begin a sync and end it with a signal at the first line that `here` says so of, or `after` seconds.
+    """Begin a sync and end it with a signal: at the first line for which `here` is true, or after `after` seconds.
 
     The exit code and all that was said. A sync that is over before is left as it is.
     """
@@ -105,7 +105,7 @@ def line_of(verb: str) -> Callable[[str], bool]:
 
 
 def until(there: Callable[[], Any], what: str) -> None:
-    """Look until something is there."""
+    """Wait until something exists."""
     deadline = time.monotonic() + WITHIN
     while not there():
         assert time.monotonic() < deadline, f"{what} never came"
@@ -114,7 +114,7 @@ def until(there: Callable[[], Any], what: str) -> None:
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_rollout_that_is_killed_at_each_of_its_steps_goes_on_without_losing_a_request(standing: Standing) -> None:
+def test_a_rollout_killed_at_each_step_continues_without_losing_a_request(standing: Standing) -> None:
     version = standing.declare_next()
     clones = itertools.cycle((standing.workshop, standing.colleague))
     with standing.load() as load:
@@ -125,7 +125,7 @@ def test_a_rollout_that_is_killed_at_each_of_its_steps_goes_on_without_losing_a_
     assert load.report.failed == 0, load.report.errors
 
 
-def test_a_rollout_that_is_killed_at_any_moment_goes_on_without_losing_a_request(standing: Standing) -> None:
+def test_a_rollout_killed_at_random_moments_continues_without_losing_a_request(standing: Standing) -> None:
     version = standing.declare_next()
     clones = itertools.cycle((standing.workshop, standing.colleague))
     with standing.load() as load:
@@ -136,7 +136,7 @@ def test_a_rollout_that_is_killed_at_any_moment_goes_on_without_losing_a_request
     assert load.report.failed == 0, load.report.errors
 
 
-def test_a_first_rollout_that_is_killed_at_each_of_its_steps_goes_on(
+def test_a_first_rollout_killed_at_each_step_continues(
     engine: docker.DockerClient, workshop: Workshop, tmp_path: Path
 ) -> None:
     workshop.release("v1.0.0")
@@ -149,7 +149,7 @@ def test_a_first_rollout_that_is_killed_at_each_of_its_steps_goes_on(
     Standing(workshop, colleague, Host(engine, workshop.project)).require_settled_on("v1.0.0")
 
 
-def test_a_recreate_that_is_killed_while_nothing_serves_goes_on(standing: Standing) -> None:
+def test_a_recreate_killed_while_nothing_serves_continues(standing: Standing) -> None:
     version = standing.declare_next(rollout={"strategy": "recreate"})
     for step in ("stop", "start", "verify", "route"):
         begin_and_end(standing.workshop, signal.SIGKILL, line_of(step))
@@ -157,7 +157,7 @@ def test_a_recreate_that_is_killed_while_nothing_serves_goes_on(standing: Standi
     standing.require_settled_on(version)
 
 
-def test_a_verdict_that_killed_syncs_reached_is_recorded_and_reverted_by_another(standing: Standing) -> None:
+def test_the_verdict_of_a_killed_sync_is_recorded_and_reverted_by_the_next(standing: Standing) -> None:
     before = str(standing.workshop.serving())
     worse = standing.declare_next(noise=30)
     for step in ("ready", "remove", "settle", "record"):
@@ -171,7 +171,7 @@ def test_a_verdict_that_killed_syncs_reached_is_recorded_and_reverted_by_another
     standing.require_settled_on(before)
 
 
-def test_a_withdrawal_that_is_killed_is_finished_by_the_next(standing: Standing) -> None:
+def test_a_killed_removal_is_finished_by_the_next_sync(standing: Standing) -> None:
     standing.workshop.declare(str(standing.workshop.serving()), deployment="second")
     standing.workshop.sync()
     standing.workshop.pull()
@@ -185,7 +185,7 @@ def test_a_withdrawal_that_is_killed_is_finished_by_the_next(standing: Standing)
     standing.require_tidy()
 
 
-def test_a_rollout_that_was_killed_is_not_undone_from_a_stale_clone(standing: Standing, tmp_path: Path) -> None:
+def test_a_killed_rollout_is_not_undone_from_a_stale_clone(standing: Standing, tmp_path: Path) -> None:
     subprocess.run(
         ["git", "clone", "-q", "--bare", str(standing.workshop.remote), str(tmp_path / "old.git")], check=True
     )
@@ -200,7 +200,7 @@ def test_a_rollout_that_was_killed_is_not_undone_from_a_stale_clone(standing: St
     standing.require_settled_on(version)
 
 
-def test_the_probe_of_a_sync_that_was_killed_is_taken_away(standing: Standing) -> None:
+def test_the_probe_of_a_killed_sync_is_removed(standing: Standing) -> None:
     version = standing.declare_next(load_seconds=3)
     process = standing.workshop.begin("sync", "dev")
     until(lambda: standing.host.of_role("probe"), "the probe")
@@ -211,7 +211,7 @@ def test_the_probe_of_a_sync_that_was_killed_is_taken_away(standing: Standing) -
     standing.require_settled_on(version)
 
 
-def test_a_lock_that_outlived_its_last_pass_is_taken_away(standing: Standing) -> None:
+def test_a_lock_left_by_the_last_pass_is_removed(standing: Standing) -> None:
     owner = subprocess.Popen(["true"])
     dead = msgspec.structs.replace(this_process(), pid=owner.pid, started="1")
     owner.wait()
@@ -225,7 +225,7 @@ def test_a_lock_that_outlived_its_last_pass_is_taken_away(standing: Standing) ->
 # --- stopped ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_rollout_that_is_stopped_by_hand_lets_go_each_time_and_goes_on(standing: Standing) -> None:
+def test_ctrl_c_releases_the_lock_and_the_next_sync_continues(standing: Standing) -> None:
     version = standing.declare_next()
     with standing.load() as load:
         for step in ("begin", "build", "verify", "route", "retire"):
@@ -239,7 +239,7 @@ def test_a_rollout_that_is_stopped_by_hand_lets_go_each_time_and_goes_on(standin
     assert load.report.failed == 0, load.report.errors
 
 
-def test_a_sync_that_waits_for_a_slow_model_lets_go_at_once(standing: Standing) -> None:
+def test_ctrl_c_while_waiting_for_a_slow_model_releases_the_lock_at_once(standing: Standing) -> None:
     before = standing.workshop.serving()
     standing.declare_next(load_seconds=50)
     process = standing.workshop.begin("sync", "dev")
@@ -253,7 +253,7 @@ def test_a_sync_that_waits_for_a_slow_model_lets_go_at_once(standing: Standing) 
     standing.require_settled_on(version)
 
 
-def test_a_sync_that_is_terminated_lets_go_too(standing: Standing) -> None:
+def test_sigterm_releases_the_lock(standing: Standing) -> None:
     version = standing.declare_next()
     code, said = begin_and_end(standing.workshop, signal.SIGTERM, line_of("verify"))
     assert code != 0

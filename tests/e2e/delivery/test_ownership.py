@@ -1,4 +1,4 @@
-"""What is not ours is not touched: by a sync, by healing, by pruning, by removal, whatever its name."""
+"""Foreign objects are never touched: by a sync, healing, pruning or removal, whatever their names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.workshop import MODEL, Workshop, scratch_workshop
 
 @dataclass
 class Strangers:
-    """A container, a network and a volume without our labels, and with names that look as if they were ours."""
+    """A container, a network and a volume without our labels, but with names like ours."""
 
     engine: docker.DockerClient
     stem: str
@@ -62,7 +62,7 @@ def neighbour(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFact
         yield theirs
 
 
-def test_strangers_and_another_project_outlive_all_that_a_project_does(
+def test_foreign_objects_and_other_projects_are_never_touched(
     engine: docker.DockerClient, workshop: Workshop, neighbour: Workshop
 ) -> None:
     unknown_containers = Strangers(engine, workshop.project)
@@ -90,7 +90,7 @@ def test_strangers_and_another_project_outlive_all_that_a_project_does(
 
 
 @pytest.mark.parametrize("kind", ["network", "volume"])
-def test_what_has_our_name_and_not_our_label_is_refused_and_left_alone(
+def test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone(
     engine: docker.DockerClient, workshop: Workshop, kind: str
 ) -> None:
     name = f"{workshop.project}.dev" if kind == "network" else f"{workshop.project}.dev.gateway"
@@ -100,7 +100,7 @@ def test_what_has_our_name_and_not_our_label_is_refused_and_left_alone(
         workshop.release("v1.0.0")
         workshop.declare("v1.0.0")
         ran = workshop.sync(expect=1)
-        assert f"the {kind} {name} is there and is none of ours" in ran.err
+        assert f"the {kind} {name} exists and is not ours" in ran.err
         assert f"docker {kind} rm {name}" in ran.err
         assert Host(engine, workshop.project).objects() == {}
         look = engine.api.inspect_network if kind == "network" else engine.api.inspect_volume
@@ -121,7 +121,7 @@ def test_a_container_with_the_gateways_name_is_refused_and_left_alone(
         workshop.release("v1.0.0")
         workshop.declare("v1.0.0")
         ran = workshop.sync(expect=1)
-        assert f"a container named {name} is there already" in ran.err
+        assert f"a container named {name} exists already" in ran.err
         assert Host(engine, workshop.project).objects() == {}
         assert engine.api.inspect_container(name)["Id"] == made["Id"]
     finally:

@@ -1,4 +1,4 @@
-"""A version's way to users: declared, built, verified, served; and what becomes of one that is worse."""
+"""Rollouts: a version is declared, built, verified and served; a worse one is caught."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_pass_with_nothing_to_do_writes_no_commit(workshop: Workshop) -> None:
     assert workshop.run("plan", "dev").code == 0
 
 
-def test_a_plan_says_what_is_pending_and_changes_nothing(workshop: Workshop, engine: docker.DockerClient) -> None:
+def test_a_plan_shows_what_is_pending_and_changes_nothing(workshop: Workshop, engine: docker.DockerClient) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     ran = workshop.run("plan", "dev")
@@ -71,7 +71,7 @@ def test_a_worse_version_is_caught_and_reverted_in_git(workshop: Workshop, strat
     workshop.sync()
 
 
-def test_a_version_that_does_not_load_is_refused_with_its_last_lines(workshop: Workshop) -> None:
+def test_a_version_that_does_not_load_fails_with_its_last_log_lines(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.sync()
@@ -83,7 +83,7 @@ def test_a_version_that_does_not_load_is_refused_with_its_last_lines(workshop: W
     assert any("no such weights" in line for line in workshop.record()["attempts"][0]["logs"])
 
 
-def test_a_first_version_that_fails_leaves_nothing_routed(workshop: Workshop) -> None:
+def test_a_failed_first_version_gets_no_route(workshop: Workshop) -> None:
     workshop.release("v1.0.0", error="bad input")
     workshop.declare("v1.0.0")
     workshop.sync(expect=3)
@@ -93,7 +93,7 @@ def test_a_first_version_that_fails_leaves_nothing_routed(workshop: Workshop) ->
     assert workshop.declared()["version"] == "v1.0.0"
 
 
-def test_a_failed_version_stays_in_quarantine_until_a_person_says_so(workshop: Workshop) -> None:
+def test_a_failed_version_stays_in_quarantine_until_retry(workshop: Workshop) -> None:
     workshop.environment(policy={"auto_revert": False})
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0", verify=HOLDOUT)
@@ -134,7 +134,7 @@ def test_a_repository_without_a_remote_works_too(lone_workshop: Workshop) -> Non
     assert workshop.git("status", "--porcelain") == ""
 
 
-def test_three_environments_live_side_by_side(workshop: Workshop) -> None:
+def test_three_environments_run_side_by_side(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.release("v1.1.0")
     for environment, version in (("dev", "v1.1.0"), ("staging", "v1.0.0"), ("prod", "v1.0.0")):

@@ -1,4 +1,4 @@
-"""What users reach through the gateway: our own model server by an unmodified client, and any image."""
+"""Serving through the gateway: our model server with an unmodified client, and any other image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_unmodified_triton_client_gets_its_answers_through_the_gateway(worksh
     assert answer[0, 1] < 0.1 < 0.9 < answer[-1, 1]
 
 
-def test_a_header_reaches_an_unverified_generation_only_where_that_is_declared(workshop: Workshop) -> None:
+def test_a_header_selects_a_generation_only_if_pin_header_is_declared(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.environment(gateway={"port": workshop.ports.setdefault("dev", 0) or _port(workshop), "pin_header": True})
     workshop.declare("v1.0.0")
@@ -62,7 +62,7 @@ def _pinned(workshop: Workshop, generation: str) -> int:
 
 @pytest.fixture
 def image(engine: docker.DockerClient) -> str:
-    """The ID of an image that serves files on port 8000 and knows nothing of models."""
+    """The ID of an image that serves files on port 8000, and no model."""
     dockerfile = (
         f"FROM {BASE_IMAGE}\nRUN mkdir /www && echo hello > /www/index.html\n"
         'CMD ["python3", "-m", "http.server", "8000", "--directory", "/www"]\n'
@@ -77,7 +77,7 @@ def image(engine: docker.DockerClient) -> str:
     return str(built.id)
 
 
-def test_any_image_is_rolled_out_by_its_digest_and_its_health(workshop: Workshop, image: str) -> None:
+def test_any_image_is_rolled_out_by_digest_and_health(workshop: Workshop, image: str) -> None:
     serve = {"pattern": "image", "image": image, "port": 8000, "health": "/index.html"}
     workshop.environment(gateway={"port": _port(workshop), "drain": "1s"})
     workshop.declare("v1.0.0", serve=serve)

@@ -1,4 +1,4 @@
-"""The engine's calls against a real engine: what is asked for is what comes to be, and errors say what fixes them."""
+"""The engine's calls against a real engine: containers are made as asked for, and errors name their fix."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.e2e.place import Place, place_fixture
 place = place_fixture
 
 
-def test_what_is_made_has_no_drift(place: Place, tmp_path: Path) -> None:
+def test_a_new_container_has_no_drift(place: Place, tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("s")
     place.ensure_network()
     place.engine.ensure_volume(place.volume, {"gitops-ml.project": place.project})
     spec = place.spec(
         "all",
-        env={"LANG": "C.UTF-8", "LOG_LEVEL": "info"},  # the first is the image's own too
+        env={"LANG": "C.UTF-8", "LOG_LEVEL": "info"},  # the image sets the first one too
         binds={"/run/secrets/KEY": str(secret)},
         volumes={place.volume: "/data"},
         ports={8080: ("127.0.0.1", place.port)},
@@ -42,15 +42,17 @@ def test_a_container_is_locked_down(place: Place) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("locked"))
     place.engine.start(container)
-    told = place.engine.exec(container, ["sh", "-c", "id -u; touch /x; touch /tmp/x && echo fine; cat /proc/1/status"])
-    lines = told.stdout.decode().splitlines()
+    result = place.engine.exec(
+        container, ["sh", "-c", "id -u; touch /x; touch /tmp/x && echo fine; cat /proc/1/status"]
+    )
+    lines = result.stdout.decode().splitlines()
     assert lines[:2] == ["65532", "fine"]
-    assert b"Read-only file system" in told.stderr
+    assert b"Read-only file system" in result.stderr
     assert "CapEff:\t0000000000000000" in lines
     assert "NoNewPrivs:\t1" in lines
 
 
-def test_a_command_gives_code_and_both_outputs(place: Place) -> None:
+def test_a_command_returns_its_exit_code_and_both_outputs(place: Place) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("runs"))
     place.engine.start(container)
@@ -59,7 +61,7 @@ def test_a_command_gives_code_and_both_outputs(place: Place) -> None:
     assert (result.code, len(result.stdout), result.stderr) == (7, 300000, b"oops\n")
 
 
-def test_files_go_in_and_out_of_a_container_that_never_ran(place: Place) -> None:
+def test_files_are_written_to_and_read_from_a_container_that_never_ran(place: Place) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("files", anonymous_volumes=("/data",)))
     place.engine.put(container, "/data", {"a/": b"", "a/b.txt": b"1", "c": bytes(range(256))})
@@ -71,7 +73,7 @@ def test_files_go_in_and_out_of_a_container_that_never_ran(place: Place) -> None
         place.engine.get(container, "/data")
 
 
-def test_a_missing_secret_is_named_and_never_made(place: Place, tmp_path: Path) -> None:
+def test_a_missing_secret_is_named_and_not_created(place: Place, tmp_path: Path) -> None:
     place.ensure_network()
     missing = tmp_path / "api_key"
     with pytest.raises(EngineFailed, match=str(missing)):
@@ -88,14 +90,14 @@ def test_a_taken_port_is_named(place: Place) -> None:
     assert "ss -ltnp" in caught.value.fix
 
 
-def test_a_name_is_taken_once(place: Place) -> None:
+def test_a_second_container_of_the_same_name_is_refused(place: Place) -> None:
     place.ensure_network()
     place.engine.create(place.spec("one"))
     with pytest.raises(NameTaken):
         place.engine.create(place.spec("one"))
 
 
-def test_what_is_gone_already_is_no_error(place: Place) -> None:
+def test_calls_on_a_container_that_is_gone_succeed(place: Place) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("gone"))
     place.engine.remove(container)
@@ -109,7 +111,7 @@ def test_what_is_gone_already_is_no_error(place: Place) -> None:
     place.engine.remove_network(place.network)
 
 
-def test_waiting_gives_the_exit_code_or_the_time_is_up(place: Place) -> None:
+def test_waiting_returns_the_exit_code_or_none_after_the_time_out(place: Place) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("waits", command=("sh", "-c", "sleep 1; exit 5"), restart="no"))
     place.engine.start(container)
@@ -117,19 +119,19 @@ def test_waiting_gives_the_exit_code_or_the_time_is_up(place: Place) -> None:
     assert place.engine.wait(container, 10) == 5
 
 
-def test_networks_are_made_once(place: Place) -> None:
+def test_a_network_is_made_once(place: Place) -> None:
     place.ensure_network()
     place.ensure_network()
     assert len(place.engine.list_networks({"gitops-ml.project": place.project})) == 1
 
 
-def test_no_engine_is_unavailable(tmp_path: Path) -> None:
+def test_an_engine_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match=r"No such file|does not answer"):
         Engine.connect(f"unix://{tmp_path}/none.sock")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:2375", "podman"])
-def test_no_such_kind_of_engine(url: str) -> None:
+def test_an_unknown_kind_of_address_is_refused(url: str) -> None:
     with pytest.raises(InputError):
         Engine.connect(url)
 
@@ -140,7 +142,7 @@ def test_tcp_without_certificates_is_refused(monkeypatch: pytest.MonkeyPatch, tm
         Engine.connect("tcp://127.0.0.1:2376")
 
 
-def test_an_image_that_cannot_be_pulled_names_the_mend(place: Place) -> None:
+def test_an_image_that_cannot_be_pulled_names_the_fix(place: Place) -> None:
     with pytest.raises(EngineFailed, match="could not be pulled") as caught:
         ensure_base(place.engine, "127.0.0.1:9/none:1")
     assert "make setup" in caught.value.fix
@@ -155,7 +157,7 @@ def test_a_build_that_fails_shows_its_last_lines(place: Place) -> None:
     assert place.engine.image_id(f"{place.project}:x") is None
 
 
-def test_a_full_disk_during_a_build_is_said_to_be_one(place: Place) -> None:
+def test_a_full_disk_during_a_build_is_named(place: Place) -> None:
     from gitops_ml.clients.engine.streams import pack
 
     context = pack({"Dockerfile": f"FROM {BASE_IMAGE}\nRUN head -c 100m /dev/zero >/dev/shm/full\n".encode()})

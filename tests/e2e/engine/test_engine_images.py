@@ -1,4 +1,4 @@
-"""Images on a real engine: built once, found by name, and said to be what they are."""
+"""Images on a real engine: built once, found by name, and labelled with what they hold."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def generation(place: Place) -> Iterator[Generation]:
     assert place.engine.remove_image(image)
 
 
-def test_a_model_image_holds_the_artifact_and_says_what_it_is(place: Place, generation: Generation) -> None:
+def test_a_model_image_holds_the_artifact_and_is_labelled(place: Place, generation: Generation) -> None:
     image = ensure_model_image(place.engine, generation, FILES)
-    found = place.engine.inspect_image(image)
-    assert found
-    labels = found["Config"]["Labels"]
+    inspected = place.engine.inspect_image(image)
+    assert inspected
+    labels = inspected["Config"]["Labels"]
     assert labels["org.opencontainers.image.version"] == "v1.0.0"
     assert labels["org.opencontainers.image.revision"] == "b" * 40
     assert labels["gitops-ml.digest"] == generation.digest
@@ -62,7 +62,7 @@ def test_a_model_without_requirements_is_rejected(place: Place, generation: Gene
         ensure_model_image(place.engine, generation, {"manifest.json": b"{}"})
 
 
-def test_a_runtime_is_built_once_and_can_probe(place: Place) -> None:
+def test_a_runtime_image_is_built_once_and_holds_the_probe(place: Place) -> None:
     tag, image = ensure_runtime(place.engine, b"")
     before = place.engine.calls
     assert ensure_runtime(place.engine, b"") == (tag, image)
@@ -70,14 +70,14 @@ def test_a_runtime_is_built_once_and_can_probe(place: Place) -> None:
     assert place.engine.inspect_image(probe_image(place.engine))
 
 
-def test_an_engine_says_who_it_is(place: Place) -> None:
+def test_an_engine_names_its_identity_and_its_clock(place: Place) -> None:
     info = place.engine.info()
     assert isinstance(info, EngineInfo)
     assert info.id and info.cpus >= 1 and info.memory > 2**28
     assert info.now.tzinfo is not None
 
 
-def test_a_build_and_an_archive_make_the_same_image(
+def test_a_built_image_equals_a_loaded_one(
     place: Place, generation: Generation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))

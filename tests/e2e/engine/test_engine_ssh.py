@@ -1,4 +1,4 @@
-"""An engine over SSH, with the real programs: an sshd of our own on loopback, and the user's `ssh` in front of it."""
+"""An engine over SSH, with the real programs: our own sshd on loopback, and the user's `ssh`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.wait()
 
 
-def test_everything_goes_through_the_tunnel(place: Place, host: str) -> None:
+def test_all_calls_work_through_the_tunnel(place: Place, host: str) -> None:
     with Engine.connect(f"ssh://{host}") as engine:
         assert engine.info().id == place.engine.info().id
         far = Place(engine, place.project, port=place.port)
@@ -68,35 +68,37 @@ def test_everything_goes_through_the_tunnel(place: Place, host: str) -> None:
 
 def test_the_tunnel_ends_with_its_process(host: str) -> None:
     script = (
-        "import os, signal\nfrom gitops_ml.clients.engine import Engine\n"
+        "import os, signal\nfrom gitops_ml.clients.engine.client import Engine\n"
         f"print(Engine.connect('ssh://{host}')._tunnel._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    tunnel = Path(f"/proc/{int(told.stdout)}/cmdline")
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    tunnel = Path(f"/proc/{int(ran.stdout)}/cmdline")
     until = time.monotonic() + 10
     while tunnel.exists() and b"ssh" in tunnel.read_bytes():
         assert time.monotonic() < until, "ssh outlives the process that started it"
         time.sleep(0.05)
 
 
-def test_a_process_that_closes_nothing_leaves_nothing(host: str) -> None:
-    script = f"from gitops_ml.clients.engine import Engine\nprint(Engine.connect('ssh://{host}')._tunnel.socket)\n"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert not Path(told.stdout.strip()).parent.exists()
+def test_a_process_that_does_not_close_its_engine_leaves_no_folder(host: str) -> None:
+    script = (
+        f"from gitops_ml.clients.engine.client import Engine\nprint(Engine.connect('ssh://{host}')._tunnel.socket)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not Path(ran.stdout.strip()).parent.exists()
 
 
-def test_a_host_that_does_not_answer(host: str) -> None:
+def test_a_host_that_refuses_connections_is_unavailable(host: str) -> None:
     with pytest.raises(EngineUnavailable, match="refused"):
         Engine.connect("ssh://127.0.0.1:9", timeout=5)
 
 
-def test_a_socket_that_is_not_there(host: str) -> None:
+def test_a_missing_socket_is_unavailable(host: str) -> None:
     with pytest.raises(EngineUnavailable):
         Engine.connect(f"ssh://{host}/none.sock", timeout=5)
 
 
 @pytest.mark.parametrize("url", ["ssh://", "ssh://-oProxyCommand=evil", "ssh://-l@host"])
-def test_no_option_is_smuggled_in(url: str) -> None:
+def test_an_address_that_looks_like_an_option_is_refused(url: str) -> None:
     with pytest.raises(InputError):
         Engine.connect(url)

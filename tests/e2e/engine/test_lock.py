@@ -1,4 +1,4 @@
-"""The lock against a real engine: one holder, known by name, and broken by its ID only."""
+"""The lock on a real engine: one holder, known by name; the lock is broken by its ID only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from gitops_ml.clients.engine.lock import Lock, break_lock, this_process
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
-from gitops_ml.errors import LockHeld, LockLost
+from gitops_ml.errors import EngineUnavailable, LockHeld, LockLost
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture
@@ -24,16 +24,16 @@ def _acquire(place: Place, **options: object) -> Lock:
 
 
 def test_a_held_lock_names_its_holder_and_how_to_break_it(place: Place) -> None:
-    with _acquire(place) as held:
-        held.check()
+    with _acquire(place) as lock:
+        lock.check()
         with pytest.raises(LockHeld) as caught:
             _acquire(place)
         assert this_process().who in caught.value.what
-        assert f"--break-lock {held.id[:12]}" in caught.value.fix
+        assert f"--break-lock {lock.id[:12]}" in caught.value.fix
     _acquire(place).release()
 
 
-def test_one_of_many_gets_it(place: Place) -> None:
+def test_only_one_of_many_gets_the_lock(place: Place) -> None:
     def attempt(_: int) -> bool:
         try:
             _acquire(place)
@@ -46,23 +46,23 @@ def test_one_of_many_gets_it(place: Place) -> None:
 
 
 def test_a_broken_lock_is_noticed_by_its_holder(place: Place) -> None:
-    held = _acquire(place)
+    lock = _acquire(place)
     assert not break_lock(place.engine, place.project, "dev", "0" * 12)
-    held.check()
-    assert break_lock(place.engine, place.project, "dev", held.id[:12])
+    lock.check()
+    assert break_lock(place.engine, place.project, "dev", lock.id[:12])
     other = _acquire(place)
     with pytest.raises(LockLost):
-        held.check()
-    held.release()
+        lock.check()
+    lock.release()
     other.check()
 
 
 def test_an_expired_lock_is_taken_over(place: Place) -> None:
-    held = _acquire(place, ttl=0.5)
+    lock = _acquire(place, ttl=0.5)
     time.sleep(0.6)
     _acquire(place).check()
     with pytest.raises(LockLost):
-        held.check()
+        lock.check()
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
@@ -77,13 +77,28 @@ def test_the_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
     _acquire(place).check()
 
 
-def test_the_lock_of_another_machine_is_never_taken_for_dead(place: Place) -> None:
+def test_a_lock_that_could_not_be_released_is_taken_over_by_its_process(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: str) -> None:
+        raise EngineUnavailable("the engine does not answer")
+
+    lock = _acquire(place)
+    with monkeypatch.context() as patch, pytest.raises(EngineUnavailable):
+        patch.setattr(place.engine, "remove", unreachable)
+        lock.release()
+    _acquire(place).check()
+    with pytest.raises(LockLost):
+        lock.check()
+
+
+def test_a_holder_on_another_machine_is_never_taken_for_dead(place: Place) -> None:
     _acquire(place, holder=msgspec.structs.replace(this_process(), machine="elsewhere", pid=1, started="0"))
     with pytest.raises(LockHeld):
         _acquire(place)
 
 
-def test_it_is_released_when_interrupted(place: Place) -> None:
+def test_the_lock_is_released_on_interrupt(place: Place) -> None:
     with pytest.raises(KeyboardInterrupt), _acquire(place):
         raise KeyboardInterrupt
     _acquire(place).check()

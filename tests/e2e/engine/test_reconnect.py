@@ -1,4 +1,4 @@
-"""An engine is met again before it is known that it is the right one; what is remembered of it is never trusted."""
+"""The last known engine is connected to in advance; a wrong memory of it costs nothing but time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.workshop import Workshop
 place = place_fixture
 
 
-def test_a_remembered_engine_comes_with_a_shell_in_the_gateway(place: Place, tmp_path: Path) -> None:
+def test_a_remembered_engine_has_a_shell_in_its_gateway(place: Place, tmp_path: Path) -> None:
     gateway = place.ensure_gateway()
     reconnect.remember(tmp_path, "dev", place.engine.url, gateway)
     engine = reconnect.begin(tmp_path, ["dev", "staging"])["dev"].engine(place.engine.url)
@@ -23,23 +23,23 @@ def test_a_remembered_engine_comes_with_a_shell_in_the_gateway(place: Place, tmp
         assert engine.has_shell(gateway)
 
 
-def test_without_a_name_all_that_are_remembered_are_met(place: Place, tmp_path: Path) -> None:
+def test_without_a_name_all_remembered_engines_are_connected_to(place: Place, tmp_path: Path) -> None:
     for name in ("dev", "staging"):
         reconnect.remember(tmp_path, name, place.engine.url, "gone")
-    met = reconnect.begin(tmp_path, [])
-    assert sorted(met) == ["dev", "staging"]
-    for one in met.values():
-        engine = one.engine(place.engine.url)
+    reconnections = reconnect.begin(tmp_path, [])
+    assert sorted(reconnections) == ["dev", "staging"]
+    for reconnection in reconnections.values():
+        engine = reconnection.engine(place.engine.url)
         assert engine is not None and not engine.has_shell("gone")
         engine.close()
 
 
-def test_another_engine_than_the_remembered_one_is_connected_to_anew(tmp_path: Path) -> None:
+def test_a_connection_to_another_engine_than_the_declared_one_is_not_used(tmp_path: Path) -> None:
     reconnect.remember(tmp_path, "dev", f"unix://{tmp_path}/nobody.sock", "gone")
     assert reconnect.begin(tmp_path, ["dev"])["dev"].engine(None) is None
 
 
-def test_an_engine_that_does_not_answer_is_told_when_it_is_wanted(tmp_path: Path) -> None:
+def test_an_engine_that_does_not_answer_is_reported_when_it_is_needed(tmp_path: Path) -> None:
     url = f"unix://{tmp_path}/nobody.sock"
     reconnect.remember(tmp_path, "dev", url, "gone")
     with pytest.raises(EngineUnavailable):
@@ -47,14 +47,14 @@ def test_an_engine_that_does_not_answer_is_told_when_it_is_wanted(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"engine": 1}', "[]"])
-def test_a_file_that_cannot_be_read_is_nothing_remembered(tmp_path: Path, content: str) -> None:
+def test_an_unreadable_file_counts_as_no_memory(tmp_path: Path, content: str) -> None:
     reconnect.remember(tmp_path, "dev", None, "gone")
     (file,) = tmp_path.iterdir()
     file.write_text(content)
     assert reconnect.begin(tmp_path, ["dev"]) == {}
 
 
-def test_a_sync_is_the_same_with_what_was_remembered_wrongly(workshop: Workshop) -> None:
+def test_a_wrong_memory_changes_nothing_in_a_sync(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.sync()
@@ -72,8 +72,8 @@ def test_a_sync_is_the_same_with_what_was_remembered_wrongly(workshop: Workshop)
     assert file.read_bytes() == remembered
 
 
-def test_an_engine_that_comes_back_is_found_by_the_same_sync(workshop: Workshop) -> None:
-    """The connection that failed is not what the later tries are told."""
+def test_a_sync_finds_an_engine_that_comes_back_meanwhile(workshop: Workshop) -> None:
+    """A failed connection is not used again by the later tries."""
     lost = workshop.folder / ".git" / "engine.sock"
     workshop.environment(engine=f"unix://{lost}")
     workshop.release("v1.0.0")
@@ -83,5 +83,5 @@ def test_an_engine_that_comes_back_is_found_by_the_same_sync(workshop: Workshop)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("retry dev")
     lost.symlink_to("/var/run/docker.sock")
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+    _, output = process.communicate(timeout=120)
+    assert process.returncode == 0, output

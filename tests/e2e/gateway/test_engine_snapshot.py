@@ -1,4 +1,4 @@
-"""One look at the world: as many calls for many containers as for one, and nothing that changed is overlooked."""
+"""The snapshot: as many calls for many containers as for one, and no change is overlooked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _calls(place: Place, cache: Path) -> int:
     return place.engine.calls - before
 
 
-def _one(snapshot: Snapshot, container: str) -> Container:
+def _container(snapshot: Snapshot, container: str) -> Container:
     return next(c for c in snapshot.containers if c.id == container)
 
 
@@ -50,18 +50,18 @@ def test_an_updated_limit_is_seen(place: Place, engine: docker.DockerClient, tmp
     container = place.engine.create(place.spec("m"))
     place.look(cache=tmp_path)
     engine.api.update_container(container, mem_limit="80m", memswap_limit="80m")
-    facts = _one(place.look(cache=tmp_path), container).facts
+    facts = _container(place.look(cache=tmp_path), container).facts
     assert facts
     assert facts.memory == 80 * 1024**2
 
 
-def test_a_lost_network_is_seen(place: Place, tmp_path: Path) -> None:
+def test_a_lost_network_is_seen(place: Place, engine: docker.DockerClient, tmp_path: Path) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("m"))
     place.look(cache=tmp_path)
-    place.engine.disconnect_network(container, place.network)
-    place.engine.connect_network(container, place.network, ["other"])
-    facts = _one(place.look(cache=tmp_path), container).facts
+    engine.api.disconnect_container_from_network(container, place.network, force=True)
+    engine.api.connect_container_to_network(container, place.network, aliases=["other"])
+    facts = _container(place.look(cache=tmp_path), container).facts
     assert facts
     assert facts.aliases == ("other",)
 
@@ -76,23 +76,23 @@ def test_an_update_is_seen_after_the_engine_forgot_it(
     for number in range(260):
         place.engine.rename(container, f"{place.project}.{number}")
     place.engine.rename(container, place.spec("m").name)
-    facts = _one(place.look(cache=tmp_path), container).facts
+    facts = _container(place.look(cache=tmp_path), container).facts
     assert facts
     assert facts.memory == 90 * 1024**2
 
 
-def test_a_broken_cache_is_no_trouble(place: Place, tmp_path: Path) -> None:
+def test_a_broken_cache_is_replaced(place: Place, tmp_path: Path) -> None:
     place.ensure_network()
     container = place.engine.create(place.spec("m"))
     place.look(cache=tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:100])
-    assert _one(place.look(cache=tmp_path), container).facts
+    assert _container(place.look(cache=tmp_path), container).facts
     assert msgspec.json.decode(file.read_bytes())
 
 
 @pytest.mark.parametrize("gateway", ["running", "stopped", "removed"])
-def test_routes_and_journal_are_read_whatever_the_gateway_does(place: Place, gateway: str) -> None:
+def test_routes_and_journal_are_read_in_every_state_of_the_gateway(place: Place, gateway: str) -> None:
     from gitops_ml.clients.gateway.journal import Journal
 
     place.ensure_gateway()
@@ -110,13 +110,13 @@ def test_routes_and_journal_are_read_whatever_the_gateway_does(place: Place, gat
     assert [c.role for c in place.look().containers] == ([] if gateway == "removed" else ["gateway"])
 
 
-def test_nothing_is_there_at_first(place: Place) -> None:
+def test_an_empty_host_gives_an_empty_snapshot(place: Place) -> None:
     seen = place.look()
     assert (seen.containers, seen.network, seen.volume, seen.routes, seen.journal) == ((), None, False, {}, {})
     assert seen.base_id
 
 
-def test_what_is_not_ours_is_not_seen(place: Place) -> None:
+def test_containers_without_our_label_are_left_out(place: Place) -> None:
     place.ensure_network()
     place.engine.create(msgspec.structs.replace(place.spec("x"), labels={}, name=f"{place.project}-stranger"))
     try:

@@ -1,4 +1,4 @@
-"""The gateway on a real engine: traffic moves without a lost request, and a bad file moves nothing."""
+"""The gateway on a real engine: traffic moves without a lost request, and a bad route file changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gitops_ml.clients.gateway.container import CERTIFICATE, ROOT, ROUTES, gateway_spec
+from gitops_ml.clients.gateway.container import gateway_spec
+from gitops_ml.clients.gateway.layout import CERTIFICATE, ROOT, ROUTES
 from gitops_ml.clients.gateway.routes import Drain, drained, remove_route, switch
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.planning.drift import container_drift
@@ -39,7 +40,7 @@ def served(place: Place) -> Place:
 
 
 class _Load(threading.Thread):
-    """One client at a steady pace, on a connection that it keeps or makes anew; never tries again."""
+    """One client at a steady pace, on one connection or on a new one each time. It never retries."""
 
     def __init__(self, port: int, keep: bool, pause: float) -> None:
         super().__init__(daemon=True)
@@ -63,7 +64,7 @@ class _Load(threading.Thread):
         connection.close()
 
 
-def test_twenty_switches_under_load_lose_nothing(served: Place) -> None:
+def test_twenty_switches_under_load_lose_no_request(served: Place) -> None:
     clients = [_Load(served.port, keep=number % 2 == 0, pause=0.03) for number in range(8)]
     for client in clients:
         client.start()
@@ -87,7 +88,7 @@ def test_twenty_switches_under_load_lose_nothing(served: Place) -> None:
     assert sorted(times)[10] < 1.0
 
 
-def test_a_bad_file_moves_nothing(served: Place) -> None:
+def test_a_bad_route_file_changes_nothing(served: Place) -> None:
     before = served.look().routes
     with pytest.raises(EngineFailed, match="its route before is back"):
         switch(served.engine, served.gateway, "m", b'{"http": {"middlewares": {"m.rev-000000000000": 5}}}')
@@ -97,7 +98,7 @@ def test_a_bad_file_moves_nothing(served: Place) -> None:
     assert served.ask("/m/x") == "two /x"
 
 
-def test_a_first_route_that_is_bad_leaves_none(place: Place) -> None:
+def test_a_bad_first_route_leaves_no_route(place: Place) -> None:
     place.ensure_gateway()
     with pytest.raises(EngineFailed):
         switch(place.engine, place.gateway, "m", b'{"http": {"middlewares": {"m.rev-000000000000": 5}}}')
@@ -105,7 +106,7 @@ def test_a_first_route_that_is_bad_leaves_none(place: Place) -> None:
     assert place.engine.get(place.gateway, f"{ROOT}/stage") == {}
 
 
-def test_a_route_that_is_put_back_waits_until_its_servers_are_seen_again(served: Place) -> None:
+def test_an_unchanged_route_waits_for_the_next_health_checks(served: Place) -> None:
     served.engine.kill(served.servers["one"])
     until = time.monotonic() + 20
     while served.look().backends["one"].up:
@@ -115,16 +116,16 @@ def test_a_route_that_is_put_back_waits_until_its_servers_are_seen_again(served:
     assert served.ask("/m/x") == "one /x"
 
 
-def test_the_gateway_holds_a_certificate_of_ours_and_makes_none(served: Place) -> None:
-    assert "certificate store" not in served.engine.logs(served.gateway, 100)
+def test_the_gateway_uses_our_certificate_and_makes_none(served: Place) -> None:
+    assert "certificate store" not in served.engine.logs(served.gateway, 100, limit=10**6)
     path = f"{ROOT}/{ROUTES}"
     (kept,) = [c for name, c in served.engine.get(served.gateway, path).items() if name.endswith(CERTIFICATE)]
     served.engine.put(served.gateway, path, {CERTIFICATE: kept.replace(b"BEGIN CERTIFICATE", b"BEGIN NOTHING")})
     switch(served.engine, served.gateway, "m", _route({TWO: 100}))
-    assert "certificate store" in served.engine.logs(served.gateway, 100)
+    assert "certificate store" in served.engine.logs(served.gateway, 100, limit=10**6)
 
 
-def test_prefixes_are_whole_segments(served: Place) -> None:
+def test_prefixes_match_whole_path_segments(served: Place) -> None:
     assert served.ask("/m") == "one /"
     assert served.ask("/m/v2/models/m") == "one /v2/models/m"
     assert served.ask("/v2/models/m/infer") == "one /v2/models/m/infer"
@@ -133,7 +134,7 @@ def test_prefixes_are_whole_segments(served: Place) -> None:
             served.ask(path)
 
 
-def test_a_generation_is_pinned_only_when_that_is_allowed(served: Place) -> None:
+def test_a_request_pins_a_generation_only_where_that_is_allowed(served: Place) -> None:
     pin = {PIN_HEADER: TWO}
     assert served.ask("/m/x", pin) == "one /x"
     switch(served.engine, served.gateway, "m", _route({ONE: 100}, pin_header=True))
@@ -148,12 +149,12 @@ def test_weights_share_the_traffic(served: Place) -> None:
     assert seen == {"one /x": 30, "two /x": 10}
 
 
-def test_a_mirror_answers_nobody(served: Place) -> None:
+def test_answers_of_a_mirror_reach_no_user(served: Place) -> None:
     switch(served.engine, served.gateway, "m", _route({ONE: 100}, mirror={TWO: 100}))
     assert {served.ask("/m/x") for _ in range(5)} == {"one /x"}
 
 
-def test_the_snapshot_says_what_is_loaded_and_who_is_up(served: Place) -> None:
+def test_the_snapshot_shows_loaded_routes_and_healthy_servers(served: Place) -> None:
     seen = served.look()
     assert seen.loaded == {"m": revision_of(seen.routes["m"])}
     assert [(b.alias, b.up) for b in seen.backends.values()] == [("one", True)]
@@ -164,7 +165,7 @@ def test_the_snapshot_says_what_is_loaded_and_who_is_up(served: Place) -> None:
     assert revision_of(seen.routes["m"])
 
 
-def test_a_route_is_taken_away(served: Place) -> None:
+def test_a_route_is_removed(served: Place) -> None:
     remove_route(served.engine, served.gateway, "m")
     with pytest.raises(urllib.error.HTTPError, match="404"):
         served.ask("/m/x")
@@ -172,7 +173,7 @@ def test_a_route_is_taken_away(served: Place) -> None:
     remove_route(served.engine, served.gateway, "m")
 
 
-def test_a_drain_waits_for_what_is_in_flight(served: Place) -> None:
+def test_a_drain_waits_for_requests_in_flight(served: Place) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(served.ask, "/m/slow/1.5")
         time.sleep(0.3)
@@ -183,7 +184,7 @@ def test_a_drain_waits_for_what_is_in_flight(served: Place) -> None:
     assert 0.5 < drain.seconds < 5
 
 
-def test_a_drain_counts_what_it_cuts(served: Place) -> None:
+def test_a_drain_counts_the_requests_that_it_cuts(served: Place) -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(served.ask, "/m/slow/5") for _ in range(2)]
         time.sleep(0.3)
@@ -191,7 +192,7 @@ def test_a_drain_counts_what_it_cuts(served: Place) -> None:
         assert {answer.result() for answer in answers} == {"one /slow/5"}
 
 
-def test_a_drain_does_not_wait_for_the_dead(served: Place) -> None:
+def test_a_drain_does_not_wait_for_servers_that_are_gone(served: Place) -> None:
     served.engine.remove(served.servers["one"], force=True)
     drain = drained(served.engine, served.gateway, [("one", 8080), ("never-was", 8080)], 20)
     assert drain.cut == 0
@@ -199,7 +200,7 @@ def test_a_drain_does_not_wait_for_the_dead(served: Place) -> None:
     assert drained(served.engine, served.gateway, [], 20) == Drain(cut=0, seconds=0.0)
 
 
-def test_the_gateway_is_as_it_was_asked_to_be(served: Place) -> None:
+def test_a_new_gateway_has_no_drift(served: Place) -> None:
     spec = gateway_spec(served.project, served.environment, Gateway(port=served.port))
     gateway = served.look().gateway
     assert gateway

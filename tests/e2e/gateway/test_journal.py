@@ -1,9 +1,9 @@
-"""The journal on a real volume: entries are whole or not there, in order, and outlive their gateway."""
+"""The journal on a real volume: entries are whole or absent, in order, and outlive their gateway."""
 
 from __future__ import annotations
 
-from gitops_ml.clients.gateway.container import ROOT
 from gitops_ml.clients.gateway.journal import Journal
+from gitops_ml.clients.gateway.layout import ROOT
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture
@@ -13,7 +13,7 @@ def _entries(place: Place) -> list[bytes]:
     return list(place.look().journal.values())
 
 
-def test_entries_keep_their_order_over_gateways_and_writers(place: Place) -> None:
+def test_entries_keep_their_order_across_gateways_and_writers(place: Place) -> None:
     first = place.ensure_gateway()
     Journal(place.engine, first, ()).append([b'{"n":1}', b'{"n":2}'])
     place.engine.remove(first, force=True)
@@ -31,7 +31,7 @@ def test_an_entry_that_was_cut_off_is_ignored(place: Place) -> None:
     assert _entries(place) == [b'{"n":1}']
 
 
-def test_compacting_keeps_what_sums_up(place: Place) -> None:
+def test_compacting_keeps_the_summary_and_the_newer_entries(place: Place) -> None:
     gateway = place.ensure_gateway()
     journal = Journal(place.engine, gateway, ())
     names = journal.append([f'{{"n":{n}}}'.encode() for n in range(600)])

@@ -1,4 +1,4 @@
-"""Readiness asked from inside the gateway: the same as a probe tells where all is well, and nothing where it is not."""
+"""Readiness asked from inside the gateway: a probe's results where all is well, and None where it is not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def asked(place: Place) -> Place:
     return place
 
 
-def test_it_tells_when_all_are_ready_and_what_each_answers(asked: Place) -> None:
+def test_servers_that_are_ready_return_their_answers(asked: Place) -> None:
     containers = (start_model(asked, "one", "md5:good", 4.0), start_model(asked, "two", "md5:good"))
     found = _ask(asked, "one", "two", watch=containers)
     assert found is not None
@@ -43,7 +43,7 @@ def test_it_tells_when_all_are_ready_and_what_each_answers(asked: Place) -> None
     assert {c.role for c in asked.look().containers} == {"gateway", "replica"}
 
 
-def test_of_an_image_that_is_not_ours_nothing_is_asked_but_its_health(asked: Place) -> None:
+def test_a_foreign_image_is_asked_for_its_health_only(asked: Place) -> None:
     start_model(asked, "one", "md5:silent")
     targets = [{"name": "one", "url": "http://one:8080", "health": "/anything"}]
     found = _ask(asked, targets=targets)
@@ -53,19 +53,19 @@ def test_of_an_image_that_is_not_ours_nothing_is_asked_but_its_health(asked: Pla
 
 
 @pytest.mark.parametrize("digest", ["md5:bad", "md5:silent"])
-def test_what_is_not_well_is_left_to_the_probe_at_once(asked: Place, digest: str) -> None:
+def test_a_wrong_answer_is_left_to_the_probe_at_once(asked: Place, digest: str) -> None:
     container = start_model(asked, "one", digest)
     started = time.monotonic()
     assert _ask(asked, "one", watch=(container,), patience=60.0) is None
     assert time.monotonic() - started < 20
 
 
-def test_rows_that_no_command_line_takes_are_left_to_the_probe(asked: Place) -> None:
+def test_an_example_too_long_for_a_command_line_is_left_to_the_probe(asked: Place) -> None:
     start_model(asked, "one", "md5:good")
     assert _ask(asked, "one", example=request_of(*[1.25] * 40_000)) is None
 
 
-def test_patience_ends(asked: Place) -> None:
+def test_the_wait_ends_when_patience_is_over(asked: Place) -> None:
     container = start_model(asked, "one", "md5:good", delay=60)
     started = time.monotonic()
     assert _ask(asked, "one", watch=(container,), patience=2.5) is None
@@ -73,7 +73,7 @@ def test_patience_ends(asked: Place) -> None:
 
 
 @pytest.mark.parametrize("restart", ["no", "unless-stopped"])
-def test_it_ends_when_its_target_does(asked: Place, restart: str) -> None:
+def test_the_wait_ends_when_its_target_ends(asked: Place, restart: str) -> None:
     container = start_model(asked, "one", "broken", restart=restart)
     started = time.monotonic()
     found = _ask(asked, "one", watch=(container,), patience=60.0)
@@ -96,7 +96,7 @@ def test_a_newer_commit_ends_the_waiting(asked: Place) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_it_costs_the_engine_no_process_where_a_shell_is_open(asked: Place, engine: docker.DockerClient) -> None:
+def test_asking_through_an_open_shell_starts_no_process(asked: Place, engine: docker.DockerClient) -> None:
     container = start_model(asked, "one", "md5:good", delay=2.0)
     asked.engine.open_shell(asked.gateway)
     since: Any = time.time()
@@ -106,6 +106,6 @@ def test_it_costs_the_engine_no_process_where_a_shell_is_open(asked: Place, engi
     assert [event["Action"] for event in done] == []
 
 
-def test_without_a_gateway_that_runs_the_probe_is_asked(asked: Place) -> None:
+def test_without_a_running_gateway_the_probe_is_needed(asked: Place) -> None:
     asked.engine.kill(asked.gateway)
     assert _ask(asked, "one", patience=60.0) is None

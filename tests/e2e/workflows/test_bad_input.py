@@ -1,4 +1,4 @@
-"""Bad input: each gets an error that names the thing, the reason and what fixes it, and the host is as it was."""
+"""Bad input gives an error with what, why and fix, and changes nothing on the host."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Edit = Callable[[dict[str, Any]], None]
 
 @dataclass
 class Standing:
-    """A workshop whose one deployment serves v1.0.0, and the host that it is on."""
+    """A workshop whose only deployment serves v1.0.0, and its host."""
 
     workshop: Workshop
     host: Host
 
     @contextmanager
     def declaring(self, files: dict[str, str]) -> Iterator[None]:
-        """Push these files, and push what was there before in the end."""
+        """Push these files; push the former ones at the end."""
         workshop = self.workshop
         workshop.pull()
         before = workshop.git("rev-parse", "HEAD")
@@ -54,7 +54,7 @@ class Standing:
             workshop.git("push", "-q", "origin", "HEAD:main")
 
     def refused(self, *arguments: str) -> str:
-        """What a command says that exits with 1 and changes nothing on the host, in its three parts."""
+        """Run a command that must exit with 1 and change nothing on the host. Returns its error: what, why, fix."""
         before = self.host.objects()
         ran = self.workshop.run(*(arguments or ("sync", "dev")))
         assert ran.code == 1, f"exit {ran.code}\n{ran.out}\n{ran.err}"
@@ -100,7 +100,7 @@ DECLARATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
 
 
 @pytest.mark.parametrize("what", DECLARATIONS)
-def test_a_bad_declaration_is_named_and_what_serves_goes_on(standing: Standing, what: str) -> None:
+def test_a_bad_declaration_is_named_and_its_deployment_keeps_serving(standing: Standing, what: str) -> None:
     files, named = DECLARATIONS[what]
     with standing.declaring(files):
         said = standing.refused()
@@ -115,7 +115,7 @@ def test_an_unknown_key_of_an_environment_is_named_with_the_nearest(standing: St
     assert "`gateway`" in said
 
 
-def test_a_promotion_from_nowhere_is_named(standing: Standing) -> None:
+def test_a_promotion_from_an_unknown_environment_is_named(standing: Standing) -> None:
     content = yaml.safe_load((standing.workshop.folder / DEV).read_text())
     with standing.declaring({DEV: yaml.safe_dump(content | {"promotion": {"from": "nowhere"}})}):
         said = standing.refused("plan", "dev")
@@ -125,13 +125,13 @@ def test_a_promotion_from_nowhere_is_named(standing: Standing) -> None:
         standing.workshop.sync()  # what serves is healed all the same
 
 
-def test_a_broken_declaration_is_complained_of_once_and_status_says_it_too(standing: Standing) -> None:
+def test_a_broken_declaration_is_reported_once_and_in_status_too(standing: Standing) -> None:
     with standing.declaring(_churn(replcas=2)):
         for command in ("plan", "sync", "status"):
             assert standing.refused(command, "dev").count("replcas") == 1
 
 
-def test_two_environments_on_one_port_are_named_both(standing: Standing) -> None:
+def test_two_environments_on_one_port_are_both_named(standing: Standing) -> None:
     text = (standing.workshop.folder / DEV).read_text()
     with standing.declaring({"environments/staging/environment.yaml": text}):
         said = standing.refused()
@@ -184,7 +184,7 @@ def test_an_engine_whose_port_is_closed_is_named(
     assert "refused" in said
 
 
-def test_an_engine_other_than_recorded_is_refused_until_a_person_rebinds(standing: Standing) -> None:
+def test_another_engine_than_recorded_is_refused_until_rebind(standing: Standing) -> None:
     workshop = standing.workshop
     workshop.pull()
     path = f"environments/dev/records/{MODEL}.yaml"
@@ -200,7 +200,7 @@ def test_an_engine_other_than_recorded_is_refused_until_a_person_rebinds(standin
     workshop.sync()
 
 
-def test_a_port_that_is_taken_leaves_nothing_of_a_new_environment(standing: Standing) -> None:
+def test_a_taken_port_leaves_nothing_of_a_new_environment(standing: Standing) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         text = yaml.safe_dump({"schema": 1, "engine": "unix:///var/run/docker.sock", "gateway": {"port": port}})
@@ -210,7 +210,7 @@ def test_a_port_that_is_taken_leaves_nothing_of_a_new_environment(standing: Stan
     assert f"port {port} on the engine's host is taken" in said
 
 
-def test_a_gateway_that_cannot_move_to_a_taken_port_stays_where_it_is(standing: Standing) -> None:
+def test_a_gateway_stays_if_the_new_port_is_taken(standing: Standing) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         content = yaml.safe_load((standing.workshop.folder / DEV).read_text())
@@ -226,7 +226,7 @@ def test_a_gateway_that_cannot_move_to_a_taken_port_stays_where_it_is(standing: 
     standing.workshop.sync()
 
 
-def test_a_gateway_that_cannot_move_to_a_foreign_address_never_stops_serving(standing: Standing) -> None:
+def test_a_gateway_keeps_serving_if_the_new_address_is_not_of_this_host(standing: Standing) -> None:
     content = yaml.safe_load((standing.workshop.folder / DEV).read_text())
     moved = yaml.safe_dump(content | {"gateway": content["gateway"] | {"bind": "203.0.113.9"}})  # RFC 5737: nobody's
     before = standing.host.gateway()
@@ -245,7 +245,7 @@ def test_a_gateway_that_cannot_move_to_a_foreign_address_never_stops_serving(sta
     standing.workshop.sync()
 
 
-def test_a_lock_that_is_held_names_its_holder_and_how_to_break_it(standing: Standing) -> None:
+def test_a_held_lock_names_its_holder_and_how_to_break_it(standing: Standing) -> None:
     workshop, host = standing.workshop, standing.host
     holder = Holder(who="ann@laptop pid 4711", machine="another", pid=4711, started="1", command="gitops-ml sync dev")
     with Engine.connect(None) as connected:
@@ -265,7 +265,7 @@ def test_a_lock_that_is_held_names_its_holder_and_how_to_break_it(standing: Stan
     assert f"dev has no lock {lock.id[:12]}" in standing.refused("sync", "dev", "--break-lock", lock.id[:12])
 
 
-def test_a_stale_clone_is_refused_until_a_person_allows_it(standing: Standing, tmp_path: Path) -> None:
+def test_a_stale_clone_is_refused_until_allow_older(standing: Standing, tmp_path: Path) -> None:
     workshop = standing.workshop
     subprocess.run(["git", "clone", "-q", "--bare", str(workshop.remote), str(tmp_path / "old.git")], check=True)
     theirs = workshop.another_clone(tmp_path)
@@ -287,7 +287,7 @@ def test_a_stale_clone_is_refused_until_a_person_allows_it(standing: Standing, t
 # --- what a candidate does -------------------------------------------------------------------------------------------
 
 
-def test_a_container_that_never_becomes_ready_is_refused_with_its_last_lines(standing: Standing) -> None:
+def test_a_container_that_never_becomes_ready_fails_with_its_last_log_lines(standing: Standing) -> None:
     workshop = standing.workshop
     workshop.release("v2.0.0", says="reading 90 GB of weights", load_seconds=60)
     workshop.declare("v2.0.0", serve={"start_timeout": "2s"})
@@ -298,13 +298,13 @@ def test_a_container_that_never_becomes_ready_is_refused_with_its_last_lines(sta
     assert [c["Id"] for c in standing.host.replicas()] == replicas
 
 
-def test_a_server_that_answers_with_another_digest_is_never_ready(standing: Standing) -> None:
+def test_a_server_with_another_digest_is_never_ready(standing: Standing) -> None:
     workshop, api = standing.workshop, standing.host.api
     workshop.release("v3.0.0")
     workshop.declare("v3.0.0", serve={"start_timeout": "20s"})
     with Repository.open(workshop.folder) as clone:
         wanted = Target(clone, "dev", print).look(Options()).wanted[MODEL].generation
-    # An image under the name that the candidate's is looked for by, which says that it is something else.
+    # An image with the candidate's image name, but another digest in its metadata.
     other, incumbent = f"md5:{'0' * 32}.dir", standing.host.replicas()[0]["Image"]
     forged = f'FROM {incumbent}\nENTRYPOINT ["env", "GITOPS_ML_DIGEST={other}"]\nLABEL {DIGEST}={wanted.digest}\n'
     list(api.build(fileobj=BytesIO(forged.encode()), tag=wanted.image, rm=True))

@@ -1,4 +1,4 @@
-"""The demo: what it removes, what it asks for, and its first half as a person runs it. `make demo` tells all of it."""
+"""The demo: what it removes, what it needs, and its first half. `make demo` runs all of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import docker
 import pytest
 
 from gitops_ml.cli.demo import story
-from gitops_ml.cli.demo.ground import NAME
+from gitops_ml.cli.demo.place import NAME
 from gitops_ml.core.declaration.edits import new_declaration
 from gitops_ml.core.generation import PROJECT
 from gitops_ml.errors import InputError
@@ -36,7 +36,7 @@ def run_demo(*arguments: str, timeout: float = 120.0, **env: str) -> Ran:
 
 @pytest.fixture
 def project(engine: docker.DockerClient) -> Iterator[str]:
-    """A name for a demo of its own, so that a person's demo is left alone."""
+    """The name of a separate demo, so that a developer's demo is left alone."""
     name = f"{NAME}-test-{secrets.token_hex(3)}"
     yield name
     run_demo("--remove", "--project", name)
@@ -45,7 +45,7 @@ def project(engine: docker.DockerClient) -> Iterator[str]:
 
 
 def labelled(engine: docker.DockerClient, name: str) -> int:
-    """How many containers, networks and volumes carry a project's name."""
+    """The number of containers, networks and volumes of a project."""
     chosen = {"label": f"{PROJECT}={name}"}
     api = engine.api
     volumes = api.volumes(filters=chosen)["Volumes"] or []
@@ -71,27 +71,27 @@ def test_only_what_carries_the_demos_name_is_removed(
 
 
 @pytest.mark.parametrize("name", ["flight-delay", "gitops-ml", f"{NAME}ing", f"{NAME}-", f"{NAME}/.."])
-def test_no_other_project_can_be_taken_for_a_demos(name: str) -> None:
+def test_the_name_of_another_project_is_refused(name: str) -> None:
     ran = run_demo("--remove", "--project", name)
     assert ran.code == 1
-    assert "is no name for a demo" in ran.err
+    assert "is not a name for a demo" in ran.err
 
 
-def test_an_engine_elsewhere_is_refused_and_an_absent_one_says_what_brings_it(tmp_path: Path) -> None:
+def test_a_remote_engine_is_refused_and_a_missing_one_names_the_fix(tmp_path: Path) -> None:
     assert "has to be on this machine" in run_demo("--remove", DOCKER_HOST="tcp://example.invalid:2376").err
     ran = run_demo("--remove", DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert ran.code == 1
     assert "fix: make setup" in ran.err
 
 
-def test_a_folder_that_is_no_clone_of_ours_is_refused(tmp_path: Path) -> None:
-    from gitops_ml.cli.demo.ground import find
+def test_a_folder_that_is_not_a_clone_of_gitops_ml_is_refused(tmp_path: Path) -> None:
+    from gitops_ml.cli.demo.place import find
 
-    with pytest.raises(InputError, match="is no clone of gitops-ml"):
+    with pytest.raises(InputError, match="is not a clone of gitops-ml"):
         find(tmp_path, NAME)
 
 
-def test_what_the_story_edits_is_in_the_files_once() -> None:
+def test_each_passage_that_the_story_edits_occurs_once() -> None:
     params = (ROOT / "params.yaml").read_text()
     for passage in story.PARAMS:
         assert params.count(passage) == 1, passage

@@ -1,4 +1,4 @@
-"""A version's way from one environment to the next, back again, and past a hold, as its team walks it."""
+"""Promotion, rollback and hold, as a team uses them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.workshop import MODEL, Workshop
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_what_stands_verified_is_promoted_once_it_has_soaked(workshop: Workshop) -> None:
+def test_a_verified_version_is_promoted_after_its_soak(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.environment("prod", promotion={"from": "dev", "soak": "1h"})
@@ -22,7 +22,7 @@ def test_what_stands_verified_is_promoted_once_it_has_soaked(workshop: Workshop)
     workshop.sync()
     refused = workshop.run("promote", MODEL, "--to", "prod", "--create")
     assert refused.code == 1
-    assert "v1.0.0 has to stand in dev for 59 m" in refused.err
+    assert "v1.0.0 must stay Verified in dev for 59 m" in refused.err
     assert "this machine's clock" not in refused.err
 
     workshop.pull()
@@ -49,7 +49,7 @@ def test_a_rollback_is_synced_like_any_other_commit(workshop: Workshop) -> None:
     assert workshop.status()["verification"] == "Verified"
 
 
-def test_a_hold_keeps_what_serves_until_it_is_released(workshop: Workshop) -> None:
+def test_a_hold_keeps_the_incumbent_until_it_is_released(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.sync()
@@ -65,7 +65,7 @@ def test_a_hold_keeps_what_serves_until_it_is_released(workshop: Workshop) -> No
     assert workshop.serving() == "v2.0.0"
 
 
-def test_the_doctor_knows_its_own_gateway(workshop: Workshop) -> None:
+def test_doctor_recognises_our_own_gateway(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.sync()

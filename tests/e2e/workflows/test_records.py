@@ -1,4 +1,4 @@
-"""Records: verdicts and reverts reach Git whoever pushes meanwhile, and nobody's own work is disturbed."""
+"""Records: verdicts and reverts reach Git although others push, and nobody's work is disturbed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WITHIN = 60.0
 
 @pytest.fixture
 def served(workshop: Workshop) -> Workshop:
-    """A workshop that serves v1.0.0 in dev, with a v2.0.0 that is worse."""
+    """A workshop that serves v1.0.0 in dev, and has a worse v2.0.0."""
     return _serve(workshop)
 
 
@@ -34,7 +34,7 @@ def _serve(workshop: Workshop) -> Workshop:
 
 
 def _hook(workshop: Workshop, script: str) -> Path:
-    """Have the remote run a script before it takes a push."""
+    """Make the remote run a script before it accepts a push."""
     hook = workshop.remote / "hooks" / "pre-receive"
     hook.write_text(f"#!/bin/sh\n{script}\n")
     hook.chmod(0o755)
@@ -42,7 +42,7 @@ def _hook(workshop: Workshop, script: str) -> Path:
 
 
 def _race(workshop: Workshop, theirs: Workshop, text: str) -> str:
-    """Have a colleague's edit of the declaration arrive at the remote while gitops-ml pushes its record.
+    """Let a colleague's edit of the declaration reach the remote while gitops-ml pushes its record.
 
     Returns the colleague's commit.
     """
@@ -60,7 +60,7 @@ def _race(workshop: Workshop, theirs: Workshop, text: str) -> str:
     return commit
 
 
-def test_a_push_in_between_is_built_upon_and_its_edits_are_kept(served: Workshop, tmp_path: Path) -> None:
+def test_a_record_is_built_on_a_concurrent_push_and_keeps_its_edits(served: Workshop, tmp_path: Path) -> None:
     served.declare("v2.0.0", verify=HOLDOUT)
     written = (served.folder / CHURN).read_text() + "# asked for by sales, see the wiki\n"
     edited = written.replace("schema: 1", "replicas: 2  # for the fair\nschema: 1")
@@ -77,7 +77,7 @@ def test_a_push_in_between_is_built_upon_and_its_edits_are_kept(served: Workshop
     assert served.serving() == "v1.0.0"
 
 
-def test_nothing_is_reverted_where_a_person_has_moved_on(served: Workshop, tmp_path: Path) -> None:
+def test_a_newer_declaration_is_not_reverted(served: Workshop, tmp_path: Path) -> None:
     served.release("v3.0.0")
     served.declare("v2.0.0", verify=HOLDOUT)
     _race(served, served.another_clone(tmp_path / "theirs"), (served.folder / CHURN).read_text().replace("v2", "v3"))
@@ -105,7 +105,7 @@ def test_a_rejected_push_is_published_by_a_later_pass_from_another_clone(served:
     served.sync()
 
 
-def test_records_go_to_a_branch_of_their_own_where_that_is_asked_for(workshop: Workshop) -> None:
+def test_records_go_to_the_declared_branch(workshop: Workshop) -> None:
     workshop.environment(drain="1s", records={"branch": "gitops-ml/records"})
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0", verify=HOLDOUT)
@@ -127,9 +127,7 @@ def test_records_go_to_a_branch_of_their_own_where_that_is_asked_for(workshop: W
 
 
 @pytest.mark.parametrize("kind", ["workshop", "lone_workshop"])
-def test_a_work_tree_and_an_index_with_unfinished_work_stay_as_they_are(
-    request: pytest.FixtureRequest, kind: str
-) -> None:
+def test_unfinished_work_in_work_tree_and_index_is_not_touched(request: pytest.FixtureRequest, kind: str) -> None:
     used = _serve(request.getfixturevalue(kind))
     used.declare("v2.0.0", verify=HOLDOUT)
     used.write("notes.txt", "not tracked\n")
@@ -143,7 +141,7 @@ def test_a_work_tree_and_an_index_with_unfinished_work_stay_as_they_are(
     assert (used.folder / "notes.txt").read_text() == "not tracked\n"
 
 
-def test_a_hold_keeps_what_serves_until_it_expires(served: Workshop) -> None:
+def test_a_hold_keeps_the_incumbent_until_it_expires(served: Workshop) -> None:
     served.release("v1.1.0")
     until = (datetime.now(UTC) + timedelta(seconds=12)).isoformat(timespec="seconds")
     served.declare("v1.1.0", hold={"reason": "fair week", "until": until})

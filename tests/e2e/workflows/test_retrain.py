@@ -1,4 +1,4 @@
-"""From new data to a proposed version, what a gate keeps out, and what is said of two versions: with real models.
+"""`retrain`, its gate, `diff` and `trace`, with real models.
 
 The pipeline is one stage that writes the workshop's predictor, so that a test can train a better or a worse one in a
 second; DVC, Git, the engine and the judgement are the real ones.
@@ -59,7 +59,7 @@ def dvc(workshop: Workshop, *arguments: str) -> None:
 
 
 def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
-    """A pipeline, a DVC remote, and v1.0.0 of a middling model declared in dev."""
+    """A pipeline, a DVC remote, and v1.0.0 of a mediocre model, declared in dev."""
     workshop.write(".dvc/config", "[core]\n    analytics = false\n")
     workshop.write(".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
     workshop.write("train.py", TRAIN)
@@ -78,7 +78,7 @@ def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
 
 
 def train(workshop: Workshop, version: str, *, noise: float) -> None:
-    """A version that a person trains and registers."""
+    """Train and register a version, as a person does."""
     workshop.pull()
     old = (workshop.folder / "params.yaml").read_text()
     changed = [f"train: {{noise: {noise}}}" if line.startswith("train:") else line for line in old.splitlines()]
@@ -97,7 +97,7 @@ def retrain(workshop: Workshop, *arguments: str, expect: int = 0) -> dict[str, A
 
 
 def refs(workshop: Workshop) -> str:
-    """Everything that the clone and its remote have by name, but what is only fetched."""
+    """All refs of the clone and its remote, except fetched ones."""
     own = workshop.git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags")
     return own + workshop.git("ls-remote", "origin")
 
@@ -109,7 +109,7 @@ def team(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) 
         yield workshop
 
 
-def test_what_is_worse_gets_no_version(team: Workshop, engine: docker.DockerClient) -> None:
+def test_a_worse_model_gets_no_version(team: Workshop, engine: docker.DockerClient) -> None:
     before = refs(team)
     team.write("train.py", "an edit that nobody has committed")
     try:
@@ -126,14 +126,14 @@ def test_what_is_worse_gets_no_version(team: Workshop, engine: docker.DockerClie
     assert not engine.api.networks(filters=mine)
 
 
-def test_what_nothing_changes_is_trained_and_left(team: Workshop) -> None:
+def test_an_unchanged_model_gets_no_version(team: Workshop) -> None:
     before = refs(team)
     done = retrain(team, "--push")
     assert done["outcome"] == "unchanged"
     assert refs(team) == before
 
 
-def test_what_is_better_is_registered_and_proposed_on_a_branch(team: Workshop) -> None:
+def test_a_better_model_is_registered_and_proposed_on_a_branch(team: Workshop) -> None:
     main = team.git("rev-parse", "HEAD")
     done = retrain(team, "--set", "train.noise=0", "--push")
     assert (done["outcome"], done["version"], done["branch"]) == ("registered", "v1.1.0", "retrain/churn-v1.1.0")
@@ -151,7 +151,7 @@ def test_what_is_better_is_registered_and_proposed_on_a_branch(team: Workshop) -
     assert (again["outcome"], again["version"]) == ("unchanged", "v1.1.0")
 
 
-def test_two_versions_are_told_apart_down_to_the_answers_that_flip(team: Workshop) -> None:
+def test_diff_shows_what_changed_and_which_answers_flip(team: Workshop) -> None:
     ran = team.run("diff", MODEL, "v1.0.0", "v1.1.0", "--json")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
@@ -166,7 +166,7 @@ def test_two_versions_are_told_apart_down_to_the_answers_that_flip(team: Worksho
     assert max(shares) > answers["change"] > min(shares)  # the noise flips what is near the threshold
 
 
-def test_the_proposal_serves_once_it_is_merged_and_is_traced_back(team: Workshop) -> None:
+def test_a_merged_proposal_serves_and_is_traced(team: Workshop) -> None:
     team.git("merge", "-q", "--ff-only", "origin/retrain/churn-v1.1.0")
     team.git("push", "-q", "origin", "HEAD:main")
     team.sync()
@@ -186,8 +186,8 @@ def test_the_proposal_serves_once_it_is_merged_and_is_traced_back(team: Workshop
     assert by_record["generation"] == found["generation"]
 
 
-def test_a_rollback_asks_for_a_new_model_once(team: Workshop) -> None:
-    """Last of those that share the team: v2.0.0 is worse, is rolled back, and what comes next answers the request."""
+def test_a_rollback_requests_a_new_model_once(team: Workshop) -> None:
+    """The last test that shares the team: v2.0.0 is worse and rolled back, and the next model answers the request."""
     train(team, "v2.0.0", noise=30)
     team.declare("v2.0.0", verify=HOLDOUT, on_failure=["revert", "retrain"])
     team.sync(expect=3)
@@ -203,14 +203,14 @@ def test_a_rollback_asks_for_a_new_model_once(team: Workshop) -> None:
     assert team.record()["retrain"] == answered
 
 
-def test_a_day_has_so_many_versions(workshop: Workshop) -> None:
+def test_versions_per_day_are_limited(workshop: Workshop) -> None:
     set_up(workshop, per_day=1)
     done = retrain(workshop, "--set", "train.noise=0", expect=4)
     assert done["outcome"] == "held"
     assert "1 versions were registered within a day" in done["reason"]
 
 
-def test_a_training_that_is_interrupted_leaves_nothing(team: Workshop) -> None:
+def test_an_interrupted_training_leaves_nothing(team: Workshop) -> None:
     before = refs(team)
     process = team.begin("retrain", "--set", "train.noise=0.5", "--push")
     assert process.stderr is not None
@@ -222,7 +222,7 @@ def test_a_training_that_is_interrupted_leaves_nothing(team: Workshop) -> None:
     assert len(team.git("worktree", "list").splitlines()) == 1
 
 
-def test_a_stage_that_fails_is_said_in_its_own_words(lone_workshop: Workshop) -> None:
+def test_a_failed_stage_is_reported_with_its_own_message(lone_workshop: Workshop) -> None:
     set_up(lone_workshop)
     ran = lone_workshop.run("retrain", "--set", "train.noise=much")
     assert ran.code == 1

@@ -1,4 +1,4 @@
-"""Judging again what serves, a team's own checks, and the checks that only advise; all with what really runs."""
+"""`verify`, a team's own checks, and the advisory checks, against real services."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def start(workshop: Workshop, version: str, **declared: Any) -> None:
 
 
 def verify(workshop: Workshop, expect: int = 0) -> dict[str, Any]:
-    """`gitops-ml verify dev --json`: what it says of the one deployment."""
+    """Run `gitops-ml verify dev --json`. Returns its part on the only deployment."""
     ran = workshop.run("verify", "dev", "--json")
     assert ran.code == expect, f"exit {ran.code}, expected {expect}\n{ran.out}\n{ran.err}"
     found = json.loads(ran.out)["deployments"]
@@ -54,7 +54,7 @@ def tip(workshop: Workshop) -> str:
 # --- what serves is judged again
 
 
-def test_what_stands_is_judged_again_and_nothing_is_written(workshop: Workshop) -> None:
+def test_an_unchanged_verdict_writes_nothing(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", verify=HOLDOUT)
     before = tip(workshop)
     found = verify(workshop)
@@ -64,7 +64,7 @@ def test_what_stands_is_judged_again_and_nothing_is_written(workshop: Workshop) 
     assert workshop.run("plan", "dev").code == 0
 
 
-def test_it_goes_back_by_one_version_and_no_further(workshop: Workshop) -> None:
+def test_verify_goes_back_by_one_version_at_most(workshop: Workshop) -> None:
     with page() as (url, told):
         for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
             start(workshop, version, verify=http_check(url))
@@ -86,7 +86,7 @@ def test_it_goes_back_by_one_version_and_no_further(workshop: Workshop) -> None:
 
 
 def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: Workshop, tmp_path: Path) -> None:
-    # A command that fails for v1.1.0 alone, once the team has found out.
+    # A command that fails for v1.1.0 only.
     flag = tmp_path / "known"
     script = f'[ -e {flag} ] && [ "$GITOPS_ML_VERSION" = v1.1.0 ] && echo "orders fell by half" && exit 1; exit 0'
     checks = {"command": [{"name": "orders", "run": ["sh", "-c", script]}]}
@@ -98,7 +98,7 @@ def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: 
     flag.touch()
     ran = workshop.run("verify", "dev")
     assert ran.code == 3, ran.err
-    # Although a canary is declared, what failed is not waited for.
+    # The failed version is replaced at once, although a canary is declared.
     assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
     record = workshop.record()
     assert [(a["version"], a["strategy"], a["outcome"]) for a in record["attempts"][:2]] == [
@@ -109,7 +109,7 @@ def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: 
     assert any(c["reason"] == "exit code 1: orders fell by half" for c in record["attempts"][1]["checks"])
     status = workshop.status()
     assert (status["sync"], status["verification"]) == ("Synced", "Verified")
-    # It is not tried again, although somebody declares it again.
+    # The failed version is not tried again, although somebody declares it again.
     workshop.declare("v1.1.0", verify=checks | {"traffic": {"max_bad_increase": 0.5}}, rollout=canary)
     workshop.sync(expect=3)
     assert workshop.serving() == "v1.0.0"
@@ -117,7 +117,7 @@ def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: 
     assert "Failed (review, failed, over v1.0.0)" in history.out
 
 
-def test_without_auto_revert_it_is_recorded_and_goes_on_serving(workshop: Workshop) -> None:
+def test_without_auto_revert_a_failed_version_is_recorded_and_keeps_serving(workshop: Workshop) -> None:
     workshop.environment(policy={"auto_revert": False})
     with page() as (url, told):
         start(workshop, "v1.0.0", verify=http_check(url))
@@ -136,7 +136,7 @@ def test_without_auto_revert_it_is_recorded_and_goes_on_serving(workshop: Worksh
         assert workshop.record()["verified"]["version"] == "v1.1.0"
 
 
-def test_a_first_version_that_has_become_bad_goes_on_serving(workshop: Workshop) -> None:
+def test_a_first_version_that_became_bad_keeps_serving(workshop: Workshop) -> None:
     with page() as (url, told):
         start(workshop, "v1.0.0", verify=http_check(url))
         told["status"] = 503
@@ -145,7 +145,7 @@ def test_a_first_version_that_has_become_bad_goes_on_serving(workshop: Workshop)
         assert workshop.record()["verified"] is None
 
 
-def test_a_replica_that_was_stopped_says_nothing_of_its_model(workshop: Workshop, engine: docker.DockerClient) -> None:
+def test_a_stopped_replica_gives_no_verdict_on_its_model(workshop: Workshop, engine: docker.DockerClient) -> None:
     start(workshop, "v1.0.0")
     label = {"label": [f"gitops-ml.project={workshop.project}", f"gitops-ml.deployment={MODEL}"]}
     engine.api.kill(engine.api.containers(filters=label)[0]["Id"])
@@ -156,7 +156,7 @@ def test_a_replica_that_was_stopped_says_nothing_of_its_model(workshop: Workshop
     verify(workshop)
 
 
-def test_a_push_that_is_refused_keeps_the_verdict_and_the_next_pass_goes_back(workshop: Workshop) -> None:
+def test_a_refused_push_keeps_the_verdict_and_the_next_pass_goes_back(workshop: Workshop) -> None:
     with page() as (url, told):
         start(workshop, "v1.0.0", verify=http_check(url))
         start(workshop, "v1.1.0", verify=http_check(url))
@@ -171,7 +171,7 @@ def test_a_push_that_is_refused_keeps_the_verdict_and_the_next_pass_goes_back(wo
         assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
 
 
-def test_beside_a_canary_what_serves_is_judged_alone_and_the_canary_goes_on(workshop: Workshop) -> None:
+def test_during_a_canary_only_the_incumbent_is_judged(workshop: Workshop) -> None:
     with page() as (url, told):
         # Asked through the gateway, one of two would be the candidate.
         itself = [{"name": n, "url": "${endpoint}", "contains": '"versions":["${version}"]'} for n in ("one", "two")]
@@ -202,7 +202,7 @@ def test_beside_a_canary_what_serves_is_judged_alone_and_the_canary_goes_on(work
             with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=50):
                 said = rollout.stderr.read()
                 assert rollout.wait(timeout=60) == 3, said
-    # What is gone back to has not failed itself.
+    # The version that takes over again has not failed itself.
     assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
     workshop.git("fetch", "-q", "origin")
     assert "Record dev/churn v1.2.0: failed, reverted to v1.0.0" in workshop.git("log", "--format=%s", "origin/main")
@@ -210,7 +210,7 @@ def test_beside_a_canary_what_serves_is_judged_alone_and_the_canary_goes_on(work
     assert (status["sync"], status["verification"]) == ("Synced", "Verified")
 
 
-def test_a_deployment_that_is_not_declared_is_named(workshop: Workshop) -> None:
+def test_an_undeclared_deployment_is_named(workshop: Workshop) -> None:
     start(workshop, "v1.0.0")
     ran = workshop.run("verify", "dev", "chrun")
     assert (ran.code, "declared are churn" in ran.err) == (1, True)
@@ -219,12 +219,12 @@ def test_a_deployment_that_is_not_declared_is_named(workshop: Workshop) -> None:
 # --- a team's own checks in a rollout
 
 
-def test_a_page_is_asked_for_the_candidate_itself_before_it_has_users(workshop: Workshop) -> None:
+def test_an_http_check_asks_the_candidate_before_it_has_users(workshop: Workshop) -> None:
     checks = {"http": [{"name": "itself", "url": "${endpoint}", "contains": '"versions":["${version}"]'}]}
     start(workshop, "v1.0.0", verify=checks)
     start(workshop, "v1.1.0", verify=checks)
     assert {c["name"]: c["result"] for c in workshop.record()["attempts"][0]["checks"]}["http itself"] == "pass"
-    # And what serves, through the gateway.
+    # And the serving version, through the gateway.
     assert results(verify(workshop))["http itself"] == "pass"
 
 
@@ -250,7 +250,7 @@ def test_a_command_that_fails_stops_a_candidate(workshop: Workshop) -> None:
 
 @pytest.fixture
 def orders(tmp_path: Path) -> Iterator[tuple[Prometheus, dict[str, Any]]]:
-    """A Prometheus that knows how many orders come in, and what it is told of them."""
+    """A Prometheus with the number of orders, and the page that it scrapes."""
     require_prometheus()
     with page() as (url, told):
         told["body"] = "orders_per_minute 100\n"
@@ -263,7 +263,7 @@ def orders(tmp_path: Path) -> Iterator[tuple[Prometheus, dict[str, Any]]]:
             prometheus.stop()
 
 
-def test_prometheus_says_when_what_serves_has_become_bad(
+def test_prometheus_fails_a_serving_version_that_became_bad(
     workshop: Workshop, orders: tuple[Prometheus, dict[str, Any]]
 ) -> None:
     prometheus, told = orders
@@ -275,7 +275,7 @@ def test_prometheus_says_when_what_serves_has_become_bad(
     prometheus.await_value("orders_per_minute", 20)
     found = verify(workshop, expect=3)
     assert found["checks"][-1]["reason"] == "20 is below min 50"
-    # Orders are down still, and that does not keep the version before from coming back.
+    # Orders are still low, but that does not prevent the rollback.
     assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
 
 
@@ -295,7 +295,7 @@ def test_a_prometheus_that_is_down_is_inconclusive_and_reverts_nothing(
     assert verify(workshop)["before"] == "Inconclusive"
 
 
-def test_prometheus_is_asked_once_a_canary_has_had_its_users(
+def test_prometheus_is_queried_when_a_canary_has_had_users(
     workshop: Workshop, orders: tuple[Prometheus, dict[str, Any]]
 ) -> None:
     prometheus, told = orders
@@ -333,7 +333,7 @@ ADVICE: dict[str, Any] = {
 
 
 def ask(workshop: Workshop, count: int, middle: float) -> None:
-    """So many users' requests, whose input lies around `middle`."""
+    """Send `count` requests as users, with inputs around `middle`."""
     chance = random.Random(3)
     where = urlsplit(workshop.url())
     connection = http.client.HTTPConnection(where.netloc, timeout=30)
@@ -346,20 +346,20 @@ def ask(workshop: Workshop, count: int, middle: float) -> None:
 
 
 def trained(workshop: Workshop) -> None:
-    """What the train stage stores of the inputs: around 0."""
+    """What the train stage stores about the inputs: values around 0."""
     x = np.random.default_rng(1).normal(0, 1.5, 5000)
     told = json.dumps(reference(pd.DataFrame({"x": x}), []))
     workshop.write(f"models/{MODEL}/reference.json", told)
 
 
-def test_drift_and_agreement_are_said_and_decide_nothing(workshop: Workshop) -> None:
+def test_drift_and_agreement_are_reported_and_decide_nothing(workshop: Workshop) -> None:
     trained(workshop)
     start(workshop, "v1.0.0", **ADVICE)
     ask(workshop, 300, 0.0)
     found = {c["name"]: c for c in verify(workshop)["checks"]}
     assert (found["drift"]["result"], found["drift"]["advisory"]) == ("pass", True)
     assert found["drift"]["figures"]["rows"] == 300
-    # The users change, and a version that answers otherwise wants to serve.
+    # The inputs change, and a version with different answers is declared.
     ask(workshop, 512, 3.0)
     workshop.release("v1.1.0", noise=2)
     workshop.declare("v1.1.0", **ADVICE)
@@ -375,7 +375,7 @@ def test_drift_and_agreement_are_said_and_decide_nothing(workshop: Workshop) -> 
     assert workshop.serving() == "v1.1.0"
 
 
-def test_too_few_live_rows_say_nothing_and_stop_nothing(workshop: Workshop) -> None:
+def test_too_few_live_rows_are_inconclusive_and_stop_nothing(workshop: Workshop) -> None:
     start(workshop, "v1.0.0", **ADVICE)
     ask(workshop, 10, 0.0)
     start(workshop, "v1.1.0", **ADVICE)
@@ -390,7 +390,7 @@ def test_too_few_live_rows_say_nothing_and_stop_nothing(workshop: Workshop) -> N
     ["/churn/gitops-ml/samples", "/churn/churn/gitops-ml/samples", "/churn//gitops-ml/samples", "/gitops-ml/samples"],
 )
 @pytest.mark.parametrize("connection", ["keep-alive", "X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Prefix"])
-def test_live_rows_are_not_given_out_through_the_gateway(sampled: Workshop, path: str, connection: str) -> None:
+def test_live_rows_cannot_be_read_through_the_gateway(sampled: Workshop, path: str, connection: str) -> None:
     where = urlsplit(sampled.url())
     asking = http.client.HTTPConnection(where.netloc, timeout=30)
     asking.request("GET", path, headers={"Connection": connection})
@@ -399,7 +399,7 @@ def test_live_rows_are_not_given_out_through_the_gateway(sampled: Workshop, path
     assert b"inputs" not in answer.read()
 
 
-def test_live_rows_hold_what_users_asked_and_no_probe(sampled: Workshop, engine: docker.DockerClient) -> None:
+def test_live_rows_are_users_requests_without_probes(sampled: Workshop, engine: docker.DockerClient) -> None:
     label = {"label": [f"gitops-ml.project={sampled.project}"]}
     found = {c["Labels"]["gitops-ml.role"]: c for c in engine.api.containers(filters=label)}
     verify(sampled)
@@ -412,7 +412,7 @@ def test_live_rows_hold_what_users_asked_and_no_probe(sampled: Workshop, engine:
 
 @pytest.fixture(scope="module")
 def sampled(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """A workshop whose model has been asked 25 times."""
+    """A workshop whose model has answered 25 requests."""
     with scratch_workshop(engine, tmp_path_factory.mktemp("sampled"), "sampled") as workshop:
         start(workshop, "v1.0.0", **ADVICE)
         ask(workshop, 25, 0.0)

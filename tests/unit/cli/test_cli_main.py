@@ -1,4 +1,4 @@
-"""The command line makes only what is asked for, and is the same command line whatever is asked for."""
+"""The command line builds only the command that is called, and each command is the same either way."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from gitops_ml.cli.main import MODULES, application, main
 
 
 @pytest.mark.parametrize(("module", "commands"), MODULES.items())
-def test_a_command_comes_with_its_module_and_no_other(module: str, commands: tuple[str, ...]) -> None:
+def test_a_command_loads_only_its_module(module: str, commands: tuple[str, ...]) -> None:
     for command in commands:
         assert _names(command) == sorted(commands), f"MODULES says otherwise of gitops_ml.cli.{module}"
 
 
-def test_all_commands_are_there_when_none_is_known() -> None:
+def test_all_commands_are_loaded_for_an_unknown_one() -> None:
     everything = sorted(command for commands in MODULES.values() for command in commands)
     assert _names(None) == _names("snyc") == everything
 
 
-def test_a_command_says_the_same_of_itself_alone_and_among_all() -> None:
+def test_the_help_of_a_command_is_the_same_alone_and_among_all() -> None:
     for command in (c for commands in MODULES.values() for c in commands):
         alone, among = (CliRunner().invoke(application(c), [command, "--help"]) for c in (command, None))
         assert alone.exit_code == 0
         assert alone.stdout == among.stdout
 
 
-def test_a_command_that_is_not_there_is_told_the_nearest(
+def test_an_unknown_command_gets_the_nearest_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended: list[int] = []
+    exit_codes: list[int] = []
     monkeypatch.setattr(sys, "argv", ["gitops-ml", "snyc"])
-    monkeypatch.setattr("os._exit", ended.append)
+    monkeypatch.setattr("os._exit", exit_codes.append)
     monkeypatch.setattr("atexit._run_exitfuncs", lambda: None)
     main()
-    assert ended == [2]
+    assert exit_codes == [2]
     assert "Did you mean 'sync'?" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""The published schemas and the worked example are what the types say, so that none of them can go stale alone."""
+"""The published schemas and the worked example follow from the types, so none of them can become stale."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.mark.parametrize("path", scaffold("flight-delay"))
 def test_the_worked_example_is_what_init_writes(path: str) -> None:
-    """When this fails after a change of core.desired: `gitops-ml schema --into environments/.schema`."""
+    """If this fails after a change of the schema: `gitops-ml schema --into environments/.schema`."""
     assert (ROOT / path).read_text() == scaffold("flight-delay")[path]
 
 

@@ -1,4 +1,4 @@
-"""A failed rollout's request for a new model: asked once, answered once, kept by every record after it."""
+"""A failed rollout's request for a new model: made once, answered once, kept in all later records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gitops_ml.core.journal.state import Attempt, DeploymentState
 from gitops_ml.core.records.record import answered, updated, wants_retrain
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.retraining.proposal import Retrained
-from gitops_ml.retraining.retrain import let_in
+from gitops_ml.retraining.retrain import admit_months
 
 ASKING = Deployment(schema=1, model="churn", version="v1.0.0", on_failure=("revert", "retrain"))
 SILENT = Deployment(schema=1, model="churn", version="v1.0.0")
@@ -47,7 +47,7 @@ def state(*attempts: Attempt) -> DeploymentState:
     return DeploymentState(attempts=attempts)
 
 
-def test_only_a_failed_rollout_whose_declaration_says_so_asks() -> None:
+def test_only_a_failed_rollout_with_retrain_declared_requests_a_model() -> None:
     assert wants_retrain(attempt(1), ASKING)
     assert not wants_retrain(attempt(1), SILENT)
     assert not wants_retrain(attempt(1), None)
@@ -71,7 +71,7 @@ def test_a_record_keeps_the_request_until_it_is_answered() -> None:
     assert (done.retrain.state, done.retrain.answer) == ("answered", "registered: v3.0.0")
 
 
-def test_what_is_recorded_already_does_not_ask_again() -> None:
+def test_a_recorded_attempt_does_not_request_again() -> None:
     first = updated(None, state(attempt(1)), "churn", "e", {"a1"})
     done = answered(first, "a1", "failed")
     assert updated(done, state(attempt(1)), "churn", "e", {"a1"}).retrain == done.retrain
@@ -94,10 +94,10 @@ def test_a_newer_request_is_not_answered_by_an_older_run() -> None:
         ("2013-08", None, {"ingest.until": "2013-08"}),
     ],
 )
-def test_months_are_let_in_with_the_clock_that_judges_them(
+def test_a_newer_month_also_moves_the_time_of_the_freshness_check(
     until: str, now: str | None, expected: dict[str, str]
 ) -> None:
-    assert let_in(until, now) == expected
+    assert admit_months(until, now) == expected
 
 
 def test_exit_codes() -> None:

@@ -1,4 +1,4 @@
-"""The certificate that the gateway holds, so that it makes none."""
+"""The gateway's default certificate, which keeps Traefik from making one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gitops_ml.clients.gateway.certificate import default_certificate
-from gitops_ml.clients.gateway.container import CERTIFICATE
-from gitops_ml.core.declaration.schema import NAME_PATTERN
+from gitops_ml.clients.gateway.layout import CERTIFICATE
+from gitops_ml.core.declaration.values import NAME_PATTERN
 
 
-def test_the_certificate_is_valid_is_its_own_issuer_and_comes_with_its_key() -> None:
+def test_the_certificate_is_valid_and_self_signed_and_has_its_key() -> None:
     pair = json.loads(default_certificate())["tls"]["stores"]["default"]["defaultCertificate"]
     certificate = x509.load_pem_x509_certificate(pair["certFile"].encode())
     key = load_pem_private_key(pair["keyFile"].encode(), None)
@@ -24,9 +24,9 @@ def test_the_certificate_is_valid_is_its_own_issuer_and_comes_with_its_key() -> 
     assert certificate.not_valid_after_utc > datetime.now(UTC) + timedelta(days=3650)
 
 
-def test_each_gateway_gets_its_own() -> None:
+def test_each_gateway_gets_its_own_certificate() -> None:
     assert default_certificate() != default_certificate()
 
 
-def test_no_deployment_can_have_its_name() -> None:
+def test_no_deployment_can_have_the_name_of_the_certificate_file() -> None:
     assert not re.fullmatch(NAME_PATTERN, CERTIFICATE.removesuffix(".yml"))

@@ -1,4 +1,4 @@
-"""Edits of declarations: the fields asked for, and not one byte besides."""
+"""Edits of declarations change the fields that were asked for, and not one byte more."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ last: |
 """
 
 
-def changed(fields: dict[str, Any], text: str = TEXT) -> list[str]:
-    """The lines that an edit takes and gives."""
+def changed_lines(fields: dict[str, Any], text: str = TEXT) -> list[str]:
+    """The lines that an edit removes and adds, as `difflib.ndiff` marks them."""
     edited = set_fields(text, fields)
     lines = difflib.ndiff(text.splitlines(), edited.splitlines())
     return [line for line in lines if line[0] in "+-"]
@@ -90,8 +90,8 @@ def changed(fields: dict[str, Any], text: str = TEXT) -> list[str]:
         ({"verify": {"holdout": {"data": "d"}}}, ["+ verify:", "+   holdout:", "+     data: d"]),
     ],
 )
-def test_only_what_was_asked_for(fields: dict[str, Any], lines: list[str]) -> None:
-    assert sorted(changed(fields)) == sorted(lines)
+def test_an_edit_changes_only_the_fields_that_were_asked_for(fields: dict[str, Any], lines: list[str]) -> None:
+    assert sorted(changed_lines(fields)) == sorted(lines)
 
 
 @pytest.mark.parametrize(
@@ -112,19 +112,21 @@ def test_only_what_was_asked_for(fields: dict[str, Any], lines: list[str]) -> No
         ("digest_of: 1\nversion: v1\nz: 1\n", {"digest": "y"}, "digest_of: 1\nversion: v1\ndigest: y\nz: 1\n"),
         ("version: 'v1'\n", {"version": "1.0"}, "version: '1.0'\n"),
         ("version: v1\n", {"version": "1.0"}, "version: '1.0'\n"),
+        ("version: v1\n", {"version": "123e4567"}, "version: '123e4567'\n"),
+        ("a: [x, y]\n", {"a": ["0o17", "no"]}, "a: ['0o17', 'no']\n"),
     ],
 )
-def test_every_layout(text: str, fields: dict[str, Any], expected: str) -> None:
+def test_an_edit_keeps_the_layout(text: str, fields: dict[str, Any], expected: str) -> None:
     assert set_fields(text, fields) == expected
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "text\n", "a: [\n", "a: *x\n"])
-def test_what_is_no_mapping(text: str) -> None:
+def test_a_text_that_is_no_mapping_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"dev/m\.yaml"):
         set_fields(text, {"a": 1}, "dev/m.yaml")
 
 
-def test_what_cannot_be_edited_safely_is_left_to_a_person() -> None:
+def test_an_unsafe_edit_is_left_to_a_person() -> None:
     with pytest.raises(InputError, match="by hand") as caught:
         set_fields("a: &x {k: 1}\nb: *x\n", {"a.k": 2})
     assert "set a.k to 2" in caught.value.fix

@@ -1,4 +1,4 @@
-"""What the engine says in prose, in our words: whether a person has to act, and what fixes it."""
+"""The engine's prose, translated: whether a person has to act, and what fixes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENDPOINT = "driver failed programming external connectivity on endpoint shop.dev
 
 
 @pytest.mark.parametrize(
-    ("said", "address"),
+    ("message", "address"),
     [
         (
             "Error starting userland proxy: listen tcp4 203.0.113.9:80: bind: cannot assign requested address",
@@ -27,21 +27,21 @@ ENDPOINT = "driver failed programming external connectivity on endpoint shop.dev
         ),
     ],
 )
-def test_an_address_that_the_host_has_not_needs_a_person(said: str, address: str) -> None:
-    error = failed("starting shop.dev.gateway", ENDPOINT + said)
+def test_an_address_that_the_host_lacks_needs_a_person(message: str, address: str) -> None:
+    error = failed("starting shop.dev.gateway", ENDPOINT + message)
     assert isinstance(error, Stalled)
     assert error.what == f"the engine's host has no address {address} (starting shop.dev.gateway)"
     assert "gateway.bind" in error.fix
 
 
-def test_cpus_that_the_host_has_not_need_a_person() -> None:
-    said = "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"
-    error = failed("creating shop.dev.churn", said)
+def test_more_cpus_than_the_host_has_need_a_person() -> None:
+    message = "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"
+    error = failed("creating shop.dev.churn", message)
     assert isinstance(error, Stalled)
-    assert (error.why, error.fix) == (said, "lower resources.cpus of the deployment")
+    assert (error.why, error.fix) == (message, "lower resources.cpus of the deployment")
 
 
-def test_what_is_not_known_has_a_mend_too() -> None:
+def test_an_unknown_error_names_a_fix_too() -> None:
     for error in (failed("starting shop.dev.churn", "oops"), build_failed("churn:1", "oops", "last line")):
         assert isinstance(error, EngineFailed)
         assert error.fix

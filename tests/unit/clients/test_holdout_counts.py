@@ -1,4 +1,4 @@
-"""Held-out rows are counted once, and only data that is there and too small stands against a rollout."""
+"""Held-out rows are counted once, and only existing data that is too small refuses a rollout."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def resolved(repo: Repository, **holdout: Any) -> ResolvedDeployment:
     return ResolvedDeployment(name="churn", declaration=declared, digest="", revision="", path="", holdout=digest)
 
 
-def test_too_few_groups_are_said(folder: Path) -> None:
+def test_too_few_groups_are_refused(folder: Path) -> None:
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
         require_enough(repo, repo.tip(), resolved(repo, group="day"))
     assert caught.value.what == "churn: rows.csv holds 5 groups of `day`"
     assert "fewer than 10" in caught.value.why and caught.value.fix
 
 
-def test_rows_of_which_there_are_enough_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enough_rows_are_counted_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Repository.open(folder) as repo:
         require_enough(repo, repo.tip(), resolved(repo))
         monkeypatch.setattr(ModelSource, "data", None)
@@ -59,12 +59,12 @@ def test_rows_of_which_there_are_enough_are_read_once(folder: Path, monkeypatch:
         assert (repo.git_dir / holdout_counts._FILE).stat().st_size < 200
 
 
-def test_a_group_that_is_no_column_is_said(folder: Path) -> None:
+def test_a_group_that_is_no_column_is_refused(folder: Path) -> None:
     with Repository.open(folder) as repo, pytest.raises(InputError, match="the nearest is `day`"):
         require_enough(repo, repo.tip(), resolved(repo, group="days"))
 
 
-def test_data_that_cannot_be_had_says_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_does_not_stop_a_plan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: object) -> bytes:
         raise ObjectMissing("rows.csv is in no cache and no remote")
 

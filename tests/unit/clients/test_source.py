@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.artifacts.source import read_desired
+from gitops_ml.clients.artifacts.source import read_declared, resolve_all
 from gitops_ml.clients.files.environments import environment_names, shared_ports
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Desired
@@ -62,19 +62,19 @@ def desired(folder: Path, models: dict[str, str], environment: str = "dev") -> D
     """The desired state once these files are committed below the environment's `models/`."""
     commit = write(folder, {f"environments/dev/models/{name}": text for name, text in models.items()})
     with Repository.open(folder) as repo:
-        return read_desired(repo, commit, environment)[0]
+        return resolve_all(repo, read_declared(repo, commit, environment))
 
 
 # --- what is declared ------------------------------------------------------------------------------------------------
 
 
 def test_a_deployment_with_what_its_version_holds(folder: Path) -> None:
-    found = desired(
+    read = desired(
         folder, {"eu-churn.yaml": MODEL + "verify: {holdout: {data: data/rows.csv, metrics: {roc_auc: {min: 0.7}}}}\n"}
     )
-    assert (found.project, found.name, found.broken) == ("shop", "dev", {})
-    assert found.commit == git(folder, "rev-parse", "HEAD")
-    one = found.deployments["eu-churn"]
+    assert (read.project, read.name, read.broken) == ("shop", "dev", {})
+    assert read.commit == git(folder, "rev-parse", "HEAD")
+    one = read.deployments["eu-churn"]
     assert (one.digest, one.path) == (f"md5:{MD5}", "models/churn")
     assert one.revision == git(folder, "rev-parse", "churn@v1.0.0^{commit}")
     assert one.holdout == f"md5:{MD5}"
@@ -85,13 +85,13 @@ def test_the_work_tree_is_not_read(folder: Path) -> None:
     (folder / "environments/dev/models/churn.yaml").write_text("nonsense: [")
     (folder / "environments/dev/models/other.yaml").write_text(MODEL)
     with Repository.open(folder) as repo:
-        found, _ = read_desired(repo, commit, "dev")
-    assert list(found.deployments) == ["churn"] and found.broken == {}
+        read = read_declared(repo, commit, "dev")
+    assert list(read.deployments) == ["churn"] and read.broken == {}
 
 
-def test_what_is_not_a_declaration_is_passed_over(folder: Path) -> None:
-    found = desired(folder, {".gitkeep": "", "README.md": "hello\n", "old/churn.yaml": "nonsense"})
-    assert (found.deployments, found.broken) == ({}, {})
+def test_other_files_are_no_declarations(folder: Path) -> None:
+    read = desired(folder, {".gitkeep": "", "README.md": "hello\n", "old/churn.yaml": "nonsense"})
+    assert (read.deployments, read.broken) == ({}, {})
 
 
 def test_the_environments_of_a_commit(folder: Path) -> None:
@@ -100,7 +100,7 @@ def test_the_environments_of_a_commit(folder: Path) -> None:
         assert environment_names(repo, commit) == ["dev", "prod"]
 
 
-def test_environments_by_where_they_listen(folder: Path) -> None:
+def test_two_environments_on_one_port_are_listed(folder: Path) -> None:
     same = "schema: 1\ngateway: {port: 8081}\n"
     commit = write(
         folder,
@@ -119,7 +119,7 @@ def test_environments_by_where_they_listen(folder: Path) -> None:
         ("tcp://host:2376", "tcp://Host:2376"),
     ],
 )
-def test_an_engine_is_the_same_however_it_is_spelt(folder: Path, one: str, other: str) -> None:
+def test_two_spellings_are_one_engine(folder: Path, one: str, other: str) -> None:
     text = "schema: 1\nengine: {}\ngateway: {{port: 9000}}\n"
     files = {"environments/a/environment.yaml": text.format(one), "environments/b/environment.yaml": text.format(other)}
     commit = write(folder, files)
@@ -127,7 +127,7 @@ def test_an_engine_is_the_same_however_it_is_spelt(folder: Path, one: str, other
         assert ["a", "b"] in shared_ports(repo, commit).values()
 
 
-def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
+def test_different_engines_may_have_the_same_port(folder: Path) -> None:
     engines = ("ssh://host", "ssh://host:2222", "ssh://host/run/user/1000/docker.sock", "tcp://host:2376", "ssh://two")
     text = "schema: 1\nengine: {}\ngateway: {{port: 9000}}\n"
     files = {f"environments/e{n}/environment.yaml": text.format(engine) for n, engine in enumerate(engines)}
@@ -136,7 +136,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
         assert all(len(names) == 1 for names in shared_ports(repo, commit).values())
 
 
-# --- what is wrong with one deployment stops no other ----------------------------------------------------------------
+# --- a broken deployment does not stop the others --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
             "bad.yaml",
             MODEL + "verify: {traffic: {}}\n",
             "bad: verify.traffic does not go with blue-green: no user traffic reaches the candidate before it is "
-            "promoted\n  fix: use canary, or take verify.traffic away",
+            "promoted\n  fix: use canary, or remove verify.traffic",
             id="traffic before promotion",
         ),
         pytest.param(
@@ -192,42 +192,42 @@ def test_engines_that_differ_may_have_one_port(folder: Path) -> None:
         ),
     ],
 )
-def test_a_broken_deployment_is_named_and_stops_no_other(folder: Path, name: str, text: str, expected: str) -> None:
-    found = desired(folder, {name: text, "good.yaml": MODEL})
-    assert list(found.deployments) == ["good"]
+def test_a_broken_deployment_does_not_stop_the_others(folder: Path, name: str, text: str, expected: str) -> None:
+    read = desired(folder, {name: text, "good.yaml": MODEL})
+    assert list(read.deployments) == ["good"]
     stem = name.rpartition(".")[0]
-    assert list(found.broken) == [stem]
-    assert expected in found.broken[stem]
-    assert "\n  fix: " in found.broken[stem]
+    assert list(read.broken) == [stem]
+    assert expected in read.broken[stem]
+    assert "\n  fix: " in read.broken[stem]
 
 
 def test_two_files_of_one_deployment_are_one_broken_deployment(folder: Path) -> None:
-    found = desired(folder, {"churn.yaml": MODEL, "churn.yml": MODEL})
-    assert (list(found.deployments), list(found.broken)) == ([], ["churn"])
+    read = desired(folder, {"churn.yaml": MODEL, "churn.yml": MODEL})
+    assert (list(read.deployments), list(read.broken)) == ([], ["churn"])
 
 
 def test_a_link_declares_its_deployment_and_is_not_followed(folder: Path) -> None:
     (folder / "environments/dev/models").mkdir(parents=True)
     (folder / "environments/dev/models/bad.yaml").symlink_to("/etc/passwd")
-    found = desired(folder, {"good.yaml": MODEL})
-    assert list(found.deployments) == ["good"]
-    assert found.broken["bad"].startswith("environments/dev/models/bad.yaml is no regular file: links are not followed")
+    read = desired(folder, {"good.yaml": MODEL})
+    assert list(read.deployments) == ["good"]
+    assert read.broken["bad"].startswith("environments/dev/models/bad.yaml is no regular file: links are not followed")
 
 
 def test_an_image_is_its_own_version(folder: Path) -> None:
     image = f"ghcr.io/acme/churn@sha256:{'a' * 64}"
-    found = desired(
+    read = desired(
         folder,
         {"churn.yaml": MODEL.replace("v1.0.0", "v3") + f"serve: {{pattern: image, image: '{image}', port: 80}}\n"},
     )
-    assert found.broken == {}
-    assert found.deployments["churn"].digest == image
+    assert read.broken == {}
+    assert read.deployments["churn"].digest == image
 
 
-# --- what is wrong with the environment is an error ------------------------------------------------------------------
+# --- a broken environment is refused ----------------------------------------------------------------------------------
 
 
-def test_an_environment_that_is_not_declared(folder: Path) -> None:
+def test_an_undeclared_environment_is_refused(folder: Path) -> None:
     with pytest.raises(SourceError) as caught:
         desired(folder, {"churn.yaml": MODEL}, environment="prod")
     assert "environment `prod` is not in commit" in caught.value.what
@@ -235,27 +235,27 @@ def test_an_environment_that_is_not_declared(folder: Path) -> None:
     assert caught.value.fix == "restore environments/prod/, or name one that is declared"
 
 
-def test_an_environment_whose_folder_is_no_label(folder: Path) -> None:
+def test_a_folder_that_is_no_dns_label_is_refused(folder: Path) -> None:
     commit = write(folder, {"environments/Prod_1/environment.yaml": FILES["environments/dev/environment.yaml"]})
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
-        read_desired(repo, commit, "Prod_1")
+        read_declared(repo, commit, "Prod_1")
     assert str(caught.value) == (
         "environments/Prod_1/: `Prod_1` is not an environment's name: "
         "it must be a DNS label: a-z, 0-9 and -, at most 40 characters\n  fix: rename the folder"
     )
 
 
-def test_an_environment_file_that_is_wrong(folder: Path) -> None:
+def test_a_wrong_environment_file_is_refused_with_its_line(folder: Path) -> None:
     commit = write(folder, {"environments/dev/environment.yaml": "schema: 1\ngatway: {port: 8081}\n"})
     with Repository.open(folder) as repo, pytest.raises(InputError) as caught:
-        read_desired(repo, commit, "dev")
+        read_declared(repo, commit, "dev")
     assert str(caught.value) == (
         "environments/dev/environment.yaml:2: unknown key `gatway`: did you mean `gateway`?\n"
         "  fix: edit environments/dev/environment.yaml"
     )
 
 
-def test_a_project_file_that_is_gone(folder: Path) -> None:
+def test_a_missing_project_file_is_refused(folder: Path) -> None:
     (folder / "environments/project.yaml").unlink()
     with pytest.raises(SourceError) as caught:
         desired(folder, {"churn.yaml": MODEL})
@@ -263,10 +263,53 @@ def test_a_project_file_that_is_gone(folder: Path) -> None:
     assert caught.value.fix == "gitops-ml init"
 
 
-def test_signed_commits_without_anyone_who_may_sign(folder: Path) -> None:
+def test_signed_commits_need_a_list_of_signers(folder: Path) -> None:
     strict = "schema: 1\ngateway: {port: 8081}\npolicy: {require_signed_commits: true}\n"
     commit = write(folder, {"environments/dev/environment.yaml": strict})
     with Repository.open(folder) as repo, pytest.raises(SourceError) as caught:
-        read_desired(repo, commit, "dev")
+        read_declared(repo, commit, "dev")
     assert caught.value.why == "policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent"
     assert caught.value.fix == "commit .gitops-ml/allowed_signers"
+
+
+# --- wrong documents of DVC -------------------------------------------------------------------------------------
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        pytest.param(
+            {"dvc.lock": "stages:\n  train: now\n"}, "dvc.lock:2: stages.train: expected `object`", id="stage"
+        ),
+        pytest.param({"dvc.lock": "stages:\n- train\n"}, "dvc.lock:1: stages: expected `object | null`", id="stages"),
+        pytest.param(
+            {"dvc.lock": "stages:\n  train:\n    outs:\n    - models/churn\n"},
+            "dvc.lock:4: stages.train.outs[0]: expected `object`, got `str`",
+            id="output",
+        ),
+        pytest.param(
+            {"dvc.lock": "stages:\n  train:\n    outs:\n    - {path: 7}\n"},
+            "dvc.lock:4: stages.train.outs[0].path: expected `str`, got `int`",
+            id="path",
+        ),
+        pytest.param({"dvc.lock": f"stages: {DEEP}"}, "dvc.lock:1 is nested too deep", id="deep lock"),
+        pytest.param({"dvc.lock": "- a\n"}, "dvc.lock:1: the file: expected `object`", id="a list"),
+        pytest.param({"dvc.lock": "a: [\n"}, "dvc.lock:2 is not valid YAML", id="no YAML"),
+        pytest.param({"dvc.yaml": DEEP}, "dvc.yaml:1 is nested too deep", id="deep pipeline"),
+        pytest.param({"dvc.yaml": "artifacts: [churn]\n"}, "dvc.yaml:1: artifacts: expected `object", id="artifacts"),
+        pytest.param({"dvc.yaml": "artifacts:\n  churn: x\n"}, "dvc.yaml: artifacts.churn has no path", id="artifact"),
+        pytest.param({"models/churn.dvc": "outs: churn\n"}, "models/churn.dvc:1: outs: expected", id=".dvc file"),
+        pytest.param({"models/churn.dvc": DEEP}, "models/churn.dvc:1 is nested too deep", id="deep .dvc file"),
+    ],
+)
+def test_a_wrong_document_breaks_only_the_deployments_that_need_it(
+    folder: Path, files: dict[str, str], says: str
+) -> None:
+    write(folder, files)
+    git(folder, "tag", "-a", "-m", "next", "churn@v2.0.0")
+    read = desired(folder, {"churn.yaml": MODEL, "next.yaml": MODEL.replace("v1.0.0", "v2.0.0")})
+    assert (set(read.deployments), set(read.broken)) == ({"churn"}, {"next"})
+    assert says in read.broken["next"]
+    assert "fix: " in read.broken["next"]

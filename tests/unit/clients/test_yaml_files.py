@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitops_ml.clients.files.yaml_read import MAX_BYTES, MAX_DEPTH, parse, plain
+from gitops_ml.clients.files.yaml_data import MAX_DEPTH, lines_of
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.core.declaration.schema import Deployment, Environment
 from gitops_ml.errors import InputError
 
@@ -16,7 +18,7 @@ BASE = "schema: 1\nmodel: churn\nversion: v1.0.0\n"
 EDIT = "\n  fix: edit m.yaml"
 
 
-def said(text: str | bytes, kind: type = Deployment) -> str:
+def message(text: str | bytes, kind: type = Deployment) -> str:
     data = text if isinstance(text, bytes) else text.encode()
     with pytest.raises(InputError) as caught:
         parse(data, "m.yaml", kind)
@@ -41,16 +43,16 @@ verify:
 on_failure: [revert, retrain]
 hold: {reason: 'fair week', until: 2026-12-01T00:00:00Z}
 """
-    found = parse(text.encode(), "m.yaml", Deployment)
-    assert (found.version, found.replicas, found.resources.cpus) == ("v1.2.0", 2, 2.0)
-    assert found.verify.holdout and found.verify.holdout.metrics["roc_auc"].max_drop == 0.01
-    assert found.hold and found.hold.until == datetime(2026, 12, 1, tzinfo=UTC)
+    parsed = parse(text.encode(), "m.yaml", Deployment)
+    assert (parsed.version, parsed.replicas, parsed.resources.cpus) == ("v1.2.0", 2, 2.0)
+    assert parsed.verify.holdout and parsed.verify.holdout.metrics["roc_auc"].max_drop == 0.01
+    assert parsed.hold and parsed.hold.until == datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def test_a_whole_environment() -> None:
     text = "schema: 1\ngateway: {port: 8081}\npromotion: {from: staging, soak: 1h}\nrecords: {branch: null}\n"
-    found = parse(text.encode(), "e.yaml", Environment)
-    assert found.promotion and (found.promotion.from_, found.promotion.soak) == ("staging", "1h")
+    parsed = parse(text.encode(), "e.yaml", Environment)
+    assert parsed.promotion and (parsed.promotion.from_, parsed.promotion.soak) == ("staging", "1h")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_a_whole_environment() -> None:
     ],
 )
 def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) -> None:
-    assert said(text) == (expected if "fix: " in expected else expected + EDIT)
+    assert message(text) == (expected if "fix: " in expected else expected + EDIT)
 
 
 @pytest.mark.parametrize(
@@ -142,12 +144,12 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
             BASE + "rollout: {strategy: bluegreen}\n",
             "m.yaml:4: rollout.strategy: invalid enum value 'bluegreen'; "
             "valid here: blue-green, canary, recreate, shadow",
-            id="none of the choices",
+            id="an invalid choice",
         ),
         pytest.param(
             BASE + "on_failure: [revertt]\n",
             "m.yaml:4: on_failure[0]: invalid enum value 'revertt'; valid here: retrain, revert",
-            id="none of the choices, in a list",
+            id="an invalid choice in a list",
         ),
         pytest.param(
             BASE + "hold: {reason: x, until: 2026-12-01}\n",
@@ -180,13 +182,13 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
     ],
 )
 def test_a_wrong_value_names_its_place_and_what_it_must_be(text: str, expected: str) -> None:
-    assert said(text) == expected + EDIT
+    assert message(text) == expected + EDIT
 
 
 @pytest.mark.parametrize("bind", ["localhost", "''", "999.1.1.1", "127.0.0.1:80", "'*'"])
 def test_a_gateway_listens_on_an_ip_address(bind: str) -> None:
     shown = bind.strip("'")
-    assert said(f"schema: 1\ngateway:\n  port: 8081\n  bind: {bind}\n", Environment) == (
+    assert message(f"schema: 1\ngateway:\n  port: 8081\n  bind: {bind}\n", Environment) == (
         f"m.yaml:2: gateway: `bind` is {shown!r}, and must be an IP address: "
         "127.0.0.1 for this host alone, 0.0.0.0 for all" + EDIT
     )
@@ -194,7 +196,7 @@ def test_a_gateway_listens_on_an_ip_address(bind: str) -> None:
 
 @pytest.mark.parametrize("engine", ["''", "http://x", "unix://var/run/docker.sock", "ssh://", "host", "'tcp://a b'"])
 def test_an_engine_is_named_by_its_address(engine: str) -> None:
-    assert said(f"schema: 1\nengine: {engine}\ngateway: {{port: 8081}}\n", Environment) == (
+    assert message(f"schema: 1\nengine: {engine}\ngateway: {{port: 8081}}\n", Environment) == (
         "m.yaml:2: engine: it must be an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"
         + EDIT
     )
@@ -203,26 +205,27 @@ def test_an_engine_is_named_by_its_address(engine: str) -> None:
 def test_records_are_written_to_a_branch() -> None:
     text = "schema: 1\ngateway: {port: 8081}\nrecords: {branch: '../x y'}\n"
     assert (
-        said(text, Environment) == "m.yaml:3: records.branch: it must be the name of a branch, as Git takes it" + EDIT
+        message(text, Environment)
+        == "m.yaml:3: records.branch: it must be the name of a branch, as Git takes it" + EDIT
     )
 
 
 @pytest.mark.parametrize("share", ["101%", "'50'", "-1%"])
 def test_a_share_is_a_percentage(share: str) -> None:
     text = f"schema: 1\ngateway: {{port: 8081}}\npolicy: {{max_removals: {share}}}\n"
-    assert said(text, Environment) == "m.yaml:3: policy.max_removals: it must be a share from 0% to 100%" + EDIT
+    assert message(text, Environment) == "m.yaml:3: policy.max_removals: it must be a share from 0% to 100%" + EDIT
 
 
 @pytest.mark.parametrize("number", [".nan", ".inf", "-.INF", "+.inf", "1.0e+400"])
 def test_a_number_is_finite(number: str) -> None:
     text = BASE + f"resources: {{cpus: {number}}}\n"
-    assert said(text) == f"m.yaml:4: `{number}` is not a finite number" + EDIT
+    assert message(text) == f"m.yaml:4: `{number}` is not a finite number" + EDIT
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1", "0.0.0.0", "10.1.2.3", "'::1'"])
 def test_any_ip_address_may_be_listened_on(bind: str) -> None:
-    found = parse(f"schema: 1\ngateway: {{port: 8081, bind: {bind}}}\n".encode(), "m.yaml", Environment)
-    assert found.gateway.bind == bind.strip("'")
+    parsed = parse(f"schema: 1\ngateway: {{port: 8081, bind: {bind}}}\n".encode(), "m.yaml", Environment)
+    assert parsed.gateway.bind == bind.strip("'")
 
 
 @pytest.mark.parametrize(
@@ -287,13 +290,19 @@ def test_any_ip_address_may_be_listened_on(bind: str) -> None:
         ),
     ],
 )
-def test_what_is_not_plain_data_is_refused(text: str | bytes, expected: str) -> None:
-    assert said(text) == expected
+def test_only_bounded_plain_data_is_read(text: str | bytes, expected: str) -> None:
+    assert message(text) == expected
 
 
 def test_the_line_of_each_place() -> None:
-    _, lines = plain(b"a:\n  b:\n  - 1\n  - c: 2\n", "m.yaml")
-    assert lines == {"$": 1, "$.a": 1, "$.a.b": 2, "$.a.b[0]": 3, "$.a.b[1]": 4, "$.a.b[1].c": 4}
+    assert lines_of(b"a:\n  b:\n  - 1\n  - c: 2\n", "m.yaml") == {
+        "$": 1,
+        "$.a": 1,
+        "$.a.b": 2,
+        "$.a.b[0]": 3,
+        "$.a.b[1]": 4,
+        "$.a.b[1].c": 4,
+    }
 
 
 @given(st.text(alphabet="ab:{}[]&*!-?|>'\"\n #,1.", max_size=60))

@@ -193,7 +193,7 @@ def test_a_lock_lost_at_any_mutation_stops_the_pass_and_the_next_sync_converges(
 
 @pytest.mark.parametrize("error", [RecursionError("too deep"), ValueError("a lock file whose stage is a string")])
 def test_a_deployment_that_cannot_be_planned_is_broken_and_the_others_are_rolled_out(error: Exception) -> None:
-    class Unplannable(PlannedDeployment):
+    class Unplannable(PlannedDeployment, frozen=True):
         @property
         def key(self) -> str:
             raise error

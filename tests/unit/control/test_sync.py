@@ -10,7 +10,6 @@ import pytest
 from gitops_ml.clients import background
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import sync
-from gitops_ml.core.journal.entries import Settled
 from gitops_ml.errors import (
     EngineFailed,
     EngineUnavailable,
@@ -188,7 +187,7 @@ def test_a_bad_canary_is_rolled_back_while_the_checks_of_another_deployment_stil
     seen = []
 
     def slow_checks() -> None:
-        seen.append(until(host, lambda: any(isinstance(e, Settled) and e.deployment == OTHER for e in host.entries[9:])))
+        seen.append(until(host, lambda: [a.outcome for a in host.state(OTHER).attempts] == ["promoted", "failed"]))
 
     host.behaviour.slow[NAME] = slow_checks
     reconcile(environment)

@@ -34,7 +34,7 @@ def running(version: str = "v1", *, replicas: int = 1, strategy: str = "blue-gre
 
 
 def interrupted(host: Host, declared: PlannedDeployment, mutation: int) -> bool:
-    """Passes that die before their n-th mutation; whether they came that far."""
+    """Run passes that die before their n-th mutation. Returns whether they got that far."""
     host.step = dies_at(mutation)
     try:
         host.settle(declared)
@@ -77,7 +77,7 @@ def test_every_interruption_of_a_rollout_converges(strategy: str, verdict: str, 
 
 @pytest.mark.parametrize("strategy", ["canary", "shadow"])
 @pytest.mark.parametrize("verdict", ["Failed", "Inconclusive"])
-def test_every_interruption_of_a_candidate_that_its_users_find_bad_converges(strategy: str, verdict: str) -> None:
+def test_every_interruption_of_a_candidate_that_fails_on_traffic_converges(strategy: str, verdict: str) -> None:
     mutation = 0
     while True:
         host = running("v1", replicas=2, strategy=strategy)
@@ -149,7 +149,7 @@ def test_a_withdrawal_converges_from_every_interruption() -> None:
 
 
 def failing_at(mutations: set[int]) -> Callable[[str], None]:
-    """An engine that fails at these mutations, and works again."""
+    """A step that fails at these mutations, and works again afterwards."""
     count = -1
 
     def step(deployment: str) -> None:
@@ -163,9 +163,7 @@ def failing_at(mutations: set[int]) -> Callable[[str], None]:
 
 @BUDGET
 @given(trouble=st.sets(st.integers(0, 40), max_size=8), strategy=STRATEGIES, replicas=st.integers(1, 3))
-def test_trouble_of_the_engine_is_tried_again_and_never_quarantined(
-    trouble: set[int], strategy: str, replicas: int
-) -> None:
+def test_engine_errors_are_retried_and_never_quarantined(trouble: set[int], strategy: str, replicas: int) -> None:
     host = running("v1", strategy=strategy)
     host.step = failing_at(trouble)
     plan = host.settle(wanted("v2", replicas=replicas, strategy=strategy), passes=30)
@@ -174,20 +172,20 @@ def test_trouble_of_the_engine_is_tried_again_and_never_quarantined(
 
 
 @pytest.mark.parametrize("strategy", ALL)
-def test_an_incumbent_that_cannot_start_does_not_keep_its_successor_away(strategy: str) -> None:
+def test_an_incumbent_that_cannot_start_does_not_block_its_successor(strategy: str) -> None:
     host = running("v1", strategy=strategy)
     host.unstartable.add(ONE)
-    for found in host.replicas(NAME):
-        host.take_away(found.id)
+    for container in host.replicas(NAME):
+        host.take_away(container.id)
     require_clean(host, host.settle(wanted("v2", strategy=strategy)), "v2", 1)
 
 
 @pytest.mark.parametrize("strategy", ALL)
-def test_a_bad_candidate_over_a_dead_incumbent_is_settled_and_the_next_one_gets_its_turn(strategy: str) -> None:
+def test_a_bad_candidate_over_a_dead_incumbent_is_settled_and_the_next_one_begins(strategy: str) -> None:
     host = running("v1", strategy=strategy)
     host.unstartable.update({ONE, TWO})
-    for found in host.replicas(NAME):
-        host.take_away(found.id)
+    for container in host.replicas(NAME):
+        host.take_away(container.id)
     for _ in range(6):
         host.pass_(wanted("v2", strategy=strategy))
     assert [a.outcome for a in host.state(NAME).attempts] == ["promoted", "failed"]

@@ -1,4 +1,4 @@
-"""Drift: what a container is, held against what it was asked to be."""
+"""Drift: the differences between a container and its spec."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def spec() -> ContainerSpec:
 
 
 def drifts(container: Container, image_id: str | None = V1.image_id) -> list[str]:
-    return [str(found) for found in container_drift(spec(), container, image_id)]
+    return [str(container) for container in container_drift(spec(), container, image_id)]
 
 
-def test_a_container_as_it_was_asked_for() -> None:
+def test_a_container_like_its_spec_has_no_drift() -> None:
     assert drifts(replica(V1)) == []
 
 
@@ -51,31 +51,31 @@ def test_a_container_as_it_was_asked_for() -> None:
         ({"aliases": ("x",)}, "aliases is ['x'], declared ['churn-111111111111-0-aaaaaa']"),
     ],
 )
-def test_one_fact_is_different(facts: dict[str, Any], expected: str) -> None:
+def test_each_differing_fact_is_drift(facts: dict[str, Any], expected: str) -> None:
     assert drifts(changed(replica(V1), **facts)) == [expected]
 
 
 def env(**other: str | None) -> dict[str, str]:
-    found = replica(V1).facts
-    assert found
-    return {k: v for k, v in (found.env | other).items() if v is not None}
+    container = replica(V1).facts
+    assert container
+    return {k: v for k, v in (container.env | other).items() if v is not None}
 
 
 @pytest.mark.parametrize(
     "other", [{"TOKEN": "0ther"}, {"TOKEN": None}, {"TOKEN": "x", "MORE": "y"}], ids=["changed", "gone", "added"]
 )
 def test_values_of_env_are_never_shown(other: dict[str, str | None]) -> None:
-    (found,) = drifts(changed(replica(V1), env=env(**other)))
-    assert found == f"env is different in {', '.join(sorted(other))}, declared as declared"
+    (drift,) = drifts(changed(replica(V1), env=env(**other)))
+    assert drift == f"env is different in {', '.join(sorted(other))}, declared as declared"
 
 
-def test_an_entrypoint_is_compared_where_one_is_declared() -> None:
+def test_a_declared_entrypoint_is_compared() -> None:
     own = msgspec.structs.replace(spec(), entrypoint=("tini",))
     assert [d.what for d in container_drift(own, replica(V1), None)] == ["entrypoint"]
 
 
 @pytest.mark.parametrize("what", ["command", "entrypoint"])
-def test_the_image_s_own_command_is_declared_where_none_is(what: str) -> None:
+def test_no_command_means_the_images_own(what: str) -> None:
     own = msgspec.structs.replace(spec(), command=None, entrypoint=None)
     as_declared = changed(replica(V1), command=None, entrypoint=None)
     assert container_drift(own, as_declared, None) == ()
@@ -84,10 +84,10 @@ def test_the_image_s_own_command_is_declared_where_none_is(what: str) -> None:
     ]
 
 
-def test_further_aliases_are_the_engine_s() -> None:
-    found = replica(V1)
-    assert found.facts
-    assert drifts(changed(found, aliases=(*found.facts.aliases, "0123456789ab"))) == []
+def test_further_aliases_are_no_drift() -> None:
+    container = replica(V1)
+    assert container.facts
+    assert drifts(changed(container, aliases=(*container.facts.aliases, "0123456789ab"))) == []
 
 
 @pytest.mark.parametrize(
@@ -102,21 +102,21 @@ def test_further_aliases_are_the_engine_s() -> None:
         ({"name": "renamed"}, "name is renamed, declared shop.dev.churn.11111111.0-aaaaaa"),
     ],
 )
-def test_what_the_list_of_containers_tells_is_compared_without_facts(fields: dict[str, Any], expected: str) -> None:
-    found = msgspec.structs.replace(replica(V1), facts=None, **fields)
-    assert drifts(found) == [expected]
+def test_a_container_without_facts_is_compared_by_the_list(fields: dict[str, Any], expected: str) -> None:
+    container = msgspec.structs.replace(replica(V1), facts=None, **fields)
+    assert drifts(container) == [expected]
 
 
-def test_an_image_that_nobody_knows_is_not_compared() -> None:
-    found = msgspec.structs.replace(replica(V1), image_id="sha256:other")
-    assert drifts(found, image_id=None) == []
+def test_an_unknown_image_is_not_compared() -> None:
+    container = msgspec.structs.replace(replica(V1), image_id="sha256:other")
+    assert drifts(container, image_id=None) == []
 
 
-def test_labels_that_others_added_are_not_ours_to_judge() -> None:
-    found = replica(V1)
-    assert drifts(msgspec.structs.replace(found, labels=found.labels | {"com.example": "x"})) == []
+def test_labels_of_others_are_no_drift() -> None:
+    container = replica(V1)
+    assert drifts(msgspec.structs.replace(container, labels=container.labels | {"com.example": "x"})) == []
 
 
-def test_differences_come_in_a_stable_order() -> None:
-    found = changed(msgspec.structs.replace(replica(V1), name="x"), memory=1, cpus=9.0)
-    assert [line.split(" ")[0] for line in drifts(found)] == ["cpus", "memory", "name"]
+def test_drifts_come_in_a_stable_order() -> None:
+    container = changed(msgspec.structs.replace(replica(V1), name="x"), memory=1, cpus=9.0)
+    assert [line.split(" ")[0] for line in drifts(container)] == ["cpus", "memory", "name"]

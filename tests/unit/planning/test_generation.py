@@ -1,4 +1,4 @@
-"""What makes a generation another one, and what its containers are asked to be."""
+"""What makes a new generation, and the spec of its containers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.core.declaration.schema import Deployment, Holdout, ResolvedDeployment, Resources, Serve
+from gitops_ml.core.declaration.checks import Holdout
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment, Resources, Serve
 from gitops_ml.core.generation import Generation, differing, generation_of, image_tag, replica_spec, threads_env
 from gitops_ml.core.records.record import FINGERPRINT_FIELDS
 
@@ -38,13 +39,21 @@ def resolved(name: str = "eu", digest: str = "md5:" + "a" * 32, **fields: Any) -
     return ResolvedDeployment(name=name, declaration=declaration, digest=digest, revision="r" * 40, path="models/churn")
 
 
-def made(one: ResolvedDeployment | None = None, *, base: str = "sha256:base", serving_version: int = 1) -> Generation:
-    return generation_of(one or resolved(), commit="c" * 40, base=base, serving_version=serving_version)
+def made(
+    deployment: ResolvedDeployment | None = None, *, base: str = "sha256:base", serving_version: int = 1
+) -> Generation:
+    return generation_of(deployment or resolved(), commit="c" * 40, base=base, serving_version=serving_version)
 
 
 def spec(of: Generation, **fields: Any) -> Any:
-    known: dict[str, Any] = {"project": "shop", "environment": "dev", "replica": 0, "suffix": "ab12cd", "drain": 30.0}
-    return replica_spec(of, **(known | fields))
+    defaults: dict[str, Any] = {
+        "project": "shop",
+        "environment": "dev",
+        "replica": 0,
+        "suffix": "ab12cd",
+        "drain": 30.0,
+    }
+    return replica_spec(of, **(defaults | fields))
 
 
 # --- the fingerprint -------------------------------------------------------------------------------------------------
@@ -62,17 +71,17 @@ def test_the_fields_that_make_a_new_generation_are_those_that_a_revert_restores(
 
 
 def test_another_digest_base_serving_version_or_name_is_another_generation() -> None:
-    found = {
+    fingerprints = {
         made().fingerprint,
         made(resolved(digest="md5:" + "b" * 32)).fingerprint,
         made(resolved(name="us")).fingerprint,
         made(base="sha256:other").fingerprint,
         made(serving_version=2).fingerprint,
     }
-    assert len(found) == 5
+    assert len(fingerprints) == 5
 
 
-def test_where_a_secret_lies_makes_no_new_generation() -> None:
+def test_the_path_of_a_secret_makes_no_new_generation() -> None:
     assert made(resolved(secrets={"API_KEY": "/elsewhere"})).fingerprint == made().fingerprint
 
 
@@ -93,29 +102,29 @@ def test_an_upgrade_of_the_tool_rolls_nothing() -> None:
     )
 
 
-def test_a_key_that_a_newer_version_adds_changes_no_hash_of_those_who_do_not_use_it() -> None:
+def test_a_new_key_of_a_newer_version_changes_no_other_hash() -> None:
     newer = msgspec.defstruct("Newer", [("gpus", int, 0)], bases=(Resources,), frozen=True, kw_only=True)
     assert differing(newer(memory="1g")) == differing(Resources(memory="1g")) == {"memory": "1g"}
     assert differing(newer(gpus=1)) == {"gpus": 1}
 
 
-def test_what_is_said_is_hashed_and_what_is_left_out_is_not() -> None:
-    one = msgspec.convert(DECLARED | OTHERWISE, Deployment)
-    assert differing(one.verify) == {"holdout": {"data": "rows.csv", "metrics": {}}}
+def test_only_values_that_differ_from_defaults_are_hashed() -> None:
+    deployment = msgspec.convert(DECLARED | OTHERWISE, Deployment)
+    assert differing(deployment.verify) == {"holdout": {"data": "rows.csv", "metrics": {}}}
     bounds = msgspec.convert({"data": "x", "metrics": {"auc": {"min": 0.5}, "f1": {}}}, Holdout)
     assert differing(bounds) == {"data": "x", "metrics": {"auc": {"min": 0.5}, "f1": {}}}
 
 
-def test_an_image_of_one_s_own_depends_on_no_base_of_ours() -> None:
+def test_a_teams_own_image_does_not_depend_on_our_base() -> None:
     serve = {"pattern": "image", "image": "nginx@sha256:" + "a" * 64, "port": 80}
-    one = resolved(serve=serve)
-    assert made(one).fingerprint == made(one, base="sha256:other", serving_version=9).fingerprint
+    deployment = resolved(serve=serve)
+    assert made(deployment).fingerprint == made(deployment, base="sha256:other", serving_version=9).fingerprint
 
 
 # --- images and containers -------------------------------------------------------------------------------------------
 
 
-def test_the_same_inputs_have_the_same_image() -> None:
+def test_the_same_inputs_give_the_same_image() -> None:
     tag = image_tag("churn", "v1", "md5:a", "sha256:base", 1)
     assert tag == image_tag("churn", "v1", "md5:a", "sha256:base", 1)
     assert tag.startswith("gitops-ml/churn:")
@@ -128,14 +137,19 @@ def test_the_same_inputs_have_the_same_image() -> None:
     assert len(others | {tag}) == 5
 
 
-def test_a_replica_is_asked_to_be_locked_down() -> None:
-    found = spec(made())
-    assert (found.read_only, found.user, found.ports, found.restart) == (True, "65532:65532", {}, "unless-stopped")
-    assert (found.cpus, found.memory, found.pids) == (1.0, 512 * 1024**2, 256)
-    assert found.binds == {"/run/secrets/API_KEY": "/etc/churn/api_key"}
+def test_a_replica_is_locked_down() -> None:
+    made_spec = spec(made())
+    assert (made_spec.read_only, made_spec.user, made_spec.ports, made_spec.restart) == (
+        True,
+        "65532:65532",
+        {},
+        "unless-stopped",
+    )
+    assert (made_spec.cpus, made_spec.memory, made_spec.pids) == (1.0, 512 * 1024**2, 256)
+    assert made_spec.binds == {"/run/secrets/API_KEY": "/etc/churn/api_key"}
 
 
-def test_a_replica_is_told_what_it_serves() -> None:
+def test_a_replica_gets_its_identity_in_its_environment() -> None:
     generation = made()
     assert spec(generation).env == {
         "GITOPS_ML_DEPLOYMENT": "eu",
@@ -151,15 +165,15 @@ def test_a_replica_is_told_what_it_serves() -> None:
     }
 
 
-def test_who_says_it_may_unpickle_says_it_to_the_server() -> None:
+def test_allow_pickle_is_passed_to_the_server() -> None:
     assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made()).env
     assert spec(made(resolved(serve={"allow_pickle": True}))).env["GITOPS_ML_ALLOW_PICKLE"] == "1"
 
 
 def test_a_replica_s_identity_is_in_its_labels() -> None:
     generation = made()
-    found = spec(generation, replica=2)
-    assert found.labels == {
+    made_spec = spec(generation, replica=2)
+    assert made_spec.labels == {
         "gitops-ml.project": "shop",
         "gitops-ml.environment": "dev",
         "gitops-ml.role": "replica",
@@ -171,8 +185,8 @@ def test_a_replica_s_identity_is_in_its_labels() -> None:
         "gitops-ml.pattern": "service",
         "gitops-ml.alias": f"eu-{generation.fingerprint}-2-ab12cd",
     }
-    assert found.name == f"shop.dev.eu.{generation.fingerprint[:8]}.2-ab12cd"
-    assert found.aliases == (found.labels["gitops-ml.alias"],)
+    assert made_spec.name == f"shop.dev.eu.{generation.fingerprint[:8]}.2-ab12cd"
+    assert made_spec.aliases == (made_spec.labels["gitops-ml.alias"],)
 
 
 def test_an_alias_of_the_longest_name_is_still_a_dns_label() -> None:
@@ -180,7 +194,7 @@ def test_an_alias_of_the_longest_name_is_still_a_dns_label() -> None:
     assert len(spec(generation, replica=63).aliases[0]) <= 63
 
 
-def test_a_replica_runs_the_image_that_was_built_and_not_a_name_that_may_move() -> None:
+def test_a_replica_runs_the_built_image_by_its_id() -> None:
     generation = made()
     assert spec(generation).image == generation.image
     assert spec(msgspec.structs.replace(generation, image_id="sha256:x")).image == "sha256:x"

@@ -1,4 +1,4 @@
-"""What one pass would do in an environment, as the whole text that a person would read."""
+"""The plan of an environment, as the whole text that a person reads."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from gitops_ml.core.generation import PROJECT as PROJECT_LABEL
 from gitops_ml.core.journal.entries import Settled
-from gitops_ml.core.journal.state import fold
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning.plan import Plan
-from gitops_ml.core.planning.planner import generations_in_use, make_plan
+from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, changed, gateway, generation, later, replica, short_lived, wanted
-from tests.unit.journals import failed, files, intent, promoted
+from tests.unit.journals import failed, intent, promoted
 from tests.unit.snapshots import block, hosting, inputs, planned, serving, snapshot
 
 V1 = generation("v1")
@@ -24,11 +23,11 @@ def with_containers(seen: Snapshot, *containers: Container) -> Snapshot:
     return msgspec.structs.replace(seen, containers=containers)
 
 
-def test_nothing_is_declared_and_nothing_is_there() -> None:
+def test_an_empty_host_without_declarations_needs_nothing() -> None:
     assert planned(snapshot(raised=False)) == ""
 
 
-def test_all_is_as_declared() -> None:
+def test_a_host_as_declared_needs_nothing() -> None:
     assert planned(hosting("a", "b"), wanted(name="a"), wanted(name="b")) == ""
 
 
@@ -42,7 +41,7 @@ def test_a_blank_host_gets_its_gateway_first() -> None:
         begin dev/churn 111111111111 because v1 is declared and nothing serves
         build dev/churn 111111111111 because v1 is declared and nothing serves
         start dev/churn 111111111111 x1 because v1 is declared and nothing serves
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )
 
@@ -76,7 +75,7 @@ def test_there_are_two_gateways() -> None:
     twin = msgspec.structs.replace(gateway(), id="twin")
     seen = with_containers(serving(V1), replica(V1), twin, gateway())
     plan = make_plan(inputs(seen, wanted()))
-    assert plan.lines() == ["ensure-gateway dev/gateway traefik:v3 because there are 2 of it"]
+    assert plan.lines() == ["ensure-gateway dev/gateway traefik:v3 because 2 gateways exist"]
     assert plan.actions[0].remove == ("id-shop.dev.gateway", "twin")  # type: ignore[union-attr]
 
 
@@ -89,24 +88,24 @@ def test_deployments_come_in_the_order_of_their_names() -> None:
         begin dev/a 111111111111 because v1 is declared and nothing serves
         build dev/a 111111111111 because v1 is declared and nothing serves
         start dev/a 111111111111 x1 because v1 is declared and nothing serves
-        verify dev/a 111111111111 because it has not been verified
+        verify dev/a 111111111111 because it is not verified yet
         begin dev/b 222222222222 because v2 is declared and nothing serves
         build dev/b 222222222222 because v2 is declared and nothing serves
         start dev/b 222222222222 x1 because v2 is declared and nothing serves
-        verify dev/b 222222222222 because it has not been verified
+        verify dev/b 222222222222 because it is not verified yet
         """
     )
 
 
-def test_a_verdict_that_git_does_not_hold_is_published() -> None:
+def test_an_unpublished_verdict_is_published() -> None:
     journal = [*promoted(V1)[:-1], *failed(generation("v2"), V1)[:-1]]
     seen = serving(V1, journal=journal)
     assert planned(seen, wanted("v2")) == (
-        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because Git does not hold these verdicts yet"
+        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because these verdicts are not in Git yet"
     )
 
 
-def test_a_superseded_attempt_is_no_news() -> None:
+def test_a_superseded_attempt_is_not_published() -> None:
     v2 = generation("v2")
     superseded = Settled(at="x", attempt="attempt-churn-v2", deployment="churn", outcome="superseded")
     assert planned(serving(V1, journal=[*promoted(V1), intent(v2, V1), superseded]), wanted()) == ""
@@ -116,13 +115,13 @@ def test_a_superseded_attempt_is_no_news() -> None:
 
 
 @pytest.mark.parametrize("role", ["probe", "volume-reader"])
-def test_what_a_dead_process_left_behind_goes(role: str) -> None:
+def test_leftovers_of_a_dead_process_are_removed(role: str) -> None:
     seen = serving(V1)
     old = with_containers(seen, *seen.containers, short_lived(role, created=later(minutes=-16)))
     assert planned(old, wanted()) == f"remove dev/gateway shop.dev.{role}.ab12 because a {role} was left behind"
 
 
-def test_a_probe_goes_when_nobody_else_can_have_it() -> None:
+def test_an_orphaned_probe_is_removed() -> None:
     seen = serving(V1)
     probe, lock = (short_lived(role, created=later(seconds=-1)) for role in ("probe", "lock"))
     unlocked, locked = (
@@ -143,16 +142,16 @@ def test_a_volume_reader_at_work_stays() -> None:
 
 @pytest.mark.parametrize("label", [PROJECT_LABEL, "gitops-ml.environment", "gitops-ml.role"])
 @pytest.mark.parametrize("value", ["another", None])
-def test_what_does_not_carry_our_labels_is_never_touched(label: str, value: str | None) -> None:
+def test_containers_without_our_labels_are_never_touched(label: str, value: str | None) -> None:
     seen, theirs = serving(V1), []
-    for found in (
+    for container in (
         replica(generation("v9"), suffix="ffffff"),
         replica(V1, suffix="ffffff"),
         msgspec.structs.replace(gateway(), id="other-gateway"),
         short_lived("probe", created=later(days=-1)),
     ):
-        labels = {k: v for k, v in found.labels.items() if k != label} | ({label: value} if value else {})
-        theirs.append(msgspec.structs.replace(found, labels=labels))
+        labels = {k: v for k, v in container.labels.items() if k != label} | ({label: value} if value else {})
+        theirs.append(msgspec.structs.replace(container, labels=labels))
     assert planned(with_containers(seen, *seen.containers, *theirs), wanted()) == ""
 
 
@@ -160,7 +159,7 @@ def test_what_does_not_carry_our_labels_is_never_touched(label: str, value: str 
 
 
 def busy() -> Snapshot:
-    """A host with something of everything: twins, unknown_containers, candidates, damage, leftovers."""
+    """A host with some of everything: duplicates, unknown containers, candidates, damage and leftovers."""
     v1, v2, other = generation("v1", "a"), generation("v2", "a"), generation("v1", "b")
     twin = msgspec.structs.replace(gateway(), id="twin")
     there = [
@@ -186,7 +185,7 @@ def as_bytes(plan: Plan) -> bytes:
 
 
 @given(st.data())
-def test_the_order_of_what_is_observed_does_not_matter(data: st.DataObject) -> None:
+def test_the_order_of_observations_does_not_matter(data: st.DataObject) -> None:
     seen = busy()
     declared = [wanted("v2", "a", replicas=2), wanted("v1", "b")]
     shuffled = msgspec.structs.replace(
@@ -202,12 +201,6 @@ def test_the_order_of_what_is_observed_does_not_matter(data: st.DataObject) -> N
     assert as_bytes(make_plan(inputs(shuffled, *turned, **options))) == expected  # type: ignore[arg-type]
 
 
-def test_a_plan_does_not_depend_on_when_it_is_asked_for_again() -> None:
+def test_planning_again_gives_the_same_plan() -> None:
     seen = busy()
     assert planned(seen, wanted("v2", "a")) == planned(seen, wanted("v2", "a"), now=later(hours=3))
-
-
-def test_generations_that_must_not_be_pruned() -> None:
-    v2 = generation("v2")
-    state = fold(files([*promoted(V1), intent(v2, V1)]))
-    assert sorted(generations_in_use(state)) == [V1.fingerprint, v2.fingerprint]

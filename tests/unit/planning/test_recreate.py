@@ -1,10 +1,10 @@
-"""Recreate: the incumbent stops first, and comes back when its candidate fails."""
+"""Recreate: the incumbent stops first, and starts again if its candidate fails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.planner import make_plan
@@ -33,7 +33,7 @@ def test_recreate_stops_the_incumbent_first() -> None:
         """
         stop dev/churn 111111111111 because the strategy is recreate
         start dev/churn 222222222222 x1 because its rollout was interrupted
-        verify dev/churn 222222222222 because it has not been verified
+        verify dev/churn 222222222222 because it is not verified yet
         """
     )
 
@@ -42,7 +42,7 @@ def test_recreate_of_a_first_deployment_has_nothing_to_stop() -> None:
     assert planned(snapshot(), wanted("v1", strategy="recreate")) == planned(snapshot(), wanted("v1"))
 
 
-def test_recreate_heals_the_incumbent_until_the_image_is_there() -> None:
+def test_recreate_heals_the_incumbent_until_the_image_is_built() -> None:
     seen = recreating(there=[replica(V1, state="exited")])
     assert planned(seen, wanted("v2", strategy="recreate")) == block(
         """
@@ -54,25 +54,25 @@ def test_recreate_heals_the_incumbent_until_the_image_is_there() -> None:
     )
 
 
-def test_recreate_does_not_heal_the_incumbent_that_made_room() -> None:
+def test_recreate_does_not_heal_the_stopped_incumbent() -> None:
     seen = recreating(built(V2), there=[replica(V1, state="exited"), replica(V2)])
     assert planned(seen, wanted("v2", strategy="recreate")) == (
-        "verify dev/churn 222222222222 because it has not been verified"
+        "verify dev/churn 222222222222 because it is not verified yet"
     )
 
 
-def test_recreate_that_is_verified_takes_the_stopped_incumbent_away() -> None:
+def test_a_verified_recreate_removes_the_stopped_incumbent() -> None:
     seen = recreating(built(V2), judged(V2), there=[replica(V1, state="exited"), replica(V2)])
     assert planned(seen, wanted("v2", strategy="recreate")) == block(
         """
         route dev/churn 222222222222 because it is verified
-        settle dev/churn 222222222222 because all traffic is on it
+        settle dev/churn 222222222222 because it has all traffic
         retire dev/churn 111111111111 because 222222222222 took over
         """
     )
 
 
-def test_recreate_that_failed_puts_the_incumbent_back() -> None:
+def test_a_failed_recreate_starts_the_incumbent_again() -> None:
     stopped = replica(V1, 0, state="exited")
     seen = recreating(built(V2), judged(V2, "Failed"), there=[stopped, replica(V2)])
     plan_ = make_plan(inputs(seen, wanted("v2", strategy="recreate", replicas=2)))

@@ -1,4 +1,4 @@
-"""What is no longer declared goes, unless that is more than a person would expect; what is broken stays."""
+"""Undeclared deployments are removed, within the policy; deployments with a broken file are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.journal.entries import Withdrawn
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.planning.plan import Plan
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import gateway, generation, replica, wanted
@@ -23,7 +23,7 @@ def names(count: int) -> list[str]:
 # --- what is no longer declared ---------------------------------------------------------------------------------------
 
 
-def test_one_of_two_is_no_longer_declared() -> None:
+def test_one_of_two_deployments_is_removed() -> None:
     assert planned(hosting("a", "b"), wanted(name="a")) == block(
         """
         unroute dev/b - because it is no longer declared
@@ -33,7 +33,7 @@ def test_one_of_two_is_no_longer_declared() -> None:
     )
 
 
-def test_a_withdrawal_that_was_cut_off_goes_on() -> None:
+def test_an_interrupted_withdrawal_continues() -> None:
     seen = snapshot(journal=[*promoted(generation("v1", "a")), *promoted(generation("v1", "b"))])
     seen = msgspec.structs.replace(
         seen,
@@ -45,7 +45,7 @@ def test_a_withdrawal_that_was_cut_off_goes_on() -> None:
     assert not any("retire dev/b" in line or "unroute dev/b" in line for line in lines)
 
 
-def test_a_route_that_nobody_declared_goes() -> None:
+def test_an_undeclared_route_is_removed() -> None:
     seen = hosting("a", "b")
     seen = msgspec.structs.replace(seen, routes=seen.routes | {"stray": b"{}"})
     assert planned(seen, wanted(name="a"), wanted(name="b")) == block(
@@ -60,7 +60,7 @@ def refusal(plan: Plan) -> tuple[tuple[str, ...], list[str]]:
     return plan.refused, plan.lines()
 
 
-def test_the_last_deployment_is_not_removed_unasked() -> None:
+def test_removing_the_last_deployment_needs_a_confirmation() -> None:
     assert refusal(make_plan(inputs(hosting("a"), max_removals="100%"))) == (("a",), [])
 
 
@@ -80,14 +80,14 @@ def test_a_vanished_folder_removes_nothing() -> None:
         (3, 1, "100%", True),
     ],
 )
-def test_more_than_the_share_is_not_removed_unasked(there: int, kept: int, share: str, allowed: bool) -> None:
+def test_removing_more_than_the_share_needs_a_confirmation(there: int, kept: int, share: str, allowed: bool) -> None:
     hosted = names(there)
     plan = make_plan(inputs(hosting(*hosted), *(wanted(name=n) for n in hosted[:kept]), max_removals=share))
     assert (plan.refused == ()) is allowed
     assert bool(plan.lines()) is allowed
 
 
-def test_a_person_confirms_removals() -> None:
+def test_confirmed_removals_are_planned() -> None:
     assert planned(hosting("a"), confirm_removals=True) == block(
         """
         unroute dev/a - because it is no longer declared
@@ -97,13 +97,13 @@ def test_a_person_confirms_removals() -> None:
     )
 
 
-def test_a_verdict_outlives_its_deployment_until_git_holds_it() -> None:
+def test_a_verdict_outlives_its_deployment_until_it_is_published() -> None:
     a, b = generation("v1", "a"), generation("v1", "b")
     withdrawn = Withdrawn(at="x", deployment="b")
     entries: list[Entry] = [*promoted(a), *promoted(b)[:-1], withdrawn]
     seen = serving(a, journal=entries)
     assert planned(seen, wanted(name="a")) == (
-        "publish dev/gateway attempt-b-v1 because Git does not hold these verdicts yet"
+        "publish dev/gateway attempt-b-v1 because these verdicts are not in Git yet"
     )
     seen = serving(a, journal=[*entries, published(b)])
     assert planned(seen, wanted(name="a")) == ""
@@ -126,7 +126,7 @@ def test_a_broken_file_removes_nothing() -> None:
     assert plan.broken == BROKEN
 
 
-def test_what_serves_under_a_broken_file_is_still_shown() -> None:
+def test_a_deployment_with_a_broken_file_is_still_shown() -> None:
     plan = make_plan(inputs(hosting("a", "b"), wanted(name="a"), broken=BROKEN))
     a, b = plan.statuses
     assert (a.name, a.sync, a.health) == ("a", "Synced", "Healthy")
@@ -134,7 +134,7 @@ def test_what_serves_under_a_broken_file_is_still_shown() -> None:
     assert b.message == "environments/dev/models/b.yaml:3: unknown key `replica`: did you mean `replicas`?"
 
 
-def test_what_serves_under_a_broken_file_is_still_healed() -> None:
+def test_a_deployment_with_a_broken_file_is_still_healed() -> None:
     b = generation("v1", "b")
     pair = replica(b, 0, state="exited"), replica(b, 1)
     seen = snapshot(*pair, routes={"b": route(b, *pair)}, journal=promoted(b))
@@ -149,7 +149,7 @@ def test_what_serves_under_a_broken_file_is_still_healed() -> None:
     assert plan.statuses[0].health == "Degraded"
 
 
-def test_a_rollout_under_a_broken_file_is_called_off() -> None:
+def test_a_broken_file_calls_off_the_open_rollout() -> None:
     v1, v2 = generation("v1", "b"), generation("v2", "b")
     seen = serving(v1, replica(v1), replica(v2), journal=[*promoted(v1), intent(v2, v1)])
     assert planned(seen, broken=BROKEN) == block(
@@ -160,5 +160,5 @@ def test_a_rollout_under_a_broken_file_is_called_off() -> None:
     )
 
 
-def test_a_broken_file_of_which_nothing_serves_has_no_row() -> None:
+def test_a_broken_file_without_a_serving_generation_has_no_status() -> None:
     assert make_plan(inputs(snapshot(), broken=BROKEN)).statuses == ()

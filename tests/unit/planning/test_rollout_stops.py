@@ -1,4 +1,4 @@
-"""What a deployment does not begin, or begins for another reason: quarantine, retry, hold, and a blank host."""
+"""What stops a rollout or begins another one: quarantine, retry, hold, and a blank host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.journal.entries import Outcome, Retried
-from gitops_ml.core.journal.state import Entry
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -30,7 +30,7 @@ def status(seen: Snapshot, *declared: PlannedDeployment) -> DeploymentStatus:
 
 
 @pytest.mark.parametrize("outcome", ["failed", "inconclusive"])
-def test_what_failed_here_is_not_tried_again(outcome: Outcome) -> None:
+def test_a_failed_generation_is_not_tried_again(outcome: Outcome) -> None:
     seen = serving(V1, journal=[*promoted(V1), *failed(V2, V1, outcome)])
     assert planned(seen, wanted("v2")) == ""
 
@@ -45,7 +45,7 @@ def test_another_version_is_not_in_quarantine() -> None:
     assert planned(seen, wanted("v3")).startswith("begin dev/churn 333333333333")
 
 
-def test_a_person_says_retry() -> None:
+def test_retry_begins_the_rollout_again() -> None:
     retried = Retried(at="x", deployment="churn")
     seen = serving(V1, journal=[*promoted(V1), *failed(V2, V1), retried])
     assert planned(seen, wanted("v2")).startswith("begin dev/churn 222222222222")
@@ -69,39 +69,39 @@ def test_a_hold_does_not_stop_healing() -> None:
 def test_a_hold_calls_an_open_rollout_off() -> None:
     assert planned(midway(built(V2)), wanted("v2", hold=HOLD)) == block(
         """
-        remove dev/churn 222222222222 because it is held: fair week
-        settle dev/churn 222222222222 because it is held: fair week
+        remove dev/churn 222222222222 because it is on hold: fair week
+        settle dev/churn 222222222222 because it is on hold: fair week
         """
     )
 
 
-@pytest.mark.parametrize(("until", "held"), [(later(seconds=1), True), (NOW, False), (later(days=-1), False)])
-def test_at_the_expiry_of_a_hold_the_tip_is_taken_up(until: datetime, held: bool) -> None:
+@pytest.mark.parametrize(("until", "on_hold"), [(later(seconds=1), True), (NOW, False), (later(days=-1), False)])
+def test_at_its_expiry_a_hold_ends(until: datetime, on_hold: bool) -> None:
     lines = planned(serving(V1), wanted("v2", hold=Hold(reason="fair week", until=until)))
-    assert lines.startswith("begin dev/churn 222222222222") is not held
+    assert lines.startswith("begin dev/churn 222222222222") is not on_hold
 
 
 # --- a blank host -----------------------------------------------------------------------------------------------------
 
 
-def test_a_blank_host_boots_what_was_verified_last() -> None:
+def test_a_blank_host_boots_the_last_verified_generation() -> None:
     boot = generation("v1", built=False)
     assert planned(snapshot(), wanted("v2", boot=boot)) == block(
         """
         begin dev/churn 111111111111 because the host is blank and v1 was verified last
         build dev/churn 111111111111 because the host is blank and v1 was verified last
         start dev/churn 111111111111 x1 because the host is blank and v1 was verified last
-        verify dev/churn 111111111111 because it has not been verified
+        verify dev/churn 111111111111 because it is not verified yet
         """
     )
 
 
-def test_a_boot_goes_on_though_something_else_is_declared() -> None:
+def test_a_boot_continues_whatever_is_declared() -> None:
     seen = snapshot(replica(V1), journal=[intent(V1, boot=True), built(V1), judged(V1)])
     assert planned(seen, wanted("v2", boot=V1)) == block(
         """
         route dev/churn 111111111111 because it is verified
-        settle dev/churn 111111111111 because all traffic is on it
+        settle dev/churn 111111111111 because it has all traffic
         """
     )
 
@@ -109,18 +109,18 @@ def test_a_boot_goes_on_though_something_else_is_declared() -> None:
 BOOTED: list[Entry] = [intent(V1, boot=True), built(V1), judged(V1), settled(V1), published(V1)]
 
 
-def test_after_the_boot_the_tip_is_a_candidate() -> None:
+def test_after_the_boot_the_declared_version_is_a_candidate() -> None:
     seen = serving(V1, journal=BOOTED)
     assert planned(seen, wanted("v2", boot=V1)).startswith(
         "begin dev/churn 222222222222 because v2 is declared and v1 serves"
     )
 
 
-def test_a_boot_says_nothing_of_the_tip() -> None:
+def test_a_failed_boot_does_not_quarantine_the_declared_version() -> None:
     assert status(serving(V1, journal=BOOTED), wanted("v2", boot=V1)).verification == "Unverified"
 
 
-def test_a_boot_that_failed_leaves_the_tip_its_turn() -> None:
+def test_after_a_failed_boot_the_declared_version_is_tried() -> None:
     checked = judged(V1, "Failed"), settled(V1, "failed"), published(V1)
     journal: list[Entry] = [intent(V1, boot=True), built(V1), *checked]
     assert planned(snapshot(journal=journal), wanted("v2", boot=V1)).startswith(
@@ -135,10 +135,10 @@ def test_a_boot_is_judged_by_smoke_alone() -> None:
 
 
 @pytest.mark.parametrize("tip", ["v1", "v2"])
-def test_a_hold_keeps_the_tip_away_but_not_the_boot(tip: str) -> None:
+def test_a_hold_stops_the_declared_version_but_not_the_boot(tip: str) -> None:
     lines = planned(snapshot(), wanted(tip, boot=generation("v1", built=False), hold=HOLD))
     assert lines.startswith("begin dev/churn 111111111111 because the host is blank and v1 was verified last")
 
 
-def test_a_first_deployment_that_is_held_does_not_begin() -> None:
+def test_a_first_deployment_on_hold_does_not_begin() -> None:
     assert planned(snapshot(), wanted("v1", hold=HOLD)) == ""

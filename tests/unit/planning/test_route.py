@@ -1,4 +1,4 @@
-"""The route file: deterministic, carrying its own revision, and safe to be read as YAML and as a template."""
+"""The route file: deterministic, with its own revision, and safe to read as YAML and as a template."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BACKENDS = [("m-1-0", 8080, ONE), ("m-1-1", 8080, ONE), ("m-2-0", 9000, TWO)]
 
 
 def _http(content: bytes) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(content)["http"]
-    return found
+    http: dict[str, Any] = json.loads(content)["http"]
+    return http
 
 
-def test_one_generation() -> None:
+def test_the_route_of_one_generation() -> None:
     http = _http(route_file("m", BACKENDS, weights={ONE: 100}))
     revision = next(iter(http["middlewares"]))
     assert http["routers"] == {
@@ -57,7 +57,7 @@ def test_one_generation() -> None:
     }
 
 
-def test_a_generation_without_traffic_is_not_there() -> None:
+def test_a_generation_without_traffic_has_no_service() -> None:
     services = _http(route_file("m", BACKENDS, weights={ONE: 100, TWO: 0}))["services"]
     assert services.keys() == {"m", f"m.{ONE}"}
 
@@ -99,11 +99,11 @@ def test_another_content_is_another_revision() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"http":{"middlewares":{"x":1}}}', b"\xff\xfe"])
-def test_no_revision_in_what_is_not_ours(content: bytes) -> None:
+def test_a_foreign_file_has_no_revision(content: bytes) -> None:
     assert revision_of(content) is None
 
 
-def test_names_go_there_and_back() -> None:
+def test_names_in_the_gateway_are_parsed_back() -> None:
     assert loaded_revision(revision_name("a-b", "0" * 12) + "@file") == ("a-b", "0" * 12)
     assert loaded_revision("dashboard_redirect@internal") is None
     assert service_generation(f"a-b.{ONE}@file") == ("a-b", ONE)
@@ -131,5 +131,5 @@ def test_any_health_path_survives_template_and_yaml(path: str) -> None:
         ("", False),
     ],
 )
-def test_only_requests_that_were_dealt_out_say_what_users_get(router: str, dealt: bool) -> None:
+def test_only_requests_routed_by_weight_are_users(router: str, dealt: bool) -> None:
     assert is_users_router(router) is dealt

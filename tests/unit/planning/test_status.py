@@ -24,14 +24,14 @@ def status(seen: Snapshot, *declared: PlannedDeployment) -> DeploymentStatus:
     return make_plan(inputs(seen, *declared)).statuses[0]
 
 
-def row(found: DeploymentStatus) -> tuple[str, str, str, str, int]:
-    return found.version, found.sync, found.health, found.verification, found.replicas.ready
+def row(shown: DeploymentStatus) -> tuple[str, str, str, str, int]:
+    return shown.version, shown.sync, shown.health, shown.verification, shown.replicas.ready
 
 
-def test_status_when_all_is_well() -> None:
-    found = status(serving(V1), wanted("v1"))
-    assert row(found) == ("v1", "Synced", "Healthy", "Verified", 1)
-    assert (found.hold, found.message, found.endpoint) == (None, "", "http://127.0.0.1:8081/v2/models/churn")
+def test_status_of_a_healthy_deployment() -> None:
+    shown = status(serving(V1), wanted("v1"))
+    assert row(shown) == ("v1", "Synced", "Healthy", "Verified", 1)
+    assert (shown.hold, shown.message, shown.endpoint) == (None, "", "http://127.0.0.1:8081/v2/models/churn")
 
 
 def test_status_before_the_first_rollout() -> None:
@@ -39,15 +39,15 @@ def test_status_before_the_first_rollout() -> None:
 
 
 def test_status_during_a_rollout() -> None:
-    found = status(midway(built(V2)), wanted("v2"))
-    assert row(found) == ("v1", "OutOfSync", "Progressing", "Unverified", 1)
-    assert found.message == "rollout of v2 under way"
+    shown = status(midway(built(V2)), wanted("v2"))
+    assert row(shown) == ("v1", "OutOfSync", "Progressing", "Unverified", 1)
+    assert shown.message == "rollout of v2 under way"
 
 
 def test_status_of_a_failed_version_over_its_incumbent() -> None:
-    found = status(serving(V1, journal=[*promoted(V1), *failed(V2, V1)]), wanted("v2"))
-    assert row(found) == ("v1", "OutOfSync", "Healthy", "Failed", 1)
-    assert found.message == "v2: smoke it answers; to try it again: gitops-ml sync dev --retry"
+    shown = status(serving(V1, journal=[*promoted(V1), *failed(V2, V1)]), wanted("v2"))
+    assert row(shown) == ("v1", "OutOfSync", "Healthy", "Failed", 1)
+    assert shown.message == "v2: smoke it answers; to try it again: gitops-ml sync dev --retry"
 
 
 def test_status_of_a_failed_first_version() -> None:
@@ -55,14 +55,14 @@ def test_status_of_a_failed_first_version() -> None:
 
 
 def test_status_of_an_inconclusive_version() -> None:
-    found = status(serving(V1, journal=[*promoted(V1), *failed(V2, V1, "inconclusive")]), wanted("v2"))
-    assert row(found) == ("v1", "OutOfSync", "Healthy", "Inconclusive", 1)
+    shown = status(serving(V1, journal=[*promoted(V1), *failed(V2, V1, "inconclusive")]), wanted("v2"))
+    assert row(shown) == ("v1", "OutOfSync", "Healthy", "Inconclusive", 1)
 
 
 def test_status_under_a_hold() -> None:
-    found = status(serving(V1), wanted("v2", hold=HOLD))
-    assert row(found) == ("v1", "OutOfSync", "Healthy", "Unverified", 1)
-    assert found.hold == "fair week"
+    shown = status(serving(V1), wanted("v2", hold=HOLD))
+    assert row(shown) == ("v1", "OutOfSync", "Healthy", "Unverified", 1)
+    assert shown.hold == "fair week"
 
 
 def test_status_with_some_replicas_down() -> None:
@@ -70,11 +70,11 @@ def test_status_with_some_replicas_down() -> None:
     assert row(status(seen, wanted("v1", replicas=2))) == ("v1", "OutOfSync", "Degraded", "Verified", 1)
 
 
-def test_status_of_replicas_that_the_gateway_finds_down() -> None:
+def test_status_of_replicas_that_the_gateway_reports_down() -> None:
     seen = serving(V1)
     down = {alias: msgspec.structs.replace(b, up=False) for alias, b in seen.backends.items()}
-    found = status(msgspec.structs.replace(seen, backends=down), wanted("v1"))
-    assert row(found) == ("v1", "Synced", "Missing", "Verified", 0)
+    shown = status(msgspec.structs.replace(seen, backends=down), wanted("v1"))
+    assert row(shown) == ("v1", "Synced", "Missing", "Verified", 0)
 
 
 def test_a_superseded_attempt_does_not_hide_the_verdict_before_it() -> None:
@@ -84,6 +84,6 @@ def test_a_superseded_attempt_does_not_hide_the_verdict_before_it() -> None:
     assert status(seen, wanted("v2")).verification == "Failed"
 
 
-def test_a_hold_without_an_end_lasts() -> None:
+def test_a_hold_without_an_expiry_lasts() -> None:
     seen = msgspec.structs.replace(serving(V1), at=datetime(2099, 1, 1, tzinfo=UTC))
     assert planned(seen, wanted("v2", hold=HOLD), now=seen.at) == ""

@@ -39,11 +39,11 @@ class Story:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.version, self.replicas, self.strategy, self.held = "v1", 1, "blue-green", False
+        self.version, self.replicas, self.strategy, self.on_hold = "v1", 1, "blue-green", False
 
     @property
     def declared(self) -> PlannedDeployment:
-        hold = Hold(reason="fair week") if self.held else None
+        hold = Hold(reason="fair week") if self.on_hold else None
         return wanted(self.version, replicas=self.replicas, strategy=self.strategy, hold=hold)
 
     def happens(self, kind: str, what: object) -> None:
@@ -54,7 +54,7 @@ class Story:
         elif kind == "strategy":
             self.strategy = str(what)
         elif kind == "hold":
-            self.held = bool(what)
+            self.on_hold = bool(what)
         elif kind == "pass":
             self.host.pass_(self.declared)
         elif kind == "die":
@@ -73,8 +73,8 @@ class Story:
             if number:
                 host.routes.pop(NAME)
         elif kind == "stop gateway":
-            for found in [c for c in host.containers.values() if c.role == "gateway"]:
-                host.kill(found.id)
+            for container in [c for c in host.containers.values() if c.role == "gateway"]:
+                host.kill(container.id)
         elif there:
             hurt = {"kill": host.kill, "remove": host.take_away, "tamper": host.tamper}[kind]
             hurt(there[number % len(there)])
@@ -82,7 +82,7 @@ class Story:
 
 @BUDGET
 @given(st.lists(EVENTS, max_size=14), st.sampled_from(["Verified", "Failed", "Inconclusive"]))
-def test_whatever_happened_it_converges(events: list[tuple[str, object]], verdict: str) -> None:
+def test_whatever_happens_the_host_converges(events: list[tuple[str, object]], verdict: str) -> None:
     story = Story(Host())
     story.host.verdicts[THREE] = verdict  # type: ignore[assignment]
     for kind, what in events:
@@ -94,7 +94,7 @@ def test_whatever_happened_it_converges(events: list[tuple[str, object]], verdic
     else:
         assert story.host.replicas(NAME) == [] and NAME not in story.host.routes
     healthy = story.version in ("v1", "v2") or verdict == "Verified"
-    if healthy and not story.held:
+    if healthy and not story.on_hold:
         assert state.serving and state.serving.version == story.version
         assert plan.statuses[0].sync == "Synced"
 

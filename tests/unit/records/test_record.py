@@ -1,4 +1,4 @@
-"""What is written back into Git: the record of a deployment, its commit's message, and what a revert restores."""
+"""What is written back into Git: a deployment's record, its commit's message, and what a revert restores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from gitops_ml.clients.files.records import read_record, write_record
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.entries import Judged
-from gitops_ml.core.journal.state import Attempt, Entry, fold_entries
+from gitops_ml.core.journal.fold import Entry, fold_entries
+from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.records.record import Record, commit_message, restored_fields, updated, wants_revert
 from tests.unit.builders import NAME, generation
 from tests.unit.journals import built, failed, intent, judged, promoted, settled
@@ -20,9 +21,9 @@ ROLLED_BACK = [*promoted(V1), *failed(V2, V1)]
 
 
 def attempt(*entries: Entry) -> Attempt:
-    found = fold_entries(entries).of(NAME).last
-    assert found
-    return found
+    state = fold_entries(entries).of(NAME).last
+    assert state
+    return state
 
 
 def record(*entries: Entry, previous: Record | None = None) -> Record:
@@ -36,49 +37,49 @@ def declaration(**fields: Any) -> Deployment:
 # --- the record ------------------------------------------------------------------------------------------------------
 
 
-def test_the_record_of_a_version_that_went_well() -> None:
-    found = record(*promoted(V1))
-    assert (found.deployment, found.engine, found.verdict) == (NAME, "engine-1", "Verified")
-    assert found.serving == found.verified
-    assert found.verified and (found.verified.version, found.verified.commit) == ("v1", V1.commit)
-    (one,) = found.attempts
-    assert (one.outcome, one.strategy, one.checks[0].name) == ("promoted", "blue-green", "smoke")
+def test_the_record_of_a_verified_version() -> None:
+    written = record(*promoted(V1))
+    assert (written.deployment, written.engine, written.verdict) == (NAME, "engine-1", "Verified")
+    assert written.serving == written.verified
+    assert written.verified and (written.verified.version, written.verified.commit) == ("v1", V1.commit)
+    (recorded,) = written.attempts
+    assert (recorded.outcome, recorded.strategy, recorded.checks[0].name) == ("promoted", "blue-green", "smoke")
 
 
 def test_the_record_of_a_version_that_failed_over_its_incumbent() -> None:
-    found = record(*ROLLED_BACK)
-    assert found.verdict == "Failed"
-    assert found.serving and found.verified and found.serving.version == found.verified.version == "v1"
-    assert [(a.version, a.outcome, a.incumbent) for a in found.attempts] == [
+    written = record(*ROLLED_BACK)
+    assert written.verdict == "Failed"
+    assert written.serving and written.verified and written.serving.version == written.verified.version == "v1"
+    assert [(a.version, a.outcome, a.incumbent) for a in written.attempts] == [
         ("v2", "failed", "v1"),
         ("v1", "promoted", None),
     ]
 
 
 def test_the_record_of_a_first_version_that_failed() -> None:
-    found = record(*failed(V1))
-    assert (found.verdict, found.serving, found.verified) == ("Failed", None, None)
+    written = record(*failed(V1))
+    assert (written.verdict, written.serving, written.verified) == ("Failed", None, None)
 
 
-def test_only_what_failed_keeps_its_logs_and_only_their_end() -> None:
+def test_only_a_failed_attempt_keeps_the_end_of_its_logs() -> None:
     logs = "\n".join(f"line {n}" for n in range(50))
     bad = msgspec.structs.replace(judged(V2, "Failed"), logs=logs)
     good = msgspec.structs.replace(judged(V1), logs=logs)
-    found = record(intent(V1), good, settled(V1), intent(V2, V1), bad, settled(V2, "failed"))
-    assert found.attempts[0].logs == tuple(f"line {n}" for n in range(30, 50))
-    assert found.attempts[1].logs == ()
+    written = record(intent(V1), good, settled(V1), intent(V2, V1), bad, settled(V2, "failed"))
+    assert written.attempts[0].logs == tuple(f"line {n}" for n in range(30, 50))
+    assert written.attempts[1].logs == ()
 
 
 def test_a_superseded_attempt_is_not_recorded() -> None:
     assert record(*promoted(V1), intent(V2, V1), settled(V2, "superseded")) == record(*promoted(V1))
 
 
-def test_written_twice_it_is_the_same() -> None:
+def test_a_record_written_twice_is_the_same() -> None:
     once = record(*ROLLED_BACK)
     assert record(*ROLLED_BACK, previous=once) == once
 
 
-def test_a_new_host_s_journal_does_not_forget_what_git_knows() -> None:
+def test_a_new_hosts_journal_keeps_the_attempts_of_the_record() -> None:
     before = record(*ROLLED_BACK)
     boot = msgspec.structs.replace(intent(V1, boot=True), attempt="boot-1")
     after = record(boot, built(V1), previous=before)
@@ -86,8 +87,8 @@ def test_a_new_host_s_journal_does_not_forget_what_git_knows() -> None:
     assert [a.id for a in after.attempts] == [a.id for a in before.attempts]
 
 
-def test_at_most_twenty_attempts_are_recorded_the_newest_first() -> None:
-    def one(number: int) -> list[Entry]:
+def test_the_newest_twenty_attempts_are_recorded() -> None:
+    def rollout(number: int) -> list[Entry]:
         again = {"attempt": f"a{number:02}"}
         at = f"2026-11-23T08:00:{number:02}+00:00"
         return [
@@ -96,8 +97,8 @@ def test_at_most_twenty_attempts_are_recorded_the_newest_first() -> None:
             msgspec.structs.replace(settled(V2, "failed"), at=at, **again),
         ]
 
-    before = record(*(entry for n in range(15) for entry in one(n)))
-    after = record(*(entry for n in range(15, 30) for entry in one(n)), previous=before)
+    before = record(*(entry for n in range(15) for entry in rollout(n)))
+    after = record(*(entry for n in range(15, 30) for entry in rollout(n)), previous=before)
     assert [a.id for a in after.attempts] == [f"a{n:02}" for n in range(29, 9, -1)]
 
 
@@ -107,7 +108,7 @@ def test_a_record_survives_its_file() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"a: [", b"schema: 1\n", b"[]\n", b"\xff"])
-def test_a_record_that_someone_broke_is_as_good_as_none(data: bytes) -> None:
+def test_a_broken_record_counts_as_none(data: bytes) -> None:
     assert read_record(data, "records/churn.yaml") is None
 
 
@@ -130,7 +131,7 @@ def test_a_failure_over_an_incumbent_asks_for_a_revert() -> None:
         pytest.param([intent(V1, V2, boot=True), judged(V1, "Failed"), settled(V1, "failed")], {}, True, id="a boot"),
     ],
 )
-def test_nothing_else_does(entries: list[Entry], fields: dict[str, Any], auto_revert: bool) -> None:
+def test_no_other_attempt_asks_for_a_revert(entries: list[Entry], fields: dict[str, Any], auto_revert: bool) -> None:
     assert not wants_revert(attempt(*entries), declaration(**fields), auto_revert)
 
 
@@ -165,8 +166,8 @@ def test_the_message_of_one_verdict() -> None:
 
 def test_the_message_of_a_revert() -> None:
     bad = judged(V2, "Failed", "the answer to the example request holds no data")
-    one = attempt(*promoted(V1), intent(V2, V1), bad, settled(V2, "failed"))
-    assert commit_message("prod", [one], {NAME: "v1"}) == (
+    failed_attempt = attempt(*promoted(V1), intent(V2, V1), bad, settled(V2, "failed"))
+    assert commit_message("prod", [failed_attempt], {NAME: "v1"}) == (
         "Record prod/churn v2: failed, reverted to v1\n"
         "\n"
         "- churn: smoke fail, the answer to the example request holds no data\n"
@@ -194,9 +195,9 @@ def test_the_message_of_several_verdicts() -> None:
 
 
 def test_a_verdict_without_checks_still_has_a_message() -> None:
-    one = attempt(
+    failed_attempt = attempt(
         intent(V1),
         Judged(at="x", attempt="attempt-churn-v1", deployment=NAME, verdict="Failed", checks=()),
         settled(V1, "failed"),
     )
-    assert commit_message("dev", [one], {}).startswith("Record dev/churn v1: failed\n\n")
+    assert commit_message("dev", [failed_attempt], {}).startswith("Record dev/churn v1: failed\n\n")

@@ -1,4 +1,4 @@
-"""The gate opens for what is not worse, and only then; the day's number of versions."""
+"""The gate of retraining passes models that are not worse, and no others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target
-from gitops_ml.core.declaration.schema import Bound
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer
+from gitops_ml.core.declaration.checks import Bound
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import DAY, Gate, judge_gate, made_within_a_day
 
 MANIFEST = Manifest(
@@ -25,7 +25,12 @@ def answers(noise: float) -> Answers:
 
 def verdict(candidate: Answers | NoAnswer, incumbent: Answers | NoAnswer | None, **bounds: Bound) -> str:
     gate = Gate(group="day", metrics=bounds or {"roc_auc": Bound(max_drop=0.01)})
-    return judge_gate(gate, ROWS, manifest=MANIFEST, candidate=candidate, incumbent=incumbent).verdict
+    return judge_gate(
+        gate,
+        ROWS,
+        ModelAnswers(MANIFEST, candidate),
+        None if incumbent is None else ModelAnswers(MANIFEST, incumbent),
+    ).verdict
 
 
 def test_equal_and_better_models_pass() -> None:
@@ -37,9 +42,9 @@ def test_a_worse_model_fails() -> None:
     assert verdict(answers(0.5), answers(0.0)) == "Failed"
 
 
-def test_one_metric_that_cannot_be_told_keeps_it_shut() -> None:
-    told = {"roc_auc": Bound(max_drop=0.2), "brier": Bound(max_drop=0.0)}
-    assert verdict(answers(0.02), answers(0.0), **told) != "Verified"
+def test_one_undecided_metric_prevents_verified() -> None:
+    bounds = {"roc_auc": Bound(max_drop=0.2), "brier": Bound(max_drop=0.0)}
+    assert verdict(answers(0.02), answers(0.0), **bounds) != "Verified"
 
 
 def test_a_model_that_gives_no_answers_does_not_pass() -> None:
@@ -54,7 +59,8 @@ def test_the_first_model_is_judged_by_its_bounds() -> None:
 def test_the_same_rows_and_answers_give_the_same_figures() -> None:
     gate = Gate(group="day", metrics={"brier": Bound(max_drop=0.01)})
     once, twice = (
-        judge_gate(gate, ROWS, manifest=MANIFEST, candidate=answers(0.1), incumbent=answers(0.0)) for _ in range(2)
+        judge_gate(gate, ROWS, ModelAnswers(MANIFEST, answers(0.1)), ModelAnswers(MANIFEST, answers(0.0)))
+        for _ in range(2)
     )
     assert once == twice
 

@@ -1,4 +1,4 @@
-"""The holdout check: what it says of better, equal and worse candidates, and of evidence that is none."""
+"""The holdout check on better, equal and worse candidates, and on rows and answers that cannot be judged."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
-from gitops_ml.core.declaration.schema import Bound, Holdout
-from gitops_ml.core.verification.answers import Answers, LabelledRows, NoAnswer, answers_of
+from gitops_ml.core.declaration.checks import Bound, Holdout
+from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, answers_of
 from gitops_ml.core.verification.holdout import judge_holdout
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
@@ -54,16 +54,14 @@ def _judge(
     metrics: dict[str, Bound] | None = None,
 ) -> list[CheckResult]:
     return judge_holdout(
-        spec=Holdout(
+        Holdout(
             data="data/holdout.parquet",
             group="day",
             metrics={"roc_auc": Bound(max_drop=0.01)} if metrics is None else metrics,
         ),
-        rows=rows or _rows(),
-        manifest=manifest or _manifest(),
-        candidate=candidate,
-        incumbent=incumbent,
-        incumbent_manifest=incumbent_manifest,
+        rows or _rows(),
+        ModelAnswers(manifest or _manifest(), candidate),
+        None if incumbent is None else ModelAnswers(incumbent_manifest or manifest or _manifest(), incumbent),
         replicates=500,
     )
 
@@ -72,7 +70,7 @@ def _judge(
     ("candidate", "incumbent", "result"),
     [(1.5, 1.5, "pass"), (2.0, 1.0, "pass"), (1.0, 1.5, "fail"), (1.44, 1.5, "inconclusive")],
 )
-def test_paired_with_the_incumbent(candidate: float, incumbent: float, result: str) -> None:
+def test_a_candidate_is_paired_with_the_incumbent(candidate: float, incumbent: float, result: str) -> None:
     rows = _rows()
     (check,) = _judge(_answers(rows, candidate), _answers(rows, incumbent), rows=rows)
     assert check.result == result, check
@@ -81,14 +79,14 @@ def test_paired_with_the_incumbent(candidate: float, incumbent: float, result: s
     assert low <= gain <= high  # type: ignore[operator]  # figures are of several types
 
 
-def test_without_a_metric_nothing_is_shown() -> None:
+def test_without_a_metric_the_check_is_inconclusive() -> None:
     rows = _rows()
     (check,) = _judge(_answers(rows, 1.5), _answers(rows, 1.5), rows=rows, metrics={})
     assert (check.result, check.reason) == ("inconclusive", "no metric is declared")
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "brier"])
-def test_a_rise_is_a_drop_where_lower_is_better(metric: str) -> None:
+def test_a_rise_counts_as_a_drop_if_lower_is_better(metric: str) -> None:
     rows = _rows()
     good, bad = _answers(rows, 2.5), _answers(rows, 0.5)
     bound = {metric: Bound(max_drop=0.01)}
@@ -99,9 +97,9 @@ def test_a_rise_is_a_drop_where_lower_is_better(metric: str) -> None:
 @pytest.mark.parametrize(
     ("metric", "bound", "result", "says"),
     [
-        ("roc_auc", Bound(min=0.7), "pass", "keeps its bounds"),
+        ("roc_auc", Bound(min=0.7), "pass", "is within its bounds"),
         ("roc_auc", Bound(min=0.99), "fail", "is below min 0.99"),
-        ("brier", Bound(max=0.5), "pass", "keeps its bounds"),
+        ("brier", Bound(max=0.5), "pass", "is within its bounds"),
         ("brier", Bound(max=0.01), "fail", "is above max 0.01"),
         ("roc_auc", Bound(max_drop=0.01), "pass", "there is no incumbent to compare with"),
     ],
@@ -112,7 +110,7 @@ def test_absolute_bounds_of_a_first_deployment(metric: str, bound: Bound, result
     assert check.result == result and says in check.reason
 
 
-def test_an_incumbent_that_cannot_answer_leaves_the_bounds() -> None:
+def test_without_the_incumbents_answers_only_the_bounds_are_judged() -> None:
     rows = _rows()
     dumb = NoAnswer("it takes another column, `wind`")
     (bounded,) = _judge(_answers(rows, 1.5), dumb, rows=rows, metrics={"roc_auc": Bound(min=0.7, max_drop=0.01)})
@@ -130,7 +128,7 @@ def test_a_candidate_that_refuses_rows_which_the_incumbent_answers_fails() -> No
 
 
 @pytest.mark.parametrize("whose", ["candidate", "incumbent"])
-def test_rows_that_a_model_was_trained_on_are_no_evidence(whose: str) -> None:
+def test_training_rows_are_inconclusive(whose: str) -> None:
     rows = _rows()
     seen = _manifest(last="2013-09-03T23:00:00Z")
     ours, theirs = (seen, _manifest()) if whose == "candidate" else (_manifest(), seen)
@@ -140,23 +138,23 @@ def test_rows_that_a_model_was_trained_on_are_no_evidence(whose: str) -> None:
     assert check.reason.startswith(f"{3 * PER_DAY} of {DAYS * PER_DAY} rows lie in the {whose}'s training range")
 
 
-def test_too_few_groups() -> None:
+def test_too_few_groups_are_inconclusive() -> None:
     rows = _rows(days=5)
     (check,) = _judge(_answers(rows, 1.5), _answers(rows, 1.5), rows=rows)
     assert check.result == "inconclusive" and "5 groups of `day` are too few" in check.reason
 
 
-def test_one_class_only_and_a_rare_class() -> None:
+def test_a_single_class_and_a_rare_class_are_inconclusive() -> None:
     rows = _rows()
-    one = LabelledRows(np.zeros_like(rows.labels), rows.groups, rows.times)
-    assert "one class only, 0" in _judge(_answers(one, 1), rows=one)[0].reason
-    rare = one.labels.copy()
+    single_class = LabelledRows(np.zeros_like(rows.labels), rows.groups, rows.times)
+    assert "one class only, 0" in _judge(_answers(single_class, 1), rows=single_class)[0].reason
+    rare = single_class.labels.copy()
     rare[:3] = 1
-    (check,) = _judge(_answers(one, 1), rows=LabelledRows(rare, rows.groups, rows.times))
+    (check,) = _judge(_answers(single_class, 1), rows=LabelledRows(rare, rows.groups, rows.times))
     assert check.result == "inconclusive" and "class 1 has 3 rows" in check.reason
 
 
-def test_answers_that_are_not_numbers() -> None:
+def test_answers_that_are_not_numbers_are_inconclusive() -> None:
     rows = _rows()
     answers = _answers(rows, 1.5)
     assert answers.probability is not None
@@ -165,7 +163,7 @@ def test_answers_that_are_not_numbers() -> None:
     assert check.result == "inconclusive" and "7 of 6200 answers are not numbers" in check.reason
 
 
-def test_a_metric_that_resampling_often_leaves_undefined() -> None:
+def test_a_metric_that_is_often_undefined_is_inconclusive() -> None:
     labels = np.repeat(np.arange(12) == 0, 20).astype(int)
     rows = LabelledRows(labels, np.repeat(np.arange(12), 20))
     (check,) = _judge(_answers(rows, 1.5), rows=rows)
@@ -181,7 +179,7 @@ def test_a_metric_that_resampling_often_leaves_undefined() -> None:
         ([0.0, 1.0], ""),
     ],
 )
-def test_labels_by_another_type(labels: list[Any], says: str) -> None:
+def test_labels_of_another_type_are_matched(labels: list[Any], says: str) -> None:
     rows = _rows()
     named = LabelledRows(np.array(labels)[rows.labels], rows.groups, rows.times)
     (check,) = _judge(_answers(rows, 1.5), rows=named)
@@ -197,7 +195,7 @@ def test_an_unknown_metric_does_not_hide_the_others() -> None:
     ]
 
 
-def test_regression() -> None:
+def test_a_regression_model_is_judged() -> None:
     generator = np.random.default_rng(2)
     rows = LabelledRows(generator.normal(size=600), np.repeat(np.arange(30), 20))
     manifest = Manifest(name="eta", task="regression", inputs=(), target=Target(name="minutes"))
@@ -214,7 +212,7 @@ def test_the_same_evidence_gives_the_same_figures() -> None:
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_answers_of_a_probe(nested: bool) -> None:
+def test_a_probes_answers_are_read(nested: bool) -> None:
     probabilities: list[Any] = [[0.5, 0.5], [0.1, 0.9]] if nested else [0.5, 0.5, 0.1, 0.9]
     outputs: list[dict[str, Any]] = [
         {"predict": [0, 1], "predict_proba": probabilities},
@@ -226,7 +224,7 @@ def test_answers_of_a_probe(nested: bool) -> None:
     assert np.isnan(answers.probability[2, 1])
 
 
-def test_answers_without_predict_or_of_another_shape() -> None:
+def test_answers_without_predict_or_of_a_wrong_shape_are_errors() -> None:
     with pytest.raises(InputError, match="no `predict` output"):
         answers_of([{"predict_proba": [1.0]}], _manifest())
     with pytest.raises(InputError, match="holds 3 numbers for 1 rows"):

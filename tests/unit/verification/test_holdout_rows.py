@@ -1,4 +1,4 @@
-"""Held-out rows become requests, labels, groups and times, and what does not fit is named."""
+"""Held-out files are read into requests, labels, groups and times; errors name what is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
 from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows, requests
-from gitops_ml.core.declaration.schema import Bound, Holdout
+from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.errors import InputError
 
 SPEC = Holdout(data="data/holdout.parquet", group="day", metrics={"roc_auc": Bound(min=0.5)})
@@ -56,7 +56,7 @@ def _data(bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("text", [False, True])
-def test_requests_in_batches(text: bool) -> None:
+def test_rows_become_requests_in_batches(text: bool) -> None:
     csv = _frame().to_csv(index=False).encode()
     rows = load_rows(csv, "holdout.csv") if text else _parquet(_frame())
     missing = "" if text else None  # CSV has no way to say that a text is missing
@@ -67,7 +67,7 @@ def test_requests_in_batches(text: bool) -> None:
     assert requests(rows, _manifest())[0]["inputs"][0]["shape"] == [3]
 
 
-def test_a_matrix_input() -> None:
+def test_a_matrix_input_is_built_from_columns() -> None:
     rows = _parquet(pd.DataFrame({"x": [[1.0, 2.0], [3.0, float("nan")]]}))
     manifest = Manifest(name="m", task="regression", inputs=(Tensor(name="x", datatype="FP32", shape=(-1, 2)),))
     (body,) = requests(rows, manifest)
@@ -75,16 +75,20 @@ def test_a_matrix_input() -> None:
 
 
 @pytest.mark.parametrize("text", [False, True])
-def test_labels_groups_and_times(text: bool) -> None:
+def test_labels_groups_and_times_are_read(text: bool) -> None:
     frame = _frame()
     frame["time_hour"] = (
         frame["time_hour"].dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%SZ") if text else frame["time_hour"]
     )
-    known = labelled(_parquet(frame), SPEC, _manifest())
-    assert known.labels.tolist() == [0, 1, 0]
-    assert known.groups is not None and known.groups.tolist() == ["2013-09-01", "2013-09-01", "2013-09-02"]
-    assert known.times is not None
-    assert known.times[0] == np.datetime64(datetime(2013, 9, 1, 9, tzinfo=UTC).replace(tzinfo=None))
+    labelled_rows = labelled(_parquet(frame), SPEC, _manifest())
+    assert labelled_rows.labels.tolist() == [0, 1, 0]
+    assert labelled_rows.groups is not None and labelled_rows.groups.tolist() == [
+        "2013-09-01",
+        "2013-09-01",
+        "2013-09-02",
+    ]
+    assert labelled_rows.times is not None
+    assert labelled_rows.times[0] == np.datetime64(datetime(2013, 9, 1, 9, tzinfo=UTC).replace(tzinfo=None))
 
 
 @pytest.mark.parametrize(
@@ -95,12 +99,12 @@ def test_labels_groups_and_times(text: bool) -> None:
         ({"distance": "INT64"}, "does not fit the model's INT64"),
     ],
 )
-def test_columns_that_do_not_fit(datatypes: dict[str, str], says: str) -> None:
+def test_wrong_columns_are_errors(datatypes: dict[str, str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         requests(_parquet(_frame()), _manifest(**datatypes))
 
 
-def test_missing_values_where_there_is_no_room_for_them() -> None:
+def test_missing_values_that_a_tensor_cannot_hold_are_errors() -> None:
     frame = _frame().assign(distance=[1.0, np.nan, 2.0])
     with pytest.raises(InputError, match="has 1 missing values"):
         requests(_parquet(frame), _manifest(distance="INT64"))
@@ -112,14 +116,14 @@ def test_missing_values_where_there_is_no_room_for_them() -> None:
         (
             {},
             Holdout(data="x", metrics={}, label="delayed"),
-            "has no column `delayed`: it is to be the label",
+            "has no column `delayed`: the declaration names it as the label",
         ),
         ({}, Holdout(data="x", metrics={}, group="days"), "the nearest is `day`"),
         ({"late": [0, None, 1]}, SPEC, "column `late` of `data/holdout.parquet` has 1 missing values"),
         ({"time_hour": ["yesterday", "today", "now"]}, SPEC, "holds no times"),
     ],
 )
-def test_labels_that_do_not_fit(change: dict[str, Any], spec: Holdout, says: str) -> None:
+def test_wrong_labels_are_errors(change: dict[str, Any], spec: Holdout, says: str) -> None:
     with pytest.raises(InputError, match=says):
         labelled(_parquet(_frame().assign(**change)), spec, _manifest())
 
@@ -133,7 +137,7 @@ def test_labels_that_do_not_fit(change: dict[str, Any], spec: Holdout, says: str
         (b"", "a.xlsx", "write it as .parquet or .csv"),
     ],
 )
-def test_files_that_cannot_be_read(data: bytes, name: str, says: str) -> None:
+def test_unreadable_files_are_errors(data: bytes, name: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         load_rows(data, name)
 

@@ -1,6 +1,4 @@
-"""Every metric, as a function of draws, against scikit-learn with `sample_weight` = how often a row was
-drawn.
-"""
+"""Every metric, as a function of draws, compared with scikit-learn; `sample_weight` is how often a row was drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +10,8 @@ from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
 from gitops_ml.core.verification import metrics
-from gitops_ml.core.verification.metrics import METRICS, Sample, check_metric, metric_named, statistic
+from gitops_ml.core.verification.metrics import Sample, statistic
+from gitops_ml.core.verification.names import METRICS, check_metric, metric_named
 from gitops_ml.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -53,9 +52,9 @@ def _expected(name: str, sample: Sample, weight: Floats) -> float:
     if name in by_answer:
         return float(by_answer[name](truth, sample.predicted[kept], sample_weight=weight))
     assert score is not None
-    known = by_score.get(name) or by_probability[name]
+    expected_metric = by_score.get(name) or by_probability[name]
     more = {"labels": [0, 1]} if name == "log_loss" else {}
-    return float(known(truth, score[kept], sample_weight=weight, **more))
+    return float(expected_metric(truth, score[kept], sample_weight=weight, **more))
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -87,7 +86,7 @@ def test_equals_scikit_learn(name: str, seed: int, rows: int, groups: int, level
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
-def test_a_ranking_of_one_class_is_not_defined(name: str) -> None:
+def test_a_ranking_metric_of_one_class_is_undefined(name: str) -> None:
     truth = np.ones(6)
     sample = Sample(truth, truth, np.full((6, 2), 0.5), 2, 0 if name == "average_precision" else 1)
     assert np.isnan(statistic(METRICS[name], sample, np.arange(6), 6)(np.ones((1, 6)))[0])
@@ -116,13 +115,15 @@ def test_an_unknown_metric_names_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "classes", "probability", "says"),
+    ("name", "task", "classes", "probability", "reason"),
     [
         ("mae", "classification", 2, True, "does not judge a classification model"),
         ("roc_auc", "classification", 3, True, "needs two classes"),
         ("log_loss", "classification", 2, False, "needs probabilities"),
     ],
 )
-def test_a_metric_that_does_not_fit_the_model(name: str, task: str, classes: int, probability: bool, says: str) -> None:
-    with pytest.raises(InputError, match=says):
+def test_a_metric_for_another_kind_of_model_is_an_error(
+    name: str, task: str, classes: int, probability: bool, reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
         check_metric(METRICS[name], task, classes, probability)

@@ -1,4 +1,4 @@
-"""The paired bootstrap: the same inputs give the same interval, groups travel whole, few groups widen it."""
+"""The paired bootstrap: reproducible, by whole groups, and wider for few groups."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_t_quantile_equals_scipy(probability: float, freedom: int) -> None:
     assert t_quantile(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=1e-6)
 
 
-def test_the_expanded_tail_is_smaller_and_vanishes_with_groups() -> None:
+def test_the_expanded_tail_widens_intervals_of_few_groups() -> None:
     assert expanded_tail(0.025, 10) < expanded_tail(0.025, 100) < 0.025
     assert expanded_tail(0.025, 10**6) == pytest.approx(0.025, rel=1e-4)
 
@@ -35,7 +35,7 @@ def test_the_same_inputs_give_the_same_intervals() -> None:
     assert first.low < first.point < first.high
 
 
-def test_what_is_common_to_both_cancels() -> None:
+def test_what_both_models_have_in_common_cancels() -> None:
     values = np.random.default_rng(1).normal(0, 100, size=30)
 
     def common(draws: Floats) -> Floats:
@@ -48,7 +48,7 @@ def test_what_is_common_to_both_cancels() -> None:
     assert difference.low == pytest.approx(-1) and difference.high == pytest.approx(-1)
 
 
-def test_a_mean_of_few_groups_is_covered() -> None:
+def test_intervals_of_few_groups_cover_the_truth() -> None:
     """Nominal 95 % over 400 samples of 10 groups; the plain percentile interval reaches about 90 %."""
     covered = 0
     for seed in range(400):

@@ -1,4 +1,4 @@
-"""A team's own checks: what their answers mean, and that none of them outlives its deadline."""
+"""A team's own checks: how their answers are judged, and that they end at their timeout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gitops_ml.clients.own_checks import run_own_checks
-from gitops_ml.core.declaration.schema import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
+from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.verification.own_checks import Subject, judge_prometheus
 from gitops_ml.core.verification.verdict import CheckResult
 
@@ -39,7 +39,7 @@ def python(source: str, timeout: str = "10s") -> CheckResult:
 
 @contextmanager
 def server(status: int, body: bytes, wait: float = 0.0) -> Iterator[tuple[str, list[str]]]:
-    """A page that answers so, and the paths that it was asked for."""
+    """A page with this answer, and the paths that were requested."""
     asked: list[str] = []
 
     class Page(http.server.BaseHTTPRequestHandler):
@@ -63,7 +63,7 @@ def server(status: int, body: bytes, wait: float = 0.0) -> Iterator[tuple[str, l
 
 
 def silent_port() -> socket.socket:
-    """A server that takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.listen()
@@ -79,7 +79,7 @@ def answer(*values: str, kind: str = "vector") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("found", "result"),
+    ("series", "result"),
     [
         (answer("0.01"), "pass"),
         (answer("0.05"), "pass"),
@@ -98,9 +98,9 @@ def answer(*values: str, kind: str = "vector") -> dict[str, Any]:
         ([], "inconclusive"),
     ],
 )
-def test_every_value_has_to_keep_the_bounds(found: Any, result: str) -> None:
+def test_every_value_must_be_within_the_bounds(check_result: Any, result: str) -> None:
     check = PrometheusCheck(name="errors", url="http://p:9090", query="x", min=0.0, max=0.05)
-    assert judge_prometheus(check, found).result == result
+    assert judge_prometheus(check, check_result).result == result
 
 
 def test_the_series_at_fault_is_named() -> None:
@@ -108,7 +108,7 @@ def test_the_series_at_fault_is_named() -> None:
     assert judge_prometheus(check, answer("0.01", "0.2")).reason == "0.2 is above max 0.05 in [('code', '1')]"
 
 
-def test_what_is_judged_is_filled_in_and_promql_is_left_alone() -> None:
+def test_placeholders_are_filled_in_and_promql_is_kept() -> None:
     query = 'rate(x{job="a", g="${generation}"}[5m]) ${nothing}'
     assert SUBJECT.filled_in(query) == 'rate(x{job="a", g="0123456789ab"}[5m]) ${nothing}'
 
@@ -122,11 +122,11 @@ def test_what_is_judged_is_filled_in_and_promql_is_left_alone() -> None:
 )
 def test_a_page_is_judged_by_status_and_text(status: int, body: bytes, result: str) -> None:
     with server(status, body) as (url, asked):
-        found = run(HttpCheck(name="app", url=f"{url}/${{deployment}}", contains="well"))
-    assert (found.name, found.result, asked) == ("http app", result, ["/churn"])
+        check_result = run(HttpCheck(name="app", url=f"{url}/${{deployment}}", contains="well"))
+    assert (check_result.name, check_result.result, asked) == ("http app", result, ["/churn"])
 
 
-def test_a_status_other_than_200_may_be_what_is_wanted() -> None:
+def test_another_status_than_200_may_be_expected() -> None:
     with server(404, b"") as (url, _):
         assert run(HttpCheck(name="gone", url=url, status=404)).result == "pass"
 
@@ -138,29 +138,29 @@ def test_a_server_that_is_down_is_inconclusive(kind: str) -> None:
     check: OwnCheck = HttpCheck(name="app", url=url)
     if kind == "prometheus":
         check = PrometheusCheck(name="app", url=url, query="up", min=1)
-    found = run(check)
-    assert found.result == "inconclusive"
-    assert "refused" in found.reason
+    check_result = run(check)
+    assert check_result.result == "inconclusive"
+    assert "refused" in check_result.reason
 
 
 @pytest.mark.parametrize("kind", ["http", "prometheus"])
-def test_a_server_that_hangs_is_given_up_at_its_deadline(kind: str) -> None:
+def test_a_server_that_hangs_is_inconclusive_at_the_timeout(kind: str) -> None:
     with silent_port() as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         check: OwnCheck = HttpCheck(name="app", url=url, timeout="300ms")
         if kind == "prometheus":
             check = PrometheusCheck(name="app", url=url, query="up", min=1, timeout="300ms")
         began = time.monotonic()
-        found = run(check)
-    assert found.result == "inconclusive"
+        check_result = run(check)
+    assert check_result.result == "inconclusive"
     assert time.monotonic() - began < 3
 
 
-def test_an_answer_that_trickles_is_given_up_too() -> None:
+def test_a_slowly_trickling_answer_is_inconclusive_at_the_timeout() -> None:
     with server(200, b"x" * 1000, wait=0.1) as (url, _):
         began = time.monotonic()
-        found = run(HttpCheck(name="app", url=url, timeout="500ms"))
-    assert (found.result, found.reason) == ("inconclusive", "no answer within 0.5 s")
+        check_result = run(HttpCheck(name="app", url=url, timeout="500ms"))
+    assert (check_result.result, check_result.reason) == ("inconclusive", "no answer within 0.5 s")
     assert time.monotonic() - began < 3
 
 
@@ -169,26 +169,26 @@ def test_an_answer_that_trickles_is_given_up_too() -> None:
 
 @pytest.mark.parametrize(("code", "result"), [(0, "pass"), (1, "fail"), (2, "inconclusive"), (77, "inconclusive")])
 def test_a_command_is_judged_by_its_exit_code(code: int, result: str) -> None:
-    found = python(f"print('orders fell'); raise SystemExit({code})")
-    assert (found.result, found.reason) == (result, f"exit code {code}: orders fell")
+    check = python(f"print('orders fell'); raise SystemExit({code})")
+    assert (check.result, check.reason) == (result, f"exit code {code}: orders fell")
 
 
-def test_a_command_is_told_what_is_judged() -> None:
-    found = python("import os; print(sorted(v for k, v in os.environ.items() if k.startswith('GITOPS_ML_')))")
-    assert found.reason == "exit code 0: ['0123456789ab', 'churn', 'dev', 'http://h:1/v2', 'v1.2.0']"
+def test_a_command_gets_the_subject_in_its_environment() -> None:
+    check = python("import os; print(sorted(v for k, v in os.environ.items() if k.startswith('GITOPS_ML_')))")
+    assert check.reason == "exit code 0: ['0123456789ab', 'churn', 'dev', 'http://h:1/v2', 'v1.2.0']"
 
 
-def test_a_command_that_is_not_there_is_inconclusive() -> None:
-    found = command("/no/such/command")
-    assert found.result == "inconclusive"
-    assert "No such file" in found.reason
+def test_a_missing_command_is_inconclusive() -> None:
+    check = command("/no/such/command")
+    assert check.result == "inconclusive"
+    assert "No such file" in check.reason
 
 
-def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     began = time.monotonic()
-    found = command("sh", "-c", f"trap '' TERM; sleep 60 & echo $! >{pid}; wait; wait", timeout="500ms")
-    assert (found.result, found.reason) == ("inconclusive", "it was killed after 500ms")
+    check = command("sh", "-c", f"trap '' TERM; sleep 60 & echo $! >{pid}; wait; wait", timeout="500ms")
+    assert (check.result, check.reason) == ("inconclusive", "it was killed after 500ms")
     assert time.monotonic() - began < 5
     child = int(pid.read_text())
     deadline = time.monotonic() + 5
@@ -197,15 +197,15 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
     assert not _alive(child)
 
 
-def test_what_a_command_leaves_running_does_not_outlive_it() -> None:
+def test_children_of_a_command_do_not_outlive_it() -> None:
     began = time.monotonic()
     assert command("sh", "-c", "sleep 60 & exit 0").result == "pass"
     assert time.monotonic() - began < 5
 
 
-def test_a_command_that_says_too_much_keeps_its_last_line() -> None:
-    found = python("print('x' * 10_000_000); print('the end')", timeout="30s")
-    assert found.reason == "exit code 0: the end"
+def test_of_too_much_output_the_last_line_is_kept() -> None:
+    check = python("print('x' * 10_000_000); print('the end')", timeout="30s")
+    assert check.reason == "exit code 0: the end"
 
 
 def _alive(pid: int) -> bool:

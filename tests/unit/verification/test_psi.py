@@ -1,4 +1,4 @@
-"""The population stability index, and that it knows what chance alone does."""
+"""The population stability index, and the value that chance alone reaches."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scipy import stats
 from gitops_ml.core.verification.psi import chi_square_quantile, population_stability
 
 
-def test_by_hand() -> None:
+def test_the_index_equals_a_hand_calculation() -> None:
     drift = population_stability({"a": 500, "b": 500}, {"a": 750, "b": 250})
     assert drift is not None
     assert drift.index == pytest.approx(0.25 * math.log(1.5) - 0.25 * math.log(0.5))
     assert drift.beyond_chance
 
 
-def test_an_unseen_category_counts_without_bound_being_lost() -> None:
+def test_an_unseen_category_counts_but_not_infinitely() -> None:
     drift = population_stability({"a": 1000}, {"a": 900, "new": 100})
     assert drift is not None and 0.3 < drift.index < 1 and drift.beyond_chance
 
@@ -28,7 +28,7 @@ def test_too_few_rows_give_no_index() -> None:
     assert population_stability({}, {}) is None
 
 
-def test_chance_alone_is_seldom_beyond_chance() -> None:
+def test_without_drift_the_index_rarely_exceeds_chance() -> None:
     generator = np.random.default_rng(3)
     beyond = 0
     for _ in range(400):

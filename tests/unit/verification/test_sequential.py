@@ -1,6 +1,4 @@
-"""The sequential test of bad requests: when it stops, when it passes, what it keeps, and what it is never
-fooled by.
-"""
+"""The sequential test of bad requests: when it stops, when it passes, and what does not mislead it."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ def _requests(seed: int, count: int, weight: float, candidate: float, incumbent:
 
 
 def _run(test: TrafficTest, requests: Iterable[Request], rate: float = 40.0) -> int:
-    """Candidate requests when the test first reached 20, or all of them."""
+    """How many candidate requests the test had when its evidence first reached 20, or all of them."""
     seen = 0
     for number, (candidate, bad) in enumerate(requests):
         test.observe(candidate=candidate, bad=bad, at=number / rate)
@@ -42,7 +40,7 @@ def _test(percent: int = 10, margin: float = 0.01) -> TrafficTest:
 
 
 @pytest.mark.parametrize("percent", [5, 10, 25])
-def test_a_candidate_that_always_errs_is_stopped_within_20_of_its_requests(percent: int) -> None:
+def test_a_candidate_that_always_fails_is_stopped_within_20_requests(percent: int) -> None:
     for seed in range(20):
         test = _test(percent)
         seen = _run(test, _requests(seed, 4000, percent / 100, 1.0, 0.005))
@@ -61,7 +59,7 @@ def test_a_better_candidate_is_never_stopped() -> None:
         assert test.worse < 5
 
 
-def test_no_request_and_one_arm_alone_say_nothing() -> None:
+def test_one_arm_alone_gives_no_evidence() -> None:
     test = _test()
     assert test.evidence.worse == test.evidence.harmless == 1.0
     _run(test, [(True, True)] * 500)
@@ -69,14 +67,14 @@ def test_no_request_and_one_arm_alone_say_nothing() -> None:
     assert test.evidence.total.candidate_bad == 500
 
 
-def test_an_outage_of_the_service_behind_both_says_nothing() -> None:
+def test_an_outage_behind_both_arms_gives_no_evidence() -> None:
     test = _test()
     healthy, outage = _requests(1, 5000, 0.1, 0, 0), _requests(2, 5000, 0.1, 1.0, 1.0)
     _run(test, healthy + outage + healthy)
     assert test.worse < 20 and test.evidence.total.candidate_bad > 400
 
 
-def test_an_equal_candidate_passes_where_the_margin_is_wide_enough() -> None:
+def test_an_equal_candidate_passes_if_the_margin_is_wide_enough() -> None:
     test = _test(percent=50, margin=0.05)
     _run(test, _requests(1, 8000, 0.5, 0.005, 0.005))
     assert test.harmless >= 20
@@ -98,7 +96,7 @@ def test_the_fewest_requests_that_can_pass(alpha: float) -> None:
     assert least_requests(0.0, alpha) is None
 
 
-def test_steps_are_strata_and_no_block_spans_two() -> None:
+def test_no_block_spans_two_steps() -> None:
     test = TrafficTest(0.01)
     test.step(5)
     _run(test, _requests(1, 400, 0.05, 0, 0))
@@ -109,8 +107,8 @@ def test_steps_are_strata_and_no_block_spans_two() -> None:
     assert test.evidence.total.candidate == five.candidate + quarter.candidate
 
 
-def test_a_stage_is_not_over_by_what_an_earlier_one_has_shown() -> None:
-    """One block may be more evidence than several stages ask for; each stage has to see one of its own."""
+def test_evidence_of_an_earlier_stage_does_not_end_a_stage() -> None:
+    """One block may give more evidence than several stages need. Each stage must still see a block of its own."""
     test = TrafficTest(0.9)
     test.step(50)
     _run(test, _requests(1, 60, 0.5, 0, 0), rate=20)
@@ -122,7 +120,7 @@ def test_a_stage_is_not_over_by_what_an_earlier_one_has_shown() -> None:
     assert not resumed.decides(0.05, goal=2.0) and not resumed.evidence.shows_harmless(2.0)
 
 
-def test_time_that_is_too_short_closes_no_block() -> None:
+def test_a_block_lasts_at_least_a_second() -> None:
     hasty, patient = _test(), _test()
     requests = _requests(3, 2000, 0.1, 0.05, 0.0)
     _run(hasty, requests, rate=1e6)
@@ -131,7 +129,7 @@ def test_time_that_is_too_short_closes_no_block() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 37, 400])
-def test_evidence_survives_the_journal_and_nothing_is_lost_in_short_passes(cut: int) -> None:
+def test_a_test_resumed_from_the_journal_gives_the_same_evidence(cut: int) -> None:
     requests = _requests(5, 3000, 0.1, 0.03, 0.005)
     whole, kept = _test(), Evidence()
     _run(whole, requests)
@@ -148,7 +146,7 @@ def test_evidence_survives_the_journal_and_nothing_is_lost_in_short_passes(cut: 
     assert kept == whole.evidence
 
 
-def test_counters_give_the_evidence_of_their_requests() -> None:
+def test_counters_give_the_same_evidence_as_requests() -> None:
     one_by_one, counted = _test(50), _test(50)
     requests = _requests(8, 1200, 0.5, 0.03, 0.01)
     _run(one_by_one, requests)
@@ -165,7 +163,7 @@ def test_counters_give_the_evidence_of_their_requests() -> None:
     assert counted.evidence.main[0] == pytest.approx(one_by_one.evidence.main[0], abs=0.5)
 
 
-def test_another_origin_of_time_delays_a_block_and_no_more() -> None:
+def test_another_origin_of_time_only_delays_a_block() -> None:
     first, second = _test(), _test()
     requests = [(number % 10 == 0, number % 300 == 7) for number in range(1000)]
     for test, origin in ((first, 0.0), (second, 1e9)):
@@ -176,7 +174,7 @@ def test_another_origin_of_time_delays_a_block_and_no_more() -> None:
 
 
 def test_a_burst_counts_once_however_long_it_is() -> None:
-    """One bad request of the candidate's and a burst of fifteen are the same evidence."""
+    """One bad request of the candidate and a burst of fifteen give the same evidence."""
     alone, burst = _test(), _test()
     requests = [(number % 10 == 0, False) for number in range(800)]
     single = [(own, number == 410) for number, (own, _) in enumerate(requests)]
@@ -195,8 +193,8 @@ def test_a_block_does_not_end_within_a_burst() -> None:
     assert cut.evidence.main == pytest.approx(once.evidence.main, rel=0.02)
 
 
-def test_dealing_at_random_makes_every_block_fair() -> None:
-    """Whatever the outcomes, the mean e-value of one block over random dealing is at most 1."""
+def test_requests_dealt_at_random_make_every_block_fair() -> None:
+    """Whatever the outcomes, the mean e-value of a block over random dealing is at most 1."""
     generator = np.random.default_rng(11)
     length = block_length(0.1, BLOCK)
     outcomes = np.zeros(length, dtype=bool)
@@ -212,7 +210,7 @@ def test_dealing_at_random_makes_every_block_fair() -> None:
     assert (mean <= 1 + 3 * error).all()
 
 
-def test_start_blocks_leave_room_for_a_hundredfold() -> None:
+def test_start_blocks_leave_room_for_hundredfold_evidence() -> None:
     for percent in (1, 5, 10, 25):
         blocks = 20 // start_block(percent / 100)
         assert (100 / percent) ** blocks >= 100**2

@@ -1,14 +1,14 @@
-"""What the traffic check says: fail, pass, or not enough, and never a pass for silence."""
+"""The traffic check: fail, pass or inconclusive, and never a pass without traffic."""
 
 from __future__ import annotations
 
 import pytest
 
-from gitops_ml.core.declaration.schema import Traffic
+from gitops_ml.core.declaration.checks import Traffic
 from gitops_ml.core.verification.blocks import Arms
 from gitops_ml.core.verification.sequential import Evidence
 from gitops_ml.core.verification.traffic import judge_traffic
-from gitops_ml.core.verification.verdict import share
+from gitops_ml.core.verification.verdict import alpha_per_test
 
 SPEC = Traffic(max_bad_increase=0.01, slow="200ms", timeout="10m")
 SOME = {10: Arms(candidate=1000, candidate_bad=20, incumbent=9000, incumbent_bad=45)}
@@ -27,17 +27,17 @@ SOME = {10: Arms(candidate=1000, candidate_bad=20, incumbent=9000, incumbent_bad
         (Evidence(steps=SOME, harmless=20.0, closed=1, worse=20.0), 5, "fail", "worse"),
     ],
 )
-def test_judgement(evidence: Evidence, elapsed: float, result: str, says: str) -> None:
+def test_traffic_is_judged(evidence: Evidence, elapsed: float, result: str, says: str) -> None:
     check = judge_traffic(SPEC, evidence, elapsed=elapsed)
     assert check.result == result and says in check.reason
 
 
-def test_figures() -> None:
+def test_the_figures_of_the_traffic_check() -> None:
     check = judge_traffic(SPEC, Evidence(steps=SOME), elapsed=5)
     assert check.figures["increase"] == pytest.approx(0.015)
     assert check.figures["evidence_needed"] == 20
 
 
-def test_a_shared_alpha_asks_for_more() -> None:
+def test_a_smaller_alpha_needs_more_evidence() -> None:
     evidence = Evidence(steps=SOME, worse=30.0)
-    assert judge_traffic(SPEC, evidence, elapsed=5, alpha=share(0.05, 2)).result == "inconclusive"
+    assert judge_traffic(SPEC, evidence, elapsed=5, alpha=alpha_per_test(0.05, 2)).result == "inconclusive"

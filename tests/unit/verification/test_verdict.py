@@ -1,4 +1,4 @@
-"""What checks add up to, and what a probe's answer is worth: inconclusive is never a pass."""
+"""Results of checks and their verdict: inconclusive is never a pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.verification.probe_result import TargetResult, read_results
-from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke, overall, share
+from gitops_ml.core.verification.verdict import CheckResult, alpha_per_test, judge_ready, judge_smoke, overall
 
 READY: dict[str, Any] = {"ready": True, "ready_seconds": 1.25, "error": None}
 
@@ -26,12 +26,12 @@ def _check(result: Any) -> CheckResult:
         (["inconclusive", "fail", "pass"], "Failed"),
     ],
 )
-def test_overall(results: list[str], verdict: str) -> None:
+def test_the_verdict_of_all_checks(results: list[str], verdict: str) -> None:
     assert overall(map(_check, results)) == verdict
 
 
 def test_alpha_is_shared() -> None:
-    assert share(0.05, 2) == 0.025 and share(0.05, 0) == 0.05
+    assert alpha_per_test(0.05, 2) == 0.025 and alpha_per_test(0.05, 0) == 0.05
 
 
 def test_a_result_survives_the_journal() -> None:
@@ -57,7 +57,7 @@ def test_a_result_survives_the_journal() -> None:
         ({}, "fail", "it never became ready"),
     ],
 )
-def test_ready(target: dict[str, Any], result: str, reason: str) -> None:
+def test_readiness_is_judged_by_metadata(target: dict[str, Any], result: str, reason: str) -> None:
     check = judge_ready(read_results({"candidate": target})["candidate"])
     assert (check.result, check.reason) == (result, reason)
 
@@ -90,10 +90,10 @@ def test_ready(target: dict[str, Any], result: str, reason: str) -> None:
         (None, "inconclusive", "the model stores no example request"),
     ],
 )
-def test_smoke(smoke: dict[str, Any] | None, result: str, reason: str) -> None:
+def test_smoke_is_judged_by_the_answer(smoke: dict[str, Any] | None, result: str, reason: str) -> None:
     check = judge_smoke(read_results({"candidate": {**READY, "smoke": smoke}})["candidate"])
     assert (check.result, check.reason) == (result, reason)
 
 
-def test_smoke_of_what_never_became_ready_fails() -> None:
+def test_smoke_fails_if_the_candidate_is_not_ready() -> None:
     assert judge_smoke(TargetResult(error="exited 1")).result == "fail"

@@ -1,12 +1,16 @@
-"""What a model was made of, from a lock: stages back to their inputs, and what changed between two of them."""
+"""The lineage of a model from a dvc.lock, and what changed between two of them."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from gitops_ml.core.versions.lineage import changes, flat, made_of
+from msgspec import convert
 
-LOCK = {
+from gitops_ml.core.versions.documents import Lock
+from gitops_ml.core.versions.lineage import changes, flatten, lineage_in_lock
+
+CONTENT: dict[str, Any] = {
     "schema": "2.0",
     "stages": {
         "ingest": {
@@ -29,34 +33,35 @@ LOCK = {
         },
     },
 }
+LOCK = convert(CONTENT, Lock)
 
 
-def test_stages_are_followed_back_to_what_no_stage_made() -> None:
-    made = made_of(LOCK, "models/m")
+def test_stages_are_followed_back_to_their_inputs() -> None:
+    made = lineage_in_lock(LOCK, "models/m")
     assert made.stages == ("train", "prepare", "ingest")
     assert made.inputs == {"ingest.py": "md5:" + "1" * 32, "prepare.py": "md5:" + "4" * 32}
     assert list(made.data) == ["data/raw/flights", "data/train.parquet"]
     assert made.params == {"params.yaml:train.seed": 0, "params.yaml:ingest.until": "2013-05"}
 
 
-def test_what_the_lock_does_not_have_was_made_of_nothing() -> None:
-    assert made_of(LOCK, "models/other").stages == ()
-    assert made_of(None, "models/m").stages == ()
-    assert made_of({"stages": {"train": None}}, "models/m").stages == ()
+def test_a_path_that_is_not_in_the_lock_has_no_lineage() -> None:
+    assert lineage_in_lock(LOCK, "models/other").stages == ()
+    assert lineage_in_lock(Lock(), "models/m").stages == ()
+    assert lineage_in_lock(convert({"stages": {"train": {}}}, Lock), "models/m").stages == ()
 
 
-def test_stages_that_feed_each_other_end() -> None:
+def test_stages_in_a_loop_are_followed_once() -> None:
     loop = {
         "a": {"deps": [{"path": "y"}], "outs": [{"path": "x"}]},
         "b": {"deps": [{"path": "x"}], "outs": [{"path": "y"}]},
     }
-    assert made_of({"stages": loop}, "x").stages == ("a", "b")
+    assert lineage_in_lock(convert({"stages": loop}, Lock), "x").stages == ("a", "b")
 
 
-def test_changes_have_both_values_and_nan_is_itself() -> None:
+def test_changes_have_both_values_and_nan_equals_nan() -> None:
     before, after = {"a": 1, "gone": 2, "n": math.nan}, {"a": 3, "new": 4, "n": math.nan}
     assert changes(before, after) == {"a": (1, 3), "gone": (2, None), "new": (None, 4)}
 
 
 def test_nested_values_get_dotted_keys() -> None:
-    assert flat({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": [1, 2], "d": None}
+    assert flatten({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": 1, "a.c": [1, 2], "d": None}

@@ -1,0 +1,1 @@
+"""What several measurements share: scratch repositories, servers, loads, and a proxy that counts."""

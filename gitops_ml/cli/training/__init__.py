@@ -1,0 +1,1 @@
+"""Commands about data and training: `data`, `diff`, `retrain` and `trace`."""

@@ -1,0 +1,142 @@
+"""`diff`: what changed between two versions of a model, from its data to the predictions that flip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gitops_ml.cli import options, render
+
+if TYPE_CHECKING:
+    from gitops_ml.retraining.difference import Difference, Side
+    from gitops_ml.retraining.predictions import Predictions
+
+_SHOWN = 8
+"""How many names or slices are listed."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("diff")(diff)
+
+
+def diff(
+    model: options.Model,
+    a: Annotated[str, typer.Argument(help="Version A, or any Git revision.")],
+    b: Annotated[str, typer.Argument(help="Version B, or any Git revision.")] = "latest",
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Rows for both models, from B's commit; else those of the gate.", show_default=False),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="The column whose equal values mark dependent rows.", show_default=False)
+    ] = None,
+    predictions: Annotated[bool, typer.Option(help="Compare predictions, with each model in a container.")] = True,
+    engine: Annotated[
+        str | None, typer.Option(help="The engine for the containers; else DOCKER_HOST or the local one.")
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Allow joblib files to be loaded in the containers.")
+    ] = False,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
+) -> None:
+    """Show what changed between two versions: data, parameters, code, dependencies, metrics, and predictions."""
+    from contextlib import nullcontext
+
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.retraining.difference import difference
+    from gitops_ml.retraining.predictions import RowsToAsk
+
+    if predictions:
+        from gitops_ml.clients.engine.client import Engine
+
+    with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
+        rows_to_ask = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
+        result = difference(clone, model, (a, b), docker, rows_to_ask)
+    if as_json:
+        render.out_json(result)
+        return
+    _show(result)
+
+
+def _show(result: Difference) -> None:
+    render.out(result.model)
+    head = ("", "VERSION", "COMMIT", "DIGEST", "TRAINED ON", "ROWS")
+    render.out(render.table(head, [_side_row("A", result.a), _side_row("B", result.b)]))
+    _show_pairs("metrics, each on its own held-out rows", result.metrics)
+    _show_pairs("parameters", result.params)
+    _show_pairs("data", result.data)
+    for path, kinds in result.files.items():
+        for kind, names in kinds.items():
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            render.out(f"    {path}: {kind} {', '.join(names[:_SHOWN])}{more}")
+    _show_pairs("code", result.code)
+    _show_pairs("dependencies", result.dependencies)
+    if result.predictions:
+        _show_predictions(result.predictions)
+    elif result.unanswered:
+        render.progress(f"predictions were not compared: {result.unanswered}")
+
+
+def _side_row(name: str, side: Side) -> tuple[str, ...]:
+    learnt = " to ".join(str(end)[:10] for end in side.learnt) if side.learnt and side.learnt[0] else "-"
+    rows = "-" if side.rows is None else f"{side.rows:,}"
+    return name, side.version[:20], side.commit[:12], side.digest[:16], learnt, rows
+
+
+def _show_pairs(title: str, pairs: dict[str, Any]) -> None:
+    if not pairs:
+        render.out(f"{title}: the same")
+        return
+    render.out(f"{title}:")
+    for key, (before, after) in pairs.items():
+        render.out(f"    {key}: {_value(before)} -> {_value(after)}{_change(before, after)}")
+
+
+def _value(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
+    text = text[:16] if text.startswith("md5:") else text
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _change(before: Any, after: Any) -> str:
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, after))
+    return f" ({after - before:+.4g})" if numbers else ""
+
+
+def _show_predictions(predictions: Predictions) -> None:
+    flips = predictions.flips
+    render.out(f"predictions, both on the {predictions.rows:,} rows of B's {predictions.data}:")
+    if flips is not None:
+        judged = ""
+        if predictions.right is not None:
+            judged = f"; {predictions.right:,} become right, {predictions.wrong:,} wrong"
+        render.out(f"    {flips:,} answers flip ({predictions.change:.2%}){judged}")
+    else:
+        render.out(f"    answers differ by {predictions.change:.4g} on average")
+    if predictions.shift is not None:
+        render.out(f"    mean of B minus A: {predictions.shift:+.4f}")
+    for check in predictions.checks:
+        figures = check.figures
+        if "gain" in figures:
+            ends = f"{figures['gain_low']:+.4f} to {figures['gain_high']:+.4f}"
+            both = f"A {figures['incumbent']:.4f}, B {figures['candidate']:.4f}"
+            render.out(f"    {check.name.removeprefix('holdout ')}: {both}; B's gain {ends} (95 %)")
+        else:
+            render.out(f"    not scored: {check.reason}")
+    lines = [
+        (
+            f"    {part.column}",
+            part.value,
+            f"{part.rows:,}",
+            f"{part.change:.4g}" if flips is None else f"{part.change:.1%}",
+            "-" if part.shift is None else f"{part.shift:+.3f}",
+        )
+        for part in predictions.slices[:_SHOWN]
+    ]
+    if lines and predictions.change:
+        render.out("  where most changes:")
+        render.out(render.table(("    COLUMN", "VALUE", "ROWS", "CHANGE", "B - A"), lines))

@@ -1,0 +1,117 @@
+"""`retrain`: train on new data and propose the new version. Runs in CI or at a desk, never in the agent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gitops_ml.cli import options, render
+
+if TYPE_CHECKING:
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.retraining.proposal import Retrained
+
+_SHOWN = 12
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(retrain)
+
+
+def retrain(
+    until: Annotated[
+        str | None, typer.Option(help="Use data up to this month, such as 2013-08.", show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Set a parameter: section.key=value. Can be repeated.")
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option(help="The environment to bump; else retrain.environment.", show_default=False)
+    ] = None,
+    if_requested: Annotated[
+        bool, typer.Option("--if-requested", help="Only if a failed rollout asks for it (on_failure: [retrain]).")
+    ] = False,
+    push: Annotated[bool, typer.Option("--push", help="Push the tag and the branch; open a pull request.")] = False,
+    branch: Annotated[str | None, typer.Option(help="The name of the branch.", show_default=False)] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="With --push: push to the tracked branch instead of a new one.")
+    ] = False,
+    engine: Annotated[
+        str | None, typer.Option(help="The engine for both models' containers; else DOCKER_HOST or the local one.")
+    ] = None,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
+) -> None:
+    """Train at the tip of the tracked branch, gate the model against the incumbent, register it and propose the bump.
+
+    The work tree is neither read nor changed. Exit 0 registered or nothing to do, 1 error, 3 the gate refused the
+    model, 4 the gate could not decide, or today's number of versions is used up.
+    """
+    import time
+
+    from gitops_ml.clients.engine.client import Engine
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.retraining.pipeline import setting
+    from gitops_ml.retraining.proposal import RetrainOptions
+    from gitops_ml.retraining.retrain import retrain as run
+
+    wish = RetrainOptions(
+        settings=dict(setting(text) for text in settings or ()),
+        until=until,
+        environment=environment,
+        if_requested=if_requested,
+        branch=branch,
+        direct=direct,
+        push=push,
+    )
+    with Repository.open(repo) as clone:
+        result = run(clone, wish, now=time.time(), engine=lambda: Engine.connect(engine), report=render.progress)
+        address = _propose(clone, result, direct=direct)
+    if as_json:
+        render.out_json({"pull_request": address} | _as_dict(result))
+    else:
+        _show(result)
+    if address:
+        render.progress(f"next: {address}")
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def _as_dict(result: Retrained) -> dict[str, object]:
+    import msgspec
+
+    return dict(msgspec.to_builtins(result))
+
+
+def _propose(clone: Repository, result: Retrained, *, direct: bool) -> str | None:
+    """Open a pull request if the branch was pushed. Returns its address or the next command; None if none is due."""
+    if result.outcome != "registered" or result.branch is None:
+        return None
+    if direct:
+        return "gitops-ml sync, to roll the version out"
+    if not result.pushed:
+        return (
+            f"git push {clone.remote or 'REMOTE'} {result.model}@{result.version} {result.branch}, then a pull request"
+        )
+    from gitops_ml.retraining.pull_request import open_pull_request
+
+    body = "\n".join(
+        [result.reason, "", *(f"- {check.name} {check.result}: {check.reason}" for check in result.checks)]
+    )
+    return open_pull_request(clone, result.branch, f"Bump {result.model} to {result.version}", body)
+
+
+def _show(result: Retrained) -> None:
+    for check in result.checks:
+        render.out(f"{render.paint(check.result)} {check.name}: {check.reason}")
+    if result.new:
+        more = f" and {len(result.new) - _SHOWN} more" if len(result.new) > _SHOWN else ""
+        render.out(f"new since {result.incumbent}: {', '.join(result.new[:_SHOWN])}{more}")
+    render.out(f"{result.outcome}: {result.reason}")
+    if result.proposal:
+        render.out(f"{result.model}@{result.version} is {result.digest} at commit {(result.commit or '')[:12]}")
+        where = "is pushed to" if result.pushed else "is on"
+        render.out(f"bump {(result.proposal or '')[:12]} {where} {result.branch}")

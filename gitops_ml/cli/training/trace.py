@@ -1,0 +1,129 @@
+"""`trace`: from the serving generation back to its data, code, commits and their authors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gitops_ml.cli import options, render
+from gitops_ml.errors import EngineMismatch, InputError, Temporary
+
+if TYPE_CHECKING:
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.core.records.record import Record
+    from gitops_ml.retraining.provenance import Serving, Step, Trace
+
+_SHOWN = 16
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(trace)
+
+
+def trace(
+    environment: options.Environment,
+    deployment: options.Deployment,
+    live: Annotated[bool, typer.Option(help="Ask the host what serves, instead of Git's record.")] = True,
+    as_json: options.AsJson = False,
+    repo: options.Repo = Path(),
+) -> None:
+    """Show where the serving model comes from: version, tag, commit, data, parameters, checks, and who declared it."""
+    from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.retraining import provenance
+
+    with Repository.open(repo) as clone:
+        serving, record = _serving(clone, environment, deployment, live)
+        result = provenance.trace(clone, environment, deployment, serving, record)
+    if as_json:
+        render.out_json(result)
+        return
+    _show(result)
+
+
+def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[Serving, Record | None]:
+    """What serves, according to the host if it answers, else to the record. Raises `InputError` if nothing serves."""
+    from gitops_ml.clients.files.environments import read_environment
+    from gitops_ml.clients.files.records import read_records
+    from gitops_ml.control.target import Target
+    from gitops_ml.control.view import Options
+    from gitops_ml.retraining.provenance import Serving
+
+    tip = clone.fetch()
+    declared = read_environment(clone, tip, environment)
+    record = read_records(clone, declared).get(deployment)
+    if live:
+        try:
+            state = Target(clone, environment, render.progress).look(Options(), tip).state
+        except (Temporary, EngineMismatch) as error:
+            render.progress(f"the host did not answer, so this is what Git's record says: {error.what}")
+        else:
+            serving = state.of(deployment).serving
+            if serving is not None:
+                return Serving(
+                    model=serving.model,
+                    version=serving.version,
+                    digest=serving.digest,
+                    generation=serving.fingerprint,
+                    commit=serving.commit,
+                    image=serving.image_id,
+                ), record
+    if record is None or record.serving is None:
+        names = ", ".join(sorted(declared.deployments)) or "nothing"
+        raise InputError(
+            f"nothing serves as {environment}/{deployment}",
+            why=f"neither the host nor a record has it; declared there: {names}",
+            fix=f"gitops-ml sync {environment}",
+        )
+    recorded = record.serving
+    declaration = declared.deployments.get(deployment)
+    model = declaration.model if declaration else deployment
+    return Serving(
+        model=model,
+        version=recorded.version,
+        digest=recorded.digest,
+        generation=recorded.generation,
+        commit=recorded.commit,
+        image=recorded.image,
+    ), record
+
+
+def _show(trace: Trace) -> None:
+    _show_line(
+        "serves",
+        f"{trace.environment}/{trace.deployment}: {trace.model} {trace.version}, generation {trace.generation}",
+    )
+    _show_line("digest", trace.digest)
+    _show_line("image", trace.image)
+    _show_line("tag", f"{trace.tag} by {trace.tagger}" if trace.tag else trace.missing or "none: another revision")
+    _show_step("trained", trace.trained)
+    if trace.learnt and trace.learnt.get("from"):
+        _show_line("learnt", f"{trace.learnt['rows']:,} rows, {trace.learnt['from']} to {trace.learnt['to']}")
+    _show_step("bumped", trace.bumped)
+    _show_step("deployed", trace.declared)
+    if trace.attempt:
+        checks = "; ".join(f"{check.name} {check.result}" for check in trace.attempt.checks)
+        _show_line("verdict", f"{trace.attempt.verdict}, {(trace.attempt.settled or '')[:19]} ({checks})")
+    _show_several("data", trace.made.data)
+    _show_several("inputs", trace.made.inputs)
+    _show_several("parameters", trace.made.params)
+
+
+def _show_step(name: str, step: Step | None) -> None:
+    _show_line(name, f"{step.commit[:12]} {step.at} by {step.author}: {step.subject}" if step else None)
+
+
+def _show_line(name: str, value: str | None) -> None:
+    if value:
+        render.out(f"{name:<11}{value}")
+
+
+def _show_several(name: str, values: dict[str, Any]) -> None:
+    for number, (key, value) in enumerate(values.items()):
+        if number == _SHOWN:
+            render.out(f"{'':<11}and {len(values) - _SHOWN} more (--json)")
+            return
+        text = str(value)
+        render.out(f"{name if not number else '':<11}{key} {text if len(text) <= 60 else text[:57] + '...'}")

@@ -1,0 +1,266 @@
+"""Publishing the journal's verdicts: as records, with the reverts of what failed beside them.
+
+Every push starts from the tip as it was just fetched, and expects the branch to be there still: if somebody pushes
+meanwhile, the commit is built again on top. A record is keyed by its attempts, so publishing twice changes nothing.
+Records that go to a branch of their own and the reverts to the tracked branch are two pushes, and one that is refused
+does not hold up the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
+from gitops_ml.clients.files.records import read_record, record_files, record_path, write_record
+from gitops_ml.clients.files.yaml_edit import set_fields
+from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.journal.reviews import restored_generation
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
+from gitops_ml.core.records.record import (
+    answered,
+    commit_message,
+    restored_fields,
+    revert_message,
+    updated,
+    wants_retrain,
+    wants_revert,
+)
+from gitops_ml.core.text import clean_line
+from gitops_ml.errors import GitopsError, InputError, PushRejected
+
+MAX_TRIES = 5
+SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
+
+
+class Publication(NamedTuple):
+    """What of a journal is in Git now.
+
+    Args:
+        commit: the commit that holds the records, None where they were refused. The journal keeps the verdicts then.
+        attempts: the ids of the attempts whose records the commit holds.
+        refused: what was refused: the records, the reverts, or both as one push.
+    """
+
+    commit: str | None
+    attempts: tuple[str, ...] = ()
+    refused: tuple[PushRejected, ...] = ()
+
+
+class _News(NamedTuple):
+    """What is to be published: the unpublished attempts of an environment, as its journal has them.
+
+    Args:
+        engine: the engine's own id.
+        same_generation: whether a tip still declares the generation that an attempt tried.
+    """
+
+    environment: str
+    engine: str
+    state: EnvironmentState
+    attempts: tuple[Attempt, ...]
+    same_generation: SameGeneration
+
+
+class Commit(NamedTuple):
+    """What a commit changes (None removes a file), and its message."""
+
+    files: Mapping[str, bytes | None]
+    message: str
+
+
+class _Revert(NamedTuple):
+    """The declaration of a deployment, put back to `version`."""
+
+    attempt: Attempt
+    version: str
+    path: str
+    content: bytes
+
+
+def publish(
+    repo: Repository, environment: str, state: EnvironmentState, *, engine: str, same_generation: SameGeneration
+) -> Publication:
+    """Publish the records of all unpublished attempts, and the reverts that they ask for. See `_News`.
+
+    Raises `SourceUnavailable` when the remote cannot be fetched, and what `read_environment` raises for the tip.
+    """
+    news = _News(environment, engine, state, state.unpublished, same_generation)
+    branch = read_environment(repo, repo.fetch(), environment).environment.records.branch
+    if branch is None or branch == repo.branch:
+        return _publish_together(repo, news)
+    reverts, refused = _publish_reverts(repo, news)
+    records = _publish_records(repo, news, branch, reverts)
+    return records._replace(refused=(*records.refused, *refused))
+
+
+def _publish_together(repo: Repository, news: _News) -> Publication:
+    refused: list[PushRejected] = []
+
+    def build(tip: str, parent: str) -> Commit:
+        declared = read_environment(repo, tip, news.environment)
+        reverts, refused[:] = _reverts(repo, declared, news)
+        files = _record_files(news, declared, declared.records) | {r.path: r.content for r in reverts}
+        return Commit(files, _record_message(news, reverts))
+
+    published = _published(news, lambda: _push(repo, repo.branch, build, f"the record of {news.environment}"))
+    return published._replace(refused=(*published.refused, *refused))
+
+
+def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Publication:
+    """The records on a branch of their own, for protected mains; begun from the tracked tip where it is absent."""
+
+    def build(tip: str, parent: str) -> Commit:
+        declared = read_environment(repo, tip, news.environment)
+        files = _record_files(news, declared, record_files(repo, parent, news.environment))
+        return Commit(files, _record_message(news, reverts))
+
+    return _published(news, lambda: _push(repo, branch, build, f"the record of {news.environment}"))
+
+
+def _published(news: _News, push: Callable[[], str]) -> Publication:
+    try:
+        return Publication(push(), tuple(a.id for a in news.attempts))
+    except PushRejected as error:
+        return Publication(None, refused=(error,))
+
+
+def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[PushRejected]]:
+    """Push the reverts alone to the tracked branch. Returns those that are in Git now, and what was refused."""
+    reverts: list[_Revert] = []
+    refused: list[PushRejected] = []
+
+    def build(tip: str, parent: str) -> Commit:
+        reverts[:], refused[:] = _reverts(repo, read_environment(repo, tip, news.environment), news)
+        message = revert_message(news.environment, [(r.attempt, r.version) for r in reverts]) if reverts else ""
+        return Commit({r.path: r.content for r in reverts}, message)
+
+    try:
+        _push(repo, repo.branch, build, f"the revert in {news.environment}")
+    except PushRejected as error:
+        refused += [_refused(repo, news.environment, r.attempt, error.why or error.what) for r in reverts]
+        return (), refused
+    return reverts, refused
+
+
+def _refused(repo: Repository, environment: str, attempt: Attempt, why: str) -> PushRejected:
+    name = attempt.deployment
+    return PushRejected(
+        f"{repo.branch} still declares {name} {attempt.generation.version} in {environment}, which failed",
+        why=f"the revert was refused: {why}",
+        fix=f"gitops-ml rollback {environment} {name}, as a pull request; or let this identity push to {repo.branch}",
+    )
+
+
+def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str) -> str:
+    """Build a commit on the fetched tip of `branch` and push it, again while others push in between.
+
+    Nothing is pushed where the commit would change nothing.
+
+    Args:
+        build: makes the commit's content, from the tracked branch's tip and the commit's parent.
+        what: what the commit publishes, for messages.
+
+    Raises:
+        PushRejected: the remote refused, or others pushed five times in a row.
+    """
+    for _ in range(MAX_TRIES):
+        tip = repo.fetch()
+        parent = repo.find_tip(branch)
+        content = build(tip, parent or tip)
+        commit = repo.commit_files(parent or tip, content.files, content.message) if content.files else parent or tip
+        if commit == parent or repo.publish(commit, parent, branch) == "pushed":
+            return commit
+    raise PushRejected(
+        f"{what} is not in Git", why=f"others pushed {MAX_TRIES} times in between", fix="run the command again"
+    )
+
+
+def _record_message(news: _News, reverts: Sequence[_Revert]) -> str:
+    if not news.attempts:
+        return f"Record that {news.environment} runs on engine {news.engine}\n"
+    return commit_message(news.environment, list(news.attempts), {r.attempt.deployment: r.version for r in reverts})
+
+
+def _record_files(news: _News, declared: EnvironmentFiles, contents: Mapping[str, bytes]) -> dict[str, bytes | None]:
+    """The record files that change: those of the attempts' deployments, and those that name another engine."""
+    asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
+    records = {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
+    elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
+    files: dict[str, bytes | None] = {}
+    for name in sorted({a.deployment for a in news.attempts} | elsewhere):
+        record = updated(records.get(name), news.state.of(name), name, news.engine, asking)
+        files[record_path(news.environment, name)] = write_record(record)
+    return files
+
+
+def _reverts(repo: Repository, declared: EnvironmentFiles, news: _News) -> tuple[list[_Revert], list[PushRejected]]:
+    """What is put back at a tip, and what cannot be."""
+    reverts: dict[str, _Revert] = {}
+    refused: list[PushRejected] = []
+    for attempt in news.attempts:
+        try:
+            revert = _revert_of(repo, declared, news, attempt)
+        except InputError as error:
+            refused.append(_refused(repo, news.environment, attempt, f"{error.what}: {error.why}"))
+            continue
+        if revert is not None:
+            reverts[attempt.deployment] = revert
+    return list(reverts.values()), refused
+
+
+def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attempt: Attempt) -> _Revert | None:
+    """The revert that an attempt asks for; None if it asks for none, or a person has moved on.
+
+    Raises `InputError` when the declaration cannot be edited.
+    """
+    name = attempt.deployment
+    declaration = declared.deployments.get(name)
+    back = restored_generation(news.state.of(name), attempt)
+    if declaration is None or back is None:
+        return None
+    if not wants_revert(attempt, declaration, declared.environment.policy.auto_revert):
+        return None
+    if not news.same_generation(declared, attempt):
+        return None
+    path = f"{ROOT}/{declared.name}/models/{name}.yaml"
+    before = repo.read_file(back.commit, path)
+    now = repo.read_file(declared.commit, path)
+    if before is None or now is None:
+        return None
+    try:
+        verified = parse(before, path, Deployment)
+    except GitopsError:
+        return None
+    fields = restored_fields(verified)
+    if back.pattern == "service":
+        fields["digest"] = back.digest
+    # A field of equal meaning stays as a person wrote it, even a default that is spelt out.
+    meant = msgspec.structs.replace(verified, digest=fields["digest"])
+    fields = {key: value for key, value in fields.items() if getattr(declaration, key) != getattr(meant, key)}
+    return _Revert(attempt, verified.version, path, set_fields(now.decode(), fields, path).encode())
+
+
+def answer_request(repo: Repository, environment: str, deployment: str, attempt: str, answer: str) -> None:
+    """Record the answer to a request to retrain. Nothing is written if the record asks for another attempt by now.
+
+    Raises `PushRejected`: the remote refused, or others pushed five times in a row; the request stays open.
+    """
+    path = record_path(environment, deployment)
+    branch = read_environment(repo, repo.fetch(), environment).environment.records.branch or repo.branch
+
+    def build(tip: str, parent: str) -> Commit:
+        data = repo.read_file(parent, path, MAX_BYTES)
+        record = read_record(data, path) if data is not None else None
+        after = answered(record, attempt, answer) if record else None
+        files = {path: write_record(after)} if after and after != record else {}
+        message = f"Record {environment}/{deployment}: the request to retrain is answered\n\n{clean_line(answer)}\n"
+        return Commit(files, message)
+
+    if repo.find_tip(branch) is not None:
+        _push(repo, branch, build, f"the answer to the request of {environment}/{deployment}")

@@ -1,0 +1,37 @@
+"""What is where in the gateway's container, and the shell scripts that run there."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+ROOT = "/gateway"
+"""Where the gateway's volume is mounted."""
+ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
+"""The folders of the volume."""
+CERTIFICATE = "_certificate.yml"
+"""The gateway's default certificate, beside the route files. No deployment can have this name."""
+API = "http://127.0.0.1:8081"
+"""Traefik's own API, which answers only inside the container."""
+POLL = 0.02
+"""Seconds between two tries of a script that waits; the scripts hold the same number."""
+LONGEST_WORD = 100_000
+"""Bytes that a script may be given as one argument: Linux takes 128 KiB in one argument of a command."""
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+_SETTINGS = f"ROOT={ROOT} ROUTES={ROUTES} STAGE={STAGE} JOURNAL={JOURNAL} API={API}\n"
+
+
+@cache
+def script(name: str) -> str:
+    """The text of `scripts/<name>.sh`, with the layout above as its variables ROOT, ROUTES, STAGE, JOURNAL and API.
+
+    The scripts need a POSIX `sh` and `mv`, `rm`, `cp`, `cat`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and
+    `wget`: all that the gateway's image has to hold.
+    """
+    return _SETTINGS + (_SCRIPTS / f"{name}.sh").read_text()
+
+
+def tries(seconds: float) -> str:
+    """How often a script tries in so many seconds, as its argument."""
+    return str(round(seconds / POLL))

@@ -1,0 +1,50 @@
+# shellcheck shell=busybox
+# Wait until servers are ready, then print what each of them answers.
+# $1: seconds that one answer may take. $2: hundredths of a second to wait until all are ready.
+# $3: bytes to read of one answer at most. $4: the body of an inference request; empty to ask for none.
+# $5, $6: a server's ready URL and its inference URL (empty: it is not asked for an inference), and so on in pairs.
+# Prints the hundredths of a second until all were ready, then three lines for each server: its answer at the ready
+# URL, the hundredths that the inference took, and the inference's answer. An answer that came whole ends in ` ok`.
+# Exit code 3: not ready yet. Exit code 4: a server has no address yet.
+seconds=$1 window=$2 longest=$3 body=$4
+shift 4
+now() {
+  read -r t _ </proc/uptime
+  t=${t%.*}${t#*.}
+}
+ask() {
+  { timeout "$seconds" wget -q -O - "$@" 2>/dev/null && printf '\nok'; } | head -c "$longest" | tr '\n\r' '  '
+  echo
+}
+await() {
+  until answer=$(timeout 2 wget -q -O /dev/null "$1" 2>&1); do
+    case $answer in *"bad address"*) sleep 0.2; exit 4 ;; esac
+    now
+    [ "$t" -lt "$until" ] || exit 3
+    sleep 0.03
+  done
+}
+print_answers() {
+  ask "$1"
+  now
+  began=$t answer=
+  [ -z "$body" ] || [ -z "$2" ] || answer=$(ask --header 'Content-Type: application/json' --post-data "$body" "$2")
+  now
+  echo "$((t - began))"
+  echo "$answer"
+}
+each() {
+  command=$1
+  shift
+  while [ $# -gt 0 ]; do
+    "$command" "$1" "$2"
+    shift 2
+  done
+}
+now
+began=$t
+until=$((t + window))
+each await "$@"
+now
+echo "$((t - began))"
+each print_answers "$@"

@@ -1,0 +1,70 @@
+"""How the commits of a clone descend from each other, and what they changed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import git
+
+from gitops_ml.clients.git.clone import Clone
+from gitops_ml.errors import SourceError
+
+
+class Commit(NamedTuple):
+    """One commit of a log; `time` is the committer's, in epoch seconds."""
+
+    id: str
+    author: str
+    email: str
+    time: int
+    subject: str
+    message: str
+
+
+def is_ancestor(clone: Clone, older: str, newer: str) -> bool:
+    """Whether the commit `newer` descends from `older` or is it. A commit missing from this clone has no relatives."""
+    if older == newer:
+        return True
+    try:
+        return clone.repo.is_ancestor(_commit(clone, older), _commit(clone, newer))
+    except (git.GitCommandError, ValueError):
+        return False
+
+
+def log(clone: Clone, path: str, n: int, rev: str) -> list[Commit]:
+    """The last `n` commits up to `rev` that touched `path` (any, if empty), newest first.
+
+    GitPython's `iter_commits` fails on a commit that names an unknown encoding, and `git log` prints what the user's
+    configuration adds; `rev-list` does neither.
+    """
+    result = clone.git.must(
+        *("rev-list", f"--max-count={n}", "--no-commit-header", "--encoding=UTF-8"),
+        *("--format=%H%n%an%n%ae%n%ct%n%B%x00", rev, "--", *([path] if path else [])),
+    )
+    commits = []
+    for record in result.out.decode("utf-8", "replace").split("\0"):
+        if record.strip():
+            commit, author, email, time, message = record.lstrip("\n").split("\n", 4)
+            commits.append(Commit(commit, author, email, int(time), message.split("\n", 1)[0], message.strip("\n")))
+    return commits
+
+
+def changed_files(clone: Clone, since: str, commit: str) -> list[str]:
+    """The paths that `commit` changed since it left `since`, sorted. Raises SourceError without a common ancestor."""
+    base = clone.repo.merge_base(_commit(clone, since), _commit(clone, commit))
+    if not base:
+        raise SourceError(
+            f"{since[:12]} and {commit[:12]} have no history in common",
+            fix="fetch the whole history: actions/checkout with fetch-depth: 0",
+        )
+    return sorted(differing_files(clone, base[0].hexsha, commit))
+
+
+def differing_files(clone: Clone, old: str, new: str) -> list[str]:
+    """The paths whose contents differ between two commits."""
+    return clone.git.must("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).records
+
+
+def _commit(clone: Clone, identity: str) -> git.Commit:
+    """GitPython's handle of a commit, by its full id; nothing is read. Raises ValueError for anything else."""
+    return git.Commit(clone.repo, bytes.fromhex(identity))

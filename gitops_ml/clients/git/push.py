@@ -1,0 +1,106 @@
+"""Pushes: never forced, and believed only once the remote's ref was read back.
+
+By plumbing: GitPython's `Remote.push` has no gentle time-out, and its `PushInfo` tells what the remote said, which a
+hook of the remote can make untrue. What counts here is the ref that is read back.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gitops_ml.clients.git import fetch, worktree
+from gitops_ml.clients.git.clone import Clone
+from gitops_ml.clients.git.history import is_ancestor
+from gitops_ml.clients.git.process import GitResult
+from gitops_ml.errors import PushRejected, SourceError, SourceUnavailable
+
+_PUSH_SECONDS = 120.0
+
+Published = Literal["pushed", "raced"]
+"""`pushed`: the ref was read back and holds the commit. `raced`: someone else moved the branch first."""
+
+
+def publish(clone: Clone, commit: str, expected_old: str | None, branch: str) -> Published:
+    """Move `branch` from `expected_old` (None: it does not exist) to its descendant `commit`. See `Repository`."""
+    ref = f"refs/heads/{branch}"
+    clone.require_ref(ref)
+    if expected_old is not None and not is_ancestor(clone, expected_old, commit):
+        raise SourceError(
+            f"{commit[:12]} does not descend from {expected_old[:12]}",
+            why="publishing it would drop what is on the branch",
+            fix="make the commit on the fetched tip",
+        )
+    if clone.remote is None:
+        return "pushed" if worktree.move_branch(clone, branch, commit, expected_old) == commit else "raced"
+    pushed = clone.git.run(
+        *("push", "--porcelain", "--no-verify", f"--force-with-lease={ref}:{expected_old or ''}"),
+        *("--", clone.remote, f"{commit}:{ref}"),
+        timeout=_PUSH_SECONDS,
+    )
+    now = _read_back(clone, ref, pushed)
+    if now == commit or (now is not None and pushed.code == 0 and _built_upon(clone, now, commit)):
+        # The next reader need not fetch to see it.
+        clone.git.run("update-ref", f"{clone.mirror('heads')}/{branch}", now)
+        return "pushed"
+    if now != expected_old:
+        return "raced"
+    raise PushRejected(
+        f"{clone.remote} did not take {commit[:12]} on {branch}",
+        why=fetch.reason(pushed),
+        fix=f"let this identity push to {branch}, or set records: {{branch: <name>}} in environment.yaml",
+    )
+
+
+def push_tag(clone: Clone, name: str) -> None:
+    """Push a tag with the user's hooks, and read it back. Raises PushRejected. Does nothing without a remote."""
+    if clone.remote is None:
+        return
+    ref = f"refs/tags/{name}"
+    own = clone.ref(ref)
+    pushed = clone.git.run("push", "--porcelain", "--", clone.remote, f"{ref}:{ref}", timeout=_PUSH_SECONDS, hooks=True)
+    now = _read_back(clone, ref, pushed)
+    if own is not None and now == own:
+        clone.git.run("update-ref", f"{clone.mirror('tags')}/{name}", own)
+        return
+    raise PushRejected(
+        f"{clone.remote} did not take the tag {name}",
+        why=f"it has another tag of that name, {now[:12]}" if now else fetch.reason(pushed),
+        fix=f"git ls-remote --tags {clone.remote} '{name}*'",
+    )
+
+
+def push_branch(clone: Clone, branch: str, commit: str) -> None:
+    """Push a user's branch with the user's hooks, set its upstream, and read it back. Raises PushRejected."""
+    remote, ref = str(clone.remote), clone.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
+    clone.require_ref(ref)
+    pushed = clone.git.run(
+        *("push", "--porcelain", "--set-upstream", "--", remote, f"{commit}:{ref}"), timeout=_PUSH_SECONDS, hooks=True
+    )
+    if _read_back(clone, ref, pushed) != commit:
+        raise PushRejected(
+            f"{remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
+            why=fetch.reason(pushed),
+            fix="git pull --rebase, then git push; or --branch <name> and a pull request",
+        )
+
+
+def _read_back(clone: Clone, ref: str, pushed: GitResult) -> str | None:
+    """The object at the remote's `ref`, None when it has none. Raises PushRejected when the remote does not answer."""
+    asked = clone.git.run("ls-remote", "--", str(clone.remote), ref, timeout=30.0)
+    if asked.code != 0:
+        raise PushRejected(
+            f"{clone.remote} does not answer, so nothing is known to be pushed",
+            why=fetch.reason(pushed if pushed.code != 0 else asked),
+            fix=f"git ls-remote {clone.remote}",
+        )
+    listed = (line.partition("\t") for line in asked.lines)
+    return next((identity for identity, _, name in listed if name == ref), None)
+
+
+def _built_upon(clone: Clone, now: str, commit: str) -> bool:
+    """Whether our push arrived and someone pushed on top of it before it was read back."""
+    try:
+        fetch.fetch(clone)
+    except SourceUnavailable:
+        return False
+    return is_ancestor(clone, commit, now)

@@ -1,0 +1,132 @@
+"""What the agent's jobs do: fetch the clone, and reconcile one environment of it.
+
+Each environment has a reader of the clone and an engine connection of its own, which no other thread uses. Passes
+fetch nothing: they read the tip that the agent fetched last, for all of them. So in an outage of the Git remote what
+serves is still healed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from gitops_ml.clients.files.environments import environment_names
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.agent.loop import Tip
+from gitops_ml.control.agent.turns import RECORD, PassResult
+from gitops_ml.control.backoff import Backoff
+from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.target import Target
+from gitops_ml.control.view import View
+from gitops_ml.core.planning import plan
+from gitops_ml.errors import (
+    EngineUnavailable,
+    GitopsError,
+    InputError,
+    RemovalRefused,
+    SourceUnavailable,
+)
+
+
+def read_tip(clone: Path) -> Tip:
+    """Fetch the clone; where the remote does not answer, take what was fetched last.
+
+    Raises `SourceUnavailable` when nothing was ever fetched.
+    """
+    with Repository.open(clone) as repo:
+        outage = None
+        try:
+            commit = repo.fetch()
+        except SourceUnavailable as error:
+            last = repo.find_tip()
+            if last is None:
+                raise
+            outage, commit = error, last
+        return Tip(commit, tuple(environment_names(repo, commit)), outage)
+
+
+def last_fetched(repo: Repository) -> str:
+    """The tip as it was fetched last, by whatever thread or process. Raises `SourceUnavailable` when it never was."""
+    repo.forget()
+    return repo.tip()
+
+
+class EnvironmentPasses:
+    """The passes over one environment.
+
+    After a failure the connections are closed, and the next pass makes new ones: a lost engine is met again.
+
+    Args:
+        stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
+    """
+
+    def __init__(self, clone: Path, environment: str, report: Callable[[str], None], stopping: threading.Event) -> None:
+        self._clone = clone
+        self._environment = environment
+        self._report = report
+        self._stopping = stopping
+        self._target: Target | None = None
+
+    def run(self, resting: frozenset[str]) -> PassResult:
+        """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
+        try:
+            result = _reconcile(self._open(), resting)
+        except BaseException:
+            self.close()
+            raise
+        if any(isinstance(error, EngineUnavailable) for error in result.errors.values()):
+            self.close()
+        return result
+
+    def close(self) -> None:
+        """Close the reader of the clone and the engine connection. Raises nothing."""
+        target, self._target = self._target, None
+        if target is None:
+            return
+        for opened in (target.repo, target.connection):
+            with contextlib.suppress(Exception):  # what is lost may fail in any way when it is closed
+                opened.close()
+
+    def _open(self) -> Target:
+        if self._target is None:
+            self._target = Target(
+                Repository.open(self._clone),
+                self._environment,
+                self._report,
+                stopping=self._stopping,
+                read_tip=last_fetched,
+            )
+        return self._target
+
+
+def _reconcile(target: Target, resting: frozenset[str]) -> PassResult:
+    """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
+    outcome = reconcile(target, backoff=Backoff(resting=resting))
+    errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
+    if outcome.record_error:
+        errors[RECORD] = outcome.record_error
+    left_out = errors.keys() | resting
+    advanced = [
+        action
+        for action in outcome.view.plan.actions
+        if not isinstance(action, plan.Publish) and action.deployment not in left_out
+    ]
+    watching = any(isinstance(action, plan.Watch) for action in advanced)
+    return PassResult(errors, unfinished=bool(advanced), watching=watching)
+
+
+def _refused(view: View) -> dict[str, GitopsError]:
+    """What the plan says that a person has to look after, by deployment."""
+    environment = view.desired.name
+    broken: dict[str, GitopsError] = {name: InputError(reason) for name, reason in view.plan.broken.items()}
+    kept = {
+        name: RemovalRefused(
+            f"{name} would be removed",
+            why="it is the last one, or more would go than policy.max_removals allows",
+            fix=f"gitops-ml sync {environment} --confirm-removals",
+        )
+        for name in view.plan.refused
+    }
+    return broken | kept

@@ -1,0 +1,121 @@
+"""When the next pass over an environment is due, and which of its deployments rest until they are tried again.
+
+Pure: the time and the random spread are handed in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gitops_ml.core.text import clean_line
+from gitops_ml.errors import GitopsError, LockHeld
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 300.0
+WATCH_EVERY = 0.3
+"""Seconds between two passes that watch a canary, so that a pass of another process can come in between."""
+MOST_PASSES = 50
+"""Passes in a row that all found something to do; then the environment waits for its interval."""
+WHOLE = ""
+"""The name under which the trouble of an environment as a whole is kept, beside that of its deployments."""
+RECORD = "(record)"
+"""The name of the trouble with pushing the record; no deployment can have it."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What one pass over an environment came to.
+
+    Attributes:
+        errors: by deployment; `WHOLE` for the environment, `RECORD` for a record that could not be pushed.
+        unfinished: whether a pass that follows at once has something to do.
+        watching: whether a candidate is among users, so that its requests have to be counted.
+    """
+
+    errors: Mapping[str, BaseException] = field(default_factory=dict)
+    unfinished: bool = False
+    watching: bool = False
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An error that came back `failures` times in a row; the next try is due at `retry_at`."""
+
+    error: BaseException
+    failures: int
+    retry_at: float
+
+    @property
+    def message(self) -> str:
+        """The error for people. What nobody foresaw is named by its type; the log has the rest."""
+        if isinstance(self.error, GitopsError):
+            return str(self.error)
+        return clean_line(f"unforeseen {type(self.error).__name__}: {self.error}")
+
+    def says_the_same(self, other: Trouble | None) -> bool:
+        """Whether both messages differ at most in their figures, as in `held for 12 s`."""
+        return other is not None and _without_figures(self.message) == _without_figures(other.message)
+
+
+class Turns:
+    """The turns of one environment.
+
+    Args:
+        interval: seconds between two passes that find nothing to do.
+        spread: a random factor of at least 1, so that many agents do not come back together after a failure.
+    """
+
+    def __init__(self, interval: float, spread: Callable[[], float], now: float) -> None:
+        self._interval = interval
+        self._spread = spread
+        self.due = now
+        self.trouble: dict[str, Trouble] = {}
+        self.busy = False
+        self._busy_passes = 0
+
+    def resting(self, now: float) -> frozenset[str]:
+        """The deployments whose next try is not due yet, and `RECORD` where the push is not."""
+        return frozenset(name for name, trouble in self.trouble.items() if name and trouble.retry_at > now)
+
+    def wake(self, now: float) -> None:
+        """Make everything due at once: there is a new commit, or the remote answers again."""
+        self.due = now
+        self.trouble = {name: Trouble(trouble.error, 0, now) for name, trouble in self.trouble.items()}
+
+    def ended(self, result: PassResult, resting: frozenset[str], now: float) -> None:
+        """Take in what a pass that left out `resting` came to, and say in `due` when the next one is due.
+
+        The wait is the smallest of what the deployments need. Only trouble of the whole environment makes the wait
+        longer than the interval.
+        """
+        before = self.trouble
+        # A pass that failed as a whole tells nothing of the deployments.
+        kept = before.keys() if WHOLE in result.errors else before.keys() & resting
+        self.trouble = {name: before[name] for name in kept if name}
+        for name, error in result.errors.items():
+            failures = before[name].failures + 1 if name in before else 1
+            self.trouble[name] = Trouble(error, failures, now + self._backoff(error, failures))
+        self.busy = (result.unfinished or result.watching) and WHOLE not in result.errors
+        self._busy_passes = self._busy_passes + 1 if self.busy and not result.watching else 0
+        self.due = now + self._wait(result, now)
+
+    def _wait(self, result: PassResult, now: float) -> float:
+        if WHOLE in self.trouble:
+            return self.trouble[WHOLE].retry_at - now
+        waits = [self._interval, *(max(0.0, trouble.retry_at - now) for trouble in self.trouble.values())]
+        if result.watching:
+            waits.append(WATCH_EVERY)
+        elif result.unfinished and self._busy_passes < MOST_PASSES:
+            waits.append(0.0)
+        return min(waits)
+
+    def _backoff(self, error: BaseException, failures: int) -> float:
+        """Double with each failure. A lock that another process holds is asked for at least every interval."""
+        longest = min(self._interval, LONGEST_BACKOFF) if isinstance(error, LockHeld) else LONGEST_BACKOFF
+        return min(longest, FIRST_BACKOFF * 2.0 ** min(failures - 1, 20)) / self._spread()
+
+
+def _without_figures(text: str) -> str:
+    return re.sub(r"\d+", "", text)

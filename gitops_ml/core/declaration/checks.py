@@ -1,0 +1,108 @@
+"""The checks that a deployment declares under `verify:`, as types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from gitops_ml.core.declaration.values import DeclaredStruct, Duration, Name, Url
+
+
+class Bound(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The bounds of one metric: `min` and `max`, and how much worse than the incumbent it may be (`max_drop`)."""
+
+    min: float | None = None
+    max: float | None = None
+    max_drop: Annotated[float, Meta(ge=0)] | None = None
+
+
+class Holdout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Labelled rows pinned by DVC, and the metrics that are judged on them.
+
+    `group`: the column whose values group dependent rows, such as a day. `label`: the column with the true values, by
+    default the one that the model was trained to predict. `rows`: the most rows to use.
+    """
+
+    data: str
+    metrics: dict[str, Bound]
+    group: str | None = None
+    label: str | None = None
+    rows: Annotated[int, Meta(ge=1)] | None = None
+
+
+class Traffic(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many bad requests (5xx, aborted or slow) a canary may cause.
+
+    `max_bad_increase`: how far the candidate's share of bad requests may exceed the incumbent's. `slow`: a request that
+    takes longer is bad. `timeout`: how long to wait for enough requests.
+    """
+
+    max_bad_increase: Annotated[float, Meta(ge=0, le=1)] = 0.01
+    slow: Duration | None = None
+    timeout: Duration = "10m"
+
+
+class PrometheusCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A Prometheus query, and the bounds that every value of its answer must be within."""
+
+    name: Name
+    url: Url
+    query: Annotated[str, Meta(min_length=1, description="PromQL; ${generation} and other placeholders are filled in")]
+    min: float | None = None
+    max: float | None = None
+    timeout: Duration = "10s"
+
+
+class HttpCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A page that must answer with this status, and contain this text."""
+
+    name: Name
+    url: Url
+    status: Annotated[int, Meta(ge=100, le=599)] = 200
+    contains: str | None = None
+    timeout: Duration = "10s"
+
+
+class CommandCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command on the machine that runs gitops-ml. Exit code 0 is a pass, 1 a fail, any other inconclusive."""
+
+    name: Name
+    run: Annotated[tuple[str, ...], Meta(min_length=1, description="the command and its arguments; no shell")]
+    timeout: Duration = "60s"
+
+
+OwnCheck = PrometheusCheck | HttpCheck | CommandCheck
+
+
+class DriftCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Compare live inputs with the training data, feature by feature; advisory.
+
+    `warn`: report features whose population stability index reaches this. It needs at least 200 rows.
+    """
+
+    min_rows: Annotated[int, Meta(ge=200)] = 200
+    warn: Annotated[float, Meta(gt=0)] = 0.25
+
+
+class AgreementCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Compare the answers of candidate and incumbent to the same live inputs; advisory."""
+
+    min_rows: Annotated[int, Meta(ge=1)] = 50
+
+
+class Checks(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The checks of a candidate, besides `ready` and `smoke`, which always run."""
+
+    holdout: Holdout | None = None
+    traffic: Traffic | None = None
+    prometheus: tuple[PrometheusCheck, ...] = ()
+    http: tuple[HttpCheck, ...] = ()
+    command: tuple[CommandCheck, ...] = ()
+    drift: DriftCheck | None = None
+    agreement: AgreementCheck | None = None
+
+    @property
+    def own(self) -> tuple[OwnCheck, ...]:
+        """A team's own checks, in the order in which they run."""
+        return (*self.prometheus, *self.http, *self.command)

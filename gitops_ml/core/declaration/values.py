@@ -1,0 +1,65 @@
+"""The scalar values that people write in `environments/`: names, durations, sizes and paths.
+
+Durations and sizes stay the text that a person wrote. `seconds` and `size_bytes` turn them into numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from gitops_ml.errors import InputError
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
+SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
+SHARE_PATTERN = r"^(100|[0-9]{1,2})%$"
+DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+PATH_PATTERN = r"^/[^\x00]+$"
+TEXT_PATTERN = r"^[^\x00]*$"
+BRANCH_PATTERN = (
+    r"^(?!-)(?!.*(\.\.|//|/\.|@\{|\.lock(/|$)))"
+    r"[^\x00-\x20\x7f~^:?*\[\\/.][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])$"
+)
+"""The names that `git check-ref-format --branch` accepts."""
+ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$"
+
+Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
+Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="a number with ms, s, m, h or d, such as 30s")]
+Size = Annotated[str, Meta(pattern=SIZE_PATTERN, description="a number with k, m or g, such as 512m")]
+Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN, description="the digest that `gitops-ml bump` wrote")]
+EnvName = Annotated[str, Meta(pattern=ENV_PATTERN)]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^(https?://|\$\{endpoint\})[^@\s]*$",
+        description="http:// or https://, without a password; or ${endpoint}, with or without a path after it",
+    ),
+]
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+class DeclaredStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of what people declare: frozen, and an unknown key is an error."""
+
+
+def seconds(duration: str) -> float:
+    """Convert a duration such as `200ms`, `30s` or `1h` to seconds. Raises `InputError` for any other text."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", duration)
+    if not match:
+        raise InputError(f"`{duration}` is not a duration", fix="write a number with ms, s, m, h or d, such as 30s")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def size_bytes(size: str) -> int:
+    """Convert a size such as `512m` to bytes, in binary multiples as Docker does. Raises `InputError`."""
+    match = re.fullmatch(r"([0-9]+)(k|m|g)", size)
+    if not match:
+        raise InputError(f"`{size}` is not a size", fix="write a number with k, m or g, such as 512m")
+    return int(match[1]) * _BYTES[match[2]]

@@ -1,0 +1,213 @@
+"""Fold the journal of an environment: from its entries to the state of each deployment.
+
+Every intention, verdict and outcome is appended to the journal on the environment's volume before the mutation that it
+justifies, and every pass folds the journal again. So any process, on any machine, continues where the last one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from gitops_ml.core.journal.entries import (
+    Applied,
+    Built,
+    Cleared,
+    Counted,
+    Intent,
+    JournalEntry,
+    Judged,
+    Published,
+    Retried,
+    Settled,
+    Stepped,
+    Withdrawn,
+)
+from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState, EnvironmentState
+from gitops_ml.errors import InputError
+
+
+class Reviewed(JournalEntry, frozen=True, kw_only=True, tag="reviewed"):
+    """The serving generation was judged again, with a new verdict. The attempt is settled: nothing was rolled out."""
+
+    attempt: Attempt
+
+
+class Checkpoint(JournalEntry, frozen=True, kw_only=True, tag="checkpoint"):
+    """The state that all earlier entries add up to. It replaces them when the journal is compacted."""
+
+    state: EnvironmentState
+
+
+Entry = (
+    Intent
+    | Built
+    | Judged
+    | Cleared
+    | Stepped
+    | Counted
+    | Settled
+    | Applied
+    | Published
+    | Retried
+    | Withdrawn
+    | Reviewed
+    | Checkpoint
+)
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """Encode one entry as a journal file."""
+    return msgspec.json.encode(entry)
+
+
+def fold(files: Mapping[str, bytes]) -> EnvironmentState:
+    """Fold the files of a journal, by name, into the environment's state.
+
+    A file that is not whole JSON is an append that was cut off. It is skipped: what it justifies was never done. A
+    whole file that is not understood raises `InputError`, since skipping it could forget what serves.
+    """
+    entries = []
+    for name in sorted(files):
+        try:
+            entries.append(_decoder.decode(files[name]))
+        except msgspec.ValidationError as error:
+            raise InputError(
+                f"the journal's entry {name} is not understood",
+                why=f"another version of gitops-ml wrote it: {error}",
+                fix="use that version or a newer one",
+            ) from error
+        except msgspec.DecodeError:
+            continue
+    return fold_entries(entries)
+
+
+def fold_entries(entries: Iterable[Entry], state: EnvironmentState | None = None) -> EnvironmentState:
+    """Fold decoded entries on top of `state`."""
+    state = state or EnvironmentState()
+    for entry in entries:
+        state = _apply(state, entry)
+    return state
+
+
+def _apply(state: EnvironmentState, entry: Entry) -> EnvironmentState:
+    match entry:
+        case Checkpoint():
+            return entry.state
+        case Applied():
+            return msgspec.structs.replace(state, applied=entry.commit)
+        case Published():
+            return _publish(state, entry)
+        case Intent():
+            name = entry.generation.deployment
+            return _put(state, name, _begin(state.of(name), entry))
+        case Withdrawn():
+            return _withdraw(state, entry.deployment)
+        case Reviewed():
+            name = entry.attempt.deployment
+            return _put(state, name, _review(state.of(name), entry.attempt))
+        case Retried():
+            lifted = msgspec.structs.replace(state.of(entry.deployment), quarantine=())
+            return _put(state, entry.deployment, lifted)
+        case Built() | Judged() | Cleared() | Stepped() | Counted() | Settled():
+            return _put(state, entry.deployment, _advance(state.of(entry.deployment), entry))
+
+
+def _put(state: EnvironmentState, name: str, deployment: DeploymentState) -> EnvironmentState:
+    return msgspec.structs.replace(state, deployments={**state.deployments, name: deployment})
+
+
+def _withdraw(state: EnvironmentState, name: str) -> EnvironmentState:
+    """Forget the deployment, except the verdicts that are not in Git yet."""
+    unpublished = tuple(a for a in state.unpublished if a.deployment == name)
+    others = {other: deployment for other, deployment in state.deployments.items() if other != name}
+    remaining = {name: DeploymentState(attempts=unpublished)} if unpublished else {}
+    return msgspec.structs.replace(state, deployments=others | remaining)
+
+
+def _begin(deployment: DeploymentState, entry: Intent) -> DeploymentState:
+    """Open an attempt. An intent that was written twice counts once."""
+    attempts = [*deployment.attempts, *([deployment.open] if deployment.open else [])]
+    if any(attempt.id == entry.attempt for attempt in attempts):
+        return deployment
+    attempt = Attempt(
+        id=entry.attempt,
+        generation=entry.generation,
+        incumbent=entry.incumbent,
+        strategy=entry.strategy,
+        key=entry.key,
+        started=entry.at,
+        boot=entry.boot,
+    )
+    return msgspec.structs.replace(deployment, open=attempt)
+
+
+def _advance(
+    deployment: DeploymentState, entry: Built | Judged | Cleared | Stepped | Counted | Settled
+) -> DeploymentState:
+    """Apply an entry to the open attempt. An entry of another attempt is ignored."""
+    attempt = deployment.open
+    if attempt is None or attempt.id != entry.attempt:
+        return deployment
+    replace = msgspec.structs.replace
+    match entry:
+        case Built():
+            generation = replace(attempt.generation, image_id=entry.image_id)
+            return replace(deployment, open=replace(attempt, generation=generation))
+        case Judged():
+            judged = replace(attempt, verdict=entry.verdict, checks=entry.checks, logs=entry.logs)
+            return replace(deployment, open=judged)
+        case Cleared():
+            return replace(deployment, open=replace(attempt, cleared=True, checks=entry.checks))
+        case Stepped():
+            begun = {"routed": entry.at, "evidence": None, "cursor": entry.at} if entry.anew else {}
+            return replace(deployment, open=replace(attempt, stage=entry.stage, **begun))
+        case Counted():
+            counted = replace(attempt, evidence=entry.evidence, cursor=entry.cursor, lost=attempt.lost or entry.lost)
+            return replace(deployment, open=counted)
+        case Settled():
+            quarantine = deployment.quarantine
+            if entry.outcome in ("failed", "inconclusive"):
+                quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
+            settled = replace(attempt, outcome=entry.outcome, settled=entry.at)
+            return replace(
+                deployment,
+                open=None,
+                serving=attempt.generation if entry.outcome == "promoted" else deployment.serving,
+                attempts=_keep_newest((*deployment.attempts, settled)),
+                quarantine=quarantine,
+            )
+
+
+def _review(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
+    """Add a review: a failed one quarantines its generation, and a Verified one lifts the quarantine."""
+    if any(earlier.id == attempt.id for earlier in deployment.attempts):
+        return deployment
+    quarantine = tuple(key for key in deployment.quarantine if key != attempt.key)
+    if attempt.outcome == "failed" or (attempt.verdict != "Verified" and attempt.key in deployment.quarantine):
+        quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
+    return msgspec.structs.replace(
+        deployment, attempts=_keep_newest((*deployment.attempts, attempt)), quarantine=quarantine
+    )
+
+
+def _keep_newest(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    """The newest KEPT_ATTEMPTS. Published reviews are dropped first: many reviews must not push out rollouts."""
+    kept = list(attempts)
+    while len(kept) > KEPT_ATTEMPTS:
+        kept.remove(next((a for a in kept[:-1] if a.outcome == "reviewed" and a.published), kept[0]))
+    return tuple(kept)
+
+
+def _publish(state: EnvironmentState, entry: Published) -> EnvironmentState:
+    replace = msgspec.structs.replace
+    deployments = {}
+    for name, deployment in state.deployments.items():
+        attempts = tuple(
+            replace(a, published=entry.commit) if a.id in entry.attempts else a for a in deployment.attempts
+        )
+        deployments[name] = replace(deployment, attempts=attempts)
+    return replace(state, deployments=deployments)

@@ -1,0 +1,229 @@
+"""The agent as a process: it keeps environments equal to Git beside each other, whatever happens to Git and to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.engine.test_engine_ssh import host as ssh_host_fixture
+from tests.e2e.host import Host
+from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, scratch_workshop
+
+pytestmark = pytest.mark.alone
+ssh_host = ssh_host_fixture
+
+WITHIN = 60.0  # seconds; longer than any rollout here takes
+
+
+def until(holds: Callable[[], Any], what: str, within: float = WITHIN) -> float:
+    """Wait until `holds` returns something true, and return how many seconds that took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < within, f"not within {within:g} s: {what}"
+        time.sleep(0.1)
+    return time.monotonic() - began
+
+
+class RunningAgent:
+    """An agent process whose lines are read as they come."""
+
+    def __init__(self, workshop: Workshop, *options: str) -> None:
+        self.process = workshop.begin("agent", "--interval", "2s", *options)
+        self.lines: list[str] = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        self.lines += (line.rstrip("\n") for line in self.process.stderr)
+
+    def says(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+    def stop(self) -> float:
+        """Send SIGTERM, and return how many seconds the process took to end."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(WITHIN)
+        return time.monotonic() - began
+
+
+@contextmanager
+def running(workshop: Workshop, *options: str) -> Iterator[RunningAgent]:
+    """An agent that is killed in the end, and whose lines are shown by a test that fails."""
+    agent = RunningAgent(workshop, *options)
+    try:
+        yield agent
+    finally:
+        agent.process.kill()
+        print("\n".join(agent.lines))
+
+
+def serves(workshop: Workshop, version: str, environment: str = "dev") -> Callable[[], bool]:
+    def asked() -> bool:
+        try:
+            return workshop.serving(environment) == version
+        except OSError:  # there is no gateway yet
+            return False
+
+    return asked
+
+
+def remove_replica(host: Host) -> None:
+    host.api.remove_container(host.replicas()[0]["Id"], force=True)
+
+
+def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop, engine: docker.DockerClient) -> None:
+    host = Host(engine, workshop.project)
+    workshop.environment("dev", drain="1s")
+    workshop.environment("staging", drain="1s")
+    workshop.release("v1.0.0")
+    workshop.declare("v1.0.0")
+    workshop.declare("v1.0.0", environment="staging")
+    with socket.socket() as other, running(workshop) as agent:
+        other.bind(("127.0.0.1", workshop.ports["staging"]))  # so that staging's gateway cannot have its port
+        other.listen()
+        until(serves(workshop, "v1.0.0"), "dev serves")
+        until(lambda: agent.says("error staging: "), "staging's trouble is said")
+
+        away = workshop.remote.rename(workshop.remote.with_name("away.git"))
+        until(lambda: agent.says("error: "), "the outage is said")
+        remove_replica(host)
+        healed = until(lambda: host.replicas() and serves(workshop, "v1.0.0")(), "dev is healed without the remote")
+        assert healed < 15
+        away.rename(workshop.remote)
+        until(lambda: agent.says("recovered: the remote answers again"), "the end of the outage is said")
+        assert [line.split(":")[1] for line in agent.lines if line.startswith("error: ")] == [
+            " the remote origin could not be fetched"
+        ]
+
+        until(lambda: agent.says("record dev "), "the record is pushed after the outage")
+        workshop.release("v1.1.0")
+        workshop.declare("v1.1.0")
+        until(serves(workshop, "v1.1.0"), "the new commit is rolled out")
+        until(lambda: workshop.record()["serving"]["version"] == "v1.1.0", "its record is pushed")
+        workshop.declare("v1.1.0", environment="prod")
+        until(serves(workshop, "v1.1.0", "prod"), "the new environment is picked up")
+
+        other.close()
+        until(serves(workshop, "v1.0.0", "staging"), "staging recovers")
+        until(lambda: agent.says("recovered staging"), "staging's recovery is said")
+        time.sleep(2)  # so that the records are pushed and nothing is under way
+        assert agent.stop() < 2
+        assert agent.process.returncode == 0
+    assert not any("Traceback" in line for line in agent.lines)
+
+
+def full_device() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def pipe_whose_reader_has_gone() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+def pipe_that_nobody_reads() -> int:
+    _, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return writer
+
+
+def closed() -> int:
+    """Stands for neither stdout nor stderr."""
+    return -1
+
+
+@pytest.fixture(scope="module")
+def serving_workshop(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with scratch_workshop(engine, tmp_path_factory.mktemp("agent"), "agent") as workshop:
+        workshop.environment(drain="1s")
+        workshop.release("v1.0.0")
+        workshop.declare("v1.0.0")
+        workshop.sync()
+        yield workshop
+
+
+@pytest.mark.parametrize("stderr", [full_device, pipe_whose_reader_has_gone, pipe_that_nobody_reads, closed])
+def test_an_agent_that_nobody_listens_to_goes_on_working(
+    serving_workshop: Workshop, engine: docker.DockerClient, stderr: Callable[[], int]
+) -> None:
+    host = Host(engine, serving_workshop.project)
+    command = f"exec '{GITOPS_ML}' agent --interval 1s" + " >&- 2>&-" * (stderr is closed)
+    writer = None if stderr is closed else stderr()
+    process = subprocess.Popen(["bash", "-c", command], cwd=serving_workshop.folder, stderr=writer)
+    try:
+        remove_replica(host)
+        until(lambda: host.replicas() and serves(serving_workshop, "v1.0.0")(), "it is healed")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
+    serving_workshop: Workshop, engine: docker.DockerClient
+) -> None:
+    workshop, staging = serving_workshop, Host(engine, serving_workshop.project, "staging")
+    serving = str(workshop.serving())
+    with socket.create_server(("127.0.0.1", 0)) as silent, running(workshop) as agent:
+        workshop.declare(serving, environment="staging")
+        until(lambda: agent.says("record staging "), "staging serves, and its record is pushed")
+        workshop.release("v1.1.0")
+        check = {"name": "orders", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/", "timeout": "30s"}
+        workshop.declare("v1.1.0", verify={"http": [check]})
+        until(lambda: agent.says("begin dev/"), "dev's rollout begins")
+        silent.settimeout(WITHIN)
+        with silent.accept()[0]:  # the check is asked, and waits for an answer that never comes
+            remove_replica(staging)
+            healed = until(lambda: staging.replicas() and serves(workshop, serving, "staging")(), "staging is healed")
+        assert healed < 20
+        assert not agent.says("orders"), "dev's check was over before staging was healed"
+        agent.stop()
+
+
+def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_goes_on(
+    serving_workshop: Workshop, engine: docker.DockerClient
+) -> None:
+    workshop, host = serving_workshop, Host(engine, serving_workshop.project)
+    workshop.release("v1.2.0", load_seconds=10)
+    workshop.declare("v1.2.0")
+    with running(workshop) as agent:
+        until(lambda: agent.says(f"verify dev/{MODEL}"), "the candidate is verified")
+        assert agent.stop() < 5
+        assert agent.process.returncode == 0
+    assert host.of_role("lock") == []
+    assert workshop.serving() == "v1.0.0"
+    with running(workshop) as agent:
+        until(serves(workshop, "v1.2.0"), "the rollout goes on")
+        agent.stop()
+
+
+def test_an_engine_whose_tunnel_has_ended_is_met_again(
+    workshop: Workshop, engine: docker.DockerClient, ssh_host: str
+) -> None:
+    host = Host(engine, workshop.project)
+    workshop.environment(drain="1s", engine=f"ssh://{ssh_host}")
+    workshop.release("v1.0.0")
+    workshop.declare("v1.0.0")
+    with running(workshop) as agent:
+        until(serves(workshop, "v1.0.0"), "it serves")
+        subprocess.run(["pkill", "-P", str(agent.process.pid), "ssh"], check=True)
+        remove_replica(host)
+        until(lambda: host.replicas() and serves(workshop, "v1.0.0")(), "it is healed through another tunnel", 20)
+        agent.stop()

@@ -1,0 +1,92 @@
+"""DVC's configuration, read without DVC, means what DVC takes it for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dvc.config import Config
+
+from gitops_ml.clients.artifacts.dvc_config import default_remote, dvc_settings, read_config, remotes_of
+from gitops_ml.errors import InputError
+
+CONFIG = """\
+[core]
+    remote = far   # the default one
+    autostage = true
+['remote "near"']
+    url = ../storage
+['remote "far"']
+    url = s3://bucket/models
+    profile = 'team a'
+['remote "inner"']
+    url = remote://near/inner
+['remote "versions"']
+    url = /versions
+    version_aware = true
+['remote "empty"']
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_other_levels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for level in ("SYSTEM", "GLOBAL"):
+        monkeypatch.setenv(f"DVC_{level}_CONFIG_DIR", str(tmp_path / level.lower()))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project's `.dvc` folder."""
+    folder = tmp_path / "project" / ".dvc"
+    folder.mkdir(parents=True)
+    (folder.parent / "storage").mkdir()
+    (folder / "config").write_text(CONFIG)
+    return folder
+
+
+def test_remotes_with_their_folders_the_preferred_and_the_default_first(folder: Path) -> None:
+    project = folder.parent
+    remotes = {remote.name: remote for remote in remotes_of(read_config(folder), preferred="inner")}
+    assert list(remotes) == ["inner", "far", "near", "versions"]
+    assert remotes["near"].folder == project / "storage"
+    assert remotes["inner"].folder == project / "storage" / "inner"
+    assert (remotes["far"].url, remotes["far"].folder) == ("s3://bucket/models", None)
+    assert remotes["versions"].folder is None
+
+
+def test_dvc_reads_the_same(folder: Path) -> None:
+    ours, theirs = dvc_settings(read_config(folder))["remote"], Config(str(folder), validate=False)["remote"]
+    for name in ("far", "inner", "versions"):
+        assert ours[name] == {key: str(value) for key, value in theirs[name].items()}
+    assert Path(ours["near"]["url"]).samefile(folder / str(theirs["near"]["url"]))
+
+
+def test_a_clone_s_own_file_wins_over_the_project_s_and_that_over_the_user_s(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "global").mkdir()
+    (tmp_path / "global" / "config").write_text("[core]\nremote = mine\n['remote \"mine\"']\nurl = models\n")
+    (folder / "config.local").write_text("[core]\nremote = near\n")
+    config = read_config(folder)
+    assert default_remote(config) == "near"
+    assert config['remote "mine"']["url"] == str(tmp_path / "global" / "models")
+    committed = read_config(folder, b"['remote \"other\"']\nurl = x\n")
+    assert [remote.name for remote in remotes_of(committed)] == ["mine", "other"]
+
+
+def test_remotes_that_refer_to_each_other_are_left_out(folder: Path) -> None:
+    (folder / "config").write_text("['remote \"a\"']\nurl = remote://b/x\n['remote \"b\"']\nurl = remote://a/y\n")
+    assert remotes_of(read_config(folder)) == []
+
+
+@pytest.mark.parametrize("value", ["a\0b", "a\x1b[31m"])
+def test_control_characters_are_refused_with_their_line(folder: Path, value: str) -> None:
+    (folder / "config").write_text(f"[core]\nremote = {value}\n")
+    with pytest.raises(InputError, match=r"config:2 holds a control character"):
+        read_config(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "=", "]\n[[x]]\na", "url", "~nobody", "[core]\nremote = \n", "['remote \"a\"']\nurl = ~x"]
+)
+def test_any_text_is_read(folder: Path, text: str) -> None:
+    (folder / "config").write_text(text)
+    remotes_of(read_config(folder))

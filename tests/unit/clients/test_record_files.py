@@ -1,0 +1,53 @@
+"""A record file is never larger than what is read, and never loses what serves or what was verified."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from gitops_ml.clients.files.records import read_record, write_record
+from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
+from gitops_ml.core.journal.fold import fold_entries
+from gitops_ml.core.journal.state import KEPT_ATTEMPTS
+from gitops_ml.core.records.record import Record, updated
+from gitops_ml.core.verification.verdict import CheckResult
+from tests.unit.builders import NAME, generation
+from tests.unit.journals import failed, promoted
+
+V1, V2 = generation("v1"), generation("v2")
+
+
+def record(*, logs: str = "", reason: str = "worse", checks: int = 1) -> Record:
+    """A record of the most attempts that are kept, each failed with these logs and checks."""
+    one = updated(None, fold_entries([*promoted(V1), *failed(V2, V1)]).of(NAME), NAME, "engine-1")
+    results = tuple(CheckResult(name=f"check-{n}", result="fail", reason=reason) for n in range(checks))
+    bad = msgspec.structs.replace(one.attempts[0], logs=(logs,) if logs else (), checks=results)
+    attempts = [msgspec.structs.replace(bad, id=f"attempt-{n:02}") for n in range(KEPT_ATTEMPTS)]
+    return msgspec.structs.replace(one, attempts=tuple(reversed(attempts)))
+
+
+def test_a_record_that_fits_stays_whole() -> None:
+    whole = record(logs="x" * 500)
+    assert read_record(write_record(whole), "r.yaml") == whole
+
+
+@pytest.mark.parametrize("text", ["x" * 50_000, "é" * 50_000, "\U0001f600" * 10_000, "a: b\n" * 5000])
+def test_the_oldest_logs_go_first(text: str) -> None:
+    content = write_record(record(logs=text))
+    read = read_record(content, "r.yaml")
+    assert len(content) <= MAX_BYTES and read
+    assert len(read.attempts) == KEPT_ATTEMPTS
+    with_logs = [bool(attempt.logs) for attempt in read.attempts]
+    assert with_logs[0] and with_logs == sorted(with_logs, reverse=True)
+    assert read.serving and read.verified
+
+
+def test_then_the_oldest_checks_and_attempts() -> None:
+    content = write_record(record(reason="x" * 2000, checks=60))
+    read = read_record(content, "r.yaml")
+    assert len(content) <= MAX_BYTES and read
+    assert len(read.attempts) == KEPT_ATTEMPTS and read.attempts[0].checks
+    content = write_record(record(reason="x" * 2000, checks=200))
+    read = read_record(content, "r.yaml")
+    assert len(content) <= MAX_BYTES and read
+    assert read.serving and read.verified
