@@ -20,7 +20,8 @@ GitopsError                    something is wrong: the thing, the reason, the co
     ├── LockHeld               another reconcile holds the environment
     ├── LockLost               the lock went while we held it
     ├── Superseded             a newer commit wants something else than the candidate that is waited for
-    └── PushRejected           the record is kept in the journal, and not in Git yet (exit 5)
+    ├── PushRejected           the record is kept in the journal, and not in Git yet (exit 5)
+    └── Unforeseen             an exception that no code expected; its traceback is in the log
 """
 
 from __future__ import annotations
@@ -128,3 +129,7 @@ class PushRejected(Temporary):
     """The record is kept in the journal, and is not in Git yet."""
 
     exit_code = 5
+
+
+class Unforeseen(Temporary):
+    """An exception that no code expected, met in one deployment's work; its traceback is in the log."""

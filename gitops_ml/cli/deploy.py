@@ -14,8 +14,9 @@ from gitops_ml.errors import GitopsError
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.reconnect import Reconnection
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observe import Target, View
-    from gitops_ml.control.reconciler import Result
+    from gitops_ml.control.sync import SyncResult
+    from gitops_ml.control.target import Target
+    from gitops_ml.control.view import View
 
 T = TypeVar("T")
 
@@ -42,12 +43,14 @@ def plan(
     serve: 3 its verification failed, 4 it is inconclusive or on hold.
     """
     clone, connections = _begin(repo, environments)
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import list_targets, preview, require_untouched_records
+    from gitops_ml.control.view import Options
 
     if against:
-        observe.require_untouched_records(_open(repo), against, rev)
-    targets = observe.targets(clone, environments or [], render.progress, observe.Options(rev=rev), connections)
-    views, trouble = _visit(targets, observe.preview, named=bool(environments))
+        require_untouched_records(_open(repo), against, rev)
+    chosen = Options(rev=rev)
+    targets = list_targets(clone, environments or [], render.progress, chosen, connections)
+    views, trouble = _visit(targets, lambda target: preview(target, chosen), named=bool(environments))
     if as_json:
         render.out_json([_plan_json(view) for view in views])
     else:
@@ -91,11 +94,13 @@ def sync(
     import signal
 
     clone, connections = _begin(repo, environments)
-    from gitops_ml.control import observe, reconciler
+    from gitops_ml.control import sync as loop
+    from gitops_ml.control.target import list_targets
+    from gitops_ml.control.view import Options
 
     # CI and systemd end a job with SIGTERM: release the lock as for Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    chosen = observe.Options(
+    chosen = Options(
         retry=retry,
         allow_older=allow_older,
         confirm_removals=confirm_removals,
@@ -103,8 +108,8 @@ def sync(
         break_lock=break_lock,
     )
     try:
-        targets = observe.targets(clone, environments or [], render.progress, chosen, connections)
-        results, trouble = _visit(targets, reconciler.sync, named=bool(environments))
+        targets = list_targets(clone, environments or [], render.progress, chosen, connections)
+        results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
@@ -125,10 +130,12 @@ def status(
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
     clone, connections = _begin(repo, environments)
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import list_targets
+    from gitops_ml.control.view import Options
 
-    targets = observe.targets(clone, environments or [], render.progress, observe.Options(), connections)
-    views, trouble = _visit(targets, observe.look, named=bool(environments))
+    chosen = Options()
+    targets = list_targets(clone, environments or [], render.progress, chosen, connections)
+    views, trouble = _visit(targets, lambda target: target.look(chosen), named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     if as_json:
         render.out_json([_status_json(view) for view in views])
@@ -217,13 +224,15 @@ def _show_trouble(view: View) -> None:
             render.progress(f"{view.desired.name}/{s.name}: {s.message}")
 
 
-def _show_result(result: Result, *, with_table: bool) -> None:
+def _show_result(result: SyncResult, *, with_table: bool) -> None:
     view = result.view
     if with_table and view.plan.statuses:
         render.out(render.table(_HEAD, _rows(view)))
     _show_trouble(view)
     for name, error in sorted(result.errors.items()):
-        render.error(error, f"{view.desired.name}/{name}")
+        render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
+    if result.record_error:
+        render.error(result.record_error, view.desired.name)
 
 
 def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
@@ -236,7 +245,7 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
     Returns:
         The results, and the exit codes of the errors. An error in one environment does not keep others from their turn.
     """
-    from gitops_ml.control import observe
+    from gitops_ml.control.target import undeclared
 
     results: list[T] = []
     errors: list[GitopsError] = []
@@ -246,7 +255,7 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
         except GitopsError as error:
             errors.append(error)
     if not named:
-        errors += observe.undeclared(targets)
+        errors += undeclared(targets)
     for problem in errors:
         render.error(problem)
     return results, [problem.exit_code for problem in errors]

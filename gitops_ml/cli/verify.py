@@ -30,18 +30,20 @@ def verify(
     rolled out. Exit 0 Verified, 1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
     """
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observe import Target
     from gitops_ml.control.review import review
+    from gitops_ml.control.target import Target
 
     target = Target(Repository.open(repo), environment, render.progress)
     result = review(target, deployment)
     if as_json:
         render.out_json(_json(result))
     else:
-        for reviewed in result.found:
+        for reviewed in result.reviews:
             _show(result, reviewed)
     for name, error in sorted(result.errors.items()):
         render.error(error, f"{environment}/{name}" if name else environment)
+    if result.record_error:
+        render.error(result.record_error, environment)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -72,7 +74,7 @@ def _json(result: Review) -> dict[str, Any]:
         "commit": result.commit,
         "engine": result.engine,
         "recorded": result.recorded,
-        "deployments": result.found,
+        "deployments": result.reviews,
         "errors": {name: str(error) for name, error in result.errors.items()},
         "went_back": result.synced is not None,
     }

@@ -1,309 +1,256 @@
-"""Doing what a plan says, and deciding nothing: each action in its order, each deployment apart from the others.
+"""Executing a plan: the environment's own actions first, then the deployments side by side, each with a boundary.
 
-What one deployment's actions raise ends that deployment's actions in this pass, and no other's. The next pass starts
-from what is there, so an action that was cut off is planned again, or is found done.
+What goes wrong in one deployment ends that deployment's actions alone. While one of them takes long (a build, the start
+and checks of a candidate), the others are looked at again and again: a canary is watched, and what breaks is healed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
-import msgspec
-
-from gitops_ml.control.session import Session
-from gitops_ml.core.generation import ALIAS, PATTERN, Generation, replica_spec
-from gitops_ml.core.journal.entries import Applied, Built, Cleared, Intent, Judged, Settled, Stepped, Withdrawn
-from gitops_ml.core.observed import Container
+from gitops_ml.control.actions import perform
+from gitops_ml.control.backoff import Backoff
+from gitops_ml.control.boundary import foreseen
+from gitops_ml.control.checks.rejected import rejected
+from gitops_ml.control.host import Host
+from gitops_ml.core.journal.entries import Judged
 from gitops_ml.core.planning import plan
-from gitops_ml.core.planning.context import one_generation_route, split_route
-from gitops_ml.core.verification.verdict import overall
-from gitops_ml.errors import EngineFailed, GitopsError, LockLost, Superseded
+from gitops_ml.core.verification.verdict import Verdict
+from gitops_ml.errors import GitopsError, LockLost, ModelRejected, Superseded
 
-WORKERS = 4
-ROUTABLE = ("running", "restarting")
-"""A candidate that crashes keeps its share of a canary until the watch has judged it."""
-SHOWN_LINES = 15
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the other deployments while one takes long."""
+MOST_RUNS = 3
+"""How often one deployment may begin actions that take long in one pass: each run but the first follows from a verdict,
+or from what broke meanwhile.
+"""
+MOST_ROLLOUTS, MOST_REPAIRS = 4, 16
+"""How many candidates are brought up side by side, and how many deployments are otherwise worked on. Canaries are
+watched without a limit.
+"""
+
+LookAgain = Callable[[], plan.Plan | None]
 
 
 @dataclass
 class ExecutionResult:
-    """What a pass came to: what went wrong, and the outcome of what was settled, by deployment.
+    """What a pass came to. `errors` and `settled` (the outcomes of rollouts that ended) are by deployment.
 
-    `judged`: a verdict was reached, which a plan acts upon at once. `watching`: users' requests were counted.
+    `watching`: users' requests were counted. `acted`: something was begun. `blocked`: the gateway cannot be had, so no
+    deployment was worked on.
     """
 
     errors: dict[str, GitopsError] = field(default_factory=dict)
-    settled: dict[str, str] = field(default_factory=dict)
-    judged: bool = False
+    settled: dict[str, list[str]] = field(default_factory=dict)
     watching: bool = False
+    acted: bool = False
+    blocked: bool = False
 
 
-def execute(actions: Iterable[plan.Action], session: Session) -> ExecutionResult:
-    """Perform the actions: those of the environment first, then those of its deployments side by side.
+@dataclass
+class _Outcome:
+    """What one deployment's actions came to. `judged`: a verdict was reached, which a new plan acts upon at once."""
 
-    Raises `GitopsError` when the environment's own actions fail; a deployment's errors are returned.
+    error: GitopsError | None = None
+    settled: list[str] = field(default_factory=list)
+    judged: bool = False
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One deployment's actions of one plan, while they are performed. `resting`: it is not due, and only healed."""
+
+    kind: Literal["rollout", "repair", "watch"]
+    outcome: Future[_Outcome]
+    resting: bool
+
+
+def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgain) -> ExecutionResult:
+    """Perform a plan's actions and what follows from their verdicts; return when no deployment is busy.
+
+    Errors are returned by deployment, and noted in `backoff`: a deployment that is not due yet is healed, and no more.
+
+    Args:
+        look_again: observes and plans anew, at the same or a newer commit; None when that is not possible now.
+
+    Raises `LockLost` and `KeyboardInterrupt`, once everything that was begun has ended.
     """
-    own: list[plan.Action] = []
-    by_deployment: dict[str, list[plan.Action]] = {}
-    for action in actions:
-        if isinstance(action, plan.Publish):
-            continue
-        (by_deployment.setdefault(action.deployment, []) if action.deployment else own).append(action)
-    for action in own:
-        _perform(action, session)
-    done = ExecutionResult(
-        watching=any(isinstance(step, plan.Watch) for steps in by_deployment.values() for step in steps)
-    )
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        try:
-            for name, error in zip(
-                by_deployment,
-                pool.map(lambda steps: _perform_all(steps, session, done), by_deployment.values()),
-                strict=True,
-            ):
-                if error:
-                    done.errors[name] = error
-        except BaseException:
-            session.stopping.set()
-            raise
-    session.flush()
-    done.judged = session.judged
-    return done
+    execution = _Execution(host, backoff)
+    try:
+        execution.begin(first)
+        while execution.busy:
+            judged = execution.collect()
+            if judged or execution.others_are_due:
+                planned = look_again()
+                execution.begin(planned, only=None if execution.takes_long else judged)
+    except BaseException:
+        host.stop()
+        wait([run.outcome for run in execution.busy.values()])
+        raise
+    return execution.result
 
 
-def _perform_all(actions: list[plan.Action], session: Session, done: ExecutionResult) -> GitopsError | None:
-    """One deployment's actions in their order, and the first error. Healing that failed holds up only healing."""
-    first: GitopsError | None = None
-    for action in actions:
-        if first and action.healing:
+class _Execution:
+    """The deployments that are busy in one pass, and what came of the others."""
+
+    def __init__(self, host: Host, backoff: Backoff) -> None:
+        self._host, self._backoff = host, backoff
+        self._long_runs: Counter[str] = Counter()
+        self._declared: set[str] = set()
+        self._next_look = 0.0
+        self.busy: dict[str, _Run] = {}
+        self.result = ExecutionResult()
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether the others cannot be left alone until the busy ones end: a canary is watched for 2 s at a time."""
+        return any(run.kind != "watch" for run in self.busy.values())
+
+    @property
+    def others_are_due(self) -> bool:
+        """Whether it is time to look at the deployments that wait beside one that takes long."""
+        return self.takes_long and time.monotonic() >= self._next_look
+
+    def begin(self, planned: plan.Plan | None, only: set[str] | None = None) -> None:
+        """Begin the plan's actions as far as their deployments are due and not busy; of `only` these if given."""
+        self._next_look = time.monotonic() + LOOK_EVERY
+        if planned is None:
+            return
+        self._declared = {status.name for status in planned.statuses}
+        actions: dict[str, list[plan.Action]] = {}
+        for action in planned.actions:
+            if not isinstance(action, plan.Publish) and self._backoff.allows(action):
+                actions.setdefault(action.deployment, []).append(action)
+        self.result.blocked = not self._prepare(actions.pop("", []))
+        if self.result.blocked:
+            return
+        for name, steps in actions.items():
+            if (only is None or name in only) and self._may_begin(name, _kind(steps)):
+                self._begin(name, steps)
+
+    def _may_begin(self, name: str, kind: str) -> bool:
+        if name in self.busy:
+            return False
+        if kind == "watch":
+            return True
+        most = MOST_ROLLOUTS if kind == "rollout" else MOST_REPAIRS
+        return self._long_runs[name] < MOST_RUNS and sum(run.kind == kind for run in self.busy.values()) < most
+
+    def _begin(self, name: str, steps: Sequence[plan.Action]) -> None:
+        kind = _kind(steps)
+        self._long_runs[name] += kind != "watch"
+        self.result.acted = True
+        self.result.watching |= any(isinstance(step, plan.Watch) for step in steps)
+        resting = self._backoff.wait(name) > 0
+        self.busy[name] = _Run(kind, self._host.begin(partial(_perform_all, steps, self._host)), resting)
+
+    def _prepare(self, steps: Sequence[plan.Action]) -> bool:
+        """Perform the environment's own actions. Returns whether its deployments can be worked on."""
+        usable, error = True, None
+        for step in steps:
+            self.result.acted = True
+            try:
+                perform(step, self._host)
+            except LockLost:
+                raise
+            except Exception as raised:
+                error = error or foreseen(raised, self._host.environment)
+                usable = usable and not isinstance(step, plan.EnsureGateway)
+        if steps:
+            self._note("", error)
+        return usable
+
+    def collect(self) -> set[str]:
+        """Wait until a deployment has ended, or the others are due. Returns the deployments that reached a verdict."""
+        idle = self._declared - self.busy.keys()
+        patience = max(0.0, self._next_look - time.monotonic()) if idle and self.takes_long else None
+        wait([run.outcome for run in self.busy.values()], timeout=patience, return_when=FIRST_COMPLETED)
+        ended = {name: run for name, run in self.busy.items() if run.outcome.done()}
+        judged = set()
+        for name, run in ended.items():
+            outcome = run.outcome.result()
+            del self.busy[name]
+            if outcome.error or not run.resting:  # healing that went well says nothing about the rollout that rests
+                self._note(name, outcome.error)
+            if outcome.settled:
+                self.result.settled.setdefault(name, []).extend(outcome.settled)
+            if outcome.judged:
+                judged.add(name)
+        return judged
+
+    def _note(self, name: str, error: GitopsError | None) -> None:
+        if error is None:
+            self._backoff.succeeded(name)
+            self.result.errors.pop(name, None)
+        else:
+            self._backoff.failed(name, error)
+            self.result.errors[name] = error
+
+
+def _kind(steps: Sequence[plan.Action]) -> Literal["rollout", "repair", "watch"]:
+    if any(isinstance(step, plan.Build | plan.Verify) for step in steps):
+        return "rollout"
+    return "watch" if all(isinstance(step, plan.Watch) for step in steps) else "repair"
+
+
+def _perform_all(steps: Sequence[plan.Action], host: Host) -> _Outcome:
+    """Perform one deployment's actions in their order. Healing that failed holds up only healing.
+
+    Raises `LockLost` and whatever is no `Exception`; any other error is in the outcome.
+    """
+    name, outcome = steps[0].deployment, _Outcome()
+    verdict = _verdict(host, name)
+    for step in steps:
+        if outcome.error and step.healing:
             continue
         try:
-            _perform(action, session)
+            _perform_or_judge(step, host)
         except LockLost:
             raise
-        except Superseded as news:
-            session.report(f"stop {news.what}")
-            return first
-        except GitopsError as error:
-            first = first or error
-            if action.healing:
-                continue
-            return first
-        if isinstance(action, plan.Settle):
-            done.settled[action.deployment] = action.outcome
-    return first
+        except Superseded as error:
+            host.report(f"stop {error.what}")
+            break
+        except Exception as error:
+            outcome.error = outcome.error or foreseen(error, f"{host.environment}/{name}")
+            if not step.healing:
+                break
+        else:
+            if isinstance(step, plan.Settle):
+                outcome.settled.append(step.outcome)
+        outcome.judged = verdict is None and _verdict(host, name) is not None
+        if outcome.judged:
+            break
+    return outcome
 
 
-def _perform(action: plan.Action, session: Session) -> None:
-    session.report(action.line(session.environment))
-    match action:
-        case plan.EnsureGateway():
-            session.ensure_gateway(action.spec, action.remove)
-        case plan.Begin():
-            _begin(action, session)
-        case plan.Build():
-            _build(action, session)
-        case plan.Start():
-            _start(action, session)
-        case plan.Verify():
-            _verify(action, session)
-        case plan.Shift():
-            _shift(action, session)
-        case plan.Watch():
-            from gitops_ml.control.checks import traffic
-
-            traffic.watch(action, session)
-        case plan.Route():
-            _route(action, session)
-        case plan.Unroute():
-            session.unroute(action.deployment)
-        case plan.Retire():
-            _remove(_drain(action, session), session)
-        case plan.Remove() if not action.deployment:
-            _remove_by_id(action.containers, session)
-        case plan.Remove():
-            _remove(_among(action, session), session)
-        case plan.Stop():
-            _drain(action, session)
-        case plan.Settle():
-            session.write(
-                Settled(at=session.at(), attempt=action.attempt, deployment=action.deployment, outcome=action.outcome)
-            )
-        case plan.Withdraw():
-            session.write(Withdrawn(at=session.at(), deployment=action.deployment))
-
-
-def _begin(action: plan.Begin, session: Session) -> None:
-    attempt = action.attempt
-    intent = Intent(
-        at=session.at(),
-        attempt=attempt.id,
-        generation=attempt.generation,
-        incumbent=attempt.incumbent,
-        strategy=attempt.strategy,
-        key=attempt.key,
-        boot=attempt.boot,
-    )
-    if attempt.boot:
-        session.write(intent)
-        return
-    # With the intent, so that a rollout whose pass died is not undone from an older commit.
-    session.write(intent, Applied(at=session.at(), commit=attempt.generation.commit))
-
-
-def _build(action: plan.Build, session: Session) -> None:
-    generation = action.generation
-    image_id = _image(generation, session)
-    session.remember_image(generation, image_id)
-    if action.attempt:
-        session.note(
-            Built(at=session.at(), attempt=action.attempt, deployment=generation.deployment, image_id=image_id)
-        )
-
-
-def _image(generation: Generation, session: Session) -> str:
-    if generation.pattern == "image":
-        return session.engine.image_id(generation.image) or session.engine.pull(generation.image)
-    return session.builds.image(generation, lambda: session.wanted(generation.deployment))
-
-
-def _start(action: plan.Start, session: Session) -> None:
-    generation = action.generation
-    started: list[str] = []
-    for container in action.resume:
-        session.check()
-        session.engine.start(container)
-        started.append(container)
-    known = (
-        msgspec.structs.replace(generation, image_id=session.image_of(generation)) if action.replicas else generation
-    )
-    for replica in action.replicas:
-        spec = replica_spec(
-            known,
-            project=session.project,
-            environment=session.environment,
-            replica=replica,
-            suffix=session.suffix(),
-            drain=session.drain,
-        )
-        session.check()
-        container = session.engine.create(spec)
-        session.engine.start(container)
-        started.append(container)
-    if action.await_ready:
-        _await_ready(generation, started, session)
-
-
-def _await_ready(generation: Generation, started: list[str], session: Session) -> None:
-    from gitops_ml.control.checks import run
-
-    mine = [c for c in session.containers(generation.deployment) if c.id in started]
-    found = run.readiness(session, generation, mine)
-    if found.result == "pass":
-        return
-    logs = "\n".join(session.engine.logs(c.id, tail=20) for c in mine)
-    for container in mine:
-        session.engine.remove(container.id, force=True)
-    raise EngineFailed(
-        f"{generation.deployment} {generation.version} did not become ready again",
-        why=f"{found.reason}\n{logs}".strip(),
-        fix=f"gitops-ml sync {session.environment}",
-    )
-
-
-def _verify(action: plan.Verify, session: Session) -> None:
-    from gitops_ml.control.checks import run  # not before the candidate starts: its start takes longer than this import
-
-    evidence = run.verify(session, action)
-    verdict = overall(evidence.checks)
-    for check in evidence.checks:
-        session.report(f"{check.name} {check.word} {session.environment}/{action.deployment}: {check.reason}")
-    if evidence.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in evidence.checks):
-        session.report(f"the last lines of {session.environment}/{action.deployment}:\n{_tail(evidence.logs)}")
-    attempt, name, found = action.attempt.id, action.deployment, tuple(evidence.checks)
-    if action.then_traffic and verdict == "Verified":
-        session.write(Cleared(at=session.at(), attempt=attempt, deployment=name, checks=found))
-        return
-    session.write(
-        Judged(at=session.at(), attempt=attempt, deployment=name, verdict=verdict, checks=found, logs=evidence.logs)
-    )
-
-
-def _tail(logs: str) -> str:
-    return "\n".join(f"  | {line}" for line in logs.splitlines()[-SHOWN_LINES:])
-
-
-def _route(action: plan.Route, session: Session) -> None:
-    generation = action.generation
-    running = [
-        c
-        for c in session.containers(action.deployment)
-        if c.generation == generation.fingerprint and c.state == "running" and c.id not in action.without
-    ]
-    if not running:
-        raise EngineFailed(
-            f"no replica of {action.deployment} {generation.version} runs",
-            why="so its route is left as it is",
-            fix=f"gitops-ml sync {session.environment}",
-        )
-    route = one_generation_route(action.deployment, generation, running, pin_header=session.pin_header)
-    session.switch(action.deployment, route)
-
-
-def _shift(action: plan.Shift, session: Session) -> None:
-    """Begin a stage in the journal where it begins, then give it its traffic."""
-    incumbent, candidate = action.incumbent, action.generation
-    there = [c for c in session.containers(action.deployment) if c.state in ROUTABLE and c.id not in action.without]
-    if action.attempt.stage is None:
-        session.write(
-            Stepped(
-                at=session.at(), attempt=action.attempt.id, deployment=action.deployment, stage=action.stage, anew=True
+def _perform_or_judge(step: plan.Action, host: Host) -> None:
+    """Perform an action. A candidate whose files are malformed is judged Failed for it."""
+    try:
+        perform(step, host)
+    except ModelRejected as error:
+        attempt = host.state.of(step.deployment).open
+        generation = getattr(step, "generation", None)
+        if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
+            raise
+        check = rejected(error)
+        host.report(f"{check.name} {check.word} {host.environment}/{step.deployment}: {check.reason}")
+        host.write(
+            Judged(
+                at=host.now().isoformat(),
+                attempt=attempt.id,
+                deployment=step.deployment,
+                verdict="Failed",
+                checks=(check,),
             )
         )
-    route = split_route(
-        action.deployment,
-        (incumbent, [c for c in there if c.generation == incumbent.fingerprint and c.state == "running"]),
-        (candidate, [c for c in there if c.generation == candidate.fingerprint]),
-        percent=action.percent,
-        mirror=action.mirror,
-        pin_header=session.pin_header,
-    )
-    session.switch(action.deployment, route)
 
 
-def _among(action: plan.ContainerAction, session: Session) -> list[Container]:
-    return [c for c in session.containers(action.deployment) if c.id in action.containers]
-
-
-def _drain(action: plan.ContainerAction, session: Session) -> list[Container]:
-    """Let containers that have lost their traffic finish what they have, then stop them."""
-    leaving = _among(action, session)
-    running = [c for c in leaving if c.state == "running"]
-    ours = [c.labels.get(ALIAS, "") for c in running if c.labels.get(PATTERN) == "service"]
-    cut = session.drained(ours) if ours else 0
-    if len(ours) < len(running):
-        time.sleep(session.drain)
-    if cut:
-        session.report(
-            f"cut {session.environment}/{action.deployment}: {cut} requests outlasted the drain of {session.drain:g} s"
-        )
-    for container in running:
-        session.check()
-        session.engine.stop(container.id, grace=max(1, round(session.drain)))
-    return leaving
-
-
-def _remove(containers: list[Container], session: Session) -> None:
-    _remove_by_id([container.id for container in containers], session)
-
-
-def _remove_by_id(containers: Iterable[str], session: Session) -> None:
-    for container in containers:
-        session.check()
-        session.engine.remove(container, force=True)
-
-
-__all__ = ["ExecutionResult", "execute"]
+def _verdict(host: Host, deployment: str) -> Verdict | None:
+    attempt = host.state.of(deployment).open
+    return attempt.verdict if attempt else None

@@ -1,319 +1,213 @@
 """One pass for one environment, and the loop that repeats passes until all is settled.
 
-A pass reads as it happens: fetch the source, read what is desired, observe, plan; and where there is something to do,
-lock, observe and plan again, confirm, execute, record, unlock. A pass with nothing to do takes no lock.
+A pass reads as it happens: look; and where there is something to do, take the lock and look again, execute, record. A
+pass with nothing to do takes no lock.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from gitops_ml.clients.artifacts.source import ModelSource
-from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
-from gitops_ml.clients.files import publication
-from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.clients.files.publication import Publication
+from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
+from gitops_ml.control.boundary import foreseen
 from gitops_ml.control.executor import ExecutionResult, execute
-from gitops_ml.control.observe import Options, Target, View, engine_of, generation_at, look
-from gitops_ml.control.preemption import TipWatch
-from gitops_ml.control.session import Session
-from gitops_ml.core.declaration.values import seconds
+from gitops_ml.control.host import Host
+from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.journal.entries import Applied, Published, Retried
-from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import (
-    EngineFailed,
-    GitopsError,
-    InputError,
-    LockHeld,
-    PushRejected,
-    RemovalRefused,
-    SourceError,
-    Stalled,
-    Temporary,
-)
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, LockHeld, LockLost, RemovalRefused
 
-BACKOFF = (1.0, 2.0, 4.0)
-MOST_PASSES = 50
-ROUNDS = 3
-COMPACT_AT = 60
-"""Entries of the journal above which a pass that holds the lock sums them up."""
 LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
 LOCK_WAIT = 10.0
+"""Seconds that a command waits for another pass that holds the lock."""
 
 Taken = TypeVar("Taken")
+_log = logging.getLogger("gitops_ml")
+
+
+class Reconcilable(Protocol):
+    """One environment that can be reconciled. `Target` is one on an engine; the unit tests have one in memory."""
+
+    @property
+    def environment(self) -> str: ...
+
+    @property
+    def report(self) -> Callable[[str], None]: ...
+
+    def look(self, options: Options, commit: str | None = None) -> View:
+        """Fetch, read, observe and plan, without the lock. With `commit`, fetch nothing and look at that commit."""
+        ...
+
+    def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
+        """Observe and plan anew. `locked`: this pass holds the lock and runs no probe."""
+        ...
+
+    def open(
+        self, view: View, options: Options, actions: Sequence[plan.Action]
+    ) -> AbstractContextManager[tuple[View, Host]]:
+        """Take the lock and look again. The images that `actions` need are begun before. Raises `LockHeld`."""
+        ...
+
+    def watch_tip(self, view: View, host: Host) -> AbstractContextManager[Callable[[], Source]]:
+        """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
+        ...
+
+    def publish(self, view: View, state: EnvironmentState) -> Publication:
+        """Publish the records that Git does not hold."""
+        ...
+
+    def break_lock(self, view: View, lock: str) -> None:
+        """Break the lock with this ID. Raises `InputError`."""
+        ...
+
+    def clear_dead_lock(self, view: View) -> None:
+        """Remove the lock of a process that was killed."""
+        ...
+
+    def end_pass(self, *, engine_lost: bool) -> None:
+        """Close what the pass has opened."""
+        ...
+
+    def monotonic(self) -> float:
+        """The present in seconds, from any origin."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between passes."""
+        ...
 
 
 @dataclass
-class Result:
-    """What a `sync` came to. `errors` by deployment, empty name for the environment itself."""
+class PassOutcome:
+    """What one pass came to.
+
+    Args:
+        view: the last look of the pass: what its plan names was acted on.
+        execution: errors and outcomes, by deployment.
+        commit: the commit that records the verdicts; None when there was nothing to record.
+        record_error: why the verdicts could not be recorded; the journal keeps them.
+    """
 
     view: View
-    passes: int = 0
-    settled: dict[str, list[str]] = field(default_factory=dict)
-    errors: dict[str, GitopsError] = field(default_factory=dict)
+    execution: ExecutionResult = field(default_factory=ExecutionResult)
     commit: str | None = None
+    record_error: GitopsError | None = None
 
     @property
-    def exit_code(self) -> int:
-        """0 done · 1 error · 3 verification failed · 4 inconclusive or held · 5 the record could not be pushed."""
-        if any(isinstance(e, PushRejected) for e in self.errors.values()):
-            return 5
-        if self.errors or self.view.plan.broken or self.view.plan.refused:
-            return 1
-        outcomes = {outcome for found in self.settled.values() for outcome in found}
-        waiting = [s for s in self.view.plan.statuses if s.sync == "OutOfSync"]
-        if "failed" in outcomes or any(s.verification == "Failed" for s in waiting):
-            return 3
-        if "inconclusive" in outcomes or waiting:
-            return 4
-        return 0
+    def pending(self) -> set[str]:
+        """The deployments that the plan had something to do for; the empty name for the environment itself."""
+        return {action.deployment for action in self.view.plan.actions if not isinstance(action, plan.Publish)}
 
 
-def reconcile(target: Target) -> tuple[View, ExecutionResult, str | None]:
-    """One pass: what was seen, what came of it, and the commit that recorded it.
+def reconcile(
+    environment: Reconcilable,
+    options: Options | None = None,
+    backoff: Backoff | None = None,
+    commit: str | None = None,
+) -> PassOutcome:
+    """Perform one pass.
 
-    Raises what `look` raises, `LockHeld` when another pass holds the environment, and `PushRejected`.
+    Args:
+        backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
+            successes are noted in it.
+        commit: reconcile at this commit, and fetch nothing first.
+
+    Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
+    lost = False
     try:
-        return _reconcile(target)
+        result = _reconcile(environment, options or Options(), backoff or Backoff(), commit)
+        lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
+        return result
+    except EngineUnavailable:
+        lost = True
+        raise
     finally:
-        if target.engine:
-            target.engine.close_shells()
+        environment.end_pass(engine_lost=lost)
 
 
-def _reconcile(target: Target) -> tuple[View, ExecutionResult, str | None]:
-    view = look(target)
-    if target.options.break_lock:
-        _break_lock(target, view, target.options.break_lock)
-    actions = _due(target, view)
-    if not actions and not target.options.retry and not _moved(view):
-        _clear_dead_lock(target, view)
-        return view, ExecutionResult(), None
-    engine = engine_of(target, view.desired.environment)
-    project, name = view.desired.project, view.desired.name
-    models = ModelSource(target.repo)
-    builds = Builds(engine, models.artifact, BASE_IMAGE)
-    for action in actions:
-        if isinstance(action, plan.Build) and action.generation.pattern == "service":
-            builds.begin(action.generation)
-    _prepare(engine, view)
-    with Lock.acquire(engine, project, name, GATEWAY_IMAGE) as held:
-        return _locked(target, engine, held, view.desired.commit, models, builds)
+def _reconcile(environment: Reconcilable, options: Options, backoff: Backoff, commit: str | None) -> PassOutcome:
+    view = environment.look(options, commit)
+    if options.break_lock:
+        environment.break_lock(view, options.break_lock)
+    due = [action for action in view.plan.actions if backoff.allows(action)]
+    if not due and not options.retry and not view.engine_changed:
+        environment.clear_dead_lock(view)
+        return PassOutcome(view)
+    with environment.open(view, options, due) as (view, host):
+        if options.retry:
+            view = _lift_quarantine(environment, host, view, options)
+        result = _execute(environment, host, view, options, backoff)
+        _conclude(environment, host, result, backoff)
+        return result
 
 
 @contextmanager
-def holding(target: Target) -> Iterator[tuple[View, Session]]:
-    """One environment with its lock held, as it is observed under it; nothing is done.
+def holding(environment: Reconcilable) -> Iterator[tuple[View, Host]]:
+    """Hold an environment's lock, with the view that was observed under it, and do nothing.
 
-    Raises what `look` raises, `LockHeld` when another pass holds it for long, `EngineFailed` when it has no gateway.
+    Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the lock for long, `EngineFailed` when
+    the environment has no gateway.
     """
-    view = look(target)
-    engine = engine_of(target, view.desired.environment)
-    _prepare(engine, view)
-    project, name = view.desired.project, view.desired.name
-    with _in_turn(lambda: Lock.acquire(engine, project, name, GATEWAY_IMAGE)) as held:
-        view = look(target, view.desired.commit)
+    with ExitStack() as stack:
+        stack.callback(environment.end_pass, engine_lost=False)
+        first = environment.look(Options())
+        view, host = retry_while_locked(
+            environment, lambda: stack.enter_context(environment.open(first, Options(), ()))
+        )
         if view.snapshot.gateway is None:
+            name = environment.environment
             raise EngineFailed(f"{name} has no gateway", why="nothing serves there", fix=f"gitops-ml sync {name}")
-        models = ModelSource(target.repo)
-        yield view, _site(target, engine, view, held, models, Builds(engine, models.artifact, BASE_IMAGE))
+        yield view, host
 
 
-def _locked(
-    target: Target, engine: Engine, held: Lock, commit: str, models: ModelSource, builds: Builds
-) -> tuple[View, ExecutionResult, str | None]:
-    """Observe and plan again, and act; a verdict that this pass reaches is acted upon before it lets go."""
-    all_done, acted = ExecutionResult(), False
-    for _ in range(ROUNDS):
-        view = look(target, commit)
-        tip = TipWatch(target, view)
-        session = _site(target, engine, view, held, models, builds, tip.superseded)
-        if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
-            session.compact(view.snapshot.journal)
-        if target.options.retry:
-            target.options = _once(target.options)
-            view = _retried(target, view, session)
-        with tip:
-            done = _act(target, view, session)
-        acted = acted or any(not isinstance(a, plan.Publish) for a in _due(target, view))
-        all_done.errors = done.errors
-        all_done.settled |= done.settled
-        all_done.watching = done.watching
-        if done.errors or not done.judged:
-            break
-    if acted and view.state.applied != commit:
-        session.write(Applied(at=session.at(), commit=commit))
-    news = all_done.settled or view.state.unpublished or _moved(view)
-    recorded = record(target, view, session) if news and target.publish else None
-    return view, all_done, recorded
-
-
-def sync(target: Target) -> Result:
-    """Repeat passes until nothing is left to do, or nothing more can be done.
-
-    Trouble that may pass is tried again with backoff; what needs a person is reported and left.
-    """
-    settled: dict[str, list[str]] = {}
-    committed: str | None = None
-    failures = passes = 0
-    while passes < MOST_PASSES:
-        try:
-            view, done, commit = _in_turn(lambda: reconcile(target))
-        except (LockHeld, PushRejected):
-            raise
-        except Temporary as error:
-            failures += 1
-            if failures > len(BACKOFF):
-                raise
-            target.report(f"retry {target.environment} in {BACKOFF[failures - 1]:g} s: {error.what}")
-            time.sleep(BACKOFF[failures - 1])
-            continue
-        # A pass that only watches users' requests is no sign of passes that undo each other.
-        passes += not done.watching
-        target.options = _once(target.options)
-        committed = commit or committed
-        for name, outcome in done.settled.items():
-            settled.setdefault(name, []).append(outcome)
-        if not view.plan.actions:
-            return Result(view, passes, settled, {}, committed)
-        if done.errors:
-            stuck = all(isinstance(e, Stalled) for e in done.errors.values())
-            failures += 1
-            if failures > len(BACKOFF) or (stuck and not done.settled and _only(view, done)):
-                return Result(view, passes, settled, dict(done.errors), committed)
-            if not stuck:
-                time.sleep(BACKOFF[min(failures, len(BACKOFF)) - 1])
-        else:
-            failures = 0
-            if done.watching:
-                time.sleep(LET_OTHERS)
-    raise SourceError(
-        f"{target.environment} did not settle in {MOST_PASSES} passes",
-        why="what is declared and what runs keep differing",
-        fix=f"gitops-ml plan {target.environment}",
-    )
-
-
-def _in_turn(take: Callable[[], Taken]) -> Taken:
-    """What `take` gives, after the end of another pass that holds the environment. Raises `LockHeld` in the end."""
-    deadline = time.monotonic() + LOCK_WAIT
+def retry_while_locked(environment: Reconcilable, take: Callable[[], Taken]) -> Taken:
+    """Try `take` again until the pass that holds the environment has ended. Raises `LockHeld` after `LOCK_WAIT`."""
+    deadline = environment.monotonic() + LOCK_WAIT
     while True:
         try:
             return take()
         except LockHeld:
-            if time.monotonic() > deadline:
+            if environment.monotonic() > deadline:
                 raise
-            time.sleep(LET_OTHERS / 2)
-
-
-def _once(options: Options) -> Options:
-    """What a person said once holds for one pass."""
-    return Options(
-        allow_older=options.allow_older,
-        confirm_removals=options.confirm_removals,
-        rebind=options.rebind,
-        rev=options.rev,
-    )
-
-
-def _only(view: View, done: ExecutionResult) -> bool:
-    """Whether all that was planned belongs to deployments that a person has to look after."""
-    return {a.deployment for a in view.plan.actions if a.deployment} <= done.errors.keys()
+            environment.sleep(LET_OTHERS / 2)
 
 
 # --- what a pass is made of ------------------------------------------------------------------------------------------
 
 
-def _moved(view: View) -> bool:
-    """Whether a record names another engine than this one: a person has said `--rebind`, and Git is to hold it."""
-    return any(record.engine != view.snapshot.engine for record in view.records.values())
-
-
-def _clear_dead_lock(target: Target, view: View) -> None:
-    """Take away what a pass that was killed at its very end has left: no later one has a reason to take the lock."""
-    if view.snapshot.of_role("lock"):
-        clear_dead(engine_of(target, view.desired.environment), view.desired.project, view.desired.name)
-
-
-def _break_lock(target: Target, view: View, lock_id: str) -> None:
-    name = view.desired.name
-    if not break_lock(engine_of(target, view.desired.environment), view.desired.project, name, lock_id):
-        raise InputError(
-            f"{name} has no lock {lock_id}",
-            why="it is gone, or another one was taken since",
-            fix=f"gitops-ml sync {name}",
-        )
-
-
-def _prepare(engine: Engine, view: View) -> None:
-    """Have the base and the gateway's image before the lock is taken: a pull may take minutes."""
-    if view.wanted:
-        ensure_base(engine, BASE_IMAGE)
-    ensure_base(engine, GATEWAY_IMAGE)
-
-
-def _site(
-    target: Target,
-    engine: Engine,
-    view: View,
-    held: Lock,
-    models: ModelSource,
-    builds: Builds,
-    superseded: Callable[[str], bool] = lambda _: False,
-) -> Session:
-    settings = view.desired.environment.gateway
-    return Session(
-        engine=engine,
-        snapshot=view.snapshot,
-        state=view.state,
-        lock=held,
-        models=models,
-        builds=builds,
-        base=BASE_IMAGE,
-        drain=seconds(settings.drain),
-        pin_header=settings.pin_header,
-        report=target.report,
-        superseded=superseded,
-        stop_from_outside=target.stopping,
-    )
-
-
-def _retried(target: Target, view: View, session: Session) -> View:
+def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options: Options) -> View:
     """Lift the quarantine of what is declared, and look again."""
     for name in sorted(view.wanted):
         if view.state.of(name).quarantine:
-            session.write(Retried(at=session.at(), deployment=name))
-    return look(target, view.desired.commit)
+            host.write(Retried(at=host.now().isoformat(), deployment=name))
+    return environment.look_again(view.source, options, locked=True)
 
 
-def _due(target: Target, view: View) -> list[plan.Action]:
-    """The planned actions without those that this pass is told to leave out."""
-    return [
-        action
-        for action in view.plan.actions
-        if (target.publish if isinstance(action, plan.Publish) else _may_act(target, action))
-    ]
-
-
-def _may_act(target: Target, action: plan.Action) -> bool:
-    return action.healing or action.deployment not in target.resting
-
-
-def _act(target: Target, view: View, session: Session) -> ExecutionResult:
+def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassOutcome:
+    """Execute the plan, with new looks as the executor asks for them."""
     if view.plan.refused:
-        session.report(str(_refusal(view)))
-    acting = [a for a in _due(target, view) if not isinstance(a, plan.Publish)]
-    if not acting:
-        return ExecutionResult()
-    return execute(acting, session)
+        host.report(str(_refusal(view)))
+    result = PassOutcome(view)
+    with environment.watch_tip(view, host) as newest_source:
+
+        def look_again() -> plan.Plan | None:
+            try:
+                result.view = environment.look_again(newest_source(), options, locked=False)
+            except Exception as error:
+                _log.warning("%s could not be observed again", environment.environment, exc_info=error)
+                return None
+            return result.view.plan
+
+        result.execution = execute(view.plan, host, backoff, look_again)
+    return result
 
 
 def _refusal(view: View) -> RemovalRefused:
@@ -325,28 +219,41 @@ def _refusal(view: View) -> RemovalRefused:
     )
 
 
-def record(target: Target, view: View, session: Session) -> str | None:
-    """Publish what the journal holds and Git does not. Raises `PushRejected`; the journal keeps it."""
-    state = look(target, view.desired.commit).state
-    if not state.unpublished and not _moved(view):
+def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backoff: Backoff) -> None:
+    """Write what the pass has applied, and record its verdicts. Errors are kept in the result."""
+    commit = result.view.source.commit
+    try:
+        host.flush()
+        if result.execution.acted and host.state.applied != commit:
+            host.write(Applied(at=host.now().isoformat(), commit=commit))
+    except LockLost:
+        raise
+    except Exception as error:
+        result.execution.errors[ENVIRONMENT] = foreseen(error, environment.environment)
+    if backoff.wait(RECORD) > 0:
+        result.record_error = backoff.errors.get(RECORD)
+        return
+    try:
+        result.commit = record(environment, host, result.view)
+        backoff.succeeded(RECORD)
+    except LockLost:
+        raise
+    except Exception as error:
+        result.record_error = foreseen(error, f"the record of {environment.environment}")
+        backoff.failed(RECORD, result.record_error)
+
+
+def record(environment: Reconcilable, host: Host, view: View) -> str | None:
+    """Publish what the journal holds and Git does not; the commit, or None. Raises `PushRejected`."""
+    if not host.state.unpublished and not view.engine_changed:
         return None
-    base = view.snapshot.base_id or ""
-
-    def same_generation(declared: EnvironmentFiles, attempt: Attempt) -> bool:
-        try:
-            now = generation_at(target.repo, declared, attempt.deployment, base)
-        except GitopsError:
-            return False
-        return now.fingerprint == attempt.generation.fingerprint
-
-    published = publication.publish(
-        target.repo, view.desired.name, state, engine=view.snapshot.engine, same_generation=same_generation
-    )
+    published = environment.publish(view, host.state)
     if published.commit:
         ids = published.attempts
         if ids:
-            session.write(Published(at=session.at(), attempts=ids, commit=published.commit))
-        session.report(f"record {view.desired.name} {published.commit[:12]} holds {', '.join(ids) or 'the engine'}")
+            host.write(Published(at=host.now().isoformat(), attempts=ids, commit=published.commit))
+        name, commit = environment.environment, published.commit[:12]
+        host.report(f"record {name} {commit} holds {', '.join(ids) or 'the engine'}")
     if published.refused:
         raise published.refused[0]
     return published.commit

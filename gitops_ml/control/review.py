@@ -1,9 +1,9 @@
 """Judging again what serves, without deploying: the same checks, at any time.
 
-A verdict that is another one than before is written into the journal and into Git, as a rollout's is. When it is
-Failed, the record's commit puts the declaration back where policy says so, and an ordinary sync rolls out what was
-verified before. Where the tip declares another generation by now, as it does while a canary is under way, that one's
-own rollout decides, and nothing is put back.
+A verdict that has changed is written into the journal and into Git, as a rollout's is. After a Failed verdict the
+record's commit puts the declaration back where policy says so, and an ordinary sync rolls out what was verified before.
+Where the tip declares another generation by now, as during a canary, that generation's own rollout decides, and nothing
+is put back.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gitops_ml.control import reconciler
+from gitops_ml.control.boundary import foreseen
 from gitops_ml.control.checks import run as checks
-from gitops_ml.control.observe import Target
-from gitops_ml.control.session import Session
+from gitops_ml.control.host import Host
+from gitops_ml.control.reconciler import Reconcilable, holding, record
+from gitops_ml.control.sync import SyncResult, sync
+from gitops_ml.control.view import View
 from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed
@@ -28,11 +30,11 @@ from gitops_ml.errors import EngineFailed, GitopsError, InputError, LockLost, Pu
 
 
 class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
-    """One deployment, judged again. `before` is the last verdict on what serves; both are about that, not the tip.
+    """One deployment, judged again.
 
-    `declared_instead` is the version that the tip declares, where that is another generation: it is being rolled out,
-    or was not let in. `goes_back_to` is the version that was verified before, where what serves has failed, is what the
-    tip declares, and there is one.
+    `verdict` and `before`, the last verdict, are about what serves, whatever the tip declares. `declared_instead` is
+    the version that the tip declares, if that is another generation: its rollout is under way, or has failed.
+    `goes_back_to` is the version that was verified before, if what serves has failed and is what the tip declares.
     """
 
     name: str
@@ -51,15 +53,19 @@ class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Review:
-    """What judging an environment again came to. `errors` by deployment; `synced` is the sync that went back."""
+    """What judging an environment again came to.
+
+    `errors` are by deployment. `record_error` says why the verdicts are not in Git. `synced`: the sync after a revert.
+    """
 
     environment: str
     commit: str
     engine: str
-    found: list[DeploymentReview] = field(default_factory=list)
+    reviews: list[DeploymentReview] = field(default_factory=list)
     errors: dict[str, GitopsError] = field(default_factory=dict)
     recorded: str | None = None
-    synced: reconciler.Result | None = None
+    record_error: GitopsError | None = None
+    synced: SyncResult | None = None
 
     def serving(self, name: str) -> str | None:
         """The version of a deployment that serves after the sync that went back; None where there was none."""
@@ -70,50 +76,56 @@ class Review:
     def exit_code(self) -> int:
         """0 Verified · 1 error · 3 Failed · 4 inconclusive, or nothing serves · 5 the record could not be pushed."""
         after = self.synced.exit_code if self.synced else 0
-        if after == 5 or any(isinstance(error, PushRejected) for error in self.errors.values()):
-            return 5
         if self.errors or after == 1:
             return 1
-        verdicts = {finding.verdict for finding in self.found}
+        if self.record_error or after == PushRejected.exit_code:
+            return PushRejected.exit_code if isinstance(self.record_error, PushRejected | None) else 1
+        verdicts = {review.verdict for review in self.reviews}
         if "Failed" in verdicts:
             return 3
         return 0 if verdicts <= {"Verified"} else 4
 
 
-def review(target: Target, deployment: str | None = None) -> Review:
+def review(environment: Reconcilable, deployment: str | None = None) -> Review:
     """Judge what serves in one environment, or in one deployment of it.
 
-    Raises what `observation.look` raises, `LockHeld`, and `InputError` for a deployment that is not declared.
+    Raises what `Reconcilable.look` raises, `LockHeld`, and `InputError` for a deployment that is not declared.
     """
-    with reconciler.holding(target) as (view, session):
-        if deployment is not None and deployment not in {*view.wanted, *view.plan.broken}:
-            raise InputError(
-                f"{target.environment} declares no {deployment}",
-                why=f"declared are {', '.join(sorted(view.wanted)) or 'none'}",
-                fix=f"gitops-ml status {target.environment}",
-            )
-        done = Review(view.desired.name, view.desired.commit, view.snapshot.engine)
+    with holding(environment) as (view, host):
+        _require_declared(view, deployment)
+        result = Review(view.desired.name, view.desired.commit, view.snapshot.engine)
         for name in sorted(view.wanted):
             if deployment in (None, name):
-                _one(session, view.wanted[name], view.state.of(name), done)
+                _review_one(host, view.wanted[name], view.state.of(name), result)
         for name, what in view.plan.broken.items():
             if deployment in (None, name):
-                done.errors[name] = InputError(f"{name} is not judged: {what}")
-        if view.state.unpublished or any(finding.changed for finding in done.found):
-            try:
-                done.recorded = reconciler.record(target, view, session)
-            except PushRejected as error:
-                done.errors[""] = error
-    if done.recorded and any(finding.verdict == "Failed" and finding.goes_back_to for finding in done.found):
-        done.synced = reconciler.sync(target)
-    return done
+                result.errors[name] = InputError(f"{name} is not judged: {what}")
+        try:
+            result.recorded = record(environment, host, view)
+        except LockLost:
+            raise
+        except Exception as error:
+            result.record_error = foreseen(error, f"the record of {environment.environment}")
+    if result.recorded and any(r.verdict == "Failed" and r.goes_back_to for r in result.reviews):
+        result.synced = sync(environment)
+    return result
 
 
-def _one(session: Session, wanted: PlannedDeployment, state: DeploymentState, done: Review) -> None:
-    """Judge one deployment. What goes wrong in doing so is no verdict."""
+def _require_declared(view: View, deployment: str | None) -> None:
+    if deployment is not None and deployment not in {*view.wanted, *view.plan.broken}:
+        name = view.desired.name
+        raise InputError(
+            f"{name} declares no {deployment}",
+            why=f"declared are {', '.join(sorted(view.wanted)) or 'none'}",
+            fix=f"gitops-ml status {name}",
+        )
+
+
+def _review_one(host: Host, wanted: PlannedDeployment, state: DeploymentState, result: Review) -> None:
+    """Judge one deployment. An error on the way is no verdict."""
     serving, name = state.serving, wanted.name
     if serving is None:
-        done.found.append(
+        result.reviews.append(
             DeploymentReview(
                 name=name,
                 version=wanted.generation.version,
@@ -122,41 +134,39 @@ def _one(session: Session, wanted: PlannedDeployment, state: DeploymentState, do
                 before="Unverified",
             )
         )
-        session.report(f"verify {session.environment}/{name}: nothing serves")
+        host.report(f"verify {host.environment}/{name}: nothing serves")
         return
     try:
-        _require_running(session, serving)
-        done.found.append(_judge(session, wanted, state, serving))
+        _require_running(host, serving)
+        result.reviews.append(_judge(host, wanted, state, serving))
     except LockLost:
         raise
-    except GitopsError as error:
-        done.errors[name] = error
+    except Exception as error:
+        result.errors[name] = foreseen(error, f"{host.environment}/{name}")
 
 
-def _require_running(session: Session, serving: Generation) -> None:
-    mine = [c for c in session.containers(serving.deployment) if c.generation == serving.fingerprint]
+def _require_running(host: Host, serving: Generation) -> None:
+    mine = [c for c in host.containers(serving.deployment) if c.generation == serving.fingerprint]
     if not any(c.state == "running" for c in mine):
         raise EngineFailed(
             f"no replica of {serving.deployment} {serving.version} runs",
             why="that says nothing of its model, so it is not judged",
-            fix=f"gitops-ml sync {session.environment}",
+            fix=f"gitops-ml sync {host.environment}",
         )
 
 
-def _judge(
-    session: Session, wanted: PlannedDeployment, state: DeploymentState, serving: Generation
-) -> DeploymentReview:
+def _judge(host: Host, wanted: PlannedDeployment, state: DeploymentState, serving: Generation) -> DeploymentReview:
     declaration, holdout = wanted.resolved.declaration, wanted.resolved.holdout
     spec: Checks = declaration.verify
     key = quarantine_key(serving, declaration, holdout)
-    started = session.now()
+    started = host.now()
 
-    def attempt(found: tuple[CheckResult, ...], logs: str) -> Attempt:
-        return review_attempt(state, serving, key=key, checks=found, logs=logs, started=started, now=session.now())
+    def attempt(results: tuple[CheckResult, ...], logs: str) -> Attempt:
+        return review_attempt(state, serving, key=key, checks=results, logs=logs, started=started, now=host.now())
 
     pending = attempt((), "")
-    evidence = checks.verify(
-        session,
+    report = checks.verify(
+        host,
         plan.Verify(
             deployment=wanted.name,
             generation=serving,
@@ -169,13 +179,13 @@ def _judge(
             because="a person asked, or a schedule",
         ),
     )
-    for check in evidence.checks:
-        session.report(f"{check.name} {check.word} {session.environment}/{wanted.name}: {check.reason}")
-    found = tuple(evidence.checks)
-    verdict, before = overall(found), newest_verdict(state, serving)
+    for check in report.checks:
+        host.report(f"{check.name} {check.word} {host.environment}/{wanted.name}: {check.reason}")
+    results = tuple(report.checks)
+    verdict, before = overall(results), newest_verdict(state, serving)
     if verdict != before:
-        settled = attempt(found, evidence.logs)
-        session.write(Reviewed(at=settled.settled or session.at(), attempt=settled))
+        settled = attempt(results, report.logs)
+        host.write(Reviewed(at=settled.settled or host.now().isoformat(), attempt=settled))
     declared = wanted.generation
     instead = None if declared.fingerprint == serving.fingerprint else declared.version
     back = pending.incumbent if verdict == "Failed" and not instead else None
@@ -185,7 +195,7 @@ def _judge(
         generation=serving.fingerprint,
         verdict=verdict,
         before=before,
-        checks=found,
+        checks=results,
         declared_instead=instead,
         goes_back_to=back.version if back else None,
     )

@@ -1,4 +1,4 @@
-"""Where the executor acts: one environment on one engine, with the lock held, and what its actions need beside a plan.
+"""One environment on one engine, with its lock held: the `Host` of the executor.
 
 Everything that a mutation goes through passes here once: the lock is checked, the engine's clock is read, the journal
 is written.
@@ -8,197 +8,258 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
-from typing import Protocol
+from typing import TypeVar
 
+import msgspec
+
+from gitops_ml.clients import background
+from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock
-from gitops_ml.clients.engine.model_images import Builds
-from gitops_ml.clients.gateway import container, routes
+from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds
+from gitops_ml.clients.gateway import routes
+from gitops_ml.clients.gateway.container import ensure_gateway
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.snapshot import list_environment
-from gitops_ml.core.generation import PORT, ContainerSpec, Generation
-from gitops_ml.core.journal.entries import Judged
+from gitops_ml.control.servers import EngineServers
+from gitops_ml.control.view import View
+from gitops_ml.core.declaration.values import seconds
+from gitops_ml.core.generation import ALIAS, PATTERN, PORT, ContainerSpec, Generation, replica_spec
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
-from gitops_ml.core.journal.state import Attempt, EnvironmentState
-from gitops_ml.core.observed import Container, Snapshot
+from gitops_ml.core.journal.state import EnvironmentState
+from gitops_ml.core.observed import Container
+from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, Superseded
 
+Result = TypeVar("Result")
+_LOOK_EVERY = 0.25
 
-class Models(Protocol):
-    """Where bytes come from: model artifacts and held-out rows, hashed before they are handed out."""
 
-    def artifact(self, generation: Generation) -> Mapping[str, bytes]:
-        """The files of a generation's model, by their path inside the artifact. Raises `VersionError`."""
-        ...
+@dataclass(frozen=True)
+class Artifacts:
+    """The models of a repository, and the images that are made of them on one engine."""
 
-    def data(self, commit: str, path: str, digest: str) -> bytes:
-        """One data file as a commit pins it. Raises `VersionError`."""
-        ...
-
-    def trained_on(self, generation: Generation) -> frozenset[str]:
-        """The digests of all that a generation's model was made of. Raises `VersionError`."""
-        ...
+    models: ModelSource
+    builds: Builds
 
 
 class Session:
     """One environment on one engine, for the time of one pass.
 
     Args:
-        snapshot: what was observed under the lock.
-        state: what its journal adds up to.
-        drain: how long a container that has lost its traffic may finish what it has, in seconds.
-        builds: the images that are being made.
-        report: receives one line for each thing that a person may want to see.
-        superseded: whether a newer commit declares something else than a deployment's candidate.
-        stop_from_outside: set by whoever wants the pass to end before its next step; the pass itself leaves it alone.
+        view: what was observed under the lock.
+        artifacts: where models and their images come from.
+        report: receives each text that a person may want to see.
+        stopping: set by whoever wants the pass to stop.
     """
 
     def __init__(
         self,
-        *,
         engine: Engine,
-        snapshot: Snapshot,
-        state: EnvironmentState,
         lock: Lock,
-        models: Models,
-        builds: Builds,
-        base: str,
-        drain: float,
-        pin_header: bool,
+        view: View,
+        artifacts: Artifacts,
         report: Callable[[str], None],
-        superseded: Callable[[str], bool] = lambda _: False,
-        stop_from_outside: threading.Event | None = None,
+        stopping: threading.Event,
     ) -> None:
-        self.engine = engine
+        snapshot, settings = view.snapshot, view.desired.environment.gateway
         self.project, self.environment = snapshot.project, snapshot.environment
-        self.models = models
-        self.builds = builds
-        self.base = base
-        self.drain = drain
-        self.pin_header = pin_header
-        self.report = report
-        self._superseded = superseded
-        self._stop_from_outside = stop_from_outside or threading.Event()
-        self.stopping = threading.Event()
-        self._lock = lock
-        self._started = monotonic()
-        self._at = snapshot.at
+        self.pin_header = settings.pin_header
+        self.models = artifacts.models
+        self._drain_seconds = seconds(settings.drain)
+        self._engine, self._lock, self._builds, self._report = engine, lock, artifacts.builds, report
+        self._external_stop, self._stopping = stopping, threading.Event()
+        self._superseded: set[str] = set()
+        self._started, self._at = time.monotonic(), snapshot.at
         self._gateway = snapshot.gateway.id if snapshot.gateway else ""
         self._journal = Journal(engine, self._gateway, snapshot.journal)
-        self._state = state
-        self._written: list[Entry] = []
-        self._noted: list[Entry] = []
+        self._state = view.state
+        self._unwritten: list[bytes] = []
+        self._writing = threading.RLock()
         self._images: dict[str, str] = {}
-        self._writing = threading.Lock()
+        self.servers = EngineServers(
+            engine,
+            self.project,
+            self.environment,
+            gateway=lambda: self._gateway,
+            base=BASE_IMAGE,
+            check=self._check,
+            now=self.now,
+        )
 
-    @property
-    def gateway(self) -> str:
-        """The gateway's container."""
-        return self._gateway
+    # --- the pass itself
 
-    @property
-    def judged(self) -> bool:
-        """Whether this pass has reached a verdict. That a candidate is cleared for its users is none: before they are
-        sent to it, the tip is read anew.
-        """
-        return any(isinstance(entry, Judged) for entry in self._written)
+    def begin(self, work: Callable[[], Result]) -> Future[Result]:
+        """See `Host.begin`."""
+        return background.begin(work)
 
-    def open_attempt(self, deployment: str) -> Attempt | None:
-        """The open rollout of a deployment, with all that this pass has written of it."""
-        return fold_entries(self._written, self._state).of(deployment).open
+    def stop(self) -> None:
+        """See `Host.stop`."""
+        self._stopping.set()
 
-    def check(self) -> None:
-        """To be called before each mutation. Raises `LockLost` when the lock has gone, or the pass is being stopped."""
+    def go_on(self) -> None:
+        """See `Host.go_on`."""
+        if self._stopping.is_set() or self._external_stop.is_set():
+            raise KeyboardInterrupt
+
+    def require_wanted(self, deployment: str) -> None:
+        """See `Host.require_wanted`."""
+        self.go_on()
+        if deployment in self._superseded:
+            raise Superseded(f"{self.environment}/{deployment}: a newer commit declares something else")
+
+    def supersede(self, deployment: str) -> None:
+        """Note that a newer commit declares something else than a deployment's candidate."""
+        self._superseded.add(deployment)
+
+    def report(self, text: str) -> None:
+        """See `Host.report`."""
+        self._report(clean(text))
+
+    def _check(self) -> None:
+        """Call this before each mutation."""
         self.go_on()
         self._lock.check()
 
-    def go_on(self) -> None:
-        """To be called while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
-        if self.stopping.is_set() or self._stop_from_outside.is_set():
-            raise KeyboardInterrupt
+    # --- the journal
 
-    def wanted(self, deployment: str) -> None:
-        """To be called while waiting for a candidate. Raises `Superseded` once a newer commit wants something else, and
-        as `go_on`.
-        """
-        self.go_on()
-        if self._superseded(deployment):
-            raise Superseded(f"{self.environment}/{deployment}: a newer commit declares something else")
+    @property
+    def state(self) -> EnvironmentState:
+        """See `Host.state`."""
+        return self._state
 
     def now(self) -> datetime:
-        """The engine's clock: as the snapshot read it, and what has passed since."""
-        return self._at + timedelta(seconds=monotonic() - self._started)
+        """See `Host.now`: the clock as the snapshot read it, and the time since."""
+        return self._at + timedelta(seconds=time.monotonic() - self._started)
 
     def write(self, *entries: Entry) -> None:
-        """Append to the journal. Nothing that an entry justifies may be done before this returns."""
+        """See `Host.write`."""
         with self._writing:
-            self._journal.append([encode(entry) for entry in (*self._noted, *entries)])
-            self._noted.clear()
-            self._written += entries
+            self._journal.append([*self._unwritten, *(encode(entry) for entry in entries)])
+            self._unwritten.clear()
+            self._state = fold_entries(entries, self._state)
 
     def note(self, *entries: Entry) -> None:
-        """Have entries written with the next ones, or by `flush`: those that justify nothing and may be lost."""
+        """See `Host.note`."""
         with self._writing:
-            self._noted += entries
-            self._written += entries
+            self._unwritten += [encode(entry) for entry in entries]
+            self._state = fold_entries(entries, self._state)
 
     def flush(self) -> None:
-        """Write what was noted and is not written yet."""
-        if self._noted:
-            self.write()
+        """See `Host.flush`."""
+        with self._writing:
+            if self._unwritten:
+                self.write()
 
     def compact(self, names: Iterable[str]) -> None:
-        """Sum these entries up, which are all that there are, so that the next look has less to read."""
-        self.check()
-        self._journal.compact(names, [encode(Checkpoint(at=self.at(), state=self._state))])
+        """Replace these entries, which are all that the journal has, by their sum: the next look has less to read."""
+        self._check()
+        self._journal.compact(names, [encode(Checkpoint(at=self.now().isoformat(), state=self._state))])
 
-    def at(self) -> str:
-        return self.now().isoformat()
-
-    def ensure_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
-        """Make what is missing of the environment's network, volume and gateway, and have the gateway answer."""
-        self.check()
-        self._gateway = container.ensure_gateway(self.engine, spec, instead_of=remove)
-        self._journal = self._journal.moved_to(self._gateway)
+    # --- containers
 
     def containers(self, deployment: str) -> list[Container]:
-        """The replicas of a deployment as they are now, in a stable order."""
-        found = list_environment(self.engine, self.project, self.environment)
-        mine = [c for c in found if c.role == "replica" and c.deployment == deployment]
-        return sorted(mine, key=lambda c: (c.generation, c.replica, c.created, c.id))
+        """See `Host.containers`."""
+        replicas = [c for c in list_environment(self._engine, self.project, self.environment) if c.role == "replica"]
+        return sorted(
+            (c for c in replicas if c.deployment == deployment),
+            key=lambda c: (c.generation, c.replica, c.created, c.id),
+        )
 
-    def switch(self, deployment: str, route: bytes) -> None:
-        """Replace a deployment's route file, and return when the gateway has loaded it."""
-        self.check()
-        routes.switch(self.engine, self._gateway, deployment, route)
+    def restarts(self, container: Container) -> int:
+        """See `Host.restarts`."""
+        inspected = self._engine.inspect_container(container.id)
+        return int(inspected["RestartCount"]) if inspected else 0
 
-    def unroute(self, deployment: str) -> None:
-        self.check()
-        routes.remove_route(self.engine, self._gateway, deployment)
+    def logs(self, containers: Sequence[Container], tail: int) -> str:
+        """See `Host.logs`."""
+        return clean("\n".join(self._engine.logs(c.id, tail=tail) for c in containers))
 
-    def drained(self, aliases: list[str]) -> int:
-        """Wait until these servers have no request in flight; how many they still had when the drain was over."""
-        servers = [(alias, PORT) for alias in aliases]
-        return routes.drained(self.engine, self._gateway, servers, deadline=self.drain).cut
+    def image(self, generation: Generation) -> str:
+        """See `Host.image`."""
+        if generation.pattern == "image":
+            image = self._engine.image_id(generation.image) or self._engine.pull(generation.image)
+        else:
+            image = self._builds.image(generation, lambda: self.require_wanted(generation.deployment))
+        self._images[generation.fingerprint] = image
+        return image
 
-    def remember_image(self, generation: Generation, image_id: str) -> None:
-        self._images[generation.fingerprint] = image_id
-
-    def image_of(self, generation: Generation) -> str:
-        """The image that a generation is to run. Raises `EngineFailed` when no step of the plan has made it."""
-        found = self._images.get(generation.fingerprint) or generation.image_id
-        if not found:
+    def create(self, generation: Generation, replica: int) -> str:
+        """See `Host.create`."""
+        image = self._images.get(generation.fingerprint) or generation.image_id
+        if not image:
             raise EngineFailed(
                 f"{generation.deployment} {generation.fingerprint} has no image",
                 why="it was not built",
                 fix=f"gitops-ml sync {self.environment}",
             )
-        return found
+        spec = replica_spec(
+            msgspec.structs.replace(generation, image_id=image),
+            project=self.project,
+            environment=self.environment,
+            replica=replica,
+            suffix=secrets.token_hex(3),
+            drain=self._drain_seconds,
+        )
+        self._check()
+        return self._engine.create(spec)
 
-    @staticmethod
-    def suffix() -> str:
-        """What makes the name of a new container its own."""
-        return secrets.token_hex(3)
+    def start(self, container: str) -> None:
+        """See `Host.start`."""
+        self._check()
+        self._engine.start(container)
+
+    def drain(self, containers: Sequence[Container]) -> None:
+        """See `Host.drain`. Requests that outlast the environment's drain are cut, and reported.
+
+        Only our own server tells how many requests it has in flight; other images get the whole drain.
+        """
+        running = [c for c in containers if c.state == "running"]
+        ours = [(c.labels.get(ALIAS, ""), PORT) for c in running if c.labels.get(PATTERN) == "service"]
+        cut = 0
+        if ours:
+            cut = routes.drained(self._engine, self._gateway, ours, deadline=self._drain_seconds).cut
+        if len(ours) < len(running):
+            self._sleep(self._drain_seconds)
+        if cut:
+            name, drain = f"{self.environment}/{running[0].deployment}", self._drain_seconds
+            self.report(f"cut {name}: {cut} requests outlasted the drain of {drain:g} s")
+        for container in running:
+            self._check()
+            self._engine.stop(container.id, grace=max(1, round(self._drain_seconds)))
+
+    def _sleep(self, span: float) -> None:
+        """Sleep for `span` seconds, unless the pass is being stopped."""
+        deadline = time.monotonic() + span
+        while (left := deadline - time.monotonic()) > 0:
+            self.go_on()
+            time.sleep(min(left, _LOOK_EVERY))
+
+    def remove(self, container: str) -> None:
+        """See `Host.remove`."""
+        self._check()
+        self._engine.remove(container, force=True)
+
+    # --- the gateway
+
+    def ensure_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
+        """See `Host.ensure_gateway`."""
+        self._check()
+        with self._writing:
+            self._gateway = ensure_gateway(self._engine, spec, instead_of=remove)
+            self._journal = self._journal.moved_to(self._gateway)
+
+    def switch(self, deployment: str, route: bytes) -> None:
+        """See `Host.switch`."""
+        self._check()
+        routes.switch(self._engine, self._gateway, deployment, route)
+
+    def unroute(self, deployment: str) -> None:
+        """See `Host.unroute`."""
+        self._check()
+        routes.remove_route(self._engine, self._gateway, deployment)

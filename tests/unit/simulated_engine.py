@@ -1,22 +1,25 @@
 """The engine and the gateway of a host in memory: what is there, and one mutation at a time.
 
-It watches at each of them what must never happen: that a container goes which users are sent to.
+At each mutation it checks what must never happen: that users are sent to what was not verified, or that a container
+with users goes away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
+from gitops_ml.core.generation import DEPLOYMENT, ContainerSpec
 from gitops_ml.core.journal.entries import Intent
 from gitops_ml.core.journal.fold import Entry, encode, fold_entries
 from gitops_ml.core.journal.state import DeploymentState
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import revision_of
-from tests.unit.builders import ENVIRONMENT, NOW, PROJECT
+from gitops_ml.errors import EngineFailed
+from tests.unit.builders import ENVIRONMENT, NOW, PROJECT, container
 
 
 class Killed(BaseException):
@@ -31,28 +34,31 @@ class Unsafe(AssertionError):
 class Engine:
     """One environment on one engine.
 
-    `step` is called before each mutation, and may raise `Killed` or a `GitopsError`.
+    `step` is called before each mutation with the deployment that it is about (empty for the environment), and may
+    raise `Killed` or any error. `unsafe` collects what must never happen.
     """
 
-    step: Callable[[], None] = lambda: None
+    step: Callable[[str], None] = lambda deployment: None
     containers: dict[str, Container] = field(default_factory=dict)
     routes: dict[str, bytes] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    raised: bool = False
-    seconds: int = 0
+    has_network: bool = False
+    seconds: float = 0.0
+    unsafe: list[str] = field(default_factory=list)
+    made: int = 0
 
     def snapshot(self) -> Snapshot:
-        found = tuple(self.containers.values())
-        up = any(c.role == "gateway" and c.state == "running" for c in found)
-        serving = [c for c in found if c.role == "replica" and c.state == "running"]
+        containers = tuple(self.containers.values())
+        up = any(c.role == "gateway" and c.state == "running" for c in containers)
+        serving = [c for c in containers if c.role == "replica" and c.state == "running"]
         return Snapshot(
             engine="engine-1",
-            at=NOW + timedelta(seconds=self.seconds),
+            at=self.now(),
             project=PROJECT,
             environment=ENVIRONMENT,
-            containers=found,
-            network="network-1" if self.raised else None,
-            volume=self.raised,
+            containers=containers,
+            network="network-1" if self.has_network else None,
+            volume=self.has_network,
             base_id="sha256:base",
             routes=dict(self.routes),
             loaded={n: revision_of(r) or "" for n, r in self.routes.items()} if up else {},
@@ -71,46 +77,92 @@ class Engine:
         sent = self.routes.get(name, b"")
         return sorted(c.generation for c in self.replicas(name) if c.alias.encode() in sent and c.state == "running")
 
-    def _at(self) -> str:
-        return (NOW + timedelta(seconds=self.seconds)).isoformat()
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self.seconds)
 
-    def _write(self, entry: Entry) -> None:
-        self.step()
-        self.entries.append(entry)
+    # --- mutations
 
-    def _end(self, name: str, *, gone: bool, leave: bool) -> None:
-        """Stop or remove a container. `leave`: it is not drained, so nobody may be sent to it while it runs."""
-        self.step()
+    def append(self, entries: Sequence[Entry]) -> None:
+        self.step(_subject(entries[-1]))
+        self.entries += entries
+
+    def create(self, spec: ContainerSpec, image: str) -> str:
+        self.step(spec.labels[DEPLOYMENT])
+        self.made += 1
+        created = container(spec, image_id=image, state="created", created=round(self.seconds))
+        self.containers[created.id] = created
+        return created.id
+
+    def start(self, name: str) -> None:
+        self.step(self._deployment(name))
+        if name not in self.containers:
+            raise EngineFailed(f"{name} is gone")
+        self.become(name, "running")
+
+    def stop(self, name: str) -> None:
+        self._require_no_users(name, "stopped")
+        self.step(self._deployment(name))
+        if name in self.containers:
+            self.become(name, "exited")
+
+    def remove(self, name: str) -> None:
+        self._require_no_users(name, "removed")
+        self.step(self._deployment(name))
+        self.containers.pop(name, None)
+
+    def switch(self, deployment: str, content: bytes) -> None:
+        self.step(deployment)
+        routed = {c.generation for c in self.replicas(deployment) if c.alias.encode() in content}
+        for generation in routed - self._allowed(deployment):
+            self._refuse(f"users are sent to {generation}, which has not passed its checks")
+        self.routes[deployment] = content
+
+    def unroute(self, deployment: str) -> None:
+        self.step(deployment)
+        self.routes.pop(deployment, None)
+
+    def ensure_gateway(self, spec: ContainerSpec, remove: Sequence[str]) -> None:
+        for name in remove:
+            self.step("")
+            self.containers.pop(name, None)
+        self.step("")
+        self.has_network = True
+        created = container(spec, image_id="sha256:traefik", created=round(self.seconds))
+        self.containers[created.id] = created
+
+    def _require_no_users(self, name: str, verb: str) -> None:
         found = self.containers.get(name)
-        if found is None:
+        if found is None or found.state != "running" or not found.alias:
             return
-        sent = found.alias and found.alias.encode() in self.routes.get(found.deployment, b"")
         recreated = any(
             isinstance(e, Intent) and e.strategy == "recreate" and e.generation.deployment == found.deployment
             for e in self.entries
         )
-        if found.state == "running" and sent and not recreated:
-            verb = "removed" if leave and gone else "stopped" if leave else "retired"
-            raise Unsafe(f"{name} is {verb} while users are sent to it")
-        if gone:
-            self.containers.pop(name)
-        else:
-            self._become(name, "exited")
+        if found.alias.encode() in self.routes.get(found.deployment, b"") and not recreated:
+            self._refuse(f"{name} is {verb} while users are sent to it")
 
-    def _become(self, name: str, state: str) -> None:
+    def _allowed(self, name: str) -> set[str]:
+        """The generations that users may be sent to: verified ones, and a candidate that traffic decides on."""
+        state = self.state(name)
+        allowed = {a.generation.fingerprint for a in state.attempts if a.outcome == "promoted"}
+        if state.open and (state.open.cleared or state.open.verdict == "Verified"):
+            allowed.add(state.open.generation.fingerprint)
+        return allowed
+
+    def _refuse(self, what: str) -> None:
+        self.unsafe.append(what)
+        raise Unsafe(what)
+
+    def _deployment(self, name: str) -> str:
+        return self.containers[name].deployment if name in self.containers else ""
+
+    def become(self, name: str, state: str) -> None:
         self.containers[name] = msgspec.structs.replace(self.containers[name], state=state)
-
-    def _verified(self, name: str) -> set[str]:
-        known = self.state(name)
-        found = {a.generation.fingerprint for a in known.attempts if a.outcome == "promoted"}
-        if known.open and known.open.verdict == "Verified":
-            found.add(known.open.generation.fingerprint)
-        return found
 
     # --- what others do to it
 
     def kill(self, name: str) -> None:
-        self._become(name, "exited")
+        self.become(name, "exited")
 
     def take_away(self, name: str) -> None:
         self.containers.pop(name)
@@ -120,3 +172,10 @@ class Engine:
         if found.facts:
             facts = msgspec.structs.replace(found.facts, memory=1)
             self.containers[name] = msgspec.structs.replace(found, facts=facts)
+
+
+def _subject(entry: Entry) -> str:
+    """The deployment that a journal entry is about; empty for the environment."""
+    if isinstance(entry, Intent):
+        return entry.generation.deployment
+    return getattr(entry, "deployment", "")

@@ -47,7 +47,8 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     """What serves, according to the host if it answers, else to the record. Raises `InputError` if nothing serves."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
-    from gitops_ml.control.observe import Target, look
+    from gitops_ml.control.target import Target
+    from gitops_ml.control.view import Options
     from gitops_ml.retraining.provenance import Serving
 
     tip = clone.fetch()
@@ -55,7 +56,7 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     record = read_records(clone, declared).get(deployment)
     if live:
         try:
-            state = look(Target(clone, environment, render.progress), tip).state
+            state = Target(clone, environment, render.progress).look(Options(), tip).state
         except (Temporary, EngineMismatch) as error:
             render.progress(f"the host did not answer, so this is what Git's record says: {error.what}")
         else:

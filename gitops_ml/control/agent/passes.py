@@ -14,16 +14,17 @@ from pathlib import Path
 
 from gitops_ml.clients.files.environments import environment_names
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control import reconciler
 from gitops_ml.control.agent.loop import Tip
 from gitops_ml.control.agent.turns import RECORD, PassResult
-from gitops_ml.control.observe import Target, View
+from gitops_ml.control.backoff import Backoff
+from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.target import Target
+from gitops_ml.control.view import View
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import (
     EngineUnavailable,
     GitopsError,
     InputError,
-    PushRejected,
     RemovalRefused,
     SourceUnavailable,
 )
@@ -69,7 +70,7 @@ class EnvironmentPasses:
         self._target: Target | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
-        """Make one pass. Raises what `reconciler.reconcile` raises; what deployments raise is in the result."""
+        """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
         try:
             result = _reconcile(self._open(), resting)
         except BaseException:
@@ -84,30 +85,36 @@ class EnvironmentPasses:
         target, self._target = self._target, None
         if target is None:
             return
-        for opened in (target.repo, target.engine):
-            if opened is not None:
-                with contextlib.suppress(Exception):  # what is lost may fail in any way when it is closed
-                    opened.close()
+        for opened in (target.repo, target.connection):
+            with contextlib.suppress(Exception):  # what is lost may fail in any way when it is closed
+                opened.close()
 
     def _open(self) -> Target:
         if self._target is None:
             self._target = Target(
-                Repository.open(self._clone), self._environment, self._report, tip=last_fetched, stopping=self._stopping
+                Repository.open(self._clone),
+                self._environment,
+                self._report,
+                stopping=self._stopping,
+                read_tip=last_fetched,
             )
         return self._target
 
 
 def _reconcile(target: Target, resting: frozenset[str]) -> PassResult:
     """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
-    target.resting, target.publish = resting - {RECORD}, RECORD not in resting
-    try:
-        view, result, _ = reconciler.reconcile(target)
-    except (PushRejected, SourceUnavailable) as error:  # a pass fetches nothing except to push its record
-        return PassResult({RECORD: error}, unfinished=True)
-    left_out = result.errors.keys() | resting
-    advanced = [a for a in view.plan.actions if not isinstance(a, plan.Publish) and a.deployment not in left_out]
+    outcome = reconcile(target, backoff=Backoff(resting=resting))
+    errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
+    if outcome.record_error:
+        errors[RECORD] = outcome.record_error
+    left_out = errors.keys() | resting
+    advanced = [
+        action
+        for action in outcome.view.plan.actions
+        if not isinstance(action, plan.Publish) and action.deployment not in left_out
+    ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
-    return PassResult(_refused(view) | result.errors, unfinished=bool(advanced), watching=watching)
+    return PassResult(errors, unfinished=bool(advanced), watching=watching)
 
 
 def _refused(view: View) -> dict[str, GitopsError]:

@@ -1,74 +1,78 @@
 """Checks that only advise, from the live rows that model servers keep: drift and agreement.
 
-Whatever goes wrong here is said and changes no verdict.
+Whatever goes wrong in such a check makes that check inconclusive, and changes nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from gitops_ml.clients.gateway.samples import read_samples
-from gitops_ml.control.checks.ask import answers_in, ask, manifest_of
-from gitops_ml.control.session import Session
+from gitops_ml.control.boundary import first_line, foreseen
+from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
+from gitops_ml.control.host import Host, Question
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.verdict import CheckResult
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import LockLost, Superseded
 
-REFERENCE = "reference.json"
+Served = tuple[Container, Generation]
 
 
-def drift(session: Session, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
-    """What users ask of the containers `live`, against what `generation` was trained on."""
-    from gitops_ml.core.verification.feature_drift import judge_drift, parse_reference
+def drift(host: Host, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
+    """Compare what users ask of the containers `live` with the training data of `generation`."""
 
-    try:
-        samples = _samples(session, live, generation.port)
-        files = session.models.artifact(generation) if generation.pattern == "service" else {}
-        reference = parse_reference(files[REFERENCE]) if REFERENCE in files else None
-    except GitopsError as error:
-        return _unknown("drift", error)
-    return judge_drift(spec, reference, samples)
+    def judge() -> CheckResult:
+        from gitops_ml.core.verification.feature_drift import judge_drift, parse_reference  # numpy
+
+        samples = _samples(host, live, generation.port)
+        files = files_of(host, generation)
+        reference = parse_reference(files.reference) if files and files.reference is not None else None
+        return judge_drift(spec, reference, samples)
+
+    return _advise("drift", host, generation, judge)
 
 
 def agreement(
-    session: Session,
-    spec: AgreementCheck,
-    candidate: tuple[Container, Generation],
-    incumbent: tuple[Container, Generation],
-    live: Sequence[Container],
+    host: Host, spec: AgreementCheck, candidate: Served, incumbent: Served, live: Sequence[Container]
 ) -> CheckResult:
-    """The live rows of the containers `live`, answered once more by both."""
-    from gitops_ml.core.verification.agreement import judge_agreement
-
+    """Have the live rows of the containers `live` answered once more by both, and compare the answers."""
     generation, other = candidate[1], incumbent[1]
-    try:
-        samples = _samples(session, live, other.port)
-        manifest = manifest_of(session, generation)
+
+    def judge() -> CheckResult:
+        from gitops_ml.core.verification.agreement import judge_agreement  # numpy
+
+        samples = _samples(host, live, other.port)
+        manifest = manifest_of(host, generation)
         if manifest is None:
-            return CheckResult(
-                name="agreement", result="inconclusive", reason="its model has no manifest", advisory=True
-            )
+            return _inconclusive("agreement", "its model has no manifest")
         bodies = [samples.body()] if samples.rows >= spec.min_rows else []
-        targets = {"candidate": candidate, "incumbent": incumbent}
-        found = ask(session, generation, targets, example=None, bodies=bodies)["targets"] if bodies else {}
-    except GitopsError as error:
-        return _unknown("agreement", error)
-    return judge_agreement(
-        spec,
-        samples.rows,
-        answers_in(found.get("candidate", {}), manifest),
-        answers_in(found.get("incumbent", {}), manifest_of(session, other)),
-        manifest,
-    )
+        question = Question(generation, {"candidate": candidate, "incumbent": incumbent}, bodies=bodies)
+        results = host.servers.ask(question, host.go_on) if bodies else {}
+        return judge_agreement(
+            spec,
+            samples.rows,
+            answers_in(results.get("candidate"), manifest),
+            answers_in(results.get("incumbent"), manifest_of(host, other)),
+            manifest,
+        )
+
+    return _advise("agreement", host, generation, judge)
 
 
-def _samples(session: Session, live: Sequence[Container], port: int) -> Samples:
-    running = [(c.alias, port) for c in live if c.state == "running"]
-    return read_samples(session.engine, session.gateway, running)
+def _advise(name: str, host: Host, generation: Generation, judge: Callable[[], CheckResult]) -> CheckResult:
+    try:
+        return judge()
+    except (LockLost, Superseded):
+        raise
+    except Exception as error:
+        return _inconclusive(name, first_line(foreseen(error, f"{host.environment}/{generation.deployment} {name}")))
 
 
-def _unknown(name: str, error: GitopsError) -> CheckResult:
-    return CheckResult(name=name, result="inconclusive", reason=str(error).split("\n")[0], advisory=True)
+def _samples(host: Host, live: Sequence[Container], port: int) -> Samples:
+    return host.servers.samples([(c.alias, port) for c in live if c.state == "running"])
+
+
+def _inconclusive(name: str, reason: str) -> CheckResult:
+    return CheckResult(name=name, result="inconclusive", reason=reason, advisory=True)

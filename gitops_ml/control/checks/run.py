@@ -1,26 +1,31 @@
-"""Running the checks of a generation: what is asked of it, of whom else, and the judgement of what came back.
+"""Running the checks of a generation: what is asked of it, of whom else, and the judgement of the answers.
 
-It may be a candidate, whose probe starts while it starts, or what serves, judged again. A team's own checks come after
-those that the probe answers, the ones that only advise last.
+The generation is a candidate, or what serves and is judged again. A team's own checks come after those that the servers
+answer; the checks that only advise come last.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitops_ml.artifacts.manifest import Manifest, parse_manifest
-from gitops_ml.clients.own_checks import run_own_checks
+import msgspec
+
+from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.model_files import ModelFiles
+from gitops_ml.control.boundary import first_line
 from gitops_ml.control.checks import advisory
-from gitops_ml.control.checks.ask import answers_in, ask, manifest_of
-from gitops_ml.control.session import Session
+from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
+from gitops_ml.control.checks.own import run_own_checks
+from gitops_ml.control.checks.rejected import rejected
+from gitops_ml.control.host import Host, Question
 from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
-from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
+from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.text import clean_line
+from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke
 from gitops_ml.errors import InputError, ModelRejected
 
@@ -46,149 +51,137 @@ class _Holdout:
     refused: str = ""
 
 
-def readiness(session: Session, generation: Generation, containers: Sequence[Container]) -> CheckResult:
-    """Whether all these replicas came up as what was declared, within the generation's start time-out."""
-    result = ask(session, generation, {c.alias: (c, generation) for c in containers}, example=None, bodies=[])
-    return _ready(result, [c.alias for c in containers])
+def readiness(host: Host, generation: Generation, containers: Sequence[Container]) -> CheckResult:
+    """Judge whether all these replicas came up as declared, within the generation's start time-out."""
+    question = Question(generation, {c.alias: (c, generation) for c in containers})
+    try:
+        return _ready(host.servers.ask(question, host.go_on), [c.alias for c in containers])
+    except ModelRejected as error:
+        return rejected(error)
 
 
-def verify(session: Session, action: plan.Verify) -> CheckReport:
-    """The checks of one generation: ready and smoke always, the others where they are declared.
+def verify(host: Host, action: plan.Verify) -> CheckReport:
+    """Run the checks of one generation: ready and smoke always, the others where they are declared.
 
-    Raises `Temporary` for trouble that is not the candidate's; then there is no verdict, and a later pass asks again.
+    Malformed files or answers of the model are a failed check. Raises `Temporary` for trouble that is not the
+    candidate's; then there is no verdict, and a later pass asks again.
     """
+    try:
+        report = _verify(host, action)
+    except ModelRejected as error:
+        report = CheckReport([rejected(error)])
+    report.checks = [msgspec.structs.replace(check, reason=clean_line(check.reason)) for check in report.checks]
+    return report
+
+
+def _verify(host: Host, action: plan.Verify) -> CheckReport:
     generation, spec = action.generation, action.checks
-    everyone = session.containers(action.deployment)
-    mine = [c for c in everyone if c.generation == generation.fingerprint]
+    replicas = host.containers(action.deployment)
+    candidates = [c for c in replicas if c.generation == generation.fingerprint]
     if action.review:
-        mine = [c for c in mine if c.state == "running"]
+        candidates = [c for c in candidates if c.state == "running"]
     incumbent = action.attempt.incumbent
-    standing = [c for c in everyone if incumbent and c.generation == incumbent.fingerprint and c.state == "running"]
+    incumbents = [c for c in replicas if incumbent and c.generation == incumbent.fingerprint and c.state == "running"]
     compared = incumbent if action.compare else None
-    files = session.models.artifact(generation) if generation.pattern == "service" else {}
-    holdout = _load_holdout(session, action, files, compared)
-    targets = {c.alias: (c, generation) for c in mine}
-    if holdout.bodies and compared and standing:
-        targets[standing[0].alias] = (standing[0], compared)
-    example = json.loads(files["example.json"]) if "example.json" in files else None
-    go_on = _go_on(session, action)
-    result = ask(session, generation, targets, example=example, bodies=holdout.bodies, go_on=go_on)
-    names = [c.alias for c in mine]
-    ready = _ready(result, names)
-    if ready.result != "pass" or not names:
-        return CheckReport([ready], _logs(session, mine))
-    first = result["targets"][names[0]]
+    files = files_of(host, generation)
+    holdout = _load_holdout(host, action, files, compared)
+    targets = {c.alias: (c, generation) for c in candidates}
+    if holdout.bodies and compared and incumbents:
+        targets[incumbents[0].alias] = (incumbents[0], compared)
+    question = Question(generation, targets, example=files.example if files else None, bodies=holdout.bodies)
+    results = host.servers.ask(question, _go_on(host, action))
+    names = [c.alias for c in candidates]
+    ready = _ready(results, names)
+    if ready.result != "pass":
+        return CheckReport([ready], host.logs(candidates, LOG_TAIL))
+    first = results[names[0]]
     checks = [ready]
     if generation.pattern == "service":
         checks.append(judge_smoke(first))
     if spec.holdout:
-        other = result["targets"].get(standing[0].alias) if standing else None
+        other = results.get(incumbents[0].alias) if incumbents else None
         checks += _judge_holdout(action, holdout, first, other, compared)
-    checks += _own_checks(session, action, _timely(action), mine[0])
-    live = mine if action.review else standing
+    checks += _own_checks(host, action, candidates[0])
+    live = candidates if action.review else incumbents
     if spec.drift:
-        checks.append(advisory.drift(session, spec.drift, generation, live))
-    if spec.agreement and incumbent and standing:
-        checks.append(
-            advisory.agreement(session, spec.agreement, (mine[0], generation), (standing[0], incumbent), live)
-        )
+        checks.append(advisory.drift(host, spec.drift, generation, live))
+    if spec.agreement and incumbent and incumbents:
+        pair = (candidates[0], generation), (incumbents[0], incumbent)
+        checks.append(advisory.agreement(host, spec.agreement, *pair, live))
     failed = any(check.result == "fail" and not check.advisory for check in checks)
-    return CheckReport(checks, _logs(session, mine[:1]) if failed else "")
+    return CheckReport(checks, host.logs(candidates[:1], LOG_TAIL) if failed else "")
 
 
-def _go_on(session: Session, action: plan.Verify) -> Callable[[], None]:
+def _go_on(host: Host, action: plan.Verify) -> Callable[[], None]:
     """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
-    return session.go_on if action.review else lambda: session.wanted(action.deployment)
-
-
-def _logs(session: Session, containers: Sequence[Container]) -> str:
-    return "\n".join(session.engine.logs(c.id, tail=LOG_TAIL) for c in containers)
+    return host.go_on if action.review else lambda: host.require_wanted(action.deployment)
 
 
 def _timely(action: plan.Verify) -> list[OwnCheck]:
-    """A team's own checks that say something of this generation now.
+    """The team's own checks that can say something about this generation now.
 
-    What a Prometheus knows of a candidate it knows once that has had users. And what was verified before and is gone
-    back to has passed the others: they could only say again what the generation that failed has done.
+    Prometheus has no data on a candidate before it gets traffic. A rollback target has passed the other checks already.
     """
     if action.review:
         return list(action.checks.own)
     return [c for c in action.checks.own if action.compare and not isinstance(c, PrometheusCheck)]
 
 
-def _own_checks(
-    session: Session, action: plan.Verify, own: Sequence[OwnCheck], container: Container
-) -> list[CheckResult]:
-    if not own:
+def _own_checks(host: Host, action: plan.Verify, container: Container) -> list[CheckResult]:
+    checks = _timely(action)
+    if not checks:
         return []
-    generation = action.generation
-    subject = Subject(
-        environment=session.environment,
-        deployment=action.deployment,
-        version=generation.version,
-        generation=generation.fingerprint,
-        endpoint=action.endpoint or _address(session, container, generation),
-    )
-    return run_own_checks(own, subject, _go_on(session, action))
+    endpoint = action.endpoint or host.servers.address(container, action.generation)
+    return run_own_checks(host, checks, action.generation, endpoint, _go_on(host, action))
 
 
-def _address(session: Session, container: Container, generation: Generation) -> str:
-    """Where a container that has no users yet is reached on the engine's own host; empty where it is not."""
-    found = session.engine.inspect_container(container.id)
-    networks = found["NetworkSettings"]["Networks"] if found else {}
-    address = networks.get(scoped(session.project, session.environment), {}).get("IPAddress", "")
-    path = f"{MODEL_PATH}/{generation.deployment}" if generation.pattern == "service" else ""
-    return f"http://{address}:{generation.port}{path}" if address else ""
-
-
-def _ready(result: Mapping[str, Any], names: Sequence[str]) -> CheckResult:
+def _ready(results: Mapping[str, TargetResult], names: Sequence[str]) -> CheckResult:
     """One result for all replicas: the first that is not ready decides."""
-    found = [judge_ready(result["targets"].get(name, {})) for name in names]
-    return next((check for check in found if check.result != "pass"), found[0] if found else judge_ready({}))
+    checks = [judge_ready(results.get(name, TargetResult())) for name in names] or [judge_ready(TargetResult())]
+    return next((check for check in checks if check.result != "pass"), checks[0])
 
 
-def _load_holdout(
-    session: Session, action: plan.Verify, files: Mapping[str, bytes], compared: Generation | None
-) -> _Holdout:
+def _load_holdout(host: Host, action: plan.Verify, files: ModelFiles | None, compared: Generation | None) -> _Holdout:
     spec = action.checks.holdout
     if spec is None or action.holdout is None:
         return _Holdout()
-    from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests
+    if files is None:
+        return _Holdout(refused="an image brings no manifest that says how to ask it")
+    from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):
-        if model and action.holdout in session.models.trained_on(model):
+        if model and action.holdout in host.models.trained_on(model):
             return _Holdout(refused=f"{spec.data} is among what the {whose} was trained on, {model.version}")
-    data = session.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
+    data = host.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:
-        manifest = parse_manifest(files.get("manifest.json", b""))
         rows = load_rows(data, spec.data, spec.rows)
         return _Holdout(
-            bodies=requests(rows, manifest),
-            rows=labelled(rows, spec, manifest),
-            manifest=manifest,
-            incumbent=manifest_of(session, compared),
+            bodies=requests(rows, files.manifest),
+            rows=labelled(rows, spec, files.manifest),
+            manifest=files.manifest,
+            incumbent=manifest_of(host, compared),
         )
-    except (InputError, ModelRejected) as error:
-        return _Holdout(refused=str(error).split("\n")[0])
+    except InputError as error:
+        return _Holdout(refused=first_line(error))
 
 
 def _judge_holdout(
     action: plan.Verify,
     holdout: _Holdout,
-    candidate: Mapping[str, Any],
-    incumbent: Mapping[str, Any] | None,
-    generation: Generation | None,
+    candidate: TargetResult,
+    incumbent: TargetResult | None,
+    compared: Generation | None,
 ) -> list[CheckResult]:
-    from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer
+    from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer  # numpy: for rows only
     from gitops_ml.core.verification.holdout import judge_holdout
 
     spec = action.checks.holdout
     if holdout.manifest is None or spec is None:
         return [CheckResult(name="holdout", result="inconclusive", reason=holdout.refused or "there are no rows")]
     theirs: Any = None
-    if generation is not None and incumbent:
+    if compared is not None and incumbent:
         theirs = answers_in(incumbent, holdout.incumbent)
-    elif generation is not None and not action.review:
+    elif compared is not None and not action.review:
         theirs = NoAnswer("it does not run")
     return judge_holdout(
         spec,

@@ -19,6 +19,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.drift import container_drift
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
+from gitops_ml.core.text import clean_line
 
 VOLUME_READER_SECONDS = 60.0
 """A volume reader lives for one reading of the volume. An older one was left behind."""
@@ -45,9 +46,13 @@ def make_plan(inputs: Inputs) -> plan.Plan:
     """Plan one pass. Raises nothing: a declaration that cannot be read is in the plan's `broken`."""
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
     actions: list[plan.Action] = [*_ensure_gateway(inputs), *_remove_orphans(inputs)]
-    statuses = []
-    for name in sorted(inputs.wanted.keys() | desired.broken.keys()):
-        planned = _plan_one(inputs, name)
+    statuses, broken = [], dict(desired.broken)
+    for name in sorted(inputs.wanted.keys() | broken.keys()):
+        try:
+            planned = _plan_one(inputs, name)
+        except Exception as error:  # whatever is wrong with one deployment, the others are planned
+            broken[name] = clean_line(f"{name} cannot be planned: {type(error).__name__}: {error}")
+            continue
         if planned:
             steps, status = planned
             actions += steps
@@ -68,7 +73,7 @@ def make_plan(inputs: Inputs) -> plan.Plan:
         actions=tuple(actions),
         statuses=tuple(statuses),
         refused=refused,
-        broken=desired.broken,
+        broken=broken,
     )
 
 

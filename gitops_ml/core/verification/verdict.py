@@ -7,14 +7,18 @@ the verdict, so that 'not enough evidence' never counts as success.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
+
+from gitops_ml.core.verification.probe_result import Scalar, TargetResult
 
 Result = Literal["pass", "fail", "inconclusive"]
 Verdict = Literal["Verified", "Failed", "Inconclusive", "Unverified"]
 Figure = float | int | str | None | list[float | int | str]
+
+_NOT_READY = "it never became ready"
 
 
 class CheckResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -58,40 +62,36 @@ def alpha_per_test(alpha: float, tests: int) -> float:
     return alpha / max(1, tests)
 
 
-def judge_ready(target: Mapping[str, Any]) -> CheckResult:
-    """Judge whether the candidate is ready and is what was declared, from one target of a probe's result.
+def judge_ready(target: TargetResult) -> CheckResult:
+    """Judge whether the candidate is ready and is what was declared.
 
     Ready means that its own metadata names the expected version and digest. An HTTP status of 200 is not enough.
     """
-    ready_seconds = target.get("ready_seconds")
-    figures: dict[str, Figure] = {"ready_seconds": ready_seconds}
-    if target.get("ready") is True:
-        after = f" after {ready_seconds:.1f} s" if isinstance(ready_seconds, int | float) else ""
+    figures: dict[str, Figure] = {"ready_seconds": target.ready_seconds}
+    if target.ready:
+        after = "" if target.ready_seconds is None else f" after {target.ready_seconds:.1f} s"
         return CheckResult(name="ready", result="pass", reason=f"its metadata is as declared{after}", figures=figures)
-    return CheckResult(name="ready", result="fail", reason=_sentence(target, "it never became ready"), figures=figures)
+    return CheckResult(name="ready", result="fail", reason=_reason(target.error, _NOT_READY), figures=figures)
 
 
-def judge_smoke(target: Mapping[str, Any]) -> CheckResult:
+def judge_smoke(target: TargetResult) -> CheckResult:
     """Judge whether the candidate answers its model's stored example with usable values.
 
     A candidate that is not ready fails. A model that stores no example is inconclusive.
-
-    Args:
-        target: one target of a probe's result.
     """
-    if target.get("ready") is not True:
-        return CheckResult(name="smoke", result="fail", reason=_sentence(target, "it never became ready"))
-    smoke = target.get("smoke")
-    if not isinstance(smoke, Mapping):
+    if not target.ready:
+        return CheckResult(name="smoke", result="fail", reason=_reason(target.error, _NOT_READY))
+    smoke = target.smoke
+    if smoke is None:
         return CheckResult(name="smoke", result="inconclusive", reason="the model stores no example request")
-    figures: dict[str, Figure] = {"seconds": smoke.get("seconds")}
-    if smoke.get("ok") is not True:
-        reason = _sentence(smoke, "the example request was not answered")
+    figures: dict[str, Figure] = {"seconds": smoke.seconds}
+    if not smoke.ok:
+        reason = _reason(smoke.error, "the example request was not answered")
         return CheckResult(name="smoke", result="fail", reason=reason, figures=figures)
-    outputs = smoke.get("outputs") or {}
+    outputs = smoke.outputs
     figures["outputs"] = sorted(outputs)
-    empty = sorted(name for name, data in outputs.items() if not list(_leaves(data)))
-    broken = sorted(name for name, data in outputs.items() if any(_is_broken(leaf) for leaf in _leaves(data)))
+    empty = sorted(name for name, values in outputs.items() if not values)
+    broken = sorted(name for name, values in outputs.items() if any(map(_is_broken, values)))
     if not outputs or empty:
         reason = f"the answer to the example request holds no data{': ' + ', '.join(empty) if empty else ''}"
         return CheckResult(name="smoke", result="fail", reason=reason, figures=figures)
@@ -101,18 +101,9 @@ def judge_smoke(target: Mapping[str, Any]) -> CheckResult:
     return CheckResult(name="smoke", result="pass", reason="it answers its example request", figures=figures)
 
 
-def _sentence(source: Mapping[str, Any], fallback: str) -> str:
-    error = source.get("error")
-    return str(error).strip().rstrip(".") if error else fallback
+def _reason(error: str | None, fallback: str) -> str:
+    return error.strip().rstrip(".") if error else fallback
 
 
-def _leaves(data: Any) -> Iterator[Any]:
-    if isinstance(data, list | tuple):
-        for item in data:
-            yield from _leaves(item)
-    else:
-        yield data
-
-
-def _is_broken(leaf: Any) -> bool:
-    return leaf is None or (isinstance(leaf, float) and not math.isfinite(leaf))
+def _is_broken(value: Scalar) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

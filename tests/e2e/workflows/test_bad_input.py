@@ -20,7 +20,8 @@ from gitops_ml.clients.engine.lock import Holder, Lock
 from gitops_ml.clients.engine.model_images import DIGEST
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.observe import Target, look
+from gitops_ml.control.target import Target
+from gitops_ml.control.view import Options
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, Workshop, free_port, scratch_workshop
 
@@ -302,7 +303,7 @@ def test_a_server_with_another_digest_is_never_ready(standing: Standing) -> None
     workshop.release("v3.0.0")
     workshop.declare("v3.0.0", serve={"start_timeout": "20s"})
     with Repository.open(workshop.folder) as clone:
-        wanted = look(Target(clone, "dev", print)).wanted[MODEL].generation
+        wanted = Target(clone, "dev", print).look(Options()).wanted[MODEL].generation
     # An image with the candidate's image name, but another digest in its metadata.
     other, incumbent = f"md5:{'0' * 32}.dir", standing.host.replicas()[0]["Image"]
     forged = f'FROM {incumbent}\nENTRYPOINT ["env", "GITOPS_ML_DIGEST={other}"]\nLABEL {DIGEST}={wanted.digest}\n'

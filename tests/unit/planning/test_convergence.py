@@ -148,11 +148,11 @@ def test_a_withdrawal_converges_from_every_interruption() -> None:
 # --- trouble that is not the candidate's ------------------------------------------------------------------------------
 
 
-def failing_at(mutations: set[int]) -> Callable[[], None]:
+def failing_at(mutations: set[int]) -> Callable[[str], None]:
     """A step that fails at these mutations, and works again afterwards."""
     count = -1
 
-    def step() -> None:
+    def step(deployment: str) -> None:
         nonlocal count
         count += 1
         if count in mutations:
@@ -183,7 +183,7 @@ def test_an_incumbent_that_cannot_start_does_not_block_its_successor(strategy: s
 @pytest.mark.parametrize("strategy", ALL)
 def test_a_bad_candidate_over_a_dead_incumbent_is_settled_and_the_next_one_begins(strategy: str) -> None:
     host = running("v1", strategy=strategy)
-    host.unstartable |= {ONE, TWO}
+    host.unstartable.update({ONE, TWO})
     for container in host.replicas(NAME):
         host.take_away(container.id)
     for _ in range(6):

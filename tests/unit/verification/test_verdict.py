@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gitops_ml.core.verification.probe_result import TargetResult, read_results
 from gitops_ml.core.verification.verdict import CheckResult, alpha_per_test, judge_ready, judge_smoke, overall
 
 READY: dict[str, Any] = {"ready": True, "ready_seconds": 1.25, "error": None}
@@ -57,7 +58,7 @@ def test_a_result_survives_the_journal() -> None:
     ],
 )
 def test_readiness_is_judged_by_metadata(target: dict[str, Any], result: str, reason: str) -> None:
-    check = judge_ready(target)
+    check = judge_ready(read_results({"candidate": target})["candidate"])
     assert (check.result, check.reason) == (result, reason)
 
 
@@ -90,9 +91,9 @@ def test_readiness_is_judged_by_metadata(target: dict[str, Any], result: str, re
     ],
 )
 def test_smoke_is_judged_by_the_answer(smoke: dict[str, Any] | None, result: str, reason: str) -> None:
-    check = judge_smoke({**READY, "smoke": smoke})
+    check = judge_smoke(read_results({"candidate": {**READY, "smoke": smoke}})["candidate"])
     assert (check.result, check.reason) == (result, reason)
 
 
 def test_smoke_fails_if_the_candidate_is_not_ready() -> None:
-    assert judge_smoke({"ready": False, "error": "exited 1"}).result == "fail"
+    assert judge_smoke(TargetResult(error="exited 1")).result == "fail"

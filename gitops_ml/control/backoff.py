@@ -1,0 +1,85 @@
+"""When each deployment may be tried again after an error, so that the trouble of one never delays another."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from gitops_ml.core.planning import plan
+from gitops_ml.errors import GitopsError, Stalled
+
+ENVIRONMENT, RECORD = "", "(record)"
+"""The names for the failures of what is no deployment: the environment as a whole, and the push of its record."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: GitopsError
+    count: int
+    due: float
+
+
+class Backoff:
+    """The failures in a row of each name, and when the name is due again.
+
+    Names are deployments, `ENVIRONMENT` and `RECORD`.
+
+    Args:
+        first: seconds to wait after the first failure; each further failure doubles the wait.
+        most: the longest wait in seconds.
+        tries: how many failures in a row `gave_up` allows.
+        clock: gives the present in seconds.
+        resting: names that are never due, since the caller keeps their waits itself.
+    """
+
+    def __init__(
+        self,
+        first: float = 1.0,
+        most: float = 60.0,
+        tries: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+        resting: Collection[str] = (),
+    ) -> None:
+        self._resting = resting
+        self._first, self._most, self._tries, self._clock = first, most, tries, clock
+        self._failures: dict[str, _Failure] = {}
+
+    @property
+    def errors(self) -> dict[str, GitopsError]:
+        """The last error of each name that has not succeeded since."""
+        return {name: failure.error for name, failure in self._failures.items()}
+
+    def failed(self, name: str, error: GitopsError) -> None:
+        """Note a failure: the name is due again after a wait."""
+        count = self.failures(name) + 1
+        wait = min(self._most, self._first * 2 ** min(count - 1, 30))
+        self._failures[name] = _Failure(error, count, self._clock() + wait)
+
+    def succeeded(self, name: str) -> None:
+        """Forget a name's failures."""
+        self._failures.pop(name, None)
+
+    def failures(self, name: str) -> int:
+        """How often in a row the name has failed."""
+        failure = self._failures.get(name)
+        return failure.count if failure else 0
+
+    def wait(self, name: str) -> float:
+        """Seconds until the name is due; 0 when it is due now."""
+        if name in self._resting:
+            return math.inf
+        failure = self._failures.get(name)
+        return max(0.0, failure.due - self._clock()) if failure else 0.0
+
+    def allows(self, action: plan.Action) -> bool:
+        """Whether an action may be performed now: its deployment is due, or what serves is healed."""
+        if isinstance(action, plan.Publish):
+            return self.wait(RECORD) == 0
+        return not action.deployment or action.healing or self.wait(action.deployment) == 0
+
+    def gave_up(self, name: str) -> bool:
+        """Whether trying again changes nothing: a person has to act, or all tries have failed."""
+        failure = self._failures.get(name)
+        return failure is not None and (isinstance(failure.error, Stalled) or failure.count >= self._tries)

@@ -1,0 +1,52 @@
+"""One model as the checks need it: its files, and its answers to rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.model_files import ModelFiles, read_model_files
+from gitops_ml.control.boundary import first_line
+from gitops_ml.control.host import Host
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.text import clean_line
+from gitops_ml.core.verification.probe_result import TargetResult
+from gitops_ml.errors import GitopsError, InputError, ModelRejected
+
+if TYPE_CHECKING:
+    from gitops_ml.core.verification.answers import Answers, NoAnswer
+
+
+def files_of(host: Host, generation: Generation) -> ModelFiles | None:
+    """Read the files of a generation's model; None for an image, which brings none.
+
+    Raises `ModelRejected` for malformed files, `VersionError` when their bytes cannot be had.
+    """
+    return read_model_files(host.models.artifact(generation)) if generation.pattern == "service" else None
+
+
+def manifest_of(host: Host, generation: Generation | None) -> Manifest | None:
+    """The manifest of a generation that another one is compared with; None where it cannot be read."""
+    try:
+        files = files_of(host, generation) if generation else None
+    except GitopsError:
+        return None
+    return files.manifest if files else None
+
+
+def answers_in(result: TargetResult | None, manifest: Manifest | None) -> Answers | NoAnswer:
+    """One model's answers to all rows, or why there are none."""
+    from gitops_ml.core.verification.answers import NoAnswer, answers_of  # numpy: only where rows are compared
+
+    if manifest is None:
+        return NoAnswer("its manifest cannot be read")
+    if result is None:
+        return NoAnswer("it was not asked")
+    if result.error:
+        return NoAnswer(result.error)
+    try:
+        return answers_of(result.outputs, manifest)
+    except (InputError, ModelRejected) as error:
+        return NoAnswer(first_line(error), refused=True)
+    except (ValueError, TypeError, OverflowError) as error:  # numpy's words for rows of unequal length, or for texts
+        return NoAnswer(clean_line(f"its outputs are not numbers: {error}"), refused=True)

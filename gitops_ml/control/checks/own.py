@@ -1,0 +1,45 @@
+"""A team's own checks, each with a boundary of its own: what one of them meets says nothing about the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from gitops_ml.control.boundary import first_line, foreseen
+from gitops_ml.control.host import Host
+from gitops_ml.core.declaration.checks import OwnCheck
+from gitops_ml.core.generation import Generation
+from gitops_ml.core.text import clean_line
+from gitops_ml.core.verification.own_checks import Subject, unanswered
+from gitops_ml.core.verification.verdict import CheckResult
+from gitops_ml.errors import GitopsError
+
+
+def run_own_checks(
+    host: Host, checks: Sequence[OwnCheck], generation: Generation, endpoint: str, go_on: Callable[[], None]
+) -> list[CheckResult]:
+    """Run these checks one after the other. A check that meets an unforeseen error is inconclusive.
+
+    Args:
+        endpoint: where the generation answers, without `/infer`.
+        go_on: called repeatedly while waiting; what it raises ends the waiting.
+    """
+    subject = Subject(
+        environment=host.environment,
+        deployment=generation.deployment,
+        version=generation.version,
+        generation=generation.fingerprint,
+        endpoint=endpoint,
+    )
+    return [_run(host, check, subject, go_on) for check in checks]
+
+
+def _run(host: Host, check: OwnCheck, subject: Subject, go_on: Callable[[], None]) -> CheckResult:
+    try:
+        result = host.servers.run_own_checks([check], subject, go_on)[0]
+    except GitopsError:
+        raise
+    except Exception as error:
+        result = unanswered(check, first_line(foreseen(error, f"{host.environment}/{subject.deployment}")))
+    return msgspec.structs.replace(result, reason=clean_line(result.reason))

@@ -1,0 +1,156 @@
+"""Asking model servers from inside the environment's network, over the engine's API alone.
+
+The gateway asks whether they are ready, and for one answer; a probe asks for more, and finds out what is wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from gitops_ml.clients import own_checks
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.model_images import probe_image
+from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
+from gitops_ml.clients.gateway.readiness import LEFT_FOR_PROBE, ask_ready
+from gitops_ml.clients.gateway.samples import read_samples
+from gitops_ml.control.host import Progress, Question
+from gitops_ml.control.request_counts import RequestCounts
+from gitops_ml.core.declaration.checks import OwnCheck
+from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
+from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.observed import Container
+from gitops_ml.core.planning import plan
+from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.probe_result import TargetResult, read_results
+from gitops_ml.core.verification.samples import Samples
+from gitops_ml.core.verification.sequential import TrafficTest
+from gitops_ml.core.verification.verdict import CheckResult
+from gitops_ml.errors import GitopsError, ModelRejected
+
+HOLDOUT_SECONDS = 300.0
+_log = logging.getLogger("gitops_ml")
+
+
+class EngineServers:
+    """The model servers of one environment on one engine.
+
+    Args:
+        gateway: gives the gateway's container, which may be replaced during a pass; empty without one.
+        base: the base image that the probe's image is built on.
+        check: called before a probe is made; raises `LockLost` when the lock is gone.
+        now: the engine's clock.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        project: str,
+        environment: str,
+        *,
+        gateway: Callable[[], str],
+        base: str,
+        check: Callable[[], None],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._engine, self._project, self._environment = engine, project, environment
+        self._gateway, self._base, self._check, self._now = gateway, base, check, now
+
+    def ask(self, question: Question, go_on: Callable[[], None]) -> Mapping[str, TargetResult]:
+        """See `host.Servers.ask`. Readiness and the example are asked by the gateway; for all else there is a probe."""
+        asked = [_target(name, container, of) for name, (container, of) in question.targets.items()]
+        started = time.monotonic()
+        self._check()
+        if not question.bodies and self._gateway():
+            results = self._ask_ready(question, asked, go_on)
+            if results is not None:
+                return _read(question, results)
+        return _read(question, self._probe(question, asked, go_on, passed=time.monotonic() - started))
+
+    def _ask_ready(
+        self, question: Question, asked: Sequence[Mapping[str, Any]], go_on: Callable[[], None]
+    ) -> dict[str, Any] | None:
+        """Have the gateway ask. None where the probe has to: the servers are not ready, or answer wrongly."""
+        try:
+            return ask_ready(
+                self._engine,
+                self._gateway(),
+                asked,
+                example=question.example,
+                patience=question.generation.start_timeout - LEFT_FOR_PROBE,
+                watch=_watched(question),
+                go_on=go_on,
+            )
+        except GitopsError:
+            raise
+        except Exception as error:
+            _log.warning("%s: malformed answers in the gateway", question.generation.deployment, exc_info=error)
+            return None
+
+    def _probe(
+        self, question: Question, asked: Sequence[Mapping[str, Any]], go_on: Callable[[], None], passed: float
+    ) -> Mapping[str, Any]:
+        patience, bodies = question.generation.start_timeout, question.bodies
+        left = max(patience - passed, min(patience, LEFT_FOR_PROBE))
+        image = probe_image(self._engine, self._base)
+        place = ProbePlace(project=self._project, environment=self._environment, image=image)
+        job = ProbeJob(
+            targets=asked,
+            seconds=left + (HOLDOUT_SECONDS if bodies else 0.0),
+            ready_seconds=left,
+            example=question.example,
+            bodies=bodies,
+        )
+        return run_probe(self._engine, place, job, watch=_watched(question), go_on=go_on).targets
+
+    def samples(self, live: Sequence[tuple[str, int]]) -> Samples:
+        """See `host.Servers.samples`."""
+        return read_samples(self._engine, self._gateway(), live)
+
+    def address(self, container: Container, generation: Generation) -> str:
+        """See `host.Servers.address`."""
+        inspected = self._engine.inspect_container(container.id)
+        networks = inspected["NetworkSettings"]["Networks"] if inspected else {}
+        address = networks.get(scoped(self._project, self._environment), {}).get("IPAddress", "")
+        path = f"{MODEL_PATH}/{generation.deployment}" if generation.pattern == "service" else ""
+        return f"http://{address}:{generation.port}{path}" if address else ""
+
+    def run_own_checks(
+        self, checks: Sequence[OwnCheck], subject: Subject, go_on: Callable[[], None]
+    ) -> list[CheckResult]:
+        """See `host.Servers.run_own_checks`."""
+        return own_checks.run_own_checks(checks, subject, go_on)
+
+    def count(self, watch: plan.Watch, attempt: Attempt, test: TrafficTest, live: Sequence[Container]) -> Progress:
+        """See `host.Servers.count`."""
+        counts = RequestCounts(self._engine, self._gateway(), self._now)
+        return counts.count(watch, attempt, test, live)
+
+
+def _watched(question: Question) -> list[str]:
+    judged = question.generation.fingerprint
+    return [container.id for container, of in question.targets.values() if of.fingerprint == judged]
+
+
+def _read(question: Question, results: Mapping[str, Any]) -> dict[str, TargetResult]:
+    """Read the results. Malformed answers of a server that is only compared with leave that server without answers."""
+    read: dict[str, TargetResult] = {}
+    for name, (_, generation) in question.targets.items():
+        try:
+            read |= read_results({name: results.get(name, {})})
+        except ModelRejected as error:
+            if generation.fingerprint == question.generation.fingerprint:
+                raise
+            read[name] = TargetResult(error=str(error))
+    return read
+
+
+def _target(name: str, container: Container, generation: Generation) -> dict[str, Any]:
+    target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
+    if generation.pattern == "image":
+        return target | {"health": generation.health}
+    expect = {"version": generation.version, "digest": generation.digest}
+    return target | {"model": generation.deployment, "expect": expect}

@@ -1,0 +1,257 @@
+"""One environment of one clone, and the engine that it is reconciled against: what the sync loop works on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gitops_ml.clients import background
+from gitops_ml.clients.artifacts.source import ModelSource
+from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
+from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
+from gitops_ml.clients.engine.reconnect import Reconnection
+from gitops_ml.clients.files import publication, records
+from gitops_ml.clients.files.environments import (
+    EnvironmentFiles,
+    environment_names,
+    read_project,
+    require_known_source,
+)
+from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.connection import Connection
+from gitops_ml.control.host import Host
+from gitops_ml.control.observe import generation_at, observe, plan_view, read_files, read_source
+from gitops_ml.control.preemption import TipWatch
+from gitops_ml.control.session import Artifacts, Session
+from gitops_ml.control.view import Options, Source, View
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
+from gitops_ml.core.planning import plan
+from gitops_ml.errors import GitopsError, InputError, SourceError
+
+COMPACT_AT = 60
+"""Entries of the journal above which a pass that holds the lock sums them up."""
+_log = logging.getLogger("gitops_ml")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One environment of one clone.
+
+    Args:
+        report: receives each text that a person may want to see.
+        connection: the owner of the environment's engine.
+        stopping: set it to stop a pass at its next step, as Ctrl-C does.
+        read_tip: gives the commit to reconcile to, after a fetch or as it was fetched last.
+    """
+
+    repo: Repository
+    environment: str
+    report: Callable[[str], None]
+    connection: Connection = field(default_factory=Connection)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    read_tip: Callable[[Repository], str] = Repository.fetch
+
+    # --- looking
+
+    def look(self, options: Options, commit: str | None = None) -> View:
+        """Fetch, read, observe and plan; nothing is changed, and no lock is taken.
+
+        Args:
+            commit: look at this commit, and fetch nothing.
+
+        Raises:
+            SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
+            EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
+        """
+        files = read_files(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
+        engine = self.connection.to(files)
+        # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less time.
+        snapshot = background.begin(lambda: observe(engine, files, self.repo.cache))
+        source = read_source(self.repo, files)
+        return plan_view(self.repo, source, snapshot.result(), options, locked=False)
+
+    def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
+        """Observe and plan anew, with a source that is read already. Raises as `look`."""
+        snapshot = observe(self.connection.to(source.files), source.files, self.repo.cache)
+        return plan_view(self.repo, source, snapshot, options, locked=locked)
+
+    # --- acting
+
+    @contextmanager
+    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
+        """Take the lock, observe again under it, and open a session.
+
+        The images that are needed come first: a pull or a build may take minutes, and needs no lock.
+
+        Args:
+            actions: what is going to be done: the builds among them are begun.
+
+        Raises as `look`, and `LockHeld` when another pass holds the environment.
+        """
+        engine, files = self.connection.to(view.source.files), view.source.files
+        models = ModelSource(self.repo)
+        builds = Builds(engine, models.artifact, BASE_IMAGE)
+        for action in actions:
+            if isinstance(action, plan.Build) and action.generation.pattern == "service":
+                builds.begin(action.generation)
+        if view.wanted:
+            ensure_base(engine, BASE_IMAGE)
+        ensure_base(engine, GATEWAY_IMAGE)
+        with Lock.acquire(engine, files.project, files.name, GATEWAY_IMAGE) as lock:
+            view = self.look_again(view.source, options, locked=True)
+            session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
+            if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
+                session.compact(view.snapshot.journal)
+            yield view, session
+
+    @contextmanager
+    def watch_tip(self, view: View, host: Host) -> Iterator[Callable[[], Source]]:
+        """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
+        source = view.source
+
+        def newest() -> Source:
+            nonlocal source
+            if watch.tip != source.commit:
+                source = self._source_at(watch.tip, source)
+            return source
+
+        with TipWatch(self.repo.root, self.read_tip, view, host.supersede) as watch:
+            yield newest
+
+    def _source_at(self, commit: str, source: Source) -> Source:
+        """The source at a newer commit; `source` where that cannot be read, or has other settings than the pass."""
+        try:
+            files = read_files(self.repo, commit, self.environment)
+            return read_source(self.repo, files) if files.environment == source.files.environment else source
+        except Exception as error:
+            _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
+            return source
+
+    def publish(self, view: View, state: EnvironmentState) -> Publication:
+        """Publish what the journal holds and Git does not."""
+        base = view.snapshot.base_id or ""
+
+        def same_generation(files: EnvironmentFiles, attempt: Attempt) -> bool:
+            try:
+                declared = generation_at(self.repo, files, attempt.deployment, base)
+            except GitopsError:
+                return False
+            return declared.fingerprint == attempt.generation.fingerprint
+
+        return publication.publish(
+            self.repo, self.environment, state, engine=view.snapshot.engine, same_generation=same_generation
+        )
+
+    def break_lock(self, view: View, lock: str) -> None:
+        """Break the lock with this ID. Raises `InputError` when the lock is another one, or is gone."""
+        files = view.source.files
+        if not break_lock(self.connection.to(files), files.project, files.name, lock):
+            raise InputError(
+                f"{files.name} has no lock {lock}",
+                why="it is gone, or another one was taken since",
+                fix=f"gitops-ml sync {files.name}",
+            )
+
+    def clear_dead_lock(self, view: View) -> None:
+        """Remove the lock of a pass that was killed at its very end: no later pass has a reason to take the lock."""
+        files = view.source.files
+        if view.snapshot.of_role("lock"):
+            clear_dead(self.connection.to(files), files.project, files.name)
+
+    def end_pass(self, *, engine_lost: bool) -> None:
+        """Close what the pass has opened on the engine; a lost engine is connected anew by the next pass."""
+        if engine_lost:
+            self.connection.close()
+        else:
+            self.connection.end_pass()
+
+    def monotonic(self) -> float:
+        """The present in seconds, from any origin."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait between passes; at most until the target is to stop."""
+        self.stopping.wait(seconds)
+
+
+def preview(target: Target, options: Options) -> View:
+    """Look for people who read a plan, and refuse also what only a later promotion would stumble over.
+
+    Raises as `Target.look`, and `InputError`.
+    """
+    view = target.look(options)
+    desired = view.desired
+    if desired.environment.promotion:
+        require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
+    return view
+
+
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str]) -> str:
+    """The tip, or the commit that was asked for. Tags are fetched for both."""
+    tip = read_tip(repo)
+    return repo.resolve(options.rev) if options.rev else tip
+
+
+def list_targets(
+    repo: Repository,
+    environments: Sequence[str],
+    report: Callable[[str], None],
+    options: Options,
+    reconnections: Mapping[str, Reconnection] | None = None,
+) -> list[Target]:
+    """The named environments as targets; all that the tip declares where none is named.
+
+    `reconnections`: see `reconnect.begin`. Raises `SourceError` when nothing is declared.
+    """
+    if not environments:
+        commit = _commit(repo, options, Repository.fetch)
+        environments = environment_names(repo, commit)
+        if not environments:
+            raise SourceError(
+                f"no environment is declared in commit {commit[:12]}",
+                why="there is no environments/*/environment.yaml; nothing is changed on any host",
+                fix="restore environments/, or gitops-ml init",
+            )
+    begun = reconnections or {}
+    return [Target(repo, name, report, Connection(begun.get(name))) for name in environments]
+
+
+def undeclared(targets: Sequence[Target]) -> list[SourceError]:
+    """Containers of this project in environments that are no longer declared, on the engines of these targets.
+
+    They are left alone: a folder may have vanished by mistake.
+    """
+    errors: dict[str, SourceError] = {}
+    declared = {target.environment for target in targets}
+    engines = [target.connection.engine for target in targets]
+    for engine in {engine.url: engine for engine in engines if engine}.values():
+        project = read_project(targets[0].repo, targets[0].repo.tip()).name
+        for listed in engine.list_containers({PROJECT: project}):
+            name = listed["Labels"].get(ENVIRONMENT, "")
+            if name not in declared:
+                errors[name] = SourceError(
+                    f"{project} runs in {name}, which is not declared any more",
+                    why=f"environments/{name}/environment.yaml is gone; nothing there is changed",
+                    fix=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
+                    f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
+                )
+    return [errors[name] for name in sorted(errors)]
+
+
+def require_untouched_records(repo: Repository, since: str, rev: str | None) -> None:
+    """Refuse a change that edits records: only gitops-ml writes them. Raises `InputError`."""
+    commit = repo.resolve(rev or "HEAD")
+    touched = [path for path in repo.changed_files(since, commit) if records.RECORD_PATH.fullmatch(path)]
+    if touched:
+        raise InputError(
+            f"{', '.join(touched)} is edited since {since}",
+            why="records are written by gitops-ml only",
+            fix=f"git checkout {since} -- {' '.join(touched)}",
+        )

@@ -1,0 +1,67 @@
+"""The values of one pass that travel from step to step: the options, what was read of Git, and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.core.declaration.schema import Desired
+from gitops_ml.core.journal.state import EnvironmentState
+from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.planning import plan
+from gitops_ml.core.planning.context import PlannedDeployment
+from gitops_ml.core.records.record import Record
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the command line that a pass obeys."""
+
+    allow_older: bool = False
+    confirm_removals: bool = False
+    rebind: bool = False
+    retry: bool = False
+    break_lock: str | None = None
+    rev: str | None = None
+
+    def after_first_pass(self) -> Options:
+        """Drop the one-shot options: `--retry` and `--break-lock`."""
+        return replace(self, retry=False, break_lock=None)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one commit says of one environment: all that a pass reads of the clone before it looks at the host."""
+
+    files: EnvironmentFiles
+    desired: Desired
+    records: Mapping[str, Record]
+
+    @property
+    def commit(self) -> str:
+        return self.files.commit
+
+
+@dataclass(frozen=True)
+class View:
+    """The source, the host as it was observed, and the plan that follows from both.
+
+    `desired` is the source's desired state without the deployments that turned out to be broken on this host.
+    """
+
+    source: Source
+    desired: Desired
+    snapshot: Snapshot
+    state: EnvironmentState
+    wanted: Mapping[str, PlannedDeployment]
+    plan: plan.Plan
+
+    @property
+    def records(self) -> Mapping[str, Record]:
+        return self.source.records
+
+    @property
+    def engine_changed(self) -> bool:
+        """Whether a record names another engine: after `--rebind`, Git has to learn the new one."""
+        return any(record.engine != self.snapshot.engine for record in self.records.values())

@@ -1,0 +1,211 @@
+"""The sync loop: each deployment has its own back-off, and an open canary is watched whatever happens elsewhere."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+
+import pytest
+
+from gitops_ml.clients import background
+from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.sync import sync
+from gitops_ml.errors import (
+    EngineFailed,
+    EngineUnavailable,
+    GitopsError,
+    InputError,
+    LockHeld,
+    ModelRejected,
+    PushRejected,
+    SourceUnavailable,
+)
+from tests.unit.builders import NAME, wanted
+from tests.unit.simulated_host import Host, SimulatedEnvironment
+from tests.unit.simulated_session import SimulatedSession
+
+OTHER = "other"
+TWO, THREE = "2" * 12, "3" * 12
+
+
+def serving_v1(*names: str) -> Host:
+    host = Host()
+    host.settle(*(wanted("v1", name) for name in names))
+    return host
+
+
+def bad_canary(*beside: str) -> tuple[Host, SimulatedEnvironment]:
+    """A canary that its users find bad is declared, beside what else is declared."""
+    host = serving_v1(OTHER, *beside)
+    host.traffic[TWO] = "Failed"
+    return host, host.declaring(wanted("v2", OTHER, strategy="canary"), *(wanted("v3", name) for name in beside))
+
+
+@pytest.mark.parametrize("error", [EngineFailed("its image cannot be built"), InputError("a person has to act")])
+def test_a_bad_canary_is_stopped_beside_an_image_that_cannot_be_built(error: GitopsError) -> None:
+    host, environment = bad_canary(NAME)
+    host.behaviour.trouble["image", NAME] = error
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12] and result.settled[OTHER] == ["failed"]
+    assert result.errors == {NAME: error} and result.exit_code == 1
+
+
+def test_a_bad_canary_is_stopped_although_no_record_can_be_pushed() -> None:
+    host, environment = bad_canary(NAME)
+    environment.push_error = PushRejected("the remote refuses")
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12] and host.serves(NAME) == [THREE]
+    assert result.record_error is environment.push_error and result.exit_code == 5
+    environment.push_error = None
+    assert host.sync(environment).exit_code == 3
+    assert not [a for name in (NAME, OTHER) for a in host.state(name).attempts if not a.published]
+
+
+def test_a_refused_record_hides_no_other_error() -> None:
+    host, environment = bad_canary(NAME)
+    environment.push_error = PushRejected("the remote refuses")
+    host.behaviour.trouble["image", NAME] = EngineFailed("no space left on device")
+    result = host.sync(environment)
+    assert list(result.errors) == [NAME] and result.record_error is environment.push_error
+    assert result.exit_code == 1
+
+
+def test_a_refused_record_is_tried_again_while_a_canary_is_watched() -> None:
+    host, environment = bad_canary(NAME)
+    environment.push_error = PushRejected("the remote refuses")
+
+    def accept_during_the_canary() -> None:
+        state = host.state(OTHER).open
+        if state and state.routed:
+            environment.push_error = None
+
+    environment.on_look = accept_during_the_canary
+    host.traffic[TWO] = "Verified"
+    result = host.sync(environment)
+    assert host.serves(NAME) == [THREE] and host.serves(OTHER) == [TWO]
+    assert result.exit_code == 0 and result.record_error is None
+
+
+def test_a_canary_is_watched_while_the_remote_is_gone_and_the_outage_is_said() -> None:
+    host, environment = bad_canary()
+
+    def lose_the_remote() -> None:
+        state = host.state(OTHER).open
+        if state and state.routed:
+            environment.fetch_error = SourceUnavailable("the remote does not answer")
+
+    environment.on_look = lose_the_remote
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12]
+    assert result.exit_code == 1 and isinstance(result.errors[""], SourceUnavailable)
+    assert sum("the remote does not answer" in line for line in environment.reported) <= 4
+
+
+def test_trouble_that_passes_is_tried_again_with_a_growing_wait() -> None:
+    host = serving_v1(NAME)
+    failures = iter([EngineUnavailable("1"), EngineUnavailable("2"), EngineUnavailable("3")])
+
+    def fail() -> None:
+        error = next(failures, None)
+        if error:
+            raise error
+
+    environment = host.declaring(wanted("v2"))
+    environment.on_look = fail
+    assert host.sync(environment).exit_code == 0
+    assert host.serves(NAME) == [TWO] and environment.slept >= 7.0
+
+
+def test_trouble_that_stays_is_raised() -> None:
+    environment = serving_v1(NAME).declaring(wanted("v2"))
+    environment.fetch_error = SourceUnavailable("the remote does not answer")
+    with pytest.raises(SourceUnavailable):
+        sync(environment)
+
+
+def test_a_lock_that_is_held_is_waited_for_and_then_raised() -> None:
+    environment = serving_v1(NAME).declaring(wanted("v2"))
+
+    def held() -> None:
+        raise LockHeld("another pass")
+
+    environment.on_look = held
+    with pytest.raises(LockHeld):
+        sync(environment)
+    assert environment.slept > 1.0
+
+
+def test_a_gateway_that_cannot_be_had_is_named_and_no_deployment_is_begun() -> None:
+    host = Host()
+
+    def step(deployment: str) -> None:
+        if not deployment:
+            raise EngineFailed("port 8081 is taken")
+
+    host.step = step
+    result = host.sync(host.declaring(wanted("v1")))
+    assert list(result.errors) == [""] and result.exit_code == 1
+    assert host.state(NAME).open is None
+
+
+def test_a_model_whose_artifact_is_malformed_is_failed_rolled_back_quarantined_and_recorded() -> None:
+    host, environment = bad_canary(NAME)
+    host.behaviour.trouble["image", NAME] = ModelRejected("a file of the model cannot be read", why="no requirements")
+    result = host.sync(environment)
+    attempt = host.state(NAME).attempts[-1]
+    assert (attempt.verdict, attempt.outcome, bool(attempt.published)) == ("Failed", "failed", True)
+    assert [(c.name, c.result) for c in attempt.checks] == [("artifact", "fail")]
+    assert "no requirements" in attempt.checks[0].reason
+    assert host.state(NAME).quarantine and host.serves(NAME) == ["1" * 12] and host.replicas(NAME)
+    assert result.exit_code == 3 and not result.errors
+
+
+# --- one deployment takes long ---------------------------------------------------------------------------------------
+
+
+class ThreadedSession(SimulatedSession):
+    """Work is done in threads, as on an engine."""
+
+    def begin(self, work):  # type: ignore[no-untyped-def]
+        future: Future[object] = background.begin(work)
+        return future
+
+
+def until(host: Host, reached) -> bool:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        host.seconds += 0.5
+        if reached():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_bad_canary_is_rolled_back_while_the_checks_of_another_deployment_still_run() -> None:
+    host, environment = bad_canary(NAME)
+    environment.session_type = ThreadedSession
+    seen = []
+
+    def slow_checks() -> None:
+        seen.append(until(host, lambda: [a.outcome for a in host.state(OTHER).attempts] == ["promoted", "failed"]))
+
+    host.behaviour.slow[NAME] = slow_checks
+    reconcile(environment)
+    reconcile(environment)
+    assert seen == [True] and host.serves(OTHER) == ["1" * 12]
+
+
+def test_what_breaks_is_healed_while_the_checks_of_another_deployment_still_run() -> None:
+    host = serving_v1(NAME, OTHER)
+    environment = host.declaring(wanted("v3"), wanted("v1", OTHER))
+    environment.session_type = ThreadedSession
+    healed = []
+
+    def slow_checks() -> None:
+        host.kill(host.replicas(OTHER)[0].id)
+        healed.append(until(host, lambda: host.serves(OTHER) == ["1" * 12]))
+
+    host.behaviour.slow[NAME] = slow_checks
+    reconcile(environment)
+    assert healed == [True]
+    host.require_safe()
