@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
-from gitops_ml.errors import InputError, SourceError, Stalled, VersionMoved
+from gitops_ml.errors import InputError, SourceError, VersionMoved
 
 MAX_BYTES = 4 << 30
 """Bytes of one file of a model or of data."""
@@ -25,28 +25,6 @@ def read_declared(repo: Repository, commit: str, environment: str) -> Environmen
     if declared.environment.policy.require_signed_commits:
         _require_signature(repo, commit)
     return declared
-
-
-def resolve_all(repo: Repository, declared: EnvironmentFiles) -> Desired:
-    """The desired state of an environment, each version resolved without a checkout.
-
-    A deployment whose file or version is wrong is left out and named in `broken`; the others are not affected.
-    """
-    resolved: dict[str, ResolvedDeployment] = {}
-    broken = dict(declared.broken)
-    for name, deployment in declared.deployments.items():
-        try:
-            resolved[name] = resolve(repo, declared.commit, name, deployment)
-        except Stalled as error:
-            broken[name] = str(error)
-    return Desired(
-        project=declared.project,
-        name=declared.name,
-        commit=declared.commit,
-        environment=declared.environment,
-        deployments=resolved,
-        broken=broken,
-    )
 
 
 def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> ResolvedDeployment:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.artifacts.source import read_declared, resolve_all
+from gitops_ml.clients.artifacts.source import read_declared
 from gitops_ml.clients.files.environments import environment_names, shared_ports
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.observe import read_source
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.errors import InputError, SourceError
 
@@ -62,7 +63,7 @@ def desired(folder: Path, models: dict[str, str], environment: str = "dev") -> D
     """The desired state once these files are committed below the environment's `models/`."""
     commit = write(folder, {f"environments/dev/models/{name}": text for name, text in models.items()})
     with Repository.open(folder) as repo:
-        return resolve_all(repo, read_declared(repo, commit, environment))
+        return read_source(repo, read_declared(repo, commit, environment)).desired
 
 
 # --- what is declared ------------------------------------------------------------------------------------------------
