@@ -33,7 +33,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_an_unlisted_skip_fails_ci(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
-    result = project.runpytest_subprocess("tests")
+    result = project.runpytest_inprocess("tests")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["SKIPPED tests/test_it.py::test_skipped[[]1]: no such thing here"])
     result.stdout.fnmatch_lines(["NOT VERIFIED and not in docs/not-verified.md: *test_skipped*"])
@@ -43,7 +43,7 @@ def test_an_unlisted_skip_is_reported_and_allowed_outside_ci(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    result = project.runpytest_subprocess("tests")
+    result = project.runpytest_inprocess("tests")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["SKIPPED tests/test_it.py::test_skipped*"])
 
@@ -52,11 +52,11 @@ def test_an_unlisted_skip_is_reported_and_allowed_outside_ci(
 def test_a_listed_skip_passes_ci(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, entry: str) -> None:
     monkeypatch.setenv("CI", "true")
     (project.path / "docs" / "not-verified.md").write_text(f"| `{entry}` | why |")
-    assert project.runpytest_subprocess("tests").ret == pytest.ExitCode.OK
+    assert project.runpytest_inprocess("tests").ret == pytest.ExitCode.OK
 
 
 def test_a_skipped_module_counts(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     (project.path / "tests" / "test_it.py").write_text("import pytest\npytest.importorskip('no_such_module')\n")
     (project.path / "tests" / "test_other.py").write_text("def test_ran(): pass\n")
-    assert project.runpytest_subprocess("tests").ret == pytest.ExitCode.TESTS_FAILED
+    assert project.runpytest_inprocess("tests").ret == pytest.ExitCode.TESTS_FAILED

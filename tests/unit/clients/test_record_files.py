@@ -17,13 +17,13 @@ from tests.unit.journals import failed, promoted
 V1, V2 = generation("v1"), generation("v2")
 
 
-def record(*, logs: str = "", reason: str = "worse", checks: int = 1) -> Record:
-    """A record of the most attempts that are kept, each failed with these logs and checks."""
+def record(*, logs: str = "", reason: str = "worse", checks: int = 1, attempts: int = KEPT_ATTEMPTS) -> Record:
+    """A record of so many attempts, each failed with these logs and checks."""
     one = updated(None, fold_entries([*promoted(V1), *failed(V2, V1)]).of(NAME), NAME, "engine-1")
     results = tuple(CheckResult(name=f"check-{n}", result="fail", reason=reason) for n in range(checks))
     bad = msgspec.structs.replace(one.attempts[0], logs=(logs,) if logs else (), checks=results)
-    attempts = [msgspec.structs.replace(bad, id=f"attempt-{n:02}") for n in range(KEPT_ATTEMPTS)]
-    return msgspec.structs.replace(one, attempts=tuple(reversed(attempts)))
+    kept = [msgspec.structs.replace(bad, id=f"attempt-{n:02}") for n in range(attempts)]
+    return msgspec.structs.replace(one, attempts=tuple(reversed(kept)))
 
 
 def test_a_record_that_fits_stays_whole() -> None:
@@ -43,11 +43,11 @@ def test_the_oldest_logs_go_first(text: str) -> None:
 
 
 def test_then_the_oldest_checks_and_attempts() -> None:
-    content = write_record(record(reason="x" * 2000, checks=60))
+    content = write_record(record(reason="x" * 2000, checks=12))
     read = read_record(content, "r.yaml")
     assert len(content) <= MAX_BYTES and read
     assert len(read.attempts) == KEPT_ATTEMPTS and read.attempts[0].checks
-    content = write_record(record(reason="x" * 2000, checks=200))
+    content = write_record(record(reason="x" * 2000, checks=140, attempts=2))
     read = read_record(content, "r.yaml")
     assert len(content) <= MAX_BYTES and read
     assert read.serving and read.verified
