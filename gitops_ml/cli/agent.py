@@ -43,7 +43,7 @@ def agent(
     with Repository.open(repo) as clone:
         root = clone.root
     printer = Printer(render.progress)
-    _log_to(printer.say)
+    render.print_log(printer.say)
     loop = Agent(
         read_tip=lambda: read_tip(root),
         passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping),
@@ -91,14 +91,3 @@ class Printer:
         while (line := self._lines.get()) is not None:
             with contextlib.suppress(Exception):  # whatever is wrong with stderr, nobody is left to be told
                 self._show(line)
-
-
-def _log_to(say: Callable[[str], None]) -> None:
-    """Print the log of this package, which holds the tracebacks of unforeseen errors, among the other lines."""
-    import logging
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(self.format(record))
-
-    logging.getLogger("gitops_ml").addHandler(Handler())

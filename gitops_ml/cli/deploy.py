@@ -273,9 +273,10 @@ def _open(path: Path) -> Repository:
 
 
 def _begin(path: Path, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
-    """Open the clone; begin the fetch and the connections to its engines. Heavy imports can run meanwhile."""
+    """Open the clone and show the log; begin the fetch and the connections to engines. Heavy imports can run meanwhile."""
     clone = _open(path)
     clone.begin_fetch()
+    render.print_log()
     from gitops_ml.clients.engine import reconnect
 
     return clone, reconnect.begin(clone.cache, environments or [])

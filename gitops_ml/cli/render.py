@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitops_ml.core.text import clean, clean_line
@@ -51,6 +51,17 @@ def out(text: str = "") -> None:
 def progress(text: str) -> None:
     """Print a line of progress to stderr."""
     print(_cleaned(text), file=sys.stderr, flush=True)
+
+
+def print_log(show: Callable[[str], None] = progress) -> None:
+    """Print this package's log, which holds the tracebacks of unforeseen errors, among the lines of progress."""
+    import logging  # here, since `--help` needs none
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            show(self.format(record))
+
+    logging.getLogger("gitops_ml").addHandler(Handler())
 
 
 def error(problem: GitopsError | str, subject: str = "") -> None:

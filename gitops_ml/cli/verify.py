@@ -33,6 +33,7 @@ def verify(
     from gitops_ml.control.review import review
     from gitops_ml.control.target import Target
 
+    render.print_log()
     target = Target(Repository.open(repo), environment, render.progress)
     result = review(target, deployment)
     if as_json:

@@ -15,7 +15,12 @@ _log = logging.getLogger("gitops_ml")
 _log.addHandler(logging.NullHandler())  # without a handler, Python writes tracebacks to the user's terminal
 
 
-def foreseen(error: Exception, subject: str) -> GitopsError:
+def log_unforeseen(subject: str, error: Exception) -> None:
+    """Write the traceback of an exception that no code expected to the log."""
+    _log.error("%s: an unforeseen error", subject, exc_info=error)
+
+
+def as_gitops_error(error: Exception, subject: str) -> GitopsError:
     """Return the error itself if it is a `GitopsError`, else an `Unforeseen` whose traceback is logged.
 
     Args:
@@ -23,11 +28,11 @@ def foreseen(error: Exception, subject: str) -> GitopsError:
     """
     if isinstance(error, GitopsError):
         return error
-    _log.error("%s: an unforeseen error", subject, exc_info=error)
+    log_unforeseen(subject, error)
     met = Unforeseen(
         f"{subject} met an unforeseen error",
         why=clean_line(f"{type(error).__name__}: {error}"),
-        fix="run it again; if it comes back, report it with the traceback from the log",
+        fix="run it again; if it comes back, report it with its traceback",
     )
     met.__cause__ = error
     return met

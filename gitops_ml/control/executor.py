@@ -16,7 +16,7 @@ from typing import Literal
 
 from gitops_ml.control.actions import perform
 from gitops_ml.control.backoff import Backoff
-from gitops_ml.control.boundary import foreseen
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.control.host import Host
 from gitops_ml.core.journal.entries import Judged
@@ -160,7 +160,7 @@ class _Execution:
             except LockLost:
                 raise
             except Exception as raised:
-                error = error or foreseen(raised, self._host.environment)
+                error = error or as_gitops_error(raised, self._host.environment)
                 usable = usable and not isinstance(step, plan.EnsureGateway)
         if steps:
             self._note("", error)
@@ -200,7 +200,7 @@ def _kind(steps: Sequence[plan.Action]) -> Literal["rollout", "repair", "watch"]
 
 
 def _perform_all(steps: Sequence[plan.Action], host: Host) -> _Outcome:
-    """Perform one deployment's actions in their order. Healing that failed holds up only healing.
+    """Perform one deployment's actions in their order. After a failed healing action, skip the other healing actions.
 
     Raises `LockLost` and whatever is no `Exception`; any other error is in the outcome.
     """
@@ -217,7 +217,7 @@ def _perform_all(steps: Sequence[plan.Action], host: Host) -> _Outcome:
             host.report(f"stop {error.what}")
             break
         except Exception as error:
-            outcome.error = outcome.error or foreseen(error, f"{host.environment}/{name}")
+            outcome.error = outcome.error or as_gitops_error(error, f"{host.environment}/{name}")
             if not step.healing:
                 break
         else:

@@ -162,7 +162,7 @@ class Host(Protocol):
         ...
 
     def note(self, *entries: Entry) -> None:
-        """Have entries written with the next ones, or by `flush`: entries that justify nothing and may be lost."""
+        """Queue entries for the next write, or for `flush`. No action may depend on them: a crash may lose them."""
         ...
 
     def flush(self) -> None:

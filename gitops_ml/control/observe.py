@@ -21,7 +21,7 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.boundary import foreseen
+from gitops_ml.control.boundary import as_gitops_error, log_unforeseen
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
@@ -119,12 +119,12 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
         confirm_removals=options.confirm_removals,
         locked=locked,
     )
-    planned = make_plan(inputs)
+    planned = make_plan(inputs, log_unforeseen)
     broken = _unjudgeable(repo, inputs, planned)
     if broken:
         desired = _without(desired, broken)
         wanted = {name: deployment for name, deployment in wanted.items() if name not in broken}
-        planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted))
+        planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted), log_unforeseen)
     return View(source, desired, snapshot, state, wanted, planned)
 
 
@@ -138,7 +138,7 @@ def _each(
         try:
             values[name] = make(name)
         except Exception as error:
-            broken[name] = str(foreseen(error, f"{environment}/{name}"))
+            broken[name] = str(as_gitops_error(error, f"{environment}/{name}"))
     return values, broken
 
 

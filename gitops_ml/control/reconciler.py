@@ -1,4 +1,4 @@
-"""One pass for one environment, and the loop that repeats passes until all is settled.
+"""One pass for one environment. `sync` and the agent repeat passes.
 
 A pass reads as it happens: look; and where there is something to do, take the lock and look again, execute, record. A
 pass with nothing to do takes no lock.
@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
-from gitops_ml.control.boundary import foreseen
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
 from gitops_ml.control.view import Options, Source, View
@@ -229,7 +229,7 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
     except LockLost:
         raise
     except Exception as error:
-        result.execution.errors[ENVIRONMENT] = foreseen(error, environment.environment)
+        result.execution.errors[ENVIRONMENT] = as_gitops_error(error, environment.environment)
     if backoff.wait(RECORD) > 0:
         result.record_error = backoff.errors.get(RECORD)
         return
@@ -239,7 +239,7 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
     except LockLost:
         raise
     except Exception as error:
-        result.record_error = foreseen(error, f"the record of {environment.environment}")
+        result.record_error = as_gitops_error(error, f"the record of {environment.environment}")
         backoff.failed(RECORD, result.record_error)
 
 

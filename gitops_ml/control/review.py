@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from gitops_ml.control.boundary import foreseen
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks import run as checks
 from gitops_ml.control.host import Host
 from gitops_ml.control.reconciler import Reconcilable, holding, record
@@ -105,7 +105,7 @@ def review(environment: Reconcilable, deployment: str | None = None) -> Review:
         except LockLost:
             raise
         except Exception as error:
-            result.record_error = foreseen(error, f"the record of {environment.environment}")
+            result.record_error = as_gitops_error(error, f"the record of {environment.environment}")
     if result.recorded and any(r.verdict == "Failed" and r.goes_back_to for r in result.reviews):
         result.synced = sync(environment)
     return result
@@ -142,7 +142,7 @@ def _review_one(host: Host, wanted: PlannedDeployment, state: DeploymentState, r
     except LockLost:
         raise
     except Exception as error:
-        result.errors[name] = foreseen(error, f"{host.environment}/{name}")
+        result.errors[name] = as_gitops_error(error, f"{host.environment}/{name}")
 
 
 def _require_running(host: Host, serving: Generation) -> None:

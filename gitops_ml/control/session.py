@@ -215,20 +215,21 @@ class Session:
         self._engine.start(container)
 
     def drain(self, containers: Sequence[Container]) -> None:
-        """See `Host.drain`. Requests that outlast the environment's drain are cut, and reported.
+        """See `Host.drain`. Requests that outlast the environment's drain are counted, and reported.
 
-        Only our own server tells how many requests it has in flight; other images get the whole drain.
+        Only our own server tells how many requests it has in flight; other images get the whole drain, uncounted. After
+        the drain each container is asked to end, and killed when it has not ended within the same time again.
         """
         running = [c for c in containers if c.state == "running"]
         ours = [(c.labels.get(ALIAS, ""), PORT) for c in running if c.labels.get(PATTERN) == "service"]
-        cut = 0
+        late = 0
         if ours:
-            cut = routes.drained(self._engine, self._gateway, ours, deadline=self._drain_seconds).cut
+            late = routes.wait_until_drained(self._engine, self._gateway, ours, deadline=self._drain_seconds).in_flight
         if len(ours) < len(running):
             self._sleep(self._drain_seconds)
-        if cut:
+        if late:
             name, drain = f"{self.environment}/{running[0].deployment}", self._drain_seconds
-            self.report(f"cut {name}: {cut} requests outlasted the drain of {drain:g} s")
+            self.report(f"late {name}: {late} requests outlasted the drain of {drain:g} s, and have as long again")
         for container in running:
             self._check()
             self._engine.stop(container.id, grace=max(1, round(self._drain_seconds)))

@@ -128,8 +128,9 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]
 def differing(declared: Any) -> Any:
     """A declaration as plain data, with only the values that differ from their defaults.
 
-    Everything that is hashed goes through this function. A key that a newer version adds must not change the hash of
-    those who do not use it, or an upgrade of the tool would roll every host. So no default may ever change, either.
+    Resources and `serve` go through this function before they are hashed. A key that a newer version adds must not
+    change the hash of those who do not use it, or an upgrade of the tool would roll every host. So no default may ever
+    change, either.
     """
     if isinstance(declared, msgspec.Struct):
         values = {}
@@ -149,7 +150,7 @@ def differing(declared: Any) -> Any:
 def generation_of(desired: ResolvedDeployment, *, commit: str, base: str, serving_version: int) -> Generation:
     """The generation that a desired deployment asks for on a host with this base image.
 
-    Its fingerprint does not cover replicas, rollout, verify, on_failure and hold (DESIGN §4): scaling a deployment or
+    Its fingerprint does not cover replicas, rollout, verify, on_failure and hold: scaling a deployment or
     judging it again makes no new generation.
     """
     declared = desired.declaration

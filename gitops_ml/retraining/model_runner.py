@@ -21,6 +21,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import ensure_model_image, probe_image
 from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
+from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
 from gitops_ml.errors import EngineFailed, GitopsError, InputError, ModelRejected
 
@@ -109,7 +110,7 @@ def _answers(
         manifest = model.manifest
         bodies = requests(rows, manifest)
     except (InputError, ModelRejected) as error:
-        return NoAnswer(str(error).split("\n")[0], refused=True)
+        return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
     ensure_model_image(engine, generation, model.files)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
     spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
@@ -118,10 +119,10 @@ def _answers(
     try:
         target = _ask(engine, project, environment, generation, container, spec.labels[ALIAS], bodies)
         if target.get("error"):
-            return NoAnswer(str(target["error"]), refused=True)
+            return NoAnswer(clean_line(str(target["error"])), refused=True)
         return answers_of(target.get("outputs") or [], manifest)
     except (InputError, ModelRejected) as error:
-        return NoAnswer(str(error).split("\n")[0], refused=True)
+        return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
     finally:
         engine.remove(container, force=True)
 

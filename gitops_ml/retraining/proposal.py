@@ -11,6 +11,7 @@ from gitops_ml.clients.edits import registration
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, declaration_path, new_declaration
+from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError, PushRejected
 from gitops_ml.retraining.policy import Policy
@@ -80,7 +81,7 @@ def propose(
     Raises `InputError` and `ObjectMissing` as `register`, and `PushRejected`.
     """
     assert gated.digest is not None
-    checks = "\n".join(f"- {check.name} {check.result}: {check.reason}" for check in gated.checks)
+    checks = "\n".join(f"- {check.name} {check.result}: {clean_line(check.reason)}" for check in gated.checks)
     message = f"Retrained {policy.model}\n\n{checks}\n"
     version = registration.register(
         repo, policy.model, step=policy.step, rev=commit, message=message, push=options.push

@@ -47,7 +47,8 @@ def retrain(
 ) -> None:
     """Train at the tip of the tracked branch, gate the model against the incumbent, register it and propose the bump.
 
-    The work tree is neither read nor changed. Exit 0 registered or nothing to do, 1 error, 3 the gate refused the
+    The work tree is neither read nor changed, except by --direct without a remote, where the checked-out branch moves.
+    Exit 0 registered or nothing to do, 1 error, 3 the gate refused the
     model, 4 the gate could not decide, or today's number of versions is used up.
     """
     import time

@@ -22,9 +22,9 @@ _LOADED_WITHIN = 5.0
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
-    """How a drain ended: `cut` requests were still in flight when its time was up; `seconds` is how long it took."""
+    """How a drain ended: `in_flight` requests were still open when its time was up; `seconds` is how long it took."""
 
-    cut: int
+    in_flight: int
     seconds: float
 
 
@@ -65,7 +65,7 @@ def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
         raise EngineFailed(f"the gateway still knows the route of {deployment}", fix=f"docker logs {gateway[:12]}")
 
 
-def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], deadline: float) -> Drain:
+def wait_until_drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], deadline: float) -> Drain:
     """Wait until these (alias, port) have had no request in flight for more than a second, or for `deadline` seconds.
 
     Why a second: a request that the gateway sent by its old route may still be on its way; on an overloaded machine one
@@ -78,13 +78,13 @@ def drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], de
     started = time.monotonic()
     addresses = [f"{alias}:{port}" for alias, port in servers]
     if not addresses:
-        return Drain(cut=0, seconds=0.0)
+        return Drain(in_flight=0, seconds=0.0)
     words = (str(max(1, round(deadline))), *addresses)
     result = engine.exec_script(gateway, script("drain"), words, timeout=deadline + 30)
     if result.code != 0:
         why = clean_line(result.stderr.decode(errors="replace"))
         raise EngineFailed(f"draining {', '.join(addresses)} did not work", why=why)
-    return Drain(cut=int(result.stdout.split()[-1]), seconds=time.monotonic() - started)
+    return Drain(in_flight=int(result.stdout.split()[-1]), seconds=time.monotonic() - started)
 
 
 def _last_error(engine: Engine, gateway: str) -> str:

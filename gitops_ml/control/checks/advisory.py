@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gitops_ml.control.boundary import first_line, foreseen
+from gitops_ml.control.boundary import as_gitops_error, first_line
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.host import Host, Question
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
@@ -67,7 +67,9 @@ def _advise(name: str, host: Host, generation: Generation, judge: Callable[[], C
     except (LockLost, Superseded):
         raise
     except Exception as error:
-        return _inconclusive(name, first_line(foreseen(error, f"{host.environment}/{generation.deployment} {name}")))
+        return _inconclusive(
+            name, first_line(as_gitops_error(error, f"{host.environment}/{generation.deployment} {name}"))
+        )
 
 
 def _samples(host: Host, live: Sequence[Container], port: int) -> Samples:

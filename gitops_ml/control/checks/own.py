@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gitops_ml.control.boundary import first_line, foreseen
+from gitops_ml.control.boundary import as_gitops_error, first_line
 from gitops_ml.control.host import Host
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
@@ -41,5 +41,5 @@ def _run(host: Host, check: OwnCheck, subject: Subject, go_on: Callable[[], None
     except GitopsError:
         raise
     except Exception as error:
-        result = unanswered(check, first_line(foreseen(error, f"{host.environment}/{subject.deployment}")))
+        result = unanswered(check, first_line(as_gitops_error(error, f"{host.environment}/{subject.deployment}")))
     return msgspec.structs.replace(result, reason=clean_line(result.reason))

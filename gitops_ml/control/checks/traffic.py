@@ -71,7 +71,7 @@ def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence
 
 
 def _next_stage(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult) -> None:
-    """Begin the next stage. What a shadow's copies have shown is a check that was passed; the next test starts at 0."""
+    """Begin the next stage. If it begins a new test, keep the shadow's result as a check that was passed."""
     name, at = action.deployment, host.now().isoformat()
     checks = (*attempt.checks, msgspec.structs.replace(check, name="traffic mirrored"))
     passed = [Cleared(at=at, attempt=attempt.id, deployment=name, checks=checks)] * action.new_test

@@ -90,7 +90,7 @@ class EnvironmentState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def quarantine_key(generation: Generation, declaration: Deployment, holdout: str | None) -> str:
-    """The key of a failed generation: it is tried again once its key changes (DESIGN §9).
+    """The key of a failed generation: it is tried again once its key changes.
 
     The key covers the generation, how it is judged, and the digest of the held-out rows.
     """

@@ -6,7 +6,7 @@ What one deployment needs is decided in `rollout`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -42,8 +42,12 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     locked: bool = False
 
 
-def make_plan(inputs: Inputs) -> plan.Plan:
-    """Plan one pass. Raises nothing: a declaration that cannot be read is in the plan's `broken`."""
+def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = lambda _, __: None) -> plan.Plan:
+    """Plan one pass. Raises nothing: a deployment that cannot be planned is in the plan's `broken`.
+
+    Args:
+        report_defect: receives the exception that a deployment's planning raised, for the log.
+    """
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
     actions: list[plan.Action] = [*_ensure_gateway(inputs), *_remove_orphans(inputs)]
     statuses, broken = [], dict(desired.broken)
@@ -51,6 +55,7 @@ def make_plan(inputs: Inputs) -> plan.Plan:
         try:
             planned = _plan_one(inputs, name)
         except Exception as error:  # whatever is wrong with one deployment, the others are planned
+            report_defect(name, error)
             broken[name] = clean_line(f"{name} cannot be planned: {type(error).__name__}: {error}")
             continue
         if planned:

@@ -22,7 +22,7 @@ LOG_COLUMNS = 500
 MAX_LOGS = 1 << 20
 """Characters at the end of an attempt's logs that its last lines are taken from."""
 FINGERPRINT_FIELDS = ("model", "version", "digest", "resources", "env", "secrets", "serve")
-"""The keys that a generation's fingerprint covers. A revert restores these, and no others."""
+"""The keys of a declaration that a revert restores, and no others: those that the fingerprint depends on."""
 
 
 class RecordedGeneration(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ wealth of such bets is a test martingale (betting on a bounded mean: Waudby-Smit
 chance that it ever reaches 1/alpha is at most alpha, however often it is read (Ville 1939; for A/B tests Johari et al.
 2015, Howard et al. 2021, Lindon et al. 2022). The size of the effect is unknown, so several bet sizes are mixed. The
 first requests are cut into smaller blocks as well, for candidates that fail at once. Each kind of block has its own
-share of alpha (a union bound): the mean of two wealths that are read by different clocks is no martingale (Choe &
+share of alpha (a union bound): the two wealths are updated at different times, so their mean is no valid test (Choe &
 Ramdas 2024).
 
 Assumptions. A burst of bad requests lies within one block, and chance decides which arm's requests it hits, in

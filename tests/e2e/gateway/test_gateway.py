@@ -13,7 +13,7 @@ import pytest
 
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.layout import CERTIFICATE, ROOT, ROUTES
-from gitops_ml.clients.gateway.routes import Drain, drained, remove_route, switch
+from gitops_ml.clients.gateway.routes import Drain, remove_route, switch, wait_until_drained
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.planning.drift import container_drift
 from gitops_ml.core.planning.route import PIN_HEADER, revision_of, route_file
@@ -178,9 +178,9 @@ def test_a_drain_waits_for_requests_in_flight(served: Place) -> None:
         answer = pool.submit(served.ask, "/m/slow/1.5")
         time.sleep(0.3)
         switch(served.engine, served.gateway, "m", _route({TWO: 100}))
-        drain = drained(served.engine, served.gateway, [("one", 8080)], 20)
+        drain = wait_until_drained(served.engine, served.gateway, [("one", 8080)], 20)
         assert answer.done()
-    assert drain.cut == 0
+    assert drain.in_flight == 0
     assert 0.5 < drain.seconds < 5
 
 
@@ -188,16 +188,16 @@ def test_a_drain_counts_the_requests_that_it_cuts(served: Place) -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(served.ask, "/m/slow/5") for _ in range(2)]
         time.sleep(0.3)
-        assert drained(served.engine, served.gateway, [("one", 8080), ("two", 8080)], 1).cut == 2
+        assert wait_until_drained(served.engine, served.gateway, [("one", 8080), ("two", 8080)], 1).in_flight == 2
         assert {answer.result() for answer in answers} == {"one /slow/5"}
 
 
 def test_a_drain_does_not_wait_for_servers_that_are_gone(served: Place) -> None:
     served.engine.remove(served.servers["one"], force=True)
-    drain = drained(served.engine, served.gateway, [("one", 8080), ("never-was", 8080)], 20)
-    assert drain.cut == 0
+    drain = wait_until_drained(served.engine, served.gateway, [("one", 8080), ("never-was", 8080)], 20)
+    assert drain.in_flight == 0
     assert drain.seconds < 5
-    assert drained(served.engine, served.gateway, [], 20) == Drain(cut=0, seconds=0.0)
+    assert wait_until_drained(served.engine, served.gateway, [], 20) == Drain(in_flight=0, seconds=0.0)
 
 
 def test_a_new_gateway_has_no_drift(served: Place) -> None:
