@@ -273,7 +273,7 @@ def _open(path: Path) -> Repository:
 
 
 def _begin(path: Path, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
-    """Open the clone and show the log; begin the fetch and the connections to engines. Heavy imports can run meanwhile."""
+    """Open the clone and show the log. Begin the fetch and the connections to engines, beside the heavy imports."""
     clone = _open(path)
     clone.begin_fetch()
     render.print_log()

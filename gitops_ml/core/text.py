@@ -1,8 +1,8 @@
 """Cleaning text that comes from models, logs, files and people, before it is stored or shown.
 
 A model's error message can hold escape sequences that rewrite a terminal, line breaks that forge a commit's trailers,
-or a megabyte of noise. Every such text goes through `clean` or `clean_line` where it enters, and again where a commit or
-a terminal takes it. Cleaning a clean text changes nothing.
+or a megabyte of noise. Every such text goes through `clean` or `clean_line` where it enters, and again where a commit
+or a terminal takes it. Cleaning a clean text changes nothing.
 """
 
 from __future__ import annotations
