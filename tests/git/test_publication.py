@@ -182,6 +182,17 @@ def test_publishing_twice_changes_nothing(apart: Place) -> None:
     assert git(apart.remote, "for-each-ref") == before
 
 
+def test_a_branch_of_records_that_was_deleted_is_begun_again(apart: Place) -> None:
+    apart.publish()
+    git(apart.folder, "fetch", "-q", "origin")
+    assert git(apart.folder, "rev-parse", f"origin/{RECORDS}"), "the user's own ref names the branch"
+    git(apart.remote, "update-ref", "-d", f"refs/heads/{RECORDS}")
+    published = apart.publish()
+    assert (published.attempts, published.refused) == ((FAILED,), ())
+    assert git(apart.remote, "rev-parse", RECORDS) == published.commit
+    assert apart.outcomes(RECORDS) == ["failed", "promoted"]
+
+
 def test_a_declaration_that_a_person_has_changed_is_not_reverted(apart: Place) -> None:
     text = (apart.folder / DECLARATION).read_text().replace("version: v2", "version: v3")
     tip = commit_file(apart.folder, DECLARATION, text)

@@ -91,12 +91,16 @@ class Repository(Clone):
         return commit
 
     def find_tip(self, branch: str | None = None) -> str | None:
-        """As `tip`, but None where the branch does not exist."""
-        name = branch or self.branch
-        places = [f"{self.mirror('heads')}/{name}"]
-        if self.remote is not None:
-            places.append(f"refs/remotes/{self.remote}/{name}")
-        return next((c for c in map(self._commit, places) if c is not None), None)
+        """As `tip`, but None where the branch does not exist.
+
+        The user's remote-tracking branches are read only until the tracked branch is fetched: they keep branches that
+        the remote has deleted.
+        """
+        name, fetched = branch or self.branch, self.mirror("heads")
+        commit = self._commit(f"{fetched}/{name}")
+        if commit is not None or self.remote is None or self._commit(f"{fetched}/{self.branch}") is not None:
+            return commit
+        return self._commit(f"refs/remotes/{self.remote}/{name}")
 
     def resolve(self, rev: str) -> str:
         """The commit that `rev` names: any revision that Git knows. Raises VersionNotFound."""
