@@ -140,7 +140,8 @@ def _reconcile(environment: Reconcilable, options: Options, backoff: Backoff, co
     due = [action for action in view.plan.actions if backoff.allows(action)]
     if not due and not options.retry and not view.engine_changed:
         environment.clear_dead_lock(view)
-        return PassOutcome(view)
+        unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
+        return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
     with environment.open(view, options, due) as (view, host):
         if options.retry:
             view = _lift_quarantine(environment, host, view, options)
@@ -244,16 +245,22 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
 
 
 def record(environment: Reconcilable, host: Host, view: View) -> str | None:
-    """Publish what the journal holds and Git does not; the commit, or None. Raises `PushRejected`."""
-    if not host.state.unpublished and not view.engine_changed:
+    """Publish what the journal holds and Git does not; the commit, or None.
+
+    Raises `PushRejected`: what was refused stays in the journal, records and reverts each by themselves.
+    """
+    refused_before = tuple(attempt.id for attempt in host.state.unreverted)
+    if not host.state.unpublished and not refused_before and not view.engine_changed:
         return None
     published = environment.publish(view, host.state)
     if published.commit:
-        ids = published.attempts
-        if ids:
-            host.write(Published(at=host.now().isoformat(), attempts=ids, commit=published.commit))
-        name, commit = environment.environment, published.commit[:12]
-        host.report(f"record {name} {commit} holds {', '.join(ids) or 'the engine'}")
+        ids, commit = published.attempts, published.commit
+        if ids or published.unreverted != refused_before:
+            at = host.now().isoformat()
+            host.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
+        if ids or view.engine_changed:
+            holds = ", ".join(ids) or "the engine"
+            host.report(f"record {environment.environment} {commit[:12]} holds {holds}")
     if published.refused:
         raise published.refused[0]
     return published.commit

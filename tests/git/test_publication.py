@@ -64,7 +64,12 @@ class Place:
 
     def note(self, published: Publication) -> None:
         """Write into the journal what was published."""
-        entry = Published(at="2026-11-23T09:00:00+00:00", attempts=published.attempts, commit=published.commit or "")
+        entry = Published(
+            at="2026-11-23T09:00:00+00:00",
+            attempts=published.attempts,
+            commit=published.commit or "",
+            unreverted=published.unreverted,
+        )
         self.entries.append(entry)
 
     def hook(self, script: str) -> None:
@@ -151,6 +156,41 @@ def test_a_protected_main_refuses_the_revert_and_not_the_record(apart: Place) ->
     assert apart.declared() == "v2"
 
 
+def test_a_refused_revert_is_pushed_by_a_later_pass_and_the_record_is_left(apart: Place) -> None:
+    apart.hook(protect("main"))
+    apart.note(apart.publish())
+    recorded = git(apart.remote, "rev-parse", RECORDS)
+    again = apart.publish()
+    assert (again.commit, again.attempts, again.unreverted) == (recorded, (), (FAILED,))
+    assert [error.what for error in again.refused] == ["main still declares churn v2 in dev, which failed"]
+    apart.hook("exit 0")
+    published = apart.publish()
+    assert (published.refused, published.unreverted) == ((), ())
+    assert apart.declared() == "v1"
+    assert git(apart.remote, "rev-parse", RECORDS) == recorded
+    assert apart.message("main").startswith("Revert dev/churn from v2 to v1\n")
+    apart.note(published)
+    assert apart.state.unreverted == ()
+
+
+def test_a_refused_revert_ends_when_a_person_changes_the_declaration(apart: Place) -> None:
+    apart.hook(protect("main"))
+    apart.note(apart.publish())
+    apart.hook("exit 0")
+    text = (apart.folder / DECLARATION).read_text().replace("version: v2", "version: v3")
+    tip = commit_file(apart.folder, DECLARATION, text)
+    git(apart.folder, "push", "-q")
+    published = apart.publish()
+    assert (published.refused, published.unreverted) == ((), ())
+    assert git(apart.remote, "rev-parse", "main") == tip
+
+
+def test_a_version_that_was_promoted_at_a_second_try_is_not_reverted(apart: Place) -> None:
+    apart.entries += second_try(promoted(apart.state.unpublished[0].generation)[:-1])
+    assert set(apart.publish().attempts) == {FAILED, "again"}
+    assert apart.declared() == "v2"
+
+
 def test_a_protected_branch_of_records_does_not_hold_up_the_revert(apart: Place) -> None:
     apart.hook(protect(RECORDS))
     published = apart.publish()
@@ -232,3 +272,8 @@ def test_text_of_a_model_forges_no_trailer_and_fits_into_a_record(together: Plac
 
 def dirty(check: CheckResult, reason: str) -> CheckResult:
     return msgspec.structs.replace(check, reason=reason, figures={"answer\n": reason})
+
+
+def second_try(entries: list[Entry]) -> list[Entry]:
+    """The entries of a rollout as those of another attempt."""
+    return [msgspec.convert(msgspec.to_builtins(entry) | {"attempt": "again"}, Entry) for entry in entries]

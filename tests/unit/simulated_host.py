@@ -21,7 +21,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import make_plan
 from gitops_ml.core.verification.verdict import Verdict
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import GitopsError, PushRejected
 from tests.unit.builders import ENVIRONMENT, NAME
 from tests.unit.simulated_engine import Engine, Killed, Unsafe
 from tests.unit.simulated_session import Behaviour, SimulatedSession
@@ -32,7 +32,8 @@ from tests.unit.snapshots import inputs
 class SimulatedEnvironment:
     """One environment that can be reconciled, with what its tip declares. `plans` are those of all looks so far.
 
-    `fetch_error` and `push_error` are raised while they are set. `on_look` is called before each look.
+    `fetch_error` and `push_error` are raised while they are set. While `revert_error` is set, a revert that the tip
+    still needs is refused, and the record beside it is taken. `on_look` is called before each look.
     """
 
     engine: Engine
@@ -41,6 +42,7 @@ class SimulatedEnvironment:
     broken: Mapping[str, str] = field(default_factory=dict)
     fetch_error: GitopsError | None = None
     push_error: BaseException | None = None
+    revert_error: PushRejected | None = None
     on_look: Callable[[], None] = lambda: None
     slept: float = 0.0
     reported: list[str] = field(default_factory=list)
@@ -84,7 +86,13 @@ class SimulatedEnvironment:
     def publish(self, view: View, state: EnvironmentState) -> Publication:
         if self.push_error:
             raise self.push_error
-        return Publication("f" * 40, tuple(attempt.id for attempt in state.unpublished))
+        recorded = tuple(attempt.id for attempt in state.unpublished)
+        if self.revert_error is None:
+            return Publication("f" * 40, recorded)
+        declared = {wanted.generation.fingerprint for wanted in self.declared}
+        asking = [a for a in (*state.unreverted, *state.unpublished) if a.outcome == "failed"]
+        refused = tuple(a.id for a in asking if a.generation.fingerprint in declared)
+        return Publication("f" * 40, recorded, (self.revert_error,) if refused else (), refused)
 
     def break_lock(self, view: View, lock: str) -> None: ...
 

@@ -20,7 +20,7 @@ from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.journal.reviews import restored_generation
+from gitops_ml.core.journal.reviews import is_tried_again, restored_generation
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
     answered,
@@ -45,17 +45,20 @@ class Publication(NamedTuple):
         commit: the commit that holds the records, None where they were refused. The journal keeps the verdicts then.
         attempts: the ids of the attempts whose records the commit holds.
         refused: what was refused: the records, the reverts, or both as one push.
+        unreverted: the ids of the attempts whose revert alone was refused; a later pass tries them again.
     """
 
     commit: str | None
     attempts: tuple[str, ...] = ()
     refused: tuple[PushRejected, ...] = ()
+    unreverted: tuple[str, ...] = ()
 
 
 class _News(NamedTuple):
     """What is to be published: the unpublished attempts of an environment, as its journal has them.
 
     Args:
+        unreverted: recorded attempts whose revert was refused before.
         engine: the engine's own id.
         same_generation: whether a tip still declares the generation that an attempt tried.
     """
@@ -64,6 +67,7 @@ class _News(NamedTuple):
     engine: str
     state: EnvironmentState
     attempts: tuple[Attempt, ...]
+    unreverted: tuple[Attempt, ...]
     same_generation: SameGeneration
 
 
@@ -83,24 +87,30 @@ class _Revert(NamedTuple):
     content: bytes
 
 
+class _Refused(NamedTuple):
+    """A revert that was refused."""
+
+    attempt: Attempt
+    error: PushRejected
+
+
 def publish(
     repo: Repository, environment: str, state: EnvironmentState, *, engine: str, same_generation: SameGeneration
 ) -> Publication:
-    """Publish the records of all unpublished attempts, and the reverts that they ask for. See `_News`.
+    """Publish the records of all unpublished attempts, and the reverts that they and earlier ones ask for. See `_News`.
 
     Raises `SourceUnavailable` when the remote cannot be fetched, and what `read_environment` raises for the tip.
     """
-    news = _News(environment, engine, state, state.unpublished, same_generation)
+    news = _News(environment, engine, state, state.unpublished, state.unreverted, same_generation)
     branch = read_environment(repo, repo.fetch(), environment).environment.records.branch
     if branch is None or branch == repo.branch:
         return _publish_together(repo, news)
     reverts, refused = _publish_reverts(repo, news)
-    records = _publish_records(repo, news, branch, reverts)
-    return records._replace(refused=(*records.refused, *refused))
+    return _with_refused(_publish_records(repo, news, branch, reverts), refused)
 
 
 def _publish_together(repo: Repository, news: _News) -> Publication:
-    refused: list[PushRejected] = []
+    refused: list[_Refused] = []
 
     def build(tip: str, parent: str) -> Commit:
         declared = read_environment(repo, tip, news.environment)
@@ -109,7 +119,7 @@ def _publish_together(repo: Repository, news: _News) -> Publication:
         return Commit(files, _record_message(news, reverts))
 
     published = _published(news, lambda: _push(repo, repo.branch, build, f"the record of {news.environment}"))
-    return published._replace(refused=(*published.refused, *refused))
+    return _with_refused(published, refused)
 
 
 def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Publication:
@@ -130,10 +140,15 @@ def _published(news: _News, push: Callable[[], str]) -> Publication:
         return Publication(None, refused=(error,))
 
 
-def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[PushRejected]]:
+def _with_refused(records: Publication, reverts: Sequence[_Refused]) -> Publication:
+    errors, attempts = (r.error for r in reverts), tuple(r.attempt.id for r in reverts)
+    return records._replace(refused=(*records.refused, *errors), unreverted=attempts)
+
+
+def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[_Refused]]:
     """Push the reverts alone to the tracked branch. Returns those that are in Git now, and what was refused."""
     reverts: list[_Revert] = []
-    refused: list[PushRejected] = []
+    refused: list[_Refused] = []
 
     def build(tip: str, parent: str) -> Commit:
         reverts[:], refused[:] = _reverts(repo, read_environment(repo, tip, news.environment), news)
@@ -148,13 +163,14 @@ def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], 
     return reverts, refused
 
 
-def _refused(repo: Repository, environment: str, attempt: Attempt, why: str) -> PushRejected:
+def _refused(repo: Repository, environment: str, attempt: Attempt, why: str) -> _Refused:
     name = attempt.deployment
-    return PushRejected(
+    error = PushRejected(
         f"{repo.branch} still declares {name} {attempt.generation.version} in {environment}, which failed",
         why=f"the revert was refused: {why}",
         fix=f"gitops-ml rollback {environment} {name}, as a pull request; or let this identity push to {repo.branch}",
     )
+    return _Refused(attempt, error)
 
 
 def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str) -> str:
@@ -174,7 +190,7 @@ def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], wh
         parent = repo.find_tip(branch)
         content = build(tip, parent or tip)
         commit = repo.commit_files(parent or tip, content.files, content.message) if content.files else parent or tip
-        if commit == parent or repo.publish(commit, parent, branch) == "pushed":
+        if commit == (parent or tip) or repo.publish(commit, parent, branch) == "pushed":
             return commit
     raise PushRejected(
         f"{what} is not in Git", why=f"others pushed {MAX_TRIES} times in between", fix="run the command again"
@@ -182,9 +198,10 @@ def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], wh
 
 
 def _record_message(news: _News, reverts: Sequence[_Revert]) -> str:
-    if not news.attempts:
+    attempts = [*news.attempts, *(r.attempt for r in reverts if r.attempt in news.unreverted)]
+    if not attempts:
         return f"Record that {news.environment} runs on engine {news.engine}\n"
-    return commit_message(news.environment, list(news.attempts), {r.attempt.deployment: r.version for r in reverts})
+    return commit_message(news.environment, attempts, {r.attempt.deployment: r.version for r in reverts})
 
 
 def _record_files(news: _News, declared: EnvironmentFiles, contents: Mapping[str, bytes]) -> dict[str, bytes | None]:
@@ -199,11 +216,11 @@ def _record_files(news: _News, declared: EnvironmentFiles, contents: Mapping[str
     return files
 
 
-def _reverts(repo: Repository, declared: EnvironmentFiles, news: _News) -> tuple[list[_Revert], list[PushRejected]]:
+def _reverts(repo: Repository, declared: EnvironmentFiles, news: _News) -> tuple[list[_Revert], list[_Refused]]:
     """What is put back at a tip, and what cannot be."""
     reverts: dict[str, _Revert] = {}
-    refused: list[PushRejected] = []
-    for attempt in news.attempts:
+    refused: list[_Refused] = []
+    for attempt in (*news.unreverted, *news.attempts):
         try:
             revert = _revert_of(repo, declared, news, attempt)
         except InputError as error:
@@ -222,7 +239,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
     name = attempt.deployment
     declaration = declared.deployments.get(name)
     back = restored_generation(news.state.of(name), attempt)
-    if declaration is None or back is None:
+    if declaration is None or back is None or is_tried_again(news.state.of(name), attempt):
         return None
     if not wants_revert(attempt, declaration, declared.environment.policy.auto_revert):
         return None

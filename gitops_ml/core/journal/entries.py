@@ -94,10 +94,11 @@ class Applied(JournalEntry, frozen=True, kw_only=True, tag="applied"):
 
 
 class Published(JournalEntry, frozen=True, kw_only=True, tag="published"):
-    """Git holds the record of these attempts."""
+    """Git holds the record of these attempts. `unreverted`: all attempts whose revert was refused, and is pending."""
 
     attempts: tuple[str, ...]
     commit: str
+    unreverted: tuple[str, ...] = ()
 
 
 class Retried(JournalEntry, frozen=True, kw_only=True, tag="retried"):

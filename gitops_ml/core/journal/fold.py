@@ -110,8 +110,7 @@ def _apply(state: EnvironmentState, entry: Entry) -> EnvironmentState:
             name = entry.attempt.deployment
             return _put(state, name, _review(state.of(name), entry.attempt))
         case Retried():
-            lifted = msgspec.structs.replace(state.of(entry.deployment), quarantine=())
-            return _put(state, entry.deployment, lifted)
+            return _put(state, entry.deployment, _retry(state.of(entry.deployment)))
         case Built() | Judged() | Cleared() | Stepped() | Counted() | Settled():
             return _put(state, entry.deployment, _advance(state.of(entry.deployment), entry))
 
@@ -182,6 +181,12 @@ def _advance(
             )
 
 
+def _retry(deployment: DeploymentState) -> DeploymentState:
+    """Lift the quarantine. What was refused to be reverted is tried again instead, so its revert is pending no more."""
+    attempts = tuple(msgspec.structs.replace(a, unreverted=False) for a in deployment.attempts)
+    return msgspec.structs.replace(deployment, quarantine=(), attempts=attempts)
+
+
 def _review(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
     """Add a review: a failed one quarantines its generation, and a Verified one lifts the quarantine."""
     if any(earlier.id == attempt.id for earlier in deployment.attempts):
@@ -207,7 +212,12 @@ def _publish(state: EnvironmentState, entry: Published) -> EnvironmentState:
     deployments = {}
     for name, deployment in state.deployments.items():
         attempts = tuple(
-            replace(a, published=entry.commit) if a.id in entry.attempts else a for a in deployment.attempts
+            replace(
+                a,
+                published=entry.commit if a.id in entry.attempts else a.published,
+                unreverted=a.id in entry.unreverted,
+            )
+            for a in deployment.attempts
         )
         deployments[name] = replace(deployment, attempts=attempts)
     return replace(state, deployments=deployments)

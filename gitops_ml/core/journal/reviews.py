@@ -62,6 +62,16 @@ def restored_generation(state: DeploymentState, attempt: Attempt) -> Generation 
     return verified_before(state, incumbent) or incumbent
 
 
+def is_tried_again(state: DeploymentState, attempt: Attempt) -> bool:
+    """Whether a settled attempt no longer decides about its generation: a later attempt does, or is under way."""
+    mark = attempt.generation.fingerprint
+    if state.open and state.open.generation.fingerprint == mark:
+        return True
+    later = state.attempts[state.attempts.index(attempt) + 1 :]
+    deciding = [a for a in later if a.outcome in ("promoted", "failed") or a.verdict == "Verified"]
+    return any(a.generation.fingerprint == mark for a in deciding)
+
+
 def candidate_has_users(state: DeploymentState) -> bool:
     """Whether a candidate answers some users now, so that the deployment's URL reaches two generations."""
     attempt = state.open

@@ -6,6 +6,7 @@ A rollout is state of the host: no process remembers any of it. `fold` makes the
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -23,7 +24,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     `cleared`: the checks before traffic have passed. `stage` is the present stage of traffic, `routed` the time when
     its test began, `evidence` what was counted since, and `cursor` how far. `lost`: some requests were never read.
-    `published` is the commit that records it. Times are ISO 8601, by the engine's clock.
+    `published` is the commit that records it. `unreverted`: it is recorded, and its revert was refused and is pending.
+    Times are ISO 8601, by the engine's clock.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     settled: str | None = None
     published: str | None = None
+    unreverted: bool = False
 
     @property
     def deployment(self) -> str:
@@ -84,9 +87,16 @@ class EnvironmentState(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unpublished(self) -> tuple[Attempt, ...]:
         """Settled attempts that are not in Git yet, oldest first. Superseded ones are not published."""
-        attempts = [attempt for deployment in self.deployments.values() for attempt in deployment.attempts]
-        pending = [a for a in attempts if not a.published and a.outcome != "superseded"]
-        return tuple(sorted(pending, key=lambda a: (a.settled or "", a.id)))
+        return self._settled(lambda a: not a.published and a.outcome != "superseded")
+
+    @property
+    def unreverted(self) -> tuple[Attempt, ...]:
+        """Recorded attempts whose revert was refused, oldest first."""
+        return self._settled(lambda a: a.unreverted)
+
+    def _settled(self, chosen: Callable[[Attempt], bool]) -> tuple[Attempt, ...]:
+        attempts = [a for deployment in self.deployments.values() for a in deployment.attempts if chosen(a)]
+        return tuple(sorted(attempts, key=lambda a: (a.settled or "", a.id)))
 
 
 def quarantine_key(generation: Generation, declaration: Deployment, holdout: str | None) -> str:

@@ -71,6 +71,9 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
     if state.unpublished:
         attempts = tuple(attempt.id for attempt in state.unpublished)
         actions.append(plan.Publish(attempts=attempts, because="these verdicts are not in Git yet"))
+    elif state.unreverted:
+        attempts = tuple(attempt.id for attempt in state.unreverted)
+        actions.append(plan.Publish(attempts=attempts, because="the reverts of these attempts were refused"))
     return plan.Plan(
         environment=desired.name,
         commit=desired.commit,

@@ -8,8 +8,10 @@ from concurrent.futures import Future
 import pytest
 
 from gitops_ml.clients import background
+from gitops_ml.control.backoff import RECORD, Backoff
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import sync
+from gitops_ml.control.view import Options
 from gitops_ml.errors import (
     EngineFailed,
     EngineUnavailable,
@@ -68,6 +70,48 @@ def test_a_refused_record_hides_no_other_error() -> None:
     result = host.sync(environment)
     assert list(result.errors) == [NAME] and result.record_error is environment.push_error
     assert result.exit_code == 1
+
+
+def test_a_refused_revert_is_said_by_each_pass_until_it_is_in_git() -> None:
+    host, environment = bad_canary(NAME)
+    environment.revert_error = PushRejected("main is protected")
+    for _ in range(2):
+        result = host.sync(environment)
+        assert result.record_error is environment.revert_error and result.exit_code == 5
+    assert host.serves(NAME) == [THREE], "the other deployment is rolled out"
+    assert [a.outcome for a in host.state(OTHER).attempts if a.unreverted and a.published] == ["failed"]
+    environment.revert_error = None
+    assert host.sync(environment).exit_code == 3
+    assert not [a for a in host.state(OTHER).attempts if a.unreverted]
+
+
+def test_a_person_who_changes_the_declaration_ends_a_refused_revert() -> None:
+    host, environment = bad_canary()
+    environment.revert_error = PushRejected("main is protected")
+    assert host.sync(environment).exit_code == 5
+    fixed = host.declaring(wanted("v1", OTHER))
+    fixed.revert_error = environment.revert_error
+    assert host.sync(fixed).exit_code == 0
+    assert not [a for a in host.state(OTHER).attempts if a.unreverted]
+
+
+def test_a_refused_revert_makes_no_pass_fail_that_waits_for_its_back_off() -> None:
+    _, environment = bad_canary()
+    environment.revert_error = PushRejected("main is protected")
+    backoff = Backoff(first=1e6, clock=environment.monotonic)
+    for _ in range(20):
+        outcome = reconcile(environment, backoff=backoff)
+    assert outcome.record_error is environment.revert_error
+    assert backoff.failures(RECORD) == 1 and not outcome.execution.errors
+
+
+def test_a_retry_ends_a_refused_revert_for_the_new_attempt_decides() -> None:
+    host, environment = bad_canary()
+    environment.revert_error = PushRejected("main is protected")
+    assert host.sync(environment).exit_code == 5
+    host.traffic[TWO] = "Verified"
+    result = sync(environment, Options(retry=True))
+    assert host.serves(OTHER) == [TWO] and result.exit_code == 0
 
 
 def test_a_refused_record_is_tried_again_while_a_canary_is_watched() -> None:
