@@ -9,6 +9,7 @@ broken at once. So is a lock that this process let go of while the engine could 
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import secrets
 import socket
@@ -27,6 +28,7 @@ from gitops_ml.errors import LockHeld, LockLost
 
 TTL = 900.0
 _TRIES = 5
+_log = logging.getLogger("gitops_ml")
 _held_here: set[str] = set()
 """The tokens of the locks that this process holds."""
 
@@ -45,7 +47,10 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     def dead(self, here: Holder) -> bool:
         """Whether this process was on the same machine as `here`, and has ended."""
-        return bool(self.machine) and self.machine == here.machine and self.started != _started(self.pid)
+        if not self.machine or self.machine != here.machine:
+            return False
+        started = _started(self.pid)
+        return started != self.started if started else not _exists(self.pid)
 
     def same_process(self, here: Holder) -> bool:
         """Whether this is the process `here`."""
@@ -135,7 +140,11 @@ class Lock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        try:
+            self.release()
+        except Exception as release_error:
+            # What happened inside the lock counts. The lock goes with this process's next pass, its end, or its expiry.
+            _log.warning("the lock %s is not released yet", self.name, exc_info=release_error)
 
 
 def _take(engine: Engine, spec: ContainerSpec, here: Holder, project: str, environment: str) -> str:
@@ -221,7 +230,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """The start of a process, in ticks since boot; empty when no such process runs.
+    """The start of a process, in ticks since boot; empty when no such process runs, or it is hidden from us.
 
     A process with a reused number has another start.
     """
@@ -230,3 +239,14 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     return stat.rpartition(")")[2].split()[19]
+
+
+def _exists(pid: int) -> bool:
+    """Whether a process exists, also where /proc hides those of other users (`hidepid=2`)."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
