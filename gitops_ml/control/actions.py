@@ -48,7 +48,7 @@ def perform(action: plan.Action, host: Host) -> None:
         case plan.Remove() if not action.deployment:
             _remove(action.containers, host)
         case plan.Remove():
-            _remove([container.id for container in _among(action, host)], host)
+            _remove([container.id for container in _among(action, host)], host, action.grace)
         case plan.Stop():
             host.drain(_among(action, host))
         case plan.Settle():
@@ -180,6 +180,6 @@ def _among(action: plan.ContainerAction, host: Host) -> list[Container]:
     return [c for c in host.containers(action.deployment) if c.id in action.containers]
 
 
-def _remove(containers: list[str] | tuple[str, ...], host: Host) -> None:
+def _remove(containers: list[str] | tuple[str, ...], host: Host, grace: int = 0) -> None:
     for container in containers:
-        host.remove(container)
+        host.remove(container, grace)

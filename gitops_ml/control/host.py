@@ -199,8 +199,8 @@ class Host(Protocol):
         """Let containers that have lost their traffic finish their requests, then stop them."""
         ...
 
-    def remove(self, container: str) -> None:
-        """Remove a container, running or not."""
+    def remove(self, container: str, grace: int = 0) -> None:
+        """Remove a container, running or not. It gets SIGTERM first, and `grace` seconds to end, if that is not 0."""
         ...
 
     # --- the gateway

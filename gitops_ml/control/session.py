@@ -241,9 +241,11 @@ class Session:
             self.go_on()
             time.sleep(min(left, _LOOK_EVERY))
 
-    def remove(self, container: str) -> None:
+    def remove(self, container: str, grace: int = 0) -> None:
         """See `Host.remove`."""
         self._check()
+        if grace:
+            self._engine.stop(container, grace)
         self._engine.remove(container, force=True)
 
     # --- the gateway

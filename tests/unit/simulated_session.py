@@ -243,7 +243,7 @@ class SimulatedSession:
                 self.go_on()
                 self._engine.stop(container.id)
 
-    def remove(self, container: str) -> None:
+    def remove(self, container: str, grace: int = 0) -> None:
         self.go_on()
         self._engine.remove(container)
 

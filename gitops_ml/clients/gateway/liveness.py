@@ -1,8 +1,9 @@
 """Finds replicas whose process runs and does not answer: one that was stopped, that hangs, or that never came up.
 
 The gateway checks the health of each server, but says only up or down. A server may be down for a moment, or say by an
-error that it is busy. So a server that is down is asked again, a few times within seconds, from inside the gateway.
-Nothing is remembered between two looks.
+error that it is busy, or answer late: its only thread may be in a long request, or the host overloaded. So a server
+that is down is asked again from inside the gateway, and waited for longer than the gateway waits. Nothing is remembered
+between two looks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from gitops_ml.clients.gateway.layout import script
 from gitops_ml.core.observed import Container
 from gitops_ml.errors import EngineFailed, EngineUnavailable
 
-_TRIES, _SECONDS = 3, 2
+_TRIES, _SECONDS = 3, 5
+"""How often a server is asked, and how long each answer may take: longer than `HEALTH_TIMEOUT` of the route."""
+_LONGEST = _TRIES * _SECONDS + 10.0
+"""Seconds that one look may take for all servers, since they are asked side by side."""
 _MOST = 32
 """Servers that one look asks again; more of them at once would need the gateway's own memory and processes."""
 
@@ -30,7 +34,7 @@ def find_unresponsive(
         health: the health URL of each, by the container's alias.
         now: the engine's clock.
 
-    Costs nothing where `containers` is empty. Raises `EngineUnavailable`.
+    Costs nothing where `containers` is empty, and about 16 s where one of them is silent. Raises `EngineUnavailable`.
     """
     suspects = {health[c.alias]: c.id for c in containers if c.alias in health}
     asked = sorted(suspects)[:_MOST]
@@ -38,7 +42,7 @@ def find_unresponsive(
         return {}
     try:
         words = (str(_TRIES), str(_SECONDS), *asked)
-        result = engine.exec_script(gateway, script("find-unresponsive"), words, timeout=30.0)
+        result = engine.exec_script(gateway, script("find-unresponsive"), words, timeout=_LONGEST)
     except (EngineFailed, EngineUnavailable):
         return {}
     silent = [suspects[url] for url in result.stdout.decode(errors="replace").split() if url in suspects]

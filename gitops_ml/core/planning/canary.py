@@ -18,6 +18,7 @@ from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import (
+    HANGING_GRACE,
     DeploymentContext,
     Steps,
     missing_replicas,
@@ -171,7 +172,7 @@ def _complete_and_route(
     unknown = [c for c in context.containers if c.generation not in (candidate.fingerprint, incumbent.fingerprint)]
     hanging = [c for c, _ in incumbent_bad if context.hangs(c, incumbent)]
     if hanging:
-        steps.append(remove(context.name, hanging, "a replica does not answer", healing=True))
+        steps.append(remove(context.name, hanging, "a replica does not answer", healing=True, grace=HANGING_GRACE))
     retired = [c for c in (*leaving, *unknown) if c not in hanging]
     if retired:
         steps.append(retire(context.name, retired, "it cannot serve", healing=True))

@@ -18,6 +18,8 @@ from gitops_ml.core.planning.drift import container_drift
 from gitops_ml.core.planning.route import revision_of, route_file
 
 Steps = list[plan.Action]
+HANGING_GRACE = 5
+"""Seconds that a replica which does not answer gets to end: it may only be slow, and finish its requests."""
 
 
 class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,14 +208,17 @@ def retire(name: str, containers: list[Container], because: str, *, healing: boo
     )
 
 
-def remove(name: str, containers: list[Container], because: str, *, healing: bool = False) -> plan.Remove:
-    """Remove these containers at once: no user is sent to them."""
+def remove(
+    name: str, containers: list[Container], because: str, *, healing: bool = False, grace: int = 0
+) -> plan.Remove:
+    """Remove these containers without a drain: no user is sent to them. They get `grace` seconds to end."""
     return plan.Remove(
         deployment=name,
         containers=ids_of(containers),
         label=generations_of(containers),
         because=because,
         healing=healing,
+        grace=grace,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import (
+    HANGING_GRACE,
     DeploymentContext,
     Steps,
     ids_of,
@@ -59,11 +60,11 @@ def heal(
         steps.append(
             plan.Route(deployment=name, generation=serving, without=ids_of(leaving), because=because, healing=healing)
         )
-    # A process that hangs finishes no request and ignores SIGTERM: draining it would only take time.
+    # A process that hangs finishes no request: draining it would only take time.
     hanging = [(c, cause) for c, cause in bad if context.hangs(c, serving)]
     others = [(c, cause) for c, cause in bad if not context.hangs(c, serving)]
     if hanging:
-        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=healing))
+        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=healing, grace=HANGING_GRACE))
     if others:
         steps.append(retire(name, [c for c, _ in others], others[0][1], healing=healing))
     if surplus:

@@ -183,7 +183,9 @@ class Retire(ContainerAction, frozen=True, kw_only=True, tag="retire"):
 
 
 class Remove(ContainerAction, frozen=True, kw_only=True, tag="remove"):
-    """Remove containers that have no traffic, without a drain."""
+    """Remove containers that have no traffic, without a drain. `grace`: seconds that they get to end by themselves."""
+
+    grace: int = 0
 
 
 class Settle(_GenerationAction, frozen=True, kw_only=True, tag="settle"):

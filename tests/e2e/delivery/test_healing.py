@@ -190,7 +190,7 @@ def test_a_replica_that_hangs_is_replaced_while_the_other_answers(standing: Stan
         took = time.monotonic() - began
     standing.require_whole()
     assert hung["Id"] not in [c["Id"] for c in standing.host.replicas()]
-    assert took < 45
+    assert took < 60, "two looks, each of which waits 16 s for an answer, and 5 s for the replica to end"
     assert load.report.failed < load.report.sent / 2, load.report.errors
 
 

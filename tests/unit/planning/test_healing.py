@@ -74,6 +74,7 @@ def test_a_replica_that_does_not_answer_is_replaced_and_killed_after_the_route_h
     assert isinstance(start, plan.Start) and isinstance(route_, plan.Route) and isinstance(remove, plan.Remove)
     assert start.replicas == (0,) and start.await_ready
     assert route_.without == remove.containers == (replica(V1, 0).id,)
+    assert 0 < remove.grace < 10, "it may only be slow"
 
 
 def test_a_replica_that_does_not_answer_may_still_be_starting() -> None:
