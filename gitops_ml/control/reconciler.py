@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from gitops_ml.clients.files.publication import Publication
-from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
@@ -111,6 +111,7 @@ def reconcile(
     options: Options | None = None,
     backoff: Backoff | None = None,
     commit: str | None = None,
+    looked: Callable[[View], None] = lambda view: None,
 ) -> PassOutcome:
     """Perform one pass.
 
@@ -118,12 +119,15 @@ def reconcile(
         backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
             successes are noted in it.
         commit: reconcile at this commit, and fetch nothing first.
+        looked: called with the pass's first look.
 
     Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
     lost = False
     try:
-        result = _reconcile(environment, options or Options(), backoff or Backoff(), commit)
+        view = environment.look(options or Options(), commit)
+        looked(view)
+        result = _reconcile(environment, view, options or Options(), backoff or Backoff())
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -133,12 +137,12 @@ def reconcile(
         environment.end_pass(engine_lost=lost)
 
 
-def _reconcile(environment: Reconcilable, options: Options, backoff: Backoff, commit: str | None) -> PassOutcome:
-    view = environment.look(options, commit)
+def _reconcile(environment: Reconcilable, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
     due = [action for action in view.plan.actions if backoff.allows(action)]
-    if not due and not options.retry and not view.engine_changed:
+    unwritten = JOURNAL in backoff.errors and backoff.wait(JOURNAL) == 0
+    if not due and not options.retry and not view.engine_changed and not unwritten:
         environment.clear_dead_lock(view)
         return PassOutcome(view)
     with environment.open(view, options, due) as (view, host):
@@ -224,12 +228,14 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
     commit = result.view.source.commit
     try:
         host.flush()
-        if result.execution.acted and host.state.applied != commit:
+        if (result.execution.acted or JOURNAL in backoff.errors) and host.state.applied != commit:
             host.write(Applied(at=host.now().isoformat(), commit=commit))
+        backoff.succeeded(JOURNAL)
     except LockLost:
         raise
     except Exception as error:
         result.execution.errors[ENVIRONMENT] = as_gitops_error(error, environment.environment)
+        backoff.failed(JOURNAL, result.execution.errors[ENVIRONMENT])
     if backoff.wait(RECORD) > 0:
         result.record_error = backoff.errors.get(RECORD)
         return

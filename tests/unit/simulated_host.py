@@ -32,7 +32,8 @@ from tests.unit.snapshots import inputs
 class SimulatedEnvironment:
     """One environment that can be reconciled, with what its tip declares. `plans` are those of all looks so far.
 
-    `fetch_error` and `push_error` are raised while they are set. `on_look` is called before each look.
+    `fetch_error` and `push_error` are raised while they are set. `refused`: what is refused beside the record.
+    `on_look` is called before each look.
     """
 
     engine: Engine
@@ -41,6 +42,7 @@ class SimulatedEnvironment:
     broken: Mapping[str, str] = field(default_factory=dict)
     fetch_error: GitopsError | None = None
     push_error: BaseException | None = None
+    refused: tuple[GitopsError, ...] = ()
     on_look: Callable[[], None] = lambda: None
     slept: float = 0.0
     reported: list[str] = field(default_factory=list)
@@ -84,7 +86,7 @@ class SimulatedEnvironment:
     def publish(self, view: View, state: EnvironmentState) -> Publication:
         if self.push_error:
             raise self.push_error
-        return Publication("f" * 40, tuple(attempt.id for attempt in state.unpublished))
+        return Publication("f" * 40, tuple(attempt.id for attempt in state.unpublished), self.refused)
 
     def break_lock(self, view: View, lock: str) -> None: ...
 
@@ -97,7 +99,7 @@ class SimulatedEnvironment:
 
     def sleep(self, seconds: float) -> None:
         self.slept += seconds
-        self.engine.seconds += seconds + 1.0
+        self.engine.seconds += seconds
 
 
 @dataclass

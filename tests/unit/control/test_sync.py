@@ -10,12 +10,16 @@ import pytest
 from gitops_ml.clients import background
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import sync
+from gitops_ml.core.journal.entries import Applied
+from gitops_ml.core.journal.fold import Entry
+from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import (
     EngineFailed,
     EngineUnavailable,
     GitopsError,
     InputError,
     LockHeld,
+    LockLost,
     ModelRejected,
     PushRejected,
     SourceUnavailable,
@@ -61,6 +65,85 @@ def test_a_bad_canary_is_stopped_although_no_record_can_be_pushed() -> None:
     assert not [a for name in (NAME, OTHER) for a in host.state(name).attempts if not a.published]
 
 
+@pytest.mark.parametrize("verdict", ["Failed", "Verified"])
+def test_a_refused_record_is_tried_again_and_then_told(verdict: Verdict) -> None:
+    host = serving_v1(NAME)
+    host.verdicts[TWO] = verdict
+    environment = host.declaring(wanted("v2"))
+    environment.push_error = PushRejected("the remote refuses")
+    result = host.sync(environment)
+    assert result.exit_code == 5 and result.record_error is environment.push_error
+    assert environment.slept >= 7.0, "it is tried again by its back-off"
+
+
+def test_a_record_that_is_taken_at_a_later_try_is_no_error() -> None:
+    host = serving_v1(NAME)
+    environment = host.declaring(wanted("v2"))
+    environment.push_error = PushRejected("the remote refuses")
+
+    def accept_soon() -> None:
+        if environment.slept >= 3.0:
+            environment.push_error = None
+
+    environment.on_look = accept_soon
+    result = host.sync(environment)
+    assert result.exit_code == 0 and result.record_error is None and result.commit
+    assert not [a for a in host.state(NAME).attempts if not a.published]
+
+
+def test_a_refused_revert_is_told_although_its_record_was_taken() -> None:
+    host = serving_v1(NAME)
+    host.verdicts[TWO] = "Failed"
+    environment = host.declaring(wanted("v2"))
+    environment.refused = (PushRejected("main still declares churn v2"),)
+    result = host.sync(environment)
+    assert result.exit_code == 5 and result.record_error is environment.refused[0]
+
+
+def test_a_failed_rollout_is_told_although_its_pass_lost_the_lock_and_git_has_gone_back() -> None:
+    host = serving_v1(NAME, OTHER)
+    host.verdicts[TWO] = "Failed"
+    environment = host.declaring(wanted("v2"), wanted("v3", OTHER))
+    lost = []
+
+    def lose_the_lock_once(deployment: str) -> None:
+        if deployment == OTHER and host.state(NAME).attempts[-1].outcome == "failed" and not lost:
+            lost.append(deployment)
+            raise LockLost("expired")
+
+    def go_back() -> None:
+        if lost:
+            environment.declared = (wanted("v1"), wanted("v3", OTHER))
+
+    host.step, environment.on_look = lose_the_lock_once, go_back
+    result = host.sync(environment)
+    assert lost and host.serves(NAME) == ["1" * 12] and host.serves(OTHER) == [THREE]
+    assert result.settled == {NAME: ["failed"], OTHER: ["promoted"]} and result.exit_code == 3
+
+
+def test_what_a_pass_has_applied_is_written_later_or_told() -> None:
+    host = serving_v1(NAME)
+    failures = [EngineFailed("its disk is full")] * 2
+
+    class FullDisk(SimulatedSession):
+        def write(self, *entries: Entry) -> None:
+            if failures and any(isinstance(entry, Applied) for entry in entries):
+                raise failures.pop()
+            super().write(*entries)
+
+    environment = host.declaring(wanted("v1"))
+    host.entries = [entry for entry in host.entries if not isinstance(entry, Applied)]
+    environment.session_type = FullDisk
+    host.kill(host.replicas(NAME)[0].id)
+    assert host.sync(environment).exit_code == 0
+    assert not failures and sum(isinstance(entry, Applied) for entry in host.entries) == 1
+    failures = [EngineFailed("its disk is full")] * 9
+    host.entries = [entry for entry in host.entries if not isinstance(entry, Applied)]
+    host.kill(host.replicas(NAME)[0].id)
+    result = host.sync(environment)
+    assert result.exit_code == 1 and list(result.errors) == [""]
+
+
 def test_a_refused_record_hides_no_other_error() -> None:
     host, environment = bad_canary(NAME)
     environment.push_error = PushRejected("the remote refuses")
@@ -99,6 +182,24 @@ def test_a_canary_is_watched_while_the_remote_is_gone_and_the_outage_is_said() -
     assert host.serves(OTHER) == ["1" * 12]
     assert result.exit_code == 1 and isinstance(result.errors[""], SourceUnavailable)
     assert sum("the remote does not answer" in line for line in environment.reported) <= 4
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("it restarts"), OSError("no route to host")])
+def test_an_open_canary_is_not_left_alone_when_the_engine_is_gone_for_minutes(error: Exception) -> None:
+    host, environment = bad_canary()
+    gone_since: list[float] = []
+
+    def lose_the_engine() -> None:
+        state = host.state(OTHER).open
+        if state and state.routed and not gone_since:
+            gone_since.append(host.seconds)
+        if gone_since and host.seconds < gone_since[0] + 120:
+            raise error.with_traceback(None)
+
+    environment.on_look = lose_the_engine
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12] and host.state(OTHER).open is None
+    assert result.settled[OTHER] == ["failed"] and result.exit_code == 3
 
 
 def test_trouble_that_passes_is_tried_again_with_a_growing_wait() -> None:
