@@ -120,12 +120,26 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
         locked=locked,
     )
     planned = make_plan(inputs, log_unforeseen)
+    if source.tip_error:
+        return View(source, desired, snapshot, state, wanted, without_beginnings(planned))
     broken = _unjudgeable(repo, inputs, planned)
     if broken:
         desired = _without(desired, broken)
         wanted = {name: deployment for name, deployment in wanted.items() if name not in broken}
         planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted), log_unforeseen)
     return View(source, desired, snapshot, state, wanted, planned)
+
+
+def without_beginnings(planned: plan.Plan) -> plan.Plan:
+    """The plan without new rollouts and removals: what serves is healed, and open rollouts go on to their end."""
+    left_out = {action.deployment for action in planned.actions if isinstance(action, plan.Withdraw)}
+    actions = []
+    for action in planned.actions:
+        if isinstance(action, plan.Begin):
+            left_out.add(action.deployment)  # what follows brings its candidate up; what came before heals
+        if action.deployment not in left_out:
+            actions.append(action)
+    return msgspec.structs.replace(planned, actions=tuple(actions), refused=())
 
 
 def _each(

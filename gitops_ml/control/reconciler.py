@@ -21,7 +21,16 @@ from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, LockHeld, LockLost, RemovalRefused
+from gitops_ml.errors import (
+    EngineFailed,
+    EngineUnavailable,
+    GitopsError,
+    InputError,
+    LockHeld,
+    LockLost,
+    RemovalRefused,
+    SourceError,
+)
 
 LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
@@ -43,6 +52,13 @@ class Reconcilable(Protocol):
 
     def look(self, options: Options, commit: str | None = None) -> View:
         """Fetch, read, observe and plan, without the lock. With `commit`, fetch nothing and look at that commit."""
+        ...
+
+    def look_back(self, options: Options, error: GitopsError) -> View:
+        """Look at the commit that was applied last, since `error` forbids to follow the tip.
+
+        The plan begins no rollout, and the view's source holds the error. Raises `error` when nothing was applied.
+        """
         ...
 
     def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
@@ -125,9 +141,10 @@ def reconcile(
     """
     lost = False
     try:
-        view = environment.look(options or Options(), commit)
+        options = options or Options()
+        view = _look(environment, options, commit)
         looked(view)
-        result = _reconcile(environment, view, options or Options(), backoff or Backoff())
+        result = _reconcile(environment, view, options, backoff or Backoff())
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -135,6 +152,14 @@ def reconcile(
         raise
     finally:
         environment.end_pass(engine_lost=lost)
+
+
+def _look(environment: Reconcilable, options: Options, commit: str | None) -> View:
+    """Look at the tip; at the commit applied last where the tip cannot be followed."""
+    try:
+        return environment.look(options, commit)
+    except (InputError, SourceError) as error:
+        return environment.look_back(options, error)
 
 
 def _reconcile(environment: Reconcilable, view: View, options: Options, backoff: Backoff) -> PassOutcome:

@@ -165,6 +165,10 @@ def _pass(
         environment.report(f"go on with {environment.environment} at {watched[:12]}: {error.what}")
         return reconcile_at(watched)
     backoff.succeeded(FETCH)
+    tip_error = result.view.source.tip_error
+    if tip_error and not (last and last.view.source.tip_error):
+        commit = result.view.source.commit[:12]
+        environment.report(f"go on with {environment.environment} at {commit}: {tip_error.what}")
     if ENVIRONMENT not in result.execution.errors:
         backoff.succeeded(ENVIRONMENT)
     return result
@@ -210,5 +214,7 @@ def _result(last: PassOutcome, passes: int, outcomes: _Outcomes, committed: str 
     for name in (FETCH, JOURNAL):
         if name in backoff.errors:
             errors.setdefault(ENVIRONMENT, backoff.errors[name])
+    if last.view.source.tip_error:
+        errors.setdefault(ENVIRONMENT, last.view.source.tip_error)
     record_error = last.record_error or backoff.errors.get(RECORD)
     return SyncResult(last.view, passes, outcomes.settled, errors, committed, record_error)

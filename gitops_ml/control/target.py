@@ -26,6 +26,7 @@ from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
+from gitops_ml.control.last_good import view_last_good
 from gitops_ml.control.observe import generation_at, observe, plan_view, read_files, read_source
 from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Artifacts, Session
@@ -82,6 +83,10 @@ class Target:
         snapshot = observe(self.connection.to(source.files), source.files, self.repo.cache)
         return plan_view(self.repo, source, snapshot, options, locked=locked)
 
+    def look_back(self, options: Options, error: GitopsError) -> View:
+        """Look at the commit that was applied last, since `error` forbids to follow the tip: see `view_last_good`."""
+        return view_last_good(self.repo, self.environment, self.connection, options, error)
+
     # --- acting
 
     @contextmanager
@@ -115,6 +120,9 @@ class Target:
     def watch_tip(self, view: View, host: Host) -> Iterator[Callable[[], Source]]:
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         source = view.source
+        if source.tip_error:
+            yield lambda: source
+            return
 
         def newest() -> Source:
             nonlocal source

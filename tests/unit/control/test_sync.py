@@ -22,6 +22,7 @@ from gitops_ml.errors import (
     LockLost,
     ModelRejected,
     PushRejected,
+    SourceError,
     SourceUnavailable,
 )
 from tests.unit.builders import NAME, wanted
@@ -104,7 +105,7 @@ def test_a_failed_rollout_is_told_although_its_pass_lost_the_lock_and_git_has_go
     host = serving_v1(NAME, OTHER)
     host.verdicts[TWO] = "Failed"
     environment = host.declaring(wanted("v2"), wanted("v3", OTHER))
-    lost = []
+    lost: list[str] = []
 
     def lose_the_lock_once(deployment: str) -> None:
         if deployment == OTHER and host.state(NAME).attempts[-1].outcome == "failed" and not lost:
@@ -200,6 +201,42 @@ def test_an_open_canary_is_not_left_alone_when_the_engine_is_gone_for_minutes(er
     result = host.sync(environment)
     assert host.serves(OTHER) == ["1" * 12] and host.state(OTHER).open is None
     assert result.settled[OTHER] == ["failed"] and result.exit_code == 3
+
+
+@pytest.mark.parametrize("error", [InputError("an unknown key"), SourceError("the commit is not signed")])
+def test_a_bad_canary_is_rolled_back_although_the_tip_cannot_be_followed_any_more(error: GitopsError) -> None:
+    host, environment = bad_canary()
+
+    def break_the_tip() -> None:
+        state = host.state(OTHER).open
+        if state and state.routed:
+            environment.fetch_error = error
+
+    environment.on_look = break_the_tip
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12] and result.settled[OTHER] == ["failed"]
+    assert result.exit_code == 1 and result.errors == {"": error}
+    assert sum(error.what in line for line in environment.reported) == 1
+
+
+def test_what_breaks_is_healed_and_no_rollout_begins_while_the_tip_cannot_be_followed() -> None:
+    host = serving_v1(NAME, OTHER)
+    environment = host.declaring(wanted("v2"))
+    environment.fetch_error = InputError("an unknown key")
+    host.kill(host.replicas(NAME)[0].id)
+    result = host.sync(environment)
+    assert host.serves(NAME) == ["1" * 12] and host.state(NAME).open is None
+    assert host.serves(OTHER) == ["1" * 12], "nothing is removed"
+    assert result.exit_code == 1 and result.errors == {"": environment.fetch_error}
+
+
+def test_a_tip_that_cannot_be_followed_is_raised_where_nothing_was_applied() -> None:
+    host = Host()
+    environment = host.declaring(wanted("v1"))
+    environment.fetch_error = InputError("an unknown key")
+    with pytest.raises(InputError):
+        sync(environment)
+    assert not host.containers
 
 
 def test_trouble_that_passes_is_tried_again_with_a_growing_wait() -> None:
