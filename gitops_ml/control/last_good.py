@@ -14,7 +14,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observe import observe, plan_view, read_files, read_source
+from gitops_ml.control.observe import observe, plan_view, read_source
 from gitops_ml.control.view import Options, View
 from gitops_ml.core.journal.fold import fold
 from gitops_ml.errors import GitopsError, InputError, SourceError
@@ -40,7 +40,7 @@ def view_last_good(
         applied = fold(snapshot.journal).applied
         if applied is None:
             raise error
-        last = read_files(repo, applied, environment)
+        last = read_declared(repo, applied, environment)
         if last.environment.engine != files.environment.engine:
             raise error
         source = replace(read_source(repo, last), tip_error=error)

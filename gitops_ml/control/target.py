@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gitops_ml.clients import background
-from gitops_ml.clients.artifacts.source import ModelSource
+from gitops_ml.clients.artifacts.source import ModelSource, read_declared
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
 from gitops_ml.clients.engine.reconnect import Reconnection
@@ -20,6 +20,7 @@ from gitops_ml.clients.files.environments import (
     environment_names,
     read_project,
     require_known_source,
+    require_own_port,
 )
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
@@ -27,7 +28,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
 from gitops_ml.control.last_good import view_last_good
-from gitops_ml.control.observe import generation_at, observe, plan_view, read_files, read_source
+from gitops_ml.control.observe import generation_at, observe, plan_view, read_source
 from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Artifacts, Session
 from gitops_ml.control.view import Options, Source, View
@@ -71,7 +72,7 @@ class Target:
             SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
             EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
         """
-        files = read_files(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
+        files = read_declared(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
         engine = self.connection.to(files)
         # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less time.
         snapshot = background.begin(lambda: observe(engine, files, self.repo.cache))
@@ -136,7 +137,7 @@ class Target:
     def _source_at(self, commit: str, source: Source) -> Source:
         """The source at a newer commit; `source` where that cannot be read, or has other settings than the pass."""
         try:
-            files = read_files(self.repo, commit, self.environment)
+            files = read_declared(self.repo, commit, self.environment)
             return read_source(self.repo, files) if files.environment == source.files.environment else source
         except Exception as error:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
@@ -190,12 +191,14 @@ class Target:
 
 
 def preview(target: Target, options: Options) -> View:
-    """Look for people who read a plan, and refuse also what only a later promotion would stumble over.
+    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment
+    takes, and what only a later promotion would stumble over.
 
     Raises as `Target.look`, and `InputError`.
     """
     view = target.look(options)
     desired = view.desired
+    require_own_port(target.repo, view.source.files)
     if desired.environment.promotion:
         require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
     return view

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gitops_ml.clients.engine.client import Engine
@@ -20,7 +21,7 @@ from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.errors import GitopsError, InputError, SourceError
 from tests.git.conftest import commit_file, git
-from tests.unit.builders import NOW, PROJECT
+from tests.unit.builders import GATEWAY, NOW, PROJECT, container
 from tests.unit.snapshots import snapshot
 
 DEV, STAGING = "environments/dev/environment.yaml", "environments/staging/environment.yaml"
@@ -47,11 +48,11 @@ def clone(tmp_path: Path) -> Path:
 def target(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Snapshot], Target]]:
     opened = []
 
-    def make(observed: Snapshot, environment: str = "dev") -> Target:
+    def make(observed: Snapshot) -> Target:
         for module in (target_module, last_good):
             monkeypatch.setattr(module, "observe", lambda *_: observed)
         opened.append(Repository.open(clone))
-        return Target(opened[-1], environment, print, NoEngine())
+        return Target(opened[-1], "dev", print, NoEngine())
 
     yield make
     for repo in opened:
@@ -107,3 +108,26 @@ def test_the_trouble_is_raised_where_no_commit_of_this_clone_was_applied(
     break_environment(clone)
     with pytest.raises(GitopsError, match="gatway"):
         reconcile(target(applied(before) if before else snapshot()))
+
+
+def test_an_environment_whose_gateway_holds_its_port_goes_on_when_another_one_takes_the_port(
+    clone: Path, target: Callable[[Snapshot], Target]
+) -> None:
+    good = tip(clone)
+    taken = commit_file(clone, STAGING, GOOD)
+    holder = target(applied(good))
+    view = reconcile(holder).view
+    assert view.source.commit == taken and view.source.tip_error is None
+    with pytest.raises(InputError, match="dev and staging both listen on port 8081"):
+        preview(holder, Options())
+
+
+@pytest.mark.parametrize("gateway", [None, 8082])
+def test_an_environment_whose_gateway_does_not_hold_the_port_is_refused(
+    clone: Path, target: Callable[[Snapshot], Target], gateway: int | None
+) -> None:
+    commit_file(clone, STAGING, GOOD)
+    moving = msgspec.structs.replace(GATEWAY, ports={8080: ("127.0.0.1", gateway or 0)})
+    observed = msgspec.structs.replace(snapshot(), containers=(container(moving),) if gateway else ())
+    with pytest.raises(InputError, match="dev and staging both listen on port 8081"):
+        reconcile(target(observed))
