@@ -68,7 +68,7 @@ class Reconcilable(Protocol):
     def open(
         self, view: View, options: Options, actions: Sequence[plan.Action]
     ) -> AbstractContextManager[tuple[View, Host]]:
-        """Take the lock and look again. The images that `actions` need are begun before. Raises `LockHeld`."""
+        """Take the lock, begin the images that `actions` need, and look again. Raises `LockHeld`."""
         ...
 
     def watch_tip(self, view: View, host: Host) -> AbstractContextManager[Callable[[], Source]]:

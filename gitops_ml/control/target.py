@@ -25,6 +25,7 @@ from gitops_ml.clients.files.environments import (
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
 from gitops_ml.control.last_good import view_last_good
@@ -94,23 +95,24 @@ class Target:
     def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
         """Take the lock, observe again under it, and open a session.
 
-        The images that are needed come first: a pull or a build may take minutes, and needs no lock.
+        Base images come first: a pull may take minutes, and needs no lock. Builds begin under the lock, so that who
+        waits for it begins none.
 
         Args:
-            actions: what is going to be done: the builds among them are begun.
+            actions: what is going to be done: the builds among them are begun before the second look.
 
         Raises as `look`, and `LockHeld` when another pass holds the environment.
         """
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
         builds = Builds(engine, models.artifact, BASE_IMAGE)
-        for action in actions:
-            if isinstance(action, plan.Build) and action.generation.pattern == "service":
-                builds.begin(action.generation)
         if view.wanted:
             ensure_base(engine, BASE_IMAGE)
         ensure_base(engine, GATEWAY_IMAGE)
         with Lock.acquire(engine, files.project, files.name, GATEWAY_IMAGE) as lock:
+            for action in actions:
+                if isinstance(action, plan.Build) and action.generation.pattern == "service":
+                    builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
             if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
@@ -150,7 +152,9 @@ class Target:
         def same_generation(files: EnvironmentFiles, attempt: Attempt) -> bool:
             try:
                 declared = generation_at(self.repo, files, attempt.deployment, base)
-            except GitopsError:
+            except Exception as error:
+                if not isinstance(error, GitopsError):
+                    log_unforeseen(f"{self.environment}/{attempt.deployment}", error)
                 return False
             return declared.fingerprint == attempt.generation.fingerprint
 
