@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future
-
 import pytest
 
-from gitops_ml.clients import background
-from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import sync
 from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.fold import Entry
@@ -26,24 +21,9 @@ from gitops_ml.errors import (
     SourceUnavailable,
 )
 from tests.unit.builders import NAME, wanted
-from tests.unit.simulated_host import Host, SimulatedEnvironment
+from tests.unit.control.canaries import OTHER, THREE, TWO, bad_canary, serving_v1
+from tests.unit.simulated_host import Host
 from tests.unit.simulated_session import SimulatedSession
-
-OTHER = "other"
-TWO, THREE = "2" * 12, "3" * 12
-
-
-def serving_v1(*names: str) -> Host:
-    host = Host()
-    host.settle(*(wanted("v1", name) for name in names))
-    return host
-
-
-def bad_canary(*beside: str) -> tuple[Host, SimulatedEnvironment]:
-    """A canary that its users find bad is declared, beside what else is declared."""
-    host = serving_v1(OTHER, *beside)
-    host.traffic[TWO] = "Failed"
-    return host, host.declaring(wanted("v2", OTHER, strategy="canary"), *(wanted("v3", name) for name in beside))
 
 
 @pytest.mark.parametrize("error", [EngineFailed("its image cannot be built"), InputError("a person has to act")])
@@ -296,54 +276,3 @@ def test_a_model_whose_artifact_is_malformed_is_failed_rolled_back_quarantined_a
     assert "no requirements" in attempt.checks[0].reason
     assert host.state(NAME).quarantine and host.serves(NAME) == ["1" * 12] and host.replicas(NAME)
     assert result.exit_code == 3 and not result.errors
-
-
-# --- one deployment takes long ---------------------------------------------------------------------------------------
-
-
-class ThreadedSession(SimulatedSession):
-    """Work is done in threads, as on an engine."""
-
-    def begin(self, work):  # type: ignore[no-untyped-def]
-        future: Future[object] = background.begin(work)
-        return future
-
-
-def until(host: Host, reached) -> bool:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        host.seconds += 0.5
-        if reached():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def test_a_bad_canary_is_rolled_back_while_the_checks_of_another_deployment_still_run() -> None:
-    host, environment = bad_canary(NAME)
-    environment.session_type = ThreadedSession
-    seen = []
-
-    def slow_checks() -> None:
-        seen.append(until(host, lambda: [a.outcome for a in host.state(OTHER).attempts] == ["promoted", "failed"]))
-
-    host.behaviour.slow[NAME] = slow_checks
-    reconcile(environment)
-    reconcile(environment)
-    assert seen == [True] and host.serves(OTHER) == ["1" * 12]
-
-
-def test_what_breaks_is_healed_while_the_checks_of_another_deployment_still_run() -> None:
-    host = serving_v1(NAME, OTHER)
-    environment = host.declaring(wanted("v3"), wanted("v1", OTHER))
-    environment.session_type = ThreadedSession
-    healed = []
-
-    def slow_checks() -> None:
-        host.kill(host.replicas(OTHER)[0].id)
-        healed.append(until(host, lambda: host.serves(OTHER) == ["1" * 12]))
-
-    host.behaviour.slow[NAME] = slow_checks
-    reconcile(environment)
-    assert healed == [True]
-    host.require_safe()
