@@ -245,6 +245,7 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
     Returns:
         The results, and the exit codes of the errors. An error in one environment does not keep others from their turn.
     """
+    from gitops_ml.control.boundary import as_gitops_error
     from gitops_ml.control.target import undeclared
 
     results: list[T] = []
@@ -252,8 +253,8 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
     for target in targets:
         try:
             results.append(visit(target))
-        except GitopsError as error:
-            errors.append(error)
+        except Exception as error:
+            errors.append(as_gitops_error(error, target.environment))
     if not named:
         errors += undeclared(targets)
     for problem in errors:

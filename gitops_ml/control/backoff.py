@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, Stalled
 
-ENVIRONMENT, RECORD = "", "(record)"
-"""The names for the failures of what is no deployment: the environment as a whole, and the push of its record."""
+ENVIRONMENT, JOURNAL, RECORD = "", "(journal)", "(record)"
+"""The names for the failures of what is no deployment: the environment as a whole, the last entries of a pass in the
+journal, and the push of its record.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class _Failure:
 class Backoff:
     """The failures in a row of each name, and when the name is due again.
 
-    Names are deployments, `ENVIRONMENT` and `RECORD`.
+    Names are deployments, `ENVIRONMENT`, `JOURNAL` and `RECORD`.
 
     Args:
         first: seconds to wait after the first failure; each further failure doubles the wait.

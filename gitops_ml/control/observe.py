@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from gitops_ml.clients.artifacts.holdout_counts import require_enough
-from gitops_ml.clients.artifacts.source import read_declared, resolve
+from gitops_ml.clients.artifacts.source import resolve
 from gitops_ml.clients.engine import reconnect
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import BASE_IMAGE
@@ -40,16 +40,6 @@ Value = TypeVar("Value")
 
 
 # --- read the source -------------------------------------------------------------------------------------------------
-
-
-def read_files(repo: Repository, commit: str, environment: str) -> EnvironmentFiles:
-    """Read an environment's files at a commit, signed where the policy asks for that.
-
-    Raises `SourceError` when the environment is not declared there, `InputError` when its own files are wrong.
-    """
-    files = read_declared(repo, commit, environment)
-    require_own_port(repo, files)
-    return files
 
 
 def read_source(repo: Repository, files: EnvironmentFiles) -> Source:
@@ -100,7 +90,9 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
     Raises:
         EngineMismatch: the records name another engine.
         SourceError: the commit does not descend from what the host runs.
+        InputError: another environment uses the port, and the gateway on the host does not hold it.
     """
+    _require_port(repo, source, snapshot)
     _require_engine(source, snapshot, options)
     state = fold(snapshot.journal)
     _require_descent(repo, source, state, options)
@@ -120,12 +112,26 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
         locked=locked,
     )
     planned = make_plan(inputs, log_unforeseen)
+    if source.tip_error:
+        return View(source, desired, snapshot, state, wanted, without_beginnings(planned))
     broken = _unjudgeable(repo, inputs, planned)
     if broken:
         desired = _without(desired, broken)
         wanted = {name: deployment for name, deployment in wanted.items() if name not in broken}
         planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted), log_unforeseen)
     return View(source, desired, snapshot, state, wanted, planned)
+
+
+def without_beginnings(planned: plan.Plan) -> plan.Plan:
+    """The plan without new rollouts and removals: what serves is healed, and open rollouts go on to their end."""
+    left_out = {action.deployment for action in planned.actions if isinstance(action, plan.Withdraw)}
+    actions = []
+    for action in planned.actions:
+        if isinstance(action, plan.Begin):
+            left_out.add(action.deployment)  # what follows brings its candidate up; what came before heals
+        if action.deployment not in left_out:
+            actions.append(action)
+    return msgspec.structs.replace(planned, actions=tuple(actions), refused=())
 
 
 def _each(
@@ -169,6 +175,14 @@ def _require_engine(source: Source, snapshot: Snapshot, options: Options) -> Non
             why="the records name another engine: DOCKER_HOST, the host or the engine itself has changed",
             fix=f"gitops-ml sync {name} --rebind, if that is meant",
         )
+
+
+def _require_port(repo: Repository, source: Source, snapshot: Snapshot) -> None:
+    """Require a port of its own, unless the environment's gateway holds it: then the other environment is at fault."""
+    port, gateway = source.files.environment.gateway.port, snapshot.gateway
+    ports = gateway.facts.ports.values() if gateway and gateway.facts else ()
+    if port not in {held for _, held in ports}:
+        require_own_port(repo, source.files)
 
 
 def _require_descent(repo: Repository, source: Source, state: EnvironmentState, options: Options) -> None:

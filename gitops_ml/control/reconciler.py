@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from gitops_ml.clients.files.publication import Publication
-from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
@@ -21,7 +21,16 @@ from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, LockHeld, LockLost, RemovalRefused
+from gitops_ml.errors import (
+    EngineFailed,
+    EngineUnavailable,
+    GitopsError,
+    InputError,
+    LockHeld,
+    LockLost,
+    RemovalRefused,
+    SourceError,
+)
 
 LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
@@ -45,6 +54,13 @@ class Reconcilable(Protocol):
         """Fetch, read, observe and plan, without the lock. With `commit`, fetch nothing and look at that commit."""
         ...
 
+    def look_back(self, options: Options, error: GitopsError) -> View:
+        """Look at the commit that was applied last, since `error` forbids to follow the tip.
+
+        The plan begins no rollout, and the view's source holds the error. Raises `error` when nothing was applied.
+        """
+        ...
+
     def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
         """Observe and plan anew. `locked`: this pass holds the lock and runs no probe."""
         ...
@@ -52,7 +68,7 @@ class Reconcilable(Protocol):
     def open(
         self, view: View, options: Options, actions: Sequence[plan.Action]
     ) -> AbstractContextManager[tuple[View, Host]]:
-        """Take the lock and look again. The images that `actions` need are begun before. Raises `LockHeld`."""
+        """Take the lock, begin the images that `actions` need, and look again. Raises `LockHeld`."""
         ...
 
     def watch_tip(self, view: View, host: Host) -> AbstractContextManager[Callable[[], Source]]:
@@ -111,6 +127,7 @@ def reconcile(
     options: Options | None = None,
     backoff: Backoff | None = None,
     commit: str | None = None,
+    looked: Callable[[View], None] = lambda view: None,
 ) -> PassOutcome:
     """Perform one pass.
 
@@ -118,12 +135,16 @@ def reconcile(
         backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
             successes are noted in it.
         commit: reconcile at this commit, and fetch nothing first.
+        looked: called with the pass's first look.
 
     Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
     lost = False
     try:
-        result = _reconcile(environment, options or Options(), backoff or Backoff(), commit)
+        options = options or Options()
+        view = _look(environment, options, commit)
+        looked(view)
+        result = _reconcile(environment, view, options, backoff or Backoff())
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -133,12 +154,20 @@ def reconcile(
         environment.end_pass(engine_lost=lost)
 
 
-def _reconcile(environment: Reconcilable, options: Options, backoff: Backoff, commit: str | None) -> PassOutcome:
-    view = environment.look(options, commit)
+def _look(environment: Reconcilable, options: Options, commit: str | None) -> View:
+    """Look at the tip; at the commit applied last where the tip cannot be followed."""
+    try:
+        return environment.look(options, commit)
+    except (InputError, SourceError) as error:
+        return environment.look_back(options, error)
+
+
+def _reconcile(environment: Reconcilable, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
     due = [action for action in view.plan.actions if backoff.allows(action)]
-    if not due and not options.retry and not view.engine_changed:
+    unwritten = JOURNAL in backoff.errors and backoff.wait(JOURNAL) == 0
+    if not due and not options.retry and not view.engine_changed and not unwritten:
         environment.clear_dead_lock(view)
         unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
@@ -225,12 +254,14 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
     commit = result.view.source.commit
     try:
         host.flush()
-        if result.execution.acted and host.state.applied != commit:
+        if (result.execution.acted or JOURNAL in backoff.errors) and host.state.applied != commit:
             host.write(Applied(at=host.now().isoformat(), commit=commit))
+        backoff.succeeded(JOURNAL)
     except LockLost:
         raise
     except Exception as error:
         result.execution.errors[ENVIRONMENT] = as_gitops_error(error, environment.environment)
+        backoff.failed(JOURNAL, result.execution.errors[ENVIRONMENT])
     if backoff.wait(RECORD) > 0:
         result.record_error = backoff.errors.get(RECORD)
         return

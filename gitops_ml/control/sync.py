@@ -6,9 +6,11 @@ of another one's canary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.reconciler import (
     LET_OTHERS,
     PassOutcome,
@@ -17,10 +19,15 @@ from gitops_ml.control.reconciler import (
     retry_while_locked,
 )
 from gitops_ml.control.view import Options, View
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import GitopsError, LockHeld, PushRejected, SourceError, SourceUnavailable, Temporary
+from gitops_ml.errors import GitopsError, LockHeld, LockLost, PushRejected, SourceError, SourceUnavailable, Temporary
 
 MOST_PASSES = 50
+LONGEST_PATIENCE = 600.0
+"""Seconds at most for which an open canary is not left alone, although the environment cannot be looked at."""
+WATCH_RETRY = 5.0
+"""Seconds at most between two tries to look at an open canary again."""
 FETCH = "(fetch)"
 """The name under which the back-off keeps the failures of fetching."""
 
@@ -72,32 +79,38 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
     """
     options = options or Options()
     backoff = Backoff(clock=environment.monotonic)
-    settled: dict[str, list[str]] = {}
+    outcomes = _Outcomes()
     committed: str | None = None
     last: PassOutcome | None = None
-    passes = 0
+    passes, looked_at = 0, environment.monotonic()
     while passes < MOST_PASSES:
         try:
-            last = _pass(environment, options, backoff, last)
+            last = _pass(environment, options, backoff, last, outcomes.note_first)
         except LockHeld:
             raise
-        except Temporary as error:
+        except Exception as raised:
+            error = as_gitops_error(raised, environment.environment)
+            if not isinstance(error, Temporary):
+                raise
             backoff.failed(ENVIRONMENT, error)
-            if not backoff.gave_up(ENVIRONMENT):
-                _wait_to_retry(environment, backoff.wait(ENVIRONMENT), error)
+            # Whoever took the lock looks after the canary.
+            patience = 0.0 if isinstance(error, LockLost) else _patience(last)
+            if not backoff.gave_up(ENVIRONMENT) or environment.monotonic() < looked_at + patience:
+                wait = backoff.wait(ENVIRONMENT)
+                _wait_to_retry(environment, min(wait, WATCH_RETRY) if patience else wait, error)
                 continue
             if last is None:
-                raise
-            return SyncResult(last.view, passes, settled, _errors(last, backoff), committed, last.record_error)
+                raise error from raised
+            return _result(last, passes, outcomes, committed, backoff)
+        looked_at = environment.monotonic()
         # A pass that only watches users' requests is no sign of passes that undo each other.
         passes += not last.execution.watching
         options = options.after_first_pass()
         committed = last.commit or committed
-        for name, outcomes in last.execution.settled.items():
-            settled.setdefault(name, []).extend(outcomes)
+        outcomes.add(last)
         unfinished = _unfinished(last, backoff)
         if not unfinished and not last.commit:
-            return SyncResult(last.view, passes, settled, _errors(last, backoff), committed, last.record_error)
+            return _result(last, passes, outcomes, committed, backoff)
         environment.sleep(_pause(last, unfinished, backoff))
     raise SourceError(
         f"{environment.environment} did not settle in {MOST_PASSES} passes",
@@ -106,27 +119,72 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
     )
 
 
-def _pass(environment: Reconcilable, options: Options, backoff: Backoff, last: PassOutcome | None) -> PassOutcome:
+class _Outcomes:
+    """The outcomes of the rollouts that ended since the first look, also in passes that ended by an exception."""
+
+    def __init__(self) -> None:
+        self._before: frozenset[str] | None = None
+        self.settled: dict[str, list[str]] = {}
+
+    def note_first(self, view: View) -> None:
+        """Note which rollouts had ended at the first look."""
+        if self._before is None:
+            self._before = frozenset(a.id for state in view.state.deployments.values() for a in state.attempts)
+
+    def add(self, result: PassOutcome) -> None:
+        """Add what a pass has settled, and what its journal holds of earlier ones."""
+        for name, outcomes in result.execution.settled.items():
+            self.settled.setdefault(name, []).extend(outcomes)
+        for name, state in result.view.state.deployments.items():
+            ended = [a.outcome for a in state.attempts if a.outcome and a.id not in (self._before or ())]
+            if len(ended) > len(self.settled.get(name, [])):
+                self.settled[name] = list(ended)
+
+
+def _pass(
+    environment: Reconcilable,
+    options: Options,
+    backoff: Backoff,
+    last: PassOutcome | None,
+    looked: Callable[[View], None],
+) -> PassOutcome:
     """Perform one pass. While a canary is open and the remote does not answer, the last fetched commit is kept to."""
-    watched = last.view.source.commit if last and _watches(last.view) else None
+
+    def reconcile_at(commit: str | None = None) -> PassOutcome:
+        return retry_while_locked(environment, lambda: reconcile(environment, options, backoff, commit, looked))
+
+    watched = last.view.source.commit if last and _watched(last.view) else None
     if watched and backoff.wait(FETCH) > 0:
-        return retry_while_locked(environment, lambda: reconcile(environment, options, backoff, watched))
+        return reconcile_at(watched)
     try:
-        result = retry_while_locked(environment, lambda: reconcile(environment, options, backoff))
+        result = reconcile_at()
     except SourceUnavailable as error:
         if watched is None:
             raise
         backoff.failed(FETCH, error)
         environment.report(f"go on with {environment.environment} at {watched[:12]}: {error.what}")
-        return retry_while_locked(environment, lambda: reconcile(environment, options, backoff, watched))
+        return reconcile_at(watched)
     backoff.succeeded(FETCH)
+    tip_error = result.view.source.tip_error
+    if tip_error and not (last and last.view.source.tip_error):
+        commit = result.view.source.commit[:12]
+        environment.report(f"go on with {environment.environment} at {commit}: {tip_error.what}")
     if ENVIRONMENT not in result.execution.errors:
         backoff.succeeded(ENVIRONMENT)
     return result
 
 
-def _watches(view: View) -> bool:
-    return any(isinstance(action, plan.Watch) for action in view.plan.actions)
+def _watched(view: View) -> list[plan.Watch]:
+    return [action for action in view.plan.actions if isinstance(action, plan.Watch)]
+
+
+def _patience(last: PassOutcome | None) -> float:
+    """Seconds for which an environment that cannot be looked at is tried again; 0 where the back-off decides.
+
+    The candidate of an open canary has users: nothing else takes it from them.
+    """
+    timeouts = [seconds(watch.traffic.timeout) for watch in _watched(last.view)] if last else []
+    return min(LONGEST_PATIENCE, max(timeouts, default=0.0))
 
 
 def _wait_to_retry(environment: Reconcilable, seconds: float, error: Temporary) -> None:
@@ -137,7 +195,9 @@ def _wait_to_retry(environment: Reconcilable, seconds: float, error: Temporary) 
 def _unfinished(result: PassOutcome, backoff: Backoff) -> set[str]:
     """Whatever had something to do in this pass and may get further in another one."""
     pending = {ENVIRONMENT} if result.execution.blocked else result.pending
-    names = pending | (backoff.errors.keys() & {FETCH})
+    names = pending | (backoff.errors.keys() & {FETCH, JOURNAL})
+    if result.view.engine_changed or any(isinstance(action, plan.Publish) for action in result.view.plan.actions):
+        names |= backoff.errors.keys() & {RECORD}
     return {name for name in names if name in result.execution.settled or not backoff.gave_up(name)}
 
 
@@ -148,10 +208,13 @@ def _pause(result: PassOutcome, unfinished: set[str], backoff: Backoff) -> float
     return min((backoff.wait(name) for name in unfinished), default=0.0)
 
 
-def _errors(result: PassOutcome, backoff: Backoff) -> dict[str, GitopsError]:
-    """What is wrong in the end. The failures of a deployment with nothing left to do are over."""
-    errors = {name: error for name, error in backoff.errors.items() if name in result.pending | {ENVIRONMENT}}
-    if FETCH in backoff.errors:
-        errors.setdefault(ENVIRONMENT, backoff.errors[FETCH])
-    errors.pop(RECORD, None)
-    return errors
+def _result(last: PassOutcome, passes: int, outcomes: _Outcomes, committed: str | None, backoff: Backoff) -> SyncResult:
+    """What all passes came to. The failures of a deployment with nothing left to do are over."""
+    errors = {name: error for name, error in backoff.errors.items() if name in last.pending | {ENVIRONMENT}}
+    for name in (FETCH, JOURNAL):
+        if name in backoff.errors:
+            errors.setdefault(ENVIRONMENT, backoff.errors[name])
+    if last.view.source.tip_error:
+        errors.setdefault(ENVIRONMENT, last.view.source.tip_error)
+    record_error = last.record_error or backoff.errors.get(RECORD)
+    return SyncResult(last.view, passes, outcomes.settled, errors, committed, record_error)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gitops_ml.clients import background
-from gitops_ml.clients.artifacts.source import ModelSource
+from gitops_ml.clients.artifacts.source import ModelSource, read_declared
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
 from gitops_ml.clients.engine.reconnect import Reconnection
@@ -20,13 +20,16 @@ from gitops_ml.clients.files.environments import (
     environment_names,
     read_project,
     require_known_source,
+    require_own_port,
 )
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
-from gitops_ml.control.observe import generation_at, observe, plan_view, read_files, read_source
+from gitops_ml.control.last_good import view_last_good
+from gitops_ml.control.observe import generation_at, observe, plan_view, read_source
 from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Artifacts, Session
 from gitops_ml.control.view import Options, Source, View
@@ -70,7 +73,7 @@ class Target:
             SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
             EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
         """
-        files = read_files(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
+        files = read_declared(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
         engine = self.connection.to(files)
         # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less time.
         snapshot = background.begin(lambda: observe(engine, files, self.repo.cache))
@@ -82,29 +85,34 @@ class Target:
         snapshot = observe(self.connection.to(source.files), source.files, self.repo.cache)
         return plan_view(self.repo, source, snapshot, options, locked=locked)
 
+    def look_back(self, options: Options, error: GitopsError) -> View:
+        """Look at the commit that was applied last, since `error` forbids to follow the tip: see `view_last_good`."""
+        return view_last_good(self.repo, self.environment, self.connection, options, error)
+
     # --- acting
 
     @contextmanager
     def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
         """Take the lock, observe again under it, and open a session.
 
-        The images that are needed come first: a pull or a build may take minutes, and needs no lock.
+        Base images come first: a pull may take minutes, and needs no lock. Builds begin under the lock, so that who
+        waits for it begins none.
 
         Args:
-            actions: what is going to be done: the builds among them are begun.
+            actions: what is going to be done: the builds among them are begun before the second look.
 
         Raises as `look`, and `LockHeld` when another pass holds the environment.
         """
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
         builds = Builds(engine, models.artifact, BASE_IMAGE)
-        for action in actions:
-            if isinstance(action, plan.Build) and action.generation.pattern == "service":
-                builds.begin(action.generation)
         if view.wanted:
             ensure_base(engine, BASE_IMAGE)
         ensure_base(engine, GATEWAY_IMAGE)
         with Lock.acquire(engine, files.project, files.name, GATEWAY_IMAGE) as lock:
+            for action in actions:
+                if isinstance(action, plan.Build) and action.generation.pattern == "service":
+                    builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
             if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
@@ -115,6 +123,9 @@ class Target:
     def watch_tip(self, view: View, host: Host) -> Iterator[Callable[[], Source]]:
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         source = view.source
+        if source.tip_error:
+            yield lambda: source
+            return
 
         def newest() -> Source:
             nonlocal source
@@ -128,7 +139,7 @@ class Target:
     def _source_at(self, commit: str, source: Source) -> Source:
         """The source at a newer commit; `source` where that cannot be read, or has other settings than the pass."""
         try:
-            files = read_files(self.repo, commit, self.environment)
+            files = read_declared(self.repo, commit, self.environment)
             return read_source(self.repo, files) if files.environment == source.files.environment else source
         except Exception as error:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
@@ -141,7 +152,9 @@ class Target:
         def same_generation(files: EnvironmentFiles, attempt: Attempt) -> bool:
             try:
                 declared = generation_at(self.repo, files, attempt.deployment, base)
-            except GitopsError:
+            except Exception as error:
+                if not isinstance(error, GitopsError):
+                    log_unforeseen(f"{self.environment}/{attempt.deployment}", error)
                 return False
             return declared.fingerprint == attempt.generation.fingerprint
 
@@ -182,12 +195,14 @@ class Target:
 
 
 def preview(target: Target, options: Options) -> View:
-    """Look for people who read a plan, and refuse also what only a later promotion would stumble over.
+    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment
+    takes, and what only a later promotion would stumble over.
 
     Raises as `Target.look`, and `InputError`.
     """
     view = target.look(options)
     desired = view.desired
+    require_own_port(target.repo, view.source.files)
     if desired.environment.promotion:
         require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
     return view

@@ -12,6 +12,7 @@ from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.records.record import Record
+from gitops_ml.errors import GitopsError
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Source:
-    """What one commit says of one environment: all that a pass reads of the clone before it looks at the host."""
+    """What one commit says of one environment: all that a pass reads of the clone before it looks at the host.
+
+    `tip_error`: why the tip cannot be followed. Then this is the commit that was applied last, and no rollout begins.
+    """
 
     files: EnvironmentFiles
     desired: Desired
     records: Mapping[str, Record]
+    tip_error: GitopsError | None = None
 
     @property
     def commit(self) -> str:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.host import Host as ExecutorHost
+from gitops_ml.control.observe import without_beginnings
 from gitops_ml.control.reconciler import PassOutcome, reconcile
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired
+from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
@@ -60,17 +62,23 @@ class SimulatedEnvironment:
             raise self.fetch_error
         return self._view()
 
-    def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
-        return self._view()
+    def look_back(self, options: Options, error: GitopsError) -> View:
+        if not any(isinstance(entry, Applied) for entry in self.engine.entries):
+            raise error
+        return self._view(error)
 
-    def _view(self) -> View:
+    def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
+        return self._view(source.tip_error)
+
+    def _view(self, tip_error: GitopsError | None = None) -> View:
         self.on_look()
         snapshot = self.engine.snapshot()
-        if self.last and self.last.snapshot == snapshot:
+        if self.last and self.last.snapshot == snapshot and self.last.source.tip_error is tip_error:
             return self.last
         made = inputs(snapshot, *self.declared, broken=self.broken, now=self.engine.now())
-        source = Source(_files(made.desired), made.desired, {})
-        self.last = View(source, made.desired, snapshot, made.state, made.wanted, make_plan(made))
+        source = Source(_files(made.desired), made.desired, {}, tip_error)
+        planned = without_beginnings(make_plan(made)) if tip_error else make_plan(made)
+        self.last = View(source, made.desired, snapshot, made.state, made.wanted, planned)
         self.plans.append(self.last.plan)
         return self.last
 
@@ -105,7 +113,7 @@ class SimulatedEnvironment:
 
     def sleep(self, seconds: float) -> None:
         self.slept += seconds
-        self.engine.seconds += seconds + 1.0
+        self.engine.seconds += seconds
 
 
 @dataclass

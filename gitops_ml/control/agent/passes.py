@@ -15,7 +15,7 @@ from pathlib import Path
 from gitops_ml.clients.files.environments import environment_names
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.loop import Tip
-from gitops_ml.control.agent.turns import RECORD, PassResult
+from gitops_ml.control.agent.turns import RECORD, TIP, PassResult
 from gitops_ml.control.backoff import Backoff
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.target import Target
@@ -107,6 +107,8 @@ def _reconcile(target: Target, resting: frozenset[str]) -> PassResult:
     errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
     if outcome.record_error:
         errors[RECORD] = outcome.record_error
+    if outcome.view.source.tip_error:
+        errors[TIP] = outcome.view.source.tip_error
     left_out = errors.keys() | resting
     advanced = [
         action

@@ -22,6 +22,8 @@ WHOLE = ""
 """The name under which the trouble of an environment as a whole is kept, beside that of its deployments."""
 RECORD = "(record)"
 """The name of the trouble with pushing the record; no deployment can have it."""
+TIP = "(tip)"
+"""The name of the trouble with a tip that cannot be followed, while passes go on at the commit applied last."""
 
 
 @dataclass(frozen=True)

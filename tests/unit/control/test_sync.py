@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future
-
 import pytest
 
-from gitops_ml.clients import background
 from gitops_ml.control.backoff import RECORD, Backoff
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import sync
 from gitops_ml.control.view import Options
+from gitops_ml.core.journal.entries import Applied
+from gitops_ml.core.journal.fold import Entry
+from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import (
     EngineFailed,
     EngineUnavailable,
     GitopsError,
     InputError,
     LockHeld,
+    LockLost,
     ModelRejected,
     PushRejected,
+    SourceError,
     SourceUnavailable,
 )
 from tests.unit.builders import NAME, wanted
-from tests.unit.simulated_host import Host, SimulatedEnvironment
+from tests.unit.control.canaries import OTHER, THREE, TWO, bad_canary, serving_v1
+from tests.unit.simulated_host import Host
 from tests.unit.simulated_session import SimulatedSession
-
-OTHER = "other"
-TWO, THREE = "2" * 12, "3" * 12
-
-
-def serving_v1(*names: str) -> Host:
-    host = Host()
-    host.settle(*(wanted("v1", name) for name in names))
-    return host
-
-
-def bad_canary(*beside: str) -> tuple[Host, SimulatedEnvironment]:
-    """A canary that its users find bad is declared, beside what else is declared."""
-    host = serving_v1(OTHER, *beside)
-    host.traffic[TWO] = "Failed"
-    return host, host.declaring(wanted("v2", OTHER, strategy="canary"), *(wanted("v3", name) for name in beside))
 
 
 @pytest.mark.parametrize("error", [EngineFailed("its image cannot be built"), InputError("a person has to act")])
@@ -61,6 +47,76 @@ def test_a_bad_canary_is_stopped_although_no_record_can_be_pushed() -> None:
     environment.push_error = None
     assert host.sync(environment).exit_code == 3
     assert not [a for name in (NAME, OTHER) for a in host.state(name).attempts if not a.published]
+
+
+@pytest.mark.parametrize("verdict", ["Failed", "Verified"])
+def test_a_refused_record_is_tried_again_and_then_told(verdict: Verdict) -> None:
+    host = serving_v1(NAME)
+    host.verdicts[TWO] = verdict
+    environment = host.declaring(wanted("v2"))
+    environment.push_error = PushRejected("the remote refuses")
+    result = host.sync(environment)
+    assert result.exit_code == 5 and result.record_error is environment.push_error
+    assert environment.slept >= 7.0, "it is tried again by its back-off"
+
+
+def test_a_record_that_is_taken_at_a_later_try_is_no_error() -> None:
+    host = serving_v1(NAME)
+    environment = host.declaring(wanted("v2"))
+    environment.push_error = PushRejected("the remote refuses")
+
+    def accept_soon() -> None:
+        if environment.slept >= 3.0:
+            environment.push_error = None
+
+    environment.on_look = accept_soon
+    result = host.sync(environment)
+    assert result.exit_code == 0 and result.record_error is None and result.commit
+    assert not [a for a in host.state(NAME).attempts if not a.published]
+
+
+def test_a_failed_rollout_is_told_although_its_pass_lost_the_lock_and_git_has_gone_back() -> None:
+    host = serving_v1(NAME, OTHER)
+    host.verdicts[TWO] = "Failed"
+    environment = host.declaring(wanted("v2"), wanted("v3", OTHER))
+    lost: list[str] = []
+
+    def lose_the_lock_once(deployment: str) -> None:
+        if deployment == OTHER and host.state(NAME).attempts[-1].outcome == "failed" and not lost:
+            lost.append(deployment)
+            raise LockLost("expired")
+
+    def go_back() -> None:
+        if lost:
+            environment.declared = (wanted("v1"), wanted("v3", OTHER))
+
+    host.step, environment.on_look = lose_the_lock_once, go_back
+    result = host.sync(environment)
+    assert lost and host.serves(NAME) == ["1" * 12] and host.serves(OTHER) == [THREE]
+    assert result.settled == {NAME: ["failed"], OTHER: ["promoted"]} and result.exit_code == 3
+
+
+def test_what_a_pass_has_applied_is_written_later_or_told() -> None:
+    host = serving_v1(NAME)
+    failures = [EngineFailed("its disk is full")] * 2
+
+    class FullDisk(SimulatedSession):
+        def write(self, *entries: Entry) -> None:
+            if failures and any(isinstance(entry, Applied) for entry in entries):
+                raise failures.pop()
+            super().write(*entries)
+
+    environment = host.declaring(wanted("v1"))
+    host.entries = [entry for entry in host.entries if not isinstance(entry, Applied)]
+    environment.session_type = FullDisk
+    host.kill(host.replicas(NAME)[0].id)
+    assert host.sync(environment).exit_code == 0
+    assert not failures and sum(isinstance(entry, Applied) for entry in host.entries) == 1
+    failures = [EngineFailed("its disk is full")] * 9
+    host.entries = [entry for entry in host.entries if not isinstance(entry, Applied)]
+    host.kill(host.replicas(NAME)[0].id)
+    result = host.sync(environment)
+    assert result.exit_code == 1 and list(result.errors) == [""]
 
 
 def test_a_refused_record_hides_no_other_error() -> None:
@@ -145,6 +201,60 @@ def test_a_canary_is_watched_while_the_remote_is_gone_and_the_outage_is_said() -
     assert sum("the remote does not answer" in line for line in environment.reported) <= 4
 
 
+@pytest.mark.parametrize("error", [EngineUnavailable("it restarts"), OSError("no route to host")])
+def test_an_open_canary_is_not_left_alone_when_the_engine_is_gone_for_minutes(error: Exception) -> None:
+    host, environment = bad_canary()
+    gone_since: list[float] = []
+
+    def lose_the_engine() -> None:
+        state = host.state(OTHER).open
+        if state and state.routed and not gone_since:
+            gone_since.append(host.seconds)
+        if gone_since and host.seconds < gone_since[0] + 120:
+            raise error.with_traceback(None)
+
+    environment.on_look = lose_the_engine
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12] and host.state(OTHER).open is None
+    assert result.settled[OTHER] == ["failed"] and result.exit_code == 3
+
+
+@pytest.mark.parametrize("error", [InputError("an unknown key"), SourceError("the commit is not signed")])
+def test_a_bad_canary_is_rolled_back_although_the_tip_cannot_be_followed_any_more(error: GitopsError) -> None:
+    host, environment = bad_canary()
+
+    def break_the_tip() -> None:
+        state = host.state(OTHER).open
+        if state and state.routed:
+            environment.fetch_error = error
+
+    environment.on_look = break_the_tip
+    result = host.sync(environment)
+    assert host.serves(OTHER) == ["1" * 12] and result.settled[OTHER] == ["failed"]
+    assert result.exit_code == 1 and result.errors == {"": error}
+    assert sum(error.what in line for line in environment.reported) == 1
+
+
+def test_what_breaks_is_healed_and_no_rollout_begins_while_the_tip_cannot_be_followed() -> None:
+    host = serving_v1(NAME, OTHER)
+    environment = host.declaring(wanted("v2"))
+    environment.fetch_error = InputError("an unknown key")
+    host.kill(host.replicas(NAME)[0].id)
+    result = host.sync(environment)
+    assert host.serves(NAME) == ["1" * 12] and host.state(NAME).open is None
+    assert host.serves(OTHER) == ["1" * 12], "nothing is removed"
+    assert result.exit_code == 1 and result.errors == {"": environment.fetch_error}
+
+
+def test_a_tip_that_cannot_be_followed_is_raised_where_nothing_was_applied() -> None:
+    host = Host()
+    environment = host.declaring(wanted("v1"))
+    environment.fetch_error = InputError("an unknown key")
+    with pytest.raises(InputError):
+        sync(environment)
+    assert not host.containers
+
+
 def test_trouble_that_passes_is_tried_again_with_a_growing_wait() -> None:
     host = serving_v1(NAME)
     failures = iter([EngineUnavailable("1"), EngineUnavailable("2"), EngineUnavailable("3")])
@@ -202,54 +312,3 @@ def test_a_model_whose_artifact_is_malformed_is_failed_rolled_back_quarantined_a
     assert "no requirements" in attempt.checks[0].reason
     assert host.state(NAME).quarantine and host.serves(NAME) == ["1" * 12] and host.replicas(NAME)
     assert result.exit_code == 3 and not result.errors
-
-
-# --- one deployment takes long ---------------------------------------------------------------------------------------
-
-
-class ThreadedSession(SimulatedSession):
-    """Work is done in threads, as on an engine."""
-
-    def begin(self, work):  # type: ignore[no-untyped-def]
-        future: Future[object] = background.begin(work)
-        return future
-
-
-def until(host: Host, reached) -> bool:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        host.seconds += 0.5
-        if reached():
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def test_a_bad_canary_is_rolled_back_while_the_checks_of_another_deployment_still_run() -> None:
-    host, environment = bad_canary(NAME)
-    environment.session_type = ThreadedSession
-    seen = []
-
-    def slow_checks() -> None:
-        seen.append(until(host, lambda: [a.outcome for a in host.state(OTHER).attempts] == ["promoted", "failed"]))
-
-    host.behaviour.slow[NAME] = slow_checks
-    reconcile(environment)
-    reconcile(environment)
-    assert seen == [True] and host.serves(OTHER) == ["1" * 12]
-
-
-def test_what_breaks_is_healed_while_the_checks_of_another_deployment_still_run() -> None:
-    host = serving_v1(NAME, OTHER)
-    environment = host.declaring(wanted("v3"), wanted("v1", OTHER))
-    environment.session_type = ThreadedSession
-    healed = []
-
-    def slow_checks() -> None:
-        host.kill(host.replicas(OTHER)[0].id)
-        healed.append(until(host, lambda: host.serves(OTHER) == ["1" * 12]))
-
-    host.behaviour.slow[NAME] = slow_checks
-    reconcile(environment)
-    assert healed == [True]
-    host.require_safe()

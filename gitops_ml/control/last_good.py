@@ -1,0 +1,70 @@
+"""What a pass keeps to while the tip cannot be followed: the commit that was applied last, as the journal names it.
+
+Someone pushes a file that cannot be read, an unsigned commit, or another history. Users are still served meanwhile:
+what serves is healed, and an open canary is watched to its end. No rollout begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gitops_ml.clients.artifacts.source import read_declared
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.connection import Connection
+from gitops_ml.control.observe import observe, plan_view, read_source
+from gitops_ml.control.view import Options, View
+from gitops_ml.core.journal.fold import fold
+from gitops_ml.errors import GitopsError, InputError, SourceError
+
+MOST_COMMITS = 20
+"""Commits before the tip that are searched for one that tells the engine."""
+
+
+def view_last_good(
+    repo: Repository, environment: str, connection: Connection, options: Options, error: GitopsError
+) -> View:
+    """Look at the commit that was applied last, with a plan that begins no rollout.
+
+    Args:
+        error: why the tip cannot be followed.
+
+    Raises `error` when nothing was applied before, or that commit cannot be followed either; and
+    `EngineUnavailable`, `EngineFailed` and `EngineMismatch`.
+    """
+    try:
+        engine, files = _find_engine(repo, environment, connection)
+        snapshot = observe(engine, files, repo.cache)
+        applied = fold(snapshot.journal).applied
+        if applied is None:
+            raise error
+        last = read_declared(repo, applied, environment)
+        if last.environment.engine != files.environment.engine:
+            raise error
+        source = replace(read_source(repo, last), tip_error=error)
+        return plan_view(repo, source, snapshot, options, locked=False)
+    except (InputError, SourceError) as unusable:
+        if unusable is error:
+            raise
+        raise error from unusable
+
+
+def _find_engine(repo: Repository, environment: str, connection: Connection) -> tuple[Engine, EnvironmentFiles]:
+    """The environment's engine, by the newest commit that may be followed. Raises `SourceError` when there is none."""
+    for commit in _newest_commits(repo):
+        try:
+            files = read_declared(repo, commit, environment)
+            return connection.to(files), files
+        except (InputError, SourceError):
+            continue
+    raise SourceError(f"no commit of the last {MOST_COMMITS} declares {environment}")
+
+
+def _newest_commits(repo: Repository) -> Iterator[str]:
+    tip = repo.tip()
+    yield tip
+    for commit in repo.log(ROOT, MOST_COMMITS, tip):
+        if commit.id != tip:
+            yield commit.id

@@ -1,0 +1,133 @@
+"""A tip that cannot be followed: the pass looks at the commit that was applied last, as the journal names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control import last_good
+from gitops_ml.control import target as target_module
+from gitops_ml.control.connection import Connection
+from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.target import Target, preview
+from gitops_ml.control.view import Options
+from gitops_ml.core.journal.entries import Applied
+from gitops_ml.core.observed import Snapshot
+from gitops_ml.errors import GitopsError, InputError, SourceError
+from tests.git.conftest import commit_file, git
+from tests.unit.builders import GATEWAY, NOW, PROJECT, container
+from tests.unit.snapshots import snapshot
+
+DEV, STAGING = "environments/dev/environment.yaml", "environments/staging/environment.yaml"
+GOOD = "schema: 1\ngateway: {port: 8081}\n"
+
+
+class NoEngine(Connection):
+    """A connection to an engine that the tests ask nothing of."""
+
+    def to(self, files: EnvironmentFiles) -> Engine:
+        return object()  # type: ignore[return-value]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    folder = tmp_path / "clone"
+    git(tmp_path, "init", "-q", "-b", "main", str(folder))
+    commit_file(folder, "environments/project.yaml", f"schema: 1\nname: {PROJECT}\n")
+    commit_file(folder, DEV, GOOD)
+    return folder
+
+
+@pytest.fixture
+def target(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Snapshot], Target]]:
+    opened = []
+
+    def make(observed: Snapshot) -> Target:
+        for module in (target_module, last_good):
+            monkeypatch.setattr(module, "observe", lambda *_: observed)
+        opened.append(Repository.open(clone))
+        return Target(opened[-1], "dev", print, NoEngine())
+
+    yield make
+    for repo in opened:
+        repo.close()
+
+
+def tip(clone: Path) -> str:
+    return git(clone, "rev-parse", "HEAD").strip()
+
+
+def applied(commit: str) -> Snapshot:
+    return snapshot(journal=[Applied(at=NOW.isoformat(), commit=commit)])
+
+
+def break_environment(clone: Path) -> None:
+    commit_file(clone, DEV, "schema: 1\ngatway: {port: 8081}\n")
+
+
+def break_project(clone: Path) -> None:
+    commit_file(clone, "environments/project.yaml", "nothing")
+
+
+def vanish(clone: Path) -> None:
+    git(clone, "rm", "-q", DEV)
+    git(clone, "commit", "-q", "-m", "Remove dev")
+
+
+def leave_unsigned(clone: Path) -> None:
+    commit_file(clone, DEV, f"{GOOD}policy: {{require_signed_commits: true}}\n")
+
+
+def rewrite_history(clone: Path) -> None:
+    git(clone, "commit", "-q", "--amend", "-m", "Another history")
+
+
+@pytest.mark.parametrize("spoil", [break_environment, break_project, vanish, leave_unsigned, rewrite_history])
+def test_a_pass_goes_on_at_the_commit_that_was_applied_last(
+    clone: Path, target: Callable[[Snapshot], Target], spoil: Callable[[Path], None]
+) -> None:
+    good = tip(clone)
+    spoil(clone)
+    view = reconcile(target(applied(good))).view
+    assert view.source.commit == good
+    assert isinstance(view.source.tip_error, InputError | SourceError)
+    with pytest.raises(type(view.source.tip_error)):
+        preview(target(applied(good)), Options())
+
+
+@pytest.mark.parametrize("before", [None, "f" * 40])
+def test_the_trouble_is_raised_where_no_commit_of_this_clone_was_applied(
+    clone: Path, target: Callable[[Snapshot], Target], before: str | None
+) -> None:
+    break_environment(clone)
+    with pytest.raises(GitopsError, match="gatway"):
+        reconcile(target(applied(before) if before else snapshot()))
+
+
+def test_an_environment_whose_gateway_holds_its_port_goes_on_when_another_one_takes_the_port(
+    clone: Path, target: Callable[[Snapshot], Target]
+) -> None:
+    good = tip(clone)
+    taken = commit_file(clone, STAGING, GOOD)
+    holder = target(applied(good))
+    view = reconcile(holder).view
+    assert view.source.commit == taken and view.source.tip_error is None
+    with pytest.raises(InputError, match="dev and staging both listen on port 8081"):
+        preview(holder, Options())
+
+
+@pytest.mark.parametrize("gateway", [None, 8082])
+def test_an_environment_whose_gateway_does_not_hold_the_port_is_refused(
+    clone: Path, target: Callable[[Snapshot], Target], gateway: int | None
+) -> None:
+    commit_file(clone, STAGING, GOOD)
+    moving = msgspec.structs.replace(GATEWAY, ports={8080: ("127.0.0.1", gateway or 0)})
+    observed = msgspec.structs.replace(snapshot(), containers=(container(moving),) if gateway else ())
+    with pytest.raises(InputError, match="dev and staging both listen on port 8081"):
+        reconcile(target(observed))
