@@ -1,0 +1,41 @@
+"""A pass whose lock is lost changes nothing more, and its journal is left to the pass that holds the lock now."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gitops_ml.control.session import Artifacts, Session
+from gitops_ml.control.view import Options
+from gitops_ml.core.journal.entries import Withdrawn
+from gitops_ml.errors import LockLost
+from tests.unit.builders import NAME, wanted
+from tests.unit.simulated_host import Host
+
+
+class LostLock:
+    """A lock that somebody has broken."""
+
+    def check(self) -> None:
+        raise LockLost("it went")
+
+
+class UntouchedEngine:
+    """An engine that is asked for nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"the engine is asked for {name}")
+
+
+def test_nothing_is_written_into_the_journal_once_the_lock_is_lost() -> None:
+    view = Host().declaring(wanted("v1")).look(Options())
+    artifacts = Artifacts(None, None)  # type: ignore[arg-type]
+    session = Session(UntouchedEngine(), LostLock(), view, artifacts, print, threading.Event())  # type: ignore[arg-type]
+    before = session.state
+    with pytest.raises(LockLost):
+        session.write(Withdrawn(at="x", deployment=NAME))
+    session.note(Withdrawn(at="x", deployment=NAME))
+    with pytest.raises(LockLost):
+        session.flush()
+    assert session.state.of(NAME) == before.of(NAME)
