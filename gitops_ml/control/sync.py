@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gitops_ml.control.backoff import ENVIRONMENT, RECORD, Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, Backoff, deployment_of
 from gitops_ml.control.reconciler import (
     LET_OTHERS,
     PassOutcome,
@@ -150,8 +150,10 @@ def _pause(result: PassOutcome, unfinished: set[str], backoff: Backoff) -> float
 
 def _errors(result: PassOutcome, backoff: Backoff) -> dict[str, GitopsError]:
     """What is wrong in the end. The failures of a deployment with nothing left to do are over."""
-    errors = {name: error for name, error in backoff.errors.items() if name in result.pending | {ENVIRONMENT}}
+    errors: dict[str, GitopsError] = {}
+    for name, error in sorted(backoff.errors.items()):
+        if name in result.pending | {ENVIRONMENT}:
+            errors.setdefault(deployment_of(name), error)
     if FETCH in backoff.errors:
         errors.setdefault(ENVIRONMENT, backoff.errors[FETCH])
-    errors.pop(RECORD, None)
     return errors
