@@ -24,7 +24,7 @@ check: .venv  ## format, lint, types, layers, shell scripts, unit tests: under a
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 	@$(bin)/shellcheck -x $(scripts)
-	@$(bin)/pytest -q -n 2 tests/unit
+	@QUICK_TESTS=1 $(bin)/pytest -q -n 2 tests/unit
 
 bench:  ## list the measurements; NAME=<one of them> runs it
 	@setup/bench $(NAME)

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.effort import examples
+
 if TYPE_CHECKING:
     import docker
 
@@ -29,7 +31,9 @@ NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
 _skipped: dict[str, str] = {}
 
 # How long one example takes says more of the machine, which runs other tests beside it, than of what is tested.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "shared", max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("shared")
 
 

@@ -208,6 +208,8 @@ def run(job: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]
     Args:
         job: `deadline`, `ready_deadline` and `interval` in seconds, `targets`, `example`; see docs/serving.md.
         bodies: inference requests whose outputs are wanted from each target.
+
+    Raises LookupError, TypeError and ValueError for a broken job.
     """
     now = time.monotonic()
     deadline = now + float(job["deadline"])
@@ -215,6 +217,8 @@ def run(job: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]
     example = encoded(job["example"]) if job.get("example") else None
     requests = [encoded(body) for body in bodies]
     results = {spec["name"]: _unanswered("the probe did not end within the deadline") for spec in job["targets"]}
+    for spec in job["targets"]:
+        ProbeTarget(spec, deadline).close()  # a target that is not described whole is a broken job, not a bad model
 
     def probe(spec: dict[str, Any]) -> None:
         results[spec["name"]] = probe_target(spec, example, requests, deadline, job.get("interval", 0.02), ready)

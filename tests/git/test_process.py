@@ -90,7 +90,7 @@ def test_an_interrupt_ends_git_too(project: Path, tmp_path: Path, number: signal
     program = (
         "import signal, sys, time\n"
         "from gitops_ml.clients.git.repository import Repository\n"
-        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "for number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.default_int_handler)\n"
         f"repo = Repository.open({str(project)!r})\n"
         f"{fetch}\n"
     )

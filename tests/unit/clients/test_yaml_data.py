@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gitops_ml.clients.files.yaml_data import MAX_ALIASED, MAX_DEPTH, load
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.errors import InputError
+from tests.effort import examples
 
 SCALARS = [
     *("no", "on", "yes", "off", "y", "12:30", "12:30:45", "true", "True", "FALSE", "null", "~", "", "NULL", "nULL"),
@@ -90,7 +91,7 @@ KEYS = st.text("abcno", min_size=1)
 DATA = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner))
 
 
-@settings(max_examples=40)  # DVC's writer takes most of the time
+@settings(max_examples=examples(40))  # DVC's writer takes most of the time
 @given(st.dictionaries(KEYS, DATA, min_size=1, max_size=4))
 def test_what_dvc_writes_is_read_back(data: dict[str, Any]) -> None:
     text = dumps_yaml(data)

@@ -18,6 +18,7 @@ from gitops_ml.control.agent.threads import Threads
 from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, WATCH_EVERY, PassResult, Turns
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD
 from gitops_ml.errors import EngineFailed, EngineUnavailable, LockHeld, PushRejected, SourceUnavailable
+from tests.effort import examples
 from tests.unit.control.simulated_world import IDLE, Outcome, Outcomes, Simulation, always, in_order
 
 FIRST, SECOND = "a" * 40, "b" * 40
@@ -70,7 +71,7 @@ def tips(*steps: tuple[float, Tip | Exception]) -> Callable[[float], Tip]:
 # --- one environment beside another
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.lists(errors | results, min_size=1, max_size=30), st.floats(0.05, 200.0))
 def test_whatever_passes_over_one_environment_come_to_the_turns_of_others_come_on_time(
     outcomes: list[Outcome], takes: float

@@ -26,12 +26,13 @@ from gitops_ml.errors import (
     ObjectMissing,
     PushRejected,
 )
+from tests.effort import examples
 from tests.unit.builders import NAME, wanted
 from tests.unit.simulated_engine import Killed
 from tests.unit.simulated_host import Host, dies_at, never
 
 OTHER, THIRD = "other", "third"
-BUDGET = settings(max_examples=40, deadline=None)
+BUDGET = settings(max_examples=examples(40), deadline=None)
 STRATEGIES = st.sampled_from(["blue-green", "recreate", "canary", "shadow"])
 VERDICTS: st.SearchStrategy[Verdict] = st.sampled_from(["Verified", "Failed", "Inconclusive"])
 ERRORS = st.sampled_from(

@@ -16,6 +16,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import make_plan
 from gitops_ml.core.verification.sequential import Evidence
+from tests.effort import examples
 from tests.unit.builders import NAME, replica, wanted
 from tests.unit.journals import attempt_id, built, intent, promoted
 from tests.unit.snapshots import V1, V2, inputs, serving
@@ -51,7 +52,7 @@ def journal(strategy: str, stage: int | None, *, cleared: bool = True, counted: 
     return entries
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     began=STRATEGIES,
     stage=st.none() | st.integers(0, 6),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.errors import EngineFailed, EngineUnavailable
+from tests.effort import examples
 from tests.unit.builders import NAME, wanted
 from tests.unit.simulated_engine import Killed
 from tests.unit.simulated_host import Host, dies_at, never, require_clean
@@ -23,7 +24,7 @@ from tests.unit.simulated_host import Host, dies_at, never, require_clean
 ONE, TWO, THREE = "1" * 12, "2" * 12, "3" * 12
 ALL = ["blue-green", "recreate", "canary", "shadow"]
 STRATEGIES = st.sampled_from(ALL)
-BUDGET = settings(max_examples=150, deadline=None)
+BUDGET = settings(max_examples=examples(150), deadline=None)
 
 
 def running(version: str = "v1", *, replicas: int = 1, strategy: str = "blue-green") -> Host:

@@ -13,6 +13,7 @@ from gitops_ml.core.verification import metrics
 from gitops_ml.core.verification.metrics import Sample, statistic
 from gitops_ml.core.verification.names import METRICS, check_metric, metric_named
 from gitops_ml.errors import InputError
+from tests.effort import examples
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,7 +60,7 @@ def _expected(name: str, sample: Sample, weight: Floats) -> float:
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(4, 60),
