@@ -166,7 +166,7 @@ def test_an_orphan_that_cannot_be_removed_holds_up_no_canary(monkeypatch: pytest
     results = []
     for _ in range(8):
         resting = turns.resting(now)
-        results.append(one_pass(environment, resting))  # type: ignore[arg-type]
+        results.append(one_pass(environment, resting))
         turns.ended(results[-1], resting, now)
         now = turns.due
     assert UPKEEP in results[0].errors and not any(ENVIRONMENT in result.errors for result in results)
