@@ -1,19 +1,49 @@
-"""When each deployment may be tried again after an error, so that the trouble of one never delays another."""
+"""When each deployment may be tried again after an error, so that the trouble of one never delays another.
+
+The healing of what serves has a back-off of its own, beside that of the deployment's rollout: neither waits for the
+other.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, Stalled
 
-ENVIRONMENT, JOURNAL, RECORD = "", "(journal)", "(record)"
-"""The names for the failures of what is no deployment: the environment as a whole, the last entries of a pass in the
-journal, and the push of its record.
+ENVIRONMENT, UPKEEP, JOURNAL, RECORD = "", "(upkeep)", "(journal)", "(record)"
+"""The names for the failures of what is no deployment: what the whole environment waits for, what nothing waits for
+(such as an orphaned container that cannot be removed), the last entries of a pass in the journal, and the push of the
+record.
 """
+_HEALING = " (healing)"
+
+
+def name_of(action: plan.Action) -> str:
+    """The name under which the failures of an action are kept."""
+    if isinstance(action, plan.Publish):
+        return RECORD
+    if isinstance(action, plan.EnsureGateway):
+        return ENVIRONMENT
+    return action.deployment + (_HEALING if action.healing else "") or UPKEEP
+
+
+def healing_of(deployment: str) -> str:
+    """The name for the failures of healing a deployment."""
+    return deployment + _HEALING
+
+
+def is_healing(name: str) -> bool:
+    """Whether a name is that of a deployment's healing."""
+    return name.endswith(_HEALING)
+
+
+def deployment_of(name: str) -> str:
+    """The deployment that a name is about; empty for the environment's."""
+    return "" if name in (UPKEEP, JOURNAL, RECORD) else name.removesuffix(_HEALING)
 
 
 @dataclass(frozen=True)
@@ -26,7 +56,7 @@ class _Failure:
 class Backoff:
     """The failures in a row of each name, and when the name is due again.
 
-    Names are deployments, `ENVIRONMENT`, `JOURNAL` and `RECORD`.
+    Names are those that `name_of` gives.
 
     Args:
         first: seconds to wait after the first failure; each further failure doubles the wait.
@@ -75,11 +105,20 @@ class Backoff:
         failure = self._failures.get(name)
         return max(0.0, failure.due - self._clock()) if failure else 0.0
 
-    def allows(self, action: plan.Action) -> bool:
-        """Whether an action may be performed now: its deployment is due, or what serves is healed."""
-        if isinstance(action, plan.Publish):
-            return self.wait(RECORD) == 0
-        return not action.deployment or action.healing or self.wait(action.deployment) == 0
+    def due(self, actions: Sequence[plan.Action]) -> list[plan.Action]:
+        """The actions that may be performed now.
+
+        A rollout in back-off begins nothing, but its users' requests are still watched, and it is still brought to its
+        end: otherwise its users would stay on a bad candidate.
+        """
+        ending = {action.deployment for action in actions if isinstance(action, plan.Settle)}
+        return [
+            action
+            for action in actions
+            if isinstance(action, plan.EnsureGateway | plan.Watch)
+            or action.deployment in ending
+            or self.wait(name_of(action)) == 0
+        ]
 
     def gave_up(self, name: str) -> bool:
         """Whether trying again changes nothing: a person has to act, or all tries have failed."""

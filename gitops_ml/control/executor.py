@@ -6,30 +6,32 @@ and checks of a candidate), the others are looked at again and again: a canary i
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 from gitops_ml.control.actions import perform
-from gitops_ml.control.backoff import Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, Backoff, deployment_of, healing_of, name_of
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.checks.rejected import rejected
+from gitops_ml.control.deployment_actions import Outcome, perform_all
 from gitops_ml.control.host import Host
-from gitops_ml.core.journal.entries import Judged
 from gitops_ml.core.planning import plan
-from gitops_ml.core.verification.verdict import Verdict
-from gitops_ml.errors import GitopsError, LockLost, ModelRejected, Superseded
+from gitops_ml.errors import GitopsError, LockLost
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the other deployments while one takes long."""
-MOST_RUNS = 3
-"""How often one deployment may begin actions that take long in one pass: each run but the first follows from a verdict,
-or from what broke meanwhile.
+LOOK_EVERY, LOOK_ALONE_EVERY = 1.0, 5.0
+"""Seconds between two looks at the other deployments while one takes long; and where there are no others, at what
+serves beside its candidate.
 """
+REPAIR_EVERY = 5.0
+"""Seconds between two repairs of one deployment in one pass, unless a verdict asks for one."""
+MOST_ROLLOUT_RUNS = 3
+"""How often one deployment may build or check a candidate in one pass."""
 MOST_ROLLOUTS, MOST_REPAIRS = 4, 16
 """How many candidates are brought up side by side, and how many deployments are otherwise worked on. Canaries are
 watched without a limit.
@@ -40,7 +42,8 @@ LookAgain = Callable[[], plan.Plan | None]
 
 @dataclass
 class ExecutionResult:
-    """What a pass came to. `errors` and `settled` (the outcomes of rollouts that ended) are by deployment.
+    """What a pass came to. `errors` are by the names of the back-off. `settled` lists the outcomes of rollouts that
+    ended, by deployment.
 
     `watching`: users' requests were counted. `acted`: something was begun. `blocked`: the gateway cannot be had, so no
     deployment was worked on.
@@ -53,28 +56,23 @@ class ExecutionResult:
     blocked: bool = False
 
 
-@dataclass
-class _Outcome:
-    """What one deployment's actions came to. `judged`: a verdict was reached, which a new plan acts upon at once."""
-
-    error: GitopsError | None = None
-    settled: list[str] = field(default_factory=list)
-    judged: bool = False
-
-
 @dataclass(frozen=True)
 class _Run:
-    """One deployment's actions of one plan, while they are performed. `resting`: it is not due, and only healed."""
+    """One deployment's actions of one plan, while they are performed.
+
+    `healed`: set once no healing action is left. `resting`: the names that were in back-off when it began.
+    """
 
     kind: Literal["rollout", "repair", "watch"]
-    outcome: Future[_Outcome]
-    resting: bool
+    outcome: Future[Outcome]
+    healed: threading.Event
+    resting: frozenset[str]
 
 
 def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgain) -> ExecutionResult:
     """Perform a plan's actions and what follows from their verdicts; return when no deployment is busy.
 
-    Errors are returned by deployment, and noted in `backoff`: a deployment that is not due yet is healed, and no more.
+    Errors are noted in `backoff`, and only what is due by it is begun.
 
     Args:
         look_again: observes and plans anew, at the same or a newer commit; None when that is not possible now.
@@ -87,8 +85,9 @@ def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgai
         while execution.busy:
             judged = execution.collect()
             if judged or execution.others_are_due:
+                healed = execution.healed
                 planned = look_again()
-                execution.begin(planned, only=None if execution.takes_long else judged)
+                execution.begin(planned, only=None if execution.takes_long else judged, healed=healed)
     except BaseException:
         host.stop()
         wait([run.outcome for run in execution.busy.values()])
@@ -97,13 +96,17 @@ def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgai
 
 
 class _Execution:
-    """The deployments that are busy in one pass, and what came of the others."""
+    """The deployments that are busy in one pass, and what came of the others.
+
+    `busy` is by deployment, and by `healing_of` one for what is healed beside its candidate.
+    """
 
     def __init__(self, host: Host, backoff: Backoff) -> None:
         self._host, self._backoff = host, backoff
-        self._long_runs: Counter[str] = Counter()
+        self._rollout_runs: Counter[str] = Counter()
+        self._next_repair: dict[str, float] = {}
         self._declared: set[str] = set()
-        self._next_look = 0.0
+        self._looked = 0.0
         self.busy: dict[str, _Run] = {}
         self.result = ExecutionResult()
 
@@ -114,45 +117,76 @@ class _Execution:
 
     @property
     def others_are_due(self) -> bool:
-        """Whether it is time to look at the deployments that wait beside one that takes long."""
-        return self.takes_long and time.monotonic() >= self._next_look
+        """Whether it is time to look at what waits beside a deployment that takes long."""
+        return time.monotonic() >= self._next_look
 
-    def begin(self, planned: plan.Plan | None, only: set[str] | None = None) -> None:
-        """Begin the plan's actions as far as their deployments are due and not busy; of `only` these if given."""
-        self._next_look = time.monotonic() + LOOK_EVERY
+    @property
+    def _next_look(self) -> float:
+        if self.takes_long and self._declared - self.busy.keys():
+            return self._looked + LOOK_EVERY
+        if any(run.kind == "rollout" for run in self.busy.values()):
+            return self._looked + LOOK_ALONE_EVERY
+        return math.inf
+
+    @property
+    def healed(self) -> set[str]:
+        """The deployments that build or check a candidate, and have healed what serves before it."""
+        return {name for name, run in self.busy.items() if run.kind == "rollout" and run.healed.is_set()}
+
+    def begin(
+        self, planned: plan.Plan | None, only: set[str] | None = None, healed: Collection[str] = frozenset()
+    ) -> None:
+        """Begin the plan's actions as far as they are due, and their deployments not busy.
+
+        Args:
+            only: begin those of these deployments alone.
+            healed: what `healed` gave before the plan was made. What the plan says about the serving generations of
+                other busy deployments may be out of date.
+        """
+        self._looked = time.monotonic()
         if planned is None:
             return
         self._declared = {status.name for status in planned.statuses}
         actions: dict[str, list[plan.Action]] = {}
-        for action in planned.actions:
-            if not isinstance(action, plan.Publish) and self._backoff.allows(action):
+        for action in self._backoff.due(planned.actions):
+            if not isinstance(action, plan.Publish):
                 actions.setdefault(action.deployment, []).append(action)
         self.result.blocked = not self._prepare(actions.pop("", []))
         if self.result.blocked:
             return
         for name, steps in actions.items():
-            if (only is None or name in only) and self._may_begin(name, _kind(steps)):
+            if only is not None and name not in only:
+                continue
+            if name not in self.busy:
                 self._begin(name, steps)
+            elif name in healed and _kind(steps) == "rollout":
+                self._begin(healing_of(name), [step for step in steps if step.healing])
 
-    def _may_begin(self, name: str, kind: str) -> bool:
-        if name in self.busy:
+    def _may_begin(self, key: str, kind: str) -> bool:
+        if key in self.busy or healing_of(key) in self.busy:
             return False
-        if kind == "watch":
-            return True
-        most = MOST_ROLLOUTS if kind == "rollout" else MOST_REPAIRS
-        return self._long_runs[name] < MOST_RUNS and sum(run.kind == kind for run in self.busy.values()) < most
+        beside = sum(run.kind == kind for run in self.busy.values())
+        if kind == "rollout":
+            return self._rollout_runs[key] < MOST_ROLLOUT_RUNS and beside < MOST_ROLLOUTS
+        return kind == "watch" or (time.monotonic() >= self._next_repair.get(key, 0.0) and beside < MOST_REPAIRS)
 
-    def _begin(self, name: str, steps: Sequence[plan.Action]) -> None:
+    def _begin(self, key: str, steps: Sequence[plan.Action]) -> None:
+        """Begin actions of one deployment, if there are any and they may begin now."""
         kind = _kind(steps)
-        self._long_runs[name] += kind != "watch"
+        if not steps or not self._may_begin(key, kind):
+            return
+        self._rollout_runs[key] += kind == "rollout"
+        if kind == "repair":
+            self._next_repair[key] = time.monotonic() + REPAIR_EVERY
         self.result.acted = True
         self.result.watching |= any(isinstance(step, plan.Watch) for step in steps)
-        resting = self._backoff.wait(name) > 0
-        self.busy[name] = _Run(kind, self._host.begin(partial(_perform_all, steps, self._host)), resting)
+        resting = frozenset(name for name in map(name_of, steps) if self._backoff.wait(name) > 0)
+        healed = threading.Event()
+        self.busy[key] = _Run(kind, self._host.begin(partial(perform_all, steps, self._host, healed)), healed, resting)
 
     def _prepare(self, steps: Sequence[plan.Action]) -> bool:
         """Perform the environment's own actions. Returns whether its deployments can be worked on."""
-        usable, error = True, None
+        errors: dict[str, GitopsError] = {}
         for step in steps:
             self.result.acted = True
             try:
@@ -160,97 +194,43 @@ class _Execution:
             except LockLost:
                 raise
             except Exception as raised:
-                error = error or as_gitops_error(raised, self._host.environment)
-                usable = usable and not isinstance(step, plan.EnsureGateway)
-        if steps:
-            self._note("", error)
-        return usable
+                errors.setdefault(name_of(step), as_gitops_error(raised, self._host.environment))
+        for name in set(map(name_of, steps)):
+            self._note(name, errors.get(name))
+        return ENVIRONMENT not in errors
 
     def collect(self) -> set[str]:
         """Wait until a deployment has ended, or the others are due. Returns the deployments that reached a verdict."""
-        idle = self._declared - self.busy.keys()
-        patience = max(0.0, self._next_look - time.monotonic()) if idle and self.takes_long else None
+        next_look = self._next_look
+        patience = None if next_look == math.inf else max(0.0, next_look - time.monotonic())
         wait([run.outcome for run in self.busy.values()], timeout=patience, return_when=FIRST_COMPLETED)
-        ended = {name: run for name, run in self.busy.items() if run.outcome.done()}
+        ended = {key: run for key, run in self.busy.items() if run.outcome.done()}
         judged = set()
-        for name, run in ended.items():
-            outcome = run.outcome.result()
-            del self.busy[name]
-            if outcome.error or not run.resting:  # healing that went well says nothing about the rollout that rests
-                self._note(name, outcome.error)
+        for key, run in ended.items():
+            outcome, deployment = run.outcome.result(), deployment_of(key)
+            del self.busy[key]
+            for name in outcome.tried:
+                # What is watched in back-off says nothing about what the back-off is for, unless the rollout ended.
+                self._note(name, outcome.errors.get(name), resting=name in run.resting and not outcome.settled)
             if outcome.settled:
-                self.result.settled.setdefault(name, []).extend(outcome.settled)
+                self.result.settled.setdefault(deployment, []).extend(outcome.settled)
             if outcome.judged:
-                judged.add(name)
+                judged.add(deployment)
+                self._next_repair.pop(deployment, None)
         return judged
 
-    def _note(self, name: str, error: GitopsError | None) -> None:
-        if error is None:
+    def _note(self, name: str, error: GitopsError | None, *, resting: bool = False) -> None:
+        """Note how something went. A failure in back-off is reported, and not counted: it makes no wait longer."""
+        if error:
+            self.result.errors[name] = error
+            if not resting:
+                self._backoff.failed(name, error)
+        elif not resting:
             self._backoff.succeeded(name)
             self.result.errors.pop(name, None)
-        else:
-            self._backoff.failed(name, error)
-            self.result.errors[name] = error
 
 
 def _kind(steps: Sequence[plan.Action]) -> Literal["rollout", "repair", "watch"]:
     if any(isinstance(step, plan.Build | plan.Verify) for step in steps):
         return "rollout"
-    return "watch" if all(isinstance(step, plan.Watch) for step in steps) else "repair"
-
-
-def _perform_all(steps: Sequence[plan.Action], host: Host) -> _Outcome:
-    """Perform one deployment's actions in their order. After a failed healing action, skip the other healing actions.
-
-    Raises `LockLost` and whatever is no `Exception`; any other error is in the outcome.
-    """
-    name, outcome = steps[0].deployment, _Outcome()
-    verdict = _verdict(host, name)
-    for step in steps:
-        if outcome.error and step.healing:
-            continue
-        try:
-            _perform_or_judge(step, host)
-        except LockLost:
-            raise
-        except Superseded as error:
-            host.report(f"stop {error.what}")
-            break
-        except Exception as error:
-            outcome.error = outcome.error or as_gitops_error(error, f"{host.environment}/{name}")
-            if not step.healing:
-                break
-        else:
-            if isinstance(step, plan.Settle):
-                outcome.settled.append(step.outcome)
-        outcome.judged = verdict is None and _verdict(host, name) is not None
-        if outcome.judged:
-            break
-    return outcome
-
-
-def _perform_or_judge(step: plan.Action, host: Host) -> None:
-    """Perform an action. A candidate whose files are malformed is judged Failed for it."""
-    try:
-        perform(step, host)
-    except ModelRejected as error:
-        attempt = host.state.of(step.deployment).open
-        generation = getattr(step, "generation", None)
-        if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
-            raise
-        check = rejected(error)
-        host.report(f"{check.name} {check.word} {host.environment}/{step.deployment}: {check.reason}")
-        host.write(
-            Judged(
-                at=host.now().isoformat(),
-                attempt=attempt.id,
-                deployment=step.deployment,
-                verdict="Failed",
-                checks=(check,),
-            )
-        )
-
-
-def _verdict(host: Host, deployment: str) -> Verdict | None:
-    attempt = host.state.of(deployment).open
-    return attempt.verdict if attempt else None
+    return "watch" if all(isinstance(step, plan.Shift | plan.Watch) for step in steps) else "repair"

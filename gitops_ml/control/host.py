@@ -132,14 +132,14 @@ class Host(Protocol):
         """Call this while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
         ...
 
-    def require_wanted(self, deployment: str) -> None:
+    def require_wanted(self, candidate: Generation) -> None:
         """Call this while waiting for a candidate. Raises `Superseded` once a newer commit declares something else, and
         as `go_on`.
         """
         ...
 
-    def supersede(self, deployment: str) -> None:
-        """Note that a newer commit declares something else than a deployment's candidate."""
+    def supersede(self, deployment: str, fingerprint: str) -> None:
+        """Note that a newer commit declares something else than this candidate of a deployment."""
         ...
 
     def report(self, text: str) -> None:

@@ -37,11 +37,11 @@ class TipWatch:
     Args:
         clone: where the clone is.
         read_tip: gives its tip.
-        supersede: called with each deployment whose candidate the tip no longer declares.
+        supersede: called with each deployment and the fingerprint of its candidate that the tip no longer declares.
     """
 
     def __init__(
-        self, clone: Path, read_tip: Callable[[Repository], str], view: View, supersede: Callable[[str], None]
+        self, clone: Path, read_tip: Callable[[Repository], str], view: View, supersede: Callable[[str, str], None]
     ) -> None:
         self._read_tip = read_tip
         self._clone, self._view, self._supersede = clone, view, supersede
@@ -85,7 +85,7 @@ class TipWatch:
         for name, fingerprint in self._candidates.items():
             try:
                 if not self._still_wanted(repo, files, name, fingerprint):
-                    self._supersede(name)
+                    self._supersede(name, fingerprint)
             except Exception as error:
                 _log.info("%s at the tip could not be read", name, exc_info=error)
 

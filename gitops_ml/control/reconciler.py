@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from gitops_ml.clients.files.publication import Publication
-from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
@@ -118,8 +118,8 @@ class PassOutcome:
 
     @property
     def pending(self) -> set[str]:
-        """The deployments that the plan had something to do for; the empty name for the environment itself."""
-        return {action.deployment for action in self.view.plan.actions if not isinstance(action, plan.Publish)}
+        """What the plan had something to do for, by the names of the back-off."""
+        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.Publish)}
 
 
 def reconcile(
@@ -165,7 +165,7 @@ def _look(environment: Reconcilable, options: Options, commit: str | None) -> Vi
 def _reconcile(environment: Reconcilable, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
-    due = [action for action in view.plan.actions if backoff.allows(action)]
+    due = backoff.due(view.plan.actions)
     unwritten = JOURNAL in backoff.errors and backoff.wait(JOURNAL) == 0
     if not due and not options.retry and not view.engine_changed and not unwritten:
         environment.clear_dead_lock(view)

@@ -74,7 +74,7 @@ class Session:
         self._drain_seconds = seconds(settings.drain)
         self._engine, self._lock, self._builds, self._report = engine, lock, artifacts.builds, report
         self._external_stop, self._stopping = stopping, threading.Event()
-        self._superseded: set[str] = set()
+        self._superseded: set[tuple[str, str]] = set()
         self._started, self._at = time.monotonic(), snapshot.at
         self._gateway = snapshot.gateway.id if snapshot.gateway else ""
         self._journal = Journal(engine, self._gateway, snapshot.journal)
@@ -107,15 +107,15 @@ class Session:
         if self._stopping.is_set() or self._external_stop.is_set():
             raise KeyboardInterrupt
 
-    def require_wanted(self, deployment: str) -> None:
+    def require_wanted(self, candidate: Generation) -> None:
         """See `Host.require_wanted`."""
         self.go_on()
-        if deployment in self._superseded:
-            raise Superseded(f"{self.environment}/{deployment}: a newer commit declares something else")
+        if (candidate.deployment, candidate.fingerprint) in self._superseded:
+            raise Superseded(f"{self.environment}/{candidate.deployment}: a newer commit declares something else")
 
-    def supersede(self, deployment: str) -> None:
-        """Note that a newer commit declares something else than a deployment's candidate."""
-        self._superseded.add(deployment)
+    def supersede(self, deployment: str, fingerprint: str) -> None:
+        """See `Host.supersede`."""
+        self._superseded.add((deployment, fingerprint))
 
     def report(self, text: str) -> None:
         """See `Host.report`."""
@@ -140,6 +140,7 @@ class Session:
     def write(self, *entries: Entry) -> None:
         """See `Host.write`."""
         with self._writing:
+            self._lock.check()
             self._journal.append([*self._unwritten, *(encode(entry) for entry in entries)])
             self._unwritten.clear()
             self._state = fold_entries(entries, self._state)
@@ -185,7 +186,7 @@ class Session:
         if generation.pattern == "image":
             image = self._engine.image_id(generation.image) or self._engine.pull(generation.image)
         else:
-            image = self._builds.image(generation, lambda: self.require_wanted(generation.deployment))
+            image = self._builds.image(generation, lambda: self.require_wanted(generation))
         self._images[generation.fingerprint] = image
         return image
 

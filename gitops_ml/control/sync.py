@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff
+from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, deployment_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.reconciler import (
     LET_OTHERS,
@@ -210,7 +210,10 @@ def _pause(result: PassOutcome, unfinished: set[str], backoff: Backoff) -> float
 
 def _result(last: PassOutcome, passes: int, outcomes: _Outcomes, committed: str | None, backoff: Backoff) -> SyncResult:
     """What all passes came to. The failures of a deployment with nothing left to do are over."""
-    errors = {name: error for name, error in backoff.errors.items() if name in last.pending | {ENVIRONMENT}}
+    errors: dict[str, GitopsError] = {}
+    for name, error in sorted(backoff.errors.items()):
+        if name in last.pending | {ENVIRONMENT}:
+            errors.setdefault(deployment_of(name), error)
     for name in (FETCH, JOURNAL):
         if name in backoff.errors:
             errors.setdefault(ENVIRONMENT, backoff.errors[name])

@@ -148,7 +148,7 @@ class SimulatedSession:
         self._unwritten: list[Entry] = []
         self._images: dict[str, str] = {}
         self._stopped = False
-        self._superseded: set[str] = set()
+        self._superseded: set[tuple[str, str]] = set()
         self.servers = SimulatedServers(engine, behaviour)
         self.models = SimulatedModels(behaviour)
 
@@ -169,13 +169,13 @@ class SimulatedSession:
         if self._stopped:
             raise KeyboardInterrupt
 
-    def require_wanted(self, deployment: str) -> None:
+    def require_wanted(self, candidate: Generation) -> None:
         self.go_on()
-        if deployment in self._superseded:
-            raise Superseded(f"{deployment} is superseded")
+        if (candidate.deployment, candidate.fingerprint) in self._superseded:
+            raise Superseded(f"{candidate.deployment} is superseded")
 
-    def supersede(self, deployment: str) -> None:
-        self._superseded.add(deployment)
+    def supersede(self, deployment: str, fingerprint: str) -> None:
+        self._superseded.add((deployment, fingerprint))
 
     def report(self, text: str) -> None:
         self._report(text)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
-from gitops_ml.control.agent.turns import FIRST_BACKOFF, WHOLE, PassResult, Trouble, Turns
+from gitops_ml.control.agent.turns import FIRST_BACKOFF, PassResult, Trouble, Turns
+from gitops_ml.control.backoff import ENVIRONMENT
 from gitops_ml.errors import GitopsError
 
 BUSY_FETCH = 1.0
@@ -47,7 +48,7 @@ class Passes(Protocol):
     """The passes over one environment. At most one runs at a time, each perhaps in another thread."""
 
     def run(self, resting: frozenset[str]) -> PassResult:
-        """Make one pass, which begins or continues no rollout of the deployments in `resting`.
+        """Make one pass, in which the names in `resting` are in back-off.
 
         Raises whatever goes wrong with the environment as a whole; `KeyboardInterrupt` when the agent stops.
         """
@@ -268,7 +269,7 @@ class Agent:
         if isinstance(error, KeyboardInterrupt) and self.stopping.is_set():
             return
         before = turns.trouble
-        turns.ended(PassResult({WHOLE: error}) if error else job.result(), environment.resting, now)
+        turns.ended(PassResult({ENVIRONMENT: error}) if error else job.result(), environment.resting, now)
         self._report_changes(environment.name, before, turns.trouble)
         if environment.woken:
             turns.wake(now)

@@ -15,9 +15,9 @@ from pathlib import Path
 from gitops_ml.clients.files.environments import environment_names
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.loop import Tip
-from gitops_ml.control.agent.turns import RECORD, TIP, PassResult
-from gitops_ml.control.backoff import Backoff
-from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.agent.turns import TIP, PassResult
+from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
+from gitops_ml.control.reconciler import Reconcilable, reconcile
 from gitops_ml.control.target import Target
 from gitops_ml.control.view import View
 from gitops_ml.core.planning import plan
@@ -72,7 +72,7 @@ class EnvironmentPasses:
     def run(self, resting: frozenset[str]) -> PassResult:
         """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
         try:
-            result = _reconcile(self._open(), resting)
+            result = one_pass(self._open(), resting)
         except BaseException:
             self.close()
             raise
@@ -101,19 +101,21 @@ class EnvironmentPasses:
         return self._target
 
 
-def _reconcile(target: Target, resting: frozenset[str]) -> PassResult:
+def one_pass(environment: Reconcilable, resting: frozenset[str]) -> PassResult:
     """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
-    outcome = reconcile(target, backoff=Backoff(resting=resting))
+    backoff = Backoff(resting=resting)
+    outcome = reconcile(environment, backoff=backoff)
     errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
+    if ENVIRONMENT in errors and not outcome.execution.blocked:
+        errors[UPKEEP] = errors.pop(ENVIRONMENT)
     if outcome.record_error:
         errors[RECORD] = outcome.record_error
     if outcome.view.source.tip_error:
         errors[TIP] = outcome.view.source.tip_error
-    left_out = errors.keys() | resting
     advanced = [
         action
-        for action in outcome.view.plan.actions
-        if not isinstance(action, plan.Publish) and action.deployment not in left_out
+        for action in backoff.due(outcome.view.plan.actions)
+        if not isinstance(action, plan.Publish) and name_of(action) not in errors
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
     return PassResult(errors, unfinished=bool(advanced), watching=watching)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from gitops_ml.control.backoff import ENVIRONMENT, is_healing
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, LockHeld
 
@@ -18,10 +19,6 @@ WATCH_EVERY = 0.3
 """Seconds between two passes that watch a canary, so that a pass of another process can come in between."""
 MOST_PASSES = 50
 """Passes in a row that all found something to do; then the environment waits for its interval."""
-WHOLE = ""
-"""The name under which the trouble of an environment as a whole is kept, beside that of its deployments."""
-RECORD = "(record)"
-"""The name of the trouble with pushing the record; no deployment can have it."""
 TIP = "(tip)"
 """The name of the trouble with a tip that cannot be followed, while passes go on at the commit applied last."""
 
@@ -31,7 +28,7 @@ class PassResult:
     """What one pass over an environment came to.
 
     Attributes:
-        errors: by deployment; `WHOLE` for the environment, `RECORD` for a record that could not be pushed.
+        errors: by the names of the back-off. With `ENVIRONMENT`, no deployment was worked on.
         unfinished: whether a pass that follows at once has something to do.
         watching: whether a candidate is among users, so that its requests have to be counted.
     """
@@ -78,7 +75,7 @@ class Turns:
         self._busy_passes = 0
 
     def resting(self, now: float) -> frozenset[str]:
-        """The deployments whose next try is not due yet, and `RECORD` where the push is not."""
+        """The names whose next try is not due yet."""
         return frozenset(name for name, trouble in self.trouble.items() if name and trouble.retry_at > now)
 
     def wake(self, now: float) -> None:
@@ -94,28 +91,32 @@ class Turns:
         """
         before = self.trouble
         # A pass that failed as a whole tells nothing of the deployments.
-        kept = before.keys() if WHOLE in result.errors else before.keys() & resting
+        kept = before.keys() if ENVIRONMENT in result.errors else before.keys() & resting
         self.trouble = {name: before[name] for name in kept if name}
         for name, error in result.errors.items():
+            if name in resting:  # its canary was watched all the same, or its rollout ended: that makes no wait longer
+                self.trouble[name] = replace(before[name], error=error)
+                continue
             failures = before[name].failures + 1 if name in before else 1
-            self.trouble[name] = Trouble(error, failures, now + self._backoff(error, failures))
-        self.busy = (result.unfinished or result.watching) and WHOLE not in result.errors
+            self.trouble[name] = Trouble(error, failures, now + self._backoff(name, error, failures))
+        self.busy = (result.unfinished or result.watching) and ENVIRONMENT not in result.errors
         self._busy_passes = self._busy_passes + 1 if self.busy and not result.watching else 0
         self.due = now + self._wait(result, now)
 
     def _wait(self, result: PassResult, now: float) -> float:
-        if WHOLE in self.trouble:
-            return self.trouble[WHOLE].retry_at - now
-        waits = [self._interval, *(max(0.0, trouble.retry_at - now) for trouble in self.trouble.values())]
+        if ENVIRONMENT in self.trouble:
+            return self.trouble[ENVIRONMENT].retry_at - now
         if result.watching:
-            waits.append(WATCH_EVERY)
-        elif result.unfinished and self._busy_passes < MOST_PASSES:
+            return min(self._interval, WATCH_EVERY)
+        waits = [self._interval, *(max(0.0, trouble.retry_at - now) for trouble in self.trouble.values())]
+        if result.unfinished and self._busy_passes < MOST_PASSES:
             waits.append(0.0)
         return min(waits)
 
-    def _backoff(self, error: BaseException, failures: int) -> float:
-        """Double with each failure. A lock that another process holds is asked for at least every interval."""
-        longest = min(self._interval, LONGEST_BACKOFF) if isinstance(error, LockHeld) else LONGEST_BACKOFF
+    def _backoff(self, name: str, error: BaseException, failures: int) -> float:
+        """Double with each failure. What serves is healed at least every interval; so is a held lock asked for."""
+        soon = isinstance(error, LockHeld) or is_healing(name)
+        longest = min(self._interval, LONGEST_BACKOFF) if soon else LONGEST_BACKOFF
         return min(longest, FIRST_BACKOFF * 2.0 ** min(failures - 1, 20)) / self._spread()
 
 

@@ -114,7 +114,7 @@ def _verify(host: Host, action: plan.Verify) -> CheckReport:
 
 def _go_on(host: Host, action: plan.Verify) -> Callable[[], None]:
     """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
-    return host.go_on if action.review else lambda: host.require_wanted(action.deployment)
+    return host.go_on if action.review else lambda: host.require_wanted(action.generation)
 
 
 def _timely(action: plan.Verify) -> list[OwnCheck]:

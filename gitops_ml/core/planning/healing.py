@@ -33,7 +33,8 @@ def heal(
 
     Args:
         spared: leave this generation's containers alone.
-        healing: mark the actions as healing. False if the next actions must wait for them.
+        healing: mark the actions as healing. False if the next actions must wait until users are sent to `serving`:
+            to the replicas that it still has, or else to those that are started.
         rerouted: the cause to give for the route, if it leads to the candidate on purpose.
     """
     name, serving = context.name, context.current(serving)
@@ -41,6 +42,7 @@ def heal(
     surplus = [c for c in good if c.replica >= context.replicas]
     leaving = [c for c, _ in bad] + surplus
     missing = missing_replicas(context, good)
+    optional = healing or bool(good)
     steps: Steps = []
     if missing:
         because = bad[0][1] if bad else f"{len(good)} of {context.replicas} replicas run"
@@ -51,7 +53,7 @@ def heal(
                 replicas=missing,
                 because=because,
                 await_ready=True,
-                healing=healing,
+                healing=optional,
             )
         )
     drift = route_drift(context, serving, good)
@@ -64,16 +66,16 @@ def heal(
     hanging = [(c, cause) for c, cause in bad if context.hangs(c, serving)]
     others = [(c, cause) for c, cause in bad if not context.hangs(c, serving)]
     if hanging:
-        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=healing, grace=HANGING_GRACE))
+        steps.append(remove(name, [c for c, _ in hanging], hanging[0][1], healing=optional, grace=HANGING_GRACE))
     if others:
-        steps.append(retire(name, [c for c, _ in others], others[0][1], healing=healing))
+        steps.append(retire(name, [c for c, _ in others], others[0][1], healing=optional))
     if surplus:
         number = "1 replica is" if context.replicas == 1 else f"{context.replicas} replicas are"
-        steps.append(retire(name, surplus, f"{number} declared", healing=healing))
+        steps.append(retire(name, surplus, f"{number} declared", healing=optional))
     kept = {serving.fingerprint, spared.fingerprint if spared else ""}
     unknown = [c for c in context.containers if c.generation not in kept]
     if unknown:
-        steps.append(retire(name, unknown, f"{serving.fingerprint} serves", healing=healing))
+        steps.append(retire(name, unknown, f"{serving.fingerprint} serves", healing=optional))
     return steps
 
 

@@ -255,7 +255,7 @@ def _call_off(context: DeploymentContext, attempt: Attempt, outcome: Outcome, be
     """End a rollout without its candidate: all traffic to the incumbent, then the candidate goes.
 
     The end does not wait for an incumbent that cannot be healed, unless the candidate has traffic: then the candidate
-    stays until the incumbent serves.
+    stays until a replica of the incumbent serves.
     """
     candidates, routed = context.of(attempt.generation), context.routed_to(attempt.generation)
     # A pass that was cut off may have removed the route while users still have requests in flight.

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from gitops_ml.cli.agent import Printer
 from gitops_ml.control.agent.loop import STOP_SECONDS, Tip
 from gitops_ml.control.agent.threads import Threads
-from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, RECORD, WATCH_EVERY, WHOLE, PassResult, Turns
+from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, WATCH_EVERY, PassResult, Turns
+from gitops_ml.control.backoff import ENVIRONMENT, RECORD
 from gitops_ml.errors import EngineFailed, EngineUnavailable, LockHeld, PushRejected, SourceUnavailable
 from tests.effort import examples
 from tests.unit.control.simulated_world import IDLE, Outcome, Outcomes, Simulation, always, in_order
@@ -275,9 +276,9 @@ def test_no_wait_is_longer_than_what_it_waits_for(
 ) -> None:
     turns, now = Turns(interval, lambda: spread, 0.0), 0.0
     for outcome in outcomes:
-        result = PassResult({WHOLE: outcome}) if isinstance(outcome, BaseException) else outcome
+        result = PassResult({ENVIRONMENT: outcome}) if isinstance(outcome, BaseException) else outcome
         turns.ended(result, turns.resting(now), now)
-        longest = LONGEST_BACKOFF if WHOLE in result.errors else WATCH_EVERY if result.watching else interval
+        longest = LONGEST_BACKOFF if ENVIRONMENT in result.errors else WATCH_EVERY if result.watching else interval
         assert now <= turns.due <= now + longest
         assert all(trouble.retry_at <= now + LONGEST_BACKOFF for trouble in turns.trouble.values())
         now = turns.due
