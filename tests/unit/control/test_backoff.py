@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 
 import msgspec
 import pytest
 
-from gitops_ml.clients import background
 from gitops_ml.control import executor
 from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.agent.turns import PassResult, Turns
@@ -23,6 +20,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.errors import EngineFailed, GitopsError, InputError
 from tests.unit.builders import ENVIRONMENT as DEV
 from tests.unit.builders import NAME, PROJECT, container, generation, wanted
+from tests.unit.control.threaded import ThreadedSession, until
 from tests.unit.simulated_host import Host, SimulatedEnvironment
 from tests.unit.simulated_session import SimulatedServers, SimulatedSession
 
@@ -176,28 +174,10 @@ def test_an_orphan_that_cannot_be_removed_holds_up_no_canary(monkeypatch: pytest
 # --- work beside each other ------------------------------------------------------------------------------------------
 
 
-class ThreadedSession(SimulatedSession):
-    """Work is done in threads, as on an engine."""
-
-    def begin(self, work):  # type: ignore[no-untyped-def]
-        future: Future[object] = background.begin(work)
-        return future
-
-
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "LOOK_EVERY", 0.05)
     monkeypatch.setattr(executor, "LOOK_ALONE_EVERY", 0.05)
-
-
-def until(host: Host, reached) -> bool:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        host.seconds += 0.5
-        if reached():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def outcomes(host: Host, name: str) -> Sequence[str | None]:

@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future
-
-from gitops_ml.clients import background
 from gitops_ml.control.reconciler import reconcile
 from tests.unit.builders import NAME, wanted
 from tests.unit.control.canaries import OTHER, bad_canary, serving_v1
-from tests.unit.simulated_host import Host
-from tests.unit.simulated_session import SimulatedSession
-
-
-class ThreadedSession(SimulatedSession):
-    """Work is done in threads, as on an engine."""
-
-    def begin(self, work):  # type: ignore[no-untyped-def]
-        future: Future[object] = background.begin(work)
-        return future
-
-
-def until(host: Host, reached) -> bool:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        host.seconds += 0.5
-        if reached():
-            return True
-        time.sleep(0.02)
-    return False
+from tests.unit.control.threaded import ThreadedSession, until
 
 
 def test_a_bad_canary_is_rolled_back_while_the_checks_of_another_deployment_still_run() -> None:
