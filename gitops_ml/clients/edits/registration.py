@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
@@ -14,6 +13,7 @@ from gitops_ml.clients.files.environments import declared_environments, read_env
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
+from gitops_ml.core.declaration.values import label_of
 from gitops_ml.core.versions.tags import (
     ModelVersions,
     Version,
@@ -197,7 +197,7 @@ def next_bump(repo: Repository, model: str, version: str) -> str:
     declared = next((name for name, d in sorted(first.deployments.items()) if d.model == model), None)
     if declared is not None:
         return f"gitops-ml bump {first.name} {declared} {version}"
-    name = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40].rstrip("-")
+    name = label_of(model)
     other = f" --model {model}" if name != model else ""
     return f"gitops-ml bump {first.name} {name} {version} --create{other}"
 
