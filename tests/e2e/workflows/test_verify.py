@@ -253,7 +253,7 @@ raise SystemExit(0 if versions == ["v1.0.0"] else f"not {versions}" if len(versi
 
 def test_a_command_that_fails_stops_a_candidate(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a file of the declaring commit, and asks the candidate before users do, and then the serving version."""
-    declared = {"verify": {"command": [{"name": "law", "run": ["python", "checks/law.py"]}]}}
+    declared: dict[str, Any] = {"verify": {"command": [{"name": "law", "run": ["python", "checks/law.py"]}]}}
     workshop.write("checks/law.py", ASK)
     start(workshop, "v1.0.0")
     workshop.declare("v1.0.0", **declared)
