@@ -116,6 +116,11 @@ def image_tag(model: str, version: str, digest: str, base: str, serving_version:
     return f"gitops-ml/{label_of(model)}:{key[:16]}"
 
 
+def nano_cpus(cpus: float) -> int:
+    """CPUs as the engine stores them: whole billionths."""
+    return round(cpus * 1e9)
+
+
 def threads_env(cpus: float) -> dict[str, str]:
     """The size of thread pools, by the CPU limit: the engine throttles a larger pool."""
     threads = str(max(1, int(cpus)))
