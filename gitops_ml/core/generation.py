@@ -83,6 +83,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     tmpfs: tuple[str, ...] = ("/tmp",)
     ports: dict[int, tuple[str, int]] = {}
     user: str = SERVER_USER
+    workdir: str = ""
     read_only: bool = True
     cpus: float = 0.0
     memory: int = 0
@@ -112,6 +113,11 @@ def image_tag(model: str, version: str, digest: str, base: str, serving_version:
     """The name of the image with this model on this base. The same inputs give the same name, others another one."""
     key = hashlib.sha256("\n".join((model, version, digest, base, str(serving_version))).encode()).hexdigest()
     return f"gitops-ml/{label_of(model)}:{key[:16]}"
+
+
+def nano_cpus(cpus: float) -> int:
+    """CPUs as the engine stores them: whole billionths."""
+    return round(cpus * 1e9)
 
 
 def threads_env(cpus: float) -> dict[str, str]:
