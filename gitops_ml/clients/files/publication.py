@@ -37,6 +37,7 @@ from gitops_ml.errors import GitopsError, InputError, PushRejected
 
 MAX_TRIES = 5
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
+_Records = Mapping[str, Record | None]
 
 
 class Publication(NamedTuple):
@@ -199,16 +200,12 @@ def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], wh
     )
 
 
-def _read(news: _News, contents: Mapping[str, bytes]) -> Mapping[str, Record | None]:
-    """The records at a commit's parent, by deployment; None for one that cannot be read."""
+def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
     return {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
 
 
-def _record_message(news: _News, reverts: Sequence[_Revert], records: Mapping[str, Record | None]) -> str:
-    """The commit's message. An attempt that a commit has recorded already is not named again.
-
-    A process can die after its push and before the journal says that it arrived: the attempt is then news again.
-    """
+def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) -> str:
+    """The commit's message. It leaves out what is recorded already: a process can die between its push and the journal."""
     recorded = {attempt.id for record in records.values() if record for attempt in record.attempts}
     attempts = [attempt for attempt in news.attempts if attempt.id not in recorded]
     late = [r for r in reverts if r.attempt not in attempts]
@@ -223,9 +220,7 @@ def _record_message(news: _News, reverts: Sequence[_Revert], records: Mapping[st
     return f"Record what serves in {news.environment}: {names}\n"
 
 
-def _record_files(
-    news: _News, declared: EnvironmentFiles, records: Mapping[str, Record | None]
-) -> dict[str, bytes | None]:
+def _record_files(news: _News, declared: EnvironmentFiles, records: _Records) -> dict[str, bytes | None]:
     """The record files that change: those of the attempts' deployments, and those that name another engine."""
     asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
     elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
