@@ -205,7 +205,7 @@ def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
 
 
 def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) -> str:
-    """The commit's message. It leaves out what is recorded already: a process can die between its push and the journal."""
+    """The message. It leaves out what is recorded already: a process can die between its push and the journal."""
     recorded = {attempt.id for record in records.values() if record for attempt in record.attempts}
     attempts = [attempt for attempt in news.attempts if attempt.id not in recorded]
     late = [r for r in reverts if r.attempt not in attempts]
