@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gitops_ml.cli import render
+from gitops_ml.cli import documents, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.edits.edit import Written
 
 
-def show(written: Written, summary: str, environment: str, *, as_json: bool, **details: Any) -> None:
+def show(written: Written, summary: str, environment: str, output: str, **details: Any) -> None:
     """Print what was written to stdout, and the next command to stderr.
 
     Args:
         summary: what the file declares now, in one line.
+        output: what `-o` says.
         details: further fields of the JSON.
     """
-    if as_json:
-        render.out_json({**written._asdict(), "environment": environment, **details})
+    if output == "json":
+        documents.show(**written._asdict(), environment=environment, **details)
         return
     if not written.changed:
         render.out(f"{written.file} says so already")

@@ -31,10 +31,13 @@ def hold(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Leave a deployment as it is, whatever Git declares, until the hold ends. Then the tip is rolled out."""
+    """Leave a deployment as it is until the hold ends.
+
+    Whatever Git declares meanwhile; then the tip is rolled out.
+    """
     from gitops_ml.clients.edits import holds
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
@@ -45,7 +48,7 @@ def hold(
             clone, environment, deployment, reason=reason, until=end, options=CommitOptions(commit, branch, push)
         )
     summary = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
-    edits.show(written, summary, environment, as_json=as_json, deployment=deployment, reason=reason, until=end)
+    edits.show(written, summary, environment, output, deployment=deployment, reason=reason, until=end)
 
 
 def release(
@@ -54,7 +57,7 @@ def release(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Remove a hold."""
@@ -64,7 +67,7 @@ def release(
 
     with Repository.open(repo) as clone:
         written = holds.release(clone, environment, deployment, options=CommitOptions(commit, branch, push))
-    edits.show(written, "no longer held", environment, as_json=as_json, deployment=deployment)
+    edits.show(written, "no longer held", environment, output, deployment=deployment)
 
 
 def _end(until: str | None, length: str | None) -> datetime | None:
