@@ -177,7 +177,10 @@ def test_quiet_prints_errors_and_no_progress() -> None:
 
 
 def test_an_unforeseen_error_is_in_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "show", lambda **fields: {}["serving"])
+    def fail(**fields: object) -> None:
+        raise KeyError("serving")
+
+    monkeypatch.setattr(documents, "show", fail)
     ran = CliRunner().invoke(sample(), ["fail", "-o", "json"])
     assert json.loads(ran.stdout)["errors"][-1]["what"] == "unforeseen KeyError"
 
