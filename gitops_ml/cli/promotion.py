@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import completion, edits, options, render
+from gitops_ml.cli import completion, documents, edits, options, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.edits.promotion import VersionChange
+    from gitops_ml.clients.git.repository import Repository
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,7 +43,7 @@ def promote(
     with Repository.open(repo) as clone:
         wish = CommitOptions(commit, branch, push)
         moved = promotion.promote(clone, deployment, to, create=create, options=wish, say=render.progress)
-    _show(moved, to, deployment, output)
+        _show(clone, moved, to, deployment, output)
 
 
 def rollback(
@@ -68,19 +69,13 @@ def rollback(
 
     with Repository.open(repo) as clone:
         moved = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
-    _show(moved, environment, deployment, output)
+        _show(clone, moved, environment, deployment, output)
 
 
-def _show(moved: VersionChange, environment: str, deployment: str, output: str) -> None:
+def _show(repo: Repository, moved: VersionChange, environment: str, deployment: str, output: str) -> None:
+    if output == "json":
+        fields = {"version": moved.version, "digest": moved.digest, "before": moved.before, "source": moved.source}
+        documents.show(**edits.as_dict(moved.written, environment, deployment=deployment, **fields))
+        return
     was = f" (was {moved.before})" if moved.before and moved.before != moved.version else ""
-    edits.show(
-        moved.written,
-        f"{moved.version} {moved.digest}{was}",
-        environment,
-        output,
-        deployment=deployment,
-        version=moved.version,
-        digest=moved.digest,
-        before=moved.before,
-        source=moved.source,
-    )
+    edits.show(repo, moved.written, f"{moved.version} {moved.digest}{was}", environment)
