@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -110,7 +110,7 @@ def sync(
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
-    documents.show(environments=[_status_json(result.view) for result in results])
+    documents.show(environments=[status_json(result.view) for result in results])
     for result in results:
         _show_result(result, with_table=output in ("text", "wide"))
     code = _worst([*trouble, *(result.exit_code for result in results)])
@@ -135,7 +135,7 @@ def status(
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
     views, trouble = _visit(targets, lambda target: target.look(chosen), named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
-    documents.show(environments=[_status_json(view) for view in views])
+    documents.show(environments=[status_json(view) for view in views])
     if rows and output != "json":
         render.show_table(_HEAD, rows, _SPARE)
     elif not rows and not trouble:
@@ -162,6 +162,11 @@ _HEAD = (
 )
 _SPARE = ("GENERATION", "ENDPOINT", "HOLD", "VERSION", "READY")
 """The columns that a narrow terminal does not get, the least important first."""
+
+
+def show_statuses(view: View, only: Collection[str] | None = None) -> None:
+    """Print the table of an environment's deployments: of all, or only of some."""
+    render.show_table(_HEAD, [row for row in _rows(view) if only is None or row[1] in only], _SPARE)
 
 
 def _rows(view: View) -> list[list[str]]:
@@ -196,7 +201,8 @@ def _plan_json(view: View) -> dict[str, Any]:
     }
 
 
-def _status_json(view: View) -> dict[str, Any]:
+def status_json(view: View) -> dict[str, Any]:
+    """An environment's part of the document of `status`, `sync` and `wait`."""
     return {
         "environment": view.desired.name,
         "commit": view.desired.commit,
@@ -225,7 +231,7 @@ def _show_trouble(view: View) -> None:
 def _show_result(result: SyncResult, *, with_table: bool) -> None:
     view = result.view
     if with_table and view.plan.statuses:
-        render.show_table(_HEAD, _rows(view), _SPARE)
+        show_statuses(view)
     _show_trouble(view)
     for name, error in sorted(result.errors.items()):
         render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)

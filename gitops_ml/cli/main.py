@@ -18,9 +18,11 @@ from gitops_ml.errors import GitopsError, InputError
 MODULES = {
     "init": ("init",),
     "doctor.command": ("doctor",),
+    "lint": ("lint",),
     "versions": ("register", "versions", "bump"),
     "promotion": ("promote", "rollback"),
     "deploy": ("plan", "sync", "status"),
+    "wait": ("wait",),
     "agent": ("agent",),
     "verify": ("verify",),
     "history": ("history",),

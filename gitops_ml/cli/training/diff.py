@@ -10,6 +10,7 @@ import typer
 from gitops_ml.cli import completion, documents, options, render
 
 if TYPE_CHECKING:
+    from gitops_ml.clients.engine.client import Engine
     from gitops_ml.retraining.difference import Difference, Side
     from gitops_ml.retraining.predictions import Predictions
 
@@ -49,18 +50,18 @@ def diff(
 
     That is: data, parameters, code, dependencies, metrics, and the answers of both models to the same rows.
     """
-    from contextlib import nullcontext
-
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.difference import difference
     from gitops_ml.retraining.predictions import RowsToAsk
 
-    if predictions:
+    def connect() -> Engine:
         from gitops_ml.clients.engine.client import Engine
 
-    with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
+        return Engine.connect(engine)
+
+    with Repository.open(repo) as clone:
         asked = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
-        result = difference(clone, model, (a, b), docker, asked)
+        result = difference(clone, model, (a, b), connect if predictions else None, asked)
     if output == "json":
         documents.show_struct(result)
         return
