@@ -6,7 +6,7 @@ only a host or a remote knows is for `doctor` and `plan`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,11 +79,12 @@ def _environment(clone: Repository, files: EnvironmentFiles, names: list[str]) -
     from gitops_ml.clients.files.environments import require_known_source, require_own_port
     from gitops_ml.core.planning.validation import require_plausible
 
-    for require in (
+    requirements: tuple[Callable[[], None], ...] = (
         lambda: require_known_source(files.name, files.environment, names),
         lambda: require_own_port(clone, files),
         lambda: _require_engine(files),
-    ):
+    )
+    for require in requirements:
         try:
             require()
         except GitopsError as error:
