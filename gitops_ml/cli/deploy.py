@@ -104,9 +104,12 @@ def sync(
         rebind=rebind,
         break_lock=break_lock,
     )
+    from gitops_ml.cli.live import LiveView
+
     try:
-        targets = list_targets(clone, environments or [], render.progress, chosen, connections)
-        results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
+        with LiveView() as view:
+            targets = list_targets(clone, environments or [], view.report, chosen, connections)
+            results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
@@ -193,7 +196,7 @@ def _plan_json(view: View) -> dict[str, Any]:
         "commit": view.desired.commit,
         "engine": view.snapshot.engine,
         "actions": [
-            {"verb": a.__struct_config__.tag, "deployment": a.deployment, "subject": a.subject, "because": a.because}
+            {"verb": a.verb, "deployment": a.deployment, "subject": a.subject, "because": a.because}
             for a in view.plan.actions
         ],
         "refused": view.plan.refused,

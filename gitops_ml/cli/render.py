@@ -49,7 +49,7 @@ def out(text: str = "") -> None:
 
 def progress(text: str) -> None:
     """Print a line of progress to stderr, unless `--quiet` is given; as an event, if events are wanted."""
-    documents.current.event("progress", text=clean(text))
+    documents.current.event(getattr(text, "kind", "progress"), text=clean(text), **getattr(text, "facts", {}))
     if not documents.current.quiet:
         _say(text)
 
