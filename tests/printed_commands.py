@@ -172,6 +172,10 @@ NOT_RUN_FOR = {
         "git pull --rebase, git push, then register again",
         "git pull --rebase --autostash && {}; or --branch <name> and a pull request",
         "git help check-ref-format",
+        "sync where pushing is allowed (CI), or log in to the remote; where a rule is on authors: "
+        "git config author.email <address>; on sign-offs: git config format.signOff true",
+        "let this identity push to {}, or set records: {branch: <name>} in environment.yaml; "
+        "where a rule is on authors, sign-offs or signatures: gitops-ml doctor",
         "git commit --allow-empty -S -m test shows it too",
         "git commit",
         "git fetch, or git log --all",
