@@ -264,8 +264,8 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
             errors.append(as_gitops_error(error, target.environment))
     if not named:
         errors += undeclared(targets)
-    for problem in errors:
-        render.error(problem)
+    for text in dict.fromkeys(map(str, errors)):  # environments may share the engine that does not answer
+        render.error(next(problem for problem in errors if str(problem) == text))
     return results, [problem.exit_code for problem in errors]
 
 

@@ -21,7 +21,7 @@ from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
-from gitops_ml.retraining.predictions import Predictions, RowsToAsk, ask_both, read_rows
+from gitops_ml.retraining.predictions import Predictions, RowsToAsk, ask_both, read_rows, require_loadable
 
 Pair = tuple[Any, Any]
 
@@ -109,6 +109,7 @@ def _predictions(
 ) -> tuple[Predictions | None, str]:
     """The predictions of both models, or why there are none."""
     try:
+        require_loadable(models, asked)
         with connect() as engine:
             return ask_both(repo, engine, models, asked, rows), ""
     except GitopsError as error:

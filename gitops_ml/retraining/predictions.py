@@ -5,6 +5,7 @@ The answers come from both models, each in a container.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -76,17 +77,8 @@ def read_rows(repo: Repository, commit: str, asked: RowsToAsk) -> Rows:
     return load_rows(next(iter(files.values())), path, gate.rows)
 
 
-def ask_both(
-    repo: Repository, engine: Engine, models: tuple[ModelUnderTest, ModelUnderTest], asked: RowsToAsk, rows: Rows
-) -> Predictions:
-    """Ask both models for the same rows, and compare their answers.
-
-    Raises `InputError` if a model does not answer, or is a pickle that may not be loaded.
-    """
-    a, b = models
-    gate = gate_of(repo, b.resolved.commit)
-    path = asked.data or gate.data
-    versions = {"a": a.resolved.version, "b": b.resolved.version}
+def require_loadable(models: Sequence[ModelUnderTest], asked: RowsToAsk) -> None:
+    """Raise `InputError` if a model is a pickle and none may be loaded, `ModelRejected` if its manifest is broken."""
     pickles = [model.resolved.version for model in models if model.manifest.format == "joblib"]
     if pickles and not asked.allow_pickle:
         raise InputError(
@@ -94,6 +86,19 @@ def ask_both(
             why="without --allow-pickle none is loaded, not even in its container",
             fix="add --allow-pickle",
         )
+
+
+def ask_both(
+    repo: Repository, engine: Engine, models: tuple[ModelUnderTest, ModelUnderTest], asked: RowsToAsk, rows: Rows
+) -> Predictions:
+    """Ask both models for the same rows, and compare their answers.
+
+    Raises `InputError` if a model does not answer.
+    """
+    a, b = models
+    gate = gate_of(repo, b.resolved.commit)
+    path = asked.data or gate.data
+    versions = {"a": a.resolved.version, "b": b.resolved.version}
     project = read_project(repo, repo.resolve("HEAD")).name
     answers = ask(engine, project, {"a": a, "b": b}, rows)
     silent = {name: answer.reason for name, answer in answers.items() if isinstance(answer, NoAnswer)}

@@ -35,7 +35,7 @@ def doctor(
     for finding in examine(repo, environment):
         findings.append(finding)
         if output == "text":
-            render.out(finding.line())
+            render.out(finding.line(render.paint))
     complete = all(finding.state != "missing" for finding in findings)
     documents.show(ok=complete, findings=findings)
     if not complete:

@@ -166,6 +166,14 @@ def test_diff_shows_what_changed_and_which_answers_flip(team: Workshop) -> None:
     assert max(shares) > answers["change"] > min(shares)  # the noise flips what is near the threshold
 
 
+def test_diff_shows_the_rest_where_no_engine_answers(team: Workshop) -> None:
+    ran = team.run("diff", MODEL, "v1.0.0", "v1.1.0", "--engine", "unix:///nowhere.sock", "-o", "json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["params"] == {"params.yaml:train.noise": [3, 0]} and found["predictions"] is None
+    assert "unix:///nowhere.sock does not answer" in found["unanswered"]
+
+
 def test_a_merged_proposal_serves_and_is_traced(team: Workshop) -> None:
     team.git("merge", "-q", "--ff-only", "origin/retrain/churn-v1.1.0")
     team.git("push", "-q", "origin", "HEAD:main")
