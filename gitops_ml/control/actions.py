@@ -22,7 +22,9 @@ def perform(action: plan.Action, host: Host) -> None:
     host.report(action.line(host.environment))
     match action:
         case plan.EnsureGateway():
-            host.ensure_gateway(action.spec, action.remove)
+            host.ensure_gateway(action)
+        case plan.Tidy():
+            host.tidy(action.files)
         case plan.Begin():
             _begin(action, host)
         case plan.Build():

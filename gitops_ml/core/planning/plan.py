@@ -14,6 +14,7 @@ from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, Traffic
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import Verdict
 
 Sync = Literal["Synced", "OutOfSync"]
@@ -45,15 +46,32 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
 class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
     """Make the network, the volume and the gateway's container if they are missing.
 
-    `remove` lists containers of gateways to replace. Routes and journal survive, since they are in the volume.
+    `remove` lists containers of gateways to replace. Routes and journal survive, since they are in the volume. `keep`
+    is a gateway that is as declared, except for its name; the others go, and no request is lost. `serves`: users are
+    served meanwhile by a gateway that is there, so no deployment waits for this action.
     """
 
     spec: ContainerSpec
     remove: tuple[str, ...] = ()
+    keep: str = ""
+    serves: bool = False
 
     @property
     def subject(self) -> str:
         return self.spec.image
+
+
+class Tidy(_Action, frozen=True, kw_only=True, tag="tidy"):
+    """Remove what is no route file of ours from the gateway's watched folder, by its path in that folder.
+
+    The gateway loads no change while one file there is broken, and no route at all when it is started again.
+    """
+
+    files: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return clean_line(",".join(self.files), 200)
 
 
 class _GenerationAction(_Action, frozen=True, kw_only=True):
@@ -211,6 +229,7 @@ class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
 
 Action = (
     EnsureGateway
+    | Tidy
     | Begin
     | Build
     | Start
