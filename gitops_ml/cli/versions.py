@@ -42,6 +42,7 @@ def register(
     """Make a version of a model: an annotated tag that GTO and DVC Studio can read."""
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.core.declaration.values import label_of
 
     with Repository.open(repo) as repository:
         result = registration.register(
@@ -57,7 +58,9 @@ def register(
             render.out(f"{result.tag} is {resolved.digest} at commit {resolved.commit[:12]} ({resolved.path})")
         if not result.pushed and repository.remote:
             render.progress(f"next: git push {repository.remote} {result.tag}")
-        render.progress(f"next: gitops-ml bump dev {model} {resolved.version}")
+        name = label_of(model)
+        other = "" if name == model else f" --model {model}"
+        render.progress(f"next: gitops-ml bump dev {name} {resolved.version}{other}")
 
 
 def versions(

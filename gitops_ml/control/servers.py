@@ -6,12 +6,13 @@ The gateway asks whether they are ready, and for one answer; a probe asks for mo
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gitops_ml.clients import own_checks
+from gitops_ml.clients import background, own_checks
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import probe_image
 from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
@@ -95,7 +96,8 @@ class EngineServers:
     ) -> Mapping[str, Any]:
         patience, bodies = question.generation.start_timeout, question.bodies
         left = max(patience - passed, min(patience, LEFT_FOR_PROBE))
-        image = probe_image(self._engine, self._base)
+        making = background.begin(lambda: probe_image(self._engine, self._base))
+        image = background.result_within(making, math.inf, go_on)  # a build, where the engine has no image of ours
         place = ProbePlace(project=self._project, environment=self._environment, image=image)
         job = ProbeJob(
             targets=asked,

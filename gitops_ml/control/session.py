@@ -6,6 +6,7 @@ is written.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -185,11 +186,16 @@ class Session:
     def image(self, generation: Generation) -> str:
         """See `Host.image`."""
         if generation.pattern == "image":
-            image = self._engine.image_id(generation.image) or self._engine.pull(generation.image)
+            image = self._engine.image_id(generation.image) or self._pull(generation)
         else:
             image = self._builds.image(generation, lambda: self.require_wanted(generation))
         self._images[generation.fingerprint] = image
         return image
+
+    def _pull(self, generation: Generation) -> str:
+        """Pull a generation's image. A pass that is stopped does not wait for the end of the pull."""
+        pull = background.begin(lambda: self._engine.pull(generation.image))
+        return background.result_within(pull, math.inf, lambda: self.require_wanted(generation))
 
     def create(self, generation: Generation, replica: int) -> str:
         """See `Host.create`."""
@@ -226,7 +232,9 @@ class Session:
         ours = [(c.labels.get(ALIAS, ""), PORT) for c in running if c.labels.get(PATTERN) == "service"]
         late = 0
         if ours:
-            late = routes.wait_until_drained(self._engine, self._gateway, ours, deadline=self._drain_seconds).in_flight
+            late = self._interruptible(
+                lambda: routes.wait_until_drained(self._engine, self._gateway, ours, deadline=self._drain_seconds)
+            ).in_flight
         if len(ours) < len(running):
             self._sleep(self._drain_seconds)
         if late:
@@ -234,7 +242,14 @@ class Session:
             self.report(f"late {name}: {late} requests outlasted the drain of {drain:g} s, and have as long again")
         for container in running:
             self._check()
-            self._engine.stop(container.id, grace=max(1, round(self._drain_seconds)))
+            self._stop_container(container.id, max(1, round(self._drain_seconds)))
+
+    def _stop_container(self, container: str, grace: int) -> None:
+        self._interruptible(lambda: self._engine.stop(container, grace))
+
+    def _interruptible(self, work: Callable[[], Result]) -> Result:
+        """Wait for a long call of the engine, unless the pass is being stopped; the call then goes on by itself."""
+        return background.result_within(background.begin(work), math.inf, self.go_on)
 
     def _sleep(self, span: float) -> None:
         """Sleep for `span` seconds, unless the pass is being stopped."""
@@ -247,7 +262,7 @@ class Session:
         """See `Host.remove`."""
         self._check()
         if grace:
-            self._engine.stop(container, grace)
+            self._stop_container(container, grace)
         self._engine.remove(container, force=True)
 
     # --- the gateway

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from gitops_ml.core.declaration.schema import ResolvedDeployment
-from gitops_ml.core.declaration.values import seconds, size_bytes
+from gitops_ml.core.declaration.values import label_of, seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"
@@ -115,9 +115,14 @@ def alias(deployment: str, fingerprint: str, replica: int, suffix: str) -> str:
 
 
 def image_tag(model: str, version: str, digest: str, base: str, serving_version: int) -> str:
-    """The name of the image with this model on this base. The same inputs give the same name."""
+    """The name of the image with this model on this base. The same inputs give the same name, others another one."""
     key = hashlib.sha256("\n".join((model, version, digest, base, str(serving_version))).encode()).hexdigest()
-    return f"gitops-ml/{model}:{key[:16]}"
+    return f"gitops-ml/{label_of(model)}:{key[:16]}"
+
+
+def nano_cpus(cpus: float) -> int:
+    """CPUs as the engine stores them: whole billionths."""
+    return round(cpus * 1e9)
 
 
 def threads_env(cpus: float) -> dict[str, str]:

@@ -13,6 +13,7 @@ from msgspec import Meta
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import DVC
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.values import label_of
 from gitops_ml.core.verification.gate import Gate
 from gitops_ml.errors import InputError
 
@@ -21,7 +22,10 @@ SECTION = "retrain"
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The section. A null `deployment` is named like the model; `step` is the part of the version to raise."""
+    """The section. A null `deployment` is named by the DNS label nearest to the model's name.
+
+    `step` is the part of the version to raise.
+    """
 
     model: str
     gate: Gate
@@ -33,7 +37,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def name(self) -> str:
         """The deployment's name."""
-        return self.deployment or self.model
+        return self.deployment or label_of(self.model)
 
 
 class _Params(msgspec.Struct, frozen=True):

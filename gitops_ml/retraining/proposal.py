@@ -13,6 +13,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, declaration_path, new_declaration
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult
+from gitops_ml.core.versions.tags import tag_name
 from gitops_ml.errors import InputError, PushRejected
 from gitops_ml.retraining.policy import Policy
 
@@ -62,6 +63,11 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
     proposal: str | None = None
     branch: str | None = None
     pushed: bool = False
+
+    @property
+    def tag(self) -> str:
+        """The tag of the registered version."""
+        return tag_name(self.model, self.version or "")
 
     @property
     def exit_code(self) -> int:
@@ -114,7 +120,7 @@ def _on_tracked_branch(repo: Repository, options: RetrainOptions, tip: str, resu
 
 def _on_branch(repo: Repository, options: RetrainOptions, result: Retrained) -> Retrained:
     assert result.proposal is not None
-    branch = options.branch or f"retrain/{result.model}-{result.version}"
+    branch = options.branch or f"retrain/{result.model.replace(':', '/')}-{result.version}"
     if not options.push or repo.remote is None:
         created = repo.git.run("update-ref", f"refs/heads/{branch}", result.proposal, "0" * 40)
         if created.code != 0:

@@ -94,9 +94,7 @@ def _propose(clone: Repository, result: Retrained, *, direct: bool) -> str | Non
     if direct:
         return "gitops-ml sync, to roll the version out"
     if not result.pushed:
-        return (
-            f"git push {clone.remote or 'REMOTE'} {result.model}@{result.version} {result.branch}, then a pull request"
-        )
+        return f"git push {clone.remote or 'REMOTE'} {result.tag} {result.branch}, then a pull request"
     from gitops_ml.retraining.pull_request import open_pull_request
 
     body = "\n".join(
@@ -113,6 +111,6 @@ def _show(result: Retrained) -> None:
         render.out(f"new since {result.incumbent}: {', '.join(result.new[:_SHOWN])}{more}")
     render.out(f"{result.outcome}: {result.reason}")
     if result.proposal:
-        render.out(f"{result.model}@{result.version} is {result.digest} at commit {(result.commit or '')[:12]}")
+        render.out(f"{result.tag} is {result.digest} at commit {(result.commit or '')[:12]}")
         where = "is pushed to" if result.pushed else "is on"
         render.out(f"bump {(result.proposal or '')[:12]} {where} {result.branch}")

@@ -19,6 +19,7 @@ from gitops_ml.core.declaration.values import (
     DURATION_PATTERN,
     ENGINE_PATTERN,
     ENV_PATTERN,
+    MODEL_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
     SHARE_PATTERN,
@@ -101,6 +102,7 @@ def _reason(text: str) -> str:
     """msgspec's reason, in words for the patterns that people meet most."""
     for pattern, words in (
         (NAME_PATTERN, "a DNS label: a-z, 0-9 and -, at most 40 characters"),
+        (MODEL_PATTERN, "a name under artifacts: in dvc.yaml, as FOLDER:NAME where that dvc.yaml is not in the root"),
         (ENV_PATTERN, "a name of letters, digits and _ that does not begin with a digit"),
         (DURATION_PATTERN, "a duration such as 30s"),
         (SIZE_PATTERN, "a size such as 512m"),

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 
-from gitops_ml.core.declaration.values import NAME_PATTERN
+from gitops_ml.core.declaration.values import NAME_PATTERN, label_of
 from gitops_ml.errors import InputError
+
+_PLAIN = re.compile(r"[A-Za-z]([A-Za-z0-9._/@:+-]*[A-Za-z0-9])?")
+_WORDS = {"true", "false", "yes", "no", "on", "off", "null"}
 
 
 def check_name(kind: str, name: str) -> str:
@@ -18,7 +21,7 @@ def check_name(kind: str, name: str) -> str:
         raise InputError(
             f"'{name}' is no name for {kind}",
             why="it must be a DNS label: a-z, 0-9 and -, at most 40 characters, no - at its ends",
-            fix="use lower-case letters, digits and dashes",
+            fix=f"write {label_of(name)}" + (f", and --model {name} for the model" if kind == "a deployment" else ""),
         )
     return name
 
@@ -38,9 +41,16 @@ def bumped(version: str, digest: str) -> dict[str, str]:
 def new_declaration(model: str, version: str, digest: str) -> str:
     """The text of a first declaration: the required fields, and a strategy that keeps the incumbent serving."""
     return (
-        f"schema: 1\nmodel: {model}\nversion: {version}\ndigest: {digest}\n"
+        f"schema: 1\nmodel: {_scalar(model)}\nversion: {_scalar(version)}\ndigest: {digest}\n"
         "replicas: 1\nresources: {cpus: 1.0, memory: 512m}\nrollout: {strategy: blue-green}\n"
     )
+
+
+def _scalar(text: str) -> str:
+    """`text` as a YAML scalar, in quotes where it could be read as something else: `no`, `1234567`."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
+        return text
+    return "'" + text.replace("'", "''") + "'"
 
 
 def bump_message(environment: str, deployment: str, before: str | None, after: str) -> str:

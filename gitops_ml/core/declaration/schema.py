@@ -24,6 +24,7 @@ from gitops_ml.core.declaration.values import (
     Digest,
     Duration,
     EnvName,
+    ModelName,
     Name,
     Size,
     size_bytes,
@@ -169,12 +170,13 @@ class Hold(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Deployment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`environments/<environment>/models/<deployment>.yaml`: one desired deployment, named by its file.
 
-    `version`: a tag of the model, such as v1.2.0, or any Git revision. `secrets`: files on the engine's host, by the
-    name that the container sees under /run/secrets.
+    `model`: a name under `artifacts:` in dvc.yaml, as FOLDER:NAME where that dvc.yaml is not in the root. `version`: a
+    tag of the model, such as v1.2.0, or any Git revision. `secrets`: files on the engine's host, by the name that the
+    container sees under /run/secrets.
     """
 
     schema: Literal[1]
-    model: Name
+    model: ModelName
     version: Annotated[str, Meta(min_length=1, max_length=200)]
     digest: Digest | None = None
     replicas: Annotated[int, Meta(ge=1, le=64)] = 1

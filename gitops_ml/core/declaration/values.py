@@ -13,22 +13,33 @@ from msgspec import Meta
 
 from gitops_ml.errors import InputError
 
-NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
-SIZE_PATTERN = r"^[0-9]+(k|m|g)$"
-SHARE_PATTERN = r"^(100|[0-9]{1,2})%$"
-DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$"
-ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$(?!\n)"
+"""`$` alone also matches before a last line end, in Python though not in a JSON Schema."""
+MODEL_PATTERN = r"^([a-zA-Z0-9_./-]+:)?[a-zA-Z0-9]([a-zA-Z0-9/_-]*[a-zA-Z0-9])?$(?!\n)"
+"""The names of models that GTO and DVC accept (`fullname` in `gto.constants`)."""
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$(?!\n)"
+SIZE_PATTERN = r"^[0-9]+(k|m|g)$(?!\n)"
+SHARE_PATTERN = r"^(100|[0-9]{1,2})%$(?!\n)"
+DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$(?!\n)"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)"
 PATH_PATTERN = r"^/[^\x00]+$"
 TEXT_PATTERN = r"^[^\x00]*$"
 BRANCH_PATTERN = (
     r"^(?!-)(?!.*(\.\.|//|/\.|@\{|\.lock(/|$)))"
-    r"[^\x00-\x20\x7f~^:?*\[\\/.][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])$"
+    r"[^\x00-\x20\x7f~^:?*\[\\/.][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])$(?!\n)"
 )
 """The names that `git check-ref-format --branch` accepts."""
-ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$"
+ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$(?!\n)"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
+ModelName = Annotated[
+    str,
+    Meta(
+        pattern=MODEL_PATTERN,
+        max_length=200,
+        description="a name under artifacts: in dvc.yaml, as FOLDER:NAME where that dvc.yaml is not in the root",
+    ),
+]
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="a number with ms, s, m, h or d, such as 30s")]
 Size = Annotated[str, Meta(pattern=SIZE_PATTERN, description="a number with k, m or g, such as 512m")]
 Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN, description="the digest that `gitops-ml bump` wrote")]
@@ -47,6 +58,17 @@ _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 class DeclaredStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base of what people declare: frozen, and an unknown key is an error."""
+
+
+def label_of(model: str) -> str:
+    """The DNS label nearest to a model's name: `fraud-model` for `FraudModel` and `fraud_model`.
+
+    A label is its own. Different models may have the same one.
+    """
+    if re.fullmatch(NAME_PATTERN, model):
+        return model
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", model).lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[-40:].strip("-") or "model"
 
 
 def seconds(duration: str) -> float:

@@ -12,6 +12,7 @@ Each may end in #<counter>. A model of path/to/dvc.yaml is named path/to:model, 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import Literal
@@ -141,7 +142,17 @@ def split_model(model: str) -> tuple[str, str]:
             why="letters, digits, '-', '_' and '/', starting and ending with a letter or a digit",
             fix="use the name under artifacts: in dvc.yaml, as <folder>:<name> if that dvc.yaml is not in the root",
         )
-    return (match["folder"] or "").strip("/"), match["name"]
+    folder, name = (match["folder"] or "").strip("/"), match["name"]
+    plain = "/".join(part for part in folder.split("/") if part not in ("", "."))
+    # DVC takes `sub/dvc.yaml:name` too, and GTO writes `sub=name` into the tag.
+    plain = plain.removesuffix("dvc.yaml").rstrip("/") if posixpath.basename(plain) == "dvc.yaml" else plain
+    if plain != folder or ".." in plain.split("/"):
+        raise InputError(
+            f"'{model}' is no model name",
+            why="the folder of a model's dvc.yaml is a plain path below the repository's root",
+            fix=f"write {plain}:{name}" if plain and ".." not in plain else f"write {name}, or <folder>:{name}",
+        )
+    return folder, name
 
 
 def version_order(version: str) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gitops_ml.clients.files.yaml_data import MAX_DEPTH, lines_of
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
-from gitops_ml.core.declaration.schema import Deployment, Environment
+from gitops_ml.core.declaration.schema import Deployment, Environment, Project
 from gitops_ml.errors import InputError
 
 BASE = "schema: 1\nmodel: churn\nversion: v1.0.0\n"
@@ -89,9 +89,10 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
             "schema: 1\nmodel: churn\n", "m.yaml:1: `version` is missing: it is required", id="a key is missing"
         ),
         pytest.param(
-            "schema: 1\nmodel: Churn_X\nversion: v1\n",
-            "m.yaml:2: model: it must be a DNS label: a-z, 0-9 and -, at most 40 characters",
-            id="no DNS label",
+            "schema: 1\nmodel: 'churn x'\nversion: v1\n",
+            "m.yaml:2: model: it must be a name under artifacts: in dvc.yaml,"
+            " as FOLDER:NAME where that dvc.yaml is not in the root",
+            id="no name of a model",
         ),
         pytest.param(
             "schema: 1\nmodel: churn\nversion: 1.2\n",
@@ -183,6 +184,11 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
 )
 def test_a_wrong_value_names_its_place_and_what_it_must_be(text: str, expected: str) -> None:
     assert message(text) == expected + EDIT
+
+
+def test_a_project_is_named_by_a_dns_label() -> None:
+    expected = "m.yaml:2: name: it must be a DNS label: a-z, 0-9 and -, at most 40 characters"
+    assert message("schema: 1\nname: Churn_X\n", Project) == expected + EDIT
 
 
 @pytest.mark.parametrize("bind", ["localhost", "''", "999.1.1.1", "127.0.0.1:80", "'*'"])

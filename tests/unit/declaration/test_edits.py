@@ -25,6 +25,19 @@ def test_a_new_declaration_is_valid() -> None:
     assert bumped("v1.0.0", DIGEST) == {"version": "v1.0.0", "digest": DIGEST}
 
 
+@pytest.mark.parametrize("model", ["FraudModel", "nlp/spam", "a/b:C_d", "no", "ON", "123", "1e5", "null", "0x1F", "12"])
+@pytest.mark.parametrize("version", ["1234567", "12e4567", "v1.0.0-rc.1+b", "it's", "#1", "a: b", "yes"])
+def test_a_new_declaration_says_what_it_was_given(model: str, version: str) -> None:
+    read = parse(new_declaration(model, version, DIGEST).encode(), "x.yaml", Deployment)
+    assert (read.model, read.version) == (model, version)
+
+
+def test_a_name_that_a_deployment_cannot_have_comes_with_one_that_it_can() -> None:
+    with pytest.raises(InputError) as caught:
+        declaration_path("dev", "nlp:Fraud_Model")
+    assert caught.value.fix == "write nlp-fraud-model, and --model nlp:Fraud_Model for the model"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [

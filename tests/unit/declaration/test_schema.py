@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
+from gto.constants import fullname_re
 
 from gitops_ml.core.declaration.schema import Deployment, Environment, Gateway, Project, json_schema
-from gitops_ml.core.declaration.values import seconds, size_bytes
+from gitops_ml.core.declaration.values import label_of, seconds, size_bytes
 from gitops_ml.errors import InputError
 
 
@@ -47,10 +48,37 @@ def test_dns_labels_are_names(name: str) -> None:
     assert msgspec.convert({"schema": 1, "name": name}, Project).name == name
 
 
-@pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "a.b", "a/b", "a" * 41])
+@pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "a.b", "a/b", "a" * 41, "a\n"])
 def test_other_texts_are_no_names(name: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"schema": 1, "name": name}, Project)
+
+
+@pytest.mark.parametrize("model", ["m", "fraud_model", "FraudModel", "nlp/spam", "folder:name", "a/b.c:d", "no", "9"])
+def test_a_deployment_s_model_is_any_name_that_gto_accepts(model: str) -> None:
+    assert fullname_re.match(model)
+    assert msgspec.convert({"schema": 1, "model": model, "version": "v1.0.0"}, Deployment).model == model
+
+
+@pytest.mark.parametrize("model", ["", "-a", "a-", "a b", "a:b:c", "a@v1.0.0", "m\n", "ü", "a" * 201, "../"])
+def test_other_texts_are_no_models(model: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"schema": 1, "model": model, "version": "v1.0.0"}, Deployment)
+
+
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        ("churn", "churn"),
+        ("FraudModel", "fraud-model"),
+        ("nlp/spam_2", "nlp-spam-2"),
+        ("a:B", "a-b"),
+        ("X" * 99, "x" * 40),
+    ],
+)
+def test_the_label_of_a_model_names_a_deployment(model: str, label: str) -> None:
+    assert label_of(model) == label
+    assert msgspec.convert({"schema": 1, "name": label}, Project).name == label
 
 
 def test_a_minimal_deployment_gets_the_defaults() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -68,6 +69,13 @@ def test_every_key_of_a_declaration_is_either_in_the_fingerprint_or_not() -> Non
 def test_the_fields_that_make_a_new_generation_are_those_that_a_revert_restores(key: str) -> None:
     changed = made(resolved(**{key: OTHERWISE[key]})).fingerprint != made().fingerprint
     assert changed is (key in FINGERPRINT_FIELDS)
+
+
+@pytest.mark.parametrize("model", ["FraudModel", "fraud_model", "nlp/spam", "folder:name", "A--_b", "x" * 200])
+def test_an_image_of_any_model_has_a_name_that_docker_accepts(model: str) -> None:
+    name = image_tag(model, "v1", "md5:0", "base", 1)
+    assert re.fullmatch(r"gitops-ml/[a-z0-9]+(-[a-z0-9]+)*:[0-9a-f]{16}", name)
+    assert name != image_tag(f"{model}2", "v1", "md5:0", "base", 1)
 
 
 def test_another_digest_base_serving_version_or_name_is_another_generation() -> None:

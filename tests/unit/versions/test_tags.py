@@ -158,8 +158,16 @@ def test_dns_labels_are_names() -> None:
     assert split_model("flight-delay") == ("", "flight-delay")
     assert split_model("sub/dir:m") == ("sub/dir", "m")
     assert tag_name("sub/dir:m", "v1.0.0") == "sub/dir=m@v1.0.0"
-    for wrong in ("", "-m", "m@v1", "a:b:c", "m\n"):
+    assert split_model("nlp/spam") == ("", "nlp/spam")
+    for wrong in ("", "-m", "m@v1", "a:b:c", "m\n", "../x:m", "a/../b:m", "a//b:m", ".:m"):
         with pytest.raises(InputError):
             split_model(wrong)
+    for model, advice in {
+        "sub/dvc.yaml:m": "write sub:m",
+        "./sub:m": "write sub:m",
+        "dvc.yaml:m": "write m, or",
+    }.items():
+        with pytest.raises(InputError, match=advice):
+            split_model(model)
     with pytest.raises(InputError, match=r"v1\.2\.0"):
         check_version("1.2.0")
