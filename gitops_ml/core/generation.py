@@ -83,6 +83,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     tmpfs: tuple[str, ...] = ("/tmp",)
     ports: dict[int, tuple[str, int]] = {}
     user: str = SERVER_USER
+    workdir: str = ""
     read_only: bool = True
     cpus: float = 0.0
     memory: int = 0
