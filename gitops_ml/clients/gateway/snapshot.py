@@ -115,6 +115,7 @@ def take_snapshot(
             network=next((str(n["Id"]) for n in networks.result() if n["Name"] == network), None),
             volume=has_volume(),
             base_id=base_id.result(),
+            cpus=info.cpus,
             routes=routes,
             strays=strays,
             loaded=loaded.revisions,

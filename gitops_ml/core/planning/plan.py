@@ -62,10 +62,7 @@ class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
 
 
 class Tidy(_Action, frozen=True, kw_only=True, tag="tidy"):
-    """Remove what is no route file of ours from the gateway's watched folder, by its path in that folder.
-
-    The gateway loads no change while one file there is broken, and no route at all when it is started again.
-    """
+    """Remove what is no route file of ours from the gateway's watched folder, by its path in that folder."""
 
     files: tuple[str, ...]
 
@@ -96,11 +93,21 @@ class Build(_GenerationAction, frozen=True, kw_only=True, tag="build"):
     attempt: str | None
 
 
+class Create(_GenerationAction, frozen=True, kw_only=True, tag="create"):
+    """Create these replicas and start none: what the engine refuses is known before anything is stopped for them."""
+
+    replicas: tuple[int, ...]
+
+
 class Start(_GenerationAction, frozen=True, kw_only=True, tag="start"):
-    """Create and start these replicas, and start the stopped containers in `resume`."""
+    """Create and start these replicas, and start the stopped containers in `resume`.
+
+    `created`: the replicas may have been created in this pass already.
+    """
 
     replicas: tuple[int, ...]
     resume: tuple[str, ...] = ()
+    created: bool = False
     await_ready: bool = False
 
     @property
@@ -232,6 +239,7 @@ Action = (
     | Tidy
     | Begin
     | Build
+    | Create
     | Start
     | Verify
     | Shift
