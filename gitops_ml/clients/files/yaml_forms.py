@@ -86,7 +86,7 @@ def _is_accepted(whole: Any, keys: list[Any], candidate: Any, kind: type, place:
         msgspec.convert(changed, kind)
     except msgspec.ValidationError as error:
         match = re.search(r"`([^`]*)`$", str(error))
-        return bool(match) and not f"{match[1]}.".startswith(f"{place}.")
+        return match is not None and not f"{match[1]}.".startswith(f"{place}.")
     return True
 
 
