@@ -1,7 +1,7 @@
 """No accepted declaration causes an outage: extreme values of the keys that reach the engine, under requests.
 
-Every key with every kind of value goes through plan in `tests/unit/declaration/test_walk.py`. Here is a sample of what is
-accepted there and reaches the engine or the gateway.
+Every key with every kind of value goes through plan in `tests/unit/declaration/test_walk.py`. Here is a sample of what
+is accepted there and reaches the engine or the gateway.
 """
 
 from __future__ import annotations
