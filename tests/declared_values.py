@@ -111,7 +111,7 @@ TEXTS = (
 """What every key for text is tried with, whatever the text means there."""
 NUMBERS = (0, 1, -1, 2, 15, 16, 64, 65, 0.01, 0.009, 0.1 + 0.2, 1 / 3, 1e-300, 1.5, 2.0, 99, 100, 1024, 65535, 65536)
 HUGE = (2**31, 2**53 + 1, 2**63, 10**40, 1e300, math.inf, -math.inf, math.nan)
-OF_ANOTHER_TYPE = (None, True, "x", [], ["x"], {}, {"x": "y"}, 3)
+OF_ANOTHER_TYPE: tuple[Any, ...] = (None, True, "x", [], ["x"], {}, {"x": "y"}, 3)
 
 
 def walk(schema: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
@@ -143,6 +143,7 @@ def put(content: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 
 def _set(content: dict[str, Any], path: Path, value: Any) -> None:
     around: Any = content
+    key: Any
     for key in path[:-1]:
         around = around[key] if isinstance(around, list) else around.setdefault(key, {})
     if isinstance(around, list) and path[-1] == len(around):

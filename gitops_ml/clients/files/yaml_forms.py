@@ -41,7 +41,7 @@ def form_that_works(value: Any, place: str, kind: type, expected: Any) -> str:
     if not keys:
         return ""
     for candidate in _candidates(expected, written):
-        if _is_accepted(value, keys, candidate, kind, place):
+        if candidate is not None and _is_accepted(value, keys, candidate, kind, place):
             return _yaml(candidate)
     return ""
 

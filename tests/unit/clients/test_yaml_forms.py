@@ -47,7 +47,7 @@ FORMS: list[tuple[type, str, str]] = [
 def _put(whole: dict[str, Any], written: dict[str, Any], form: Any) -> None:
     """Put `form` in the place of the one value of `written`, however deep that value is."""
     ((key, value),) = ((k, v) for k, v in written.items() if k not in ("data", "port") or len(written) == 1)
-    if isinstance(value, dict) and not isinstance(form, list):
+    if isinstance(value, dict) and "name" not in value:
         whole[key] = dict(value)
         _put(whole[key], value, form)
     else:
