@@ -7,6 +7,7 @@ is written.
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import threading
 import time
@@ -34,6 +35,7 @@ from gitops_ml.core.generation import ALIAS, PATTERN, PORT, ContainerSpec, Gener
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container
+from gitops_ml.core.operator_settings import read_settings, require_secrets
 from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, Superseded
 
@@ -205,6 +207,7 @@ class Session:
                 why="it was not built",
                 fix=f"gitops-ml sync {self.environment}",
             )
+        require_secrets(generation.deployment, generation.secrets, read_settings(os.environ))
         spec = replica_spec(
             msgspec.structs.replace(generation, image_id=image),
             project=self.project,

@@ -77,6 +77,8 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
         "Volumes": {path: {} for path in spec.anonymous_volumes},
         "HostConfig": host,
     }
+    if spec.workdir:
+        config["WorkingDir"] = spec.workdir
     if spec.command is not None:
         config["Cmd"] = list(spec.command)
     if spec.entrypoint is not None:
