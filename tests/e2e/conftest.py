@@ -20,8 +20,8 @@ def runtime() -> None:
     """The runtime image of the worked example, built once before parallel tests need it."""
     with (Path(tempfile.gettempdir()) / "gitops-ml-runtime.lock").open("w") as lock, Engine.connect(None) as engine:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        lock = read_lock((ROOT / "requirements" / "serving.txt").read_bytes())
-        ensure_runtime(engine, with_server(lock))
+        pins = read_lock((ROOT / "requirements" / "serving.txt").read_bytes())
+        ensure_runtime(engine, with_server(pins))
 
 
 @pytest.fixture
