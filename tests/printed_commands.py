@@ -185,8 +185,10 @@ NOT_RUN_FOR = {
         "git rebase --continue, or --abort",
         "git checkout {} -- {}",
     ),
-    "it changes the machine or its Docker engine": (
+    "it changes the machine or its Docker engine, or asks a package index": (
         "apt-get install git",
+        "lock with hashes: uv pip compile --generate-hashes --only-binary :all: --no-emit-index-url "
+        "--python-version {} requirements.in -o requirements.txt",
         "make setup, in a clone of gitops-ml",
         "make setup",
         "free one of them, then: make demo",
