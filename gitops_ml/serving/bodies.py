@@ -19,6 +19,8 @@ from gitops_ml.serving.messages import ProtocolError
 FREE_BYTES = 16 << 10
 PATIENCE = 2.0
 """Seconds that a body may take to arrive although others need its room."""
+AT_ONCE = 0.1
+"""Seconds in which most bodies have come; more than half of the connections may wait only so long."""
 IDLE_SECONDS = 10.0
 """Seconds between two parts of a body."""
 STEP = 1 << 20
@@ -88,8 +90,8 @@ class Bodies:
 
     def _start(self, body: _Body) -> None:
         """Take the body among those that arrive; too many of them would use up the connections."""
-        if len(self._arriving) >= self._limits.connections // 2 and not self._displace(body.started):
-            raise ProtocolError("too many requests are being sent; send it again", 429)
+        if len(self._arriving) >= self._limits.connections // 2:
+            self._displace(body.started, AT_ONCE)
         self._arriving[body] = None
 
     async def _receive(self, request: Request, body: _Body, unpacker: _Unpacker | None) -> None:
@@ -112,15 +114,15 @@ class Bodies:
         self._require_size(size)
         extra = max(0, size - FREE_BYTES) - body.counted
         while self._held + extra > self._limits.bodies_bytes:
-            if not self._displace(asyncio.get_running_loop().time(), body):
+            if not self._displace(asyncio.get_running_loop().time(), PATIENCE, body):
                 raise ProtocolError("the bodies of other requests take all room; send it again", 429)
         body.content += part
         self._count(body, size)
 
-    def _displace(self, now: float, but: _Body | None = None) -> bool:
-        """End the body that has been coming for longest, if that is longer than `PATIENCE`."""
+    def _displace(self, now: float, patience: float, but: _Body | None = None) -> bool:
+        """End the body that has been coming for longest, if that is longer than `patience` seconds."""
         oldest = next((body for body in self._arriving if body is not but), None)
-        if oldest is None or now - oldest.started < PATIENCE:
+        if oldest is None or now - oldest.started < patience:
             return False
         del self._arriving[oldest]
         oldest.content = bytearray()
