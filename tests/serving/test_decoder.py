@@ -64,7 +64,7 @@ def values_of(datatype: str) -> st.SearchStrategy[Any]:
     if datatype == "BOOL":
         return st.booleans()
     if datatype.startswith("FP"):
-        return st.none() | st.floats(width=int(datatype[2:]), allow_nan=False, allow_infinity=False)  # type: ignore[call-overload]
+        return st.none() | st.floats(width=int(datatype[2:]), allow_nan=False, allow_infinity=False)  # type: ignore[arg-type]
     limits = np.iinfo(np.zeros(0, NUMPY_TYPES[datatype]).dtype)
     return st.integers(int(limits.min), int(limits.max))
 
