@@ -1,7 +1,7 @@
 """The model server, its probe and the build contexts of their images.
 
-All but `context` and `archive` runs inside containers, beside a model that is hostile until proven otherwise. Of
-gitops-ml these files import only `errors` and `artifacts`; this file imports nothing.
+All but `archive`, `context`, `model_layer` and `requirements` runs inside containers, beside a model that is hostile
+until proven otherwise. Of gitops-ml these files import only `errors` and `artifacts`; this file imports nothing.
 """
 
 SERVING_VERSION = 5
@@ -10,5 +10,5 @@ SERVING_VERSION = 5
 Raise it when the server's behaviour changes, and set SERVING_SOURCE to the value that the failing test prints.
 """
 
-SERVING_SOURCE = "3585a8f86c691ec7b85aac6c96684d994c00ae71003ede1a7df6aa003ae57727"
+SERVING_SOURCE = "f664957bbc6922761e8c045570204c00311fa838ec69b768d898ba4e46bc408e"
 """SHA-256 over the files of the runtime image, part of its key; a test compares it with the files."""
