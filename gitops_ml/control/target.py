@@ -24,7 +24,7 @@ from gitops_ml.clients.files.environments import (
     require_own_port,
 )
 from gitops_ml.clients.files.publication import Publication
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
@@ -37,7 +37,7 @@ from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import GitopsError, InputError, SourceError
+from gitops_ml.errors import EngineFailed, GitopsError, InputError, SourceError
 
 COMPACT_AT = 60
 """Entries of the journal above which a pass that holds the lock sums them up."""
@@ -116,7 +116,14 @@ class Target:
                     builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
-            if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
+            if options.rebuild_journal and not view.snapshot.gateway_runs:
+                raise EngineFailed(
+                    f"the journal of {files.name} cannot be rebuilt",
+                    why="its gateway does not run",
+                    fix=f"docker start {gateway_name(files.project, files.name)}",
+                )
+            long = len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs
+            if options.rebuild_journal or (long and not view.source.as_served):
                 session.compact(view.snapshot.journal)
             yield view, session
 
