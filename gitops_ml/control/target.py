@@ -52,7 +52,7 @@ class Target:
         report: receives each text that a person may want to see.
         connection: the owner of the environment's engine.
         stopping: set it to stop a pass at its next step, as Ctrl-C does.
-        read_tip: gives the commit to reconcile to, after a fetch or as it was fetched last.
+        read_tip: gives the commit to reconcile to, after a fetch of so many seconds or as it was fetched last.
     """
 
     repo: Repository
@@ -60,7 +60,7 @@ class Target:
     report: Callable[[str], None]
     connection: Connection = field(default_factory=Connection)
     stopping: threading.Event = field(default_factory=threading.Event)
-    read_tip: Callable[[Repository], str] = Repository.fetch
+    read_tip: Callable[[Repository, float], str] = Repository.fetch
 
     # --- looking
 
@@ -146,7 +146,7 @@ class Target:
                 source = self._source_at(watch.tip, source)
             return source
 
-        with TipWatch(self.repo.root, self.read_tip, view, host.supersede) as watch:
+        with TipWatch(self.repo.root, self.read_tip, view, host) as watch:
             yield newest
 
     def _source_at(self, commit: str, source: Source) -> Source:
@@ -221,9 +221,9 @@ def preview(target: Target, options: Options) -> View:
     return view
 
 
-def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str]) -> str:
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository, float], str]) -> str:
     """The tip, or the commit that was asked for. Tags are fetched for both."""
-    tip = read_tip(repo)
+    tip = read_tip(repo, options.fetch_seconds)
     return repo.resolve(options.rev) if options.rev else tip
 
 

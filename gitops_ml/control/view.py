@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.clients.git.fetch import FETCH_SECONDS
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
@@ -17,7 +18,7 @@ from gitops_ml.errors import GitopsError
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command line that a pass obeys."""
+    """The options of the command line that a pass obeys, and how long a fetch may take."""
 
     allow_older: bool = False
     confirm_removals: bool = False
@@ -26,6 +27,7 @@ class Options:
     break_lock: str | None = None
     rev: str | None = None
     rebuild_journal: bool = False
+    fetch_seconds: float = FETCH_SECONDS
 
     def after_first_pass(self) -> Options:
         """Drop the one-shot options: `--retry`, `--break-lock` and `--rebuild-journal`."""

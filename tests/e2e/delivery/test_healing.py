@@ -292,14 +292,17 @@ def test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_t
     """So it is where no clone has the commit that was applied last."""
     host, entry = standing.host, '{"kind":"moved","at":"x"}'
     name = f"0000009999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
-    host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name}")
+    assert (
+        host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name} && sha256sum /gateway/journal/{name}")[:16]
+        in name
+    )
     host.api.kill(host.replicas()[0]["Id"])
     assert "gitops-ml sync dev --rebuild-journal" in standing.workshop.sync(expect=1).err
     assert [c["State"]["Status"] for c in host.replicas()] == ["running", "running"]
     standing.workshop.sync("dev", "--rebuild-journal")
     standing.require_whole()
     entry = json.dumps({"kind": "applied", "at": "2026-01-01T00:00:00+00:00", "commit": "f" * 40})
-    name = f"0000009999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
+    name = f"0000019999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
     host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name}")
     host.api.kill(host.replicas()[0]["Id"])
     assert "gitops-ml sync dev --allow-older" in standing.workshop.sync(expect=1).err
