@@ -17,8 +17,10 @@ from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_bas
 from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files import publication, records
 from gitops_ml.clients.files.environments import (
+    ROOT,
     EnvironmentFiles,
     environment_names,
+    how_to_add,
     read_project,
     require_known_source,
     require_own_port,
@@ -245,7 +247,9 @@ def list_targets(
             raise SourceError(
                 f"no environment is declared in commit {commit[:12]}",
                 why="there is no environments/*/environment.yaml; nothing is changed on any host",
-                fix="restore environments/, or gitops-ml init",
+                fix=how_to_add(repo, f"{ROOT}/project.yaml")
+                if repo.entry(commit, f"{ROOT}/project.yaml") is None
+                else f"restore the folders below {ROOT}/",
             )
     begun = reconnections or {}
     return [Target(repo, name, report, Connection(begun.get(name))) for name in environments]
