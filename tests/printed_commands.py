@@ -114,6 +114,8 @@ NOT_RUN_FOR = {
         "gitops-ml sync {}, unless an agent or a job does that",
         "gitops-ml status {}",
         "gitops-ml plan {}",
+        "docker start {}",
+        "use that version or a newer one; or begin without it: gitops-ml sync {} --rebuild-journal",
         "gitops-ml status dev",
         "gitops-ml rollback {} {}, as a pull request; or let this identity push to {}",
         "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "

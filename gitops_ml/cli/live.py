@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _STEPS = {
     "begin": "begins",
     "build": "builds its image",
+    "create": "gets its containers",
     "start": "starts",
     "verify": "is verified",
     "shift": "gets users",
@@ -35,6 +36,7 @@ _STEPS = {
     "withdraw": "is withdrawn",
     "ensure-gateway": "gets its gateway",
     "publish": "is recorded in Git",
+    "tidy": "loses strange files",
 }
 """What the verbs of a plan mean for a deployment."""
 _REFRESHES = 4
