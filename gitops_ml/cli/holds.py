@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gitops_ml.cli import edits, options
+from gitops_ml.cli import edits, options, render
 from gitops_ml.errors import InputError
 
 
@@ -44,8 +44,11 @@ def hold(
         written = holds.hold(
             clone, environment, deployment, reason=reason, until=end, options=CommitOptions(commit, branch, push)
         )
-    summary = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
-    edits.show(written, summary, environment, as_json=as_json, deployment=deployment, reason=reason, until=end)
+        if as_json:
+            render.out_json(edits.as_dict(written, environment, deployment=deployment, reason=reason, until=end))
+        else:
+            summary = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
+            edits.show(clone, written, summary, environment)
 
 
 def release(
@@ -64,7 +67,10 @@ def release(
 
     with Repository.open(repo) as clone:
         written = holds.release(clone, environment, deployment, options=CommitOptions(commit, branch, push))
-    edits.show(written, "no longer held", environment, as_json=as_json, deployment=deployment)
+        if as_json:
+            render.out_json(edits.as_dict(written, environment, deployment=deployment))
+        else:
+            edits.show(clone, written, "no longer held", environment)
 
 
 def _end(until: str | None, length: str | None) -> datetime | None:

@@ -68,7 +68,9 @@ def init(
         with target.open("x") as file:
             file.write(content)
         render.out(path)
-    render.progress("next: git add environments && git commit && git push, then: gitops-ml doctor")
+    push = f" && {clone.push_command()}" if clone.remote else ""
+    render.progress(f"next: git add environments && git commit -m 'Declare environments'{push}")
+    render.progress("next: gitops-ml doctor")
 
 
 def scaffold(name: str) -> dict[str, str]:
@@ -108,5 +110,5 @@ def _refuse_to_overwrite(root: Path, files: dict[str, str]) -> None:
         raise InputError(
             f"{present[0]} exists already" + (f", and {len(present) - 1} more" if len(present) > 1 else ""),
             why="init overwrites nothing",
-            fix="edit that file; `gitops-ml doctor` says what is missing",
+            fix="gitops-ml doctor, which says what is missing; or edit that file",
         )

@@ -11,6 +11,7 @@ from gitops_ml.cli import edits, options, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.edits.promotion import VersionChange
+    from gitops_ml.clients.git.repository import Repository
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +38,7 @@ def promote(
     with Repository.open(repo) as clone:
         wish = CommitOptions(commit, branch, push)
         moved = promotion.promote(clone, deployment, to, create=create, options=wish, say=render.progress)
-    _show(moved, to, deployment, as_json=as_json)
+        _show(clone, moved, to, deployment, as_json=as_json)
 
 
 def rollback(
@@ -59,19 +60,13 @@ def rollback(
 
     with Repository.open(repo) as clone:
         moved = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
-    _show(moved, environment, deployment, as_json=as_json)
+        _show(clone, moved, environment, deployment, as_json=as_json)
 
 
-def _show(moved: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
+def _show(repo: Repository, moved: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
+    if as_json:
+        fields = {"version": moved.version, "digest": moved.digest, "before": moved.before, "source": moved.source}
+        render.out_json(edits.as_dict(moved.written, environment, deployment=deployment, **fields))
+        return
     was = f" (was {moved.before})" if moved.before and moved.before != moved.version else ""
-    edits.show(
-        moved.written,
-        f"{moved.version} {moved.digest}{was}",
-        environment,
-        as_json=as_json,
-        deployment=deployment,
-        version=moved.version,
-        digest=moved.digest,
-        before=moved.before,
-        source=moved.source,
-    )
+    edits.show(repo, moved.written, f"{moved.version} {moved.digest}{was}", environment)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import edits, options, render
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ def register(
     """Make a version of a model: an annotated tag that GTO and DVC Studio can read."""
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.core.declaration.values import label_of
 
     with Repository.open(repo) as repository:
         result = registration.register(
@@ -58,9 +57,7 @@ def register(
             render.out(f"{result.tag} is {resolved.digest} at commit {resolved.commit[:12]} ({resolved.path})")
         if not result.pushed and repository.remote:
             render.progress(f"next: git push {repository.remote} {result.tag}")
-        name = label_of(model)
-        other = "" if name == model else f" --model {model}"
-        render.progress(f"next: gitops-ml bump dev {name} {resolved.version}{other}")
+        render.progress(f"next: {registration.next_bump(repository, model, resolved.version)}")
 
 
 def versions(
@@ -127,29 +124,17 @@ def bump(
             create=create,
             options=CommitOptions(commit=commit, branch=branch, push=push),
         )
-        tag = result.resolved.tag
+        resolved, written = result.resolved, result.written
+        if as_json:
+            fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
+            edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
+            render.out_json(fields | edit | {"bump_commit": written.commit, "pending": written.pending})
+            return
+        tag = resolved.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
             render.progress(f"next: git push {repository.remote} {tag}")
-    resolved, written = result.resolved, result.written
-    if as_json:
-        fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
-        edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
-        render.out_json(fields | edit | {"bump_commit": written.commit})
-        return
-    if not written.changed:
-        render.out(f"{written.file} says {resolved.version} {resolved.digest} already")
-        return
-    was = f" (was {result.before})" if result.before and result.before != resolved.version else ""
-    render.out(f"{written.file}: {resolved.version} {resolved.digest}{was}")
-    if written.commit is None:
-        message = f"Bump {deployment} to {resolved.version}"
-        render.progress(f"next: git commit -m '{message}' -- {written.file}, then git push")
-        return
-    render.out(f"commit {written.commit[:12]} {'is pushed to' if written.pushed else 'on'} {written.branch}")
-    first = "" if written.pushed else "git push, then "
-    render.progress(
-        f"next: {first}" + (f"gitops-ml sync {environment}" if branch is None else f"a pull request of {branch}")
-    )
+        was = f" (was {result.before})" if result.before and result.before != resolved.version else ""
+        edits.show(repository, written, f"{resolved.version} {resolved.digest}{was}", environment)
 
 
 def _rows(repository: Repository, only: str | None) -> list[dict[str, Any]]:

@@ -37,6 +37,10 @@ class Models(Protocol):
         """One data file as a commit pins it. Raises `VersionError`."""
         ...
 
+    def commit_files(self, commit: str) -> Mapping[str, bytes]:
+        """The files that Git holds in a commit, by path. Raises `InputError` when they are too large together."""
+        ...
+
     def trained_on(self, generation: Generation) -> frozenset[str]:
         """The digests of everything that a generation's model was made of. Raises `VersionError`."""
         ...
@@ -57,6 +61,14 @@ class Question:
     targets: Mapping[str, tuple[Container, Generation]]
     example: dict[str, Any] | None = None
     bodies: Sequence[dict[str, Any]] = field(default=())
+
+
+@dataclass(frozen=True)
+class CommandContext:
+    """What a team's own commands get: a commit's files, and the model's address inside the environment's network."""
+
+    files: Callable[[], Mapping[str, bytes]]
+    endpoint: str
 
 
 @dataclass(frozen=True)
@@ -86,10 +98,14 @@ class Servers(Protocol):
         """Where the engine's own host reaches a container that has no users yet; empty if it does not."""
         ...
 
+    def inner_address(self, generation: Generation, container: Container | None) -> str:
+        """Where the environment's containers reach a container, or what serves behind the gateway if it is None."""
+        ...
+
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
-        """Run a team's own checks."""
+        """Run a team's own checks. Raises `Temporary` where a command's container cannot be had."""
         ...
 
     def count(self, watch: plan.Watch, attempt: Attempt, test: TrafficTest, live: Sequence[Container]) -> Progress:

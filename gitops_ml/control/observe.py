@@ -5,6 +5,7 @@ What stands against acting at all (another engine, an older commit, a shared por
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,7 @@ from gitops_ml.core.generation import Generation, generation_of
 from gitops_ml.core.journal.fold import fold
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.operator_settings import read_settings, require_permitted
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import Inputs, make_plan
@@ -202,6 +204,7 @@ def _planned_deployment(
 ) -> PlannedDeployment:
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]
+    require_permitted(name, resolved.declaration, read_settings(os.environ))
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments

@@ -6,23 +6,29 @@ The gateway asks whether they are ready, and for one answer; a probe asks for mo
 from __future__ import annotations
 
 import logging
+import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gitops_ml.clients import own_checks
+from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import probe_image
+from gitops_ml.clients.gateway.container import WEB_PORT, gateway_name
 from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.readiness import LEFT_FOR_PROBE, ask_ready
 from gitops_ml.clients.gateway.samples import read_samples
-from gitops_ml.control.host import Progress, Question
+from gitops_ml.clients.own_checks import run as own_checks
+from gitops_ml.clients.own_checks.command import CommandPlace
+from gitops_ml.control.host import CommandContext, Progress, Question
 from gitops_ml.control.request_counts import RequestCounts
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
+from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult, read_results
@@ -95,7 +101,8 @@ class EngineServers:
     ) -> Mapping[str, Any]:
         patience, bodies = question.generation.start_timeout, question.bodies
         left = max(patience - passed, min(patience, LEFT_FOR_PROBE))
-        image = probe_image(self._engine, self._base)
+        making = background.begin(lambda: probe_image(self._engine, self._base))
+        image = background.result_within(making, math.inf, go_on)  # a build, where the engine has no image of ours
         place = ProbePlace(project=self._project, environment=self._environment, image=image)
         job = ProbeJob(
             targets=asked,
@@ -115,19 +122,40 @@ class EngineServers:
         inspected = self._engine.inspect_container(container.id)
         networks = inspected["NetworkSettings"]["Networks"] if inspected else {}
         address = networks.get(scoped(self._project, self._environment), {}).get("IPAddress", "")
-        path = f"{MODEL_PATH}/{generation.deployment}" if generation.pattern == "service" else ""
-        return f"http://{address}:{generation.port}{path}" if address else ""
+        return f"http://{address}:{generation.port}{_path(generation)}" if address else ""
+
+    def inner_address(self, generation: Generation, container: Container | None) -> str:
+        """See `host.Servers.inner_address`."""
+        if container is None:
+            gateway = gateway_name(self._project, self._environment)
+            return f"http://{gateway}:{WEB_PORT}{MODEL_PATH}/{generation.deployment}"
+        return f"http://{container.alias}:{generation.port}{_path(generation)}"
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
-        """See `host.Servers.run_own_checks`."""
-        return own_checks.run_own_checks(checks, subject, go_on)
+        """See `host.Servers.run_own_checks`. What the host's operator does not permit is inconclusive."""
+        settings = read_settings(os.environ)
+        self._check()
+        place = CommandPlace(
+            engine=self._engine,
+            project=self._project,
+            environment=self._environment,
+            image=lambda: probe_image(self._engine, self._base),
+            files=commands.files,
+            endpoint=commands.endpoint,
+            permitted=settings.allow_commands,
+        )
+        return own_checks.run_own_checks(checks, subject, own_checks.Reach(settings.check_hosts, place), go_on)
 
     def count(self, watch: plan.Watch, attempt: Attempt, test: TrafficTest, live: Sequence[Container]) -> Progress:
         """See `host.Servers.count`."""
         counts = RequestCounts(self._engine, self._gateway(), self._now)
         return counts.count(watch, attempt, test, live)
+
+
+def _path(generation: Generation) -> str:
+    return f"{MODEL_PATH}/{generation.deployment}" if generation.pattern == "service" else ""
 
 
 def _watched(question: Question) -> list[str]:

@@ -6,6 +6,8 @@ is written.
 
 from __future__ import annotations
 
+import math
+import os
 import secrets
 import threading
 import time
@@ -33,6 +35,7 @@ from gitops_ml.core.generation import ALIAS, PATTERN, PORT, ContainerSpec, Gener
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container
+from gitops_ml.core.operator_settings import read_settings, require_secrets
 from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, Superseded
 
@@ -184,11 +187,16 @@ class Session:
     def image(self, generation: Generation) -> str:
         """See `Host.image`."""
         if generation.pattern == "image":
-            image = self._engine.image_id(generation.image) or self._engine.pull(generation.image)
+            image = self._engine.image_id(generation.image) or self._pull(generation)
         else:
             image = self._builds.image(generation, lambda: self.require_wanted(generation))
         self._images[generation.fingerprint] = image
         return image
+
+    def _pull(self, generation: Generation) -> str:
+        """Pull a generation's image. A pass that is stopped does not wait for the end of the pull."""
+        pull = background.begin(lambda: self._engine.pull(generation.image))
+        return background.result_within(pull, math.inf, lambda: self.require_wanted(generation))
 
     def create(self, generation: Generation, replica: int) -> str:
         """See `Host.create`."""
@@ -199,6 +207,7 @@ class Session:
                 why="it was not built",
                 fix=f"gitops-ml sync {self.environment}",
             )
+        require_secrets(generation.deployment, generation.secrets, read_settings(os.environ))
         spec = replica_spec(
             msgspec.structs.replace(generation, image_id=image),
             project=self.project,
@@ -225,7 +234,9 @@ class Session:
         ours = [(c.labels.get(ALIAS, ""), PORT) for c in running if c.labels.get(PATTERN) == "service"]
         late = 0
         if ours:
-            late = routes.wait_until_drained(self._engine, self._gateway, ours, deadline=self._drain_seconds).in_flight
+            late = self._interruptible(
+                lambda: routes.wait_until_drained(self._engine, self._gateway, ours, deadline=self._drain_seconds)
+            ).in_flight
         if len(ours) < len(running):
             self._sleep(self._drain_seconds)
         if late:
@@ -233,7 +244,14 @@ class Session:
             self.report(f"late {name}: {late} requests outlasted the drain of {drain:g} s, and have as long again")
         for container in running:
             self._check()
-            self._engine.stop(container.id, grace=max(1, round(self._drain_seconds)))
+            self._stop_container(container.id, max(1, round(self._drain_seconds)))
+
+    def _stop_container(self, container: str, grace: int) -> None:
+        self._interruptible(lambda: self._engine.stop(container, grace))
+
+    def _interruptible(self, work: Callable[[], Result]) -> Result:
+        """Wait for a long call of the engine, unless the pass is being stopped; the call then goes on by itself."""
+        return background.result_within(background.begin(work), math.inf, self.go_on)
 
     def _sleep(self, span: float) -> None:
         """Sleep for `span` seconds, unless the pass is being stopped."""
@@ -246,7 +264,7 @@ class Session:
         """See `Host.remove`."""
         self._check()
         if grace:
-            self._engine.stop(container, grace)
+            self._stop_container(container, grace)
         self._engine.remove(container, force=True)
 
     # --- the gateway

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,10 @@ from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_bas
 from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files import publication, records
 from gitops_ml.clients.files.environments import (
+    ROOT,
     EnvironmentFiles,
     environment_names,
+    how_to_add,
     read_project,
     require_known_source,
     require_own_port,
@@ -106,9 +109,9 @@ class Target:
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
         builds = Builds(engine, models.artifact, BASE_IMAGE)
-        if view.wanted:
-            ensure_base(engine, BASE_IMAGE)
-        ensure_base(engine, GATEWAY_IMAGE)
+        bases = (BASE_IMAGE, GATEWAY_IMAGE) if view.wanted else (GATEWAY_IMAGE,)
+        pulls = background.begin(lambda: [ensure_base(engine, base) for base in bases])
+        background.result_within(pulls, math.inf, self._go_on)
         with Lock.acquire(engine, files.project, files.name, GATEWAY_IMAGE) as lock:
             for action in actions:
                 if isinstance(action, plan.Build) and action.generation.pattern == "service":
@@ -118,6 +121,11 @@ class Target:
             if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
                 session.compact(view.snapshot.journal)
             yield view, session
+
+    def _go_on(self) -> None:
+        """Call this while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
+        if self.stopping.is_set():
+            raise KeyboardInterrupt
 
     @contextmanager
     def watch_tip(self, view: View, host: Host) -> Iterator[Callable[[], Source]]:
@@ -232,7 +240,9 @@ def list_targets(
             raise SourceError(
                 f"no environment is declared in commit {commit[:12]}",
                 why="there is no environments/*/environment.yaml; nothing is changed on any host",
-                fix="restore environments/, or gitops-ml init",
+                fix=how_to_add(repo, f"{ROOT}/project.yaml")
+                if repo.entry(commit, f"{ROOT}/project.yaml") is None
+                else f"restore the folders below {ROOT}/",
             )
     begun = reconnections or {}
     return [Target(repo, name, report, Connection(begun.get(name))) for name in environments]

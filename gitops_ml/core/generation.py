@@ -12,13 +12,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.declaration.values import label_of, seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"
 MODEL_PATH = "/v2/models"
 HEALTH_PATH = "/v2/health/ready"
+ALLOW_PICKLE = "GITOPS_ML_ALLOW_PICKLE"
+"""The server's variable for `serve.allow_pickle`."""
 
 LABEL = "gitops-ml."
 PROJECT = LABEL + "project"
@@ -83,6 +85,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     tmpfs: tuple[str, ...] = ("/tmp",)
     ports: dict[int, tuple[str, int]] = {}
     user: str = SERVER_USER
+    workdir: str = ""
     read_only: bool = True
     cpus: float = 0.0
     memory: int = 0
@@ -112,6 +115,11 @@ def image_tag(model: str, version: str, digest: str, base: str, serving_version:
     """The name of the image with this model on this base. The same inputs give the same name, others another one."""
     key = hashlib.sha256("\n".join((model, version, digest, base, str(serving_version))).encode()).hexdigest()
     return f"gitops-ml/{label_of(model)}:{key[:16]}"
+
+
+def nano_cpus(cpus: float) -> int:
+    """CPUs as the engine stores them: whole billionths."""
+    return round(cpus * 1e9)
 
 
 def threads_env(cpus: float) -> dict[str, str]:
@@ -191,12 +199,15 @@ def generation_of(desired: ResolvedDeployment, *, commit: str, base: str, servin
         cpus=declared.resources.cpus,
         memory=size_bytes(declared.resources.memory),
         pids=declared.resources.pids,
-        env={
-            **declared.env,
-            **({"GITOPS_ML_ALLOW_PICKLE": "1"} if serve.allow_pickle else {}),
-        },
+        env=declared_env(declared),
         secrets=dict(declared.secrets),
     )
+
+
+def declared_env(declared: Deployment) -> dict[str, str]:
+    """The variables that a declaration gives to its containers. Only `serve.allow_pickle` allows a pickle."""
+    env = {key: value for key, value in declared.env.items() if key != ALLOW_PICKLE}
+    return env | ({ALLOW_PICKLE: "1"} if declared.serve.allow_pickle else {})
 
 
 def replica_spec(

@@ -15,6 +15,7 @@ from gitops_ml.artifacts.requirements import pins
 from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
@@ -97,7 +98,7 @@ def difference(
 
 def _under_test(repo: Repository, model: str, version: str, rows: RowsToAsk) -> ModelUnderTest:
     resolved = versions.find_version(repo, model, version)
-    env = {"GITOPS_ML_ALLOW_PICKLE": "1"} if rows.allow_pickle else {}
+    env = {ALLOW_PICKLE: "1"} if rows.allow_pickle else {}
     return ModelUnderTest(resolved=resolved, files=versions.artifact(repo, resolved), env=env)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Manifest, class_name
-from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows
+from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows, tensor_column
 from gitops_ml.clients.artifacts.lookup import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
 from gitops_ml.clients.engine.client import Engine
@@ -178,9 +178,9 @@ def _columns(rows: Rows, manifest: Manifest) -> dict[str, NDArray[Any]]:
     for tensor in manifest.inputs:
         if len(tensor.shape) > 1:
             continue
-        values = rows.table.column(tensor.name).to_pylist()
+        values = tensor_column(rows, tensor).to_pylist()
         if tensor.datatype == "BYTES":
-            columns[tensor.name] = np.array([None if v is None else str(v) for v in values], dtype=object)
+            columns[tensor.name] = np.array(values, dtype=object)
         else:
             columns[tensor.name] = np.array([np.nan if v is None else float(v) for v in values])
     return columns

@@ -22,6 +22,7 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.files.publication import answer_request
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.generation import declared_env
 from gitops_ml.core.records.record import RetrainRequest
 from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gated, judge_gate, made_within_a_day
@@ -191,8 +192,7 @@ def _gate(
     path = resolve_path(repo, candidate.commit, gate.data)
     rows = load_rows(next(iter(resolution.read(repo, path, limit=versions.READ_BYTES).values())), gate.data, gate.rows)
     declaration = declared.deployments.get(policy.name)
-    env = dict(declaration.env) if declaration else {}
-    env |= {"GITOPS_ML_ALLOW_PICKLE": "1"} if declaration and declaration.serve.allow_pickle else {}
+    env = declared_env(declaration) if declaration else {}
     sides = {"candidate": candidate} | ({"incumbent": incumbent} if incumbent else {})
     models = {
         name: ModelUnderTest(resolved=resolved, files=versions.artifact(repo, resolved), env=env)

@@ -7,10 +7,11 @@ to a slow model, are predicted in one thread, so that health keeps answering.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,22 +23,14 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
-from gitops_ml.serving.body import HEADER_LENGTH, header_length, read_body
-from gitops_ml.serving.loader import Model, Outputs
+from gitops_ml.serving.body import HEADER_LENGTH, read_body
+from gitops_ml.serving.inference import Answer, Inference
+from gitops_ml.serving.loader import Model
 from gitops_ml.serving.manifest import PLATFORMS
+from gitops_ml.serving.messages import ProtocolError
 from gitops_ml.serving.metrics import Metrics
-from gitops_ml.serving.protocol import (
-    Column,
-    InferenceRequest,
-    InferenceResponse,
-    ProtocolError,
-    parse_request,
-    read_columns,
-    wanted_outputs,
-    write_response,
-)
 from gitops_ml.serving.replies import config_tensor, failed, http_error, json_reply, protocol_error
 from gitops_ml.serving.samples import PER_SECOND, ROWS, Samples
 
@@ -46,7 +39,8 @@ log = logging.getLogger("gitops_ml.serving")
 SLOW_SECONDS = 0.05
 """After a request that blocked the event loop for longer, requests go to the thread until one is quick again."""
 
-PIN_HEADER = "x-gitops-ml-generation"
+PIN_HEADER, CHECK_HEADER = "x-gitops-ml-generation", "x-gitops-ml-check"
+"""Requests that carry one of them are not users': the client chose the generation, or is a check of gitops-ml."""
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration"]
 
@@ -75,6 +69,7 @@ class ModelApp:
     """ASGI application around one model.
 
     Attributes:
+        inference: answers requests without HTTP.
         in_flight: requests that are not answered yet, without those for health, metrics and this count.
         draining: once set, the server is not ready and every answer closes its connection, so that no client sends a
             request over a kept-alive connection that is about to close.
@@ -89,6 +84,7 @@ class ModelApp:
         self._limits = limits
         self._metrics = Metrics(msgspec.to_builtins(identity))
         self._samples = Samples(manifest.inputs, limits.samples, limits.samples_per_second)
+        self.inference = Inference(model, manifest, identity.deployment, identity.version, self._samples)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._slow = False
         self._quiet: set[str] = set()
@@ -96,7 +92,10 @@ class ModelApp:
         self._app = self._routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        counted = scope["type"] == "http" and scope["path"] not in self._quiet
+        if scope["path"].endswith("/"):
+            # Starlette would redirect to the path without the slash, at an address that only this container knows.
+            scope["path"] = scope["path"].rstrip("/")
+        counted = scope["path"] not in self._quiet
         self.in_flight += counted
         try:
             await self._app(scope, receive, self._closing(send) if self.draining else send)
@@ -108,7 +107,7 @@ class ModelApp:
         health: dict[str, Callable[[Request], Awaitable[Response]]]
         health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
         health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
-        routes = [Route("/v2", self._server), Route("/v2/", self._server)]
+        routes = [Route("/v2", self._server)]
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
             routes.append(Route(model, self._model_metadata))
@@ -127,12 +126,6 @@ class ModelApp:
                 Exception: failed,
             },
         )
-
-    def rehearse(self, body: bytes) -> None:
-        """Answer `body` without a client. Raises what the model raises."""
-        answer, _, _ = self._answer(body, None, sampled=False)
-        if inspect.isawaitable(answer):
-            asyncio.run(_finish(answer))
 
     async def _live(self, _: Request) -> Response:
         return json_reply({"live": True})
@@ -161,7 +154,8 @@ class ModelApp:
 
     async def _model_ready(self, request: Request) -> Response:
         self._check(request)
-        return await self._ready(request)
+        name = self._identity.deployment
+        return json_reply({"name": name, "ready": not self.draining}, 503 if self.draining else 200)
 
     async def _config(self, request: Request) -> Response:
         """Triton's model configuration, as far as clients need it to build requests."""
@@ -179,19 +173,14 @@ class ModelApp:
 
     async def _infer(self, request: Request) -> Response:
         self._check(request)
-        body = await read_body(request, self._limits.body_bytes)
         started = time.perf_counter()
         code, rows = 500, 0
         try:
-            header, sampled = request.headers.get(HEADER_LENGTH), _forwarded(request) and not _pinned(request)
-            if self._slow or self._model.threaded or len(body) > self._limits.inline_bytes:
-                loop = asyncio.get_running_loop()
-                answer, rows, seconds = await loop.run_in_executor(self._thread, self._answer, body, header, sampled)
-            else:
-                answer, rows, seconds = self._answer(body, header, sampled)
-            if len(body) <= self._limits.inline_bytes:
-                self._slow = seconds > SLOW_SECONDS
-            response = await answer if inspect.isawaitable(answer) else answer
+            body = await read_body(request, self._limits.body_bytes)
+            started = time.perf_counter()
+            answer = await self._answer(body, request)
+            rows = answer.rows
+            response = await answer.response if inspect.isawaitable(answer.response) else answer.response
             code = 200
             return response
         except ProtocolError as error:
@@ -203,58 +192,20 @@ class ModelApp:
             log.exception("the model failed")
             return await failed(request, error)
         finally:
-            if not _pinned(request):
+            if _is_users(request):
                 self._metrics.answered(code, rows, time.perf_counter() - started)
 
-    def _answer(
-        self, body: bytes, header: str | None, sampled: bool
-    ) -> tuple[Response | Awaitable[Response], int, float]:
-        """The answer, or an awaitable of an asynchronous model; rows; and seconds that this thread was busy.
-
-        `sampled`: rows may be kept as samples.
-        """
-        started = time.perf_counter()
-        inference, binary = parse_request(body, header_length(header))
-        wanted = wanted_outputs(inference, self._manifest.outputs)
-        columns, rows = read_columns(inference, binary, self._manifest.inputs)
-        outputs = self._model.predict(columns, [spec.name for spec, _ in wanted])
-        record = columns if sampled else None
-        answer: Response | Awaitable[Response]
-        if isinstance(outputs, Awaitable):
-            answer = self._awaited(outputs, inference, wanted, rows, record)
+    async def _answer(self, body: bytes, request: Request) -> Answer:
+        header, sampled = request.headers.get(HEADER_LENGTH), _forwarded(request) and _is_users(request)
+        small = len(body) <= self._limits.inline_bytes
+        answer = functools.partial(self.inference.answer, body, header, sampled=sampled)
+        if self._slow or self._model.threaded or not small:
+            result = await asyncio.get_running_loop().run_in_executor(self._thread, answer)
         else:
-            answer = self._respond(outputs, inference, wanted, rows, record)
-        return answer, rows, time.perf_counter() - started
-
-    async def _awaited(
-        self,
-        outputs: Awaitable[Outputs],
-        inference: InferenceRequest,
-        wanted: list[tuple[Tensor, bool]],
-        rows: int,
-        record: Mapping[str, Column] | None,
-    ) -> Response:
-        return self._respond(await outputs, inference, wanted, rows, record)
-
-    def _respond(
-        self,
-        outputs: Outputs,
-        inference: InferenceRequest,
-        wanted: list[tuple[Tensor, bool]],
-        rows: int,
-        record: Mapping[str, Column] | None,
-    ) -> Response:
-        for spec, _ in wanted:
-            if outputs[spec.name].shape[:1] != (rows,):
-                shape = list(outputs[spec.name].shape)
-                raise RuntimeError(f"output {spec.name!r} has shape {shape} for {rows} rows")
-        if record is not None:
-            self._samples.record(record, {spec.name: outputs[spec.name] for spec, _ in wanted}, rows)
-        head = InferenceResponse(self._identity.deployment, self._identity.version, inference.id, [])
-        content, length = write_response(head, [(spec, binary, outputs[spec.name]) for spec, binary in wanted])
-        if length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
+            result = answer()
+        if small:
+            self._slow = result.seconds > SLOW_SECONDS
+        return result
 
     def _check(self, request: Request) -> None:
         model, version = request.path_params["model"], request.path_params.get("version")
@@ -288,10 +239,6 @@ def _forwarded(request: Request) -> bool:
     return any(name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"])
 
 
-def _pinned(request: Request) -> bool:
-    """Whether the client chose the generation that answers, to try it out; such requests are not counted as users'."""
-    return PIN_HEADER in request.headers
-
-
-async def _finish(answer: Awaitable[Response]) -> Response:
-    return await answer
+def _is_users(request: Request) -> bool:
+    """Whether a user asks, rather than a check, or a person who chose the generation to try it out."""
+    return PIN_HEADER not in request.headers and CHECK_HEADER not in request.headers

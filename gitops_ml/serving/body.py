@@ -6,7 +6,7 @@ import zlib
 
 from starlette.requests import ClientDisconnect, Request
 
-from gitops_ml.serving.protocol import ProtocolError
+from gitops_ml.serving.messages import ProtocolError
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 

@@ -8,46 +8,35 @@ Libraries of one format are imported where they are used: the runtime image hold
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import warnings
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
 from gitops_ml.errors import GitopsError, ModelRejected
+from gitops_ml.serving.estimator import Estimator, frame
 from gitops_ml.serving.manifest import model_file, read_manifest
-from gitops_ml.serving.protocol import Column
+from gitops_ml.serving.messages import Column
 
-METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
-"""Methods of an estimator that may be outputs."""
-
-ARGMAX = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
-        "sklearn.ensemble._forest.RandomForestClassifier",
-        "sklearn.ensemble._forest.ExtraTreesClassifier",
-        "sklearn.tree._classes.DecisionTreeClassifier",
-        "sklearn.linear_model._logistic.LogisticRegression",
-    }
-)
-"""Classifiers whose `predict` is the class with the largest score, as scikit-learn's source shows."""
-
-TIE = 1e-9
-"""Rounding may rank two probabilities that are closer than this differently than their scores."""
-
-Outputs = Mapping[str, NDArray[Any]]
+Outputs = Mapping[str, Any]
+"""What the model gives, by output; `outputs.conform` makes arrays of it."""
 
 
 class Model(Protocol):
-    """A loaded model: takes named columns and gives named arrays, of n rows each."""
+    """A loaded model: takes named columns and gives named outputs, of n rows each."""
 
+    title: str
+    """Names the model in messages."""
     threaded: bool
     """True if calls must never overlap: all of them run in the server's one thread."""
 
@@ -69,7 +58,8 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
         "predictor": lambda: _predictor(model_dir, manifest),
     }
     try:
-        return manifest, loaders[manifest.format]()
+        with _same_scikit_learn(manifest.name):
+            return manifest, loaders[manifest.format]()
     except GitopsError:
         raise
     except Exception as error:  # a corrupt or hostile file may raise anything at all
@@ -80,49 +70,13 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
         ) from error
 
 
-class Estimator:
-    """A scikit-learn estimator, which takes a DataFrame with one column for each input tensor."""
-
-    threaded = False
-
-    def __init__(self, estimator: Any, manifest: Manifest) -> None:
-        from sklearn.pipeline import Pipeline
-
-        for spec in manifest.outputs:
-            if spec.name not in METHODS or not callable(getattr(estimator, spec.name, None)):
-                raise ModelRejected(
-                    f"the model has no output {spec.name!r}",
-                    why=f"outputs are methods of {type(estimator).__name__} out of {', '.join(METHODS)}",
-                    fix="name the outputs in the manifest after methods of the estimator",
-                )
-        self._whole = estimator
-        # Several outputs share one pass through the steps before the last, as Pipeline.predict runs them.
-        self._before = estimator[:-1] if type(estimator) is Pipeline and len(estimator.steps) > 1 else None
-        last = type(estimator if self._before is None else estimator.steps[-1][1])
-        self._argmax = f"{last.__module__}.{last.__qualname__}" in ARGMAX
-        self._matrix = len(manifest.inputs) == 1 and len(manifest.inputs[0].shape) > 1
-
-    def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
-        """Outputs are of shape (n,) or (n, classes)."""
-        data = next(iter(columns.values())) if self._matrix else _frame(columns)
-        estimator = self._whole
-        if self._before is not None and len(outputs) > 1:
-            data, estimator = self._before.transform(data), self._whole.steps[-1][1]
-        derived = self._argmax and {"predict", "predict_proba"} <= set(outputs)
-        called = [name for name in outputs if name != "predict" or not derived]
-        arrays = {name: getattr(estimator, name)(data) for name in called}
-        if derived:
-            labels = _largest(arrays["predict_proba"], estimator.classes_)
-            arrays["predict"] = estimator.predict(data) if labels is None else labels
-        return arrays
-
-
 class OnnxModel:
     """An ONNX session, with one input for each tensor, or with a single input that takes all columns as a matrix."""
 
     threaded = False
 
     def __init__(self, session: Any, manifest: Manifest) -> None:
+        self.title = f"model {manifest.name!r} (ONNX)"
         self._session = session
         self._inputs = {node.name: len(node.shape) for node in session.get_inputs()}
         fed = {spec.name for spec in manifest.inputs}
@@ -144,7 +98,7 @@ class OnnxModel:
         else:
             feed = {name: _ranked(columns[name], rank) for name, rank in self._inputs.items()}
         names = list(outputs)
-        return dict(zip(names, map(np.asarray, self._session.run(names, feed)), strict=True))
+        return dict(zip(names, self._session.run(names, feed), strict=True))
 
 
 class Predictor:
@@ -153,10 +107,11 @@ class Predictor:
     A coroutine function is awaited. Any other runs in the server's one thread, so it need not be thread-safe.
     """
 
-    def __init__(self, predictor: Any, outputs: Sequence[Tensor]) -> None:
+    def __init__(self, predictor: Any, manifest: Manifest) -> None:
+        self.title = f"model {manifest.name!r} ({type(predictor).__name__})"
         self._predict = predictor.predict
-        self._only = outputs[0].name if len(outputs) == 1 else None
-        self._names = [spec.name for spec in outputs]
+        self._names = [spec.name for spec in manifest.outputs]
+        self._only = self._names[0] if len(self._names) == 1 else None
         self._asynchronous = inspect.iscoroutinefunction(self._predict)
         self.threaded = not self._asynchronous
 
@@ -164,26 +119,38 @@ class Predictor:
         """Outputs have the shapes that the user's class gives."""
         if self._asynchronous:
             return self._awaited(columns, outputs)
-        return self._chosen(self._predict(_frame(columns)), outputs)
+        return self._chosen(self._predict(frame(columns)), outputs)
 
     async def _awaited(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Outputs:
-        return self._chosen(await self._predict(_frame(columns)), outputs)
+        return self._chosen(await self._predict(frame(columns)), outputs)
 
     def _chosen(self, answer: Any, outputs: Sequence[str]) -> Outputs:
         if not isinstance(answer, Mapping):
             if self._only is None:
                 raise TypeError(f"predict() must give a mapping of {', '.join(self._names)}")
-            answer = {self._only: answer}
+            answer = {self._only: np.asarray(answer)}
+        absent = [name for name in outputs if name not in answer]
+        if absent:
+            raise LookupError(f"predict() gives no {', '.join(absent)}")
         return {name: np.asarray(answer[name]) for name in outputs}
 
 
-def _largest(probabilities: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any] | None:
-    """The class of each row's largest probability; None if some row is close to a tie."""
-    if probabilities.shape[1] < 2:
-        return None
-    ranked = np.partition(probabilities, -2, axis=1)
-    clear = ranked[:, -1] - ranked[:, -2] > TIE  # False for NaN as well
-    return classes[probabilities.argmax(axis=1)] if clear.all() else None
+@contextlib.contextmanager
+def _same_scikit_learn(name: str) -> Iterator[None]:
+    """Refuse a model that was stored by another scikit-learn, which only warns and may then predict something else."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for each in caught:
+        stored = getattr(each.message, "original_sklearn_version", None)  # of sklearn's InconsistentVersionWarning
+        if stored is not None:
+            current = getattr(each.message, "current_sklearn_version", None)
+            raise ModelRejected(
+                f"the model {name!r} was trained with scikit-learn {stored}",
+                why=f"this runtime has {current}, and may predict something else",
+                fix=f"pin scikit-learn=={stored} in the model's requirements.txt, or train again",
+            )
+        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _skops(path: Path, manifest: Manifest) -> Model:
@@ -206,7 +173,7 @@ def _joblib(path: Path, manifest: Manifest, allow_pickle: bool) -> Model:
         raise ModelRejected(
             f"{path.name} is a pickle, which runs any code when it is loaded",
             why="the deployment does not allow pickles",
-            fix="train to skops, or set `env: {GITOPS_ML_ALLOW_PICKLE: '1'}` in the deployment",
+            fix="train to skops, or review where the file comes from and set `serve: {allow_pickle: true}`",
         )
     import joblib
 
@@ -237,13 +204,7 @@ def _predictor(model_dir: Path, manifest: Manifest) -> Model:
         )
     sys.path.insert(0, str(model_dir))
     predictor = getattr(importlib.import_module(module_name), class_name)(model_dir)
-    return Predictor(predictor, manifest.outputs)
-
-
-def _frame(columns: Mapping[str, Column]) -> Any:
-    import pandas as pd
-
-    return pd.DataFrame(columns)
+    return Predictor(predictor, manifest)
 
 
 def _ranked(column: Column, rank: int) -> NDArray[Any]:

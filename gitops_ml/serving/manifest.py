@@ -13,7 +13,7 @@ import msgspec
 
 from gitops_ml.artifacts.manifest import MANIFEST, Manifest, broken_file, parse_manifest
 from gitops_ml.errors import ModelRejected
-from gitops_ml.serving.protocol import NUMPY_TYPES
+from gitops_ml.serving.messages import NUMPY_TYPES
 
 PLATFORMS = {
     "skops": "sklearn_skops",

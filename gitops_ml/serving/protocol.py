@@ -8,6 +8,7 @@ Triton's `extension_binary_data.md`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,67 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Tensor
-
-Column = NDArray[Any] | list[str | None]
-"""A numeric tensor, or the strings of a BYTES tensor with None where a value is missing."""
-
-NUMPY_TYPES: dict[str, type[np.generic]] = {
-    "BOOL": np.bool_,
-    "UINT8": np.uint8,
-    "UINT16": np.uint16,
-    "UINT32": np.uint32,
-    "UINT64": np.uint64,
-    "INT8": np.int8,
-    "INT16": np.int16,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "FP16": np.float16,
-    "FP32": np.float32,
-    "FP64": np.float64,
-}
-
-
-class ProtocolError(Exception):
-    """The request cannot be answered. `status` is the HTTP status, the message is for the client."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class RequestTensor(msgspec.Struct):
-    name: str
-    datatype: str
-    shape: list[int]
-    parameters: dict[str, Any] = {}
-    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class RequestedOutput(msgspec.Struct):
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class InferenceRequest(msgspec.Struct):
-    inputs: list[RequestTensor]
-    id: str = ""
-    parameters: dict[str, Any] = {}
-    outputs: list[RequestedOutput] = []
-
-
-class ResponseTensor(msgspec.Struct, omit_defaults=True):
-    name: str
-    datatype: str
-    shape: list[int]
-    parameters: dict[str, Any] = {}
-    data: list[Any] | msgspec.UnsetType = msgspec.UNSET
-
-
-class InferenceResponse(msgspec.Struct):
-    model_name: str
-    model_version: str
-    id: str
-    outputs: list[ResponseTensor]
+from gitops_ml.serving.messages import (
+    NUMPY_TYPES,
+    Column,
+    InferenceRequest,
+    InferenceResponse,
+    ProtocolError,
+    RequestTensor,
+    ResponseTensor,
+)
 
 
 def _element(datatype: str) -> Any:
@@ -94,6 +43,7 @@ _FLAT: dict[str, msgspec.json.Decoder[list[Any]]] = {
     for datatype in (*NUMPY_TYPES, "BYTES")
 }
 _ENCODER = msgspec.json.Encoder()
+_NO_JSON = re.compile(rb"[\[:,\s](?:NaN|-?Infinity)\s*[\],}]")
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -114,7 +64,7 @@ def parse_request(body: bytes, header_length: int | None) -> tuple[InferenceRequ
     try:
         return _REQUEST.decode(view[:end]), view[end:]
     except _FAULTS as error:
-        raise ProtocolError(f"the body is not an inference request: {error}") from error
+        raise ProtocolError(f"the body is not an inference request: {_reason(error, body[:end])}") from error
 
 
 def read_columns(
@@ -141,7 +91,7 @@ def read_columns(
         if rows is not None and count != rows:
             raise ProtocolError(f"input {tensor.name!r} has {count} rows, the inputs before it have {rows}")
         rows = count
-        size = tensor.parameters.get("binary_data_size")
+        size = (tensor.parameters or {}).get("binary_data_size")
         if size is None:
             columns[tensor.name] = _json_values(tensor, shape)
             continue
@@ -165,7 +115,7 @@ def wanted_outputs(request: InferenceRequest, specs: Sequence[Tensor]) -> list[t
     Raises:
         ProtocolError: an output is unknown, or needs an extension that this server lacks.
     """
-    default = request.parameters.get("binary_data_output") is True
+    default = (request.parameters or {}).get("binary_data_output") is True
     if not request.outputs:
         return [(spec, default) for spec in specs]
     by_name = {spec.name: spec for spec in specs}
@@ -173,26 +123,33 @@ def wanted_outputs(request: InferenceRequest, specs: Sequence[Tensor]) -> list[t
     for output in request.outputs:
         if output.name not in by_name:
             raise ProtocolError(f"unknown output {output.name!r}; the model gives {_listed(by_name)}")
-        if "classification" in output.parameters or "shared_memory_region" in output.parameters:
+        parameters = output.parameters or {}
+        if "classification" in parameters or "shared_memory_region" in parameters:
             raise ProtocolError("the classification and shared memory extensions are not supported")
-        wanted.append((by_name[output.name], output.parameters.get("binary_data", default) is True))
+        wanted.append((by_name[output.name], parameters.get("binary_data", default) is True))
     return wanted
 
 
 def write_response(
     response: InferenceResponse, arrays: Sequence[tuple[Tensor, bool, NDArray[Any]]]
 ) -> tuple[bytes, int | None]:
-    """Make the body of an answer; with binary data, also the length of its JSON part."""
+    """Make the body of an answer; with binary data, also the length of its JSON part.
+
+    Args:
+        arrays: outputs, whether each is sent as binary data, and its values in its datatype (`outputs.conform`).
+
+    Raises:
+        ProtocolError: binary data is asked for, and cannot hold a text that is missing.
+    """
     binary: list[bytes] = []
     for spec, as_binary, array in arrays:
         tensor = ResponseTensor(name=spec.name, datatype=spec.datatype, shape=list(array.shape))
-        values = _as_datatype(array, spec.datatype)
         if as_binary:
-            raw = _bytes_tensor(values.ravel()) if spec.datatype == "BYTES" else values.tobytes()
+            raw = _bytes_tensor(spec.name, array.ravel()) if spec.datatype == "BYTES" else array.tobytes()
             tensor.parameters = {"binary_data_size": len(raw)}
             binary.append(raw)
         else:
-            tensor.data = values.ravel().tolist()
+            tensor.data = array.ravel().tolist()
         response.outputs.append(tensor)
     head = _ENCODER.encode(response)
     return (b"".join([head, *binary]), len(head)) if binary else (head, None)
@@ -271,19 +228,18 @@ def _strings(name: str, raw: memoryview, count: int) -> list[str | None]:
     return values
 
 
-def _as_datatype(array: NDArray[Any], datatype: str) -> NDArray[Any]:
-    if datatype == "BYTES":
-        return np.array([_text(value) for value in array.ravel().tolist()], dtype=object).reshape(array.shape)
-    return np.ascontiguousarray(array, dtype=NUMPY_TYPES[datatype])
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _bytes_tensor(values: NDArray[Any]) -> bytes:
+def _bytes_tensor(name: str, values: NDArray[Any]) -> bytes:
+    if None in values:
+        raise ProtocolError(f"output {name!r} misses a value, which binary data cannot hold; ask for JSON")
     encoded = [value.encode() for value in values]
     return b"".join(part for value in encoded for part in (len(value).to_bytes(4, "little"), value))
+
+
+def _reason(error: Exception, text: bytes) -> str:
+    """What is wrong with JSON; Python and JavaScript clients write NaN, which JSON lacks."""
+    if _NO_JSON.search(text):
+        return "JSON has no NaN and no Infinity; write null for a missing value"
+    return str(error)
 
 
 def _listed(names: Iterable[str] | Mapping[str, object]) -> str:

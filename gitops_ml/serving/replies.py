@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gitops_ml.artifacts.manifest import Tensor
-from gitops_ml.serving.protocol import ProtocolError
+from gitops_ml.serving.messages import ProtocolError
 
 
 def config_tensor(spec: Tensor) -> dict[str, object]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Tensor
-from gitops_ml.serving.protocol import Column
+from gitops_ml.serving.messages import Column
 
 ROWS = 512
 PER_SECOND = 10

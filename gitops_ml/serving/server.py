@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from gitops_ml.artifacts.manifest import EXAMPLE
-from gitops_ml.errors import GitopsError, InputError, ModelRejected
+from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
     from gitops_ml.serving.app import ModelApp
@@ -84,6 +83,7 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     # Imported here, after `limit_threads`: these import the numeric libraries.
     from gitops_ml.serving.app import Identity, Limits, ModelApp
     from gitops_ml.serving.loader import load_model
+    from gitops_ml.serving.rehearsal import rehearse
 
     names = {field: f"GITOPS_ML_{field.upper()}" for field in Identity.__struct_fields__}
     missing = [name for name in names.values() if not env.get(name)]
@@ -99,7 +99,7 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     model_dir = Path(env.get("GITOPS_ML_MODEL_DIR", "/model"))
     manifest, model = load_model(model_dir, allow_pickle=env.get("GITOPS_ML_ALLOW_PICKLE") == "1")
     app = ModelApp(model, manifest, Identity(**{field: env[name] for field, name in names.items()}), limits)
-    _warm_up(app, model_dir)
+    rehearse(app.inference, model_dir)
     return app, port
 
 
@@ -145,21 +145,6 @@ def serve(app: ModelApp, host: str, port: int) -> int:
     Server(config).run()
     log.info("stopped")
     return 0
-
-
-def _warm_up(app: ModelApp, model_dir: Path) -> None:
-    """Answer the model's own example. It tests the model, and the first user need not wait for late imports."""
-    example = model_dir / EXAMPLE
-    if not example.is_file():
-        return
-    try:
-        app.rehearse(example.read_bytes())
-    except Exception as error:  # the model is foreign code
-        raise ModelRejected(
-            f"the model fails on its own {EXAMPLE}",
-            why=f"{type(error).__name__}: {error}",
-            fix="dvc repro train",
-        ) from error
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -15,10 +15,20 @@ import numpy as np
 import pandas as pd
 from skops.io.exceptions import UnsupportedTypeException, UntrustedTypesFoundException
 
-from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, Target, Tensor, Training, parse_manifest
+from gitops_ml.artifacts.manifest import (
+    EXAMPLE,
+    MANIFEST,
+    ClassLabel,
+    Manifest,
+    Target,
+    Tensor,
+    Training,
+    parse_manifest,
+)
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
 from gitops_ml.artifacts.requirements import folded, pins
 from gitops_ml.errors import InputError, ModelRejected
+from gitops_ml.stages.columns import as_text
 from gitops_ml.stages.params import Train
 from gitops_ml.stages.reference import reference
 from gitops_ml.stages.skops_file import load_skops, skops_bytes, untrusted_types
@@ -44,9 +54,7 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
     for name in features:
         if name in categorical:
             # A request carries categories as text, whatever type a table has for a code.
-            text = frame[name].astype(str).to_numpy(dtype=object)
-            text[frame[name].isna().to_numpy()] = None
-            columns[name] = text
+            columns[name] = as_text(frame[name]).to_numpy(dtype=object)
             continue
         try:
             columns[name] = frame[name].astype("float64")
@@ -59,8 +67,8 @@ def model_inputs(frame: pd.DataFrame, features: list[str], categorical: list[str
 
 def make_manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: list[str]) -> Manifest:
     """The manifest of a fitted model: how to load it, its tensors, and its training rows."""
-    classes = [value.item() for value in model.classes_] if params.task == "classification" else None
-    times = rows[params.time_column] if params.time_column else None
+    classes = class_labels(model) if params.task == "classification" else None
+    times = times_of(rows, params.time_column) if params.time_column else None
     return Manifest(
         schema=1,
         name=params.name,
@@ -82,10 +90,32 @@ def make_manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: 
     )
 
 
+def class_labels(model: Any) -> list[ClassLabel]:
+    """The classes of a fitted classifier as plain values; text and booleans too."""
+    return [value.item() if isinstance(value, np.generic) else value for value in model.classes_]
+
+
+def times_of(rows: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """The time column of rows, in UTC; times without an offset are taken as UTC.
+
+    Raises:
+        InputError: there is no such column, or it holds no times.
+    """
+    if column not in rows:
+        raise InputError(f"the rows have no column {column!r}", fix="add it to prepare.keep in params.yaml")
+    try:
+        return pd.to_datetime(rows[column], utc=True, format="ISO8601")
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"column {column!r} is not a time", why=str(error), fix="name another train.time_column in params.yaml"
+        ) from error
+
+
 def _outputs(model: Any, classes: list[Any] | None) -> tuple[Tensor, ...]:
     if classes is None:
         return (Tensor(name="predict", datatype="FP64"),)
-    datatype = "BYTES" if isinstance(classes[0], str) else "INT64" if isinstance(classes[0], int) else "FP64"
+    datatypes = {str: "BYTES", bool: "BOOL", int: "INT64"}
+    datatype = datatypes.get(type(classes[0]), "FP64")
     labels = Tensor(name="predict", datatype=datatype)
     if not hasattr(model, "predict_proba"):
         return (labels,)

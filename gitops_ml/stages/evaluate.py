@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.artifacts.manifest import ClassLabel, Manifest, class_name
 from gitops_ml.errors import InputError
 from gitops_ml.stages import curves
-from gitops_ml.stages.artifact import model_inputs, read_artifact
+from gitops_ml.stages.artifact import model_inputs, read_artifact, times_of
 from gitops_ml.stages.command import run_stage
 from gitops_ml.stages.params import Evaluate
 
@@ -31,18 +31,23 @@ def check_unseen(rows: pd.DataFrame, manifest: Manifest) -> None:
     """Check that no held-out row lies in the time range that the model was trained on.
 
     Raises:
-        InputError: a held-out row does.
+        InputError: a held-out row does, or the rows have no such time.
     """
-    training = manifest.training
-    if training is None or not (training.time_column and training.from_ and training.to):
+    training, trained = manifest.training, manifest.trained
+    if training is None or training.time_column is None or trained is None:
         return
-    first, last = rows[training.time_column].min(), rows[training.time_column].max()
-    if first <= pd.Timestamp(training.to) and last >= pd.Timestamp(training.from_):
+    times = times_of(rows, training.time_column)
+    first, last = times.min(), times.max()
+    if first <= trained[1] and last >= trained[0]:
         raise InputError(
             f"held-out rows of {first.isoformat()} to {last.isoformat()} lie in the model's training range",
             why=f"it was trained on {training.from_} to {training.to}",
             fix="split by time in prepare, or leave train.time_column empty when the split is random",
         )
+
+
+PROBABILITY_METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
+"""Metrics that a model without `predict_proba` does not have."""
 
 
 def binary_metrics(truth: NDArray[Any], score: NDArray[Any], threshold: float) -> Metrics:
@@ -53,13 +58,19 @@ def binary_metrics(truth: NDArray[Any], score: NDArray[Any], threshold: float) -
         score: shape (rows,), the predicted probability of that class.
         threshold: a row counts as positive from this probability on.
     """
-    predicted = (score >= threshold).astype(int)
-    tn, fp, fn, tp = metrics.confusion_matrix(truth, predicted, labels=[0, 1]).ravel().tolist()
     return {
         "roc_auc": float(metrics.roc_auc_score(truth, score)),
         "average_precision": float(metrics.average_precision_score(truth, score)),
         "log_loss": float(metrics.log_loss(truth, score, labels=[0, 1])),
         "brier": float(metrics.brier_score_loss(truth, score)),
+        **decision_metrics(truth, (score >= threshold).astype(int)),
+    }
+
+
+def decision_metrics(truth: NDArray[Any], predicted: NDArray[Any]) -> Metrics:
+    """Metrics of the positive class that need no probability. Both have shape (rows,), 1 for that class, else 0."""
+    tn, fp, fn, tp = metrics.confusion_matrix(truth, predicted, labels=[0, 1]).ravel().tolist()
+    return {
         "accuracy": float(metrics.accuracy_score(truth, predicted)),
         "precision": float(metrics.precision_score(truth, predicted, zero_division=0)),
         "recall": float(metrics.recall_score(truth, predicted, zero_division=0)),
@@ -101,8 +112,9 @@ def check_bounds(values: Metrics, params: Evaluate) -> None:
     """
     unknown = sorted({*params.min, *params.max} - set(values))
     if unknown:
+        needs = " (it has no predict_proba)" if set(unknown) & set(PROBABILITY_METRICS) else ""
         raise InputError(
-            f"evaluate has a bound on {', '.join(unknown)}, which this model does not have",
+            f"evaluate has a bound on {', '.join(unknown)}, which this model does not have{needs}",
             why=f"it has {', '.join(values)}",
             fix="edit evaluate in params.yaml",
         )
@@ -140,23 +152,39 @@ def evaluate(params: Evaluate, model_path: Path, rows: pd.DataFrame, metrics_pat
     if target not in rows:
         raise InputError(f"the held-out rows have no column {target!r}", fix="dvc repro prepare")
     plots.mkdir(parents=True, exist_ok=True)
-    if positive is not None:
-        truth = (rows[target] == positive).to_numpy().astype(int)
-        if len(np.unique(truth)) < 2:
-            raise InputError("the held-out rows are all of one class", fix="hold out more rows (prepare.split)")
-        score = model.predict_proba(inputs)[:, (manifest.classes or ()).index(positive)]
-        values = binary_metrics(truth, score, params.threshold)
-        _write_points(plots / "roc.json", curves.roc(truth, score))
-        _write_points(plots / "precision_recall.json", curves.precision_recall(truth, score))
-        _write_points(plots / "calibration.json", curves.calibration(truth, score))
-        _write_pairs(plots / "confusion.csv", truth, (score >= params.threshold).astype(int))
-    else:
+    missing = ""
+    if positive is None:
         truth, predicted = rows[target].to_numpy(), model.predict(inputs)
         values = (class_metrics if manifest.task == "classification" else regression_metrics)(truth, predicted)
         _write_pairs(plots / "predictions.csv", truth, predicted)
+    else:
+        truth = _is_class(rows[target], positive)
+        if len(np.unique(truth)) < 2:
+            raise InputError("the held-out rows are all of one class", fix="hold out more rows (prepare.split)")
+        if hasattr(model, "predict_proba"):
+            column = [class_name(label) for label in manifest.classes or ()].index(class_name(positive))
+            score = model.predict_proba(inputs)[:, column]
+            decided = (score >= params.threshold).astype(int)
+            values = binary_metrics(truth, score, params.threshold)
+            _write_points(plots / "roc.json", curves.roc(truth, score))
+            _write_points(plots / "precision_recall.json", curves.precision_recall(truth, score))
+            _write_points(plots / "calibration.json", curves.calibration(truth, score))
+        else:
+            decided = _is_class(pd.Series(model.predict(inputs)), positive)
+            values = decision_metrics(truth, decided)
+            missing = (
+                f"; without predict_proba: no {', '.join(PROBABILITY_METRICS)}, and of the plots only confusion.csv"
+            )
+        _write_pairs(plots / "confusion.csv", truth, decided)
     metrics_path.write_text(json.dumps(values, indent=2) + "\n")
     check_bounds(values, params)
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float))
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items() if isinstance(value, float)) + missing
+
+
+def _is_class(labels: pd.Series[Any], positive: ClassLabel) -> NDArray[np.int64]:
+    """1 for labels of the class, else 0. A label is the same class as 1, 1.0 or True."""
+    names = [label for label in labels.unique() if class_name(label) == class_name(positive)]
+    return labels.isin(names).to_numpy().astype(np.int64)
 
 
 def _write_points(path: Path, points: list[curves.Point]) -> None:

@@ -15,6 +15,8 @@ import msgspec
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
 
+ColumnType = Literal["text", "number", "integer", "boolean"]
+
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A section of params.yaml, or a part of a section."""
@@ -29,6 +31,9 @@ class Source(Section, frozen=True, kw_only=True):
         sha256: hex digest of the file; a file of another digest stops the stage. Only for a single file.
         columns: the columns to keep; all of them if empty.
         time: column with the time of each row (ISO 8601); without it the table is collected whole.
+        types: the type of a column: text, number, integer or boolean. Without it, pandas guesses; a guess that would
+            lose something is refused.
+        missing: by column, the words that mean a missing value there, beside an empty field.
     """
 
     file: str
@@ -36,6 +41,8 @@ class Source(Section, frozen=True, kw_only=True):
     sha256: str | None = None
     columns: list[str] = []
     time: str | None = None
+    types: dict[str, ColumnType] = {}
+    missing: dict[str, list[str]] = {}
 
 
 class Ingest(Section, frozen=True, kw_only=True):
@@ -173,7 +180,7 @@ class Train(Section, frozen=True, kw_only=True):
     categorical: list[str] = []
     encode: Component | None = None
     scale: Component | None = None
-    positive: str | int | None = None
+    positive: str | bool | int | float | None = None
     time_column: str | None = None
     trusted_types: list[str] = []
     label_noise: float = 0.0

@@ -11,8 +11,10 @@ import importlib.util
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from gitops_ml.errors import InputError
+from gitops_ml.stages.columns import Reading
 from gitops_ml.stages.params import Source
 
 WHOLE = "all"
@@ -72,12 +74,15 @@ def read_source(name: str, source: Source) -> pd.DataFrame:
     """Read all files of a source: the columns to keep, and the time column in UTC.
 
     Raises:
-        InputError: a file cannot be read, a column is missing, or a value of the time column is not a time.
+        InputError: a file cannot be read, a column is missing, or a value is not of its column's type.
     """
-    files = locate(name, source)
-    frame = pd.concat([_read_file(name, path) for path in files], ignore_index=True)
-    wanted = source.columns or list(frame.columns)
-    missing = sorted({*wanted, *([source.time] if source.time else [])} - set(frame.columns))
+    reading = Reading(name, source)
+    frames = {str(path): _read_file(name, path, reading) for path in locate(name, source)}
+    reading.check_same_kind(frames, skip=source.time)
+    frame = pd.concat(frames.values(), ignore_index=True)
+    time = [source.time] if source.time else []
+    wanted = list(dict.fromkeys([*source.columns, *time])) if source.columns else list(frame.columns)
+    missing = sorted({*wanted, *source.types, *source.missing, *time} - set(frame.columns))
     if missing:
         raise InputError(
             f"source {name!r} has no column {', '.join(missing)}",
@@ -95,19 +100,30 @@ def read_source(name: str, source: Source) -> pd.DataFrame:
     return frame
 
 
-def _read_file(name: str, path: Path) -> pd.DataFrame:
+def _read_file(name: str, path: Path, reading: Reading) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as error:
+        return reading.parquet(path) if path.suffix == ".parquet" else reading.csv(path)
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
         raise InputError(
             f"source {name!r} cannot be read", why=f"{path.name}: {error}", fix="fix or replace that file"
         ) from error
 
 
 def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write rows without their index. Equal rows give equal bytes, with equal pyarrow."""
+    """Write rows without their index. Equal rows give equal bytes, with equal pyarrow.
+
+    Raises:
+        InputError: a column mixes types.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
+    try:
+        frame.to_parquet(path, engine="pyarrow", compression="zstd", index=False)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"{path} cannot be written",
+            why="; ".join(str(part) for part in error.args),
+            fix="make that column one type, in its source or in prepare.derive",
+        ) from error
 
 
 def read_table(raw: Path, table: str) -> pd.DataFrame:

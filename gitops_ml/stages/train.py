@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from gitops_ml.artifacts.manifest import ClassLabel, class_name
 from gitops_ml.errors import InputError
-from gitops_ml.stages.artifact import check_requirements, model_inputs, write_artifact
+from gitops_ml.stages.artifact import check_requirements, class_labels, model_inputs, write_artifact
 from gitops_ml.stages.command import run_stage
 from gitops_ml.stages.params import Component, Train
 
@@ -96,6 +98,12 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
         )
     inputs = model_inputs(rows, params.features, params.categorical)
     labels = rows[params.target]
+    if labels.isna().any():
+        raise InputError(
+            f"{int(labels.isna().sum()):,} training rows have no {params.target!r}",
+            why="a model learns from rows whose answer is known",
+            fix=f"add {params.target}.notna() to prepare.filters in params.yaml",
+        )
     if params.label_noise:
         labels = add_noise(labels, params.label_noise, params.seed)
     try:
@@ -105,9 +113,23 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
         raise InputError(
             f"{params.estimator.path} cannot be fitted", why=str(error), fix="edit train in params.yaml"
         ) from error
+    if params.task == "classification":
+        _check_positive(params, class_labels(model))
     size = write_artifact(params, model, rows, inputs, requirements, out)
     noise = f", with label noise {params.label_noise}" if params.label_noise else ""
     return f"{params.name} from {len(rows):,} rows and {len(params.features)} features{noise}, {size / 1024:.0f} KiB"
+
+
+def _check_positive(params: Train, classes: list[ClassLabel]) -> None:
+    positive = params.positive
+    if positive is None or class_name(positive) in map(class_name, classes):
+        return
+    raise InputError(
+        f"train.positive is {positive!r}, which is no class of {params.target!r}",
+        why=f"its classes are {', '.join(map(repr, classes[:20]))}"
+        + ("; YAML reads yes, no, on and off without quotes as true or false" if isinstance(positive, bool) else ""),
+        fix=f"write one of them, such as positive: {json.dumps(classes[-1])}, in params.yaml",
+    )
 
 
 def _stage(params: Train, paths: argparse.Namespace) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,29 @@ def clone(folder: Path) -> Path:
     write(work, "environments/prod/models/churn.yaml", declaration("v1.0.0", V1))
     publish(work, "Declare churn")
     return work
+
+
+def with_model(folder: Path) -> Path:
+    """The same, with a model in Git whose version v2.0.0 is tagged and pushed."""
+    work = clone(folder)
+    write(work, "model.json", "{}\n")
+    write(work, "dvc.yaml", "artifacts:\n  churn: {path: model.json, type: model}\n")
+    publish(work, "Add the model")
+    git(work, "tag", "-a", "-m", "second", "churn@v2.0.0")
+    git(work, "push", "-q", "origin", "churn@v2.0.0")
+    return work
+
+
+def shell(work: Path, command: str) -> str:
+    """Run a command as it was printed; those of gitops-ml as the installed program. A failure fails the test."""
+    done = subprocess.run(command, shell=True, cwd=work, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def next_commands(done: Result) -> list[str]:
+    """The commands that a command names as the next ones."""
+    return [line.removeprefix("next: ") for line in done.stderr.splitlines() if line.startswith("next: ")]
 
 
 def write(work: Path, path: str, text: str) -> None:

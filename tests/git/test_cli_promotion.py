@@ -84,7 +84,7 @@ def test_a_promotion_that_is_declared_already_makes_no_commit(work: Path) -> Non
     answer(work, "promote", "churn", "--to", "prod", "--commit")
     head = git(work, "rev-parse", "HEAD")
     done = cli(work, "promote", "churn", "--to", "prod", "--commit")
-    assert done.stdout == f"{PROD} says so already\n"
+    assert done.stdout == f"{PROD} says so already, and is not pushed\n"
     assert git(work, "rev-parse", "HEAD") == head
 
 
@@ -212,3 +212,16 @@ def test_a_rollback_to_what_was_never_verified_here_is_refused(work: Path) -> No
 
 def test_a_rollback_without_a_record_is_refused(work: Path) -> None:
     assert "prod/churn has nothing to go back to" in error(work, "rollback", "prod", "churn")
+
+
+def test_a_rollback_is_the_same_one_until_it_is_at_the_remote(work: Path, tmp_path: Path) -> None:
+    two_verified_in_prod(work)
+    hook = tmp_path / "remote.git/hooks/pre-receive"
+    answer(work, "rollback", "prod", "churn")
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert isinstance(cli(work, "rollback", "prod", "churn", "--push").exception, PushRejected)
+    hook.unlink()
+    said = answer(work, "rollback", "prod", "churn", "--push")
+    assert (said["version"], said["before"], said["pushed"]) == ("v1.0.0", "v2.0.0", True)
+    assert git(work, "log", "-1", "--format=%s", "origin/main") == "Roll churn in prod back from v2.0.0 to v1.0.0"

@@ -58,6 +58,7 @@ def retrain(project: Path, depth: int, push: bool = True) -> None:
 
 
 def declare(project: Path) -> None:
+    commit_file(project, "environments/dev/environment.yaml", "schema: 1\n", "Declare dev")
     commit_file(project, FILE, DECLARATION, "Declare flight")
 
 
@@ -226,6 +227,7 @@ def test_a_refused_push_of_a_bump_is_an_error(repo: Repository, project: Path, o
 
 
 def test_bump_of_an_undeclared_deployment_needs_create(repo: Repository, project: Path) -> None:
+    commit_file(project, "environments/dev/environment.yaml", "schema: 1\n", "Declare dev")
     with pytest.raises(InputError, match="does not exist") as caught:
         bump(repo, "dev", "flight-delay", "v1.1.0")
     assert "--create" in caught.value.fix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import http.client
 import json
@@ -15,6 +16,7 @@ import pytest
 import tritonclient.http as triton
 from sklearn.pipeline import Pipeline
 
+from gitops_ml.serving.probe import run
 from tests.serving.artifacts import INPUTS, body, rows
 from tests.serving.conftest import ServerProcess
 
@@ -226,11 +228,13 @@ def test_health_answers_while_a_large_request_is_predicted(server: ServerProcess
     assert slowest < 1.0
 
 
-def test_metrics_count_requests_and_rows(server: ServerProcess) -> None:
-    def value(name: str) -> float:
-        text = server.ask("GET", "/metrics")[1]
-        return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name)))
+def metric(server: ServerProcess, name: str) -> float:
+    text = server.ask("GET", "/metrics")[1]
+    return float(next(line.split()[-1] for line in text.splitlines() if line.startswith(name)))
 
+
+def test_metrics_count_requests_and_rows(server: ServerProcess) -> None:
+    value = functools.partial(metric, server)
     server.ask("POST", INFER, b"{")  # so that both series exist
     names = ('gitops_ml_inference_requests_total{code="200"}', "gitops_ml_inference_rows_total")
     before = [value(name) for name in names]
@@ -239,3 +243,47 @@ def test_metrics_count_requests_and_rows(server: ServerProcess) -> None:
     assert value('gitops_ml_inference_requests_total{code="400"}') >= 1
     assert value("gitops_ml_requests_in_flight") == 0
     assert value('gitops_ml_model_info{deployment="delays",digest="md5:6c1f"') == 1
+
+
+def test_checks_of_gitops_ml_are_not_counted_as_users(server: ServerProcess) -> None:
+    assert server.ask("POST", INFER, body(rows(1)))[0] == 200  # so that the series exists
+    names = ('gitops_ml_inference_requests_total{code="200"}', "gitops_ml_inference_rows_total")
+    before = [metric(server, name) for name in names]
+    target = {"name": "candidate", "url": f"http://{server.url}", "model": "delays"}
+    job = {"deadline": 20.0, "targets": [target], "example": body(rows(1))}
+    result = run(job, [body(rows(5))])["targets"]["candidate"]
+    assert (result["error"], result["smoke"]["ok"], result["rows"]) == (None, True, 5)
+    assert server.ask("POST", INFER, body(rows(1)), {"X-Gitops-Ml-Generation": "g7"})[0] == 200
+    assert [metric(server, name) for name in names] == before
+
+
+def test_readiness_of_a_model_names_it(server: ServerProcess) -> None:
+    for path in ("/v2/models/delays/ready", "/delays/v2/models/delays/versions/v1.2.0/ready"):
+        assert server.ask("GET", path) == (200, {"name": "delays", "ready": True})
+
+
+def test_null_is_absent(server: ServerProcess) -> None:
+    request = body(rows(2), id=None, parameters=None, outputs=None)
+    for tensor in request["inputs"]:
+        tensor["parameters"] = None
+    status, answer = server.ask("POST", INFER, request)
+    assert (status, answer) == server.ask("POST", INFER, body(rows(2)))
+    assert status == 200 and "id" not in answer
+    request["outputs"] = [{"name": "predict", "parameters": None}]
+    status, answer = server.ask("POST", INFER, request)
+    assert status == 200 and [output["name"] for output in answer["outputs"]] == ["predict"]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_lacks_is_explained(server: ServerProcess, value: str) -> None:
+    content = json.dumps(body(rows(1))).replace(json.dumps(rows(1)["distance"][0]), value).encode()
+    assert value.encode() in content
+    status, answer = server.ask("POST", INFER, content)
+    assert status == 400 and "write null for a missing value" in answer["error"]
+
+
+@pytest.mark.parametrize("path", ["/v2/", "/v2/models/delays/", "/delays/v2/", "/v2/health/ready/", "/metrics/"])
+def test_a_trailing_slash_is_no_redirect(server: ServerProcess, path: str) -> None:
+    status, answer = server.ask("GET", path, headers={"Host": "models.example", "X-Forwarded-Proto": "https"})
+    assert (status, bool(answer)) == (200, True)
+    assert server.ask("POST", INFER + "/", body(rows(1)))[0] == 200

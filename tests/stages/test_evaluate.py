@@ -13,7 +13,7 @@ import pytest
 from gitops_ml.errors import InputError
 from gitops_ml.stages import curves
 from gitops_ml.stages.evaluate import binary_metrics, class_metrics, evaluate, regression_metrics
-from gitops_ml.stages.params import Evaluate, Prepare, Train
+from gitops_ml.stages.params import Component, Evaluate, Prepare, Train
 from gitops_ml.stages.prepare import prepare
 from gitops_ml.stages.train import train
 
@@ -79,6 +79,7 @@ def test_rows_that_cannot_judge_the_model_are_refused(made: Path, holdout: pd.Da
         (holdout.drop(columns="late"), "no column 'late'"),
         (holdout[holdout["late"] == 0], "all of one class"),
         (holdout.drop(columns="temp"), "no column temp"),
+        (holdout.drop(columns="time_hour"), "no column 'time_hour'"),
     ]:
         with pytest.raises(InputError, match=message):
             evaluate(Evaluate(), made / "model", frame, tmp_path / "metrics.json", tmp_path / "plots")
@@ -94,6 +95,61 @@ def test_a_model_with_types_beyond_its_manifest_is_not_loaded(
     (tmp_path / "model" / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="does not hold a model that can be loaded"):
         evaluate(Evaluate(), tmp_path / "model", holdout, tmp_path / "metrics.json", tmp_path / "plots")
+
+
+def test_times_without_an_offset_are_compared_as_utc(made: Path, holdout: pd.DataFrame, tmp_path: Path) -> None:
+    rows = holdout.assign(time_hour=holdout["time_hour"].dt.tz_localize(None).astype(str))
+    evaluate(Evaluate(), made / "model", rows, tmp_path / "metrics.json", tmp_path / "plots")
+    assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == len(rows)
+
+
+@pytest.mark.parametrize("positive", [1, "late"])
+def test_a_model_without_probabilities_is_judged_by_its_classes(
+    made: Path,
+    train_params: Train,
+    holdout: pd.DataFrame,
+    requirements: str,
+    tmp_path: Path,
+    positive: int | str,
+) -> None:
+    names = {0: "in time", 1: "late"} if positive == "late" else {0: 0, 1: 1}
+    params = msgspec.structs.replace(
+        train_params,
+        features=["distance", "hour"],
+        categorical=[],
+        encode=None,
+        positive=positive,
+        estimator=Component(path="sklearn.linear_model.RidgeClassifier", params={"class_weight": "balanced"}),
+    )
+    rows = pd.read_parquet(made / "train.parquet")
+    train(params, rows.assign(late=rows["late"].map(names)), requirements, tmp_path / "model")
+    rows = holdout.assign(late=holdout["late"].map(names))
+    out = tmp_path / "metrics.json", tmp_path / "plots"
+    line = evaluate(Evaluate(min={"recall": 0.1}), tmp_path / "model", rows, *out)
+    values = json.loads(out[0].read_text())
+    assert values["true_positives"] + values["false_negatives"] == int(holdout["late"].sum())
+    assert not {"roc_auc", "brier"} & set(values)
+    assert [path.name for path in out[1].iterdir()] == ["confusion.csv"]
+    assert "without predict_proba: no roc_auc, average_precision, log_loss, brier" in line
+    with pytest.raises(InputError, match=r"a bound on roc_auc, .* \(it has no predict_proba\)"):
+        evaluate(Evaluate(min={"roc_auc": 0.5}), tmp_path / "model", rows, *out)
+
+
+def test_text_labels_give_the_same_metrics(
+    made: Path, train_params: Train, holdout: pd.DataFrame, requirements: str, tmp_path: Path
+) -> None:
+    names = {0: "in time", 1: "late"}
+    rows = pd.read_parquet(made / "train.parquet")
+    text = rows.assign(late=rows["late"].map(names))
+    train(msgspec.structs.replace(train_params, positive="late"), text, requirements, tmp_path / "model")
+    values = []
+    for model, frame in [
+        (made / "model", holdout),
+        (tmp_path / "model", holdout.assign(late=holdout["late"].map(names))),
+    ]:
+        evaluate(Evaluate(), model, frame, tmp_path / "metrics.json", tmp_path / "plots")
+        values.append(json.loads((tmp_path / "metrics.json").read_text()))
+    assert values[0] == values[1]
 
 
 def test_label_noise_shows_only_on_held_out_rows(

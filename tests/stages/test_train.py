@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.clients.artifacts.holdout import load_rows, requests
 from gitops_ml.errors import InputError
 from gitops_ml.serving.loader import load_model
 from gitops_ml.stages.artifact import check_requirements, model_inputs, read_artifact
@@ -146,6 +148,9 @@ def test_another_estimator_needs_only_other_params(
         ({"features": ["seats"], "categorical": []}, "no column seats"),
         ({"target": "delayed"}, "no column delayed"),
         ({"label_noise": 2.0}, "it must be a fraction"),
+        ({"positive": 2}, r"train\.positive is 2, which is no class of 'late': its classes are 0, 1"),
+        ({"positive": "yes"}, "such as positive: 1,"),
+        ({"time_column": "carrier"}, "column 'carrier' is not a time"),
     ],
 )
 def test_mistakes_are_refused(
@@ -153,6 +158,51 @@ def test_mistakes_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         train(msgspec.structs.replace(train_params, **changes), rows, requirements, tmp_path / "model")
+
+
+def test_missing_labels_are_refused(train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path) -> None:
+    rows = rows.assign(late=rows["late"].astype(object).mask(rows.index < 7))
+    with pytest.raises(InputError, match="7 training rows have no 'late'") as raised:
+        train(train_params, rows, requirements, tmp_path / "model")
+    assert "late.notna()" in raised.value.fix
+
+
+@pytest.mark.parametrize(("names", "datatype"), [(("in time", "late"), "BYTES"), ((False, True), "BOOL")])
+def test_labels_of_any_type_are_served(
+    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path, names: tuple[Any, Any], datatype: str
+) -> None:
+    labels = rows["late"].map({0: names[0], 1: names[1]})
+    params = msgspec.structs.replace(train_params, positive=names[1])
+    train(params, rows.assign(late=labels), requirements, tmp_path / "model")
+    manifest, served = load_model(tmp_path / "model")
+    assert (manifest.classes, manifest.outputs[0].datatype) == (names, datatype)
+    example = json.loads((tmp_path / "model" / "example.json").read_text())["inputs"]
+    columns = {t["name"]: np.array(t["data"], dtype=object if t["datatype"] == "BYTES" else float) for t in example}
+    answer = served.predict(columns, ["predict"])
+    assert isinstance(answer, dict)
+    assert answer["predict"][0] in names
+
+
+def test_categories_are_the_text_that_the_held_out_rows_are_read_as(tmp_path: Path) -> None:
+    """Otherwise a model is judged on categories that it has never seen: whole numbers with a gap were `7.0`."""
+    frame = pd.DataFrame(
+        {
+            "text": ["a", None, "01"],
+            "whole": [7, 8, 9],
+            "gap": [7.0, None, 9.0],
+            "half": [7.5, 8.0, None],
+            "flag": [True, False, True],
+            "flag_gap": [True, None, False],
+            "category": pd.Categorical(["a", None, "b"]),
+        }
+    )
+    frame.to_parquet(tmp_path / "rows.parquet")
+    names = [str(name) for name in frame]
+    trained = model_inputs(pd.read_parquet(tmp_path / "rows.parquet"), names, names)
+    manifest = Manifest(name="m", inputs=tuple(Tensor(name=name, datatype="BYTES") for name in names))
+    (body,) = requests(load_rows((tmp_path / "rows.parquet").read_bytes(), "rows.parquet"), manifest)
+    assert {tensor["name"]: tensor["data"] for tensor in body["inputs"]} == trained.to_dict("list")
+    assert trained["gap"].tolist() == ["7", None, "9"]
 
 
 def test_serving_versions_must_equal_training_versions(requirements: str) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gitops_ml.control.host import Progress, Question
+from gitops_ml.control.host import CommandContext, Progress, Question
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.journal.fold import Entry, fold_entries
@@ -97,8 +97,11 @@ class SimulatedServers:
     def address(self, container: Container, generation: Generation) -> str:
         return f"http://{container.alias}:{generation.port}"
 
+    def inner_address(self, generation: Generation, container: Container | None) -> str:
+        return f"http://{container.alias if container else 'gateway'}:{generation.port}"
+
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         return [CheckResult(name="http", result="pass", reason="it answers") for _ in checks]
 
@@ -132,6 +135,9 @@ class SimulatedModels:
 
     def data(self, commit: str, path: str, digest: str) -> bytes:
         raise AssertionError("no test of the loop reads rows")
+
+    def commit_files(self, commit: str) -> Mapping[str, bytes]:
+        return {}
 
     def trained_on(self, generation: Generation) -> frozenset[str]:
         return frozenset()

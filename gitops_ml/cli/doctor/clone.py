@@ -138,7 +138,7 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
         return [missing("project", error)], []
     findings = [ok("project", f"{project.name} at {tip[:12]}")]
     if not names:
-        findings.append(missing("environments", "none declared", "gitops-ml init, then commit environments/"))
+        findings.append(missing("environments", "none declared", "restore the folders below environments/"))
     readable = []
     for name in [environment] if environment else names:
         try:

@@ -1,14 +1,14 @@
 """Held-out rows from a parquet or CSV file: as requests to a model, and as labels, groups and times to judge by.
 
 The only reader of held-out data. Arrow columns become the tensors that a model's manifest names; a data frame in
-between would cost its import, and would turn a missing whole number into a fraction.
+between would cost its import, and would turn a missing whole number into a fraction. CSV has no types, so the
+manifest's count.
 
 Whoever does not always judge imports this module inside a function: pyarrow takes a third of a second.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import compute, csv, parquet
+from pyarrow import compute, parquet
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
+from gitops_ml.clients.artifacts import csv_text
 from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
 from gitops_ml.core.verification.noninferiority import seed_of
@@ -67,10 +68,10 @@ def load_rows(data: bytes, filename: str, limit: int | None = None) -> Rows:
         InputError: another format, bytes that cannot be read, or no rows.
     """
     try:
-        if filename.endswith((".parquet", ".pq")):
+        if filename.lower().endswith((".parquet", ".pq")):
             table = parquet.read_table(pa.BufferReader(data))
-        elif filename.endswith(".csv"):
-            table = csv.read_csv(io.BytesIO(data))
+        elif filename.lower().endswith(".csv"):
+            table = csv_text.read_csv(data)
         else:
             raise InputError(f"held-out data `{filename}` cannot be read", fix="write it as .parquet or .csv")
     except (pa.ArrowException, OSError) as error:
@@ -97,7 +98,7 @@ def requests(rows: Rows, manifest: Manifest, batch_rows: int = BATCH_ROWS) -> li
             why=f"the model takes {'it' if len(missing) == 1 else 'them'} as input{_near(missing[0], names)}",
             fix="write the column into the held-out data, or pin data that has it",
         )
-    columns = [(tensor, _column(rows, tensor)) for tensor in manifest.inputs]
+    columns = [(tensor, tensor_column(rows, tensor)) for tensor in manifest.inputs]
     bodies = []
     for start in range(0, len(rows), batch_rows):
         count = min(batch_rows, len(rows) - start)
@@ -123,7 +124,7 @@ def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
         )
     time = manifest.training.time_column if manifest.training else None
     return LabelledRows(
-        labels=_values(rows, label, "label"),
+        labels=_values(rows, label, "label", _label_type(manifest)),
         groups=groups_of(rows, spec.group) if spec.group else None,
         times=_times(rows, time) if time in rows.table.column_names else None,
     )
@@ -139,14 +140,16 @@ def _near(name: str, names: Sequence[str]) -> str:
     return f"; the nearest is `{match}`" if match else ""
 
 
-def _column(rows: Rows, tensor: Tensor) -> pa.Array:
-    """One column in the tensor's datatype, null for every missing value. A matrix stays one list for each row."""
+def tensor_column(rows: Rows, tensor: Tensor) -> pa.Array:
+    """One column in the tensor's datatype, null for every missing value. A matrix stays one list for each row.
 
-    column = rows.table.column(tensor.name).combine_chunks()
+    Raises `InputError` for values that do not fit the datatype.
+    """
+    column = _plain(_the_column(rows, tensor.name))
     kind = getattr(pa, _ARROW_TYPES.get(tensor.datatype, "string"))()
     nested = len(tensor.shape) > 1
     try:
-        column = column.cast(pa.list_(kind)) if nested else _without_nan(column).cast(kind)
+        column = column.cast(pa.list_(kind)) if nested else _as_type(column, kind)
     except pa.ArrowException as error:
         raise InputError(
             f"column `{tensor.name}` of `{rows.filename}` does not fit the model's {tensor.datatype}",
@@ -154,7 +157,7 @@ def _column(rows: Rows, tensor: Tensor) -> pa.Array:
             fix="pin held-out data that the model's own prepare stage wrote",
         ) from error
     if not nested:
-        column = _without_nan(column)
+        column = _plain(column)
     if column.null_count and not tensor.datatype.startswith("FP") and tensor.datatype != "BYTES":
         raise InputError(
             f"column `{tensor.name}` of `{rows.filename}` has {column.null_count} missing values",
@@ -164,8 +167,26 @@ def _column(rows: Rows, tensor: Tensor) -> pa.Array:
     return column
 
 
-def _without_nan(column: pa.Array) -> pa.Array:
+def _the_column(rows: Rows, name: str) -> pa.Array:
+    count = rows.table.column_names.count(name)
+    if count > 1:
+        raise InputError(
+            f"`{rows.filename}` has {count} columns `{name}`",
+            why="which of them is meant is unknown",
+            fix="rename or drop the others",
+        )
+    return rows.table.column(name).combine_chunks()
 
+
+def _as_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if kind == pa.string():
+        # As the train stage writes a boolean that is a category: Arrow would write `true`.
+        return compute.if_else(column, "True", "False") if pa.types.is_boolean(column.type) else column.cast(kind)
+    return csv_text.values(column, kind) if csv_text.is_text(column) else column.cast(kind)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """The values of a dictionary's codes, and null for NaN and infinity."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if not pa.types.is_floating(column.type):
@@ -174,7 +195,6 @@ def _without_nan(column: pa.Array) -> pa.Array:
 
 
 def _tensor(tensor: Tensor, column: pa.Array, count: int) -> dict[str, Any]:
-
     flat = column.flatten() if pa.types.is_list(column.type) else column
     return {
         "name": tensor.name,
@@ -184,8 +204,18 @@ def _tensor(tensor: Tensor, column: pa.Array, count: int) -> dict[str, Any]:
     }
 
 
-def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
+def _label_type(manifest: Manifest) -> pa.DataType | None:
+    """What labels are where a file has them as text: numbers, or None for names of classes."""
+    if manifest.task == "regression":
+        return pa.float64()
+    classes = manifest.classes or ("",)
+    if any(isinstance(label, str) for label in classes):
+        return None
+    return pa.float64() if any(isinstance(label, float) for label in classes) else pa.int64()
 
+
+def _values(rows: Rows, name: str, what: str, kind: pa.DataType | None = None) -> NDArray[Any]:
+    """The values of a column; text is read as `kind`, if given."""
     names = rows.table.column_names
     if name not in names:
         raise InputError(
@@ -193,7 +223,16 @@ def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
             why=f"the declaration names it as the {what}{_near(name, names)}",
             fix=f"correct `{what}:` under `holdout:`",
         )
-    column = _without_nan(rows.table.column(name).combine_chunks())
+    column = _plain(_the_column(rows, name))
+    if kind is not None and csv_text.is_text(column):
+        try:
+            column = csv_text.values(column, kind)
+        except pa.ArrowException as error:
+            raise InputError(
+                f"column `{name}` of `{rows.filename}` does not fit the model's {what}s, which are numbers",
+                why=str(error).split("\n")[0],
+                fix="pin held-out data with the labels that the model was trained on",
+            ) from error
     if column.null_count:
         raise InputError(
             f"column `{name}` of `{rows.filename}` has {column.null_count} missing values",
@@ -204,10 +243,9 @@ def _values(rows: Rows, name: str, what: str) -> NDArray[Any]:
 
 
 def _times(rows: Rows, name: str | None) -> NDArray[np.datetime64]:
-
-    column = rows.table.column(name).combine_chunks()
+    column = _the_column(rows, str(name))
     try:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        if csv_text.is_text(column):
             column = column.cast(pa.timestamp("us", tz="UTC")) if _has_offset(column) else column
         column = column.cast(pa.timestamp("us", tz=getattr(column.type, "tz", None)))
         times: NDArray[np.datetime64] = column.to_numpy(zero_copy_only=False).astype("datetime64[us]")

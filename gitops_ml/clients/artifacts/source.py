@@ -14,6 +14,8 @@ from gitops_ml.errors import InputError, SourceError, VersionMoved
 
 MAX_BYTES = 4 << 30
 """Bytes of one file of a model or of data."""
+MAX_COMMIT_BYTES = 64 << 20
+"""Bytes of all files of a commit that a team's own command may get."""
 
 
 def read_declared(repo: Repository, commit: str, environment: str) -> EnvironmentFiles:
@@ -85,6 +87,22 @@ class ModelSource:
         if len(files) != 1:
             raise InputError(f"{path} is a folder", why="held-out rows are one file", fix="name the file in `data:`")
         return next(iter(files.values()))
+
+    def commit_files(self, commit: str) -> Mapping[str, bytes]:
+        """The regular files that Git itself holds in a commit, by path.
+
+        Raises `InputError` when they are more than `MAX_COMMIT_BYTES`.
+        """
+        files = self._repo.read_files(commit, "", limit=MAX_COMMIT_BYTES)
+        regular = {path: file for path, file in files.items() if file.regular and ".." not in path.split("/")}
+        size = sum(file.size for file in regular.values())
+        if size > MAX_COMMIT_BYTES:
+            raise InputError(
+                f"commit {commit[:12]} holds {size >> 20} MB of files",
+                why=f"a command gets the commit's files, and at most {MAX_COMMIT_BYTES >> 20} MB",
+                fix="let DVC track the large ones: dvc add FILE",
+            )
+        return {path: file.data for path, file in regular.items() if file.data is not None}
 
     def trained_on(self, generation: Generation) -> frozenset[str]:
         """The digests of all code and data in the lineage of a generation's model; empty where no stage made it.

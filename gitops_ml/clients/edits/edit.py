@@ -1,19 +1,20 @@
 """A person's edit of one declaration: in the work tree and, if asked for, as a commit of that file alone.
 
-Unlike records, these commits are the user's: with their identity, their hooks and their signature.
+Unlike records, these commits are the user's: with their identity, their hooks and their signature. An edit that was
+stopped half-way, by a hook or by the remote, is completed by the same command.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from gitops_ml.clients.edits.declarations import Declaration, is_skipped
 from gitops_ml.clients.files.yaml_read import parse
+from gitops_ml.clients.git.commits import signs_off
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.text import clean_line
-from gitops_ml.errors import InputError, SourceError
+from gitops_ml.errors import InputError, SourceUnavailable
 
 
 class CommitOptions(NamedTuple):
@@ -23,86 +24,140 @@ class CommitOptions(NamedTuple):
     branch: str | None = None
     push: bool = False
 
+    @property
+    def commits(self) -> bool:
+        return self.commit or self.push or self.branch is not None
 
-class Declaration(NamedTuple):
-    """A declaration in the work tree. `text` is None where the file does not exist."""
-
-    file: str
-    path: Path
-    text: str | None
+    def words(self) -> str:
+        """The same as options of a command line, each after a space."""
+        chosen = (self.commit and "--commit", self.branch and f"--branch {self.branch}", self.push and "--push")
+        return "".join(f" {option}" for option in chosen if option)
 
 
 class Written(NamedTuple):
-    """The result of an edit. `commit` is None where only the work tree was changed."""
+    """The result of an edit. `commit` is None where no commit was made or pushed.
+
+    Args:
+        subject: the first line of the commit's message.
+        pending: what the declaration still waits for, where nothing was to be changed.
+    """
 
     file: str
     changed: bool
+    subject: str
     commit: str | None = None
     branch: str | None = None
     pushed: bool = False
+    pending: Literal["", "commit", "push"] = ""
 
 
-def find_declaration(repo: Repository, environment: str, deployment: str) -> Declaration:
-    """Read the declaration of a deployment from the work tree.
-
-    Raises `SourceError` for a bare repository, `InputError` for a file that is not UTF-8.
-    """
-    if repo.bare:
-        raise SourceError(f"{repo.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
-    file = declaration_path(environment, deployment)
-    path = repo.root / file
-    try:
-        text = path.read_bytes().decode() if path.is_file() else None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8", why=str(error), fix=f"edit {file}") from error
-    return Declaration(file, path, text)
-
-
-def read_declaration(repo: Repository, environment: str, deployment: str) -> tuple[Declaration, str]:
-    """As `find_declaration`, with its text. Raises `InputError` when the file does not exist."""
-    declaration = find_declaration(repo, environment, deployment)
-    if declaration.text is None:
-        folder = declaration.path.parent
-        names = ", ".join(sorted(p.stem for p in folder.glob("*.y*ml"))) if folder.is_dir() else ""
-        raise InputError(
-            f"{declaration.file} does not exist",
-            why=f"declared in {environment}: {names or 'nothing'}",
-            fix=f"gitops-ml bump {environment} {deployment} --create",
-        )
-    return declaration, declaration.text
+def before_edit(declaration: Declaration, options: CommitOptions) -> str | None:
+    """The declaration that the edit replaces: HEAD's where a commit is made of it, else the work tree's."""
+    return declaration.committed if options.commits else declaration.text
 
 
 def write(repo: Repository, old: Declaration, edited: str, message: str, options: CommitOptions) -> Written:
     """Write `edited` over `old`, then commit and push as `options` say.
 
     Raises:
-        InputError: what would be written is no declaration (nothing is written then), or git refuses the commit.
+        InputError: what would be written is no declaration, or could not be committed or pushed (nothing is written
+            then), or git refuses the commit.
         PushRejected: the remote did not take the commit, which stays in this clone.
     """
-    if edited == old.text:
-        return Written(old.file, False)
+    subject = message.partition("\n")[0]
+    if edited == old.text and not options.commits:
+        return Written(old.file, False, subject, pending=_pending(repo, old))
     parse(edited.encode(), old.file, Deployment)
-    if options.branch is not None:
-        _git(repo, "switch", "--quiet", "--create", options.branch)
-    old.path.parent.mkdir(parents=True, exist_ok=True)
-    old.path.write_bytes(edited.encode())
-    if not (options.commit or options.push or options.branch):
-        return Written(old.file, True)
-    if repo.git.run("ls-files", "--error-unmatch", "--", old.file).code != 0:
-        _git(repo, "add", "--intent-to-add", "--", old.file)
-    _git(repo, "commit", "--quiet", "-m", message, "--only", "--", old.file)
+    if options.commits:
+        _require_branch(repo, options)
+        _switch(repo, options.branch)
+    if edited != old.text or not old.path.exists():
+        old.path.parent.mkdir(parents=True, exist_ok=True)
+        old.path.write_bytes(edited.encode())
+    if not options.commits:
+        return Written(old.file, True, subject)
+    committed = _commit(repo, old.file, message)
     commit = repo.git.must("rev-parse", "HEAD").text
-    branch = repo.git.must("rev-parse", "--abbrev-ref", "HEAD").text
-    if options.push:
-        if repo.remote is None:
-            raise InputError("there is no remote to push to", fix="git remote add origin <url>")
+    branch = str(options.branch or repo.checked_out)
+    pushed = options.push and (committed or not _is_pushed(repo, old.file, branch))
+    if pushed:
         repo.push_branch(branch, commit)
-    return Written(old.file, True, commit, branch, options.push)
+    if not (committed or pushed):
+        return Written(old.file, False, subject, pending=_pending(repo, old))
+    return Written(old.file, True, subject, commit, branch, pushed)
+
+
+def _require_branch(repo: Repository, options: CommitOptions) -> None:
+    if options.push and repo.remote is None:
+        raise InputError("there is no remote to push to", fix="git remote add origin <url>")
+    if options.branch is None and repo.checked_out is None:
+        raise InputError(
+            "no branch is checked out",
+            why="a commit on a detached HEAD belongs to no branch",
+            fix="add --branch <name>",
+        )
+
+
+def _switch(repo: Repository, branch: str | None) -> None:
+    """Switch to a new branch; stay where it is checked out already, as after a commit that a hook refused."""
+    if branch is None or branch == repo.checked_out:
+        return
+    repo.require_ref(f"refs/heads/{branch}")
+    if repo.ref(f"refs/heads/{branch}"):
+        raise InputError(
+            f"the branch {branch} exists already",
+            why="--branch begins a new one",
+            fix=f"git -C {repo.root} switch {branch}, then the same command with --commit; or another name",
+        )
+    _git(repo, "switch", "--quiet", "--no-track", "--create", branch)
+
+
+def _commit(repo: Repository, file: str, message: str) -> bool:
+    """Commit the file; False where HEAD has it so already."""
+    if repo.git.run("ls-files", "--error-unmatch", "--", file).code != 0:
+        _git(repo, "add", "--sparse", "--intent-to-add", "--", file)
+    if is_skipped(repo, file):
+        _git(repo, "update-index", "--no-skip-worktree", "--", file)
+    if not _is_edited(repo, file):
+        return False
+    signed_off = ["--signoff"] if signs_off(repo.config) else []
+    _git(repo, "commit", "--quiet", *signed_off, "--cleanup=whitespace", "-m", message, "--only", "--", file)
+    repo.forget()
+    return True
+
+
+def _is_edited(repo: Repository, file: str) -> bool:
+    """Whether the file in the work tree is not as HEAD has it."""
+    return repo.git.run("diff", "--quiet", "--no-ext-diff", "--no-textconv", "HEAD", "--", file).code != 0
+
+
+def _pending(repo: Repository, old: Declaration) -> Literal["", "commit", "push"]:
+    if old.committed is None or (old.path.exists() and _is_edited(repo, old.file)):
+        return "commit"
+    return "push" if repo.remote and not _is_at_remote(repo, old.file, repo.checked_out) else ""
+
+
+def _is_pushed(repo: Repository, file: str, branch: str) -> bool:
+    """Whether the remote's branch has the file as HEAD has it, asked from the remote."""
+    try:
+        repo.fetch(timeout=30.0)
+    except SourceUnavailable:
+        return False  # the push then says what is wrong
+    return _is_at_remote(repo, file, branch)
+
+
+def _is_at_remote(repo: Repository, file: str, branch: str | None) -> bool:
+    """Whether the fetched branch that `branch` is pushed to has the file as HEAD has it."""
+    head = repo.ref("HEAD")
+    tip = repo.find_tip(repo.upstream_of(branch) if branch else None)
+    return tip is not None and head is not None and repo.entry(tip, file) == repo.entry(head, file)
 
 
 def _git(repo: Repository, *arguments: str) -> None:
     result = repo.git.run(*arguments, hooks=True)
     if result.code != 0:
         raise InputError(
-            f"git {arguments[0]} failed", why=clean_line((result.messages or result.text)[-400:]), fix="git status"
+            f"git {arguments[0]} failed",
+            why=clean_line((result.messages or result.text)[-400:]),
+            fix="put right what it says, then run the same command again; the edit is in the work tree",
         )

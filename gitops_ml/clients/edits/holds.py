@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gitops_ml.clients.edits.edit import CommitOptions, Written, read_declaration, write
+from gitops_ml.clients.edits.declarations import read_declaration
+from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.text import clean_line
@@ -33,6 +34,6 @@ def hold(
 def release(repo: Repository, environment: str, deployment: str, *, options: CommitOptions) -> Written:
     """Remove a hold. Nothing is changed where there is none."""
     old, text = read_declaration(repo, environment, deployment)
-    reason = clean_line(str(get_field(text, "hold.reason", old.file)))
+    reason = clean_line(str(get_field(before_edit(old, options) or text, "hold.reason", old.file)))
     message = f"Release {deployment} in {environment}\n\nIt was held: {reason}\n"
     return write(repo, old, set_fields(text, {"hold": None}, old.file), message, options)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from gitops_ml.clients.edits.edit import CommitOptions, Written, find_declaration, read_declaration, write
+from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
+from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
@@ -78,15 +79,13 @@ def promote(
         say(f"{source.name} declares {there.version}, which is not Verified; {standing.version} is what stands there")
     old = find_declaration(repo, environment, deployment)
     if old.text is None and not create:
-        raise InputError(
-            f"{old.file} does not exist",
-            why=f"{environment} declares no deployment {deployment} yet",
-            fix=f"gitops-ml promote {deployment} --to {environment} --create",
-        )
+        command = f"gitops-ml promote {deployment} --to {environment} --create{options.words()}"
+        read_declaration(repo, environment, deployment, command)
     text = old.text if old.text is not None else _copy(repo, source, deployment, standing.commit)
     _require_same_model(repo, source, deployment, standing.commit, text, old.file)
     edited = set_fields(text, moved_fields(standing.version, standing.digest), old.file)
-    before = str(get_field(old.text, "version", old.file)) if old.text is not None else None
+    base = before_edit(old, options)
+    before = str(get_field(base, "version", old.file)) if base is not None else None
     message = _promote_message(deployment, before, standing.version, source.name, environment, standing.commit)
     return VersionChange(
         write(repo, old, edited, message, options), standing.version, standing.digest, before, source.name
@@ -96,7 +95,7 @@ def promote(
 def rollback(
     repo: Repository, environment: str, deployment: str, *, to: str | None, options: CommitOptions
 ) -> VersionChange:
-    """Declare again the newest generation that was Verified in `environment`, other than the declared one.
+    """Declare again the newest generation that was Verified in `environment`, other than the one at the fetched tip.
 
     Only the fields of a generation are restored, as they were declared then. Replicas, rollout, verify and hold stay.
 
@@ -110,13 +109,14 @@ def rollback(
     old, text = read_declaration(repo, environment, deployment)
     record = read_records(repo, declared).get(deployment)
     verified = list(verified_attempts(record)) if record else []
-    now = parse(text.encode(), old.file, Deployment)
+    # Not what this clone declares: repeating a rollback whose push was refused would go back twice.
+    now = declared.deployments.get(deployment) or parse(text.encode(), old.file, Deployment)
     for attempt in (a for a in verified if to is None or a.version == to):
         then = _as_declared(repo, environment, deployment, attempt)
         if then is None or (to is None and _same_generation(now, then)):
             continue
         edited = set_fields(text, restored_fields(then), old.file)
-        before = str(get_field(text, "version", old.file))
+        before = now.version
         message = (
             f"Roll {deployment} in {environment} back from {before} to {attempt.version}\n\n"
             f"It was Verified there by attempt {attempt.id}, as commit {attempt.commit[:12]} declared it.\n"

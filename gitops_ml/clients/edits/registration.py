@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.lookup import push_advice
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
-from gitops_ml.clients.edits.edit import CommitOptions, Written, find_declaration, read_declaration, write
+from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
+from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
+from gitops_ml.clients.files.environments import declared_environments, read_environment
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
+from gitops_ml.core.declaration.values import label_of
 from gitops_ml.core.versions.tags import (
     ModelVersions,
+    Version,
     check_version,
     choose_version,
     next_version,
     tag_name,
     version_order,
 )
-from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionNotFound
+from gitops_ml.errors import GitopsError, InputError, ObjectMissing, SourceUnavailable, VersionNotFound
 
 
 class Registered(NamedTuple):
@@ -41,6 +46,8 @@ class Bumped(NamedTuple):
 
 
 WORK_TREE_ONLY = CommitOptions()
+_LOOKED_AT = 50
+"""How many earlier versions `register` compares: each takes a few milliseconds."""
 
 
 def register(
@@ -80,17 +87,24 @@ def register(
             warnings.append(f"{error.what}; only this clone's tags are looked at")
     registered = _registered(repo, model)
     commit = repo.resolve(rev)
-    chosen = check_version(version) if version else next_version(registered, cast("Literal['major']", step))
+    unpushed = _unpushed(repo, model, version, commit) if push and step is None else None
+    chosen = unpushed or (
+        check_version(version) if version else next_version(registered, cast("Literal['major']", step))
+    )
     resolved = resolution.resolve_at(repo, model, commit, chosen)
     tag = tag_name(model, chosen)
-    _require_new(registered, tag, chosen, commit)
+    if unpushed is None:
+        _require_new(repo, registered, tag, chosen, commit)
     if push:
         _require_followed(repo, commit)
     places = resolution.places(repo, resolved)
     warnings += _check_places(repo, resolved, places, push)
     if rev == "HEAD" and (stale := _uncommitted(repo, resolved)):
         warnings.append(f"{stale} has changes that are not committed; the version holds what HEAD has")
-    repo.create_tag(tag, commit, message or f"Registering artifact {model} version {chosen}")
+    if same := _same_bytes(repo, registered, resolved):
+        warnings.append(f"{same} holds the same bytes, {resolved.digest}: nothing in the model has changed")
+    if unpushed is None:
+        repo.create_tag(tag, commit, message or f"Registering artifact {model} version {chosen}")
     if push:
         repo.push_tag(tag)
     return Registered(resolved, tag, push and repo.remote is not None, places, warnings)
@@ -124,7 +138,29 @@ def _registered(repo: Repository, model: str) -> ModelVersions:
     )
 
 
-def _require_new(registered: ModelVersions, tag: str, version: str, commit: str) -> None:
+def _unpushed(repo: Repository, model: str, version: str | None, commit: str) -> str | None:
+    """The version that this clone alone has at `commit`, as after a push that was refused; only `version` if given."""
+    own, fetched = resolution.models(repo, local=True).get(model), resolution.models(repo).get(model)
+    if own is None or repo.remote is None:
+        return None
+    at_remote = {v.version for v in fetched.versions} if fetched else set()
+    here = [v.version for v in own.versions if v.commit == commit and v.active and v.version not in at_remote]
+    return next((v for v in here if version in (None, v)), None)
+
+
+def _same_bytes(repo: Repository, registered: ModelVersions, resolved: ResolvedVersion) -> str | None:
+    """The newest earlier version that holds the bytes of `resolved`, among those looked at; None if none does."""
+    for version in [v for v in registered.versions if v.active and v.version != resolved.version][:_LOOKED_AT]:
+        try:
+            earlier = resolution.resolve_at(repo, resolved.model, version.commit)
+        except GitopsError:
+            continue
+        if earlier.digest == resolved.digest:
+            return version.version
+    return None
+
+
+def _require_new(repo: Repository, registered: ModelVersions, tag: str, version: str, commit: str) -> None:
     used = registered.find(version)
     if used is not None or tag in registered.lightweight:
         at = f"at commit {used.commit[:12]}" if used else "as a lightweight tag"
@@ -138,8 +174,33 @@ def _require_new(registered: ModelVersions, tag: str, version: str, commit: str)
         raise InputError(
             f"commit {commit[:12]} is {same.tag} already",
             why="one commit has one version of a model: GTO reads no more",
-            fix=f"use {same.version}, or commit the new model first",
+            fix=f"{_use(repo, same)}; or commit the new model, then register again",
         )
+
+
+def _use(repo: Repository, version: Version) -> str:
+    """The command that goes on with a version that exists."""
+    if repo.remote is not None and version.tag not in {t.name for t in repo.tags()}:
+        return f"git push {repo.remote} {version.tag}"
+    return next_bump(repo, version.model, version.version)
+
+
+def next_bump(repo: Repository, model: str, version: str) -> str:
+    """The command that declares a version where it is tried first: in an environment that nothing is promoted to."""
+    head = repo.ref("HEAD")
+    files = []
+    for name in declared_environments(repo, head) if head else []:
+        with contextlib.suppress(GitopsError):
+            files.append(read_environment(repo, str(head), name))
+    if not files:
+        return "gitops-ml init"
+    first = sorted(files, key=lambda f: (f.environment.promotion is not None, f.name != "dev", f.name))[0]
+    declared = next((name for name, d in sorted(first.deployments.items()) if d.model == model), None)
+    if declared is not None:
+        return f"gitops-ml bump {first.name} {declared} {version}"
+    name = label_of(model)
+    other = f" --model {model}" if name != model else ""
+    return f"gitops-ml bump {first.name} {name} {version} --create{other}"
 
 
 def _check_places(repo: Repository, resolved: ResolvedVersion, places: list[str], push: bool) -> list[str]:
@@ -192,14 +253,23 @@ def bump(
     """
     old = find_declaration(repo, environment, deployment)
     if old.text is None and not create:
-        old, _ = read_declaration(repo, environment, deployment)
+        also = f"{f' --model {model}' if model else ''}{options.words()}"
+        read_declaration(
+            repo, environment, deployment, f"gitops-ml bump {environment} {deployment} {version} --create{also}"
+        )
     declared = None if old.text is None else get_field(old.text, "model", old.file)
+    if declared is not None and model not in (None, str(declared)):
+        raise InputError(
+            f"{old.file} declares the model {declared}",
+            why=f"--model {model} names another one, and only a new declaration takes it",
+            fix=f"edit `model:` in {old.file}",
+        )
     resolved = _resolve(repo, model or str(declared or deployment), version)
-    before = None
+    base = before_edit(old, options)
+    before = None if base is None else str(get_field(base, "version", old.file))
     if old.text is None:
         edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
-        before = str(get_field(old.text, "version", old.file))
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     return Bumped(resolved, before, write(repo, old, edited, message, options))

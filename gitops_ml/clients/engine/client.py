@@ -7,7 +7,6 @@ work done (removed, started, stopped) succeeds, since every mutation may be repe
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -22,12 +21,13 @@ import msgspec
 import requests
 import urllib3
 
+from gitops_ml.clients.engine.address import Address, resolve_address
 from gitops_ml.clients.engine.config import container_config
 from gitops_ml.clients.engine.errors import failed, unavailable
 from gitops_ml.clients.engine.exec import ExecCalls
 from gitops_ml.clients.engine.images import ImageCalls
 from gitops_ml.clients.engine.networks import NetworkCalls, label_filter
-from gitops_ml.clients.engine.sdk import Client, tls_settings
+from gitops_ml.clients.engine.sdk import Client
 from gitops_ml.clients.engine.ssh import Tunnel
 from gitops_ml.clients.engine.types import EngineInfo, NameTaken
 from gitops_ml.core.generation import ContainerSpec
@@ -44,36 +44,33 @@ _LOST = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionErro
 class Engine(ImageCalls, NetworkCalls, ExecCalls):
     """One Docker engine. Make it with `connect`, and close it; it is a context manager."""
 
-    def __init__(self, client: Any, url: str, tunnel: Tunnel | None = None) -> None:
+    def __init__(self, client: Any, address: Address, tunnel: Tunnel | None = None) -> None:
         super().__init__()
         self._api = client
         self._tunnel = tunnel
-        self.url = url
+        self._address = address
+        self.url = address.url
 
     @classmethod
     def connect(cls, url: str | None, timeout: float = TIMEOUT) -> Engine:
         """Connect to the engine at `unix://`, `ssh://user@host[:port][/path/to/socket]` or `tcp://host:port`.
 
-        TCP needs TLS, with the certificates in `DOCKER_CERT_PATH` or `~/.docker`. None means the caller's own engine:
-        `DOCKER_HOST`, else the local socket. Raises `InputError` and `EngineUnavailable`.
+        None means the caller's own engine; see `resolve_address`. Raises `InputError` and `EngineUnavailable`.
         """
-        url = url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-        tunnel, base = None, url
-        tls: Any = False
-        if url.startswith("ssh://"):
-            tunnel = Tunnel.open(url, timeout=min(timeout, 30.0))
+        address = resolve_address(url)
+        tunnel, base = None, address.url
+        if base.startswith("ssh://"):
+            tunnel = Tunnel.open(address, timeout=min(timeout, 30.0))
             base = f"unix://{tunnel.socket}"
-        elif url.startswith("tcp://"):
-            tls = tls_settings(url)
-        elif not url.startswith("unix://"):
-            raise InputError(f"`{url}` is not an engine's address", fix="write unix://, ssh:// or tcp:// in `engine:`")
         try:
-            client = Client(base_url=base, version="auto", timeout=int(timeout), tls=tls)
-        except (docker.errors.DockerException, *_LOST) as error:
+            client = Client(base_url=base, version="auto", timeout=int(timeout), tls=address.tls)
+        except (InputError, docker.errors.DockerException, *_LOST) as error:
             if tunnel:
                 tunnel.close()
-            raise unavailable(url, str(error)) from error
-        return cls(client, url, tunnel)
+            if isinstance(error, InputError):
+                raise
+            raise unavailable(address, str(error)) from error
+        return cls(client, address, tunnel)
 
     def close(self) -> None:
         self.close_shells()
@@ -102,7 +99,7 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
         except (docker.errors.DockerException, docker.credentials.errors.StoreError) as error:
             raise failed(doing, str(error)) from error
         except _LOST as error:
-            raise unavailable(self.url, f"{doing}: {error}") from error
+            raise unavailable(self._address, f"{doing}: {error}") from error
 
     def _or_none_if_gone(self, doing: str, call: Callable[[], Any]) -> Any:
         """The call's answer; None where the object does not exist (any more)."""

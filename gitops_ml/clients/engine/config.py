@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.generation import LABEL, ContainerSpec
+from gitops_ml.core.generation import LABEL, ContainerSpec, nano_cpus
 from gitops_ml.core.observed import Container, ContainerFacts
 
 GIVEN = LABEL + "given"
@@ -58,7 +58,7 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
             for port, (bind, published) in sorted(spec.ports.items())
         },
         "RestartPolicy": {"Name": spec.restart},
-        "NanoCpus": round(spec.cpus * 1e9),
+        "NanoCpus": nano_cpus(spec.cpus),
         "Memory": spec.memory,
         "MemorySwap": spec.memory,
         "PidsLimit": spec.pids or None,
@@ -77,6 +77,8 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
         "Volumes": {path: {} for path in spec.anonymous_volumes},
         "HostConfig": host,
     }
+    if spec.workdir:
+        config["WorkingDir"] = spec.workdir
     if spec.command is not None:
         config["Cmd"] = list(spec.command)
     if spec.entrypoint is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from gitops_ml.clients.engine.address import Address
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
 
@@ -18,15 +19,16 @@ _TAKEN = ("port is already allocated", "address already in use")
 _FOREIGN = re.compile(
     r"(?:listen tcp[46]?|bind host port for) (\[\S+?\]|[^\s:]+):.*cannot assign requested address", re.S
 )
+_NO_RANGE = ("non-overlapping ipv4 address pool", "address pools have been fully subnetted")
 _FULL = ("no space left on device", "disk quota exceeded")
 
 
-def unavailable(url: str, why: str) -> EngineUnavailable:
-    """The engine at `url` does not answer."""
+def unavailable(address: Address, why: str) -> EngineUnavailable:
+    """The engine at `address` does not answer."""
     return EngineUnavailable(
-        f"the Docker engine at {url} does not answer",
+        f"the Docker engine at {address.url} does not answer",
         why=_reason(why),
-        fix="start it, or correct `engine:` in environment.yaml; `gitops-ml doctor` looks closer",
+        fix=f"start it, or correct {address.source}; `gitops-ml doctor` looks closer",
     )
 
 
@@ -61,6 +63,13 @@ def failed(doing: str, why: str) -> GitopsError:
             f"the file {path} is not on the engine's host ({doing})",
             why="a secret of the deployment names it",
             fix=f"put it there, readable for user 65532, or correct `secrets:` ({path})",
+        )
+    if any(text in lower for text in _NO_RANGE):
+        return EngineFailed(
+            f"the engine has no address range left for a network ({doing})",
+            why=_reason(why),
+            fix="`docker network prune` on that host frees those of unused networks; `default-address-pools` in its "
+            "daemon.json allows more",
         )
     if "range of cpus is from" in lower:
         return InputError(

@@ -111,13 +111,13 @@ class ExecCalls:
                 shell = self._shells[container] = KeptShell(self._api.exec_start(exec_id, socket=True))
             return shell
 
-    def put(self, container: str, directory: str, files: Mapping[str, bytes]) -> None:
+    def put(self, container: str, directory: str, files: Mapping[str, bytes], *, executable: bool = False) -> None:
         """Write files below an existing directory of a container, running or not. Our containers' user owns them.
 
         A name that ends in a slash is a directory. A reader may meet a half-written file: stage and rename.
         """
         with self._translate_errors(f"writing {directory} of {container[:12]}"):
-            self._api.put_archive(container, directory, pack(files))
+            self._api.put_archive(container, directory, pack(files, 0o755 if executable else 0o644))
 
     def get(self, container: str, path: str, limit: int = LIMIT) -> dict[str, bytes]:
         """The files at a path of a container, running or not: by name relative to a directory, or by the file's name.

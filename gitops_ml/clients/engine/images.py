@@ -29,7 +29,7 @@ class ImageCalls:
         raise NotImplementedError
 
     def pull(self, reference: str, timeout: float = 300.0) -> str:
-        """Fetch an image and return its ID. Raises `EngineFailed`.
+        """Fetch an image and return its ID. Raises `EngineFailed`, and `InputError` for a malformed config.json.
 
         Args:
             timeout: seconds for the whole.
@@ -37,7 +37,8 @@ class ImageCalls:
         doing = f"pulling {reference}"
         with self._translate_errors(doing), self._api.allow_silence(min(timeout, _SILENCE)):
             name, tag = _split(reference)
-            progress = self._api.pull(name, tag=tag, stream=True, decode=True)
+            credentials = self._api.credentials(name)
+            progress = self._api.pull(name, tag=tag, stream=True, decode=True, auth_config=credentials)
             _require_done(progress, doing, until=time.monotonic() + timeout)
         return self._require_image(reference)
 

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gitops_ml.clients.engine.address import Address
 from gitops_ml.clients.engine.errors import unavailable
 from gitops_ml.errors import InputError
 
@@ -30,10 +31,10 @@ class Tunnel:
         self.socket = directory / "engine.sock"
 
     @classmethod
-    def open(cls, url: str, timeout: float) -> Tunnel:
+    def open(cls, address: Address, timeout: float) -> Tunnel:
         """Forward the socket of `ssh://[user@]host[:port][/path/to/socket]`. Raises `EngineUnavailable`."""
         directory = Path(tempfile.mkdtemp(prefix="gitops-ml-"))
-        command = _command(url, directory / "engine.sock", timeout)
+        command = _command(address.url, directory / "engine.sock", timeout)
         try:
             process = subprocess.Popen(
                 command,
@@ -45,7 +46,9 @@ class Tunnel:
             )
         except FileNotFoundError as error:
             shutil.rmtree(directory, ignore_errors=True)
-            raise InputError(f"`{url}` needs ssh, which is not installed", fix="install openssh-client") from error
+            raise InputError(
+                f"`{address.url}` needs ssh, which is not installed", fix="install openssh-client"
+            ) from error
         tunnel = cls(process, directory)
         atexit.register(tunnel.close)  # a command may end without closing its engine
         until = time.monotonic() + timeout
@@ -53,7 +56,7 @@ class Tunnel:
             if process.poll() is not None or time.monotonic() > until:
                 tunnel.close()
                 message = process.stderr.read().decode(errors="replace") if process.stderr else ""
-                raise unavailable(url, message.strip() or f"no answer in {timeout:.0f} s")
+                raise unavailable(address, message.strip() or f"no answer in {timeout:.0f} s")
             time.sleep(0.01)
         return tunnel
 

@@ -17,9 +17,9 @@ FRAME = struct.Struct(">BxxxL")
 """The header of each piece of a command's output: its stream, and its length in bytes."""
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
+def pack(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
     """Make a tar of files for a container, by relative name. A name that ends in a slash is a folder."""
-    return archive.pack(files, owner=OWNER, mode=0o644, time=int(time.time()))
+    return archive.pack(files, owner=OWNER, mode=mode, time=int(time.time()))
 
 
 def unpack(chunks: Iterable[bytes], strip: int = 1) -> dict[str, bytes]:

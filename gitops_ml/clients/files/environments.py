@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +16,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment, Environment, Project
 from gitops_ml.core.declaration.values import NAME_PATTERN
 from gitops_ml.errors import InputError, SourceError
+from gitops_ml.suggest import did_you_mean
 
 ROOT = "environments"
 LOCAL_ENGINE = "unix:///var/run/docker.sock"
@@ -38,9 +40,26 @@ class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def environment_names(repo: Repository, commit: str) -> list[str]:
-    """The environments that a commit declares, sorted."""
-    folders = [name for name, entry in repo.entries(commit, ROOT).items() if entry.is_folder]
-    return sorted(n for n in folders if repo.entry(commit, f"{ROOT}/{n}/environment.yaml"))
+    """The environments of a commit, sorted: also folders with declarations and no `environment.yaml`.
+
+    `read_environment` refuses the latter, so that no declaration is passed over in silence.
+    """
+    incomplete = (name for name in _folders(repo, commit) if _declarations(repo, commit, name))
+    return sorted({*declared_environments(repo, commit), *incomplete})
+
+
+def declared_environments(repo: Repository, commit: str) -> list[str]:
+    """The environments that have an `environment.yaml` at a commit, sorted."""
+    return sorted(n for n in _folders(repo, commit) if repo.entry(commit, f"{ROOT}/{n}/environment.yaml"))
+
+
+def _folders(repo: Repository, commit: str) -> list[str]:
+    return [name for name, entry in repo.entries(commit, ROOT).items() if entry.is_folder]
+
+
+def _declarations(repo: Repository, commit: str, environment: str) -> list[str]:
+    files = repo.entries(commit, f"{ROOT}/{environment}/models")
+    return sorted(name for name in files if name.endswith((".yaml", ".yml")))
 
 
 def read_project(repo: Repository, commit: str) -> Project:
@@ -50,9 +69,24 @@ def read_project(repo: Repository, commit: str) -> Project:
         raise SourceError(
             f"{path} is not in commit {commit[:12]}",
             why="it names the project",
-            fix="gitops-ml init",
+            fix=how_to_add(repo, path),
         )
     return parse(_whole(repo.read_file(commit, path, MAX_BYTES), path), path, Project)
+
+
+def how_to_add(repo: Repository, path: str) -> str:
+    """The commands that bring a project's file into the fetched tip, from where it is."""
+    head = repo.ref("HEAD")
+    steps = []
+    if head is None or repo.entry(head, path) is None:
+        if repo.bare or not (repo.root / path).is_file():
+            folder = not repo.bare and (repo.root / ROOT).is_dir()
+            return f"write {path}: schema: 1, name: <project>" if folder else "gitops-ml init"
+        steps.append(f"git add {ROOT} && git commit -m 'Declare environments'")
+    if repo.remote is not None:
+        steps.append(repo.push_command())
+    apart = repo.checked_out is not None and repo.upstream_of(repo.checked_out) != repo.branch
+    return " && ".join(steps) + (f", then merge {repo.checked_out} into {repo.branch}" if apart else "")
 
 
 def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFiles:
@@ -68,12 +102,7 @@ def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFil
     contents = {path: file.data for path, file in files.items() if file.regular}
     main = f"{folder}environment.yaml"
     if main not in contents:
-        names = ", ".join(environment_names(repo, commit)) or "none"
-        raise SourceError(
-            f"environment `{name}` is not in commit {commit[:12]}",
-            why=f"{main} is absent; declared: {names}",
-            fix=f"restore {folder}, or name one that is declared",
-        )
+        raise _undeclared(repo, commit, name, main)
     environment = parse(_whole(contents[main], main), main, Environment)
     deployments, broken = _deployments(files, f"{folder}models/")
     records = {
@@ -89,6 +118,23 @@ def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFil
         deployments=deployments,
         broken=broken,
         records=records,
+    )
+
+
+def _undeclared(repo: Repository, commit: str, name: str, main: str) -> SourceError:
+    names = declared_environments(repo, commit)
+    near = did_you_mean(name, names)
+    stray = _declarations(repo, commit, name)
+    if stray:
+        return SourceError(
+            f"{ROOT}/{name} declares {', '.join(Path(file).stem for file in stray)} without an environment",
+            why=f"{main} is absent; declared: {', '.join(names) or 'none'}",
+            fix=f"write {main}, or remove the folder: git rm -r {ROOT}/{name}" + (f"; {near}" if near else ""),
+        )
+    return SourceError(
+        f"environment `{name}` is not in commit {commit[:12]}",
+        why=f"{main} is absent; declared: {', '.join(names) or 'none'}",
+        fix=near or f"restore {ROOT}/{name}/, or name one that is declared",
     )
 
 

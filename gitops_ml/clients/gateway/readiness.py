@@ -6,10 +6,13 @@ it. So the usual case, in which all goes well, is found out here. Anything else 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.answers import decoded, whole_answer
 from gitops_ml.clients.gateway.container_watch import ContainerWatch, results_of_ended
@@ -63,7 +66,9 @@ def ask_ready(
         window = str(round(100 * min(_WINDOW, patience - passed)))
         words = (str(_ANSWER_SECONDS), window, str(_LONGEST_ANSWER), body.decode(), *urls)
         try:
-            result = engine.exec_in_shell(gateway, script("ask-ready"), words)
+            # Beside the waiting: a server that accepts a connection and does not answer takes up to `_ANSWER_SECONDS`.
+            asking = background.begin(partial(engine.exec_in_shell, gateway, script("ask-ready"), words))
+            result = background.result_within(asking, math.inf, go_on)
         except EngineFailed:
             return None
         if result.code == 0:

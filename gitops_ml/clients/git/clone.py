@@ -118,6 +118,17 @@ class Clone(Objects):
             f"else: git remote set-head {self.remote} <branch>",
         )
 
+    def upstream_of(self, branch: str) -> str:
+        """The remote's branch that the local `branch` is pushed to: its upstream, else the one of its name."""
+        return self.config.get(f"branch.{branch}.merge", "").removeprefix("refs/heads/") or branch
+
+    def push_command(self, branch: str | None = None) -> str:
+        """The command that pushes `branch` (the one checked out), with an upstream where it has none yet."""
+        own = branch or self.checked_out
+        if own is not None and f"branch.{own}.merge" in self.config:
+            return "git push"
+        return f"git push -u {self.remote} {own}" if own else f"git push {self.remote} HEAD:{self.branch}"
+
     def mirror(self, kind: Literal["heads", "tags"]) -> str:
         """Where the fetched branches or tags are; the repository's own without a remote."""
         return f"refs/gitops-ml/{self.remote}/{kind}" if self.remote else f"refs/{kind}"

@@ -32,6 +32,16 @@ def identity(config: Mapping[str, str]) -> dict[str, str]:
     return {"GIT_COMMITTER_NAME": name or AUTHOR.name, "GIT_COMMITTER_EMAIL": email or AUTHOR.email}
 
 
+def signs_off(config: Mapping[str, str]) -> bool:
+    """Whether the user has asked git for sign-offs, by `format.signOff`."""
+    return is_true(config, "format.signoff")
+
+
+def is_true(config: Mapping[str, str], key: str) -> bool:
+    """Whether a switch of Git's configuration is on. A key without `=`, which is listed as empty, is on."""
+    return key in config and config[key].lower() in ("true", "yes", "on", "1", "")
+
+
 def commit_files(
     clone: Clone, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author = AUTHOR
 ) -> str:
@@ -60,7 +70,7 @@ def commit_files(
         git.must("update-index", "-z", "--index-info", stdin=bytes(lines), env=index)
         tree = git.must("write-tree", env=index).text
     who = identity(clone.config) | {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.email}
-    signed = ["-S"] if clone.config.get("commit.gpgsign", "").lower() in ("true", "yes", "on", "1") else []
+    signed = ["-S"] if is_true(clone.config, "commit.gpgsign") else []
     made = git.run("commit-tree", *signed, "-p", parent, tree, stdin=message.encode(), env=who)
     if made.code != 0:
         raise SourceError(

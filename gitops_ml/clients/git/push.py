@@ -71,16 +71,19 @@ def push_tag(clone: Clone, name: str) -> None:
 
 def push_branch(clone: Clone, branch: str, commit: str) -> None:
     """Push a user's branch with the user's hooks, set its upstream, and read it back. Raises PushRejected."""
-    remote, ref = str(clone.remote), clone.config.get(f"branch.{branch}.merge", f"refs/heads/{branch}")
+    remote, ref = str(clone.remote), f"refs/heads/{clone.upstream_of(branch)}"
     clone.require_ref(ref)
+    # Git sets no upstream for a commit, only for a branch.
     pushed = clone.git.run(
-        *("push", "--porcelain", "--set-upstream", "--", remote, f"{commit}:{ref}"), timeout=_PUSH_SECONDS, hooks=True
+        *("push", "--porcelain", "--set-upstream", "--", remote, f"refs/heads/{branch}:{ref}"),
+        timeout=_PUSH_SECONDS,
+        hooks=True,
     )
     if _read_back(clone, ref, pushed) != commit:
         raise PushRejected(
             f"{remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
             why=fetch.reason(pushed),
-            fix="git pull --rebase, then git push; or --branch <name> and a pull request",
+            fix=f"git pull --rebase --autostash && {clone.push_command(branch)}; or --branch <name> and a pull request",
         )
 
 

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error, first_line
-from gitops_ml.control.host import Host
+from gitops_ml.control.host import CommandContext, Host
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.observed import Container
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.own_checks import Subject, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import GitopsError, InputError
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a generation is judged by a team's own checks.
+
+    Args:
+        endpoint: where it answers, without `/infer`, for who asks from the engine's host.
+        container: its container, if the container is asked, and not the gateway.
+        commit: the commit that declares the checks.
+    """
+
+    endpoint: str
+    container: Container | None
+    commit: str
 
 
 def run_own_checks(
-    host: Host, checks: Sequence[OwnCheck], generation: Generation, endpoint: str, go_on: Callable[[], None]
+    host: Host, checks: Sequence[OwnCheck], generation: Generation, place: Place, go_on: Callable[[], None]
 ) -> list[CheckResult]:
     """Run these checks one after the other. A check that meets an unforeseen error is inconclusive.
 
     Args:
-        endpoint: where the generation answers, without `/infer`.
         go_on: called repeatedly while waiting; what it raises ends the waiting.
     """
     subject = Subject(
@@ -30,14 +46,22 @@ def run_own_checks(
         deployment=generation.deployment,
         version=generation.version,
         generation=generation.fingerprint,
-        endpoint=endpoint,
+        endpoint=place.endpoint,
     )
-    return [_run(host, check, subject, go_on) for check in checks]
+    commands = CommandContext(
+        files=lambda: host.models.commit_files(place.commit),
+        endpoint=host.servers.inner_address(generation, place.container),
+    )
+    return [_run(host, check, subject, commands, go_on) for check in checks]
 
 
-def _run(host: Host, check: OwnCheck, subject: Subject, go_on: Callable[[], None]) -> CheckResult:
+def _run(
+    host: Host, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+) -> CheckResult:
     try:
-        result = host.servers.run_own_checks([check], subject, go_on)[0]
+        result = host.servers.run_own_checks([check], subject, commands, go_on)[0]
+    except InputError as error:
+        result = unanswered(check, first_line(error))
     except GitopsError:
         raise
     except Exception as error:

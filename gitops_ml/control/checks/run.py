@@ -17,7 +17,7 @@ from gitops_ml.artifacts.model_files import ModelFiles
 from gitops_ml.control.boundary import first_line
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
-from gitops_ml.control.checks.own import run_own_checks
+from gitops_ml.control.checks.own import Place, run_own_checks
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.control.host import Host, Question
 from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
@@ -131,8 +131,12 @@ def _own_checks(host: Host, action: plan.Verify, container: Container) -> list[C
     checks = _timely(action)
     if not checks:
         return []
-    endpoint = action.endpoint or host.servers.address(container, action.generation)
-    return run_own_checks(host, checks, action.generation, endpoint, _go_on(host, action))
+    place = Place(
+        endpoint=action.endpoint or host.servers.address(container, action.generation),
+        container=None if action.endpoint else container,
+        commit=action.commit or action.generation.commit,
+    )
+    return run_own_checks(host, checks, action.generation, place, _go_on(host, action))
 
 
 def _ready(results: Mapping[str, TargetResult], names: Sequence[str]) -> CheckResult:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.control.checks.own import run_own_checks
+from gitops_ml.control.checks.own import Place, run_own_checks
 from gitops_ml.control.host import Host
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
@@ -99,7 +99,8 @@ def _judge(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult)
 
 def _prometheus(action: plan.Watch, host: Host) -> list[CheckResult]:
     """Ask Prometheus about a candidate that has served users."""
-    checks = run_own_checks(host, action.then, action.generation, action.endpoint, host.go_on)
+    place = Place(endpoint=action.endpoint, container=None, commit=action.generation.commit)
+    checks = run_own_checks(host, action.then, action.generation, place, host.go_on)
     for check in checks:
         host.report(f"{check.name} {check.result} {host.environment}/{action.deployment}: {check.reason}")
     return checks

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gitops_ml.core.declaration.values import DeclaredStruct, Duration, Name, Url
+from gitops_ml.core.declaration.values import DeclaredStruct, Duration, ImageByDigest, Name, Url
 
 
 class Bound(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,10 +65,13 @@ class HttpCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only
 
 
 class CommandCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A command on the machine that runs gitops-ml. Exit code 0 is a pass, 1 a fail, any other inconclusive."""
+    """A command in a container of its own, with the declaring commit's files. Exit code 0 is a pass, 1 a fail, any
+    other inconclusive. `image`: the container's image by digest, by default gitops-ml's own with Python.
+    """
 
     name: Name
     run: Annotated[tuple[str, ...], Meta(min_length=1, description="the command and its arguments; no shell")]
+    image: ImageByDigest | None = None
     timeout: Duration = "60s"
 
 

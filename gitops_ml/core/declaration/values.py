@@ -29,6 +29,7 @@ BRANCH_PATTERN = (
     r"[^\x00-\x20\x7f~^:?*\[\\/.][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])$(?!\n)"
 )
 """The names that `git check-ref-format --branch` accepts."""
+IMAGE_PATTERN = r"^([^@\s]+@)?sha256:[0-9a-f]{64}$(?!\n)"
 ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$(?!\n)"
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
@@ -44,6 +45,10 @@ Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, description="a number w
 Size = Annotated[str, Meta(pattern=SIZE_PATTERN, description="a number with k, m or g, such as 512m")]
 Digest = Annotated[str, Meta(pattern=DIGEST_PATTERN, description="the digest that `gitops-ml bump` wrote")]
 EnvName = Annotated[str, Meta(pattern=ENV_PATTERN)]
+ImageByDigest = Annotated[
+    str,
+    Meta(pattern=IMAGE_PATTERN, description="an image by its digest (name@sha256:…), or an image ID of that engine"),
+]
 Url = Annotated[
     str,
     Meta(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from gitops_ml.core.generation import ContainerSpec
+from gitops_ml.core.generation import ContainerSpec, nano_cpus
 from gitops_ml.core.observed import Container, ContainerFacts
 
 
@@ -76,7 +76,7 @@ def _declared_facts(spec: ContainerSpec) -> dict[str, object]:
     return {
         "mounts": mounts,
         "tmpfs": tuple(sorted(spec.tmpfs)),
-        "cpus": spec.cpus,
+        "cpus": nano_cpus(spec.cpus) / 1e9,
         "memory": spec.memory,
         "pids": spec.pids,
         "restart": spec.restart,

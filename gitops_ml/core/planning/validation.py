@@ -13,14 +13,23 @@ from collections.abc import Mapping
 from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.declaration.values import seconds
+from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.planning.canary import shared_alpha, stages
 from gitops_ml.core.verification.names import MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.traffic import why_impossible
 from gitops_ml.errors import InputError
+from gitops_ml.suggest import did_you_mean
 
 IMAGE = re.compile(r"([^@]+@)?sha256:[0-9a-f]{64}")
 OWN_CHECKS_SECONDS = 300.0
 """The longest that a team's own checks may take together: a third of the lock's lifetime."""
+SETTINGS = {
+    "GITOPS_ML_MAX_BODY_BYTES": 1024,
+    "GITOPS_ML_INLINE_BYTES": 0,
+    "GITOPS_ML_SAMPLES": 0,
+    "GITOPS_ML_SAMPLES_PER_SECOND": 0,
+}
+"""The model server's settings that `env` may have, each a whole number, with the smallest (`gitops_ml.serving`)."""
 SAMPLES, SAMPLES_VARIABLE = 512, "GITOPS_ML_SAMPLES"
 """How many live rows one server keeps, and the variable that changes it (`gitops_ml.serving.samples`)."""
 
@@ -28,6 +37,7 @@ SAMPLES, SAMPLES_VARIABLE = 512, "GITOPS_ML_SAMPLES"
 def require_plausible(name: str, deployment: Deployment) -> None:
     """Check that the declaration of `name` can work. Raises `InputError` if it cannot."""
     serve, rollout, verify = deployment.serve, deployment.rollout, deployment.verify
+    _require_settings(name, deployment)
     if serve.pattern == "image" and not (serve.image and IMAGE.fullmatch(serve.image) and serve.port):
         raise InputError(
             f"{name}: serve.pattern is image",
@@ -54,6 +64,31 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_holdout(name, verify)
     _require_own_checks(name, verify)
     _require_live_rows(name, deployment)
+
+
+def _require_settings(name: str, deployment: Deployment) -> None:
+    """Check the variables of our server in `env`: one that it refuses would end each replica as it starts."""
+    for key, value in deployment.env.items():
+        if not key.startswith("GITOPS_ML_") or (deployment.serve.pattern != "service" and key != ALLOW_PICKLE):
+            continue
+        if key == ALLOW_PICKLE:
+            raise InputError(
+                f"{name}: env.{key} is not read",
+                why="whether a pickle may be loaded is decided by serve.allow_pickle alone",
+                fix="remove it, and write serve: {allow_pickle: true} where the model is a pickle that was reviewed",
+            )
+        if key not in SETTINGS:
+            raise InputError(
+                f"{name}: env.{key} is no setting of the model server",
+                why=f"env may have {', '.join(SETTINGS)}, and variables of other names",
+                fix=did_you_mean(key, SETTINGS) or "remove it",
+            )
+        if not value.isascii() or not value.isdigit() or len(value) > 15 or int(value) < SETTINGS[key]:
+            raise InputError(
+                f"{name}: env.{key} is {value[:40]!r}",
+                why=f"the model server reads a whole number of at least {SETTINGS[key]}",
+                fix=f"write one, such as '{max(SETTINGS[key], 60)}', or remove it",
+            )
 
 
 def _require_holdout(name: str, verify: Checks) -> None:

@@ -83,7 +83,11 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
     """Convert answers and labels for a metric. Raises `InputError` if they cannot be converted."""
     count = len(rows.labels)
     if len(answers.predicted) != count:
-        raise InputError(f"{len(answers.predicted)} answers came back for {count} rows")
+        raise InputError(
+            f"`predict` of the model {manifest.name!r} gives {len(answers.predicted):,} values for {count:,} rows",
+            why="a metric compares one value a row with the label",
+            fix="serve a model whose `predict` has shape [-1], or remove verify.holdout",
+        )
     classes = manifest.classes or ()
     check_metric(metric, manifest.task, len(classes), answers.probability is not None)
     if manifest.task == "regression":

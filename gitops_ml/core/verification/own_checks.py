@@ -93,7 +93,7 @@ def judge_command(check: CommandCheck, code: int, output: str) -> CheckResult:
     """Judge a command by its exit code. Its last line of output is the reason."""
     last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
     result: Result = "pass" if code == 0 else "fail" if code == 1 else "inconclusive"
-    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    how = f"exit code {code}"
     return _result(check, result, f"{how}: {last[:200]}" if last else how, {"exit_code": code})
 
 

@@ -205,13 +205,27 @@ def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_
     workshop.declare("v1.2.0")
     with running(workshop) as agent:
         until(lambda: agent.says(f"verify dev/{MODEL}"), "the candidate is verified")
-        assert agent.stop() < 5
+        assert agent.stop() < 2
         assert agent.process.returncode == 0
     assert host.of_role("lock") == []
     assert workshop.serving() == "v1.0.0"
     with running(workshop) as agent:
         until(serves(workshop, "v1.2.0"), "the rollout goes on")
         agent.stop()
+
+
+def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_workshop: Workshop) -> None:
+    workshop = serving_workshop
+    serving = workshop.serving()
+    with socket.create_server(("127.0.0.1", 0)) as registry, running(workshop) as agent:
+        image = f"127.0.0.1:{registry.getsockname()[1]}/shop@sha256:{'0' * 64}"
+        workshop.declare("v1.0.0", serve={"pattern": "image", "image": image, "port": 8000})
+        registry.settimeout(WITHIN)
+        with registry.accept()[0]:  # the engine asks, and waits for an answer that never comes
+            assert agent.stop() < 2
+        assert agent.process.returncode == 0
+    assert workshop.serving() == serving
+    workshop.declare(str(serving))
 
 
 def test_an_engine_whose_tunnel_has_ended_is_met_again(

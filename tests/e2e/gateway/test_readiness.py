@@ -60,6 +60,21 @@ def test_a_wrong_answer_is_left_to_the_probe_at_once(asked: Place, digest: str) 
     assert time.monotonic() - started < 20
 
 
+def test_the_wait_for_a_server_that_accepts_and_never_answers_ends_at_once(asked: Place) -> None:
+    listen = "import socket, time; s = socket.create_server(('', 8080)); time.sleep(600)"
+    container = asked.engine.create(asked.spec("one", command=("python", "-c", listen)))
+    asked.engine.start(container)
+    stopping, started = time.monotonic() + 2.0, time.monotonic()
+
+    def go_on() -> None:
+        if time.monotonic() > stopping:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _ask(asked, "one", watch=(container,), patience=60.0, go_on=go_on)
+    assert time.monotonic() - started < 3
+
+
 def test_an_example_too_long_for_a_command_line_is_left_to_the_probe(asked: Place) -> None:
     start_model(asked, "one", "md5:good")
     assert _ask(asked, "one", example=request_of(*[1.25] * 40_000)) is None

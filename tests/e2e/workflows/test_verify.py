@@ -228,7 +228,10 @@ def test_an_http_check_asks_the_candidate_before_it_has_users(workshop: Workshop
     assert results(verify(workshop))["http itself"] == "pass"
 
 
-def test_a_command_that_hangs_ends_at_its_own_deadline_and_the_incumbent_serves(workshop: Workshop) -> None:
+def test_a_command_that_hangs_ends_at_its_own_deadline_and_the_incumbent_serves(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITOPS_ML_ALLOW_COMMANDS", "1")
     start(workshop, "v1.0.0")
     workshop.release("v1.1.0")
     workshop.declare("v1.1.0", verify={"command": [{"name": "slow", "run": ["sleep", "600"], "timeout": "2s"}]})
@@ -240,12 +243,39 @@ def test_a_command_that_hangs_ends_at_its_own_deadline_and_the_incumbent_serves(
     assert (found["result"], found["reason"]) == ("inconclusive", "it was killed after 2s")
 
 
-def test_a_command_that_fails_stops_a_candidate(workshop: Workshop) -> None:
+ASK = """
+import json, os, urllib.request
+with urllib.request.urlopen(os.environ["GITOPS_ML_ENDPOINT"], timeout=10) as answer:
+    versions = json.load(answer)["versions"]
+raise SystemExit(0 if versions == ["v1.0.0"] else f"not {versions}" if len(versions) > 1 else 1)
+"""
+
+
+def test_a_command_that_fails_stops_a_candidate(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a file of the declaring commit, and asks the candidate before users do, and then the serving version."""
+    declared: dict[str, Any] = {"verify": {"command": [{"name": "law", "run": ["python", "checks/law.py"]}]}}
+    workshop.write("checks/law.py", ASK)
     start(workshop, "v1.0.0")
+    workshop.declare("v1.0.0", **declared)
+    refused = workshop.sync(expect=1)
+    assert "GITOPS_ML_ALLOW_COMMANDS" in refused.err
+    assert workshop.serving() == "v1.0.0"
+    monkeypatch.setenv("GITOPS_ML_ALLOW_COMMANDS", "1")
+    assert results(verify(workshop))["command law"] == "pass"
     workshop.release("v1.1.0")
-    workshop.declare("v1.1.0", verify={"command": [{"name": "law", "run": ["false"]}]})
+    workshop.declare("v1.1.0", **declared)
     workshop.sync(expect=3)
     assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
+
+
+def test_a_secret_that_the_operator_does_not_permit_is_not_mounted(
+    workshop: Workshop, engine: docker.DockerClient
+) -> None:
+    workshop.release("v1.0.0")
+    workshop.declare("v1.0.0", secrets={"KEY": "/etc/shadow"})
+    assert "GITOPS_ML_SECRETS_UNDER" in workshop.run("plan", "dev").err
+    workshop.sync(expect=1)
+    assert not engine.containers.list(all=True, filters={"label": f"gitops-ml.project={workshop.project}"})
 
 
 @pytest.fixture

@@ -45,3 +45,16 @@ def test_an_unknown_error_names_a_fix_too() -> None:
     for error in (failed("starting shop.dev.churn", "oops"), build_failed("churn:1", "oops", "last line")):
         assert isinstance(error, EngineFailed)
         assert error.fix
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network",
+        "all predefined address pools have been fully subnetted",
+    ],
+)
+def test_no_address_range_left_names_what_frees_one(message: str) -> None:
+    error = failed("creating network shop.dev", message)
+    assert error.what == "the engine has no address range left for a network (creating network shop.dev)"
+    assert "docker network prune" in error.fix

@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from gitops_ml.core.generation import ContainerSpec, replica_spec
+from gitops_ml.clients.engine.config import container_config
+from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning.drift import container_drift
 from tests.unit.builders import DRAIN, ENVIRONMENT, PROJECT, changed, generation, replica
@@ -16,7 +19,11 @@ V1 = generation("v1", env={"TOKEN": "s3cret"}, secrets={"API_KEY": "/etc/key"})
 
 
 def spec() -> ContainerSpec:
-    return replica_spec(V1, project=PROJECT, environment=ENVIRONMENT, replica=0, suffix="aaaaaa", drain=DRAIN)
+    return _spec_of(V1)
+
+
+def _spec_of(asked: Generation) -> ContainerSpec:
+    return replica_spec(asked, project=PROJECT, environment=ENVIRONMENT, replica=0, suffix="aaaaaa", drain=DRAIN)
 
 
 def drifts(container: Container, image_id: str | None = V1.image_id) -> list[str]:
@@ -67,6 +74,16 @@ def env(**other: str | None) -> dict[str, str]:
 def test_values_of_env_are_never_shown(other: dict[str, str | None]) -> None:
     (drift,) = drifts(changed(replica(V1), env=env(**other)))
     assert drift == f"env is different in {', '.join(sorted(other))}, declared as declared"
+
+
+@given(st.floats(0.01, 512.0))
+@example(0.333333333333)
+@example(0.30000000000000004)
+def test_cpus_are_compared_as_the_engine_stores_them(cpus: float) -> None:
+    declared = generation("v1", cpus=cpus)
+    asked = container_config(_spec_of(declared))["HostConfig"]["NanoCpus"]
+    seen = changed(replica(declared), cpus=asked / 1e9)
+    assert container_drift(_spec_of(declared), seen, declared.image_id) == ()
 
 
 def test_a_declared_entrypoint_is_compared() -> None:

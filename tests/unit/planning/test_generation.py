@@ -176,6 +176,7 @@ def test_a_replica_gets_its_identity_in_its_environment() -> None:
 def test_allow_pickle_is_passed_to_the_server() -> None:
     assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made()).env
     assert spec(made(resolved(serve={"allow_pickle": True}))).env["GITOPS_ML_ALLOW_PICKLE"] == "1"
+    assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made(resolved(env={"GITOPS_ML_ALLOW_PICKLE": "1"}))).env
 
 
 def test_a_replica_s_identity_is_in_its_labels() -> None:

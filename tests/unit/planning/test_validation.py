@@ -12,6 +12,7 @@ from gitops_ml.core.planning.validation import SAMPLES, require_plausible
 from gitops_ml.errors import InputError
 from gitops_ml.serving.samples import ROWS
 
+IMAGE = {"pattern": "image", "image": "app@sha256:" + "0" * 64, "port": 80}
 PROMETHEUS = {"name": "p", "url": "http://p", "query": "up"}
 
 
@@ -59,11 +60,33 @@ def test_checks_that_can_never_pass_or_never_fail_are_refused(deployment: Deploy
         declared(verify={"prometheus": [PROMETHEUS | {"min": 1, "max": 1}]}),
         declared(verify={"drift": {"min_rows": 1024}}, replicas=2),
         declared(verify={"drift": {"min_rows": 4000}}, env={"GITOPS_ML_SAMPLES": "4000"}),
-        declared(verify={"drift": {"min_rows": 4000}}, env={"GITOPS_ML_SAMPLES": "many"}),
+        declared(env={"GITOPS_ML_MAX_BODY_BYTES": "1024", "LOG_LEVEL": "debug", "GITOPS_MODE": "x"}),
+        declared(serve=IMAGE, env={"GITOPS_ML_TOKEN": "x"}),
     ],
 )
 def test_checks_that_can_pass_and_fail_are_accepted(deployment: Deployment) -> None:
     require_plausible("churn", deployment)
+
+
+@pytest.mark.parametrize(
+    ("env", "serve", "messages"),
+    [
+        ({"GITOPS_ML_ALLOW_PICKLE": "1"}, {}, ["env.GITOPS_ML_ALLOW_PICKLE", "serve: {allow_pickle: true}"]),
+        ({"GITOPS_ML_ALLOW_PICKLE": "0"}, IMAGE, ["serve.allow_pickle alone"]),
+        ({"GITOPS_ML_SAMPLE": "1"}, {}, ["no setting of the model server", "did you mean `GITOPS_ML_SAMPLES`?"]),
+        ({"GITOPS_ML_MODEL_DIR": "/tmp"}, {}, ["no setting of the model server"]),
+        ({"GITOPS_ML_SAMPLES": "many"}, {}, ["is 'many'", "whole number of at least 0"]),
+        ({"GITOPS_ML_SAMPLES": "-1"}, {}, ["is '-1'"]),
+        ({"GITOPS_ML_SAMPLES": "9" * 99}, {}, ["whole number"]),
+        ({"GITOPS_ML_MAX_BODY_BYTES": "0"}, {}, ["at least 1024"]),
+    ],
+)
+def test_settings_that_the_model_server_refuses_are_refused(
+    env: dict[str, str], serve: dict[str, Any], messages: list[str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        require_plausible("churn", declared(env=env, serve=serve))
+    assert [part for part in messages if part not in str(caught.value)] == [], caught.value
 
 
 def test_traffic_is_validated_with_its_share_of_the_error() -> None:

@@ -28,7 +28,7 @@ print_answers() {
   ask "$1"
   now
   began=$t answer=
-  [ -z "$body" ] || [ -z "$2" ] || answer=$(ask --header 'Content-Type: application/json' --post-data "$body" "$2")
+  [ -z "$body" ] || [ -z "$2" ] || answer=$(ask --header 'Content-Type: application/json' --header 'X-Gitops-Ml-Check: 1' --post-data "$body" "$2")
   now
   echo "$((t - began))"
   echo "$answer"

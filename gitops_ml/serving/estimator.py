@@ -1,0 +1,108 @@
+"""Calls a scikit-learn estimator with the columns of a request, in the form in which it was fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gitops_ml.artifacts.manifest import Manifest
+from gitops_ml.errors import ModelRejected
+from gitops_ml.serving.messages import Column
+
+METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform")
+"""Methods of an estimator that may be outputs."""
+
+ARGMAX = frozenset(
+    {
+        "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier",
+        "sklearn.ensemble._forest.RandomForestClassifier",
+        "sklearn.ensemble._forest.ExtraTreesClassifier",
+        "sklearn.tree._classes.DecisionTreeClassifier",
+        "sklearn.linear_model._logistic.LogisticRegression",
+    }
+)
+"""Classifiers whose `predict` is the class with the largest score, as scikit-learn's source shows."""
+
+TIE = 1e-9
+"""Rounding may rank two probabilities that are closer than this differently than their scores."""
+
+
+class Estimator:
+    """A scikit-learn estimator. It takes a DataFrame with one column for each input tensor, a matrix for a single input
+    of two dimensions, and the values themselves where its first step takes texts."""
+
+    threaded = False
+
+    def __init__(self, estimator: Any, manifest: Manifest) -> None:
+        from sklearn.pipeline import Pipeline
+
+        self.title = f"model {manifest.name!r} ({_class_of(estimator)})"
+        for spec in manifest.outputs:
+            if spec.name not in METHODS or not callable(getattr(estimator, spec.name, None)):
+                raise ModelRejected(
+                    f"the model has no output {spec.name!r}",
+                    why=f"outputs are methods of {type(estimator).__name__} out of {', '.join(METHODS)}",
+                    fix="name the outputs in the manifest after methods of the estimator",
+                )
+        self._whole = estimator
+        # Several outputs share one pass through the steps before the last, as Pipeline.predict runs them.
+        self._before = estimator[:-1] if type(estimator) is Pipeline and len(estimator.steps) > 1 else None
+        last = type(estimator if self._before is None else estimator.steps[-1][1])
+        self._argmax = f"{last.__module__}.{last.__qualname__}" in ARGMAX
+        self._bare = len(manifest.inputs) == 1 and (len(manifest.inputs[0].shape) > 1 or _takes_texts(estimator))
+
+    def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Mapping[str, Any]:
+        """What the estimator's methods give, by output."""
+        data = next(iter(columns.values())) if self._bare else frame(columns)
+        estimator = self._whole
+        if self._before is not None and len(outputs) > 1:
+            data, estimator = self._before.transform(data), self._whole.steps[-1][1]
+        derived = self._argmax and {"predict", "predict_proba"} <= set(outputs)
+        called = [name for name in outputs if name != "predict" or not derived]
+        values = {name: getattr(estimator, name)(data) for name in called}
+        if derived:
+            labels = _largest(values["predict_proba"], estimator.classes_)
+            values["predict"] = estimator.predict(data) if labels is None else labels
+        return values
+
+
+def frame(columns: Mapping[str, Column]) -> Any:
+    """The columns as a DataFrame."""
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def _takes_texts(estimator: Any) -> bool:
+    """Whether the estimator, or a pipeline's first step, iterates over texts, as CountVectorizer does.
+
+    Given a DataFrame it would iterate over the names of the columns, without an error.
+    """
+    from sklearn.pipeline import Pipeline
+    from sklearn.utils import get_tags
+
+    while isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+        if not steps:
+            return False
+        estimator = steps[0]
+    tags = get_tags(estimator).input_tags
+    return bool(tags.string and not tags.two_d_array)
+
+
+def _class_of(estimator: Any) -> str:
+    """The estimator's class; of a pipeline, the class of its last step."""
+    steps = getattr(estimator, "steps", None)
+    return type(steps[-1][1] if steps else estimator).__name__
+
+
+def _largest(probabilities: Any, classes: NDArray[Any]) -> NDArray[Any] | None:
+    """The class of each row's largest probability; None if some row is close to a tie, or there are several targets."""
+    if not isinstance(probabilities, np.ndarray) or probabilities.shape[1] < 2:
+        return None
+    ranked = np.partition(probabilities, -2, axis=1)
+    clear = ranked[:, -1] - ranked[:, -2] > TIE  # False for NaN as well
+    return classes[probabilities.argmax(axis=1)] if clear.all() else None
