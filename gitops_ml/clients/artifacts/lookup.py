@@ -103,8 +103,12 @@ def _near_outputs(repo: Repository, commit: str, path: str) -> tuple[list[Output
     parts = path.split("/")
     above = ["/".join(parts[:n]) for n in range(len(parts))]
     files = [posixpath.join(folder, "dvc.lock") for folder in above]
-    files += [f"{'/'.join(parts[:n])}.dvc" for n in range(1, len(parts) + 1)]
-    return _outputs(repo, commit, files)
+    locked, broken = _outputs(repo, commit, files)
+    own = [f"{'/'.join(parts[:n])}.dvc" for n in range(1, len(parts) + 1)]
+    added, unreadable = _outputs(repo, commit, own)
+    if unreadable is not None:  # it is named after the path, so nothing else says what the path holds
+        raise unreadable
+    return [*locked, *added], broken
 
 
 def _all_outputs(repo: Repository, commit: str) -> tuple[list[Output], InputError | None]:
