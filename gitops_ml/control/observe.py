@@ -34,6 +34,7 @@ from gitops_ml.core.operator_settings import read_settings, require_permitted
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import Inputs, make_plan
+from gitops_ml.core.planning.validation import require_capacity
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import EngineMismatch, GitopsError, SourceError
 from gitops_ml.serving import SERVING_VERSION
@@ -205,6 +206,7 @@ def _planned_deployment(
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]
     require_permitted(name, resolved.declaration, read_settings(os.environ))
+    require_capacity(name, resolved.declaration, snapshot.cpus)
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments

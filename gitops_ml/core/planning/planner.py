@@ -14,11 +14,12 @@ import msgspec
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.generation import ContainerSpec
 from gitops_ml.core.journal.state import EnvironmentState
-from gitops_ml.core.observed import Container, Snapshot
+from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
-from gitops_ml.core.planning.drift import container_drift
+from gitops_ml.core.planning.gateway import plan_gateway, plan_tidy
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
+from gitops_ml.core.planning.route import revision_of
 from gitops_ml.core.text import clean_line
 
 VOLUME_READER_SECONDS = 60.0
@@ -49,7 +50,11 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
         report_defect: receives the exception that a deployment's planning raised, for the log.
     """
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
-    actions: list[plan.Action] = [*_ensure_gateway(inputs), *_remove_orphans(inputs)]
+    foreign = _foreign_routes(inputs)
+    snapshot = _without_routes(snapshot, foreign)
+    inputs = msgspec.structs.replace(inputs, snapshot=snapshot)
+    strays = (*snapshot.strays, *(f"{name}.yml" for name in foreign))
+    actions: list[plan.Action] = [*_plan_gateway(inputs), *plan_tidy(strays), *_remove_orphans(inputs)]
     statuses, broken = [], dict(desired.broken)
     for name in sorted(inputs.wanted.keys() | broken.keys()):
         try:
@@ -111,31 +116,27 @@ def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
     ]
 
 
-def _ensure_gateway(inputs: Inputs) -> list[plan.Action]:
-    snapshot, spec = inputs.snapshot, inputs.gateway
-    if not inputs.wanted and not _deployments_on_host(snapshot, inputs.state):
+def _plan_gateway(inputs: Inputs) -> list[plan.Action]:
+    if not inputs.wanted and not _deployments_on_host(inputs.snapshot, inputs.state):
         return []
-    gateways = sorted(snapshot.of_role("gateway"), key=lambda c: (c.created, c.id))
-    because = _gateway_trouble(snapshot, spec, gateways)
-    if not because:
-        return []
-    return [plan.EnsureGateway(spec=spec, remove=tuple(c.id for c in gateways), because=because)]
+    return plan_gateway(inputs.snapshot, inputs.gateway)
 
 
-def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, gateways: list[Container]) -> str:
-    """Why the gateway must be made again, as a cause; empty if it is as declared."""
-    if snapshot.network is None:
-        return "the environment has no network"
-    if not snapshot.volume:
-        return "the environment has no volume"
-    if not gateways:
-        return "the environment has no gateway"
-    if len(gateways) > 1:
-        return f"{len(gateways)} gateways exist"
-    differences = container_drift(spec, gateways[0], None)
-    if differences:
-        return f"its {differences[0]}"
-    return "" if gateways[0].state == "running" else f"it is {gateways[0].state}"
+def _foreign_routes(inputs: Inputs) -> list[str]:
+    """The route files that are not ours, and of no deployment.
+
+    The file of a deployment is written anew by that deployment's plan: until then the gateway goes on with the route
+    that it has loaded.
+    """
+    snapshot = inputs.snapshot
+    deployments = _deployments_on_host(msgspec.structs.replace(snapshot, routes={}), inputs.state)
+    ours = deployments | inputs.wanted.keys() | inputs.desired.broken.keys()
+    return [n for n, content in snapshot.routes.items() if n not in ours and revision_of(content) is None]
+
+
+def _without_routes(snapshot: Snapshot, names: list[str]) -> Snapshot:
+    routes = {name: content for name, content in snapshot.routes.items() if name not in names}
+    return msgspec.structs.replace(snapshot, routes=routes)
 
 
 def _deployments_on_host(snapshot: Snapshot, state: EnvironmentState) -> set[str]:
