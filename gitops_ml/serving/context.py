@@ -81,7 +81,7 @@ COMPILE = "python3 -m compileall -q -j 0 -x '/tests?/' --invalidation-mode unche
 
 
 def runtime_key(requirements: bytes, base_id: str) -> str:
-    """The key of a runtime image: SHA-256 (hex) over the requirements, the base image's ID and SERVING_SOURCE."""
+    """The key of a runtime image: SHA-256 (hex) over the requirements, the base image's identity and SERVING_SOURCE."""
     digest = hashlib.sha256(f"{SERVING_SOURCE}\n{base_id}\n".encode())
     digest.update(requirements)
     return digest.hexdigest()

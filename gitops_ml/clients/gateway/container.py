@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.clients.engine.base_images import GATEWAY
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.layout import API, CERTIFICATE, JOURNAL, ROOT, ROUTES, STAGE, script, tries
 from gitops_ml.core.declaration.schema import Gateway
@@ -19,7 +20,7 @@ from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
 
-GATEWAY_IMAGE = "traefik:v3"
+GATEWAY_IMAGE = GATEWAY.name
 WEB_PORT = 8080
 _MEMORY = 512 * 1024**2
 _PIDS = 512
