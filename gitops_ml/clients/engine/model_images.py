@@ -36,7 +36,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
         requirements: a requirements file that `requirements.read_lock` accepts.
     """
     # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.serving.context import runtime_key
+    from gitops_ml.serving.building.context import runtime_key
 
     ensure_base(engine, base)
     base_id = base_identity(engine, base) or base
@@ -61,7 +61,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
 
 def _build_runtime(engine: Engine, requirements: bytes, base: str, tag: str, labels: Mapping[str, str]) -> str:
     """Build a runtime image in three steps; the images of the first two are removed, whatever happens."""
-    from gitops_ml.serving.context import build_args, download_context, install_context, runtime_context
+    from gitops_ml.serving.building.context import build_args, download_context, install_context, runtime_context
 
     _remove_old_steps(engine)
     # Random: another process may build the same image, and must not lose its steps to us.
@@ -102,7 +102,7 @@ def ensure_model_image(
         return str(image["Id"])
     # Packs our own sources: only a pass that lacks an image needs that.
     from gitops_ml.clients.engine.model_check import checked_requirements
-    from gitops_ml.serving.model_layer import model_archive, model_context
+    from gitops_ml.serving.building.model_layer import model_archive, model_context
 
     requirements = checked_requirements(f"{generation.model} {generation.version}", files)
     runtime, runtime_id = ensure_runtime(engine, requirements, base)
