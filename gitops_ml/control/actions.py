@@ -22,11 +22,16 @@ def perform(action: plan.Action, host: Host) -> None:
     host.report(action.line(host.environment))
     match action:
         case plan.EnsureGateway():
-            host.ensure_gateway(action.spec, action.remove)
+            host.ensure_gateway(action)
+        case plan.Tidy():
+            host.tidy(action.files)
         case plan.Begin():
             _begin(action, host)
         case plan.Build():
             _build(action, host)
+        case plan.Create():
+            for replica in action.replicas:
+                host.create(action.generation, replica)
         case plan.Start():
             _start(action, host)
         case plan.Verify():
@@ -93,12 +98,20 @@ def _start(action: plan.Start, host: Host) -> None:
     for container in action.resume:
         host.start(container)
         started.append(container)
+    created = _created(action, host) if action.created else {}
     for replica in action.replicas:
-        container = host.create(action.generation, replica)
+        container = created.get(replica) or host.create(action.generation, replica)
         host.start(container)
         started.append(container)
     if action.await_ready:
         _await_ready(action.generation, started, host)
+
+
+def _created(action: plan.Start, host: Host) -> dict[int, str]:
+    """The containers of the generation that are created and were never started, by replica."""
+    generation = action.generation.fingerprint
+    replicas = [c for c in host.containers(action.deployment) if c.generation == generation and c.state == "created"]
+    return {container.replica: container.id for container in replicas}
 
 
 def _await_ready(generation: Generation, started: list[str], host: Host) -> None:

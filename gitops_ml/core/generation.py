@@ -96,6 +96,12 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     log_max_files: int = 3
 
 
+def overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two (address, port) pairs of a host cannot be listened on at once. Without an address, all are meant."""
+    everywhere = {"", "0.0.0.0", "::"}
+    return one[1] == other[1] and (one[0] == other[0] or bool({one[0], other[0]} & everywhere))
+
+
 def scoped(project: str, environment: str, *parts: str) -> str:
     """The name of an object of ours on the engine: `<project>.<environment>.…`."""
     return ".".join((project, environment, *parts))

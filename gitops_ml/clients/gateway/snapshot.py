@@ -10,6 +10,7 @@ calls.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import loaded_revision
 from gitops_ml.errors import EngineFailed
 
+_ROUTE_FILE = re.compile(r"([a-z0-9-]+)\.yml")
 _NO_ANSWER = 8
 """The exit code of the script `look` where Traefik does not answer; the archive is whole all the same."""
 
@@ -101,7 +103,7 @@ def take_snapshot(
         name = f"facts-{info.id.replace(':', '')}-{project}.{environment}.json"
         facts = current_facts(engine, info, listed, cache / name if cache else None)
         files, raw_data = reading.result()
-        routes, journal = _routes_and_journal(files)
+        routes, strays, journal = _sort(files)
         loaded = _parse_loaded(raw_data)
         containers = [listed_container(entry, facts.get(entry["Id"])) for entry in listed]
         down = [c for c in containers if c.role == "replica" and c.state == "running" and _is_down(c, loaded)]
@@ -114,7 +116,9 @@ def take_snapshot(
             network=next((str(n["Id"]) for n in networks.result() if n["Name"] == network), None),
             volume=has_volume(),
             base_id=base_id.result(),
+            cpus=info.cpus,
             routes=routes,
+            strays=strays,
             loaded=loaded.revisions,
             backends=loaded.backends,
             unresponsive=find_unresponsive(engine, gateway["Id"], down, loaded.health, info.now) if gateway else {},
@@ -161,15 +165,28 @@ def _read_volume(
         engine.remove(reader)
 
 
-def _routes_and_journal(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """(route files by deployment, entries of the journal by name)."""
-    routes = {
-        name.removeprefix(f"{ROUTES}/").removesuffix(".yml"): content
-        for name, content in files.items()
-        if name.startswith(f"{ROUTES}/") and name.endswith(".yml") and name != f"{ROUTES}/{CERTIFICATE}"
-    }
+def _sort(files: dict[str, bytes]) -> tuple[dict[str, bytes], tuple[str, ...], dict[str, bytes]]:
+    """(route files by deployment, what else is in their folder, entries of the journal by name)."""
+    routes, strays = {}, []
+    for name, content in sorted(files.items()):
+        folder, _, file = name.partition("/")
+        route = _ROUTE_FILE.fullmatch(file)
+        if folder != ROUTES or (file == CERTIFICATE and _is_json(content)):
+            continue
+        if route:
+            routes[route[1]] = content
+        else:
+            strays.append(file)
     entries = {n.removeprefix(f"{JOURNAL}/"): c for n, c in files.items() if n.startswith(f"{JOURNAL}/")}
-    return dict(sorted(routes.items())), whole(entries)
+    return routes, tuple(strays), whole(entries)
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        msgspec.json.decode(content)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def _parse_loaded(raw_data: bytes) -> _Loaded:

@@ -66,6 +66,20 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_live_rows(name, deployment)
 
 
+def require_capacity(name: str, deployment: Deployment, cpus: int) -> None:
+    """Check that the engine's host, with this many CPUs (0: not known), can run a replica. Raises `InputError`.
+
+    The engine refuses such a container only when it is made: with `recreate` the incumbent would be stopped by then.
+    """
+    declared = deployment.resources.cpus
+    if cpus and declared > cpus:
+        raise InputError(
+            f"{name}: resources.cpus is {declared:g}",
+            why=f"the engine's host has {cpus} CPUs",
+            fix=f"write {cpus} or less",
+        )
+
+
 def _require_settings(name: str, deployment: Deployment) -> None:
     """Check the variables of our server in `env`: one that it refuses would end each replica as it starts."""
     for key, value in deployment.env.items():
