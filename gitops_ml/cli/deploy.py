@@ -91,15 +91,11 @@ def sync(
     Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or on hold, 5 the record could
     not be pushed.
     """
-    import signal
-
     clone, connections = _begin(repo, environments)
     from gitops_ml.control import sync as loop
     from gitops_ml.control.target import list_targets
     from gitops_ml.control.view import Options
 
-    # CI and systemd end a job with SIGTERM: release the lock as for Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     chosen = Options(
         retry=retry,
         allow_older=allow_older,
@@ -223,12 +219,7 @@ def _show_trouble(view: View) -> None:
     """Print to stderr what is wrong with an environment's deployments, and what they wait for."""
     for name, error in sorted(view.plan.broken.items()):
         render.error(error, f"{view.desired.name}/{name}")
-    for name in view.plan.refused:
-        refusal = GitopsError(
-            f"{view.desired.name}/{name} would be removed",
-            why="it is the last deployment, or policy.max_removals allows fewer removals",
-            fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
-        )
+    for refusal in view.removal_refusals.values():
         render.error(refusal)
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:

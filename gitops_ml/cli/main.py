@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -88,6 +89,10 @@ def main() -> None:
     times as much CPU time, `status` 1.26 times. Functions registered with `atexit` run, since they remove files.
     """
     streams.protect()
+    # CI and systemd end a job with SIGTERM, a closed terminal with SIGHUP: end as for Ctrl-C, with what was started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     code = _run(sys.argv[1:])
     atexit._run_exitfuncs()
     sys.stdout.flush()

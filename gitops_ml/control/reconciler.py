@@ -29,7 +29,6 @@ from gitops_ml.errors import (
     InputError,
     LockHeld,
     LockLost,
-    RemovalRefused,
     SourceError,
 )
 
@@ -224,8 +223,8 @@ def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options:
 
 def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
-    if view.plan.refused:
-        host.report(str(_refusal(view)))
+    for refusal in view.removal_refusals.values():
+        host.report(str(refusal))
     result = PassOutcome(view)
     with environment.watch_tip(view, host) as newest_source:
 
@@ -239,15 +238,6 @@ def _execute(environment: Reconcilable, host: Host, view: View, options: Options
 
         result.execution = execute(view.plan, host, backoff, look_again)
     return result
-
-
-def _refusal(view: View) -> RemovalRefused:
-    names = ", ".join(view.plan.refused)
-    return RemovalRefused(
-        f"{names} of {view.desired.name} would be removed",
-        why=f"policy.max_removals is {view.desired.environment.policy.max_removals}, or it is the last one",
-        fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
-    )
 
 
 def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backoff: Backoff) -> None:

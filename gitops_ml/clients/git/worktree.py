@@ -140,14 +140,17 @@ class Transaction:
     """`git update-ref --stdin`: its locks fall away by themselves when it, or we, die."""
 
     def __init__(self, clone: Clone) -> None:
-        self._process = clone.git.start("update-ref", "-m", "gitops-ml: record", "-z", "--stdin")
+        self._closing = contextlib.ExitStack()
+        claim = self._closing.enter_context(clone.git.claim("update-ref"))
+        self._process = clone.git.start("update-ref", "-m", "gitops-ml: record", "-z", "--stdin", claim=claim)
 
     def __enter__(self) -> Transaction:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The end of input without `commit` aborts.
-        self._process.communicate(timeout=10)
+        with self._closing:
+            # The end of input without `commit` aborts.
+            self._process.communicate(timeout=10)
 
     def prepare(self, ref: str, new: str, old: str) -> bool:
         """Lock `ref`; False when another process holds it, or it is not at `old`."""
