@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.events import Event
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
 from gitops_ml.control.view import Options, Source, View
@@ -282,7 +283,8 @@ def record(environment: Reconcilable, host: Host, view: View) -> str | None:
             host.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
         if ids or view.engine_changed:
             holds = ", ".join(ids) or "the engine"
-            host.report(f"record {environment.environment} {commit[:12]} holds {holds}")
+            line = f"record {environment.environment} {commit[:12]} holds {holds}"
+            host.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
     if published.refused:
         raise published.refused[0]
     return published.commit
