@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gitops_ml.control.events import Event, check_event
 from gitops_ml.control.host import Host
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Applied, Built, Cleared, Intent, Judged, Settled, Stepped, Withdrawn
@@ -19,14 +20,29 @@ SHOWN_LINES = 15
 
 def perform(action: plan.Action, host: Host) -> None:
     """Perform one action. Raises what the host raises, and `EngineFailed`."""
-    host.report(action.line(host.environment))
+    host.report(
+        Event(
+            action.line(host.environment),
+            "action",
+            environment=host.environment,
+            deployment=action.deployment,
+            verb=action.verb,
+            subject=action.subject,
+            because=action.because,
+        )
+    )
     match action:
         case plan.EnsureGateway():
-            host.ensure_gateway(action.spec, action.remove)
+            host.ensure_gateway(action)
+        case plan.Tidy():
+            host.tidy(action.files)
         case plan.Begin():
             _begin(action, host)
         case plan.Build():
             _build(action, host)
+        case plan.Create():
+            for replica in action.replicas:
+                host.create(action.generation, replica)
         case plan.Start():
             _start(action, host)
         case plan.Verify():
@@ -93,12 +109,20 @@ def _start(action: plan.Start, host: Host) -> None:
     for container in action.resume:
         host.start(container)
         started.append(container)
+    created = _created(action, host) if action.created else {}
     for replica in action.replicas:
-        container = host.create(action.generation, replica)
+        container = created.get(replica) or host.create(action.generation, replica)
         host.start(container)
         started.append(container)
     if action.await_ready:
         _await_ready(action.generation, started, host)
+
+
+def _created(action: plan.Start, host: Host) -> dict[int, str]:
+    """The containers of the generation that are created and were never started, by replica."""
+    generation = action.generation.fingerprint
+    replicas = [c for c in host.containers(action.deployment) if c.generation == generation and c.state == "created"]
+    return {container.replica: container.id for container in replicas}
 
 
 def _await_ready(generation: Generation, started: list[str], host: Host) -> None:
@@ -124,7 +148,7 @@ def _verify(action: plan.Verify, host: Host) -> None:
     verdict = overall(report.checks)
     subject = f"{host.environment}/{action.deployment}"
     for check in report.checks:
-        host.report(f"{check.name} {check.word} {subject}: {check.reason}")
+        host.report(check_event(host.environment, action.deployment, check))
     if report.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in report.checks):
         host.report(f"the last lines of {subject}:\n{_tail(report.logs)}")
     attempt, name, checks = action.attempt.id, action.deployment, tuple(report.checks)

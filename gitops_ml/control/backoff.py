@@ -27,7 +27,7 @@ def name_of(action: plan.Action) -> str:
     if isinstance(action, plan.Publish):
         return RECORD
     if isinstance(action, plan.EnsureGateway):
-        return ENVIRONMENT
+        return UPKEEP if action.serves else ENVIRONMENT
     return action.deployment + (_HEALING if action.healing else "") or UPKEEP
 
 
@@ -115,7 +115,8 @@ class Backoff:
         return [
             action
             for action in actions
-            if isinstance(action, plan.EnsureGateway | plan.Watch)
+            if name_of(action) == ENVIRONMENT
+            or isinstance(action, plan.Watch)
             or action.deployment in ending
             or self.wait(name_of(action)) == 0
         ]

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from gitops_ml.core.declaration.checks import OwnCheck
-from gitops_ml.core.generation import ContainerSpec, Generation
+from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
@@ -221,8 +221,12 @@ class Host(Protocol):
 
     # --- the gateway
 
-    def ensure_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
-        """Make what is missing of the environment's network, volume and gateway; `remove` are gateways in its place."""
+    def ensure_gateway(self, action: plan.EnsureGateway) -> None:
+        """Make what is missing of the environment's network, volume and gateway, in the place of others or without."""
+        ...
+
+    def tidy(self, files: Sequence[str]) -> None:
+        """Remove files that are no routes of ours from the gateway's watched folder."""
         ...
 
     def switch(self, deployment: str, route: bytes) -> None:

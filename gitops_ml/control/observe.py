@@ -27,13 +27,15 @@ from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation, generation_of
-from gitops_ml.core.journal.fold import fold
+from gitops_ml.core.journal.fold import fold, fold_readable, rebuilt
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.operator_settings import read_settings, require_permitted
 from gitops_ml.core.planning import plan
+from gitops_ml.core.planning.as_served import declared_as_served, only_healing
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import Inputs, make_plan
+from gitops_ml.core.planning.validation import require_capacity
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import EngineMismatch, GitopsError, SourceError
 from gitops_ml.serving import SERVING_VERSION
@@ -96,7 +98,12 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
     """
     _require_port(repo, source, snapshot)
     _require_engine(source, snapshot, options)
-    state = fold(snapshot.journal)
+    if source.as_served and source.tip_error:
+        return _view_as_served(source, source.tip_error, snapshot, locked=locked)
+    if options.rebuild_journal:
+        state = rebuilt(fold_readable(snapshot.journal)[0], snapshot.routes)
+    else:
+        state = fold(snapshot.journal, source.files.name)
     _require_descent(repo, source, state, options)
     desired = source.desired
     wanted, broken = _each(
@@ -122,6 +129,25 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
         wanted = {name: deployment for name, deployment in wanted.items() if name not in broken}
         planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted), log_unforeseen)
     return View(source, desired, snapshot, state, wanted, planned)
+
+
+def _view_as_served(source: Source, error: GitopsError, snapshot: Snapshot, *, locked: bool) -> View:
+    """Plan the healing of what serves, as the journal knows it. Raises `error` when nothing serves."""
+    state, unread = fold_readable(snapshot.journal)
+    desired = declared_as_served(source.desired, state, str(error))
+    if not desired.broken:
+        raise error
+    inputs = Inputs(
+        desired=desired,
+        snapshot=snapshot,
+        state=state,
+        now=snapshot.at,
+        wanted={},
+        gateway=gateway_spec(desired.project, desired.name, desired.environment.gateway),
+        locked=locked,
+    )
+    planned = only_healing(make_plan(inputs, log_unforeseen), snapshot, state, unread=bool(unread))
+    return View(source, desired, snapshot, state, {}, planned)
 
 
 def without_beginnings(planned: plan.Plan) -> plan.Plan:
@@ -205,12 +231,13 @@ def _planned_deployment(
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]
     require_permitted(name, resolved.declaration, read_settings(os.environ))
+    require_capacity(name, resolved.declaration, snapshot.cpus)
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments
     return PlannedDeployment(
         resolved=resolved,
-        generation=_generation(resolved, desired.commit, base),
+        generation=_generation(resolved, desired.project, desired.commit, base),
         project=desired.project,
         environment=desired.name,
         drain=seconds(settings.drain),
@@ -239,8 +266,9 @@ def generation_at(repo: Repository, files: EnvironmentFiles, name: str, base: st
     """
     if name not in files.deployments:
         raise SourceError(f"{name} is not declared in {files.commit[:12]}")
-    return _generation(resolve(repo, files.commit, name, files.deployments[name]), files.commit, base)
+    resolved = resolve(repo, files.commit, name, files.deployments[name])
+    return _generation(resolved, files.project, files.commit, base)
 
 
-def _generation(resolved: ResolvedDeployment, commit: str, base: str) -> Generation:
-    return generation_of(resolved, commit=commit, base=base, serving_version=SERVING_VERSION)
+def _generation(resolved: ResolvedDeployment, project: str, commit: str, base: str) -> Generation:
+    return generation_of(resolved, project=project, commit=commit, base=base, serving_version=SERVING_VERSION)

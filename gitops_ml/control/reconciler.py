@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.events import Event
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
 from gitops_ml.control.view import Options, Source, View
@@ -28,7 +29,6 @@ from gitops_ml.errors import (
     InputError,
     LockHeld,
     LockLost,
-    RemovalRefused,
     SourceError,
 )
 
@@ -167,7 +167,7 @@ def _reconcile(environment: Reconcilable, view: View, options: Options, backoff:
         environment.break_lock(view, options.break_lock)
     due = backoff.due(view.plan.actions)
     unwritten = JOURNAL in backoff.errors and backoff.wait(JOURNAL) == 0
-    if not due and not options.retry and not view.engine_changed and not unwritten:
+    if not due and not options.retry and not options.rebuild_journal and not view.engine_changed and not unwritten:
         environment.clear_dead_lock(view)
         unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
@@ -223,8 +223,8 @@ def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options:
 
 def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
-    if view.plan.refused:
-        host.report(str(_refusal(view)))
+    for refusal in view.removal_refusals.values():
+        host.report(str(refusal))
     result = PassOutcome(view)
     with environment.watch_tip(view, host) as newest_source:
 
@@ -240,21 +240,13 @@ def _execute(environment: Reconcilable, host: Host, view: View, options: Options
     return result
 
 
-def _refusal(view: View) -> RemovalRefused:
-    names = ", ".join(view.plan.refused)
-    return RemovalRefused(
-        f"{names} of {view.desired.name} would be removed",
-        why=f"policy.max_removals is {view.desired.environment.policy.max_removals}, or it is the last one",
-        fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
-    )
-
-
 def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backoff: Backoff) -> None:
     """Write what the pass has applied, and record its verdicts. Errors are kept in the result."""
     commit = result.view.source.commit
     try:
         host.flush()
-        if (result.execution.acted or JOURNAL in backoff.errors) and host.state.applied != commit:
+        follows = host.state.applied == commit or result.view.source.as_served
+        if (result.execution.acted or JOURNAL in backoff.errors) and not follows:
             host.write(Applied(at=host.now().isoformat(), commit=commit))
         backoff.succeeded(JOURNAL)
     except LockLost:
@@ -281,7 +273,7 @@ def record(environment: Reconcilable, host: Host, view: View) -> str | None:
     Raises `PushRejected`: what was refused stays in the journal, records and reverts each by themselves.
     """
     refused_before = tuple(attempt.id for attempt in host.state.unreverted)
-    if not host.state.unpublished and not refused_before and not view.engine_changed:
+    if view.source.as_served or not (host.state.unpublished or refused_before or view.engine_changed):
         return None
     published = environment.publish(view, host.state)
     if published.commit:
@@ -291,7 +283,8 @@ def record(environment: Reconcilable, host: Host, view: View) -> str | None:
             host.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
         if ids or view.engine_changed:
             holds = ", ".join(ids) or "the engine"
-            host.report(f"record {environment.environment} {commit[:12]} holds {holds}")
+            line = f"record {environment.environment} {commit[:12]} holds {holds}"
+            host.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
     if published.refused:
         raise published.refused[0]
     return published.commit

@@ -25,17 +25,19 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.gateway import routes
-from gitops_ml.clients.gateway.container import ensure_gateway
 from gitops_ml.clients.gateway.journal import Journal
+from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
 from gitops_ml.clients.gateway.snapshot import list_environment
+from gitops_ml.control.events import cleaned
 from gitops_ml.control.servers import EngineServers
 from gitops_ml.control.view import View
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.generation import ALIAS, PATTERN, PORT, ContainerSpec, Generation, replica_spec
+from gitops_ml.core.generation import ALIAS, PATTERN, PORT, Generation, replica_spec
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings, require_secrets
+from gitops_ml.core.planning import plan
 from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, Superseded
 
@@ -122,7 +124,7 @@ class Session:
 
     def report(self, text: str) -> None:
         """See `Host.report`."""
-        self._report(clean(text))
+        self._report(cleaned(text))
 
     def _check(self) -> None:
         """Call this before each mutation."""
@@ -269,12 +271,21 @@ class Session:
 
     # --- the gateway
 
-    def ensure_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
+    def ensure_gateway(self, action: plan.EnsureGateway) -> None:
         """See `Host.ensure_gateway`."""
         self._check()
         with self._writing:
-            self._gateway = ensure_gateway(self._engine, spec, instead_of=remove)
+            if action.keep:
+                keep_gateway(self._engine, action.spec, action.keep, action.remove)
+                self._gateway = action.keep
+            else:
+                self._gateway = ensure_gateway(self._engine, action.spec, instead_of=action.remove)
             self._journal = self._journal.moved_to(self._gateway)
+
+    def tidy(self, files: Sequence[str]) -> None:
+        """See `Host.tidy`."""
+        self._check()
+        routes.tidy(self._engine, self._gateway, files)
 
     def switch(self, deployment: str, route: bytes) -> None:
         """See `Host.switch`."""

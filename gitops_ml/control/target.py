@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from gitops_ml.clients import background
 from gitops_ml.clients.artifacts.source import ModelSource, read_declared
+from gitops_ml.clients.engine.base_images import ensure_base
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
+from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files import publication, records
 from gitops_ml.clients.files.environments import (
@@ -26,20 +27,22 @@ from gitops_ml.clients.files.environments import (
     require_own_port,
 )
 from gitops_ml.clients.files.publication import Publication
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
+from gitops_ml.clients.gateway.port import require_free_port
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
 from gitops_ml.control.last_good import view_last_good
 from gitops_ml.control.observe import generation_at, observe, plan_view, read_source
+from gitops_ml.control.old_images import remove_old_images
 from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Artifacts, Session
 from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import GitopsError, InputError, SourceError
+from gitops_ml.errors import EngineFailed, GitopsError, InputError, SourceError
 
 COMPACT_AT = 60
 """Entries of the journal above which a pass that holds the lock sums them up."""
@@ -54,7 +57,7 @@ class Target:
         report: receives each text that a person may want to see.
         connection: the owner of the environment's engine.
         stopping: set it to stop a pass at its next step, as Ctrl-C does.
-        read_tip: gives the commit to reconcile to, after a fetch or as it was fetched last.
+        read_tip: gives the commit to reconcile to, after a fetch of so many seconds or as it was fetched last.
     """
 
     repo: Repository
@@ -62,7 +65,7 @@ class Target:
     report: Callable[[str], None]
     connection: Connection = field(default_factory=Connection)
     stopping: threading.Event = field(default_factory=threading.Event)
-    read_tip: Callable[[Repository], str] = Repository.fetch
+    read_tip: Callable[[Repository, float], str] = Repository.fetch
 
     # --- looking
 
@@ -108,7 +111,7 @@ class Target:
         """
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
-        builds = Builds(engine, models.artifact, BASE_IMAGE)
+        builds = Builds(engine, models.artifact, files.project, BASE_IMAGE)
         bases = (BASE_IMAGE, GATEWAY_IMAGE) if view.wanted else (GATEWAY_IMAGE,)
         pulls = background.begin(lambda: [ensure_base(engine, base) for base in bases])
         background.result_within(pulls, math.inf, self._go_on)
@@ -118,9 +121,18 @@ class Target:
                     builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
-            if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
+            if options.rebuild_journal and not view.snapshot.gateway_runs:
+                raise EngineFailed(
+                    f"the journal of {files.name} cannot be rebuilt",
+                    why="its gateway does not run",
+                    fix=f"docker start {gateway_name(files.project, files.name)}",
+                )
+            long = len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs
+            if options.rebuild_journal or (long and not view.source.as_served):
                 session.compact(view.snapshot.journal)
             yield view, session
+            if builds.any_begun and (removed := remove_old_images(self.repo, engine, view, session.state)):
+                self.report(f"remove {len(removed)} old images of {files.project}")
 
     def _go_on(self) -> None:
         """Call this while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
@@ -141,7 +153,7 @@ class Target:
                 source = self._source_at(watch.tip, source)
             return source
 
-        with TipWatch(self.repo.root, self.read_tip, view, host.supersede) as watch:
+        with TipWatch(self.repo.root, self.read_tip, view, host) as watch:
             yield newest
 
     def _source_at(self, commit: str, source: Source) -> Source:
@@ -203,22 +215,24 @@ class Target:
 
 
 def preview(target: Target, options: Options) -> View:
-    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment
-    takes, and what only a later promotion would stumble over.
+    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment or
+    container takes, and what only a later promotion would stumble over.
 
     Raises as `Target.look`, and `InputError`.
     """
     view = target.look(options)
     desired = view.desired
     require_own_port(target.repo, view.source.files)
+    engine, gateway = target.connection.to(view.source.files), desired.environment.gateway
+    require_free_port(engine, desired.project, desired.name, gateway)
     if desired.environment.promotion:
         require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
     return view
 
 
-def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str]) -> str:
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository, float], str]) -> str:
     """The tip, or the commit that was asked for. Tags are fetched for both."""
-    tip = read_tip(repo)
+    tip = read_tip(repo, options.fetch_seconds)
     return repo.resolve(options.rev) if options.rev else tip
 
 

@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.clients.git.fetch import FETCH_SECONDS
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.records.record import Record
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import GitopsError, RemovalRefused
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command line that a pass obeys."""
+    """The options of the command line that a pass obeys, and how long a fetch may take."""
 
     allow_older: bool = False
     confirm_removals: bool = False
@@ -25,10 +26,12 @@ class Options:
     retry: bool = False
     break_lock: str | None = None
     rev: str | None = None
+    rebuild_journal: bool = False
+    fetch_seconds: float = FETCH_SECONDS
 
     def after_first_pass(self) -> Options:
-        """Drop the one-shot options: `--retry` and `--break-lock`."""
-        return replace(self, retry=False, break_lock=None)
+        """Drop the one-shot options: `--retry`, `--break-lock` and `--rebuild-journal`."""
+        return replace(self, retry=False, break_lock=None, rebuild_journal=False)
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Source:
     """What one commit says of one environment: all that a pass reads of the clone before it looks at the host.
 
     `tip_error`: why the tip cannot be followed. Then this is the commit that was applied last, and no rollout begins.
+    `as_served`: no commit can be followed, so what serves is healed as the journal knows it. Nothing is recorded then.
     """
 
     files: EnvironmentFiles
     desired: Desired
     records: Mapping[str, Record]
     tip_error: GitopsError | None = None
+    as_served: bool = False
 
     @property
     def commit(self) -> str:
@@ -70,3 +75,17 @@ class View:
     def engine_changed(self) -> bool:
         """Whether a record names another engine: after `--rebind`, Git has to learn the new one."""
         return any(record.engine != self.snapshot.engine for record in self.records.values())
+
+    @property
+    def removal_refusals(self) -> Mapping[str, RemovalRefused]:
+        """Why deployments that run, and that the commit no longer declares, are not removed; by name."""
+        name, allowed = self.desired.name, self.desired.environment.policy.max_removals
+        reason = f"it is the last one, or policy.max_removals ({allowed}) allows fewer removals"
+        return {
+            deployment: RemovalRefused(
+                f"{name}/{deployment} would be removed",
+                why=f"commit {self.desired.commit[:12]} no longer declares it, and {reason}",
+                fix=f"gitops-ml sync {name} --confirm-removals; or, if it went by mistake, restore its file",
+            )
+            for deployment in self.plan.refused
+        }

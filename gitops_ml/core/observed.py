@@ -17,7 +17,8 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A container as the engine describes it, to find drift in.
 
     `env` holds the variables that differ from the image's own. `cpus` is in cores, `memory` in bytes. `mounts` maps a
-    path inside to `<volume or path>:<rw|ro>`.
+    path inside to `<volume or path>:<rw|ro>`. `restarts`: how often the engine started the container again after it
+    ended; `started`: when it did last, ISO 8601; `out_of_memory`: whether a process of it was ever killed for memory.
     """
 
     image_id: str
@@ -38,6 +39,9 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     no_new_privileges: bool
     ports: dict[int, tuple[str, int]]
     aliases: tuple[str, ...]
+    restarts: int = 0
+    started: str = ""
+    out_of_memory: bool = False
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,10 +88,11 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One environment on one engine at one time, by the engine's own clock.
 
-    `routes` holds the route files on the gateway's volume, by deployment. `loaded` holds the revision of the route that
-    the gateway has loaded, by deployment, and `backends` the servers that it knows, by alias. `unresponsive` holds the
-    running replicas that answered no health check, by container id, with the seconds since the process started.
-    `journal` holds the journal's files, by name.
+    `cpus` is how many the engine's host has; 0 if that is not known. `routes` holds the route files on the
+    gateway's volume, by deployment, and `strays` what else is in their folder, by its path there. `loaded` holds
+    the revision of the route that the gateway has loaded, by deployment, and `backends` the servers that it knows,
+    by alias. `unresponsive` holds the running replicas that answered no health check, by container id, with the
+    seconds since the process started. `journal` holds the journal's files, by name.
     """
 
     engine: str
@@ -98,7 +103,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     network: str | None = None
     volume: bool = False
     base_id: str | None = None
+    cpus: int = 0
     routes: dict[str, bytes] = {}
+    strays: tuple[str, ...] = ()
     loaded: dict[str, str] = {}
     backends: dict[str, Backend] = {}
     unresponsive: dict[str, float] = {}

@@ -13,7 +13,8 @@ import pytest
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import BASE_IMAGE
-from gitops_ml.clients.gateway.container import ensure_gateway, gateway_name, gateway_spec
+from gitops_ml.clients.gateway.container import gateway_name, gateway_spec
+from gitops_ml.clients.gateway.replacement import ensure_gateway
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.generation import ALIAS, DEPLOYMENT, ContainerSpec, owner_labels, scoped

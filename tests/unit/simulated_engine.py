@@ -121,10 +121,12 @@ class Engine:
         self.step(deployment)
         self.routes.pop(deployment, None)
 
-    def ensure_gateway(self, spec: ContainerSpec, remove: Sequence[str]) -> None:
+    def ensure_gateway(self, spec: ContainerSpec, remove: Sequence[str], keep: str) -> None:
         for name in remove:
             self.step("")
             self.containers.pop(name, None)
+        if keep:
+            return
         self.step("")
         self.has_network = True
         created = container(spec, image_id="sha256:traefik", created=round(self.seconds))

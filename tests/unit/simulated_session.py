@@ -13,7 +13,7 @@ import msgspec
 
 from gitops_ml.control.host import CommandContext, Progress, Question
 from gitops_ml.core.declaration.checks import OwnCheck
-from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
+from gitops_ml.core.generation import Generation, replica_spec
 from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
@@ -255,9 +255,12 @@ class SimulatedSession:
 
     # --- the gateway
 
-    def ensure_gateway(self, spec: ContainerSpec, remove: tuple[str, ...]) -> None:
+    def ensure_gateway(self, action: plan.EnsureGateway) -> None:
         self.go_on()
-        self._engine.ensure_gateway(spec, remove)
+        self._engine.ensure_gateway(action.spec, action.remove, action.keep)
+
+    def tidy(self, files: Sequence[str]) -> None:
+        self.go_on()
 
     def switch(self, deployment: str, route: bytes) -> None:
         self.go_on()

@@ -9,7 +9,7 @@ import re
 
 from gitops_ml.clients.engine.address import Address
 from gitops_ml.core.text import clean_line
-from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError, ModelRejected
 
 _PORT = re.compile(
     r"(?:Bind for|listen tcp4?6?:?|exposing port TCP) (\S*?):(\d+)\b.*(?:already allocated|already in use)",
@@ -20,6 +20,15 @@ _FOREIGN = re.compile(
     r"(?:listen tcp[46]?|bind host port for) (\[\S+?\]|[^\s:]+):.*cannot assign requested address", re.S
 )
 _NO_RANGE = ("non-overlapping ipv4 address pool", "address pools have been fully subnetted")
+_CANNOT_RUN = (
+    "executable file not found",
+    "argument list too long",
+    "permission denied",
+    "not a directory",
+    "invalid argument",
+    "exec format error",
+)
+"""What runc says of a container that no second try starts."""
 _FULL = ("no space left on device", "disk quota exceeded")
 
 
@@ -70,6 +79,12 @@ def failed(doing: str, why: str) -> GitopsError:
             why=_reason(why),
             fix="`docker network prune` on that host frees those of unused networks; `default-address-pools` in its "
             "daemon.json allows more",
+        )
+    if "oci runtime create failed" in lower and any(text in lower for text in _CANNOT_RUN):
+        return ModelRejected(
+            f"the container cannot be started ({doing})",
+            why=_reason(why),
+            fix="correct what it names: `env`, `secrets` or `resources` of the deployment, or the image",
         )
     if "range of cpus is from" in lower:
         return InputError(

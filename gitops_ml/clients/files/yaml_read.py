@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gitops_ml.clients.files.yaml_data import Lines, lines_of, load
+from gitops_ml.clients.files.yaml_forms import form_that_works
 from gitops_ml.clients.files.yaml_scalars import OWN, Dialect
 from gitops_ml.core.declaration.schema import RESERVED
 from gitops_ml.core.declaration.values import (
@@ -19,12 +20,14 @@ from gitops_ml.core.declaration.values import (
     DURATION_PATTERN,
     ENGINE_PATTERN,
     ENV_PATTERN,
+    HEALTH_PATTERN,
     MODEL_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
     SHARE_PATTERN,
     SIZE_PATTERN,
     TEXT_PATTERN,
+    VERSION_PATTERN,
 )
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
@@ -64,7 +67,10 @@ def _explain(error: msgspec.ValidationError, path: str, value: Any, lines: Lines
     unknown = re.search(r"unknown field `(?P<key>[^`]*)`", reason)
     if not unknown:
         where = place.removeprefix("$").lstrip(".") or "the file"
-        why = _reason(reason) + _choices(reason, _type_at(place, kind))
+        expected = _type_at(place, kind)
+        why = _reason(reason) + _choices(reason, expected)
+        form = form_that_works(value, place, kind, expected) if reason.startswith("Expected `") else ""
+        why = f"{why}: write {form}" if form else why
         return InputError(f"{path}:{_line_of(place, lines)}: {where}", why=why, fix=f"edit {path}")
     key = unknown["key"]
     valid = _keys_at(place, kind)
@@ -111,12 +117,12 @@ def _reason(text: str) -> str:
         (TEXT_PATTERN, "text without a NUL"),
         (BRANCH_PATTERN, "the name of a branch, as Git takes it"),
         (SHARE_PATTERN, "a share from 0% to 100%"),
+        (VERSION_PATTERN, "a tag of the model such as v1.2.0, or a Git revision, in one line"),
+        (HEALTH_PATTERN, "the path of a URL, such as /healthz, at most 200 characters"),
         (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:
             return f"it must be {words}"
-    if re.fullmatch(r"Expected `str`, got `(int|float|bool)`", text):
-        return f"{text[:1].lower()}{text[1:]}: put it in quotes"
     if "RFC3339" in text:
         return "it must be a time with its zone, such as 2026-12-01T00:00:00Z"
     return text[:1].lower() + text[1:]

@@ -19,12 +19,12 @@ LONGEST_WORD = 100_000
 """Bytes that a script may be given as one argument: Linux takes 128 KiB in one argument of a command."""
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SETTINGS = f"ROOT={ROOT} ROUTES={ROUTES} STAGE={STAGE} JOURNAL={JOURNAL} API={API}\n"
+_SETTINGS = f"ROOT={ROOT} ROUTES={ROUTES} STAGE={STAGE} JOURNAL={JOURNAL} CERTIFICATE={CERTIFICATE} API={API}\n"
 
 
 @cache
 def script(name: str) -> str:
-    """The text of `scripts/<name>.sh`, with the layout above as its variables ROOT, ROUTES, STAGE, JOURNAL and API.
+    """The text of `scripts/<name>.sh`, with the layout above as its variables ROOT, ROUTES, CERTIFICATE and so on.
 
     The scripts need a POSIX `sh` and `mv`, `rm`, `cp`, `cat`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and
     `wget`: all that the gateway's image has to hold.

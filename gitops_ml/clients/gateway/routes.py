@@ -7,18 +7,21 @@ Traefik answers 404 in between. Whatever fails on the way, the file that was the
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.layout import API, LONGEST_WORD, ROOT, STAGE, script, tries
+from gitops_ml.clients.engine.types import ExecResult
+from gitops_ml.clients.gateway.layout import API, CERTIFICATE, LONGEST_WORD, ROOT, ROUTES, STAGE, script, tries
 from gitops_ml.core.planning.route import revision_name, revision_of
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import EngineFailed
 
 _LOADED_WITHIN = 5.0
+_ROUTE_FILE = re.compile(r"[a-z0-9-]+\.yml")
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +66,26 @@ def remove_route(engine: Engine, gateway: str, deployment: str) -> None:
     result = engine.exec_in_shell(gateway, script("remove-route"), (deployment, tries(_LOADED_WITHIN)))
     if result.code != 0:
         raise EngineFailed(f"the gateway still knows the route of {deployment}", fix=f"docker logs {gateway[:12]}")
+
+
+def tidy(engine: Engine, gateway: str, files: Sequence[str]) -> None:
+    """Remove from the watched folder what has no route file's name, and these `files`; write the certificate anew if it
+    is among them. Raises `EngineFailed`.
+    """
+    from gitops_ml.clients.gateway.certificate import default_certificate  # its import takes 0.1 s
+
+    named = [name for name in files if _ROUTE_FILE.fullmatch(name)]
+    if CERTIFICATE in files:
+        engine.put(gateway, f"{ROOT}/{STAGE}", {CERTIFICATE: default_certificate()})
+        move = ["mv", f"{ROOT}/{STAGE}/{CERTIFICATE}", f"{ROOT}/{ROUTES}/{CERTIFICATE}"]
+        _require_success(engine.exec(gateway, move))
+    _require_success(engine.exec_script(gateway, script("tidy"), named))
+
+
+def _require_success(result: ExecResult) -> None:
+    if result.code != 0:
+        why = clean_line(result.stderr.decode(errors="replace"))
+        raise EngineFailed("the gateway's folder of routes could not be tidied", why=why)
 
 
 def wait_until_drained(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], deadline: float) -> Drain:

@@ -10,6 +10,7 @@ calls.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gitops_ml.clients.engine.base_images import base_identity
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
 from gitops_ml.clients.engine.facts import current_facts
@@ -31,6 +33,7 @@ from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import loaded_revision
 from gitops_ml.errors import EngineFailed
 
+_ROUTE_FILE = re.compile(r"([a-z0-9-]+)\.yml")
 _NO_ANSWER = 8
 """The exit code of the script `look` where Traefik does not answer; the archive is whole all the same."""
 
@@ -75,7 +78,7 @@ def take_snapshot(
     """Look at one environment.
 
     Args:
-        base: the name of the base image, whose ID is looked up.
+        base: the name of the base image, whose identity is looked up.
         cache: a folder of our own for what `engine.facts` keeps; None keeps nothing.
         image: the image of the container that reads the gateway's volume when no gateway exists.
 
@@ -95,12 +98,12 @@ def take_snapshot(
         gateway = _newest(listed, "gateway")
         reading = pool.submit(_read_volume, engine, gateway, has_volume, project, environment, image)
         networks = pool.submit(engine.list_networks, labels)
-        base_id = pool.submit(engine.image_id, base)
+        base_id = pool.submit(base_identity, engine, base)
         info = asking.result()
         name = f"facts-{info.id.replace(':', '')}-{project}.{environment}.json"
         facts = current_facts(engine, info, listed, cache / name if cache else None)
         files, raw_data = reading.result()
-        routes, journal = _routes_and_journal(files)
+        routes, strays, journal = _sort(files)
         loaded = _parse_loaded(raw_data)
         containers = [listed_container(entry, facts.get(entry["Id"])) for entry in listed]
         down = [c for c in containers if c.role == "replica" and c.state == "running" and _is_down(c, loaded)]
@@ -113,7 +116,9 @@ def take_snapshot(
             network=next((str(n["Id"]) for n in networks.result() if n["Name"] == network), None),
             volume=has_volume(),
             base_id=base_id.result(),
+            cpus=info.cpus,
             routes=routes,
+            strays=strays,
             loaded=loaded.revisions,
             backends=loaded.backends,
             unresponsive=find_unresponsive(engine, gateway["Id"], down, loaded.health, info.now) if gateway else {},
@@ -160,15 +165,28 @@ def _read_volume(
         engine.remove(reader)
 
 
-def _routes_and_journal(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """(route files by deployment, entries of the journal by name)."""
-    routes = {
-        name.removeprefix(f"{ROUTES}/").removesuffix(".yml"): content
-        for name, content in files.items()
-        if name.startswith(f"{ROUTES}/") and name.endswith(".yml") and name != f"{ROUTES}/{CERTIFICATE}"
-    }
+def _sort(files: dict[str, bytes]) -> tuple[dict[str, bytes], tuple[str, ...], dict[str, bytes]]:
+    """(route files by deployment, what else is in their folder, entries of the journal by name)."""
+    routes, strays = {}, []
+    for name, content in sorted(files.items()):
+        folder, _, file = name.partition("/")
+        route = _ROUTE_FILE.fullmatch(file)
+        if folder != ROUTES or (file == CERTIFICATE and _is_json(content)):
+            continue
+        if route:
+            routes[route[1]] = content
+        else:
+            strays.append(file)
     entries = {n.removeprefix(f"{JOURNAL}/"): c for n, c in files.items() if n.startswith(f"{JOURNAL}/")}
-    return dict(sorted(routes.items())), whole(entries)
+    return routes, tuple(strays), whole(entries)
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        msgspec.json.decode(content)
+    except msgspec.MsgspecError:
+        return False
+    return True
 
 
 def _parse_loaded(raw_data: bytes) -> _Loaded:

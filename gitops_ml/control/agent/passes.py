@@ -25,7 +25,6 @@ from gitops_ml.errors import (
     EngineUnavailable,
     GitopsError,
     InputError,
-    RemovalRefused,
     SourceUnavailable,
 )
 
@@ -47,7 +46,7 @@ def read_tip(clone: Path) -> Tip:
         return Tip(commit, tuple(environment_names(repo, commit)), outage)
 
 
-def last_fetched(repo: Repository) -> str:
+def last_fetched(repo: Repository, seconds: float = 0.0) -> str:
     """The tip as it was fetched last, by whatever thread or process. Raises `SourceUnavailable` when it never was."""
     repo.forget()
     return repo.tip()
@@ -123,14 +122,5 @@ def one_pass(environment: Reconcilable, resting: frozenset[str]) -> PassResult:
 
 def _refused(view: View) -> dict[str, GitopsError]:
     """What the plan says that a person has to look after, by deployment."""
-    environment = view.desired.name
     broken: dict[str, GitopsError] = {name: InputError(reason) for name, reason in view.plan.broken.items()}
-    kept = {
-        name: RemovalRefused(
-            f"{name} would be removed",
-            why="it is the last one, or more would go than policy.max_removals allows",
-            fix=f"gitops-ml sync {environment} --confirm-removals",
-        )
-        for name in view.plan.refused
-    }
-    return broken | kept
+    return broken | dict(view.removal_refusals)

@@ -6,7 +6,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from gitops_ml.core.declaration.values import DeclaredStruct, Duration, ImageByDigest, Name, Url
+from gitops_ml.core.declaration.values import (
+    TEXT_PATTERN,
+    DeclaredStruct,
+    Duration,
+    ImageByDigest,
+    Name,
+    Url,
+    require_within,
+)
+
+_SHORTEST, _LONGEST = "100ms", "5m"
+"""What one of a team's own checks may take."""
+_Word = Annotated[str, Meta(pattern=TEXT_PATTERN)]
 
 
 class Bound(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,12 +47,17 @@ class Traffic(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """How many bad requests (5xx, aborted or slow) a canary may cause.
 
     `max_bad_increase`: how far the candidate's share of bad requests may exceed the incumbent's. `slow`: a request that
-    takes longer is bad. `timeout`: how long to wait for enough requests.
+    takes longer is bad (1ms to 1h). `timeout`: how long to wait for enough requests (1s to 30d).
     """
 
     max_bad_increase: Annotated[float, Meta(ge=0, le=1)] = 0.01
     slow: Duration | None = None
     timeout: Duration = "10m"
+
+    def __post_init__(self) -> None:
+        require_within("timeout", self.timeout, "1s", "30d")
+        if self.slow is not None:
+            require_within("slow", self.slow, "1ms", "1h")
 
 
 class PrometheusCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,6 +70,9 @@ class PrometheusCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, k
     max: float | None = None
     timeout: Duration = "10s"
 
+    def __post_init__(self) -> None:
+        require_within("timeout", self.timeout, _SHORTEST, _LONGEST)
+
 
 class HttpCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A page that must answer with this status, and contain this text."""
@@ -63,6 +83,9 @@ class HttpCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only
     contains: str | None = None
     timeout: Duration = "10s"
 
+    def __post_init__(self) -> None:
+        require_within("timeout", self.timeout, _SHORTEST, _LONGEST)
+
 
 class CommandCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A command in a container of its own, with the declaring commit's files. Exit code 0 is a pass, 1 a fail, any
@@ -70,9 +93,12 @@ class CommandCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_o
     """
 
     name: Name
-    run: Annotated[tuple[str, ...], Meta(min_length=1, description="the command and its arguments; no shell")]
+    run: Annotated[tuple[_Word, ...], Meta(min_length=1, description="the command and its arguments; no shell")]
     image: ImageByDigest | None = None
     timeout: Duration = "60s"
+
+    def __post_init__(self) -> None:
+        require_within("timeout", self.timeout, _SHORTEST, _LONGEST)
 
 
 OwnCheck = PrometheusCheck | HttpCheck | CommandCheck

@@ -17,16 +17,19 @@ from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     ENGINE_PATTERN,
-    PATH_PATTERN,
     SHARE_PATTERN,
-    TEXT_PATTERN,
     DeclaredStruct,
     Digest,
     Duration,
     EnvName,
+    EnvValue,
+    HealthPath,
     ModelName,
     Name,
+    Secret,
     Size,
+    Version,
+    require_within,
     size_bytes,
 )
 
@@ -35,6 +38,11 @@ RESERVED = {"gpus": "GPUs are not built yet, and models run on CPUs"}
 
 _MIN_MEMORY = 6 * 1024**2
 """Docker's own minimum: https://docs.docker.com/engine/containers/resource_constraints/."""
+_MAX_MEMORY = 64 * 1024**4
+_MAX_CPUS = 1024
+_MAX_PIDS = 4 * 1024**2
+"""The most that Linux takes: https://www.kernel.org/doc/html/latest/admin-guide/sysctl/kernel.html#pid-max."""
+_MAX_STEPS = 50
 
 
 _Percent = Annotated[int, Meta(ge=1, le=99)]
@@ -50,8 +58,8 @@ class Project(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Gateway(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the environment's gateway listens on the engine's host.
 
-    `drain` is how long a replica may finish its requests before it is stopped. `pin_header`: a client may choose a
-    generation by the header X-Gitops-Ml-Generation, an unverified one too.
+    `drain` is how long a replica may finish its requests before it is stopped, at most 1h. `pin_header`: a client may
+    choose a generation by the header X-Gitops-Ml-Generation, an unverified one too.
     """
 
     port: Annotated[int, Meta(ge=1, le=65535)]
@@ -60,8 +68,11 @@ class Gateway(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
     pin_header: bool = False
 
     def __post_init__(self) -> None:
+        require_within("drain", self.drain, "0s", "1h")
         try:
-            ipaddress.ip_address(self.bind)
+            address = ipaddress.ip_address(self.bind)
+            if address.is_multicast or "%" in self.bind or address == ipaddress.ip_address("255.255.255.255"):
+                raise ValueError
         except ValueError:
             # Given a name such as localhost, Docker publishes the port on every address of the host.
             raise ValueError(
@@ -75,10 +86,16 @@ class Gateway(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Promotion(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """From which environment versions are promoted to this one, and how long they must be Verified there before."""
+    """From which environment versions are promoted to this one, and how long they must be Verified there before.
 
-    from_: str = field(name="from")
+    `soak` is at most 365d.
+    """
+
+    from_: Name = field(name="from")
     soak: Duration = "0s"
+
+    def __post_init__(self) -> None:
+        require_within("soak", self.soak, "0s", "365d")
 
 
 class Policy(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -114,11 +131,13 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
 class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The limits of one replica: CPU cores, memory, and processes and threads (`pids`)."""
 
-    cpus: Annotated[float, Meta(ge=0.01)] = 1.0
+    cpus: Annotated[float, Meta(ge=0.01, le=_MAX_CPUS)] = 1.0
     memory: Size = "512m"
-    pids: Annotated[int, Meta(ge=16)] = 256
+    pids: Annotated[int, Meta(ge=16, le=_MAX_PIDS)] = 256
 
     def __post_init__(self) -> None:
+        if size_bytes(self.memory) > _MAX_MEMORY:
+            raise ValueError(f"`memory` is {self.memory}, and can be 65536g at most")
         if size_bytes(self.memory) < _MIN_MEMORY:
             raise ValueError(f"`memory` is {self.memory}, and no container may have less than 6m")
 
@@ -128,15 +147,19 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     `service`: by our Open Inference Protocol v2 server. `image`: by any image. Then `image` (with its digest) and
     `port` are required, and `health` is a path that answers 200 once the container is ready. `allow_pickle`: load a
-    model that is a pickle, which can run code. `start_timeout`: how long a replica may take to become ready.
+    model that is a pickle, which can run code. `start_timeout`: how long a replica may take to become ready,
+    from 1s to 1h.
     """
 
     pattern: Literal["service", "image"] = "service"
     allow_pickle: bool = False
     image: str | None = None
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    health: str | None = None
+    health: HealthPath | None = None
     start_timeout: Duration = "60s"
+
+    def __post_init__(self) -> None:
+        require_within("start_timeout", self.start_timeout, "1s", "1h")
 
 
 class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,7 +170,7 @@ class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     strategy: Literal["recreate", "blue-green", "canary", "shadow"] = "blue-green"
-    steps: Annotated[tuple[_Percent, ...], Meta(extra_json_schema={"minItems": 1})] = (5, 25, 50)
+    steps: Annotated[tuple[_Percent, ...], Meta(max_length=_MAX_STEPS, extra_json_schema={"minItems": 1})] = (5, 25, 50)
     then: Literal["blue-green", "canary"] = "blue-green"
 
     def __post_init__(self) -> None:
@@ -177,12 +200,12 @@ class Deployment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     schema: Literal[1]
     model: ModelName
-    version: Annotated[str, Meta(min_length=1, max_length=200)]
+    version: Version
     digest: Digest | None = None
     replicas: Annotated[int, Meta(ge=1, le=64)] = 1
     resources: Resources = Resources()
-    env: dict[EnvName, Annotated[str, Meta(pattern=TEXT_PATTERN)]] = field(default_factory=dict)
-    secrets: dict[EnvName, Annotated[str, Meta(pattern=PATH_PATTERN)]] = field(default_factory=dict)
+    env: dict[EnvName, EnvValue] = field(default_factory=dict)
+    secrets: dict[EnvName, Secret] = field(default_factory=dict)
     serve: Serve = Serve()
     rollout: Rollout = Rollout()
     verify: Checks = Checks()

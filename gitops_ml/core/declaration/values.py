@@ -17,11 +17,14 @@ NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$(?!\n)"
 """`$` alone also matches before a last line end, in Python though not in a JSON Schema."""
 MODEL_PATTERN = r"^([a-zA-Z0-9_./-]+:)?[a-zA-Z0-9]([a-zA-Z0-9/_-]*[a-zA-Z0-9])?$(?!\n)"
 """The names of models that GTO and DVC accept (`fullname` in `gto.constants`)."""
-DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$(?!\n)"
-SIZE_PATTERN = r"^[0-9]+(k|m|g)$(?!\n)"
+DURATION_PATTERN = r"^[0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h|d)$(?!\n)"
+SIZE_PATTERN = r"^[0-9]{1,12}(k|m|g)$(?!\n)"
 SHARE_PATTERN = r"^(100|[0-9]{1,2})%$(?!\n)"
 DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$(?!\n)"
-ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$(?!\n)"
+ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$(?!\n)"
+VERSION_PATTERN = r"^(?!-)[^\x00-\x1f\x7f]+$(?!\n)"
+HEALTH_PATTERN = r"^/([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2}){0,199}$(?!\n)"
+"""The path and query of a URL (RFC 3986), which the gateway asks every two seconds."""
 PATH_PATTERN = r"^/[^\x00]+$"
 TEXT_PATTERN = r"^[^\x00]*$"
 BRANCH_PATTERN = (
@@ -57,6 +60,17 @@ Url = Annotated[
     ),
 ]
 
+Secret = Annotated[str, Meta(pattern=PATH_PATTERN, max_length=4000)]
+EnvValue = Annotated[str, Meta(pattern=TEXT_PATTERN, max_length=30_000)]
+"""Linux takes 128 KiB in one variable of a process; a character may take four bytes."""
+Version = Annotated[
+    str,
+    Meta(pattern=VERSION_PATTERN, max_length=200, description="a tag of the model such as v1.2.0, or a Git revision"),
+]
+HealthPath = Annotated[
+    str, Meta(pattern=HEALTH_PATTERN, description="the path of a URL, which begins with /, at most 200 characters")
+]
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
@@ -82,6 +96,12 @@ def seconds(duration: str) -> float:
     if not match:
         raise InputError(f"`{duration}` is not a duration", fix="write a number with ms, s, m, h or d, such as 30s")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def require_within(key: str, duration: str, lowest: str, highest: str) -> None:
+    """Check that a duration lies within these two. Raises `ValueError`, in words for the file where `key` stands."""
+    if not seconds(lowest) <= seconds(duration) <= seconds(highest):
+        raise ValueError(f"`{key}` is {duration}, and must be from {lowest} to {highest}")
 
 
 def size_bytes(size: str) -> int:

@@ -14,6 +14,7 @@ from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, Traffic
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import Verdict
 
 Sync = Literal["Synced", "OutOfSync"]
@@ -36,24 +37,42 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
         """The generation or the object that the action is about, as its line names it."""
         return "-"
 
+    @property
+    def verb(self) -> str:
+        """What is done, in one word."""
+        return str(self.__struct_config__.tag)
+
     def line(self, environment: str) -> str:
         """`<verb> <environment>/<deployment> <generation> because <cause>`."""
-        verb = str(self.__struct_config__.tag)
-        return f"{verb} {environment}/{self.deployment or 'gateway'} {self.subject} because {self.because}"
+        return f"{self.verb} {environment}/{self.deployment or 'gateway'} {self.subject} because {self.because}"
 
 
 class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):
     """Make the network, the volume and the gateway's container if they are missing.
 
-    `remove` lists containers of gateways to replace. Routes and journal survive, since they are in the volume.
+    `remove` lists containers of gateways to replace. Routes and journal survive, since they are in the volume. `keep`
+    is a gateway that is as declared, except for its name; the others go, and no request is lost. `serves`: users are
+    served meanwhile by a gateway that is there, so no deployment waits for this action.
     """
 
     spec: ContainerSpec
     remove: tuple[str, ...] = ()
+    keep: str = ""
+    serves: bool = False
 
     @property
     def subject(self) -> str:
         return self.spec.image
+
+
+class Tidy(_Action, frozen=True, kw_only=True, tag="tidy"):
+    """Remove what is no route file of ours from the gateway's watched folder, by its path in that folder."""
+
+    files: tuple[str, ...]
+
+    @property
+    def subject(self) -> str:
+        return clean_line(",".join(self.files), 200)
 
 
 class _GenerationAction(_Action, frozen=True, kw_only=True):
@@ -78,11 +97,21 @@ class Build(_GenerationAction, frozen=True, kw_only=True, tag="build"):
     attempt: str | None
 
 
+class Create(_GenerationAction, frozen=True, kw_only=True, tag="create"):
+    """Create these replicas and start none: what the engine refuses is known before anything is stopped for them."""
+
+    replicas: tuple[int, ...]
+
+
 class Start(_GenerationAction, frozen=True, kw_only=True, tag="start"):
-    """Create and start these replicas, and start the stopped containers in `resume`."""
+    """Create and start these replicas, and start the stopped containers in `resume`.
+
+    `created`: the replicas may have been created in this pass already.
+    """
 
     replicas: tuple[int, ...]
     resume: tuple[str, ...] = ()
+    created: bool = False
     await_ready: bool = False
 
     @property
@@ -211,8 +240,10 @@ class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
 
 Action = (
     EnsureGateway
+    | Tidy
     | Begin
     | Build
+    | Create
     | Start
     | Verify
     | Shift

@@ -14,15 +14,18 @@ import msgspec
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.generation import ContainerSpec
 from gitops_ml.core.journal.state import EnvironmentState
-from gitops_ml.core.observed import Container, Snapshot
+from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
-from gitops_ml.core.planning.drift import container_drift
+from gitops_ml.core.planning.gateway import plan_gateway, plan_tidy
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
+from gitops_ml.core.planning.route import revision_of
 from gitops_ml.core.text import clean_line
 
-VOLUME_READER_SECONDS = 60.0
-"""A volume reader lives for one reading of the volume. An older one was left behind."""
+SHORT_LIVED = ("volume-reader", "doctor")
+"""Roles of containers that a look or `doctor` makes without the lock, beside whoever holds it."""
+SHORT_LIVED_SECONDS = 60.0
+"""Such a container lives for seconds. An older one was left behind."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +52,11 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
         report_defect: receives the exception that a deployment's planning raised, for the log.
     """
     desired, snapshot, state = inputs.desired, inputs.snapshot, inputs.state
-    actions: list[plan.Action] = [*_ensure_gateway(inputs), *_remove_orphans(inputs)]
+    foreign = _foreign_routes(inputs)
+    snapshot = _without_routes(snapshot, foreign)
+    inputs = msgspec.structs.replace(inputs, snapshot=snapshot)
+    strays = (*snapshot.strays, *(f"{name}.yml" for name in foreign))
+    actions: list[plan.Action] = [*_plan_gateway(inputs), *plan_tidy(strays), *_remove_orphans(inputs)]
     statuses, broken = [], dict(desired.broken)
     for name in sorted(inputs.wanted.keys() | broken.keys()):
         try:
@@ -57,7 +64,7 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
         except Exception as error:  # whatever is wrong with one deployment, the others are planned
             report_defect(name, error)
             broken[name] = clean_line(f"{name} cannot be planned: {type(error).__name__}: {error}")
-            continue
+            planned = _plan_as_served(inputs, name, broken[name])
         if planned:
             steps, status = planned
             actions += steps
@@ -93,8 +100,21 @@ def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.Deploy
     return plan_broken(name, inputs.desired, inputs.snapshot, state, inputs.now)
 
 
+def _plan_as_served(inputs: Inputs, name: str, reason: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
+    """Plan the healing of a deployment that cannot be planned for `reason`. None if nothing serves or can be planned.
+
+    What a journal says of an open rollout may be the reason, so the rollout is left out: the incumbent serves alone.
+    """
+    desired = msgspec.structs.replace(inputs.desired, broken={name: reason})
+    state = msgspec.structs.replace(inputs.state.of(name), open=None)
+    try:
+        return plan_broken(name, desired, inputs.snapshot, state, inputs.now)
+    except Exception:
+        return None  # the first exception is in the log
+
+
 def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
-    """Remove probes and volume readers of a process that died.
+    """Remove probes, volume readers and containers of `doctor` that a process left behind when it died.
 
     Only the lock holder runs probes, and none while it observes. A probe is orphaned if there is no lock, or if we
     hold it.
@@ -102,40 +122,34 @@ def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
     snapshot = inputs.snapshot
     probes_are_orphaned = inputs.locked or not snapshot.of_role("lock")
     orphaned = snapshot.of_role("probe") if probes_are_orphaned else []
-    orphaned += [
-        c for c in snapshot.of_role("volume-reader") if snapshot.at.timestamp() - c.created > VOLUME_READER_SECONDS
-    ]
+    orphaned += [c for c in snapshot.of_role(*SHORT_LIVED) if snapshot.at.timestamp() - c.created > SHORT_LIVED_SECONDS]
     return [
         plan.Remove(containers=(c.id,), label=c.name, because=f"a {c.role} was left behind")
         for c in sorted(orphaned, key=lambda c: (c.name, c.id))
     ]
 
 
-def _ensure_gateway(inputs: Inputs) -> list[plan.Action]:
-    snapshot, spec = inputs.snapshot, inputs.gateway
-    if not inputs.wanted and not _deployments_on_host(snapshot, inputs.state):
+def _plan_gateway(inputs: Inputs) -> list[plan.Action]:
+    if not inputs.wanted and not _deployments_on_host(inputs.snapshot, inputs.state):
         return []
-    gateways = sorted(snapshot.of_role("gateway"), key=lambda c: (c.created, c.id))
-    because = _gateway_trouble(snapshot, spec, gateways)
-    if not because:
-        return []
-    return [plan.EnsureGateway(spec=spec, remove=tuple(c.id for c in gateways), because=because)]
+    return plan_gateway(inputs.snapshot, inputs.gateway)
 
 
-def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, gateways: list[Container]) -> str:
-    """Why the gateway must be made again, as a cause; empty if it is as declared."""
-    if snapshot.network is None:
-        return "the environment has no network"
-    if not snapshot.volume:
-        return "the environment has no volume"
-    if not gateways:
-        return "the environment has no gateway"
-    if len(gateways) > 1:
-        return f"{len(gateways)} gateways exist"
-    differences = container_drift(spec, gateways[0], None)
-    if differences:
-        return f"its {differences[0]}"
-    return "" if gateways[0].state == "running" else f"it is {gateways[0].state}"
+def _foreign_routes(inputs: Inputs) -> list[str]:
+    """The route files that are not ours, and of no deployment.
+
+    The file of a deployment is written anew by that deployment's plan: until then the gateway goes on with the route
+    that it has loaded.
+    """
+    snapshot = inputs.snapshot
+    deployments = _deployments_on_host(msgspec.structs.replace(snapshot, routes={}), inputs.state)
+    ours = deployments | inputs.wanted.keys() | inputs.desired.broken.keys()
+    return [n for n, content in snapshot.routes.items() if n not in ours and revision_of(content) is None]
+
+
+def _without_routes(snapshot: Snapshot, names: list[str]) -> Snapshot:
+    routes = {name: content for name, content in snapshot.routes.items() if name not in names}
+    return msgspec.structs.replace(snapshot, routes=routes)
 
 
 def _deployments_on_host(snapshot: Snapshot, state: EnvironmentState) -> set[str]:

@@ -154,8 +154,8 @@ def _cause(context: DeploymentContext, attempt: Attempt) -> str:
 def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Steps:
     """Build, start and verify a candidate.
 
-    With recreate, everything else is stopped first. That is left to the pass after the build, so that a failed build
-    stops nothing.
+    With recreate, everything else is stopped first. That is left to the pass after the build, and the candidate's
+    containers are created before it: a build or a container that the engine refuses stops nothing.
     """
     generation, name = context.current(attempt.generation), context.name
     steps: Steps = []
@@ -163,37 +163,36 @@ def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Ste
         steps.append(plan.Build(deployment=name, generation=generation, attempt=attempt.id, because=because))
         if attempt.strategy == "recreate" and attempt.incumbent:
             return steps
-    if attempt.strategy == "recreate":
-        running = [c for c in context.containers if c.generation != generation.fingerprint and c.state == "running"]
-        if running:
-            steps.append(
-                plan.Stop(
-                    deployment=name,
-                    containers=ids_of(running),
-                    label=generations_of(running),
-                    because="the strategy is recreate",
-                )
-            )
     good, bad = partition_replicas(context, generation)
+    missing = missing_replicas(context, good)
     if bad:
         steps.append(remove(name, [c for c, _ in bad], bad[0][1]))
-    if missing := missing_replicas(context, good):
-        steps.append(plan.Start(deployment=name, generation=generation, replicas=missing, because=because))
-    steps.append(
-        plan.Verify(
-            deployment=name,
-            generation=generation,
-            attempt=attempt,
-            checks=Checks() if attempt.boot else context.wanted.resolved.declaration.verify,
-            holdout=None if attempt.boot else context.wanted.resolved.holdout,
-            commit=context.wanted.generation.commit,
-            compare=not returns_to_verified(context.state, attempt.generation),
-            then_traffic=decided_by_traffic(attempt),
-            alpha=attempt_alpha(context, attempt),
-            because="it is not verified yet",
-        )
+    if recreates := attempt.strategy == "recreate":
+        steps += _make_room(context, generation, missing)
+    start = plan.Start(deployment=name, generation=generation, replicas=missing, created=recreates, because=because)
+    verify = plan.Verify(
+        deployment=name,
+        generation=generation,
+        attempt=attempt,
+        checks=Checks() if attempt.boot else context.wanted.resolved.declaration.verify,
+        holdout=None if attempt.boot else context.wanted.resolved.holdout,
+        commit=context.wanted.generation.commit,
+        compare=not returns_to_verified(context.state, attempt.generation),
+        then_traffic=decided_by_traffic(attempt),
+        alpha=attempt_alpha(context, attempt),
+        because="it is not verified yet",
     )
-    return steps
+    return [*steps, *([start] if missing else []), verify]
+
+
+def _make_room(context: DeploymentContext, candidate: Generation, missing: tuple[int, ...]) -> Steps:
+    """Stop everything else that runs, once the candidate's missing replicas are created."""
+    running = [c for c in context.containers if c.generation != candidate.fingerprint and c.state == "running"]
+    because, name = "the strategy is recreate", context.name
+    stop = plan.Stop(deployment=name, containers=ids_of(running), label=generations_of(running), because=because)
+    because = "the engine may refuse them, and nothing is stopped yet"
+    create = plan.Create(deployment=name, generation=candidate, replicas=missing, because=because)
+    return ([create, stop] if missing else [stop]) if running else []
 
 
 # --- a rollout goes on -----------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ OWN_CHECKS_SECONDS = 300.0
 SETTINGS = {
     "GITOPS_ML_MAX_BODY_BYTES": 1024,
     "GITOPS_ML_INLINE_BYTES": 0,
+    "GITOPS_ML_PREDICT_SECONDS": 1,
     "GITOPS_ML_SAMPLES": 0,
     "GITOPS_ML_SAMPLES_PER_SECOND": 0,
 }
@@ -64,6 +65,20 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_holdout(name, verify)
     _require_own_checks(name, verify)
     _require_live_rows(name, deployment)
+
+
+def require_capacity(name: str, deployment: Deployment, cpus: int) -> None:
+    """Check that the engine's host, with this many CPUs (0: not known), can run a replica. Raises `InputError`.
+
+    The engine refuses such a container only when it is made: with `recreate` the incumbent would be stopped by then.
+    """
+    declared = deployment.resources.cpus
+    if cpus and declared > cpus:
+        raise InputError(
+            f"{name}: resources.cpus is {declared:g}",
+            why=f"the engine's host has {cpus} CPUs",
+            fix=f"write {cpus} or less",
+        )
 
 
 def _require_settings(name: str, deployment: Deployment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.clients.engine.errors import build_failed, failed
-from gitops_ml.errors import EngineFailed, Stalled
+from gitops_ml.errors import EngineFailed, ModelRejected, Stalled
 
 ENDPOINT = "driver failed programming external connectivity on endpoint shop.dev.gateway (16ac0bb63fe1): "
 
@@ -58,3 +58,17 @@ def test_no_address_range_left_names_what_frees_one(message: str) -> None:
     error = failed("creating network shop.dev", message)
     assert error.what == "the engine has no address range left for a network (creating network shop.dev)"
     assert "docker network prune" in error.fix
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        'exec: "python": executable file not found in $PATH: unknown',
+        "exec /usr/bin/python: argument list too long: unknown",
+        'write "/sys/fs/cgroup/pids.max": invalid argument: unknown',
+    ],
+)
+def test_a_container_that_no_second_try_starts_is_the_candidates_fault(why: str) -> None:
+    message = f"failed to create shim: OCI runtime create failed: container_linux.go:380: starting process: {why}"
+    assert isinstance(failed("starting a replica", message), ModelRejected)
+    assert isinstance(failed("starting a replica", f"OCI runtime create failed: {why[:4]} device busy"), EngineFailed)

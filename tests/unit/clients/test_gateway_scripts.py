@@ -129,6 +129,20 @@ def test_a_route_is_removed_once_traefik_does_not_know_it(gateway: Gateway, answ
     assert gateway.files() == {}
 
 
+def test_only_route_files_and_the_certificate_stay_in_the_folder_of_routes(gateway: Gateway) -> None:
+    routes = gateway.root / "routes"
+    ours, foreign = ("m.yml", "m-2.yml", layout.CERTIFICATE), ("x.yaml", "M.yml", ".yml", ".x.yml", "a b\nc.yml")
+    for name in (*ours, *foreign, "named.yml"):
+        (routes / name).write_text("")
+    for folder in ("sub", "folder.yml"):
+        (routes / folder).mkdir()
+        (routes / folder / "x.yml").write_text("")
+    (routes / os.fsdecode(b"\xff.yml")).write_text("")
+    assert gateway.run("tidy", "named.yml").returncode == 0
+    assert {path.name for path in routes.iterdir()} == set(ours)
+    assert gateway.run("tidy").returncode == 0
+
+
 def test_waiting_for_servers_ends_when_none_is_down_or_the_tries_are_used_up(gateway: Gateway) -> None:
     gateway.answer("http://api/a", '{"serverStatus":{"http://a:8080":"UP"}}')
     assert gateway.run("await-servers-up", "100", "http://api/a").returncode == 0

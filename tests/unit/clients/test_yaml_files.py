@@ -96,7 +96,7 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
         ),
         pytest.param(
             "schema: 1\nmodel: churn\nversion: 1.2\n",
-            "m.yaml:3: version: expected `str`, got `float`: put it in quotes",
+            'm.yaml:3: version: expected `str`, got `float`: write "1.2"',
             id="a number for text",
         ),
         pytest.param(
@@ -113,7 +113,7 @@ def test_an_unknown_key_names_the_nearest_valid_one(text: str, expected: str) ->
         ),
         pytest.param(
             BASE + "env:\n  A: x\n  B: 1\n  C: y\n",
-            "m.yaml:6: env.B: expected `str`, got `int`: put it in quotes",
+            'm.yaml:6: env.B: expected `str`, got `int`: write "1"',
             id="which of the values",
         ),
         pytest.param(

@@ -117,6 +117,44 @@ def test_a_branch_name_is_one_that_git_accepts(branch: str) -> None:
             msgspec.convert(content, Environment)
 
 
+GATEWAYS = [{"drain": d} for d in ("61m", "1d", "99999d", f"{'9' * 400}d", "1e300d", "-1s")]
+GATEWAYS += [{"bind": b} for b in ("224.0.0.1", "ff02::1", "fe80::1%eth0", "255.255.255.255", "127.1")]
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_no_setting_of_the_gateway_is_beyond_what_traefik_and_the_engine_take(gateway: dict[str, str]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"schema": 1, "gateway": {"port": 1} | gateway}, Environment)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"resources": {"cpus": float("nan")}},
+        {"resources": {"cpus": float("inf")}},
+        {"resources": {"cpus": 1025}},
+        {"resources": {"memory": "65537g"}},
+        {"resources": {"memory": f"{'9' * 30}g"}},
+        {"resources": {"pids": 4 * 1024**2 + 1}},
+        {"serve": {"start_timeout": "0s"}},
+        {"serve": {"start_timeout": "2h"}},
+        *({"serve": {"health": health}} for health in ("", "healthz", "/a b", "/%zz", "/`", "/\n", f"/{'a' * 200}")),
+        {"env": {"A": "x" * 30_001}},
+        {"env": {"A" * 129: "x"}},
+        {"version": "-v1"},
+        {"version": "v1\n"},
+        {"rollout": {"steps": [1] * 51}},
+        {"verify": {"traffic": {"timeout": "0s"}}},
+        {"verify": {"traffic": {"slow": "0ms"}}},
+        {"verify": {"command": [{"name": "a", "run": ["a\0b"]}]}},
+        {"verify": {"http": [{"name": "a", "url": "http://x", "timeout": "0s"}]}},
+    ],
+)
+def test_values_beyond_what_linux_the_engine_or_the_gateway_take_are_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"schema": 1, "model": "churn", "version": "v1"} | more, Deployment)
+
+
 @pytest.mark.parametrize("kind", ["project", "environment", "deployment"])
 def test_the_published_schema_knows_every_key_and_no_other(
     kind: Literal["project", "environment", "deployment"],

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gitops_ml.clients.gateway.container import gateway_spec
+from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.generation import PROJECT as PROJECT_LABEL
 from gitops_ml.core.journal.entries import Settled
 from gitops_ml.core.observed import Container, Snapshot
-from gitops_ml.core.planning.plan import Plan
+from gitops_ml.core.planning.plan import EnsureGateway, Plan
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, changed, gateway, generation, later, replica, short_lived, wanted
 from tests.unit.journals import failed, intent, promoted
@@ -61,22 +63,73 @@ def test_the_gateway_is_stopped() -> None:
     assert planned(seen, wanted()) == "ensure-gateway dev/gateway traefik:v3 because it is exited"
 
 
-def test_the_gateway_drifted() -> None:
+def ensured(seen: Snapshot) -> EnsureGateway:
+    (action,) = make_plan(inputs(seen, wanted())).actions
+    assert isinstance(action, EnsureGateway)
+    return action
+
+
+def test_a_changed_address_costs_a_second_and_the_plan_says_so() -> None:
     seen = with_containers(serving(V1), replica(V1), changed(gateway(), ports={8080: ("0.0.0.0", 8081)}))
     assert planned(seen, wanted()) == block(
         """
         ensure-gateway dev/gateway traefik:v3 because its ports is {8080: ('0.0.0.0', 8081)}, declared \
-{8080: ('127.0.0.1', 8081)}
+{8080: ('127.0.0.1', 8081)}; requests fail for about a second meanwhile
         """
     )
+    assert ensured(seen).serves
 
 
-def test_there_are_two_gateways() -> None:
-    twin = msgspec.structs.replace(gateway(), id="twin")
-    seen = with_containers(serving(V1), replica(V1), twin, gateway())
-    plan = make_plan(inputs(seen, wanted()))
-    assert plan.lines() == ["ensure-gateway dev/gateway traefik:v3 because 2 gateways exist"]
-    assert plan.actions[0].remove == ("id-shop.dev.gateway", "twin")  # type: ignore[union-attr]
+@pytest.mark.parametrize("before", [("127.0.0.1", 8082), ("10.0.0.1", 8081)])
+def test_a_gateway_at_another_port_serves_until_the_new_one_does(before: tuple[str, int]) -> None:
+    seen = with_containers(serving(V1), replica(V1), changed(gateway(), ports={8080: before}))
+    action = ensured(seen)
+    assert action.because.endswith("; nothing answers at the address before any more")
+    assert (action.serves, action.remove) == (True, ("id-shop.dev.gateway",))
+
+
+def test_a_stopped_gateway_serves_nobody_and_everything_waits_for_the_next_one() -> None:
+    assert not ensured(with_containers(serving(V1), replica(V1), gateway(state="exited"))).serves
+
+
+def test_of_two_gateways_the_one_as_declared_goes_on() -> None:
+    renamed = msgspec.structs.replace(gateway(), id="renamed", name="shop.dev.gateway.abc", created=1)
+    changed_one = changed(msgspec.structs.replace(gateway(), created=2), ports={8080: ("0.0.0.0", 9999)})
+    action = ensured(with_containers(serving(V1), replica(V1), renamed, changed_one))
+    assert action.because == "2 gateways exist"
+    assert (action.keep, action.remove, action.serves) == ("renamed", ("id-shop.dev.gateway",), True)
+
+
+def test_a_gateway_with_another_name_goes_on_and_is_renamed() -> None:
+    action = ensured(with_containers(serving(V1), replica(V1), msgspec.structs.replace(gateway(), name="other")))
+    assert (action.keep, action.remove) == ("id-shop.dev.gateway", ())
+
+
+def test_the_drain_is_no_setting_of_the_gateways_container() -> None:
+    specs = [gateway_spec("shop", "dev", Gateway(port=1, drain=drain)) for drain in ("30s", "1h", "0s")]
+    assert specs[0] == specs[1] == specs[2]
+
+
+# --- the folder of routes
+
+
+def test_what_is_no_route_file_is_removed() -> None:
+    seen = msgspec.structs.replace(serving(V1), strays=("mine.yaml", "sub/x.yml"))
+    because = "it is no route, and beside a broken file the gateway loads no change"
+    assert planned(seen, wanted()) == f"tidy dev/gateway mine.yaml,sub/x.yml because {because}"
+
+
+def test_a_route_file_that_is_not_ours_is_removed_and_is_no_removal_of_a_deployment() -> None:
+    seen = serving(V1)
+    seen = msgspec.structs.replace(seen, routes=seen.routes | {"mine": b"}"})
+    plan = make_plan(inputs(seen, wanted(), max_removals="0%"))
+    assert [type(action).__name__ for action in plan.actions] == ["Tidy"]
+    assert plan.refused == ()
+
+
+def test_a_damaged_route_of_a_deployment_is_written_anew_and_never_removed() -> None:
+    seen = msgspec.structs.replace(serving(V1), routes={"churn": b"}"})
+    assert [type(action).__name__ for action in make_plan(inputs(seen, wanted())).actions] == ["Route"]
 
 
 # --- more than one deployment -----------------------------------------------------------------------------------------
@@ -114,7 +167,7 @@ def test_a_superseded_attempt_is_not_published() -> None:
 # --- what others left, and what is not ours ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["probe", "volume-reader"])
+@pytest.mark.parametrize("role", ["probe", "volume-reader", "doctor"])
 def test_leftovers_of_a_dead_process_are_removed(role: str) -> None:
     seen = serving(V1)
     old = with_containers(seen, *seen.containers, short_lived(role, created=later(minutes=-16)))
@@ -134,10 +187,11 @@ def test_an_orphaned_probe_is_removed() -> None:
     assert planned(locked, wanted()) == "", "another pass may be at work with it"
 
 
-def test_a_volume_reader_at_work_stays() -> None:
+@pytest.mark.parametrize("role", ["volume-reader", "doctor"])
+def test_what_is_made_without_the_lock_stays_while_it_is_at_work(role: str) -> None:
     seen = serving(V1)
-    young = with_containers(seen, *seen.containers, short_lived("volume-reader", created=later(seconds=-50)))
-    assert planned(young, wanted()) == ""
+    young = with_containers(seen, *seen.containers, short_lived(role, created=later(seconds=-50)))
+    assert make_plan(msgspec.structs.replace(inputs(young, wanted()), locked=True)).lines() == []
 
 
 @pytest.mark.parametrize("label", [PROJECT_LABEL, "gitops-ml.environment", "gitops-ml.role"])

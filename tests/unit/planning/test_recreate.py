@@ -31,8 +31,19 @@ def test_recreate_builds_before_anything_stops() -> None:
 def test_recreate_stops_the_incumbent_first() -> None:
     assert planned(recreating(built(V2), there=[replica(V1)]), wanted("v2", strategy="recreate")) == block(
         """
+        create dev/churn 222222222222 because the engine may refuse them, and nothing is stopped yet
         stop dev/churn 111111111111 because the strategy is recreate
         start dev/churn 222222222222 x1 because its rollout was interrupted
+        verify dev/churn 222222222222 because it is not verified yet
+        """
+    )
+
+
+def test_what_is_running_of_the_candidate_already_is_not_created_again() -> None:
+    seen = recreating(built(V2), there=[replica(V1), replica(V2)])
+    assert planned(seen, wanted("v2", strategy="recreate")) == block(
+        """
+        stop dev/churn 111111111111 because the strategy is recreate
         verify dev/churn 222222222222 because it is not verified yet
         """
     )

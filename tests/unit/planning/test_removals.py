@@ -9,6 +9,7 @@ from gitops_ml.core.journal.entries import Withdrawn
 from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.planning.plan import Plan
 from gitops_ml.core.planning.planner import make_plan
+from gitops_ml.core.planning.route import route_file
 from tests.unit.builders import gateway, generation, replica, wanted
 from tests.unit.journals import intent, promoted, published
 from tests.unit.snapshots import block, hosting, inputs, planned, route, serving, snapshot
@@ -47,7 +48,8 @@ def test_an_interrupted_withdrawal_continues() -> None:
 
 def test_an_undeclared_route_is_removed() -> None:
     seen = hosting("a", "b")
-    seen = msgspec.structs.replace(seen, routes=seen.routes | {"stray": b"{}"})
+    ours = route_file("stray", [("stray-0", 8080, "1" * 12)], weights={"1" * 12: 100})
+    seen = msgspec.structs.replace(seen, routes=seen.routes | {"stray": ours})
     assert planned(seen, wanted(name="a"), wanted(name="b")) == block(
         """
         unroute dev/stray - because it is no longer declared

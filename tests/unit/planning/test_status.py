@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+import pytest
 
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.journal.entries import Retried, Settled
@@ -12,7 +14,7 @@ from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.plan import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
-from tests.unit.builders import generation, replica, wanted
+from tests.unit.builders import NOW, generation, later, replica, short_lived, wanted
 from tests.unit.journals import built, failed, intent, promoted
 from tests.unit.snapshots import inputs, midway, planned, serving, snapshot
 
@@ -39,9 +41,19 @@ def test_status_before_the_first_rollout() -> None:
 
 
 def test_status_during_a_rollout() -> None:
-    shown = status(midway(built(V2)), wanted("v2"))
+    seen = midway(built(V2))
+    lock = short_lived("lock", created=later(seconds=-1))
+    locked = msgspec.structs.replace(seen, containers=(*seen.containers, lock))
+    shown = status(locked, wanted("v2"))
     assert row(shown) == ("v1", "OutOfSync", "Progressing", "Unverified", 1)
     assert shown.message == "rollout of v2 under way"
+
+
+def test_status_of_a_rollout_that_an_error_may_have_left() -> None:
+    assert status(midway(built(V2)), wanted("v2")).message == (
+        "rollout of v2 under way since 2026-11-23T08:00; "
+        "where no agent or sync is at work, gitops-ml sync dev goes on or says why not"
+    )
 
 
 def test_status_of_a_failed_version_over_its_incumbent() -> None:
@@ -87,3 +99,26 @@ def test_a_superseded_attempt_does_not_hide_the_verdict_before_it() -> None:
 def test_a_hold_without_an_expiry_lasts() -> None:
     seen = msgspec.structs.replace(serving(V1), at=datetime(2099, 1, 1, tzinfo=UTC))
     assert planned(seen, wanted("v2", hold=HOLD), now=seen.at) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "health", "message"),
+    [
+        ({"restarts": 1, "started": NOW.isoformat()}, "Healthy", ""),
+        ({"restarts": 3, "started": "2020-01-01T00:00:00Z"}, "Healthy", ""),
+        ({"restarts": 3, "started": NOW.isoformat()}, "Degraded", "replica 0 ended, and was started again 3 times"),
+        (
+            {"restarts": 3, "started": NOW.isoformat(), "out_of_memory": True},
+            "Degraded",
+            "replica 0 was killed for using all of its 512 MB of memory, and was started again 3 times",
+        ),
+    ],
+)
+def test_a_replica_that_is_started_again_and_again_is_degraded_although_it_answers(
+    facts: dict[str, Any], health: str, message: str
+) -> None:
+    running = replica(V1)
+    assert running.facts is not None
+    crashing = msgspec.structs.replace(running, facts=msgspec.structs.replace(running.facts, **facts))
+    shown = status(serving(V1, crashing), wanted("v1"))
+    assert (shown.sync, shown.health, shown.message, shown.replicas.ready) == ("Synced", health, message, 1)

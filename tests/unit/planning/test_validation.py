@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.planning.validation import SAMPLES, require_plausible
+from gitops_ml.core.declaration.schema import Deployment, Resources
+from gitops_ml.core.planning.validation import SAMPLES, require_capacity, require_plausible
 from gitops_ml.errors import InputError
 from gitops_ml.serving.samples import ROWS
 
@@ -103,3 +103,13 @@ def test_traffic_is_validated_with_its_share_of_the_error() -> None:
 
 def test_the_servers_keep_the_assumed_number_of_rows() -> None:
     assert SAMPLES == ROWS
+
+
+@pytest.mark.parametrize(("cpus", "host", "refused"), [(4.5, 4, True), (4.0, 4, False), (4.5, 0, False)])
+def test_a_replica_with_more_cpus_than_the_host_has_is_refused(cpus: float, host: int, refused: bool) -> None:
+    deployment = Deployment(schema=1, model="churn", version="v1", resources=Resources(cpus=cpus))
+    if not refused:
+        require_capacity("churn", deployment, host)
+        return
+    with pytest.raises(InputError, match=r"cpus is 4.5: the engine's host has 4 CPUs\n  fix: write 4 or less"):
+        require_capacity("churn", deployment, host)
