@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, cast
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.lookup import push_advice
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.artifacts.servable import lacking_for_service
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
 from gitops_ml.clients.files.environments import declared_environments, read_environment
@@ -38,11 +39,15 @@ class Registered(NamedTuple):
 
 
 class Bumped(NamedTuple):
-    """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new."""
+    """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new.
+
+    `warnings`: what the artifact lacks to be served.
+    """
 
     resolved: ResolvedVersion
     before: str | None
     written: Written
+    warnings: list[str]
 
 
 WORK_TREE_ONLY = CommitOptions()
@@ -99,6 +104,7 @@ def register(
         _require_followed(repo, commit)
     places = resolution.places(repo, resolved)
     warnings += _check_places(repo, resolved, places, push)
+    warnings += lacking_for_service(repo, resolved)
     if rev == "HEAD" and (stale := _uncommitted(repo, resolved)):
         warnings.append(f"{stale} has changes that are not committed; the version holds what HEAD has")
     if same := _same_bytes(repo, registered, resolved):
@@ -272,7 +278,9 @@ def bump(
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
     message = bump_message(environment, deployment, before, resolved.version)
-    return Bumped(resolved, before, write(repo, old, edited, message, options))
+    written = write(repo, old, edited, message, options)
+    other_image = get_field(edited, "serve.pattern", old.file) == "image"
+    return Bumped(resolved, before, written, [] if other_image else lacking_for_service(repo, resolved))
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
