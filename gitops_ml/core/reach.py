@@ -10,7 +10,6 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Collection
-from urllib.parse import unquote
 
 from gitops_ml.core.addresses import why_refused
 
@@ -54,7 +53,7 @@ def why_unreachable(url: str, permitted: Collection[str] | None) -> str:
 
 
 def _below(address: str, permitted: Collection[str]) -> bool:
-    path = unquote(address.partition("?")[0].partition("#")[0])
+    path = re.sub("%2e", ".", re.split("[?#]", address)[0], flags=re.IGNORECASE)
     if ".." in path.split("/"):
         return False
     entries = [plain_address(entry) for entry in permitted]
