@@ -104,11 +104,11 @@ def register(
         _require_followed(repo, commit)
     places = resolution.places(repo, resolved)
     warnings += _check_places(repo, resolved, places, push)
-    warnings += lacking_for_service(repo, resolved)
     if rev == "HEAD" and (stale := _uncommitted(repo, resolved)):
         warnings.append(f"{stale} has changes that are not committed; the version holds what HEAD has")
     if same := _same_bytes(repo, registered, resolved):
         warnings.append(f"{same} holds the same bytes, {resolved.digest}: nothing in the model has changed")
+    warnings += lacking_for_service(repo, resolved)
     if unpushed is None:
         repo.create_tag(tag, commit, message or f"Registering artifact {model} version {chosen}")
     if push:
