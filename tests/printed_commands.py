@@ -105,7 +105,7 @@ RUN = {
 }
 NOT_RUN_FOR = {
     "it acts on containers; the end-to-end tests run this command with these options": (
-        "gitops-ml sync {} --confirm-removals",
+        "gitops-ml sync {} --confirm-removals; or, if it went by mistake, restore its file",
         "gitops-ml sync {} --rebind, if that is intended",
         "gitops-ml sync {} --rebind, if that is meant",
         "gitops-ml sync {}",
@@ -195,7 +195,7 @@ NOT_RUN_FOR = {
         "git clone gitops-ml, then in the clone: make demo",
         "unset DOCKER_HOST, then: make demo",
         "pip install 'dvc>=3.60,<4'",
-        "docker pull {}; or in a clone: make setup",
+        "`gitops-ml sync` pulls it where that host reaches its registry; else, in a clone of gitops-ml: make setup",
         "docker info",
         "`docker context ls` lists them; `docker context use default`, or set `engine:` in environment.yaml",
         "docker context inspect {}",
@@ -205,7 +205,7 @@ NOT_RUN_FOR = {
         "`docker system df` shows what fills it, `docker image prune` frees unused images",
         "`docker network prune` on that host frees those of unused networks; "
         "`default-address-pools` in its daemon.json allows more",
-        "`make setup` in a clone of gitops-ml makes it, or `docker pull {}` where it can be reached",
+        "`make setup` in a clone of gitops-ml makes it; or let that host reach its registry",
         "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
         "docker logs {}",
         "pip install 'gitops-ml[stages]'",

@@ -127,6 +127,8 @@ def bump(
             options=CommitOptions(commit=commit, branch=branch, push=push),
         )
         resolved, written = result.resolved, result.written
+        for warning in result.warnings:
+            render.progress(f"warning: {warning}")
         if output == "json":
             fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
             edit = {"file": written.file, "changed": written.changed, "branch": written.branch}

@@ -18,13 +18,15 @@ from gitops_ml.core.declaration.checks import HttpCheck, PrometheusCheck
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.errors import InputError
 
-SECRETS_UNDER, ALLOW_COMMANDS, CHECK_HOSTS = (
+SECRETS_UNDER, ALLOW_COMMANDS, CHECK_HOSTS, DVC_REMOTES = (
     "GITOPS_ML_SECRETS_UNDER",
     "GITOPS_ML_ALLOW_COMMANDS",
     "GITOPS_ML_CHECK_HOSTS",
+    "GITOPS_ML_DVC_REMOTES",
 )
 DEFAULT_SECRETS = "/etc/gitops-ml/secrets"
 _HOST = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^\]]+\]|[^/:?#]+)(:(?P<port>\d+))?(?=[/?#]|$)")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]|/[^/]|[^/:@]+@[^/:]+:[^:]")
 _YES, _NO = ("1", "true", "yes"), ("", "0", "false", "no")
 
 
@@ -33,12 +35,14 @@ class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     `secrets_under`: folders on the engine's host below which `secrets:` may name files. `allow_commands`: whether
     `verify.command` runs. `check_hosts`: what `verify.http` and `verify.prometheus` may ask; None means every host but
-    those that `addresses.why_refused` names.
+    those that `addresses.why_refused` names. `dvc_remotes`: the beginnings of addresses from which DVC's remotes and
+    imports may be read; None means every one but those that `reach.why_unreachable` names.
     """
 
     secrets_under: tuple[str, ...] = (DEFAULT_SECRETS,)
     allow_commands: bool = False
     check_hosts: tuple[HostRule, ...] | None = None
+    dvc_remotes: tuple[str, ...] | None = None
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
@@ -48,7 +52,20 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         secrets_under=_folders(environ.get(SECRETS_UNDER) or DEFAULT_SECRETS),
         allow_commands=_switch(ALLOW_COMMANDS, environ.get(ALLOW_COMMANDS, "")),
         check_hosts=None if hosts is None else parse_rules(CHECK_HOSTS, hosts),
+        dvc_remotes=None if (remotes := environ.get(DVC_REMOTES)) is None else _addresses(remotes),
     )
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    addresses = tuple(address for address in re.split(r"[,\s]+", text) if address)
+    for address in addresses:
+        if not _ADDRESS.match(address):
+            raise InputError(
+                f"{DVC_REMOTES} names {address}",
+                why="an entry is the beginning of an address, or an absolute folder; entries are separated by commas",
+                fix=f"export {DVC_REMOTES}=s3://bucket/models,/mnt/dvc,git@github.com:team",
+            )
+    return addresses
 
 
 def _folders(text: str) -> tuple[str, ...]:

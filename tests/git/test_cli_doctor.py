@@ -166,6 +166,11 @@ def test_a_dvc_remote_is_shown_without_its_password(work: Path) -> None:
         ".dvc/config",
         "[core]\n    remote = far\n['remote \"far\"']\n    url = https://ada:secret@example.org/d\n",
     )
+    # Only the work tree has it so far, and `sync` reads what is fetched.
+    assert "the work tree's .dvc/config has others" in findings(work)["dvc remote"]["said"]
+    git(work, "add", ".dvc/config")
+    git(work, "commit", "-qm", "Keep models far away")
+    git(work, "push", "-q")
     assert findings(work)["dvc remote"]["said"] == "far (default): https://***@example.org/d"
 
 

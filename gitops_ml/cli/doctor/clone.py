@@ -15,6 +15,7 @@ from gitops_ml.errors import GitopsError, InputError
 if TYPE_CHECKING:
     from gitops_ml.clients.files.environments import EnvironmentFiles
     from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.core.declaration.schema import Deployment
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_GIT = (2, 34)
@@ -119,36 +120,44 @@ def _dvc(repo: Repository) -> Iterator[Finding]:
     except PackageNotFoundError:
         yield missing("dvc", "the package is not installed", "pip install 'dvc>=3.60,<4'")
     try:
-        remotes, default = _dvc_remotes(folder)
+        yield from _dvc_remotes(repo)
     except InputError as error:
         yield missing("dvc remote", str(error).split("\n")[0], error.fix)
-        return
-    if not remotes:
+
+
+def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
+    """Check the remotes that `sync` reads: those of the fetched tip's configuration, and of this machine's."""
+    from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
+    from gitops_ml.clients.artifacts.store import store_of
+    from gitops_ml.clients.git.process import redact
+    from gitops_ml.core.operator_settings import DVC_REMOTES
+
+    store = store_of(repo)
+    default = default_remote(store.config)
+    for name, reason in store.refused.items():
+        yield missing(
+            "dvc remote", f"{name} may not be read: {reason}", f"correct its url, or name it in {DVC_REMOTES}"
+        )
+    if not store.remotes and not store.refused:
         yield note(
             "dvc remote",
             "none; models are in this machine's cache only, and no other machine can sync them",
             "dvc remote add -d <name> <url>",
         )
-    for name, url in sorted(remotes.items()):
-        label = f"{name}{' (default)' if name == default else ''}: {url}"
-        local = "://" not in url
-        path = Path(url) if Path(url).is_absolute() else folder / url
-        if local and not path.is_dir():
+    for remote in sorted(store.remotes):
+        label = f"{remote.name}{' (default)' if remote.name == default else ''}: {redact(remote.url)}"
+        if remote.folder is not None and not remote.folder.is_dir():
             yield note("dvc remote", f"{label} is not there (yet)", "dvc push creates it; or mount it")
         else:
             yield ok("dvc remote", label)
-
-
-def _dvc_remotes(folder: Path) -> tuple[dict[str, str], str | None]:
-    """The URLs of the remotes by name, without credentials, and the name of the default one.
-
-    Read without DVC, whose import takes half a second.
-    """
-    from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
-    from gitops_ml.clients.git.process import redact
-
-    config = read_config(folder)
-    return {remote.name: redact(remote.url) for remote in remotes_of(config)}, default_remote(config)
+    here = remotes_of(read_config(repo.root / ".dvc"))
+    if not repo.bare and sorted(here) != sorted(remotes_of(store.config)):
+        yield note(
+            "dvc remote",
+            f"the work tree's .dvc/config has others; sync reads that of {repo.branch}"
+            + (f" at {repo.remote}" if repo.remote else ""),
+            "git diff HEAD -- .dvc/config; commit and push it",
+        )
 
 
 def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], list[EnvironmentFiles]]:
@@ -186,8 +195,25 @@ def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) ->
     for name, error in sorted(files.broken.items()):
         reason, _, fix = error.partition("\n  fix: ")
         yield missing(f"{files.name}/{name}", reason, fix)
+    for name, deployment in sorted(files.deployments.items()):
+        yield from _model(repo, f"{files.name}/{name}", deployment)
     yield from _refused(files.name, lambda: require_known_source(files.name, files.environment, names))
     yield from _refused(files.name, lambda: require_own_port(repo, files))
+
+
+def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Finding]:
+    """Check that the declared version resolves, and that its artifact can be served as it is."""
+    from gitops_ml.clients.artifacts import resolution
+    from gitops_ml.clients.artifacts.servable import unservable
+
+    if deployment.serve.pattern != "service":
+        return
+    try:
+        resolved = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
+        if lacking := unservable(repo, resolved):
+            yield missing(name, lacking)
+    except GitopsError as error:
+        yield missing(name, error)
 
 
 def _refused(name: str, require: Callable[[], None]) -> Iterator[Finding]:

@@ -14,24 +14,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gitops_ml.clients.artifacts.dvc_config import Config, dvc_settings
 from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
 TEMPLATE = "${"
+Settings = Callable[[Path], dict[str, Any]]
+"""Makes what DVC is told of a configuration, given a folder for what DVC keeps for itself."""
 _MAX_RESOLVED = 256 << 20
 """Bytes that all templates of a dvc.yaml may stand for."""
 _MAX_GENERATED = 100_000
 """Stages that one `matrix` may generate."""
 
 
-def download_object(config: Config, remote: str, name: str, target: Path) -> bool:
+def download_object(settings: Settings, remote: str, name: str, target: Path) -> bool:
     """Get the object `name` of `remote` into `target`; False when the remote does not have it.
 
     Raises SourceUnavailable when the remote does not answer. The bytes are not verified here.
     """
-    with _objects(config, remote) as objects:
+    with _objects(settings, remote) as objects:
         try:
             objects.fs.get_file(objects.oid_to_path(name), str(target))
         except FileNotFoundError:
@@ -39,16 +40,18 @@ def download_object(config: Config, remote: str, name: str, target: Path) -> boo
     return True
 
 
-def has_objects(config: Config, remote: str, names: list[str]) -> bool:
+def has_objects(settings: Settings, remote: str, names: list[str]) -> bool:
     """Whether `remote` has every one of `names`; False too when it does not answer."""
     try:
-        with _objects(config, remote) as objects:
+        with _objects(settings, remote) as objects:
             return all(objects.exists(name) for name in names)
     except SourceUnavailable:
         return False
 
 
-def download(root: Path, commit: str, path: str, *, is_dir: bool, folder: Path, config: Config) -> dict[str, Path]:
+def download(
+    root: Path, commit: str, path: str, *, is_dir: bool, folder: Path, settings: dict[str, Any]
+) -> dict[str, Path]:
     """Get `path` of `commit`, in the clone at `root`, into `folder` through DVC; the files by their names in `path`.
 
     Raises ObjectMissing when DVC finds the bytes nowhere. Nothing is verified here.
@@ -56,7 +59,6 @@ def download(root: Path, commit: str, path: str, *, is_dir: bool, folder: Path, 
     from dvc.api import DVCFileSystem
 
     target = folder if is_dir else folder / Path(path).name
-    settings = dvc_settings(config)
     try:
         files = DVCFileSystem(str(root), rev=commit, config=settings)
         if not is_dir:
@@ -173,14 +175,13 @@ def md5(path: Path, kind: str) -> str:
 
 
 @contextmanager
-def _objects(config: Config, remote: str) -> Iterator[Any]:
+def _objects(settings: Settings, remote: str) -> Iterator[Any]:
     """The object store of a remote, opened in an empty project: the user's own is neither locked nor written to."""
     from dvc.repo import Repo
 
     with scratch_folder() as folder:
         try:
-            remotes = {"remote": dvc_settings(config).get("remote", {})}
-            project = Repo(str(folder), uninitialized=True, config=remotes)
+            project = Repo(str(folder), uninitialized=True, config=settings(folder))
             try:
                 yield project.cloud.get_remote_odb(remote, "fetch")
             finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,15 +22,23 @@ _SECTION = re.compile(r"\[\s*(?P<quote>['\"]?)(?P<name>.*?)(?P=quote)\s*\]\s*(#.
 _REMOTE = re.compile(r'remote "(.+)"')
 _URL = re.compile(r"\w+://")
 _PATHS = ("url", "keyfile", "cert_path", "key_path", "credentialpath", "configpath")
+_ENDPOINTS = ("endpointurl", "oss_endpoint", "connection_string")
+"""Options of remotes that name a host to ask."""
+_ASKING = ("ask_password", "ask_passphrase")
+"""Options that make DVC ask a person, who is not there."""
 _MAX_REMOTES_DEEP = 8
 
 
 class Remote(NamedTuple):
-    """One DVC remote. `folder` is None where it is no local folder, or one whose layout only DVC knows."""
+    """One DVC remote. `folder` is None where it is no local folder, or one whose layout only DVC knows.
+
+    `addresses`: all that it asks: its URL, and the service's endpoint if its options name one.
+    """
 
     name: str
     url: str
     folder: Path | None
+    addresses: tuple[str, ...]
 
 
 def read_config(folder: Path, shared: bytes | None = None) -> Config:
@@ -71,31 +80,57 @@ def _bytes(path: Path) -> bytes:
 def remotes_of(config: Config, preferred: str | None = None) -> list[Remote]:
     """The remotes that have a URL: `preferred` first, then the default one, then the others as they are written."""
     names = [match[1] for section in config if (match := _REMOTE.fullmatch(section))]
-    first = [name for name in (preferred, default_remote(config)) if name in names]
+    first = [name for name in (preferred and preferred.lower(), default_remote(config)) if name in names]
     remotes = []
     for name in dict.fromkeys([*first, *names]):
         options = config[_section(str(name))]
         url = _resolve(config, options.get("url", ""))
         own_layout = any(options.get(flag, "").lower() == "true" for flag in ("version_aware", "worktree"))
         folder = Path(url) if url and not _URL.match(url) and not own_layout else None
-        remotes.append(Remote(str(name), url, folder))
+        every = [config.get(_section(other), {}) for other in referred(config, str(name))]
+        endpoints = [each[key] for each in every for key in _ENDPOINTS if each.get(key)]
+        remotes.append(Remote(str(name), url, folder, (url, *endpoints)))
     return [remote for remote in remotes if remote.url]
 
 
 def default_remote(config: Config) -> str | None:
     """The remote that `dvc push` uses without `-r`."""
-    return config.get("core", {}).get("remote")
+    name = config.get("core", {}).get("remote")
+    return name.lower() if name else None
 
 
-def dvc_settings(config: Config) -> dict[str, Any]:
-    """`config` as DVC's own `Config` takes it: remotes by name under `remote`."""
-    settings: dict[str, Any] = {}
-    for section, values in config.items():
-        if match := _REMOTE.fullmatch(section):
-            settings.setdefault("remote", {})[match[1]] = dict(values)
-        else:
-            settings[section] = dict(values)
+def dvc_settings(config: Config, remotes: Collection[str], own: Path) -> dict[str, Any]:
+    """What DVC is told of `config`, as its own `Config` takes it: only what reading from `remotes` needs.
+
+    Args:
+        remotes: the names of the remotes that may be read, and of those that they refer to.
+        own: a folder for what DVC keeps for itself, wherever the project's configuration puts that.
+    """
+    settings: dict[str, Any] = {"core": {"site_cache_dir": str(own), "autostage": False}, "remote": {}}
+    if (default := default_remote(config)) in remotes:
+        settings["core"]["remote"] = default
+    for name in remotes:
+        options = config.get(_section(name), {})
+        settings["remote"][name] = {key: value for key, value in options.items() if key not in _ASKING}
+    if directory := config.get("cache", {}).get("dir"):
+        settings["cache"] = {"dir": directory}
     return settings
+
+
+def remote_names(config: Config) -> list[str]:
+    """The names of all remotes, those without a URL and those that refer to each other too."""
+    return [match[1] for section in config if (match := _REMOTE.fullmatch(section))]
+
+
+def referred(config: Config, remote: str) -> list[str]:
+    """`remote`, and the remotes that its URL refers to (`remote://name/…`), one after the other."""
+    names = [remote]
+    for _ in range(_MAX_REMOTES_DEEP):
+        url = config.get(_section(names[-1]), {}).get("url", "")
+        if not url.startswith("remote://"):
+            break
+        names.append(url.removeprefix("remote://").partition("/")[0].lower())
+    return names
 
 
 def _section(remote: str) -> str:
@@ -115,7 +150,7 @@ def _parse(data: bytes, path: Path) -> Config:
         if not line or line.startswith("#"):
             continue
         if match := _SECTION.fullmatch(line):
-            section = re.sub(r"\s+", " ", match["name"].strip())
+            section = re.sub(r"\s+", " ", match["name"].strip()).lower()
         elif "=" in line:
             key, value = _setting(line)
             if key in _PATHS or (section == "cache" and key == "dir"):
@@ -143,5 +178,6 @@ def _resolve(config: Config, url: str) -> str:
         if not url.startswith("remote://"):
             return url
         name, _, rest = url.removeprefix("remote://").partition("/")
+        name = name.lower()
         url = posixpath.join(config.get(_section(name), {}).get("url", ""), rest)
     return ""

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from gitops_ml.clients.artifacts.documents import DVC_FILES
+from gitops_ml.clients.artifacts.dvc_config import read_config, remote_names
 from gitops_ml.clients.artifacts.store import Store, store_of
 from gitops_ml.clients.artifacts.templates import read_stages
 from gitops_ml.clients.git.memo import Memo
@@ -204,6 +205,15 @@ def store_for(repo: Repository, resolved: ResolvedPath) -> Store:
     """The store of the DVC project that tracks a path."""
     source = resolved.output.source if resolved.output else ""
     return store_of(repo, posixpath.dirname(source), resolved.output.remote if resolved.output else None)
+
+
+def remotes_at(repo: Repository, resolved: ResolvedPath) -> list[str]:
+    """The names of the remotes in the DVC configuration of the commit of `resolved` itself, which DVC reads too."""
+    folder = posixpath.dirname(resolved.output.source) if resolved.output else ""
+    while folder and repo.entry(resolved.commit, f"{folder}/.dvc/config") is None:
+        folder = posixpath.dirname(folder)
+    data = repo.read_file(resolved.commit, posixpath.join(folder, ".dvc/config")) or b""
+    return remote_names(read_config(repo.root / folder / ".dvc", data))
 
 
 def listing(store: Store, resolved: ResolvedPath) -> dict[str, str]:

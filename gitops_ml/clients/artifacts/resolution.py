@@ -21,6 +21,7 @@ from gitops_ml.clients.artifacts.lookup import (
     git_files,
     listing,
     push_advice,
+    remotes_at,
     resolve_path,
     store_for,
 )
@@ -28,7 +29,10 @@ from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.artifacts.templates import read_artifacts
 from gitops_ml.clients.git.memo import Memo
+from gitops_ml.clients.git.process import redact
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.operator_settings import DVC_REMOTES
+from gitops_ml.core.reach import why_unreachable
 from gitops_ml.core.versions.outputs import artifact_path, manifest_digest
 from gitops_ml.core.versions.tags import ModelVersions, Tag, choose_version, is_version, read_tags, split_model
 from gitops_ml.errors import (
@@ -262,14 +266,23 @@ def _indirect(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Mo
     if resolved.output.imported and not resolved.output.legacy:
         with contextlib.suppress(ObjectMissing):  # the machine that imported it has it in its cache
             return _plain(repo, resolved, folder)
-    files = dvc.download(
-        repo.root,
-        resolved.commit,
-        resolved.path,
-        is_dir=resolved.is_dir,
-        folder=folder,
-        config=store_for(repo, resolved).config,
-    )
+    store = store_for(repo, resolved)
+    for address in resolved.output.origins:
+        if reason := why_unreachable(address, store.permitted):
+            raise VersionRefused(
+                f"{resolved.path} is imported from {redact(address)}, which may not be read",
+                why=reason,
+                fix=f"correct url: in {resolved.output.source}, or have the host's operator name it in {DVC_REMOTES}",
+            )
+    with scratch_folder() as own:
+        files = dvc.download(
+            repo.root,
+            resolved.commit,
+            resolved.path,
+            is_dir=resolved.is_dir,
+            folder=folder,
+            settings=store.settings(own, remotes_at(repo, resolved)),
+        )
     for hashed in ("md5-dos2unix", "md5") if resolved.output.legacy else ("md5", "md5-dos2unix"):
         digests = {name: dvc.md5(path, hashed) for name, path in files.items()}
         digest = manifest_digest(digests) if resolved.is_dir else f"md5:{next(iter(digests.values()), '')}"

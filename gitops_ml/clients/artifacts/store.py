@@ -8,27 +8,67 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from gitops_ml.clients.artifacts import dvc
-from gitops_ml.clients.artifacts.dvc_config import Config, read_config, remotes_of
+from gitops_ml.clients.artifacts.dvc_config import (
+    Config,
+    Remote,
+    dvc_settings,
+    read_config,
+    referred,
+    remote_names,
+    remotes_of,
+)
 from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.operator_settings import DVC_REMOTES, read_settings
+from gitops_ml.core.reach import why_unreachable
 from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
 _CHUNK = 1 << 20
 
 
 class Store:
-    """The caches and the remotes of one DVC project of one clone. `config`: local paths in it are absolute."""
+    """The caches and the remotes of one DVC project of one clone. `config`: local paths in it are absolute.
 
-    def __init__(self, config: Config, caches: list[Path], preferred: str | None) -> None:
+    `remotes` are those that may be read, `refused` says why others may not, by their names. `permitted`: what the
+    host's operator permits, as `why_unreachable` takes it.
+    """
+
+    def __init__(
+        self, config: Config, caches: list[Path], preferred: str | None, permitted: Collection[str] | None
+    ) -> None:
         self.config = config
         self.caches = caches
-        self.remotes = remotes_of(config, preferred)
+        self.permitted = permitted
+        self.refused: dict[str, str] = {}
+        self.remotes: list[Remote] = []
+        for remote in remotes_of(config, preferred):
+            reason = next(filter(None, (why_unreachable(address, permitted) for address in remote.addresses)), "")
+            if reason:
+                self.refused[remote.name] = reason
+            else:
+                self.remotes.append(remote)
+
+    def settings(self, own: Path, others: Collection[str] = ()) -> dict[str, Any]:
+        """What DVC is told of the configuration. It finds nothing in the remotes that may not be read.
+
+        Args:
+            own: an empty folder for what DVC keeps for itself.
+            others: names of remotes that DVC may know from another commit's configuration.
+        """
+        names = {name for remote in self.remotes for name in referred(self.config, remote.name)}
+        settings = dvc_settings(self.config, names, own / "site")
+        nowhere = {"url": str(own / "nowhere")}
+        for name in {*remote_names(self.config), *others} - names:
+            settings["remote"][name] = nowhere
+        return settings
 
     def copy(self, name: str, target: Path, what: str) -> int:
         """Write the object `name` (`<md5>` or `<md5>.dir`) to `target`, hashed while it is copied; its size in bytes.
@@ -62,7 +102,7 @@ class Store:
             if remote.folder is not None:
                 continue
             try:
-                if not dvc.download_object(self.config, remote.name, name, target):
+                if not dvc.download_object(self.settings, remote.name, name, target):
                     continue
             except SourceUnavailable as error:
                 unavailable = error
@@ -92,11 +132,16 @@ class Store:
         names = ", ".join(remote.name for remote in self.remotes)
         empty = [r for r in self.remotes if r.folder is not None and not _is_there(r.folder / "files" / "md5")]
         absent = "".join(f"; {remote.folder} (remote {remote.name}) holds no objects" for remote in empty)
+        absent += "".join(f"; the remote {name} may not be read: {reason}" for name, reason in self.refused.items())
         push = "dvc push, where the model was made" if names else "dvc remote add -d NAME URL, then dvc push"
         return ObjectMissing(
             f"the bytes of {what} (md5:{name}) are nowhere",
             why=f"looked in {caches} and {f'the remotes {names}' if names else 'no DVC remote is set up'}{absent}",
-            fix=f"mount {empty[0].folder} if that was forgotten; else {push}" if empty else push,
+            fix=f"mount {empty[0].folder} if that was forgotten; else {push}"
+            if empty
+            else f"have the host's operator name the remote in {DVC_REMOTES}; or correct its url"
+            if self.refused and not self.remotes
+            else push,
         )
 
     def absence(self, names: Iterable[str], what: str) -> GitopsError | None:
@@ -136,7 +181,7 @@ class Store:
             return all(any(_is_there(_at(cache, name)) for cache in self.caches) for name in names)
         remote = next(remote for remote in self.remotes if remote.name == place)
         if remote.folder is None:
-            return dvc.has_objects(self.config, remote.name, list(names))
+            return dvc.has_objects(self.settings, remote.name, list(names))
         return all(_is_there(_at(remote.folder, name)) for name in names)
 
     def _folders(self, name: str) -> Iterator[Path]:
@@ -172,7 +217,8 @@ def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -
         shared = repo.read_file(tip, posixpath.join(root, ".dvc/config")) or b"" if tip else None
         config = read_config(dvc_folder, shared)
         caches = _caches(repo, config, dvc_folder, root)
-        store = stores[tip, root, preferred] = Store(config, caches, preferred)
+        permitted = read_settings(os.environ).dvc_remotes
+        store = stores[tip, root, preferred] = Store(config, caches, preferred, permitted)
     return store
 
 

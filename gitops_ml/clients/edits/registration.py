@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, cast
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.lookup import push_advice
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.artifacts.servable import lacking_for_service
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
 from gitops_ml.clients.files.environments import declared_environments, read_environment
@@ -38,11 +39,15 @@ class Registered(NamedTuple):
 
 
 class Bumped(NamedTuple):
-    """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new."""
+    """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new.
+
+    `warnings`: what the artifact lacks to be served.
+    """
 
     resolved: ResolvedVersion
     before: str | None
     written: Written
+    warnings: list[str]
 
 
 WORK_TREE_ONLY = CommitOptions()
@@ -103,6 +108,7 @@ def register(
         warnings.append(f"{stale} has changes that are not committed; the version holds what HEAD has")
     if same := _same_bytes(repo, registered, resolved):
         warnings.append(f"{same} holds the same bytes, {resolved.digest}: nothing in the model has changed")
+    warnings += lacking_for_service(repo, resolved)
     if unpushed is None:
         repo.create_tag(tag, commit, message or f"Registering artifact {model} version {chosen}")
     if push:
@@ -272,7 +278,9 @@ def bump(
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
     message = bump_message(environment, deployment, before, resolved.version)
-    return Bumped(resolved, before, write(repo, old, edited, message, options))
+    written = write(repo, old, edited, message, options)
+    other_image = get_field(edited, "serve.pattern", old.file) == "image"
+    return Bumped(resolved, before, written, [] if other_image else lacking_for_service(repo, resolved))
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:

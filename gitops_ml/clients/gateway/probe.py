@@ -181,7 +181,7 @@ def parse_results(content: bytes, names: Sequence[str]) -> dict[str, Any]:
         try:
             # Through the type and back: who reads the result finds every field, and of the right kind.
             results[name] = msgspec.to_builtins(msgspec.convert(targets[name], _TargetResult))
-        except (msgspec.ValidationError, LookupError, TypeError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             results[name] = _malformed(error)
     return results
 

@@ -33,7 +33,8 @@ from gitops_ml.core.journal.state import (
     Settlement,
     lasting_attempts,
 )
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.text import clean, clean_line
+from gitops_ml.core.verification.verdict import clean_check
 from gitops_ml.errors import InputError
 
 
@@ -69,8 +70,23 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:
-    """Encode one entry as a journal file."""
-    return msgspec.json.encode(entry)
+    """Encode one entry as a journal file. Its text is cleaned: models and logs may hold what no JSON can."""
+    return msgspec.json.encode(_clean(entry))
+
+
+def _clean(entry: Entry) -> Entry:
+    replace = msgspec.structs.replace
+    match entry:
+        case Judged():
+            return replace(entry, checks=tuple(map(clean_check, entry.checks)), logs=clean(entry.logs))
+        case Cleared():
+            return replace(entry, checks=tuple(map(clean_check, entry.checks)))
+        case Reviewed():
+            attempt = entry.attempt
+            cleaned = replace(attempt, checks=tuple(map(clean_check, attempt.checks)), logs=clean(attempt.logs))
+            return replace(entry, attempt=cleaned)
+        case _:
+            return entry
 
 
 def fold(files: Mapping[str, bytes], environment: str) -> EnvironmentState:

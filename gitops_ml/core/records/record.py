@@ -15,7 +15,7 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState, Settlement, lasting_attempts
 from gitops_ml.core.text import clean, clean_line
-from gitops_ml.core.verification.verdict import CheckResult, Verdict
+from gitops_ml.core.verification.verdict import CheckResult, Verdict, clean_check
 
 LOG_LINES = 20
 LOG_COLUMNS = 500
@@ -173,17 +173,11 @@ def _attempt(attempt: Attempt) -> RecordedAttempt:
         strategy=attempt.strategy,
         outcome=attempt.outcome or "",
         verdict=attempt.verdict or "Unverified",
-        checks=tuple(_clean(check) for check in attempt.checks),
+        checks=tuple(clean_check(check) for check in attempt.checks),
         key=attempt.key,
         incumbent=attempt.incumbent.version if attempt.incumbent else None,
         logs=tuple(line[:LOG_COLUMNS] for line in logs),
     )
-
-
-def _clean(check: CheckResult) -> CheckResult:
-    """Remove from a check what could forge a trailer of the commit, or could not be written as UTF-8."""
-    figures = {clean_line(name): clean_line(f) if isinstance(f, str) else f for name, f in check.figures.items()}
-    return msgspec.structs.replace(check, name=clean_line(check.name), reason=clean_line(check.reason), figures=figures)
 
 
 def wants_retrain(attempt: Attempt, declaration: Deployment | None) -> bool:
@@ -223,7 +217,7 @@ def commit_message(environment: str, attempts: list[Attempt], reverted: dict[str
         lines.append(line)
     body = []
     for attempt in attempts:
-        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in map(_clean, attempt.checks)]
+        body += [f"- {attempt.deployment}: {c.name} {c.result}, {c.reason}" for c in map(clean_check, attempt.checks)]
     ids = [f"Gitops-ML-Attempt: {a.id}" for a in attempts]
     return "\n".join([*_subject(lines), "", *body, "", *ids]) + "\n"
 
@@ -232,7 +226,9 @@ def revert_message(environment: str, reverts: list[tuple[Attempt, str]]) -> str:
     """The message of a commit that only reverts: failed attempts, each with the version that is declared again."""
     lines = [f"{environment}/{a.deployment} from {a.generation.version} to {back}" for a, back in reverts]
     subject = f"Revert {lines[0]}" if len(lines) == 1 else "\n".join([f"Revert {len(lines)} declarations", "", *lines])
-    decisive = [(a.deployment, check) for a, _ in reverts for check in map(_clean, a.checks) if check.result == "fail"]
+    decisive = [
+        (a.deployment, check) for a, _ in reverts for check in map(clean_check, a.checks) if check.result == "fail"
+    ]
     body = [f"- {name}: {check.name} {check.result}, {check.reason}" for name, check in decisive]
     return "\n".join([subject, "", *body, "", *(f"Gitops-ML-Attempt: {a.id}" for a, _ in reverts)]) + "\n"
 

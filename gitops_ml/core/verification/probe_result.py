@@ -85,7 +85,7 @@ def _read_target(result: Any) -> TargetResult:
             },
             TargetResult,
         )
-    except (msgspec.ValidationError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ModelRejected("the server's answer does not follow the protocol", why=clean_line(str(error))) from error
     return read
 

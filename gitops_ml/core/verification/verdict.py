@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.probe_result import Scalar, TargetResult
 
 Result = Literal["pass", "fail", "inconclusive"]
@@ -107,3 +108,9 @@ def _reason(error: str | None, fallback: str) -> str:
 
 def _is_broken(value: Scalar) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def clean_check(check: CheckResult) -> CheckResult:
+    """Remove from a check what could forge a trailer of the commit, or could not be written as UTF-8."""
+    figures = {clean_line(name): clean_line(f) if isinstance(f, str) else f for name, f in check.figures.items()}
+    return msgspec.structs.replace(check, name=clean_line(check.name), reason=clean_line(check.reason), figures=figures)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,11 +27,12 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 class Output(msgspec.Struct, frozen=True, kw_only=True):
     """One output that DVC tracks.
 
-    `path` is relative to the repository's root. `digest` is `md5:<hex>`; a folder's is that of DVC's manifest of it.
-    `source` is the document that lists the output. `size` is in bytes, if known. `imported`, `by_cloud` (versioned by
-    the cloud) and `legacy` (an object of DVC 2.x) mean that only DVC knows where the bytes are. `cached` is False if
-    Git tracks the bytes, and not DVC. `pushed` is False if `dvc push` leaves the output out. `remote` is the one remote
-    that the output names for itself. An import without its bytes (`--no-download`) has no digest ("").
+    `path` is relative to the repository's root. `digest` is `md5:<hex>`; a folder's is that of DVC's manifest of it; an
+    import without its bytes (`--no-download`) has none (""). `source` is the document that lists the output. `size`
+    is in bytes, if known. `imported`, `by_cloud` (versioned by the cloud) and `legacy` (an object of DVC 2.x) mean that
+    only DVC knows where the bytes are. `cached` is False if Git tracks the bytes, and not DVC. `pushed` is False if
+    `dvc push` leaves the output out. `remote` is the one remote that the output names for itself, `origins` the
+    addresses that an import asks.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     cached: bool = True
     pushed: bool = True
     remote: str | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -60,6 +62,7 @@ class Notes(NamedTuple):
     remote: str | None = None
     imported: bool = False
     partial: bool = False
+    origins: tuple[str, ...] = ()
 
 
 def path_from_root(folder: str, path: str, what: str) -> str:
@@ -135,6 +138,7 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
             pushed=entry.push,
             remote=entry.remote,
             imported=imported,
+            origins=tuple(address for entry in document.deps or () for address in _origins(entry.repo)),
             # `dvc import --no-download` and `dvc import-url --no-download` write no digest.
             partial=bool(document.deps) and entry.md5 is None,
         )
@@ -214,12 +218,27 @@ def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
             # DVC 3 writes `hash: md5`. Without that, the digest is DVC 2's, over text with normalised line ends.
             legacy=not by_cloud and entry.hash != "md5",
             imported=notes.imported,
+            origins=notes.origins,
             by_cloud=by_cloud,
             cached=notes.cached,
             pushed=notes.pushed,
             remote=notes.remote,
         )
     ]
+
+
+def _origins(repo: Any) -> Iterator[str]:
+    """The addresses that an import asks: the repository, and the remotes that it brings along in `config`."""
+    if not isinstance(repo, Mapping):
+        return
+    yield str(repo.get("url") or "")
+    config = repo.get("config")
+    remotes = config.get("remote") if isinstance(config, Mapping) else None
+    for options in remotes.values() if isinstance(remotes, Mapping) else ():
+        if isinstance(options, Mapping):
+            yield from (str(value) for key, value in options.items() if key == "url" or "endpoint" in str(key))
+    if isinstance(config, str):
+        yield config
 
 
 def _files_digest(files: Iterable[CloudFile]) -> str:

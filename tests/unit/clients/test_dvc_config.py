@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dvc.config import Config
 
-from gitops_ml.clients.artifacts.dvc_config import default_remote, dvc_settings, read_config, remotes_of
+from gitops_ml.clients.artifacts.dvc_config import default_remote, dvc_settings, read_config, remote_names, remotes_of
 from gitops_ml.errors import InputError
 
 CONFIG = """\
@@ -55,7 +55,9 @@ def test_remotes_with_their_folders_the_preferred_and_the_default_first(folder: 
 
 
 def test_dvc_reads_the_same(folder: Path) -> None:
-    ours, theirs = dvc_settings(read_config(folder))["remote"], Config(str(folder), validate=False)["remote"]
+    config = read_config(folder)
+    ours = dvc_settings(config, remote_names(config), folder)["remote"]
+    theirs = Config(str(folder), validate=False)["remote"]
     for name in ("far", "inner", "versions"):
         assert ours[name] == {key: str(value) for key, value in theirs[name].items()}
     assert Path(ours["near"]["url"]).samefile(folder / str(theirs["near"]["url"]))
@@ -70,6 +72,37 @@ def test_a_clone_s_own_file_wins_over_the_project_s_and_that_over_the_user_s(fol
     assert config['remote "mine"']["url"] == str(tmp_path / "global" / "models")
     committed = read_config(folder, b"['remote \"other\"']\nurl = x\n")
     assert [remote.name for remote in remotes_of(committed)] == ["mine", "other"]
+
+
+def test_names_of_remotes_are_read_in_lower_case_as_dvc_does(folder: Path) -> None:
+    (folder / "config").write_text(
+        "[core]\nremote = Far\n['remote \"FAR\"']\nurl = s3://x\n['REMOTE \"b\"']\nurl=remote://FAR/y\n"
+    )
+    assert [(r.name, r.url) for r in remotes_of(read_config(folder), "B")] == [("b", "s3://x/y"), ("far", "s3://x")]
+    assert list(Config(str(folder), validate=False)["remote"]) == ["far", "b"]
+
+
+def test_dvc_is_told_only_what_reading_needs(folder: Path, tmp_path: Path) -> None:
+    """Whoever merges writes this file: DVC would write where it says, and ask a person who is not there."""
+    (folder / "config").write_text(
+        "[core]\nremote = far\nsite_cache_dir = /etc/evil\nanalytics = true\nhardlink_lock = true\n"
+        "['remote \"far\"']\nurl = ssh://x/y\nask_password = true\nask_passphrase = true\nuser = ada\n"
+        "['remote \"other\"']\nurl = s3://z\n[exp]\nauto_push = true\n"
+    )
+    told = dvc_settings(read_config(folder), ["far"], tmp_path)
+    assert told == {
+        "core": {"site_cache_dir": str(tmp_path), "autostage": False, "remote": "far"},
+        "remote": {"far": {"url": "ssh://x/y", "user": "ada"}},
+    }
+
+
+def test_endpoints_of_a_remote_and_of_those_that_it_refers_to_are_addresses(folder: Path) -> None:
+    (folder / "config").write_text(
+        "['remote \"base\"']\nurl = s3://bucket\nendpointurl = http://169.254.169.254\n"
+        "['remote \"inner\"']\nurl = remote://base/x\n"
+    )
+    for remote in remotes_of(read_config(folder)):
+        assert remote.addresses == (remote.url, "http://169.254.169.254")
 
 
 def test_remotes_that_refer_to_each_other_are_left_out(folder: Path) -> None:

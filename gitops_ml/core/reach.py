@@ -1,0 +1,69 @@
+"""Which DVC remotes and Git repositories may be read for a version's bytes.
+
+Their addresses come from the repository: whoever merges could name any host, any folder of this one, and forms of a Git
+address that run programs (`ext::…`, https://git-scm.com/docs/gitremote-helpers).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from collections.abc import Collection
+
+from gitops_ml.core.addresses import why_refused
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
+_SCP = re.compile(r"(?P<host>[^/:]+@[^/:]+):(?P<path>(?!:).*)", re.DOTALL)
+_HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
+
+
+def plain_address(url: str) -> str:
+    """An address as entries of the operator's list are compared with it: without user, credentials and last slashes.
+
+    `git@host:path` becomes `ssh://host/path`.
+    """
+    if match := _SCP.fullmatch(url):
+        url = f"ssh://{match['host']}/{match['path'].lstrip('/')}"
+    if match := _URL.fullmatch(url):
+        host = match["authority"].rpartition("@")[2].lower()
+        return f"{match['scheme'].lower()}://{host}{match['rest']}".rstrip("/")
+    return posixpath.normpath(url) if url else url
+
+
+def why_unreachable(url: str, permitted: Collection[str] | None) -> str:
+    """Why nothing may be read from `url`, a DVC remote's or a Git repository's; empty if it may.
+
+    Args:
+        permitted: the beginnings of addresses that the operator permits; None permits every host but link-local and
+            metadata addresses.
+    """
+    if any(ord(c) < 32 or ord(c) == 127 for c in url) or url.startswith("-"):
+        return "it is no plain address"
+    if _HELPER.match(url):
+        return "an address of this form runs a program"
+    address = plain_address(url)
+    match = _URL.fullmatch(address)
+    host = match["authority"] if match else ""
+    if host.startswith("-"):
+        return "it is no plain address"
+    if permitted is not None:
+        return "" if _below(address, permitted) else "it is not among those that the host's operator permits"
+    return _refused_address(host)
+
+
+def _below(address: str, permitted: Collection[str]) -> bool:
+    path = re.sub("%2e", ".", re.split("[?#]", address)[0], flags=re.IGNORECASE)
+    if ".." in path.split("/"):
+        return False
+    entries = [plain_address(entry) for entry in permitted]
+    return any(address == entry or address.startswith(f"{entry}/") for entry in entries)
+
+
+def _refused_address(authority: str) -> str:
+    """Why an address written as numbers is not asked. Names are resolved by each remote's own library."""
+    host = authority.rpartition(":")[0] if re.search(r":\d+$", authority) else authority
+    try:
+        return why_refused(host, 0, ipaddress.ip_address(host.strip("[]")), None)
+    except ValueError:
+        return ""
