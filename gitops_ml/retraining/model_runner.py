@@ -109,9 +109,9 @@ def _answers(
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
+        ensure_model_image(engine, generation, model.files)
     except (InputError, ModelRejected) as error:
         return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
-    ensure_model_image(engine, generation, model.files)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
     spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
     container = engine.create(spec)

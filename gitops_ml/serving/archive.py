@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A file of an archive that is made again whenever it is read: `size` bytes, in the pieces that `pieces` gives."""
+
+    size: int
+    pieces: Callable[[], Iterable[bytes]]
 
 
 def pack(files: Mapping[str, bytes], *, owner: int = 0, mode: int = 0o444, time: int = 0) -> bytes:
@@ -15,15 +25,38 @@ def pack(files: Mapping[str, bytes], *, owner: int = 0, mode: int = 0o444, time:
         mode: permissions of the files; folders have 755.
         time: modification time of all entries, in epoch seconds.
     """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name.rstrip("/"))
-            entry.uid = entry.gid = owner
-            entry.mtime = time
-            if name.endswith("/"):
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            else:
-                entry.size, entry.mode = len(content), mode
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
+    return b"".join(stream(files, owner=owner, mode=mode, time=time))
+
+
+def stream(
+    files: Mapping[str, bytes | Streamed], *, owner: int = 0, mode: int = 0o444, time: int = 0
+) -> Iterator[bytes]:
+    """Make the tar of `pack` piece by piece, so that large files are never held twice."""
+    size = 0
+    for name, content in files.items():
+        entry = tarfile.TarInfo(name.rstrip("/"))
+        entry.uid = entry.gid = owner
+        entry.mtime = time
+        if name.endswith("/"):
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        else:
+            entry.size, entry.mode = content.size if isinstance(content, Streamed) else len(content), mode
+        header = entry.tobuf(tarfile.PAX_FORMAT)
+        yield header
+        yield from content.pieces() if isinstance(content, Streamed) else _pieces(content)
+        padding = -entry.size % tarfile.BLOCKSIZE
+        yield bytes(padding)
+        size += len(header) + entry.size + padding
+    yield bytes(_end(size) - size)
+
+
+def _pieces(content: bytes) -> Iterator[bytes]:
+    view = memoryview(content)
+    for start in range(0, len(content), _PIECE):
+        yield bytes(view[start : start + _PIECE])
+
+
+def _end(size: int) -> int:
+    """The size of a tar of `size` bytes with its two empty blocks, in whole records."""
+    records = -(-(size + 2 * tarfile.BLOCKSIZE) // tarfile.RECORDSIZE)
+    return records * tarfile.RECORDSIZE

@@ -11,6 +11,7 @@ import pytest
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import ensure_runtime
+from gitops_ml.serving.requirements import read_lock, with_server
 from tests.e2e.workshop import ROOT, Workshop
 
 
@@ -19,7 +20,8 @@ def runtime() -> None:
     """The runtime image of the worked example, built once before parallel tests need it."""
     with (Path(tempfile.gettempdir()) / "gitops-ml-runtime.lock").open("w") as lock, Engine.connect(None) as engine:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ensure_runtime(engine, (ROOT / "requirements" / "serving.txt").read_bytes())
+        pins = read_lock((ROOT / "requirements" / "serving.txt").read_bytes())
+        ensure_runtime(engine, with_server(pins))
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.git.cli_clone import cli, clone, publish, write
+from tests.git.cli_clone import cli, clone, publish, shell, write
 from tests.git.conftest import git
 
 if TYPE_CHECKING:
     import docker
 
+PORT = "gateway: {port: 9102}\n"
 SOCKET = "engine: unix:///var/run/docker.sock\n"
 
 
@@ -110,6 +111,53 @@ def test_a_remote_that_does_not_answer(work: Path, tmp_path: Path) -> None:
     found = findings(work)
     assert found["remote"]["state"] == "missing"
     assert found["remote"]["fix"] == f"git -C {work} fetch origin main"
+
+
+def hook(work: Path, script: str) -> None:
+    path = work.parent / "remote.git/hooks/pre-receive"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def rule(shown: str, wanted: str, words: str) -> str:
+    """A hook that refuses commits of which `git log --format` does not show what is wanted."""
+    judged = f"git log -1 --format={shown} $new | grep -q -e {wanted}"
+    refused = f"{{ echo '{words}' >&2; exit 1; }}"
+    return f"while read old new ref; do case $new in 000*) continue; esac; {judged} || {refused}; done"
+
+
+# A server's rules as they are in use: the author's domain, and a sign-off.
+AUTHORS = rule("%ae", "@example.org", "GL-HOOK-ERR: who?")
+SIGNED = rule("%B", "^Signed-off-by", "DCO missing")
+
+
+@pytest.mark.parametrize(("script", "words"), [(AUTHORS, "GL-HOOK-ERR: who?"), (SIGNED, "DCO missing")])
+def test_a_rule_of_the_remote_is_met_by_doctor_and_its_fix_works(work: Path, script: str, words: str) -> None:
+    before = git(work, "ls-remote", "origin")
+    assert (
+        findings(work)["push"]["said"] == "origin takes commits of gitops-ml <gitops-ml@localhost> from here, for main"
+    )
+    hook(work, script)
+    push = findings(work)["push"]
+    assert (push["state"], words in push["said"]) == ("note", True)
+    fixes = [part for part in push["fix"].split(": ") if part.startswith("git config")]
+    for command in fixes:
+        shell(work, command.partition(";")[0].replace("<address>", "bot@example.org"))
+    assert findings(work)["push"]["state"] == "ok"
+    assert git(work, "ls-remote", "origin") == before
+
+
+def test_a_signature_that_cannot_be_made_is_found(work: Path) -> None:
+    git(work, "config", "commit.gpgsign", "true")
+    git(work, "config", "gpg.format", "ssh")
+    git(work, "config", "user.signingkey", str(work / "absent"))
+    assert "the commit could not be made" in findings(work)["push"]["said"]
+
+
+def test_a_branch_of_records_is_tried_too(work: Path) -> None:
+    write(work, "environments/prod/environment.yaml", f"schema: 1\n{SOCKET}{PORT}records: {{branch: verdicts}}\n")
+    publish(work, "Keep the records apart")
+    assert "for verdicts" in cli(work, "doctor").stdout
 
 
 def test_a_dvc_remote_is_shown_without_its_password(work: Path) -> None:

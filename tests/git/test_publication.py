@@ -222,6 +222,19 @@ def test_publishing_twice_changes_nothing(apart: Place) -> None:
     assert git(apart.remote, "for-each-ref") == before
 
 
+@pytest.mark.parametrize("branch", [None, RECORDS])
+def test_an_attempt_stands_in_one_record_commit_whenever_the_process_died(tmp_path: Path, branch: str | None) -> None:
+    for place in make_place(tmp_path, branch):
+        place.publish()  # it arrived, and the journal does not say so
+        place.entries += second_try(promoted(place.state.unpublished[0].generation)[:-1])
+        assert set(place.publish().attempts) == {FAILED, "again"}
+        records = git(
+            place.remote, "log", "--format=%(trailers:key=Gitops-ML-Attempt,valueonly)", branch or "main", "--", RECORD
+        )
+        assert records.split() == ["again", FAILED]
+        assert place.message(branch or "main").startswith("Record dev/churn v2: verified\n")
+
+
 def test_a_branch_of_records_that_was_deleted_is_begun_again(apart: Place) -> None:
     apart.publish()
     git(apart.folder, "fetch", "-q", "origin")

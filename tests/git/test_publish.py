@@ -75,6 +75,34 @@ def test_without_an_identity_gitops_ml_is_the_committer(repo: Repository, projec
     assert git(project, "log", "-1", "--format=%cn", made) == "gitops-ml"
 
 
+@pytest.mark.parametrize("kind", ["configuration", "environment"])
+def test_the_author_of_records_is_chosen_as_git_s_is(
+    repo: Repository, project: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "configuration":
+        git(project, "config", "author.name", "Deploy")
+        git(project, "config", "author.email", "deploy@example.org")
+    else:
+        monkeypatch.setenv("GIT_AUTHOR_NAME", "Deploy")
+        monkeypatch.setenv("GIT_AUTHOR_EMAIL", "deploy@example.org")
+    with Repository.open(project) as repository:
+        made = repository.commit_files(repo.tip(), {RECORD: b"x"}, "Record")
+    assert git(project, "log", "-1", "--format=%an %ae %cn", made) == "Deploy deploy@example.org Ada"
+
+
+@pytest.mark.parametrize("message", ["Record\n\nbody: text\nmore", "Record\n\nGitops-ML-Attempt: a1\n", "Record: it"])
+def test_records_are_signed_off_where_git_is_told_so(repo: Repository, project: Path, message: str) -> None:
+    git(project, "config", "format.signOff", "true")
+    with Repository.open(project) as repository:
+        made = repository.commit_files(repo.tip(), {RECORD: b"x"}, message)
+    trailers = git(project, "log", "-1", "--format=%(trailers)", made).splitlines()
+    assert trailers == [
+        *(["Gitops-ML-Attempt: a1"] if "Attempt" in message else []),
+        "Signed-off-by: Ada <ada@example.org>",
+    ]
+    assert git(project, "log", "-1", "--format=%s", made) == message.partition("\n")[0]
+
+
 def test_whoever_pushed_first_wins_and_the_second_is_told(repo: Repository, project: Path, other: Clone) -> None:
     tip = repo.tip()
     made = repo.commit_files(tip, {RECORD: b"x"}, "Record")

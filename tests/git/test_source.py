@@ -13,6 +13,7 @@ import pytest
 
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, SourceError, SourceUnavailable, VersionNotFound
+from tests.git.cli_clone import shell
 from tests.git.conftest import commit_file, git
 
 Clone = Callable[[str], Path]
@@ -95,6 +96,35 @@ def test_a_remote_that_became_empty_changes_nothing(repo: Repository, project: P
     with pytest.raises(SourceUnavailable, match="main"):
         repo.fetch()
     assert refs(project) == before
+
+
+@pytest.mark.parametrize("clone", ["follows", "local branch", "detached"])
+def test_a_branch_that_was_renamed_at_the_remote(repo: Repository, project: Path, clone: str) -> None:
+    bare = project.parent / "origin.git"
+    git(bare, "branch", "-m", "main", "trunk")
+    git(bare, "symbolic-ref", "HEAD", "refs/heads/trunk")
+    git(project, "remote", "set-head", "origin", "main")
+    if clone == "local branch":
+        git(project, "branch", "trunk")
+    if clone == "detached":
+        git(project, "checkout", "-q", "--detach")
+    with Repository.open(project) as repository, pytest.raises(SourceUnavailable) as caught:
+        repository.fetch()
+    assert str(caught.value).startswith("origin has no branch main any more: its main branch is trunk")
+    shell(project.parent, caught.value.fix)
+    with Repository.open(project) as repository:
+        assert (repository.branch, repository.fetch()) == ("trunk", git(bare, "rev-parse", "trunk"))
+
+
+def test_a_branch_that_was_deleted_at_the_remote_and_has_no_successor(repo: Repository, project: Path) -> None:
+    bare = project.parent / "origin.git"
+    git(bare, "update-ref", "refs/heads/trunk", "refs/heads/main")
+    git(bare, "update-ref", "-d", "refs/heads/main")
+    with pytest.raises(SourceUnavailable, match="it has trunk, and none is its main one") as caught:
+        repo.fetch()
+    shell(project.parent, caught.value.fix.replace("<branch>", "trunk"))
+    with Repository.open(project) as repository:
+        assert repository.fetch() == git(bare, "rev-parse", "trunk")
 
 
 def test_a_remote_that_lost_an_object_changes_nothing(repo: Repository, project: Path, other: Clone) -> None:

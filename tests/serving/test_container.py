@@ -6,14 +6,17 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sklearn.pipeline import Pipeline
 
-from gitops_ml.serving.context import build_args, model_context, runtime_context, runtime_key
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.model_images import ensure_runtime
+from gitops_ml.serving.model_layer import model_context
+from gitops_ml.serving.requirements import read_lock, with_server
 from tests.serving.artifacts import body, rows, write_artifact
 from tests.serving.conftest import IDENTITY, ROOT
 from tests.serving.test_loading import foreign_function
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-BASE = "python:3.11-slim-bookworm"
 LOCKED: dict[str, Any] = {
     "read_only": True,
     "cap_drop": ["ALL"],
@@ -34,27 +36,19 @@ LOCKED: dict[str, Any] = {
 }
 
 
-def build(engine: docker.DockerClient, context: bytes, tag: str, labels: dict[str, str]) -> str:
+def build(engine: docker.DockerClient, context: Iterable[bytes], tag: str, labels: dict[str, str]) -> str:
     image, _ = engine.images.build(
-        fileobj=io.BytesIO(context),
-        custom_context=True,
-        tag=tag,
-        rm=True,
-        forcerm=True,
-        labels=labels,
-        buildargs=build_args(),
+        fileobj=io.BytesIO(b"".join(context)), custom_context=True, tag=tag, rm=True, forcerm=True, labels=labels
     )
     return str(image.id)
 
 
 @pytest.fixture(scope="module")
-def runtime(engine: docker.DockerClient) -> str:
+def runtime() -> str:
     """The runtime image of the locked requirements; kept for the next run."""
-    requirements = (ROOT / "requirements/serving.txt").read_bytes()
-    tag = f"gitops-ml-test-runtime:{runtime_key(requirements, str(engine.images.get(BASE).id))[:20]}"
-    if not engine.images.list(tag):
-        build(engine, runtime_context(requirements, BASE), tag, {})
-    return tag
+    requirements = with_server(read_lock((ROOT / "requirements/serving.txt").read_bytes()))
+    with Engine.connect(None) as connected:
+        return ensure_runtime(connected, requirements)[0]
 
 
 @pytest.fixture

@@ -6,21 +6,26 @@ import io
 import subprocess
 import sys
 import tarfile
+import tracemalloc
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from gitops_ml.errors import InputError
 from gitops_ml.serving import SERVING_SOURCE, SERVING_VERSION
+from gitops_ml.serving.archive import pack
 from gitops_ml.serving.context import (
     build_args,
-    model_context,
+    download_context,
+    install_context,
     pip_certificates,
     runtime_context,
     runtime_key,
     server_sources,
     source_digest,
 )
+from gitops_ml.serving.model_layer import model_archive, model_context
 from tests.serving.conftest import ROOT
 
 LOCKED = b"msgspec==0.22.0 --hash=sha256:00\n"
@@ -32,6 +37,10 @@ def contents(tar: bytes) -> dict[str, tuple[int, bytes]]:
         return {entry.name: (entry.mode, archive.extractfile(entry).read()) for entry in entries}  # type: ignore[union-attr]
 
 
+def whole(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(pieces)
+
+
 def test_serving_version_is_raised_when_the_servers_source_changes() -> None:
     assert source_digest() == SERVING_SOURCE, (
         f"the model server's source changed. If its behaviour did, raise SERVING_VERSION above {SERVING_VERSION}; "
@@ -39,38 +48,80 @@ def test_serving_version_is_raised_when_the_servers_source_changes() -> None:
     )
 
 
-def test_the_runtime_context_holds_only_the_server() -> None:
-    files = contents(runtime_context(LOCKED, "python:3.11-slim-bookworm", b"PEM"))
-    ours = {name for name in files if name.startswith("gitops_ml/")}
-    assert ours == {
-        "gitops_ml/__init__.py",
-        "gitops_ml/errors.py",
-        "gitops_ml/artifacts/__init__.py",
-        "gitops_ml/artifacts/manifest.py",
-        "gitops_ml/artifacts/skops_types.py",
-        *(f"gitops_ml/serving/{path.name}" for path in server_sources() if path.parent.name == "serving"),
+def test_the_steps_of_a_runtime_image_hold_what_each_needs() -> None:
+    fetched = contents(download_context(LOCKED, "base:1", b"PEM"))
+    installed = contents(install_context("wheels:1"))
+    final = contents(runtime_context("base:1", "installed:1"))
+    assert set(fetched) == {"Dockerfile", "build/requirements.txt", "build/certificates.pem"}
+    assert fetched["build/requirements.txt"][1] == LOCKED
+    assert {name.removeprefix("opt/gitops-ml/gitops_ml/") for name in installed} == {
+        "Dockerfile",
+        "__init__.py",
+        "errors.py",
+        "artifacts/__init__.py",
+        "artifacts/manifest.py",
+        "artifacts/skops_types.py",
+        *(f"serving/{path.name}" for path in server_sources() if path.parent.name == "serving"),
     }
-    assert files["build/requirements.txt"][1] == LOCKED
-    assert files["build/certificates.pem"][1] == b"PEM"
-    dockerfile = files["Dockerfile"][1].decode()
-    built, final = dockerfile.split("\nFROM ")
-    assert "--require-hashes --only-binary=:all:" in built
-    assert "ARG" not in final and "PIP_" not in final and "/build" not in final
-    assert {mode for mode, _ in files.values()} == {0o444}
+    assert set(final) == {"Dockerfile"}
+    assert {mode for files in (fetched, installed, final) for mode, _ in files.values()} == {0o444}
+
+
+def test_no_step_runs_as_root_and_only_the_first_knows_the_index() -> None:
+    contexts = download_context(LOCKED, "base:1", b"PEM"), install_context("wheels:1"), runtime_context("b:1", "i:1")
+    fetch, install, final = (contents(context)["Dockerfile"][1].decode() for context in contexts)
+    for dockerfile in (fetch, install):
+        assert "RUN " not in dockerfile.partition("USER 65532:65532")[0]
+        assert "--require-hashes --only-binary=:all:" in dockerfile
+    assert "RUN " not in final
+    assert "--no-deps" in fetch
+    assert "--no-index" in install
+    assert "PIP_" not in install + final
 
 
 def test_contexts_have_the_same_bytes_each_time_and_in_any_order(tmp_path: Path) -> None:
-    assert runtime_context(LOCKED, "base", b"") == runtime_context(LOCKED, "base", b"")
+    assert download_context(LOCKED, "base", b"") == download_context(LOCKED, "base", b"")
+    assert install_context("wheels") == install_context("wheels")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/b.txt").write_bytes(b"2")
     (tmp_path / "a.txt").write_bytes(b"1")
-    by_hand = model_context([("sub/b.txt", b"2"), ("a.txt", b"1")], "runtime:1")
-    assert model_context(tmp_path, "runtime:1") == by_hand
+    by_hand = whole(model_context([("sub/b.txt", b"2"), ("a.txt", b"1")], "runtime:1"))
+    assert whole(model_context(tmp_path, "runtime:1")) == by_hand
     assert contents(by_hand) == {
         "Dockerfile": (0o444, b"FROM runtime:1\nCOPY model /model\n"),
         "model/a.txt": (0o444, b"1"),
         "model/sub/b.txt": (0o444, b"2"),
     }
+
+
+def test_a_large_model_is_packed_without_holding_it_twice() -> None:
+    size = 64 << 20
+    model = [("weights.bin", bytes(size))]
+    runtime = {"RootFS": {"Layers": []}, "Architecture": "amd64", "Os": "linux", "Created": "", "Config": {}}
+    tracemalloc.start()
+    try:
+        archive = sum(map(len, model_archive(model, runtime, "model:1", {})))
+        context = sum(map(len, model_context(model, "runtime:1")))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert min(archive, context) > size
+    assert peak < size / 8
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 9216, 10240, 3 << 20])
+def test_a_tar_in_pieces_equals_one_of_tarfile(size: int) -> None:
+    files = {"folder/": b"", "folder/" + "long name " * 20 + "é": bytes(size), "x": b"y"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name.rstrip("/"))
+            entry.mode = 0o444
+            if name.endswith("/"):
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    assert pack(files) == buffer.getvalue()
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "", "a\0b", "a\\b"])
@@ -82,11 +133,11 @@ def test_a_file_that_leaves_the_artifact_is_refused(name: str) -> None:
 def test_a_link_in_the_artifact_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.skops").symlink_to("/etc/hostname")
     with pytest.raises(InputError, match="a link or a special file"):
-        model_context(tmp_path, "runtime:1")
+        whole(model_context(tmp_path, "runtime:1"))
 
 
 def test_an_artifacts_own_dockerfile_is_data(tmp_path: Path) -> None:
-    files = contents(model_context([("Dockerfile", b"FROM evil"), (".dockerignore", b"*")], "runtime:1"))
+    files = contents(whole(model_context([("Dockerfile", b"FROM evil"), (".dockerignore", b"*")], "runtime:1")))
     assert files["Dockerfile"][1].startswith(b"FROM runtime:1")
     assert {"model/Dockerfile", "model/.dockerignore"} < set(files)
 
@@ -94,7 +145,9 @@ def test_an_artifacts_own_dockerfile_is_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reference", ["", "base\nRUN evil", "a b"])
 def test_a_reference_cannot_add_instructions(reference: str) -> None:
     with pytest.raises(InputError, match="not an image reference"):
-        runtime_context(LOCKED, reference, b"")
+        download_context(LOCKED, reference, b"")
+    with pytest.raises(InputError, match="not an image reference"):
+        install_context(reference)
     with pytest.raises(InputError, match="not an image reference"):
         model_context([("a", b"")], reference)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -53,7 +54,7 @@ def clone(repo: Repository) -> Iterator[Finding]:
     else:
         yield note(
             "identity",
-            "none; the author of commits will be gitops-ml",
+            "none; edits cannot be committed from here, and gitops-ml is the committer of records",
             "git config --global user.name … (and user.email)",
         )
     yield from _remote(repo)
@@ -71,15 +72,39 @@ def _remote(repo: Repository) -> Iterator[Finding]:
         yield missing("remote", error)
         return
     yield ok("remote", f"{remote}, {repo.branch} at {tip[:12]}")
-    push = repo.git.run("push", "--dry-run", "--no-verify", remote, f"{tip}:refs/heads/{repo.branch}", timeout=30.0)
-    if push.code == 0:
-        yield ok("push", f"{remote} accepts a push to {repo.branch} from here")
-    else:
-        yield note(
-            "push",
-            f"{remote} does not accept records from here: {push.messages.splitlines()[-1] if push.messages else '?'}",
-            "sync where pushing is allowed (CI), or log in to the remote",
-        )
+    for branch in _record_branches(repo, tip):
+        yield _push(repo, branch, repo.find_tip(branch) or tip)
+
+
+def _push(repo: Repository, branch: str, tip: str) -> Finding:
+    from gitops_ml.clients.git import trial
+    from gitops_ml.clients.git.commits import record_author
+
+    author = record_author(repo.config)
+    who = f"{author.name} <{author.email}>"
+    try:
+        why = trial.refusal(repo, branch, tip)
+    except GitopsError as error:
+        return missing("push", error)
+    if not why:
+        return ok("push", f"{repo.remote} takes commits of {who} from here, for {branch}")
+    return note(
+        "push",
+        f"{repo.remote} does not take records of {who} from here, for {branch}: {why}",
+        "sync where pushing is allowed (CI), or log in to the remote; where a rule is on authors: "
+        "git config author.email <address>; on sign-offs: git config format.signOff true",
+    )
+
+
+def _record_branches(repo: Repository, tip: str) -> list[str]:
+    """The branches that `sync` pushes to: the tracked one, and those of `records.branch`."""
+    from gitops_ml.clients.files.environments import declared_environments, read_environment
+
+    branches = {repo.branch}
+    for name in declared_environments(repo, tip):
+        with contextlib.suppress(GitopsError):
+            branches.add(read_environment(repo, tip, name).environment.records.branch or repo.branch)
+    return sorted(branches)
 
 
 def _dvc(repo: Repository) -> Iterator[Finding]:

@@ -28,7 +28,8 @@ def doctor(
     """Check this machine, the clone, its files and the engines. Exit 0 all is there, 1 something needed is missing.
 
     It starts one short-lived container per environment, to see whether containers start, how full the disk is, and
-    whether the gateway's port is free.
+    whether the gateway's port is free. It pushes an empty commit to a ref of its own, and removes it, to see whether
+    records can be pushed.
     """
     findings = []
     for finding in examine(repo, environment):

@@ -122,6 +122,7 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
             now=datetime.fromisoformat(info["SystemTime"]),
             cpus=info["NCPU"],
             memory=info["MemTotal"],
+            containerd_store=["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or ()),
         )
 
     def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -242,11 +243,11 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
             if "already in progress" not in str(error):
                 raise
 
-    def remove_image(self, reference: str) -> bool:
-        """Remove an image; False when a container still uses the image."""
+    def remove_image(self, reference: str, *, force: bool = False) -> bool:
+        """Remove an image; False when a container still uses the image. `force`: also if it has several names."""
         with self._translate_errors(f"removing image {reference[:60]}"):
             try:
-                self._api.remove_image(reference)
+                self._api.remove_image(reference, force=force)
             except docker.errors.APIError as error:
                 if error.status_code not in (404, 409):
                     raise

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 from gitops_ml.clients.engine.errors import build_failed, failed
 from gitops_ml.core.text import clean
-from gitops_ml.errors import EngineFailed
+from gitops_ml.errors import EngineFailed, GitopsError
 
 _SILENCE = 60.0
 _LAST_LINES = 15
+_STEP_IMAGE = re.compile(r" ---> ([0-9a-f]{12})$", re.MULTILINE)
+"""How the classic builder names the image that a step has made."""
 
 
 class ImageCalls:
@@ -26,6 +30,14 @@ class ImageCalls:
 
     def image_id(self, reference: str) -> str | None:
         """The ID of an image by name or ID; None when the engine does not have the image."""
+        raise NotImplementedError
+
+    def inspect_image(self, image: str) -> dict[str, Any] | None:
+        """The whole of one image; None when the engine does not have the image."""
+        raise NotImplementedError
+
+    def remove_image(self, reference: str, *, force: bool = False) -> bool:
+        """Remove an image; False when a container still uses the image."""
         raise NotImplementedError
 
     def pull(self, reference: str, timeout: float = 300.0) -> str:
@@ -44,26 +56,31 @@ class ImageCalls:
 
     def build(
         self,
-        context: bytes,
+        context: bytes | Iterator[bytes],
         tag: str,
         *,
         labels: Mapping[str, str] | None = None,
         buildargs: Mapping[str, str] | None = None,
+        network: str = "none",
         timeout: float = 900.0,
     ) -> str:
         """Build an image from a tar of its context and return its ID. Raises `EngineFailed` with the last lines.
 
         Args:
+            context: the tar, whole or in pieces.
+            network: the network of the build's steps: `none` or `default`.
             timeout: the longest silence of the build, in seconds.
         """
         lines: list[str] = []
+        step_image = ""
         with self._translate_errors(f"building {tag}"):
             progress = self._api.build(
-                fileobj=io.BytesIO(context),
+                fileobj=io.BytesIO(context) if isinstance(context, bytes) else context,
                 custom_context=True,
                 tag=tag,
                 labels=dict(labels or {}),
                 buildargs=dict(buildargs or {}),
+                network_mode=network,
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -71,13 +88,22 @@ class ImageCalls:
             )
             for step in progress:
                 text = clean(str(step.get("stream") or ""))
+                step_image = made[1] if (made := _STEP_IMAGE.match(text)) else step_image
                 lines = [*lines, *(line for line in text.splitlines() if line.strip())][-_LAST_LINES:]
                 if "error" in step:
+                    self._remove_unnamed(step_image)
                     raise build_failed(tag, str(step["error"]), "\n".join(lines))
         return self._require_image(tag)
 
-    def load(self, archive: bytes, tag: str, timeout: float = 300.0) -> str:
-        """Take an image in from an archive and return its ID. Raises `EngineFailed` when the engine refuses it.
+    def _remove_unnamed(self, image: str) -> None:
+        """Remove what a failed build has made so far; an image that has a name, such as the build's base, is kept."""
+        with contextlib.suppress(GitopsError):
+            inspected = self.inspect_image(image) if image else None
+            if inspected and not inspected["RepoTags"] and not inspected["RepoDigests"]:
+                self.remove_image(image)
+
+    def load(self, archive: Iterator[bytes], tag: str, timeout: float = 300.0) -> str:
+        """Take an image in from the pieces of an archive, and return its ID. Raises `EngineFailed` when it is refused.
 
         Args:
             timeout: the longest silence of the engine, in seconds.

@@ -7,6 +7,7 @@ A model image adds the artifact in one layer. The name of each says what is in i
 from __future__ import annotations
 
 import math
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -14,14 +15,15 @@ from concurrent.futures import Future
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.generation import LABEL, ROLE, Generation
-from gitops_ml.errors import EngineFailed, ModelRejected
+from gitops_ml.errors import EngineFailed
 from gitops_ml.serving import SERVING_SOURCE
 
 BASE_IMAGE = "python:3.11-slim-bookworm"
-REQUIREMENTS = "requirements.txt"
 SERVING = LABEL + "serving"
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
+_STEP_SECONDS = 3600.0
+"""How long a build may take before its steps count as left behind."""
 _builds: dict[tuple[str, str], threading.Lock] = {}
 """A lock for each image, by engine and name: two builds of one image would do the same work twice."""
 
@@ -42,12 +44,17 @@ def ensure_base(engine: Engine, reference: str = BASE_IMAGE) -> str:
 
 
 def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) -> tuple[str, str]:
-    """Have the runtime image of these hash-locked requirements, and return its name and ID. Raises `EngineFailed`."""
+    """Have the runtime image of these hash-locked requirements, and return its name and ID. Raises `EngineFailed`.
+
+    Args:
+        requirements: a requirements file that `requirements.read_lock` accepts.
+    """
     # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.serving.context import build_args, runtime_context, runtime_key
+    from gitops_ml.serving.context import runtime_key
 
     base_id = ensure_base(engine, base)
-    tag = f"gitops-ml/runtime:{runtime_key(requirements, base_id)[:16]}"
+    key = runtime_key(requirements, base_id)[:16]
+    tag = f"gitops-ml/runtime:{key}"
     image = engine.image_id(tag)
     if image:
         return tag, image
@@ -62,7 +69,34 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
             _OCI + "base.name": base,
             _OCI + "base.digest": base_id,
         }
-        return tag, engine.build(runtime_context(requirements, base), tag, labels=labels, buildargs=build_args())
+        return tag, _build_runtime(engine, requirements, base, tag, labels)
+
+
+def _build_runtime(engine: Engine, requirements: bytes, base: str, tag: str, labels: Mapping[str, str]) -> str:
+    """Build a runtime image in three steps; the images of the first two are removed, whatever happens."""
+    from gitops_ml.serving.context import build_args, download_context, install_context, runtime_context
+
+    _remove_old_steps(engine)
+    # Random: another process may build the same image, and must not lose its steps to us.
+    step = f"gitops-ml/build:{secrets.token_hex(8)}"
+    wheels, installed = f"{step}-wheels", f"{step}-installed"
+    try:
+        engine.build(download_context(requirements, base), wheels, buildargs=build_args(), network="default")
+        engine.build(install_context(wheels), installed)
+        return engine.build(runtime_context(base, installed), tag, labels=labels)
+    finally:
+        for image in (installed, wheels):
+            engine.remove_image(image)
+
+
+def _remove_old_steps(engine: Engine) -> None:
+    """Remove what killed builds have left: the images hold wheels, and the credentials of an index."""
+    steps = engine.list_images({ROLE: "build"})
+    if steps:
+        before = engine.info().now.timestamp() - _STEP_SECONDS
+        for image in steps:
+            if image["Created"] < before:
+                engine.remove_image(image["Id"], force=True)
 
 
 def ensure_model_image(
@@ -73,21 +107,17 @@ def ensure_model_image(
     Args:
         files: the model's artifact, by path below /model.
 
-    Raises `ModelRejected` when the artifact lacks its requirements, and `EngineFailed` when the build fails.
+    Raises `ModelRejected` when a file of the artifact cannot be used, and `EngineFailed` when the build fails.
     """
     image = engine.inspect_image(generation.image)
     if image and (image["Config"].get("Labels") or {}).get(DIGEST) == generation.digest:
         return str(image["Id"])
-    if REQUIREMENTS not in files:
-        raise ModelRejected(
-            f"{generation.model} {generation.version} holds no {REQUIREMENTS}",
-            why="a model is served with the packages that trained it",
-            fix="let the train stage write it beside the model, locked with hashes",
-        )
     # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.serving.context import model_archive, model_context
+    from gitops_ml.clients.engine.model_check import checked_requirements
+    from gitops_ml.serving.model_layer import model_archive, model_context
 
-    runtime, runtime_id = ensure_runtime(engine, files[REQUIREMENTS], base)
+    requirements = checked_requirements(f"{generation.model} {generation.version}", files)
+    runtime, runtime_id = ensure_runtime(engine, requirements, base)
     labels = {
         ROLE: "model",
         DIGEST: generation.digest,
@@ -99,11 +129,8 @@ def ensure_model_image(
     }
     content = sorted(files.items())
     runtime_image = engine.inspect_image(runtime_id)
-    if runtime_image:
-        try:
-            return engine.load(model_archive(content, runtime_image, generation.image, labels), generation.image)
-        except EngineFailed:
-            pass  # an engine with the containerd store wants every layer; if something else failed, the build says so
+    if runtime_image and not engine.info().containerd_store:
+        return engine.load(model_archive(content, runtime_image, generation.image, labels), generation.image)
     return engine.build(model_context(content, runtime), generation.image, labels=labels)
 
 

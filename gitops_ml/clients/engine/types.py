@@ -10,7 +10,10 @@ from gitops_ml.errors import EngineFailed
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine and its host. `now` is the engine's own clock; `memory` is in bytes."""
+    """The engine and its host. `now` is the engine's own clock; `memory` is in bytes.
+
+    `containerd_store`: whether containerd stores the images, the default of new engines from 29 on.
+    """
 
     id: str
     name: str
@@ -18,6 +21,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     cpus: int
     memory: int
+    containerd_store: bool = False
 
 
 class ExecResult(msgspec.Struct, frozen=True, kw_only=True):

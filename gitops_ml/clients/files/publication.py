@@ -23,6 +23,7 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.reviews import is_tried_again, restored_generation
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
+    Record,
     answered,
     commit_message,
     restored_fields,
@@ -36,6 +37,7 @@ from gitops_ml.errors import GitopsError, InputError, PushRejected
 
 MAX_TRIES = 5
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
+_Records = Mapping[str, Record | None]
 
 
 class Publication(NamedTuple):
@@ -115,8 +117,9 @@ def _publish_together(repo: Repository, news: _News) -> Publication:
     def build(tip: str, parent: str) -> Commit:
         declared = read_environment(repo, tip, news.environment)
         reverts, refused[:] = _reverts(repo, declared, news)
-        files = _record_files(news, declared, declared.records) | {r.path: r.content for r in reverts}
-        return Commit(files, _record_message(news, reverts))
+        records = _read(news, declared.records)
+        files = _record_files(news, declared, records) | {r.path: r.content for r in reverts}
+        return Commit(files, _record_message(news, reverts, records))
 
     published = _published(news, lambda: _push(repo, repo.branch, build, f"the record of {news.environment}"))
     return _with_refused(published, refused)
@@ -127,8 +130,8 @@ def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequen
 
     def build(tip: str, parent: str) -> Commit:
         declared = read_environment(repo, tip, news.environment)
-        files = _record_files(news, declared, record_files(repo, parent, news.environment))
-        return Commit(files, _record_message(news, reverts))
+        records = _read(news, record_files(repo, parent, news.environment))
+        return Commit(_record_files(news, declared, records), _record_message(news, reverts, records))
 
     return _published(news, lambda: _push(repo, branch, build, f"the record of {news.environment}"))
 
@@ -197,17 +200,29 @@ def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], wh
     )
 
 
-def _record_message(news: _News, reverts: Sequence[_Revert]) -> str:
-    attempts = [*news.attempts, *(r.attempt for r in reverts if r.attempt in news.unreverted)]
-    if not attempts:
+def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
+    return {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
+
+
+def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) -> str:
+    """The message. It leaves out what is recorded already: a process can die between its push and the journal."""
+    recorded = {attempt.id for record in records.values() if record for attempt in record.attempts}
+    attempts = [attempt for attempt in news.attempts if attempt.id not in recorded]
+    late = [r for r in reverts if r.attempt not in attempts]
+    if attempts:
+        versions = {r.attempt.deployment: r.version for r in reverts}
+        return commit_message(news.environment, [*attempts, *(r.attempt for r in late)], versions)
+    if late:
+        return revert_message(news.environment, [(r.attempt, r.version) for r in late])
+    if any(record.engine != news.engine for record in records.values() if record):
         return f"Record that {news.environment} runs on engine {news.engine}\n"
-    return commit_message(news.environment, attempts, {r.attempt.deployment: r.version for r in reverts})
+    names = ", ".join(sorted({attempt.deployment for attempt in news.attempts}))
+    return f"Record what serves in {news.environment}: {names}\n"
 
 
-def _record_files(news: _News, declared: EnvironmentFiles, contents: Mapping[str, bytes]) -> dict[str, bytes | None]:
+def _record_files(news: _News, declared: EnvironmentFiles, records: _Records) -> dict[str, bytes | None]:
     """The record files that change: those of the attempts' deployments, and those that name another engine."""
     asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
-    records = {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
     elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
     files: dict[str, bytes | None] = {}
     for name in sorted({a.deployment for a in news.attempts} | elsewhere):

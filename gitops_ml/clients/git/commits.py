@@ -6,6 +6,7 @@ GitPython's `IndexFile.from_tree` moves the user's index away meanwhile, and `Co
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,16 @@ class Author(NamedTuple):
 
 
 AUTHOR = Author("gitops-ml", "gitops-ml@localhost")
+
+
+def record_author(config: Mapping[str, str]) -> Author:
+    """The author of what gitops-ml writes by itself: as git is told by GIT_AUTHOR_* or `author.*`, else gitops-ml.
+
+    Not `user.*`: a verdict is not what a person wrote. Some remotes take commits of certain authors only.
+    """
+    name = os.environ.get("GIT_AUTHOR_NAME") or config.get("author.name")
+    email = os.environ.get("GIT_AUTHOR_EMAIL") or config.get("author.email")
+    return Author(name or AUTHOR.name, email or AUTHOR.email)
 
 
 def identity(config: Mapping[str, str]) -> dict[str, str]:
@@ -43,7 +54,7 @@ def is_true(config: Mapping[str, str], key: str) -> bool:
 
 
 def commit_files(
-    clone: Clone, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author = AUTHOR
+    clone: Clone, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author | None = None
 ) -> str:
     """A commit on `parent` with `changes` (None removes a file), touching neither index, work tree nor any ref.
 
@@ -69,7 +80,10 @@ def commit_files(
         git.must("read-tree", parent, env=index)
         git.must("update-index", "-z", "--index-info", stdin=bytes(lines), env=index)
         tree = git.must("write-tree", env=index).text
+    author = author or record_author(clone.config)
     who = identity(clone.config) | {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.email}
+    if signs_off(clone.config):
+        message = _with_sign_off(message, who["GIT_COMMITTER_NAME"], who["GIT_COMMITTER_EMAIL"])
     signed = ["-S"] if is_true(clone.config, "commit.gpgsign") else []
     made = git.run("commit-tree", *signed, "-p", parent, tree, stdin=message.encode(), env=who)
     if made.code != 0:
@@ -79,6 +93,13 @@ def commit_files(
             fix="git commit --allow-empty -S -m test shows it too" if signed else "git config user.name",
         )
     return made.text
+
+
+def _with_sign_off(message: str, name: str, email: str) -> str:
+    """The message with a trailer, as `git commit --signoff` adds it. `git interpret-trailers` obeys `trailer.*`."""
+    lines = message.rstrip("\n").split("\n")
+    joined = len(lines) > 1 and re.match(r"[A-Za-z0-9-]+: ", lines[-1])
+    return "\n".join([*lines, *([] if joined else [""]), f"Signed-off-by: {name} <{email}>"]) + "\n"
 
 
 def verify_commit_signature(clone: Clone, commit: str, allowed_signers: bytes) -> str:

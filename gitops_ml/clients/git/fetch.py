@@ -5,7 +5,9 @@ By plumbing: GitPython's `Remote.fetch` reads the results from FETCH_HEAD, which
 
 from __future__ import annotations
 
+import shlex
 import time
+from pathlib import Path
 
 from gitops_ml.clients.git.clone import Clone
 from gitops_ml.clients.git.process import GitResult
@@ -49,6 +51,9 @@ def fetch(clone: Clone, timeout: float = FETCH_SECONDS) -> None:
         # Another pass in the same clone fetches at this moment, and holds the refs for milliseconds.
         if not _drop_conflicting(clone, timeout):
             time.sleep(0.05 * 2**attempt)
+    listed = _listed(clone, timeout)
+    if listed and f"heads/{branch}" not in listed:
+        raise _gone(clone, [name.removeprefix("heads/") for name in listed if name.startswith("heads/")])
     raise unavailable(clone, result)
 
 
@@ -101,6 +106,26 @@ def _listed(clone: Clone, timeout: float) -> dict[str, str] | None:
     return {
         name.removeprefix("refs/"): identity for identity, _, name in (line.partition("\t") for line in asked.lines)
     }
+
+
+def _gone(clone: Clone, branches: list[str]) -> SourceUnavailable:
+    """The tracked branch was renamed or deleted at the remote, as when `master` becomes `main`."""
+    remote, gone, own = clone.remote, clone.branch, clone.checked_out
+    asked = clone.git.run("ls-remote", "--symref", "--", str(remote), "HEAD", timeout=30.0).text
+    main = asked.partition("\t")[0].removeprefix("ref: refs/heads/") if asked.startswith("ref: refs/heads/") else None
+    within = "" if Path.cwd().is_relative_to(clone.root) else f"cd {shlex.quote(str(clone.root))} && "
+    steps = [f"git fetch {remote}"]
+    if own is not None and f"branch.{own}.merge" in clone.config:
+        followed = main or "<branch>"
+        exists = clone.ref(f"refs/heads/{followed}") is not None
+        steps += [f"git switch {followed}" if exists else f"git branch -m {own} {followed}"] if own != followed else []
+        steps += [f"git branch -u {remote}/{followed}"]
+    steps += [f"git remote set-head {remote} {'--auto' if main else '<branch>'}"]
+    return SourceUnavailable(
+        f"{remote} has no branch {gone} any more",
+        why=f"its main branch is {main}" if main else f"it has {', '.join(branches[:5])}, and none is its main one",
+        fix=within + " && ".join(steps),
+    )
 
 
 def unavailable(clone: Clone, result: GitResult) -> SourceUnavailable:

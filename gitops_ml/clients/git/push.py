@@ -47,7 +47,8 @@ def publish(clone: Clone, commit: str, expected_old: str | None, branch: str) ->
     raise PushRejected(
         f"{clone.remote} did not take {commit[:12]} on {branch}",
         why=fetch.reason(pushed),
-        fix=f"let this identity push to {branch}, or set records: {{branch: <name>}} in environment.yaml",
+        fix=f"let this identity push to {branch}, or set records: {{branch: <name>}} in environment.yaml; "
+        "where a rule is on authors, sign-offs or signatures: gitops-ml doctor",
     )
 
 

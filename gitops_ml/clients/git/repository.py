@@ -13,7 +13,7 @@ import git
 from gitops_ml.clients import background
 from gitops_ml.clients.git import commits, fetch, history, push, tags
 from gitops_ml.clients.git.clone import Clone
-from gitops_ml.clients.git.commits import AUTHOR, Author
+from gitops_ml.clients.git.commits import Author
 from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.push import Published
 from gitops_ml.core.versions.tags import Tag
@@ -167,7 +167,7 @@ class Repository(Clone):
     # What is written
 
     def commit_files(
-        self, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author = AUTHOR
+        self, parent: str, changes: Mapping[str, bytes | None], message: str, author: Author | None = None
     ) -> str:
         """A commit on `parent` with `changes` (None removes a file), touching neither index, work tree nor any ref.
 

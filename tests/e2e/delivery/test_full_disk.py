@@ -17,6 +17,7 @@ import pytest
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_runtime
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.serving.requirements import read_lock, with_server
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, ROOT, Workshop
 
@@ -45,7 +46,7 @@ def small_engine(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
         daemon, second = _started(folder, root)
         undo.callback(daemon.wait, timeout=60)
         undo.callback(daemon.terminate)
-        requirements = (ROOT / "requirements" / "serving.txt").read_bytes()
+        requirements = with_server(read_lock((ROOT / "requirements" / "serving.txt").read_bytes()))
         with Engine.connect(None) as connected:
             runtime, _ = ensure_runtime(connected, requirements)
         _copy_images(engine, second, [BASE_IMAGE, GATEWAY_IMAGE, runtime])

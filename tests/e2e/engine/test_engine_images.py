@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_model_image, ensure_runtime, probe_image
 from gitops_ml.clients.engine.types import EngineInfo
 from gitops_ml.core.generation import Generation, image_tag
-from gitops_ml.errors import EngineFailed, ModelRejected
+from gitops_ml.errors import ModelRejected
 from tests.e2e.place import Place, place_fixture
+from tests.e2e.workshop import ROOT
 
 place = place_fixture
-FILES = {"requirements.txt": b"", "manifest.json": b"{}", "sub/weights.bin": bytes(1000)}
+MANIFEST = b'{"name": "m", "inputs": [{"name": "x", "datatype": "FP64"}]}'
+LOCK = (ROOT / "requirements" / "serving.txt").read_bytes()
+FILES = {"requirements.txt": LOCK, "manifest.json": MANIFEST, "sub/weights.bin": bytes(1000)}
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_a_model_image_is_built_once(place: Place, generation: Generation) -> No
 
 def test_a_model_without_requirements_is_rejected(place: Place, generation: Generation) -> None:
     with pytest.raises(ModelRejected, match=r"holds no requirements\.txt"):
-        ensure_model_image(place.engine, generation, {"manifest.json": b"{}"})
+        ensure_model_image(place.engine, generation, {"manifest.json": MANIFEST})
 
 
 def test_a_runtime_image_is_built_once_and_holds_the_probe(place: Place) -> None:
@@ -83,10 +87,9 @@ def test_a_built_image_equals_a_loaded_one(
     loaded = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
     assert place.engine.remove_image(generation.image)
 
-    def refuse(*_: object) -> str:
-        raise EngineFailed("every layer is wanted")
-
-    monkeypatch.setattr(place.engine, "load", refuse)
+    info = msgspec.structs.replace(place.engine.info(), containerd_store=True)
+    monkeypatch.setattr(place.engine, "info", lambda: info)
+    monkeypatch.setattr(place.engine, "load", lambda *_: pytest.fail("the containerd store wants every layer"))
     built = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
     assert loaded and built
     for key in ("Labels", "Env", "User", "Cmd", "WorkingDir", "ExposedPorts", "Entrypoint"):

@@ -29,7 +29,15 @@ class Builder:
     def image_id(self, reference: str) -> str | None:
         return self.images.get(reference)
 
+    def list_images(self, labels: dict[str, str]) -> list[dict[str, Any]]:
+        return []
+
+    def remove_image(self, reference: str) -> bool:
+        return True
+
     def build(self, context: bytes, tag: str, **_: Any) -> str:
+        if not tag.startswith("gitops-ml/runtime:"):
+            return tag
         self.built.append(tag)
         if len(self.built) == 1:
             self.building.set()
