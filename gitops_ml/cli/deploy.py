@@ -83,6 +83,9 @@ def sync(
         bool, typer.Option("--rebind", help="Accept another engine than the one in the records.")
     ] = False,
     break_lock: Annotated[str | None, typer.Option(metavar="ID", help="First break the lock that has this id.")] = None,
+    rebuild_journal: Annotated[
+        bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
+    ] = False,
     as_json: options.AsJson = False,
     repo: options.Repo = Path(),
 ) -> None:
@@ -106,6 +109,7 @@ def sync(
         confirm_removals=confirm_removals,
         rebind=rebind,
         break_lock=break_lock,
+        rebuild_journal=rebuild_journal,
     )
     try:
         targets = list_targets(clone, environments or [], render.progress, chosen, connections)

@@ -16,7 +16,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.observe import observe, plan_view, read_source
 from gitops_ml.control.view import Options, View
-from gitops_ml.core.journal.fold import fold
+from gitops_ml.core.journal.fold import fold_readable
 from gitops_ml.errors import GitopsError, InputError, SourceError
 
 MOST_COMMITS = 20
@@ -28,6 +28,8 @@ def view_last_good(
 ) -> View:
     """Look at the commit that was applied last, with a plan that begins no rollout.
 
+    Where that commit is in no clone, or the journal is not understood, the plan heals what serves as it serves.
+
     Args:
         error: why the tip cannot be followed.
 
@@ -37,10 +39,13 @@ def view_last_good(
     try:
         engine, files = _find_engine(repo, environment, connection)
         snapshot = observe(engine, files, repo.cache)
-        applied = fold(snapshot.journal).applied
-        if applied is None:
+        state, unread = fold_readable(snapshot.journal)
+        if state.applied is None:
             raise error
-        last = read_declared(repo, applied, environment)
+        if unread or repo.read_object(state.applied) is None:
+            source = replace(read_source(repo, files), tip_error=error, as_served=True)
+            return plan_view(repo, source, snapshot, options, locked=False)
+        last = read_declared(repo, state.applied, environment)
         if last.environment.engine != files.environment.engine:
             raise error
         source = replace(read_source(repo, last), tip_error=error)

@@ -27,11 +27,12 @@ from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation, generation_of
-from gitops_ml.core.journal.fold import fold
+from gitops_ml.core.journal.fold import fold, fold_readable, rebuilt
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.operator_settings import read_settings, require_permitted
 from gitops_ml.core.planning import plan
+from gitops_ml.core.planning.as_served import declared_as_served, only_healing
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import Inputs, make_plan
 from gitops_ml.core.planning.validation import require_capacity
@@ -97,7 +98,12 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
     """
     _require_port(repo, source, snapshot)
     _require_engine(source, snapshot, options)
-    state = fold(snapshot.journal)
+    if source.as_served and source.tip_error:
+        return _view_as_served(source, source.tip_error, snapshot, locked=locked)
+    if options.rebuild_journal:
+        state = rebuilt(fold_readable(snapshot.journal)[0], snapshot.routes)
+    else:
+        state = fold(snapshot.journal, source.files.name)
     _require_descent(repo, source, state, options)
     desired = source.desired
     wanted, broken = _each(
@@ -123,6 +129,25 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
         wanted = {name: deployment for name, deployment in wanted.items() if name not in broken}
         planned = make_plan(msgspec.structs.replace(inputs, desired=desired, wanted=wanted), log_unforeseen)
     return View(source, desired, snapshot, state, wanted, planned)
+
+
+def _view_as_served(source: Source, error: GitopsError, snapshot: Snapshot, *, locked: bool) -> View:
+    """Plan the healing of what serves, as the journal knows it. Raises `error` when nothing serves."""
+    state, unread = fold_readable(snapshot.journal)
+    desired = declared_as_served(source.desired, state, str(error))
+    if not desired.broken:
+        raise error
+    inputs = Inputs(
+        desired=desired,
+        snapshot=snapshot,
+        state=state,
+        now=snapshot.at,
+        wanted={},
+        gateway=gateway_spec(desired.project, desired.name, desired.environment.gateway),
+        locked=locked,
+    )
+    planned = only_healing(make_plan(inputs, log_unforeseen), snapshot, state, unread=bool(unread))
+    return View(source, desired, snapshot, state, {}, planned)
 
 
 def without_beginnings(planned: plan.Plan) -> plan.Plan:

@@ -17,13 +17,15 @@ from typing import Self
 from gitops_ml.clients import background
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.host import Host
 from gitops_ml.control.observe import generation_at
 from gitops_ml.control.view import View
-from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError
 
 EVERY = 1.0
 """Seconds between two fetches of the tip: a newer commit preempts within 5."""
+PATIENCE = 20.0
+"""Seconds that one fetch may take."""
 AT_MOST = 2.0
 """Seconds to wait for the last fetch: two at once would get in each other's way."""
 _log = logging.getLogger("gitops_ml")
@@ -32,32 +34,24 @@ _log = logging.getLogger("gitops_ml")
 class TipWatch:
     """Tracks which rollouts a newer commit has superseded while the context is open.
 
-    Idle when the plan has no candidate to verify.
+    Nothing is fetched while no candidate is brought up.
 
     Args:
         clone: where the clone is.
-        read_tip: gives its tip.
-        supersede: called with each deployment and the fingerprint of its candidate that the tip no longer declares.
+        read_tip: gives its tip, within so many seconds.
+        host: gives the open rollouts, also those that begin later, and is told which of them are superseded.
     """
 
-    def __init__(
-        self, clone: Path, read_tip: Callable[[Repository], str], view: View, supersede: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, clone: Path, read_tip: Callable[[Repository, float], str], view: View, host: Host) -> None:
         self._read_tip = read_tip
-        self._clone, self._view, self._supersede = clone, view, supersede
-        self._candidates = {
-            action.deployment: action.generation.fingerprint
-            for action in view.plan.actions
-            if isinstance(action, plan.Verify) and not action.attempt.boot
-        }
+        self._clone, self._view, self._host = clone, view, host
         self._closed = threading.Event()
         self._watching: Future[None] | None = None
         self.tip = view.source.commit
         """The newest commit that was fetched."""
 
     def __enter__(self) -> Self:
-        if self._candidates:
-            self._watching = background.begin(self._watch)
+        self._watching = background.begin(self._watch)
         return self
 
     def __exit__(
@@ -67,11 +61,27 @@ class TipWatch:
         if self._watching:
             wait([self._watching], timeout=AT_MOST)
 
+    def _candidates(self) -> dict[str, str]:
+        """The candidates that no user was sent to yet: fingerprints by deployment."""
+        attempts = {name: state.open for name, state in self._host.state.deployments.items()}
+        return {
+            name: attempt.generation.fingerprint
+            for name, attempt in attempts.items()
+            if attempt and not attempt.boot and attempt.routed is None and attempt.verdict is None
+        }
+
     def _watch(self) -> None:
+        while not self._closed.wait(EVERY):
+            if self._candidates():
+                break
+        else:
+            return
         with Repository.open(self._clone) as repo:
             while not self._closed.wait(EVERY):
                 try:
-                    tip = self._read_tip(repo)
+                    if not self._candidates():
+                        continue
+                    tip = self._read_tip(repo, PATIENCE)
                     if tip != self.tip:
                         self._compare(repo, tip)
                         self.tip = tip
@@ -82,10 +92,10 @@ class TipWatch:
 
     def _compare(self, repo: Repository, tip: str) -> None:
         files = read_environment(repo, tip, self._view.source.files.name)
-        for name, fingerprint in self._candidates.items():
+        for name, fingerprint in self._candidates().items():
             try:
                 if not self._still_wanted(repo, files, name, fingerprint):
-                    self._supersede(name, fingerprint)
+                    self._host.supersede(name, fingerprint)
             except Exception as error:
                 _log.info("%s at the tip could not be read", name, exc_info=error)
 

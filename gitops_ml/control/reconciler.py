@@ -167,7 +167,7 @@ def _reconcile(environment: Reconcilable, view: View, options: Options, backoff:
         environment.break_lock(view, options.break_lock)
     due = backoff.due(view.plan.actions)
     unwritten = JOURNAL in backoff.errors and backoff.wait(JOURNAL) == 0
-    if not due and not options.retry and not view.engine_changed and not unwritten:
+    if not due and not options.retry and not options.rebuild_journal and not view.engine_changed and not unwritten:
         environment.clear_dead_lock(view)
         unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
@@ -254,7 +254,8 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
     commit = result.view.source.commit
     try:
         host.flush()
-        if (result.execution.acted or JOURNAL in backoff.errors) and host.state.applied != commit:
+        follows = host.state.applied == commit or result.view.source.as_served
+        if (result.execution.acted or JOURNAL in backoff.errors) and not follows:
             host.write(Applied(at=host.now().isoformat(), commit=commit))
         backoff.succeeded(JOURNAL)
     except LockLost:
@@ -281,7 +282,7 @@ def record(environment: Reconcilable, host: Host, view: View) -> str | None:
     Raises `PushRejected`: what was refused stays in the journal, records and reverts each by themselves.
     """
     refused_before = tuple(attempt.id for attempt in host.state.unreverted)
-    if not host.state.unpublished and not refused_before and not view.engine_changed:
+    if view.source.as_served or not (host.state.unpublished or refused_before or view.engine_changed):
         return None
     published = environment.publish(view, host.state)
     if published.commit:

@@ -7,7 +7,7 @@ of another one's canary.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, deployment_of
 from gitops_ml.control.boundary import as_gitops_error
@@ -28,6 +28,8 @@ LONGEST_PATIENCE = 600.0
 """Seconds at most for which an open canary is not left alone, although the environment cannot be looked at."""
 WATCH_RETRY = 5.0
 """Seconds at most between two tries to look at an open canary again."""
+WATCH_FETCH = 5.0
+"""Seconds that a fetch may take while a canary is open: a remote that hangs must not leave the canary unwatched."""
 FETCH = "(fetch)"
 """The name under which the back-off keeps the failures of fetching."""
 
@@ -154,6 +156,8 @@ def _pass(
         return retry_while_locked(environment, lambda: reconcile(environment, options, backoff, commit, looked))
 
     watched = last.view.source.commit if last and _watched(last.view) else None
+    if watched:
+        options = replace(options, fetch_seconds=WATCH_FETCH)
     if watched and backoff.wait(FETCH) > 0:
         return reconcile_at(watched)
     try:

@@ -26,7 +26,7 @@ from gitops_ml.clients.files.environments import (
     require_own_port,
 )
 from gitops_ml.clients.files.publication import Publication
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
@@ -39,7 +39,7 @@ from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import GitopsError, InputError, SourceError
+from gitops_ml.errors import EngineFailed, GitopsError, InputError, SourceError
 
 COMPACT_AT = 60
 """Entries of the journal above which a pass that holds the lock sums them up."""
@@ -54,7 +54,7 @@ class Target:
         report: receives each text that a person may want to see.
         connection: the owner of the environment's engine.
         stopping: set it to stop a pass at its next step, as Ctrl-C does.
-        read_tip: gives the commit to reconcile to, after a fetch or as it was fetched last.
+        read_tip: gives the commit to reconcile to, after a fetch of so many seconds or as it was fetched last.
     """
 
     repo: Repository
@@ -62,7 +62,7 @@ class Target:
     report: Callable[[str], None]
     connection: Connection = field(default_factory=Connection)
     stopping: threading.Event = field(default_factory=threading.Event)
-    read_tip: Callable[[Repository], str] = Repository.fetch
+    read_tip: Callable[[Repository, float], str] = Repository.fetch
 
     # --- looking
 
@@ -118,7 +118,14 @@ class Target:
                     builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
-            if len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs:
+            if options.rebuild_journal and not view.snapshot.gateway_runs:
+                raise EngineFailed(
+                    f"the journal of {files.name} cannot be rebuilt",
+                    why="its gateway does not run",
+                    fix=f"docker start {gateway_name(files.project, files.name)}",
+                )
+            long = len(view.snapshot.journal) > COMPACT_AT and view.snapshot.gateway_runs
+            if options.rebuild_journal or (long and not view.source.as_served):
                 session.compact(view.snapshot.journal)
             yield view, session
 
@@ -141,7 +148,7 @@ class Target:
                 source = self._source_at(watch.tip, source)
             return source
 
-        with TipWatch(self.repo.root, self.read_tip, view, host.supersede) as watch:
+        with TipWatch(self.repo.root, self.read_tip, view, host) as watch:
             yield newest
 
     def _source_at(self, commit: str, source: Source) -> Source:
@@ -216,9 +223,9 @@ def preview(target: Target, options: Options) -> View:
     return view
 
 
-def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository], str]) -> str:
+def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository, float], str]) -> str:
     """The tip, or the commit that was asked for. Tags are fetched for both."""
-    tip = read_tip(repo)
+    tip = read_tip(repo, options.fetch_seconds)
     return repo.resolve(options.rev) if options.rev else tip
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.clients.git.fetch import FETCH_SECONDS
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
@@ -17,7 +18,7 @@ from gitops_ml.errors import GitopsError
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command line that a pass obeys."""
+    """The options of the command line that a pass obeys, and how long a fetch may take."""
 
     allow_older: bool = False
     confirm_removals: bool = False
@@ -25,10 +26,12 @@ class Options:
     retry: bool = False
     break_lock: str | None = None
     rev: str | None = None
+    rebuild_journal: bool = False
+    fetch_seconds: float = FETCH_SECONDS
 
     def after_first_pass(self) -> Options:
-        """Drop the one-shot options: `--retry` and `--break-lock`."""
-        return replace(self, retry=False, break_lock=None)
+        """Drop the one-shot options: `--retry`, `--break-lock` and `--rebuild-journal`."""
+        return replace(self, retry=False, break_lock=None, rebuild_journal=False)
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,14 @@ class Source:
     """What one commit says of one environment: all that a pass reads of the clone before it looks at the host.
 
     `tip_error`: why the tip cannot be followed. Then this is the commit that was applied last, and no rollout begins.
+    `as_served`: no commit can be followed, so what serves is healed as the journal knows it. Nothing is recorded then.
     """
 
     files: EnvironmentFiles
     desired: Desired
     records: Mapping[str, Record]
     tip_error: GitopsError | None = None
+    as_served: bool = False
 
     @property
     def commit(self) -> str:

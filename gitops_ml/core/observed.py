@@ -17,7 +17,8 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A container as the engine describes it, to find drift in.
 
     `env` holds the variables that differ from the image's own. `cpus` is in cores, `memory` in bytes. `mounts` maps a
-    path inside to `<volume or path>:<rw|ro>`.
+    path inside to `<volume or path>:<rw|ro>`. `restarts`: how often the engine started the container again after it
+    ended; `started`: when it did last, ISO 8601; `out_of_memory`: whether a process of it was ever killed for memory.
     """
 
     image_id: str
@@ -38,6 +39,9 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     no_new_privileges: bool
     ports: dict[int, tuple[str, int]]
     aliases: tuple[str, ...]
+    restarts: int = 0
+    started: str = ""
+    out_of_memory: bool = False
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):

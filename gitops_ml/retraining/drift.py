@@ -1,28 +1,35 @@
-"""How far data has moved since training: each feature's population stability index, and the target's mean.
+"""How far data has moved since training: each column's population stability index, and the target's mean.
 
-Reads the files that the `prepare` stage wrote and the columns that params.yaml names. The result is advice: a model may
-work well on data that has moved, and badly on data that has not.
+Compares the columns that `train:` of params.yaml names. Where a repository has stages of its own, all columns that both
+files have are compared. The result is advice: a model may work well on data that has moved, and badly on data that has
+not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from gitops_ml.artifacts.manifest import ClassLabel
 from gitops_ml.core.verification.psi import BINS, population_stability
 from gitops_ml.errors import InputError
-from gitops_ml.stages.params import Prepare, TimeSplit, Train, load_section
+from gitops_ml.stages.params import Prepare, TimeSplit, Train, has_section, load_section
 
 try:
     import pandas as pd
+
+    from gitops_ml.stages.columns import times_of
 except ImportError as error:  # pandas comes with the extra `stages` only
     raise InputError("the data cannot be read", why=str(error), fix="pip install 'gitops-ml[stages]'") from error
 
 MISSING = "missing"
+_ROWS_PER_CATEGORY = 10
+"""A column without numbers is compared if each of its values has so many rows, on average."""
 
 
 class MovedColumn(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +41,10 @@ class MovedColumn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """All features, those that moved most first; the target's mean before and now, None if it is not a number."""
+    """All features, those that moved most first; the target's mean before and now, None if it is not a number.
+
+    `target` is empty where no target is known.
+    """
 
     target: str
     target_before: float | None
@@ -51,68 +61,124 @@ class Month(msgspec.Struct, frozen=True, kw_only=True):
     moved: tuple[MovedColumn, ...]
 
 
+class _Columns(NamedTuple):
+    """The columns to compare; `categorical` ones are counted by value. Without a target its name is empty."""
+
+    features: list[str]
+    categorical: list[str]
+    target: str = ""
+    positive: ClassLabel | None = None
+    time: str | None = None
+    timezone: str = "UTC"
+
+
 def data_drift(root: Path, reference: Path, rows: Path, params: Path) -> DataDrift:
     """Compare the features of `rows` with those of `reference`. Paths are relative to `root`.
 
     Raises `InputError` if a file or a column is missing.
     """
-    train = load_section(root / params, Train)
-    before, now = _frame(root, reference, train), _frame(root, rows, train)
+    before, now = _frame(root, reference), _frame(root, rows)
+    columns = _columns(root / params, {reference: before, rows: now})
     return DataDrift(
-        target=train.target,
-        target_before=_mean(before, train),
-        target_now=_mean(now, train),
-        features=_features(before, now, train),
+        target=columns.target,
+        target_before=_mean(before, columns),
+        target_now=_mean(now, columns),
+        features=_features(before, now, columns),
     )
 
 
-def monthly_drift(root: Path, reference: Path, rows: Path, params: Path) -> list[Month]:
-    """Compare each month of both files with all earlier months. Raises `InputError` if the rows have no time."""
-    train = load_section(root / params, Train)
-    if train.time_column is None:
-        raise InputError("the rows have no time", why="train.time_column is null", fix="run it without --by-month")
-    both = pd.concat([_frame(root, reference, train), _frame(root, rows, train)], ignore_index=True)
-    if train.time_column not in both:
-        raise InputError(
-            f"the rows have no column {train.time_column!r}", fix="add it to prepare.keep, then dvc repro prepare"
-        )
-    local = both[train.time_column].dt.tz_convert(_timezone(root / params))
-    names = local.dt.strftime("%Y-%m").to_numpy()
+def monthly_drift(root: Path, reference: Path, rows: Path, params: Path, time: str | None = None) -> list[Month]:
+    """Compare each month of both files with all earlier months.
+
+    Args:
+        time: the column with each row's time, instead of `train.time_column`.
+
+    Raises:
+        InputError: the rows have no time.
+    """
+    before, now = _frame(root, reference), _frame(root, rows)
+    columns = _columns(root / params, {reference: before, rows: now})
+    time = time or columns.time
+    if time is None:
+        raise InputError("the column with the rows' time is not known", fix="add --time COLUMN, or omit --by-month")
+    both = pd.concat([before, now], ignore_index=True)
+    if columns.time is None:
+        features = [name for name in columns.features if name != time]
+        columns = columns._replace(features=features)
+    local = times_of(both, time).dropna().dt.tz_convert(columns.timezone)
+    both, names = both.loc[local.index], local.dt.strftime("%Y-%m").to_numpy()
     months = []
     for name in sorted(set(names)):
         now, before = both[names == name], both[names < name]
-        features = _features(before, now, train) if len(before) else ()
-        months.append(Month(month=name, rows=len(now), target=_mean(now, train), moved=features))
+        moved = _features(before, now, columns) if len(before) else ()
+        months.append(Month(month=name, rows=len(now), target=_mean(now, columns), moved=moved))
     return months
 
 
+def _columns(params: Path, files: Mapping[Path, pd.DataFrame]) -> _Columns:
+    """The columns that `train:` names, if params.yaml has that section of our stages; else all that both files have."""
+    if has_section(params, Train):
+        train = load_section(params, Train)
+        for path, frame in files.items():
+            missing = sorted({*train.features, train.target} - set(frame.columns))
+            if missing:
+                raise InputError(f"{path} has no column {', '.join(missing)}", fix="dvc repro prepare")
+        return _Columns(
+            train.features, train.categorical, train.target, train.positive, train.time_column, _timezone(params)
+        )
+    before, now = files.values()
+    shared = [str(name) for name in before.columns if name in now.columns]
+    numeric = {name for name in shared if before[name].dtype.kind in "iuf" and now[name].dtype.kind in "iuf"}
+    categorical = [name for name in shared if name not in numeric and _repeats(before[name])]
+    features = [name for name in shared if name in numeric or name in categorical]
+    if not features:
+        raise InputError(
+            f"{' and '.join(map(str, files))} have no column that can be compared",
+            why="columns are compared that both files have, and whose values repeat",
+            fix="give other files with --reference and --rows",
+        )
+    return _Columns(features, categorical)
+
+
+def _repeats(column: pd.Series[Any]) -> bool:
+    """Whether a column holds categories: not times, identifiers or lists."""
+    try:
+        return column.nunique() * _ROWS_PER_CATEGORY <= len(column)
+    except TypeError:  # lists cannot be counted
+        return False
+
+
 def _timezone(params: Path) -> str:
-    split = load_section(params, Prepare).split
+    split = load_section(params, Prepare).split if has_section(params, Prepare) else None
     return split.timezone if isinstance(split, TimeSplit) else "UTC"
 
 
-def _frame(root: Path, path: Path, train: Train) -> pd.DataFrame:
+def _frame(root: Path, path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(root / path)
+        return pd.read_csv(root / path, low_memory=False) if path.suffix == ".csv" else pd.read_parquet(root / path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is not in this clone",
+            why="the rows to compare are what the prepare stage writes, unless --reference and --rows name other files",
+            fix=f"dvc pull {path}, or give --reference and --rows",
+        ) from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read", why=str(error), fix=f"dvc pull {path}, or dvc repro") from error
-    missing = sorted({*train.features, train.target} - set(frame.columns))
-    if missing:
-        raise InputError(f"{path} has no column {', '.join(missing)}", fix="dvc repro prepare")
-    return frame
+        raise InputError(f"{path} cannot be read", why=str(error), fix="write it as Parquet or CSV") from error
 
 
-def _mean(frame: pd.DataFrame, train: Train) -> float | None:
-    target = frame[train.target]
-    if train.positive is not None:
-        target = target == train.positive
+def _mean(frame: pd.DataFrame, columns: _Columns) -> float | None:
+    if not columns.target:
+        return None
+    target = frame[columns.target]
+    if columns.positive is not None:
+        target = target == columns.positive
     return float(target.mean()) if target.dtype.kind in "bifu" else None
 
 
-def _features(before: pd.DataFrame, now: pd.DataFrame, train: Train) -> tuple[MovedColumn, ...]:
+def _features(before: pd.DataFrame, now: pd.DataFrame, compared: _Columns) -> tuple[MovedColumn, ...]:
     columns = []
-    for column in train.features:
-        old, new = _histograms(before[column], now[column], column in train.categorical)
+    for column in compared.features:
+        old, new = _histograms(before[column], now[column], column in compared.categorical)
         drift = population_stability(old, new)
         if drift is not None:
             columns.append(MovedColumn(column=column, index=round(drift.index, 6), chance=round(drift.chance, 6)))

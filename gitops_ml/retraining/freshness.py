@@ -67,6 +67,12 @@ def check_data(root: Path, raw: Path, params: Path, now: str | None = None) -> D
     Raises:
         InputError: nothing can be checked: this clone has no data, or params.yaml no `validate` section.
     """
+    if not (root / params).exists():
+        raise InputError(
+            f"{params} is not in this clone",
+            why="`data check` runs the checks of the validate stage, which that file declares",
+            fix="write `validate:` there (docs/pipeline.md), give --params, or check the data in a stage of your own",
+        )
     section = stage_params.load_section(root / params, stage_params.Validate)
     if not (root / raw).is_dir():
         raise InputError(

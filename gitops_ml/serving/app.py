@@ -1,18 +1,10 @@
-"""The HTTP side of the model server: routes of the Open Inference Protocol v2 around one loaded model.
-
-Small requests are predicted in the event loop, since a thread costs more than the prediction. Large requests, and those
-to a slow model, are predicted in one thread, so that health keeps answering.
-"""
+"""The HTTP side of the model server: routes of the Open Inference Protocol v2 around one loaded model."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -25,19 +17,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
-from gitops_ml.serving.body import HEADER_LENGTH, read_body
-from gitops_ml.serving.inference import Answer, Inference
+from gitops_ml.serving.bodies import Bodies
+from gitops_ml.serving.inference import Inference
+from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.loader import Model
 from gitops_ml.serving.manifest import PLATFORMS
 from gitops_ml.serving.messages import ProtocolError
 from gitops_ml.serving.metrics import Metrics
+from gitops_ml.serving.openapi import describe_api
 from gitops_ml.serving.replies import config_tensor, failed, http_error, json_reply, protocol_error
-from gitops_ml.serving.samples import PER_SECOND, ROWS, Samples
+from gitops_ml.serving.samples import Samples
+from gitops_ml.serving.scheduling import Scheduler
 
 log = logging.getLogger("gitops_ml.serving")
-
-SLOW_SECONDS = 0.05
-"""After a request that blocked the event loop for longer, requests go to the thread until one is quick again."""
 
 PIN_HEADER, CHECK_HEADER = "x-gitops-ml-generation", "x-gitops-ml-check"
 """Requests that carry one of them are not users': the client chose the generation, or is a check of gitops-ml."""
@@ -55,16 +47,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     generation: str
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of requests: the largest body, also decompressed; the largest body predicted in the event loop; and for
-    `Samples` the rows kept and the rows a second."""
-
-    body_bytes: int = 64 << 20
-    inline_bytes: int = 16 << 10
-    samples: int = ROWS
-    samples_per_second: int = PER_SECOND
-
-
 class ModelApp:
     """ASGI application around one model.
 
@@ -78,17 +60,17 @@ class ModelApp:
     def __init__(self, model: Model, manifest: Manifest, identity: Identity, limits: Limits) -> None:
         self.in_flight = 0
         self.draining = False
-        self._model = model
+        self.limits = limits
         self._manifest = manifest
         self._identity = identity
-        self._limits = limits
+        self._bodies = Bodies(limits)
         self._metrics = Metrics(msgspec.to_builtins(identity))
         self._samples = Samples(manifest.inputs, limits.samples, limits.samples_per_second)
-        self.inference = Inference(model, manifest, identity.deployment, identity.version, self._samples)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
-        self._slow = False
+        self.inference = Inference(model, manifest, identity.deployment, identity.version, self._samples, limits)
+        self._scheduler = Scheduler(self.inference, limits, threaded=model.threaded, stuck=self._stop)
         self._quiet: set[str] = set()
         self._metadata = msgspec.json.encode(self._describe())
+        self._api = msgspec.json.encode(describe_api(identity.deployment, identity.version, manifest))
         self._app = self._routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,13 +83,21 @@ class ModelApp:
             await self._app(scope, receive, self._closing(send) if self.draining else send)
         finally:
             self.in_flight -= counted
+            self._bodies.release(scope)
+
+    def begin(self) -> None:
+        """Begin to watch how long predictions take; call it in the event loop."""
+        self._scheduler.begin()
+
+    def _stop(self) -> None:
+        self.draining = True
 
     def _routes(self) -> ASGIApp:
         name = self._identity.deployment
         health: dict[str, Callable[[Request], Awaitable[Response]]]
         health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
         health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
-        routes = [Route("/v2", self._server)]
+        routes = [Route("/v2", self._server), Route("/openapi.json", self._openapi)]
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
             routes.append(Route(model, self._model_metadata))
@@ -148,6 +138,9 @@ class ModelApp:
     async def _server(self, _: Request) -> Response:
         return json_reply({"name": "gitops-ml", "version": str(SERVING_VERSION), "extensions": EXTENSIONS})
 
+    async def _openapi(self, _: Request) -> Response:
+        return Response(self._api, media_type="application/json")
+
     async def _model_metadata(self, request: Request) -> Response:
         self._check(request)
         return Response(self._metadata, media_type="application/json")
@@ -176,16 +169,20 @@ class ModelApp:
         started = time.perf_counter()
         code, rows = 500, 0
         try:
-            body = await read_body(request, self._limits.body_bytes)
+            body = await self._bodies.read(request)
             started = time.perf_counter()
-            answer = await self._answer(body, request)
-            rows = answer.rows
-            response = await answer.response if inspect.isawaitable(answer.response) else answer.response
+            sampled = _forwarded(request) and _is_users(request)
+            response, rows = await self._scheduler.answer(body, request, sampled=sampled)
+            self._bodies.hold_answer(request.scope, len(response.body))
             code = 200
             return response
         except ProtocolError as error:
             code = error.status
             raise
+        except MemoryError as error:
+            code = 503
+            log.error("a request needs more memory than there is")
+            raise ProtocolError("the server's memory does not suffice; send fewer rows at once", code) from error
         except Exception as error:  # the model is foreign code
             # Answered here: after an error that reaches uvicorn, it closes the connection unannounced, and another
             # user's request may be on its way over that connection.
@@ -194,18 +191,6 @@ class ModelApp:
         finally:
             if _is_users(request):
                 self._metrics.answered(code, rows, time.perf_counter() - started)
-
-    async def _answer(self, body: bytes, request: Request) -> Answer:
-        header, sampled = request.headers.get(HEADER_LENGTH), _forwarded(request) and _is_users(request)
-        small = len(body) <= self._limits.inline_bytes
-        answer = functools.partial(self.inference.answer, body, header, sampled=sampled)
-        if self._slow or self._model.threaded or not small:
-            result = await asyncio.get_running_loop().run_in_executor(self._thread, answer)
-        else:
-            result = answer()
-        if small:
-            self._slow = result.seconds > SLOW_SECONDS
-        return result
 
     def _check(self, request: Request) -> None:
         model, version = request.path_params["model"], request.path_params.get("version")

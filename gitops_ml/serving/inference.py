@@ -13,11 +13,13 @@ import msgspec
 from starlette.responses import Response
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.serving.body import HEADER_LENGTH, header_length
+from gitops_ml.serving.cost import answering_cost, reading_cost, require_affordable
+from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.loader import Model
 from gitops_ml.serving.messages import Column, InferenceRequest, InferenceResponse
 from gitops_ml.serving.outputs import conform, is_column
-from gitops_ml.serving.protocol import parse_request, read_columns, wanted_outputs, write_response
+from gitops_ml.serving.protocol import json_length, parse_request, read_columns, wanted_outputs, write_response
+from gitops_ml.serving.replies import predictions
 from gitops_ml.serving.samples import Samples
 
 
@@ -38,14 +40,18 @@ class Inference:
         samples: takes the rows that may be kept.
     """
 
-    def __init__(self, model: Model, manifest: Manifest, name: str, version: str, samples: Samples) -> None:
+    def __init__(
+        self, model: Model, manifest: Manifest, name: str, version: str, samples: Samples, limits: Limits
+    ) -> None:
         self._model = model
         self._manifest = manifest
         self._name = name
         self._version = version
         self._samples = samples
+        self._limits = limits
+        self._strings = any(spec.datatype == "BYTES" for spec in manifest.inputs)
 
-    def answer(self, body: bytes, header: str | None = None, *, sampled: bool = False) -> Answer:
+    def answer(self, body: bytes | bytearray, header: str | None = None, *, sampled: bool = False) -> Answer:
         """Answer one request.
 
         Args:
@@ -54,14 +60,18 @@ class Inference:
             sampled: rows may be kept as samples.
 
         Raises:
-            ProtocolError: the request is at fault.
+            ProtocolError: the request is at fault, or would take too much memory.
             WrongOutputError: the model gives something else than its manifest declares.
             Exception: whatever the model raises.
         """
         started = time.perf_counter()
-        request, binary = parse_request(body, header_length(header))
+        json_bytes = json_length(header, len(body))
+        if len(body) > self._limits.inline_bytes:
+            require_affordable(reading_cost(body, json_bytes, self._strings), self._limits.request_bytes)
+        request, binary = parse_request(body, json_bytes)
         wanted = wanted_outputs(request, self._manifest.outputs)
         columns, rows = read_columns(request, binary, self._manifest.inputs)
+        require_affordable(answering_cost(rows, [spec for spec, _ in wanted]), self._limits.request_bytes)
         outputs = self._model.predict(columns, [spec.name for spec, _ in wanted])
         record = columns if sampled else None
         response: Response | Awaitable[Response]
@@ -98,6 +108,4 @@ class Inference:
             self._samples.record(record, arrays, rows)
         head = InferenceResponse(self._name, self._version, request.id or msgspec.UNSET, [])
         content, length = write_response(head, [(spec, binary, arrays[spec.name]) for spec, binary in wanted])
-        if length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, media_type="application/octet-stream", headers={HEADER_LENGTH: str(length)})
+        return predictions(content, length)

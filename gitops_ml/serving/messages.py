@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 Column = NDArray[Any] | list[str | None]
 """A numeric tensor, or the strings of a BYTES tensor with None where a value is missing."""
 
+HEADER_LENGTH = "Inference-Header-Content-Length"
+"""Header of the binary tensor data extension: how many bytes of JSON the body begins with."""
+
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.serving.messages import (
+    HEADER_LENGTH,
     NUMPY_TYPES,
     Column,
     InferenceRequest,
@@ -47,24 +48,36 @@ _NO_JSON = re.compile(rb"[\[:,\s](?:NaN|-?Infinity)\s*[\],}]")
 _FAULTS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def parse_request(body: bytes, header_length: int | None) -> tuple[InferenceRequest, memoryview]:
+def json_length(header: str | None, size: int) -> int:
+    """How many bytes of a body of `size` bytes are JSON, by the header `Inference-Header-Content-Length`.
+
+    Raises:
+        ProtocolError: it is no number, or more than the body has.
+    """
+    if header is None:
+        return size
+    if not header.isascii() or not header.isdigit():
+        raise ProtocolError(f"{HEADER_LENGTH} is {header[:40]!r}, not a number of bytes")
+    if len(header) > 18 or int(header) > size:
+        raise ProtocolError(f"{HEADER_LENGTH} is {header[:40]}, the body has {size} bytes")
+    return int(header)
+
+
+def parse_request(body: bytes | bytearray, json_bytes: int) -> tuple[InferenceRequest, memoryview]:
     """Split a body into its JSON part and its binary tensors.
 
     Args:
         body: the HTTP body, decompressed.
-        header_length: bytes of JSON at its start (`Inference-Header-Content-Length`); None if all of it is JSON.
+        json_bytes: how many bytes of JSON it begins with.
 
     Raises:
         ProtocolError: the JSON is malformed, or is not an inference request.
     """
     view = memoryview(body)
-    end = len(body) if header_length is None else header_length
-    if not 0 <= end <= len(body):
-        raise ProtocolError(f"Inference-Header-Content-Length is {end}, the body has {len(body)} bytes")
     try:
-        return _REQUEST.decode(view[:end]), view[end:]
+        return _REQUEST.decode(view[:json_bytes]), view[json_bytes:]
     except _FAULTS as error:
-        raise ProtocolError(f"the body is not an inference request: {_reason(error, body[:end])}") from error
+        raise ProtocolError(f"the body is not an inference request: {_reason(error, view[:json_bytes])}") from error
 
 
 def read_columns(
@@ -235,7 +248,7 @@ def _bytes_tensor(name: str, values: NDArray[Any]) -> bytes:
     return b"".join(part for value in encoded for part in (len(value).to_bytes(4, "little"), value))
 
 
-def _reason(error: Exception, text: bytes) -> str:
+def _reason(error: Exception, text: memoryview) -> str:
     """What is wrong with JSON; Python and JavaScript clients write NaN, which JSON lacks."""
     if _NO_JSON.search(text):
         return "JSON has no NaN and no Infinity; write null for a missing value"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import cast
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gitops_ml.artifacts.manifest import Tensor
-from gitops_ml.serving.messages import ProtocolError
+from gitops_ml.serving.messages import HEADER_LENGTH, ProtocolError
+
+SLICE = 64 << 10
+SEND_SECONDS = 60.0
+_HEADERS = {408: {"Connection": "close"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 
 
 def config_tensor(spec: Tensor) -> dict[str, object]:
@@ -34,7 +41,30 @@ async def http_error(_: Request, error: Exception) -> Response:
 
 async def protocol_error(_: Request, error: Exception) -> Response:
     """Answer a request that breaks the protocol or a limit."""
-    return json_reply({"error": str(error)}, cast(ProtocolError, error).status)
+    status = cast(ProtocolError, error).status
+    response = json_reply({"error": str(error)}, status)
+    response.headers.update(_HEADERS.get(status, {}))
+    return response
+
+
+class SlicedResponse(Response):
+    """A large answer, sent in slices, so that it is held for a slow client no longer than `SEND_SECONDS`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = memoryview(self.body)
+        with contextlib.suppress(TimeoutError):  # what is not sent whole, uvicorn closes
+            async with asyncio.timeout(SEND_SECONDS):
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                for start in range(0, len(body), SLICE):
+                    part = bytes(body[start : start + SLICE])
+                    await send({"type": "http.response.body", "body": part, "more_body": start + SLICE < len(body)})
+
+
+def predictions(content: bytes, length: int | None) -> Response:
+    """The answer to an inference request; `length` is that of its JSON part, where binary data follows."""
+    kind = "application/json" if length is None else "application/octet-stream"
+    headers = None if length is None else {HEADER_LENGTH: str(length)}
+    return (SlicedResponse if len(content) > SLICE else Response)(content, media_type=kind, headers=headers)
 
 
 async def failed(_: Request, error: Exception) -> Response:

@@ -11,29 +11,34 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import msgspec
 import uvicorn
 
 from gitops_ml.errors import GitopsError, InputError
+from gitops_ml.serving.connections import BoundedProtocol, bounded
+from gitops_ml.serving.container_limits import bound_memory, free_memory, limit_threads
 
 if TYPE_CHECKING:
     from gitops_ml.serving.app import ModelApp
+    from gitops_ml.serving.limits import Limits
 
 log = logging.getLogger("gitops_ml.serving")
 
 KEEP_ALIVE_SECONDS = 620
 """Longer than gateways keep idle connections (Traefik: 90 s), so that the server never closes a connection in use."""
 
+SWEEP_SECONDS = 5.0
+
 LINGER_SECONDS = 0.2
 """How long after SIGTERM requests are still taken, which are on their way over kept-alive connections."""
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> int:
@@ -46,31 +51,12 @@ def main() -> int:
         app, port = load_app(os.environ)
         gc.freeze()  # collections while serving skip what was imported
         gc.enable()
+        bound_memory(free_memory())
         log.info("loaded %s in %.2f s", os.environ["GITOPS_ML_DEPLOYMENT"], time.monotonic() - started)
         return serve(app, os.environ.get("GITOPS_ML_HOST", "0.0.0.0"), port)
     except GitopsError as error:
         log.critical("refused to serve: %s", str(error).replace("\n", ";"))
         return 1
-
-
-def limit_threads(env: os._Environ[str] | dict[str, str]) -> None:
-    """Set the thread variables that are not set to the number of CPUs; numeric libraries read them at import."""
-    for name in THREAD_VARIABLES:
-        env.setdefault(name, str(cpu_limit()))
-
-
-def cpu_limit(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """CPUs that this container may use, rounded up: by its cgroup's quota (version 2 or 1) and CPU affinity."""
-    allowed = len(os.sched_getaffinity(0))
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = (cgroup / "cpu.max").read_text().split()
-        return max(1, min(allowed, -(-int(quota) // int(period))))
-    with contextlib.suppress(OSError, ValueError):
-        quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
-        period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
-        if int(quota) > 0:
-            return max(1, min(allowed, -(-int(quota) // int(period))))
-    return allowed
 
 
 def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
@@ -81,7 +67,7 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
         ModelRejected: the model cannot be loaded, or fails on its own example.
     """
     # Imported here, after `limit_threads`: these import the numeric libraries.
-    from gitops_ml.serving.app import Identity, Limits, ModelApp
+    from gitops_ml.serving.app import Identity, ModelApp
     from gitops_ml.serving.loader import load_model
     from gitops_ml.serving.rehearsal import rehearse
 
@@ -89,15 +75,10 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     missing = [name for name in names.values() if not env.get(name)]
     if missing:
         raise InputError("the model server's environment is incomplete", why=f"{', '.join(missing)} not set")
-    limits = Limits(
-        body_bytes=_number(env, "GITOPS_ML_MAX_BODY_BYTES", Limits().body_bytes),
-        inline_bytes=_number(env, "GITOPS_ML_INLINE_BYTES", Limits().inline_bytes),
-        samples=_number(env, "GITOPS_ML_SAMPLES", Limits().samples),
-        samples_per_second=_number(env, "GITOPS_ML_SAMPLES_PER_SECOND", Limits().samples_per_second),
-    )
     port = _number(env, "GITOPS_ML_PORT", 8080)
     model_dir = Path(env.get("GITOPS_ML_MODEL_DIR", "/model"))
     manifest, model = load_model(model_dir, allow_pickle=env.get("GITOPS_ML_ALLOW_PICKLE") == "1")
+    limits = _limits(env)
     app = ModelApp(model, manifest, Identity(**{field: env[name] for field, name in names.items()}), limits)
     rehearse(app.inference, model_dir)
     return app, port
@@ -110,6 +91,11 @@ def serve(app: ModelApp, host: str, port: int) -> int:
         """Exits with 0 after a signal, and tells the clients of kept-alive connections before."""
 
         stop_at: float | None = None
+        sweep_at = 0.0
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            app.begin()
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             if self.stop_at is not None and sig == signal.SIGINT:
@@ -121,6 +107,10 @@ def serve(app: ModelApp, host: str, port: int) -> int:
             if self.stop_at is not None and time.monotonic() >= self.stop_at:
                 log.info("stopping with %d in flight", app.in_flight)
                 self.should_exit = True
+            if time.monotonic() >= self.sweep_at:
+                self.sweep_at = time.monotonic() + SWEEP_SECONDS
+                for connection in list(self.server_state.connections):
+                    cast(BoundedProtocol, connection).sweep(time.monotonic())
             return await super().on_tick(counter)
 
         @contextlib.contextmanager
@@ -133,6 +123,7 @@ def serve(app: ModelApp, host: str, port: int) -> int:
         app,
         host=host,
         port=port,
+        http=bounded(app.limits.connections),
         lifespan="off",
         log_config=None,
         log_level=logging.WARNING,
@@ -145,6 +136,23 @@ def serve(app: ModelApp, host: str, port: int) -> int:
     Server(config).run()
     log.info("stopped")
     return 0
+
+
+def _limits(env: Mapping[str, str]) -> Limits:
+    """The limits for the memory that is free now, with those that the environment sets."""
+    from gitops_ml.serving.limits import limits_within
+
+    own = limits_within(free_memory())
+    body = _number(env, "GITOPS_ML_MAX_BODY_BYTES", own.body_bytes)
+    return msgspec.structs.replace(
+        own,
+        body_bytes=body,
+        bodies_bytes=max(own.bodies_bytes, body),
+        inline_bytes=_number(env, "GITOPS_ML_INLINE_BYTES", own.inline_bytes),
+        predict_seconds=float(_number(env, "GITOPS_ML_PREDICT_SECONDS", int(own.predict_seconds))),
+        samples=_number(env, "GITOPS_ML_SAMPLES", own.samples),
+        samples_per_second=_number(env, "GITOPS_ML_SAMPLES_PER_SECOND", own.samples_per_second),
+    )
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

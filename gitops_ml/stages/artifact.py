@@ -28,7 +28,7 @@ from gitops_ml.artifacts.manifest import (
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
 from gitops_ml.artifacts.requirements import folded, pins
 from gitops_ml.errors import InputError, ModelRejected
-from gitops_ml.stages.columns import as_text
+from gitops_ml.stages.columns import as_text, times_of
 from gitops_ml.stages.params import Train
 from gitops_ml.stages.reference import reference
 from gitops_ml.stages.skops_file import load_skops, skops_bytes, untrusted_types
@@ -93,22 +93,6 @@ def make_manifest(params: Train, model: Any, rows: pd.DataFrame, trusted_types: 
 def class_labels(model: Any) -> list[ClassLabel]:
     """The classes of a fitted classifier as plain values; text and booleans too."""
     return [value.item() if isinstance(value, np.generic) else value for value in model.classes_]
-
-
-def times_of(rows: pd.DataFrame, column: str) -> pd.Series[Any]:
-    """The time column of rows, in UTC; times without an offset are taken as UTC.
-
-    Raises:
-        InputError: there is no such column, or it holds no times.
-    """
-    if column not in rows:
-        raise InputError(f"the rows have no column {column!r}", fix="add it to prepare.keep in params.yaml")
-    try:
-        return pd.to_datetime(rows[column], utc=True, format="ISO8601")
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"column {column!r} is not a time", why=str(error), fix="name another train.time_column in params.yaml"
-        ) from error
 
 
 def _outputs(model: Any, classes: list[Any] | None) -> tuple[Tensor, ...]:

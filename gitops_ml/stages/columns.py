@@ -175,6 +175,22 @@ def as_text(column: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(values, index=column.index, name=column.name, dtype=object)
 
 
+def times_of(rows: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """The time column of rows, in UTC; times without an offset are taken as UTC.
+
+    Raises:
+        InputError: there is no such column, or it holds no times.
+    """
+    if column not in rows:
+        raise InputError(f"the rows have no column {column!r}", fix="add it to prepare.keep in params.yaml")
+    try:
+        return pd.to_datetime(rows[column], utc=True, format="ISO8601")
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"column {column!r} is not a time", why=str(error), fix="name a column with ISO 8601 times"
+        ) from error
+
+
 def _kind(column: pd.Series[Any]) -> str:
     if column.dtype == object:
         return "boolean" if all(isinstance(value, bool) for value in column.dropna()) else "text"

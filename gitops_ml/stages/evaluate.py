@@ -20,7 +20,8 @@ from sklearn import metrics
 from gitops_ml.artifacts.manifest import ClassLabel, Manifest, class_name
 from gitops_ml.errors import InputError
 from gitops_ml.stages import curves
-from gitops_ml.stages.artifact import model_inputs, read_artifact, times_of
+from gitops_ml.stages.artifact import model_inputs, read_artifact
+from gitops_ml.stages.columns import times_of
 from gitops_ml.stages.command import run_stage
 from gitops_ml.stages.params import Evaluate
 

@@ -206,16 +206,13 @@ def load_section(path: Path, section: type[SectionT]) -> SectionT:
         InputError: no such file or section, an unknown key (with the nearest valid key), a wrong type.
     """
     name = section.__name__.lower()
-    try:
-        sections = msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
-    except FileNotFoundError as error:
+    sections = _sections(path)
+    if sections is None:
         raise InputError(
             f"{path} does not exist",
-            why="every stage reads its parameters there",
+            why="the stages of gitops-ml read their parameters there",
             fix="run from the repository's root, or give --params",
-        ) from error
-    except msgspec.DecodeError as error:
-        raise InputError(f"{path} is not a YAML mapping", why=str(error), fix=f"edit {path}") from error
+        )
     if name not in sections:
         raise InputError(f"{path} has no section {name!r}", fix=f"add `{name}:` to {path}, see docs/pipeline.md")
     try:
@@ -224,6 +221,28 @@ def load_section(path: Path, section: type[SectionT]) -> SectionT:
         raise InputError(
             f"{path}: section {name!r} cannot be used", why=_reason(str(error), section), fix=f"edit {path}"
         ) from error
+
+
+def has_section(path: Path, section: type[Section]) -> bool:
+    """Whether params.yaml has this section, and for our stages: with a key that the section requires.
+
+    A section of the same name may be the parameters of a team's own stage.
+
+    Raises:
+        InputError: the file is no YAML mapping.
+    """
+    content = (_sections(path) or {}).get(section.__name__.lower())
+    required = {field.name for field in msgspec.structs.fields(section) if field.required}
+    return isinstance(content, dict) and bool(required & set(content))
+
+
+def _sections(path: Path) -> dict[str, Any] | None:
+    try:
+        return msgspec.yaml.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not a YAML mapping", why=str(error), fix=f"edit {path}") from error
 
 
 def _reason(message: str, section: type[Section]) -> str:

@@ -18,13 +18,16 @@ from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.target import Target, preview
 from gitops_ml.control.view import Options
 from gitops_ml.core.journal.entries import Applied
+from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.errors import GitopsError, InputError, SourceError
 from tests.git.conftest import commit_file, git
-from tests.unit.builders import GATEWAY, NOW, PROJECT, container
-from tests.unit.snapshots import snapshot
+from tests.unit.builders import GATEWAY, NOW, PROJECT, container, generation, replica
+from tests.unit.journals import intent, promoted
+from tests.unit.snapshots import serving, snapshot
 
 DEV, STAGING = "environments/dev/environment.yaml", "environments/staging/environment.yaml"
+V1, V2 = generation("v1"), generation("v2")
 GOOD = "schema: 1\ngateway: {port: 8081}\n"
 
 
@@ -108,6 +111,62 @@ def test_the_trouble_is_raised_where_no_commit_of_this_clone_was_applied(
     break_environment(clone)
     with pytest.raises(GitopsError, match="gatway"):
         reconcile(target(applied(before) if before else snapshot()))
+
+
+UNREAD = {"0000000099-0000000000000000.json": b'{"kind":"moved","at":"x"}'}
+
+
+def crashed(*entries: Entry, unread: dict[str, bytes] | None = None) -> Snapshot:
+    """An environment whose only replica is gone, with this journal and entries that are not understood."""
+    seen = serving(V1, replica(V1, state="exited"), journal=entries)
+    return msgspec.structs.replace(seen, journal=seen.journal | (unread or {}))
+
+
+def test_what_serves_is_healed_although_the_commit_that_was_applied_is_nobodys(
+    clone: Path, target: Callable[[Snapshot], Target]
+) -> None:
+    lost = Applied(at=NOW.isoformat(), commit="f" * 40)
+    stuck = target(crashed(*promoted(V1), lost))
+    view = stuck.look_back(Options(), SourceError("it does not descend"))
+    assert [line.split(" because")[0] for line in view.plan.lines()] == [
+        "start dev/churn 111111111111 x1",
+        "route dev/churn 111111111111",
+        "retire dev/churn 111111111111",
+    ]
+    assert stuck.look_again(view.source, Options(), locked=False).plan.lines() == view.plan.lines()
+    with pytest.raises(SourceError, match="does not descend") as caught:
+        preview(stuck, Options())
+    assert "gitops-ml sync dev --allow-older" in caught.value.fix
+    mended = stuck.look(Options(allow_older=True))
+    assert mended.source.tip_error is None
+
+
+def test_what_serves_is_healed_although_a_newer_version_wrote_into_the_journal(
+    clone: Path, target: Callable[[Snapshot], Target]
+) -> None:
+    known = Applied(at=NOW.isoformat(), commit=tip(clone))
+    stuck = target(crashed(*promoted(V1), known, unread=UNREAD))
+    with pytest.raises(InputError, match="is not understood") as caught:
+        preview(stuck, Options())
+    assert "gitops-ml sync dev --rebuild-journal" in caught.value.fix
+    view = stuck.look_back(Options(), caught.value)
+    assert [line.split(" because")[0] for line in view.plan.lines()] == [
+        "start dev/churn 111111111111 x1",
+        "route dev/churn 111111111111",
+        "retire dev/churn 111111111111",
+    ]
+    rebuilt = stuck.look(Options(rebuild_journal=True))
+    assert rebuilt.state.of("churn").serving == view.state.of("churn").serving
+
+
+def test_what_a_newer_version_may_be_at_work_with_is_left_alone(
+    clone: Path, target: Callable[[Snapshot], Target]
+) -> None:
+    known = Applied(at=NOW.isoformat(), commit=tip(clone))
+    open_rollout = crashed(*promoted(V1), known, intent(V2, V1), unread=UNREAD)
+    elsewhere = serving(V2, replica(V2), replica(V1, state="exited"), journal=[*promoted(V1), known])
+    for seen in (open_rollout, msgspec.structs.replace(elsewhere, journal=elsewhere.journal | UNREAD)):
+        assert target(seen).look_back(Options(), InputError("x")).plan.lines() == []
 
 
 def test_an_environment_whose_gateway_holds_its_port_goes_on_when_another_one_takes_the_port(

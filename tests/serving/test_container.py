@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import socket
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +20,7 @@ from gitops_ml.clients.engine.model_images import ensure_runtime
 from gitops_ml.serving.model_layer import model_context
 from gitops_ml.serving.requirements import read_lock, with_server
 from tests.serving.artifacts import body, rows, write_artifact
+from tests.serving.attacks import ATTACKS, under
 from tests.serving.conftest import IDENTITY, ROOT
 from tests.serving.test_loading import foreign_function
 
@@ -128,6 +131,53 @@ def test_a_hostile_model_never_serves(engine: docker.DockerClient, project: str,
     last = replica.logs().decode().splitlines()[-1]
     assert "refused to serve" in last
     assert message in last
+
+
+def test_a_server_under_attack_outgrows_no_limit_and_serves_bystanders(
+    engine: docker.DockerClient, project: str, runtime: str, artifact: Path
+) -> None:
+    """One container for all attacks, so that what one of them leaves behind adds up."""
+    replica = start(engine, project, runtime, artifact)
+    replica.reload()
+    host = replica.attrs["NetworkSettings"]["Networks"][project]["IPAddress"]
+    wait_until(lambda: reachable(host))
+    failures, answers = {}, {}
+    for attack in ATTACKS:
+        answers[attack.__name__], bystander = asyncio.run(under(attack, host, 8080))
+        if bystander.failures or max(bystander.seconds) > 5:
+            failures[attack.__name__] = (bystander.failures[:3], max(bystander.seconds))
+    replica.reload()
+    state = replica.attrs["State"]
+    assert (state["Status"], state["OOMKilled"], failures) == ("running", False, {}), replica.logs(tail=20)
+    assert set(answers["unfinished"]) <= {408, 413, 429}
+    assert set(answers["numbers"]) == {400, 413}  # 400: read whole, and the other columns are empty
+    most = next(int(text) for text in (peak(replica, name) for name in PEAKS) if text.isdigit())
+    assert most < 0.9 * (512 << 20)
+
+
+PEAKS = ("memory.peak", "memory/memory.max_usage_in_bytes")
+"""Files that hold the most memory that a container has used, by version 2 or 1 of cgroups."""
+
+
+def peak(replica: Container, name: str) -> str:
+    output = replica.exec_run(["cat", f"/sys/fs/cgroup/{name}"]).output
+    assert isinstance(output, bytes)
+    return output.decode().strip()
+
+
+def reachable(host: str) -> bool:
+    try:
+        socket.create_connection((host, 8080), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_images_hold_no_trace_of_how_they_were_built(

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from tests.serving.artifacts import write_artifact
+from tests.serving.artifacts import hang, write_artifact
 from tests.serving.conftest import ServerProcess, Start
 
 INFER = "/v2/models/delays/infer"
@@ -154,3 +156,53 @@ def wait_in_flight(server: ServerProcess, count: int) -> None:
     while server.ask("GET", "/gitops-ml/in-flight") != (200, {"in_flight": count}):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+HANGING = """
+    import time
+
+    class Sleeper:
+        def __init__(self, folder):
+            pass
+
+        def predict(self, frame):
+            while frame["seconds"].max() > 0:
+                time.sleep(0.01)
+            return {"slept": frame["seconds"].to_numpy()}
+"""
+
+
+def test_a_prediction_that_hangs_is_answered_and_ends_the_process(start: Start, tmp_path: Path) -> None:
+    """The engine starts the process again; the log says where the model hung."""
+    folder = sleeper(tmp_path / "model", "threaded")
+    (folder / "sleeping.py").write_text(textwrap.dedent(HANGING))
+    server = start(folder, GITOPS_ML_PREDICT_SECONDS="1").wait_ready()
+    with ThreadPoolExecutor(2) as clients:
+        answers = list(clients.map(lambda seconds: server.ask("POST", INFER, sleep(seconds)), [1.0, 0.0]))
+    assert answers == [(503, {"error": "a prediction took longer than 1 s"})] * 2
+    assert server.process.wait(10) == 70
+    log = "\n".join(server.log_lines())
+    assert "a prediction takes longer than 1 s; the process ends" in log and "sleeping.py" in log
+
+
+def test_a_prediction_that_hangs_in_the_event_loop_ends_the_process(start: Start, tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(hang))
+    folder = write_artifact(
+        tmp_path / "model",
+        model,
+        inputs=SECONDS,
+        outputs=[{"name": "transform", "datatype": "FP64", "shape": [-1]}],
+        trusted_types=["tests.serving.artifacts.hang"],
+    )
+    (folder / "example.json").write_text(json.dumps(sleep(0)))
+    server = start(folder, GITOPS_ML_PREDICT_SECONDS="1").wait_ready()
+    with pytest.raises((ConnectionError, http.client.HTTPException)):
+        server.ask("POST", INFER, sleep(1.0))
+    assert server.process.wait(10) == 70
+
+
+def test_an_asynchronous_prediction_that_hangs_is_cancelled(start: Start, tmp_path: Path) -> None:
+    server = start(sleeper(tmp_path / "model", "asynchronous"), GITOPS_ML_PREDICT_SECONDS="1").wait_ready()
+    assert server.ask("POST", INFER, sleep(60))[0] == 503
+    assert server.ask("POST", INFER, sleep(0))[0] == 200
+    assert server.process.poll() is None

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from gitops_ml.stages.ingest import ingest
@@ -103,6 +105,53 @@ def test_the_error_of_a_clone_without_data_says_how_to_get_it(tmp_path: Path) ->
     assert code == 1
     assert "data/raw is not in this clone" in errors
     assert "dvc pull data/raw" in errors
+
+
+def test_data_check_says_that_it_belongs_to_the_stages(tmp_path: Path) -> None:
+    code, _, errors = run(tmp_path, "check")
+    assert code == 1
+    assert "`data check` runs the checks of the validate stage" in errors
+    (tmp_path / "params.yaml").write_text("train: {lr: 0.1}\n")
+    assert "has no section 'validate'" in run(tmp_path, "check")[2]
+
+
+@pytest.mark.parametrize("params", [None, "train: {lr: 0.1, epochs: 3}\nprepare: {seed: 1}\n", "lr: 0.1\n"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_drift_of_a_repository_with_stages_of_its_own(tmp_path: Path, params: str | None, suffix: str) -> None:
+    if params is not None:
+        (tmp_path / "params.yaml").write_text(params)
+    rng = np.random.default_rng(3)
+    for number, (name, mean) in enumerate({"old": 0.0, "new": 2.0}.items(), start=1):
+        frame = pd.DataFrame(
+            {
+                "key": [f"{name}{i}" for i in range(500)],
+                "at": pd.date_range(f"2024-{number:02d}-01", periods=500, freq="h").astype(str),
+                "amount": rng.normal(mean, 1, 500),
+                "kind": rng.choice(["a", "b"], 500),
+                f"only_{name}": 1,
+            }
+        )
+        path = tmp_path / f"{name}.{suffix}"
+        frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
+    files = ("--reference", f"old.{suffix}", "--rows", f"new.{suffix}")
+    code, report, _ = run(tmp_path, "drift", *files)
+    assert (code, report["target"]) == (0, "")
+    assert [entry["column"] for entry in report["features"]] == ["amount", "kind"]
+    assert report["features"][0]["index"] > 1 > 0.1 > report["features"][1]["index"]
+    code, months, _ = run(tmp_path, "drift", *files, "--by-month", "--time", "at")
+    assert code == 0
+    assert [entry["month"] for entry in months] == ["2024-01", "2024-02"]  # type: ignore[index]
+    assert months[1]["moved"][0]["column"] == "amount"  # type: ignore[index]
+    code, _, errors = run(tmp_path, "drift", *files, "--by-month")
+    assert code == 1
+    assert "add --time COLUMN" in errors
+
+
+def test_drift_without_files_says_which_to_give(tmp_path: Path) -> None:
+    code, _, errors = run(tmp_path, "drift")
+    assert code == 1
+    assert "data/train.parquet is not in this clone" in errors
+    assert "--reference and --rows" in errors
 
 
 def test_drift_is_shown_by_feature_and_by_month(clone: Path) -> None:

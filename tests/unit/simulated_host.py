@@ -47,6 +47,7 @@ class SimulatedEnvironment:
     revert_error: PushRejected | None = None
     on_look: Callable[[], None] = lambda: None
     slept: float = 0.0
+    fetch_seconds: list[float] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)
     plans: list[plan.Plan] = field(default_factory=list)
     last: View | None = None
@@ -58,8 +59,10 @@ class SimulatedEnvironment:
         return self.reported.append
 
     def look(self, options: Options, commit: str | None = None) -> View:
-        if commit is None and self.fetch_error:
-            raise self.fetch_error
+        if commit is None:
+            self.fetch_seconds.append(options.fetch_seconds)
+            if self.fetch_error:
+                raise self.fetch_error
         return self._view()
 
     def look_back(self, options: Options, error: GitopsError) -> View:

@@ -80,7 +80,7 @@ def inputs(
             broken=dict(broken or {}),
         ),
         snapshot=seen,
-        state=fold(seen.journal),
+        state=fold(seen.journal, ENVIRONMENT),
         now=now,
         wanted={w.name: w for w in declared},
         gateway=GATEWAY,

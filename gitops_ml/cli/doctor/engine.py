@@ -150,7 +150,7 @@ def _free_bytes(engine: Engine, files: EnvironmentFiles, image: str, ports: dict
         ContainerSpec(
             name=scoped(files.project, files.name, "doctor", secrets.token_hex(4)),
             image=image,
-            labels=owner_labels(files.project, files.name, "probe"),
+            labels=owner_labels(files.project, files.name, "doctor"),
             network="bridge" if ports else None,
             command=("python", "-c", _PRINT_FREE_BYTES),
             ports=ports,

@@ -66,11 +66,16 @@ def drift(
     reference: Annotated[Path, typer.Option(help="Rows that the model was trained on.")] = Path("data/train.parquet"),
     rows: Annotated[Path, typer.Option(help="Newer rows.")] = Path("data/holdout.parquet"),
     by_month: Annotated[bool, typer.Option("--by-month", help="Print one line for each month of both files.")] = False,
+    time: Annotated[
+        str | None, typer.Option(help="The column with each row's time; else train.time_column.", show_default=False)
+    ] = None,
     params: _Params = Path("params.yaml"),
     as_json: options.AsJson = False,
     repo: options.Repo = Path(),
 ) -> None:
     """Show how far newer rows differ from the training rows: PSI of each feature, and the rate of the target.
+
+    The features are those of `train:` in params.yaml; without that section, all columns that both files have.
 
     Advisory: it never fails. Rows of one day are not independent, so nearly every feature differs by more than chance:
     look at the size of the index (0.1 is some, 0.25 is much).
@@ -78,7 +83,7 @@ def drift(
     from gitops_ml.retraining.drift import data_drift, monthly_drift
 
     if by_month:
-        by_months = monthly_drift(repo, reference, rows, params)
+        by_months = monthly_drift(repo, reference, rows, params, time)
         if as_json:
             render.out_json(by_months)
             return

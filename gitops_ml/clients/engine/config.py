@@ -127,6 +127,9 @@ def facts_of(inspected: Mapping[str, Any], image: ImageFacts) -> ContainerFacts:
         no_new_privileges=any(o.startswith("no-new-privileges") for o in host.get("SecurityOpt") or ()),
         ports=_ports(host.get("PortBindings") or {}),
         aliases=_aliases(inspected),
+        restarts=int(inspected.get("RestartCount") or 0),
+        started=str(inspected["State"].get("StartedAt") or ""),
+        out_of_memory=bool(inspected["State"].get("OOMKilled")),
     )
 
 

@@ -1,7 +1,8 @@
 """The configuration of containers, without inspecting each container at each look.
 
 The engine's list of containers lacks environment, limits, mounts and aliases. But under one ID only `docker update` and
-the connecting of networks change a container's configuration, and the engine remembers those as events: its last 256
+the connecting of networks change a container's configuration, and only its end and its start change how often it was
+restarted. The engine remembers those as events: its last 256
 (moby `daemon/events/events.go`, `eventsLimit`). So a file keeps the facts by container ID, and one *anchor*: an event
 that was seen when all facts were current. As long as the engine still returns the anchor, it has forgotten nothing that
 happened since. Then only the containers of later events, and new containers, are inspected. When the anchor is gone
@@ -27,8 +28,8 @@ from gitops_ml.clients.engine.config import ImageFacts, facts_of, image_facts
 from gitops_ml.clients.engine.types import EngineInfo
 from gitops_ml.core.observed import ContainerFacts
 
-_SCHEMA = 1  # raised when what `facts_of` gives changes its meaning
-_CHANGES = {"update", "connect", "disconnect"}
+_SCHEMA = 2  # raised when what `facts_of` gives changes its meaning
+_CHANGES = {"update", "connect", "disconnect", "die", "start"}
 _MOVE_AFTER = 64  # events: the anchor is moved long before the engine forgets it
 _AT_ONCE = 4
 
@@ -64,6 +65,7 @@ def current_facts(
     events = engine.past_events(kept.anchor.at if kept.anchor else 0, info.now)
     marks = [_mark(event) for event in events]
     ids = {container["Id"] for container in listed}
+    ran_out_of_memory = {_actor(event) for event in events if event.get("Action") == "oom"}
     if kept.anchor in marks:
         since = events[marks.index(kept.anchor) + 1 :]
         changed = {_changed_container(event) for event in since}
@@ -77,7 +79,11 @@ def current_facts(
         for image in sorted({container["Image"] for container in inspected} - kept.images.keys()):
             kept.images[image] = image_facts(engine.inspect_image(image) or {})
         for container in inspected:
-            facts[container["Id"]] = facts_of(container, kept.images[container["Image"]])
+            own = facts_of(container, kept.images[container["Image"]])
+            before = kept.containers.get(container["Id"])
+            # The engine's own flag is cleared when the container starts again.
+            ran_out = own.out_of_memory or container["Id"] in ran_out_of_memory or bool(before and before.out_of_memory)
+            facts[container["Id"]] = msgspec.structs.replace(own, out_of_memory=ran_out)
     stale = bool(missing) or facts.keys() != kept.containers.keys()
     if cache and marks and (stale or kept.anchor not in marks or len(since) > _MOVE_AFTER):
         used = {own.image_id for own in facts.values()}
@@ -96,10 +102,13 @@ def _changed_container(event: dict[str, Any]) -> str | None:
     """The container whose configuration an event changed."""
     if event.get("Action") not in _CHANGES:
         return None
-    actor = event.get("Actor") or {}
     if event.get("Type") == "network":
-        return str((actor.get("Attributes") or {}).get("container", ""))
-    return str(actor.get("ID", ""))
+        return str(((event.get("Actor") or {}).get("Attributes") or {}).get("container", ""))
+    return _actor(event)
+
+
+def _actor(event: dict[str, Any]) -> str:
+    return str((event.get("Actor") or {}).get("ID", ""))
 
 
 def _read(cache: Path | None, engine: str) -> _Cache:

@@ -1,9 +1,12 @@
-"""The lock of one environment: a container that is made and never started.
+"""The lock of one environment: a container that does nothing.
 
 The engine lets only one container have a name, so making the container is atomic. Its labels name the holder. The
-engine's own clock decides when the lock expires. A lock is broken by its unique ID, never by its name: so nobody breaks
-a lock that another process has just made. A holder that was killed on this machine is known to be dead, and its lock is
-broken at once. So is a lock that this process let go of while the engine could not be reached.
+engine's own clock decides when the lock expires: some time after the container was made, or was started last. The
+holder starts it again and again while it works, so that a long build keeps its lock.
+
+A lock is broken by its unique ID, never by its name: so nobody breaks a lock that another process has just made. A
+holder that was killed on this machine is known to be dead, and its lock is broken at once. So is a lock that this
+process let go of while the engine could not be reached.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import os
 import secrets
 import socket
 import sys
+import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,12 +26,15 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import NameTaken
 from gitops_ml.core.generation import LABEL, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import LockHeld, LockLost
 
 TTL = 900.0
+LONGEST = 6 * 3600.0
+"""Seconds after which a lock is renewed no more: a holder that hangs must not keep others out for ever."""
 _TRIES = 5
 _log = logging.getLogger("gitops_ml")
 _held_here: set[str] = set()
@@ -77,9 +85,11 @@ def this_process() -> Holder:
 class Lock:
     """The lock of one environment while this process holds it. Make it with `acquire`; it is a context manager."""
 
-    def __init__(self, engine: Engine, container: str, name: str, token: str) -> None:
+    def __init__(self, engine: Engine, container: str, name: str, token: str, ttl: float = TTL) -> None:
         self._engine = engine
         self._token = token
+        self._ttl = ttl
+        self._released = threading.Event()
         self.id = container
         self.name = name
 
@@ -93,7 +103,7 @@ class Lock:
         ttl: float = TTL,
         holder: Holder | None = None,
     ) -> Lock:
-        """Take the lock for at most `ttl` seconds.
+        """Take the lock for `ttl` seconds; as a context manager, for as long as the context is open.
 
         Args:
             image: any image that the engine has.
@@ -112,10 +122,18 @@ class Lock:
             LABEL + "expires": str(ttl),
             LABEL + "token": token,
         }
-        spec = ContainerSpec(name=name, image=image, labels=labels, network=None, restart="no")
+        spec = ContainerSpec(
+            name=name,
+            image=image,
+            labels=labels,
+            network=None,
+            entrypoint=("sh", "-c", ":"),
+            command=(),
+            restart="no",
+        )
         _held_here.add(token)
         try:
-            return cls(engine, _take(engine, spec, here, project, environment), name, token)
+            return cls(engine, _take(engine, spec, here, project, environment), name, token, ttl)
         except BaseException:
             _held_here.discard(token)  # also where the engine made the lock and its answer was lost
             raise
@@ -131,11 +149,21 @@ class Lock:
 
     def release(self) -> None:
         """Let go of the lock. Where the engine cannot be reached, the next pass of this process removes it."""
+        self._released.set()
         _held_here.discard(self._token)
-        self._engine.remove(self.id)
+        self._engine.remove(self.id, force=True)
 
     def __enter__(self) -> Lock:
+        background.begin(self._renew_while_held)
         return self
+
+    def _renew_while_held(self) -> None:
+        until = time.monotonic() + LONGEST
+        while not self._released.wait(self._ttl / 3) and time.monotonic() < until:
+            try:
+                self._engine.start(self.id, self.name)
+            except Exception as error:  # the engine may answer the next time; a lock that is gone is found by `check`
+                _log.info("the lock %s could not be renewed", self.name, exc_info=error)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -158,7 +186,7 @@ def _take(engine: Engine, spec: ContainerSpec, here: Holder, project: str, envir
                 continue
             if not _may_be_broken(engine, existing, here):
                 raise _lock_held(engine, existing, project, environment) from taken
-            engine.remove(existing["Id"])
+            engine.remove(existing["Id"], force=True)
     raise LockHeld(f"the lock of {project} {environment} changes hands all the time", fix="try again")
 
 
@@ -167,7 +195,7 @@ def break_lock(engine: Engine, project: str, environment: str, container: str) -
     existing = engine.inspect_container(scoped(project, environment, "lock"))
     if not existing or len(container) < 12 or not existing["Id"].startswith(container):
         return False
-    engine.remove(existing["Id"])
+    engine.remove(existing["Id"], force=True)
     return True
 
 
@@ -175,13 +203,13 @@ def clear_dead(engine: Engine, project: str, environment: str) -> None:
     """Remove the lock if it has expired or its holder is dead."""
     existing = engine.inspect_container(scoped(project, environment, "lock"))
     if existing and _may_be_broken(engine, existing, this_process()):
-        engine.remove(existing["Id"])
+        engine.remove(existing["Id"], force=True)
 
 
 def _may_be_broken(engine: Engine, lock: dict[str, Any], here: Holder) -> bool:
     """Whether the lock has expired by the engine's clock, or its holder is dead or has let go of it."""
     labels = lock["Config"]["Labels"] or {}
-    if _age(engine, lock) > _ttl(labels):
+    if _seconds_since(engine, _renewed(lock)) > _ttl(labels):
         return True
     holder = _holder(labels)
     return holder.dead(here) or (holder.same_process(here) and labels.get(LABEL + "token") not in _held_here)
@@ -202,8 +230,8 @@ def _lock_held(engine: Engine, lock: dict[str, Any], project: str, environment: 
     labels = lock["Config"]["Labels"] or {}
     holder = _holder(labels)
     return LockHeld(
-        f"{project} {environment} is held by {holder.who} for {_age(engine, lock):.0f} s",
-        why=f"`{holder.command}`; the lock expires after {_ttl(labels):.0f} s",
+        f"{project} {environment} is held by {holder.who} for {_seconds_since(engine, _time(lock['Created'])):.0f} s",
+        why=f"`{holder.command}`; the lock expires {_ttl(labels):.0f} s after its holder has died",
         fix=f"wait, or `gitops-ml sync {environment} --break-lock {lock['Id'][:12]}`",
     )
 
@@ -215,9 +243,18 @@ def _ttl(labels: dict[str, str]) -> float:
         return TTL
 
 
-def _age(engine: Engine, lock: dict[str, Any]) -> float:
-    """In seconds, by the engine's clock alone."""
-    return (engine.info().now - datetime.fromisoformat(lock["Created"])).total_seconds()
+def _seconds_since(engine: Engine, moment: datetime) -> float:
+    """By the engine's clock alone."""
+    return (engine.info().now - moment).total_seconds()
+
+
+def _renewed(lock: dict[str, Any]) -> datetime:
+    """When the lock was made, or started last. The engine gives the year 1 for one that was never started."""
+    return max(_time(lock["Created"]), _time(lock["State"]["StartedAt"]))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _machine() -> str:

@@ -84,7 +84,8 @@ class _Environment:
     """One environment.
 
     Attributes:
-        declared: whether the tip declares it still; if not, it is dropped when its pass has ended.
+        declared: whether the tip declares it still; if not, it is dropped once its open rollouts have ended.
+        unfinished: whether the last pass that could look at it left a rollout open.
         began: when its pass began; None while none runs.
         resting: what that pass leaves out.
         woken: whether there were news since that pass began.
@@ -94,6 +95,7 @@ class _Environment:
     passes: Passes
     turns: Turns
     declared: bool = True
+    unfinished: bool = False
     began: float | None = None
     resting: frozenset[str] = frozenset()
     woken: bool = False
@@ -269,7 +271,10 @@ class Agent:
         if isinstance(error, KeyboardInterrupt) and self.stopping.is_set():
             return
         before = turns.trouble
-        turns.ended(PassResult({ENVIRONMENT: error}) if error else job.result(), environment.resting, now)
+        result = PassResult({ENVIRONMENT: error}) if error else job.result()
+        if ENVIRONMENT not in result.errors:
+            environment.unfinished = result.unfinished or result.watching
+        turns.ended(result, environment.resting, now)
         self._report_changes(environment.name, before, turns.trouble)
         if environment.woken:
             turns.wake(now)
@@ -287,8 +292,11 @@ class Agent:
                 _log_unforeseen(place, after[name].error)
 
     def _drop(self, environment: _Environment) -> None:
-        """Forget an environment that is not declared, once no pass over it runs."""
-        if environment.began is None:
+        """Forget an environment that is not declared, once no pass over it runs and no rollout is open.
+
+        A candidate among users is watched to its end: passes go on at the commit that was applied last.
+        """
+        if environment.began is None and not environment.unfinished:
             del self._environments[environment.name]
             self._world.start(environment.passes.close, lambda _: None)
 

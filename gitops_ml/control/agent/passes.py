@@ -47,7 +47,7 @@ def read_tip(clone: Path) -> Tip:
         return Tip(commit, tuple(environment_names(repo, commit)), outage)
 
 
-def last_fetched(repo: Repository) -> str:
+def last_fetched(repo: Repository, seconds: float = 0.0) -> str:
     """The tip as it was fetched last, by whatever thread or process. Raises `SourceUnavailable` when it never was."""
     repo.forget()
     return repo.tip()

@@ -25,6 +25,7 @@ from gitops_ml.core.journal.entries import (
     Withdrawn,
 )
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState, EnvironmentState
+from gitops_ml.core.text import clean_line
 from gitops_ml.errors import InputError
 
 
@@ -64,25 +65,53 @@ def encode(entry: Entry) -> bytes:
     return msgspec.json.encode(entry)
 
 
-def fold(files: Mapping[str, bytes]) -> EnvironmentState:
+def fold(files: Mapping[str, bytes], environment: str) -> EnvironmentState:
     """Fold the files of a journal, by name, into the environment's state.
 
-    A file that is not whole JSON is an append that was cut off. It is skipped: what it justifies was never done. A
-    whole file that is not understood raises `InputError`, since skipping it could forget what serves.
+    A whole file that is not understood raises `InputError`, since skipping it could forget what serves.
     """
-    entries = []
+    state, unread = fold_readable(files)
+    for name, reason in unread.items():
+        raise InputError(
+            f"the entry {name} of {environment}'s journal is not understood",
+            why=f"another version of gitops-ml wrote it: {reason}",
+            fix=f"use that version or a newer one; or begin without it: gitops-ml sync {environment} --rebuild-journal",
+        )
+    return state
+
+
+def fold_readable(files: Mapping[str, bytes]) -> tuple[EnvironmentState, dict[str, str]]:
+    """Fold the files that are understood; the others, by name, with the reason.
+
+    A file that is not whole JSON is an append that was cut off. It is skipped: what it justifies was never done.
+    """
+    entries, unread = [], {}
     for name in sorted(files):
         try:
             entries.append(_decoder.decode(files[name]))
         except msgspec.ValidationError as error:
-            raise InputError(
-                f"the journal's entry {name} is not understood",
-                why=f"another version of gitops-ml wrote it: {error}",
-                fix="use that version or a newer one",
-            ) from error
+            unread[name] = clean_line(str(error))
         except msgspec.DecodeError:
             continue
-    return fold_entries(entries)
+    return fold_entries(entries), unread
+
+
+def rebuilt(state: EnvironmentState, routes: Mapping[str, bytes]) -> EnvironmentState:
+    """The state to go on with where some entries are not understood.
+
+    Open rollouts are forgotten: they begin anew. So is a deployment whose users are sent to another generation than the
+    readable entries say: the last verified version of its record takes its place, as on a blank host.
+
+    Args:
+        routes: the route files, by deployment.
+    """
+    for name, deployment in state.deployments.items():
+        serving, route = deployment.serving, routes.get(name)
+        if route is not None and (serving is None or serving.fingerprint.encode() not in route):
+            state = _withdraw(state, name)
+        else:
+            state = _put(state, name, msgspec.structs.replace(deployment, open=None))
+    return state
 
 
 def fold_entries(entries: Iterable[Entry], state: EnvironmentState | None = None) -> EnvironmentState:

@@ -22,8 +22,10 @@ from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_w
 from gitops_ml.core.planning.route import revision_of
 from gitops_ml.core.text import clean_line
 
-VOLUME_READER_SECONDS = 60.0
-"""A volume reader lives for one reading of the volume. An older one was left behind."""
+SHORT_LIVED = ("volume-reader", "doctor")
+"""Roles of containers that a look or `doctor` makes without the lock, beside whoever holds it."""
+SHORT_LIVED_SECONDS = 60.0
+"""Such a container lives for seconds. An older one was left behind."""
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
         except Exception as error:  # whatever is wrong with one deployment, the others are planned
             report_defect(name, error)
             broken[name] = clean_line(f"{name} cannot be planned: {type(error).__name__}: {error}")
-            continue
+            planned = _plan_as_served(inputs, name, broken[name])
         if planned:
             steps, status = planned
             actions += steps
@@ -98,8 +100,21 @@ def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.Deploy
     return plan_broken(name, inputs.desired, inputs.snapshot, state, inputs.now)
 
 
+def _plan_as_served(inputs: Inputs, name: str, reason: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
+    """Plan the healing of a deployment that cannot be planned for `reason`. None if nothing serves or can be planned.
+
+    What a journal says of an open rollout may be the reason, so the rollout is left out: the incumbent serves alone.
+    """
+    desired = msgspec.structs.replace(inputs.desired, broken={name: reason})
+    state = msgspec.structs.replace(inputs.state.of(name), open=None)
+    try:
+        return plan_broken(name, desired, inputs.snapshot, state, inputs.now)
+    except Exception:
+        return None  # the first exception is in the log
+
+
 def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
-    """Remove probes and volume readers of a process that died.
+    """Remove probes, volume readers and containers of `doctor` that a process left behind when it died.
 
     Only the lock holder runs probes, and none while it observes. A probe is orphaned if there is no lock, or if we
     hold it.
@@ -107,9 +122,7 @@ def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
     snapshot = inputs.snapshot
     probes_are_orphaned = inputs.locked or not snapshot.of_role("lock")
     orphaned = snapshot.of_role("probe") if probes_are_orphaned else []
-    orphaned += [
-        c for c in snapshot.of_role("volume-reader") if snapshot.at.timestamp() - c.created > VOLUME_READER_SECONDS
-    ]
+    orphaned += [c for c in snapshot.of_role(*SHORT_LIVED) if snapshot.at.timestamp() - c.created > SHORT_LIVED_SECONDS]
     return [
         plan.Remove(containers=(c.id,), label=c.name, because=f"a {c.role} was left behind")
         for c in sorted(orphaned, key=lambda c: (c.name, c.id))

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import DeploymentContext, Steps
 from gitops_ml.core.verification.verdict import Verdict
+
+CRASHES, RECENT = 2, timedelta(days=1)
+"""A replica that the engine has started again so often, last within this time, is Degraded although it answers."""
 
 
 def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus:
@@ -16,6 +22,8 @@ def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus
     ready = sum(1 for c in running if (backend := context.snapshot.backends.get(c.alias)) and backend.up)
     synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
     verification, message = _verification(context)
+    crashes = _crashes(context, running)
+    message = "; ".join(filter(None, (message, crashes)))
     unpublished = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
     if unpublished:
         version = unpublished[-1].generation.version
@@ -27,7 +35,7 @@ def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus
         digest=shown.digest,
         generation=shown.fingerprint,
         sync="Synced" if synced else "OutOfSync",
-        health="Degraded" if unpublished and serving else _health(context, serving, ready),
+        health="Degraded" if serving and (unpublished or (crashes and ready)) else _health(context, serving, ready),
         verification=verification,
         hold=context.on_hold,
         replicas=plan.Replicas(desired=context.replicas, ready=ready),
@@ -42,6 +50,21 @@ def _health(context: DeploymentContext, serving: Generation | None, ready: int) 
     if ready >= context.replicas:
         return "Progressing" if context.state.open else "Healthy"
     return "Degraded" if ready else "Missing"
+
+
+def _crashes(context: DeploymentContext, running: list[Container]) -> str:
+    """What is wrong with a replica that the engine starts again and again; empty if there is none."""
+    for container in running:
+        facts = container.facts
+        if facts is None or facts.restarts < CRASHES or not facts.started:
+            continue
+        since = context.snapshot.at - datetime.fromisoformat(facts.started)
+        if since < RECENT:
+            reason = (
+                f"was killed for using all of its {facts.memory >> 20} MB of memory" if facts.out_of_memory else "ended"
+            )
+            return f"replica {container.replica} {reason}, and was started again {facts.restarts} times"
+    return ""
 
 
 def _verification(context: DeploymentContext) -> tuple[Verdict, str]:

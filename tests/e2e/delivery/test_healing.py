@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -285,6 +286,31 @@ def test_a_changed_gateway_is_replaced(standing: Standing, how: str) -> None:
     assert f"ensure-gateway dev/gateway traefik:v3 because {cause}" in standing.pending()
     standing.workshop.sync()
     standing.require_whole()
+
+
+def test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends(standing: Standing) -> None:
+    """So it is where no clone has the commit that was applied last."""
+    host, entry = standing.host, '{"kind":"moved","at":"x"}'
+    name = f"0000009999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
+    assert (
+        host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name} && sha256sum /gateway/journal/{name}")[:16]
+        in name
+    )
+    host.api.kill(host.replicas()[0]["Id"])
+    assert "gitops-ml sync dev --rebuild-journal" in standing.workshop.sync(expect=1).err
+    assert [c["State"]["Status"] for c in host.replicas()] == ["running", "running"]
+    standing.workshop.sync("dev", "--rebuild-journal")
+    standing.require_whole()
+    entry = json.dumps({"kind": "applied", "at": "2026-01-01T00:00:00+00:00", "commit": "f" * 40})
+    name = f"0000019999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
+    host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name}")
+    host.api.kill(host.replicas()[0]["Id"])
+    assert "gitops-ml sync dev --allow-older" in standing.workshop.sync(expect=1).err
+    assert [c["State"]["Status"] for c in host.replicas()] == ["running", "running"]
+    host.api.kill(host.replicas()[0]["Id"])
+    standing.workshop.sync("dev", "--allow-older")
+    standing.require_whole()
+    standing.workshop.sync()
 
 
 def test_a_lost_volume_costs_the_journal_and_not_the_deployment(standing: Standing) -> None:

@@ -65,6 +65,18 @@ def test_an_expired_lock_is_taken_over(place: Place) -> None:
         lock.check()
 
 
+def test_a_lock_is_kept_for_as_long_as_its_holder_works(place: Place) -> None:
+    """Each look at the lock is an attempt to take it."""
+    with _acquire(place, ttl=3.0) as lock:
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            with pytest.raises(LockHeld):
+                _acquire(place)
+            lock.check()
+            time.sleep(0.5)
+    assert place.look().of_role("lock") == []
+
+
 def test_the_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -80,7 +92,7 @@ def test_the_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
 def test_a_lock_that_could_not_be_released_is_taken_over_by_its_process(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unreachable(_: str) -> None:
+    def unreachable(_: str, **options: bool) -> None:
         raise EngineUnavailable("the engine does not answer")
 
     lock = _acquire(place)

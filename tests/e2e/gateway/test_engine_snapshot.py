@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import docker
@@ -53,6 +54,24 @@ def test_an_updated_limit_is_seen(place: Place, engine: docker.DockerClient, tmp
     facts = _container(place.look(cache=tmp_path), container).facts
     assert facts
     assert facts.memory == 80 * 1024**2
+
+
+def test_a_container_that_is_killed_for_memory_again_and_again_is_seen(place: Place, tmp_path: Path) -> None:
+    place.ensure_network()
+    greedy = ("python", "-c", "import time; time.sleep(0.5); x = bytearray(200 * 1024**2)")
+    container = place.engine.create(place.spec("m", command=greedy))
+    place.look(cache=tmp_path)
+    place.engine.start(container)
+    until = time.monotonic() + 60
+    while True:
+        facts = _container(place.look(cache=tmp_path), container).facts
+        assert facts
+        if facts.restarts >= 2:
+            break
+        assert time.monotonic() < until, facts
+        time.sleep(0.5)
+    assert facts.out_of_memory
+    assert facts.started > "2020"
 
 
 def test_a_lost_network_is_seen(place: Place, engine: docker.DockerClient, tmp_path: Path) -> None:

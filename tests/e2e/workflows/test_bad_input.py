@@ -255,7 +255,7 @@ def test_a_held_lock_names_its_holder_and_how_to_break_it(standing: Standing) ->
             with standing.declaring(_churn(replicas=2)):
                 said = standing.refused()
                 assert "is held by ann@laptop pid 4711 for" in said
-                assert "`gitops-ml sync dev`; the lock expires after 900 s" in said
+                assert "`gitops-ml sync dev`; the lock expires 900 s after its holder has died" in said
                 assert f"--break-lock {lock.id[:12]}" in said
                 workshop.sync("dev", "--break-lock", lock.id[:12])
                 assert len(host.replicas()) == 2

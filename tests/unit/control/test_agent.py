@@ -233,6 +233,17 @@ def test_an_environment_that_vanishes_during_its_pass_is_dropped_at_the_end_of_i
     assert done.passes["dev"].closed == 1
 
 
+def test_an_environment_that_vanishes_with_an_open_canary_is_dropped_at_the_end_of_the_canary() -> None:
+    """The engine is lost meanwhile, which tells nothing of the canary."""
+    lost = EngineUnavailable("the engine does not answer")
+    outcomes = then_idle(*[WATCHING] * 30, lost, *[WATCHING] * 10)
+    fetch = tips((0, Tip(FIRST, ("dev", "prod"))), (3, Tip(SECOND, ("prod",))))
+    done = Simulation({"dev": outcomes}, tips=fetch).run(100)
+    assert len(done.passes["dev"].began) == 42
+    assert (done.passes["dev"].closed, done.passes["dev"].began[-1] < 30) == (1, True)
+    assert len([line for line in done.reported if "environments/dev/environment.yaml" in line]) == 1
+
+
 def test_only_named_environments_are_reconciled_and_absent_ones_awaited() -> None:
     fetch = tips((0, Tip(FIRST, ("dev",))), (50, Tip(SECOND, ("dev", "prod"))))
     done = Simulation(tips=fetch, named=("prod",)).run(100)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gitops_ml.clients.git.fetch import FETCH_SECONDS
 from gitops_ml.control.backoff import RECORD, Backoff
 from gitops_ml.control.reconciler import reconcile
-from gitops_ml.control.sync import sync
+from gitops_ml.control.sync import WATCH_FETCH, sync
 from gitops_ml.control.view import Options
 from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.fold import Entry
@@ -199,6 +200,23 @@ def test_a_canary_is_watched_while_the_remote_is_gone_and_the_outage_is_said() -
     assert host.serves(OTHER) == ["1" * 12]
     assert result.exit_code == 1 and isinstance(result.errors[""], SourceUnavailable)
     assert sum("the remote does not answer" in line for line in environment.reported) <= 4
+
+
+def test_a_remote_that_hangs_does_not_leave_an_open_canary_unwatched() -> None:
+    """Only passes that begin with users on the candidate give the remote little time."""
+    host, environment = bad_canary()
+    host.traffic[TWO] = "Verified"
+    open_at_look: list[bool] = []
+
+    def look() -> None:
+        state = host.state(OTHER).open
+        open_at_look.append(bool(state and state.routed))
+
+    environment.on_look = look
+    assert host.sync(environment).exit_code == 0
+    assert any(open_at_look)
+    assert environment.fetch_seconds[0] == FETCH_SECONDS
+    assert environment.fetch_seconds.count(WATCH_FETCH) >= 2
 
 
 @pytest.mark.parametrize("error", [EngineUnavailable("it restarts"), OSError("no route to host")])

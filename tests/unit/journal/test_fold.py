@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gitops_ml.core.journal.entries import Applied, Outcome, Retried, Withdrawn
-from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold, fold_entries
+from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold, fold_entries, fold_readable, rebuilt
 from gitops_ml.core.journal.state import DeploymentState, EnvironmentState, quarantine_key
 from gitops_ml.errors import InputError
 from tests.unit.builders import NAME, generation, wanted
@@ -32,8 +34,12 @@ def state(*entries: Entry) -> DeploymentState:
 # --- one entry after the other ---------------------------------------------------------------------------------------
 
 
+def folded(written: Mapping[str, bytes]) -> EnvironmentState:
+    return fold(written, "dev")
+
+
 def test_an_empty_journal_is_an_empty_state() -> None:
-    assert fold({}) == EnvironmentState() and EnvironmentState().of(NAME) == DeploymentState()
+    assert folded({}) == EnvironmentState() and EnvironmentState().of(NAME) == DeploymentState()
 
 
 def test_an_intent_opens_a_rollout() -> None:
@@ -135,37 +141,47 @@ def test_an_append_that_was_cut_off_counts_as_never_written(number: int, data: s
     written = files(STORY[: number + 1])
     name = max(written)
     cut = data.draw(st.integers(0, len(written[name]) - 1))
-    assert fold(written | {name: written[name][:cut]}) == fold(files(STORY[:number]))
+    assert folded(written | {name: written[name][:cut]}) == folded(files(STORY[:number]))
 
 
 def test_file_names_give_the_order() -> None:
     written = files(STORY)
-    assert fold(dict(reversed(written.items()))) == fold_entries(STORY)
+    assert folded(dict(reversed(written.items()))) == fold_entries(STORY)
 
 
 @pytest.mark.parametrize("entry", [b'{"kind":"moved","at":"x"}', b'{"kind":"built","at":"x"}', b"[]", b"{}"])
 def test_a_whole_entry_of_unknown_kind_is_an_error(entry: bytes) -> None:
     with pytest.raises(InputError) as caught:
-        fold(files(promoted(V1)) | {"0000000099.json": entry})
-    assert caught.value.what == "the journal's entry 0000000099.json is not understood"
+        folded(files(promoted(V1)) | {"0000000099.json": entry})
+    assert caught.value.what == "the entry 0000000099.json of dev's journal is not understood"
     assert caught.value.why.startswith("another version of gitops-ml wrote it: ")
-    assert caught.value.fix == "use that version or a newer one"
+    assert caught.value.fix.endswith("gitops-ml sync dev --rebuild-journal")
+
+
+def test_a_rebuilt_journal_keeps_what_the_route_agrees_with() -> None:
+    entries = [*promoted(V1), intent(V2, V1), *promoted(OTHER)]
+    written = files(entries) | {"0000000099.json": b'{"kind":"moved","at":"x"}'}
+    state, unread = fold_readable(written)
+    assert (state, list(unread)) == (fold_entries(entries), ["0000000099.json"])
+    agreed = rebuilt(state, {NAME: b"to " + V1.fingerprint.encode(), OTHER.deployment: b"to another generation"})
+    assert (agreed.of(NAME).serving, agreed.of(NAME).open) == (state.of(NAME).serving, None)
+    assert agreed.of(OTHER.deployment).serving is None
 
 
 def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     more = encode(built(V1))[:-1] + b',"seconds":1.5}'
     written = files([intent(V1), built(V1)])
-    assert fold(written | {max(written): more}) == fold(written)
+    assert folded(written | {max(written): more}) == folded(written)
 
 
 @given(st.integers(0, len(STORY)))
 def test_a_compacted_journal_gives_the_same_state(number: int) -> None:
     before = Checkpoint(at="x", state=fold_entries(STORY[:number]))
-    assert fold(files([before, *STORY[number:]])) == fold_entries(STORY)
+    assert folded(files([before, *STORY[number:]])) == fold_entries(STORY)
 
 
 def test_every_entry_survives_encoding() -> None:
-    assert fold(files([*STORY, published(OTHER)])) == fold_entries([*STORY, published(OTHER)])
+    assert folded(files([*STORY, published(OTHER)])) == fold_entries([*STORY, published(OTHER)])
 
 
 # --- quarantine ------------------------------------------------------------------------------------------------------

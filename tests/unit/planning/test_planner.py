@@ -167,7 +167,7 @@ def test_a_superseded_attempt_is_not_published() -> None:
 # --- what others left, and what is not ours ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["probe", "volume-reader"])
+@pytest.mark.parametrize("role", ["probe", "volume-reader", "doctor"])
 def test_leftovers_of_a_dead_process_are_removed(role: str) -> None:
     seen = serving(V1)
     old = with_containers(seen, *seen.containers, short_lived(role, created=later(minutes=-16)))
@@ -187,10 +187,11 @@ def test_an_orphaned_probe_is_removed() -> None:
     assert planned(locked, wanted()) == "", "another pass may be at work with it"
 
 
-def test_a_volume_reader_at_work_stays() -> None:
+@pytest.mark.parametrize("role", ["volume-reader", "doctor"])
+def test_what_is_made_without_the_lock_stays_while_it_is_at_work(role: str) -> None:
     seen = serving(V1)
-    young = with_containers(seen, *seen.containers, short_lived("volume-reader", created=later(seconds=-50)))
-    assert planned(young, wanted()) == ""
+    young = with_containers(seen, *seen.containers, short_lived(role, created=later(seconds=-50)))
+    assert make_plan(msgspec.structs.replace(inputs(young, wanted()), locked=True)).lines() == []
 
 
 @pytest.mark.parametrize("label", [PROJECT_LABEL, "gitops-ml.environment", "gitops-ml.role"])

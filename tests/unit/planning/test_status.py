@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
+import pytest
 
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.journal.entries import Retried, Settled
@@ -12,7 +14,7 @@ from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.plan import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
-from tests.unit.builders import generation, replica, wanted
+from tests.unit.builders import NOW, generation, replica, wanted
 from tests.unit.journals import built, failed, intent, promoted
 from tests.unit.snapshots import inputs, midway, planned, serving, snapshot
 
@@ -87,3 +89,26 @@ def test_a_superseded_attempt_does_not_hide_the_verdict_before_it() -> None:
 def test_a_hold_without_an_expiry_lasts() -> None:
     seen = msgspec.structs.replace(serving(V1), at=datetime(2099, 1, 1, tzinfo=UTC))
     assert planned(seen, wanted("v2", hold=HOLD), now=seen.at) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "health", "message"),
+    [
+        ({"restarts": 1, "started": NOW.isoformat()}, "Healthy", ""),
+        ({"restarts": 3, "started": "2020-01-01T00:00:00Z"}, "Healthy", ""),
+        ({"restarts": 3, "started": NOW.isoformat()}, "Degraded", "replica 0 ended, and was started again 3 times"),
+        (
+            {"restarts": 3, "started": NOW.isoformat(), "out_of_memory": True},
+            "Degraded",
+            "replica 0 was killed for using all of its 512 MB of memory, and was started again 3 times",
+        ),
+    ],
+)
+def test_a_replica_that_is_started_again_and_again_is_degraded_although_it_answers(
+    facts: dict[str, Any], health: str, message: str
+) -> None:
+    running = replica(V1)
+    assert running.facts is not None
+    crashing = msgspec.structs.replace(running, facts=msgspec.structs.replace(running.facts, **facts))
+    shown = status(serving(V1, crashing), wanted("v1"))
+    assert (shown.sync, shown.health, shown.message, shown.replicas.ready) == ("Synced", health, message, 1)
