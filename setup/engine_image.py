@@ -1,13 +1,14 @@
 """The engine calls that set-up needs, so that no `docker` command has to be installed.
 
 ping             exit 0 if an engine answers
-has REF          exit 0 if the engine has the image
-pull REF         exit 0 if it was pulled; gives up on a registry that is silent, not on a slow one
-import REF TAR CHANGE...   make an image from a root file system
+has KIND         exit 0 if the engine has the base image of this kind, python or gateway
+pull KIND        exit 0 if it was pulled; gives up on a registry that is silent, not on a slow one
+import KIND TAR CHANGE...   make the image of this kind from a root file system
 """
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +16,10 @@ from types import FrameType
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
+
+from gitops_ml.clients.engine.base_images import BY_NAME, IDENTITY, BaseImage
+
+KINDS = {image.kind: image for image in BY_NAME.values()}
 
 FIRST_ANSWER = 15  # seconds until a registry must have said something
 STALLED = 60  # seconds without any progress afterwards
@@ -28,8 +33,10 @@ def _too_long(_signum: int, _frame: FrameType | None) -> None:
     raise _RegistrySilent
 
 
-def pull(client: docker.APIClient, ref: str) -> None:
-    """Pull `ref`. Gives up after 15 s without a first answer, or 60 s without progress; a slow network may take longer.
+def pull(client: docker.APIClient, base: BaseImage) -> None:
+    """Pull an image by its digest, and give it its name and label.
+
+    Gives up after 15 s without a first answer, or 60 s without progress; a slow network may take longer.
 
     Raises:
         DockerException: the registry or the engine refused.
@@ -37,22 +44,26 @@ def pull(client: docker.APIClient, ref: str) -> None:
     """
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(FIRST_ANSWER)
-    repository, _, tag = ref.rpartition(":")
-    for event in client.pull(repository, tag=tag, stream=True, decode=True):
+    repository, _, digest = base.pinned.partition("@")
+    for event in client.pull(repository, tag=digest, stream=True, decode=True):
         signal.alarm(STALLED)
         if "error" in event:
             raise DockerException(str(event["error"]))
     signal.alarm(0)
+    for event in client.build(fileobj=io.BytesIO(base.dockerfile.encode()), tag=base.name, rm=True, decode=True):
+        if "error" in event:
+            raise DockerException(str(event["error"]))
 
 
-def import_tar(client: docker.APIClient, ref: str, tar: Path, changes: list[str]) -> None:
-    """Make the image `ref` from the root file system in `tar`, configured by Dockerfile instructions.
+def import_tar(client: docker.APIClient, base: BaseImage, tar: Path, changes: list[str]) -> None:
+    """Make an image from the root file system in `tar`, configured by Dockerfile instructions.
 
     Raises:
         DockerException: the engine could not store it, mostly because its disk is full.
     """
-    repository, _, tag = ref.rpartition(":")
-    answer = client.import_image_from_file(str(tar), repository=repository, tag=tag, changes=changes)
+    repository, _, tag = base.name.rpartition(":")
+    labelled = [*changes, f"LABEL {IDENTITY}=recipe:{base.recipe}"]
+    answer = client.import_image_from_file(str(tar), repository=repository, tag=tag, changes=labelled)
     if "errorDetail" in answer:
         raise DockerException(answer.strip())
 
@@ -64,11 +75,11 @@ def main(command: str, *args: str) -> int:
         if command == "ping":
             client.ping()
         elif command == "has":
-            client.images.get(args[0])
+            client.images.get(KINDS[args[0]].name)
         elif command == "pull":
-            pull(client.api, args[0])
+            pull(client.api, KINDS[args[0]])
         elif command == "import":
-            import_tar(client.api, args[0], Path(args[1]), list(args[2:]))
+            import_tar(client.api, KINDS[args[0]], Path(args[1]), list(args[2:]))
         else:
             raise SystemExit(__doc__)
     except ImageNotFound:

@@ -4,9 +4,6 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python="$root/.venv/bin/python"
 run_dir="$root/.run"
-# Keep equal to BASE_IMAGE and GATEWAY_IMAGE in gitops_ml.
-python_image=python:3.11-slim-bookworm
-gateway_image=traefik:v3
 
 say() { printf '%s\n' "set-up: $*" >&2; }
 

@@ -26,9 +26,13 @@ def add_to(app: typer.Typer) -> None:
 def agent(
     environments: options.Environments = None,
     interval: Annotated[str, typer.Option(help="How long to wait where there is nothing to do.")] = "30s",
+    output: options.Lines = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Keep the hosts matching Git until SIGTERM or Ctrl-C: every environment beside the others, again and again."""
+    """Keep the hosts matching Git until SIGTERM or Ctrl-C.
+
+    Every environment is reconciled beside the others, again and again.
+    """
     import signal
 
     from gitops_ml.clients.git.repository import Repository

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def plan(
     against: Annotated[
         str | None, typer.Option(help="For pull requests: fail if records were edited since this commit.")
     ] = None,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Show what a sync would do, one line per action, and change nothing.
+    """Show what a sync would do, and change nothing.
 
     Exit 0 nothing to do, 1 error, 2 changes are pending. Without pending changes, if what is declared still does not
     serve: 3 its verification failed, 4 it is inconclusive or on hold.
@@ -51,13 +51,11 @@ def plan(
     chosen = Options(rev=rev)
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
     views, trouble = _visit(targets, lambda target: preview(target, chosen), named=bool(environments))
-    if as_json:
-        render.out_json([_plan_json(view) for view in views])
-    else:
-        for view in views:
-            for line in view.plan.lines():
-                render.out(line)
-            _show_trouble(view)
+    documents.show(environments=[_plan_json(view) for view in views])
+    for view in views:
+        for line in view.plan.lines() if output == "text" else ():
+            render.out(line)
+        _show_trouble(view)
     if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
     if any(view.plan.actions for view in views):
@@ -66,8 +64,7 @@ def plan(
     if waiting:
         # No action is due, since nothing more is tried. But Git and the host disagree, and that is never silent.
         raise typer.Exit(3 if any(s.verification == "Failed" for s in waiting) else 4)
-    if not as_json:
-        render.progress("nothing to do")
+    render.progress("nothing to do")
 
 
 def sync(
@@ -86,7 +83,7 @@ def sync(
     rebuild_journal: Annotated[
         bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
     ] = False,
-    as_json: options.AsJson = False,
+    output: options.TableOrEvents = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Make the host match Git: roll out, verify, record, revert, heal.
@@ -94,15 +91,11 @@ def sync(
     Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or on hold, 5 the record could
     not be pushed.
     """
-    import signal
-
     clone, connections = _begin(repo, environments)
     from gitops_ml.control import sync as loop
     from gitops_ml.control.target import list_targets
     from gitops_ml.control.view import Options
 
-    # CI and systemd end a job with SIGTERM: release the lock as for Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     chosen = Options(
         retry=retry,
         allow_older=allow_older,
@@ -111,25 +104,29 @@ def sync(
         break_lock=break_lock,
         rebuild_journal=rebuild_journal,
     )
+    from gitops_ml.cli.live import LiveView
+
     try:
-        targets = list_targets(clone, environments or [], render.progress, chosen, connections)
-        results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
+        with LiveView() as view:
+            targets = list_targets(clone, environments or [], view.report, chosen, connections)
+            results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
-    if as_json:
-        render.out_json([_status_json(result.view) for result in results])
+    documents.show(environments=[status_json(result.view) for result in results])
     for result in results:
-        _show_result(result, with_table=not as_json)
+        _show_result(result, with_table=output in ("text", "wide"))
     code = _worst([*trouble, *(result.exit_code for result in results)])
     if code:
         raise typer.Exit(code)
 
 
 def status(
-    environments: options.Environments = None, as_json: options.AsJson = False, repo: options.Repo = Path()
+    environments: options.Environments = None, output: options.Table = "text", repo: options.Repo = Path()
 ) -> None:
-    """Show where every deployment stands: sync, health, verification, hold.
+    """Show where every deployment stands, in four states.
+
+    They are sync, health, verification and hold.
 
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
@@ -141,15 +138,13 @@ def status(
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
     views, trouble = _visit(targets, lambda target: target.look(chosen), named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
-    if as_json:
-        render.out_json([_status_json(view) for view in views])
-    elif rows:
-        render.out(render.table(_HEAD, rows))
-    elif not trouble:
+    documents.show(environments=[status_json(view) for view in views])
+    if rows and output != "json":
+        render.show_table(_HEAD, rows, _SPARE)
+    elif not rows and not trouble:
         render.progress("nothing is declared")
-    if not as_json:
-        for view in views:
-            _show_trouble(view)
+    for view in views:
+        _show_trouble(view)
     if any(view.plan.broken for view in views):
         trouble.append(1)
     if trouble:
@@ -168,6 +163,13 @@ _HEAD = (
     "READY",
     "ENDPOINT",
 )
+_SPARE = ("GENERATION", "ENDPOINT", "HOLD", "VERSION", "READY")
+"""The columns that a narrow terminal does not get, the least important first."""
+
+
+def show_statuses(view: View, only: Collection[str] | None = None) -> None:
+    """Print the table of an environment's deployments: of all, or only of some."""
+    render.show_table(_HEAD, [row for row in _rows(view) if only is None or row[1] in only], _SPARE)
 
 
 def _rows(view: View) -> list[list[str]]:
@@ -194,7 +196,7 @@ def _plan_json(view: View) -> dict[str, Any]:
         "commit": view.desired.commit,
         "engine": view.snapshot.engine,
         "actions": [
-            {"verb": a.__struct_config__.tag, "deployment": a.deployment, "subject": a.subject, "because": a.because}
+            {"verb": a.verb, "deployment": a.deployment, "subject": a.subject, "because": a.because}
             for a in view.plan.actions
         ],
         "refused": view.plan.refused,
@@ -202,7 +204,8 @@ def _plan_json(view: View) -> dict[str, Any]:
     }
 
 
-def _status_json(view: View) -> dict[str, Any]:
+def status_json(view: View) -> dict[str, Any]:
+    """An environment's part of the document of `status`, `sync` and `wait`."""
     return {
         "environment": view.desired.name,
         "commit": view.desired.commit,
@@ -216,12 +219,7 @@ def _show_trouble(view: View) -> None:
     """Print to stderr what is wrong with an environment's deployments, and what they wait for."""
     for name, error in sorted(view.plan.broken.items()):
         render.error(error, f"{view.desired.name}/{name}")
-    for name in view.plan.refused:
-        refusal = GitopsError(
-            f"{view.desired.name}/{name} would be removed",
-            why="it is the last deployment, or policy.max_removals allows fewer removals",
-            fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
-        )
+    for refusal in view.removal_refusals.values():
         render.error(refusal)
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:
@@ -231,7 +229,7 @@ def _show_trouble(view: View) -> None:
 def _show_result(result: SyncResult, *, with_table: bool) -> None:
     view = result.view
     if with_table and view.plan.statuses:
-        render.out(render.table(_HEAD, _rows(view)))
+        show_statuses(view)
     _show_trouble(view)
     for name, error in sorted(result.errors.items()):
         render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
@@ -261,8 +259,8 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
             errors.append(as_gitops_error(error, target.environment))
     if not named:
         errors += undeclared(targets)
-    for problem in errors:
-        render.error(problem)
+    for text in dict.fromkeys(map(str, errors)):  # environments may share the engine that does not answer
+        render.error(next(problem for problem in errors if str(problem) == text))
     return results, [problem.exit_code for problem in errors]
 
 

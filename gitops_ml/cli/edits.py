@@ -33,7 +33,7 @@ def show(repo: Repository, written: Written, summary: str, environment: str) -> 
 
 
 def as_dict(written: Written, environment: str, **details: Any) -> dict[str, Any]:
-    """The same for `--json`, with `details` as further fields."""
+    """The same for `-o json`, with `details` as further fields."""
     fields = written._asdict()
     del fields["subject"]
     return {**fields, "environment": environment, **details}

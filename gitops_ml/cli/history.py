@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ def add_to(app: typer.Typer) -> None:
 def history(
     environment: options.Environment,
     deployment: options.OneDeployment = None,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     fetch: Annotated[bool, typer.Option(help="Fetch the remote first.")] = True,
     repo: options.Repo = Path(),
 ) -> None:
-    """Show the attempts of an environment's deployments, newest first, with the checks that decided them."""
+    """Show the recorded attempts, with the checks that decided them."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
     from gitops_ml.clients.git.repository import Repository
@@ -42,8 +42,8 @@ def history(
                 fix=f"gitops-ml sync {environment}",
             )
         records = {deployment: records[deployment]}
-    if as_json:
-        render.out_json(records)
+    if output == "json":
+        documents.show(environment=environment, records=records)
         return
     for name in sorted(records):
         _show(environment, name, records[name])

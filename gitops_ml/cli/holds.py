@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gitops_ml.cli import edits, options, render
+from gitops_ml.cli import documents, edits, options
 from gitops_ml.errors import InputError
 
 
@@ -31,10 +31,13 @@ def hold(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Leave a deployment as it is, whatever Git declares, until the hold ends. Then the tip is rolled out."""
+    """Leave a deployment as it is until the hold ends.
+
+    Whatever Git declares meanwhile; then the tip is rolled out.
+    """
     from gitops_ml.clients.edits import holds
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
@@ -44,8 +47,8 @@ def hold(
         written = holds.hold(
             clone, environment, deployment, reason=reason, until=end, options=CommitOptions(commit, branch, push)
         )
-        if as_json:
-            render.out_json(edits.as_dict(written, environment, deployment=deployment, reason=reason, until=end))
+        if output == "json":
+            documents.show(**edits.as_dict(written, environment, deployment=deployment, reason=reason, until=end))
         else:
             summary = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
             edits.show(clone, written, summary, environment)
@@ -57,7 +60,7 @@ def release(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Remove a hold."""
@@ -67,8 +70,8 @@ def release(
 
     with Repository.open(repo) as clone:
         written = holds.release(clone, environment, deployment, options=CommitOptions(commit, branch, push))
-        if as_json:
-            render.out_json(edits.as_dict(written, environment, deployment=deployment))
+        if output == "json":
+            documents.show(**edits.as_dict(written, environment, deployment=deployment))
         else:
             edits.show(clone, written, "no longer held", environment)
 

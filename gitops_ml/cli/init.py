@@ -48,7 +48,10 @@ def init(
     name: Annotated[str | None, typer.Option(help="The project's name; else that of the folder.")] = None,
     repo: options.Repo = Path(),
 ) -> None:
-    """Write environments/ with dev, staging and prod into a Git and DVC repository. Nothing is overwritten."""
+    """Write environments/ with dev, staging and prod.
+
+    Nothing is overwritten.
+    """
     from gitops_ml.clients.git.repository import Repository
 
     clone = Repository.open(repo)

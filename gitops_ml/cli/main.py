@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import typer
 
 from gitops_ml import __version__
-from gitops_ml.cli import render, streams
-from gitops_ml.errors import GitopsError
+from gitops_ml.cli import documents, render, streams
+from gitops_ml.cli.command import VARIABLES, Commands
+from gitops_ml.errors import GitopsError, InputError
 
 MODULES = {
     "init": ("init",),
     "doctor.command": ("doctor",),
+    "lint": ("lint",),
     "versions": ("register", "versions", "bump"),
     "promotion": ("promote", "rollback"),
     "deploy": ("plan", "sync", "status"),
+    "wait": ("wait",),
     "agent": ("agent",),
     "verify": ("verify",),
     "history": ("history",),
@@ -41,17 +46,17 @@ CHANGING = frozenset(
 def application(command: str | None = None) -> typer.Typer:
     """Build the command line: only the module that has `command`, or all of them if none has.
 
-    Building all of them takes some 30 ms, a fifteenth of a `sync` with nothing to do.
+    Building all of them takes some 30 ms, a fifteenth of a `sync` with nothing to do. Only the whole command line has
+    the options that install completion.
     """
-    app = typer.Typer(
+    modules = [module for module, commands in MODULES.items() if command in commands]
+    app = Commands(
         name="gitops-ml",
-        no_args_is_help=True,
-        add_completion=False,
+        add_completion=not modules,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": VARIABLES},
     )
     app.callback()(_root)
-    modules = [module for module, commands in MODULES.items() if command in commands]
     for module in modules or MODULES:
         import_module(f"gitops_ml.cli.{module}").add_to(app)
     return app
@@ -64,9 +69,16 @@ def _show_version(requested: bool) -> None:
 
 
 def _root(
+    repo: Path | None = typer.Option(None, "--repo", "-C", help="The clone to work in.", metavar="PATH"),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print results and errors only."),
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Git-native continuous delivery of machine-learning models: Git declares, a Docker host runs, data judges."""
+    """Continuous delivery of models: Git declares, a Docker host runs, data judges."""
+    # Before the command, these options stand for their variables, which the options of the command override.
+    if repo is not None:
+        os.environ[f"{VARIABLES}_REPO"] = str(repo)
+    if quiet:
+        os.environ[f"{VARIABLES}_QUIET"] = "1"
 
 
 def main() -> None:
@@ -77,6 +89,10 @@ def main() -> None:
     times as much CPU time, `status` 1.26 times. Functions registered with `atexit` run, since they remove files.
     """
     streams.protect()
+    # CI and systemd end a job with SIGTERM, a closed terminal with SIGHUP: end as for Ctrl-C, with what was started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     code = _run(sys.argv[1:])
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -90,8 +106,9 @@ def _run(arguments: list[str]) -> int:
     Output that could not be written, as on a full disk, is an error. Where the output is the result, the exit code is
     then 1; a command that changes something keeps the exit code of the change.
     """
-    command = arguments[0] if arguments else None
-    code = _invoke(command, arguments)
+    command = _command_in(arguments)
+    # Nothing to do is no success, as with `git`: a workflow whose variable is empty must not be green.
+    code = _invoke(command, arguments) if arguments else _invoke(None, ["--help"]) or 1
     failure = streams.lost_output()
     if failure is None:
         return code
@@ -100,18 +117,44 @@ def _run(arguments: list[str]) -> int:
     return code or int(command not in CHANGING)
 
 
+def _command_in(arguments: list[str]) -> str | None:
+    """The name of the command, behind the options that may stand before it."""
+    words = iter(arguments)
+    for word in words:
+        if word in ("-C", "--repo"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
 def _invoke(command: str | None, arguments: list[str]) -> int:
     try:
-        application(command)(arguments)
+        code = application(command)(arguments, prog_name="gitops-ml", standalone_mode=False)
     except GitopsError as error:
         render.error(error)
         return error.exit_code
+    except typer.TyperException as error:
+        problem = _usage_error(error)
+        documents.usage_error(arguments, problem)
+        render.error(problem)
+        return problem.exit_code
+    except typer.Abort:
+        return 1
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         _show_unforeseen(error)
         return 1
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _usage_error(error: typer.TyperException) -> GitopsError:
+    """What is wrong with the arguments, and the help that says what is right."""
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "gitops-ml"
+    return InputError(f"{text[:1].lower()}{text[1:]}", fix=f"{path} --help")
 
 
 def _show_unforeseen(error: Exception) -> None:
@@ -122,10 +165,4 @@ def _show_unforeseen(error: Exception) -> None:
     import traceback
 
     render.progress("".join(traceback.format_exception(error)).rstrip())
-    render.error(
-        GitopsError(
-            f"unforeseen {type(error).__name__}",
-            why=str(error),
-            fix=f"run it again; if that fails too, report the traceback above and gitops-ml {__version__}",
-        )
-    )
+    render.error(documents.unforeseen(error))

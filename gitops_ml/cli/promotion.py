@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import edits, options, render
+from gitops_ml.cli import completion, documents, edits, options, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.edits.promotion import VersionChange
@@ -22,15 +22,20 @@ def add_to(app: typer.Typer) -> None:
 
 def promote(
     deployment: options.Deployment,
-    to: Annotated[str, typer.Option("--to", help="The environment that gets the version.")],
+    to: Annotated[
+        str, typer.Option("--to", help="The environment that gets the version.", autocompletion=completion.environments)
+    ],
     create: Annotated[bool, typer.Option("--create", help="Write the declaration if there is none yet.")] = False,
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Declare in an environment the version that is Verified in the environment before, and has soaked there."""
+    """Declare the version that is Verified in the environment before.
+
+    It must have soaked there, for as long as promotion.soak says.
+    """
     from gitops_ml.clients.edits import promotion
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
@@ -38,35 +43,39 @@ def promote(
     with Repository.open(repo) as clone:
         wish = CommitOptions(commit, branch, push)
         moved = promotion.promote(clone, deployment, to, create=create, options=wish, say=render.progress)
-        _show(clone, moved, to, deployment, as_json=as_json)
+        _show(clone, moved, to, deployment, output)
 
 
 def rollback(
     environment: options.Environment,
     deployment: options.Deployment,
     to: Annotated[
-        str | None, typer.Option("--to", help="A version that was Verified here.", show_default=False)
+        str | None,
+        typer.Option("--to", help="A version that was Verified here.", show_default=False),
     ] = None,
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Declare what was Verified here before: the version, and everything else that its generation was made of."""
+    """Declare what was Verified here before.
+
+    That is the version, and everything else that its generation was made of.
+    """
     from gitops_ml.clients.edits import promotion
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
         moved = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
-        _show(clone, moved, environment, deployment, as_json=as_json)
+        _show(clone, moved, environment, deployment, output)
 
 
-def _show(repo: Repository, moved: VersionChange, environment: str, deployment: str, *, as_json: bool) -> None:
-    if as_json:
+def _show(repo: Repository, moved: VersionChange, environment: str, deployment: str, output: str) -> None:
+    if output == "json":
         fields = {"version": moved.version, "digest": moved.digest, "before": moved.before, "source": moved.source}
-        render.out_json(edits.as_dict(moved.written, environment, deployment=deployment, **fields))
+        documents.show(**edits.as_dict(moved.written, environment, deployment=deployment, **fields))
         return
     was = f" (was {moved.before})" if moved.before and moved.before != moved.version else ""
     edits.show(repo, moved.written, f"{moved.version} {moved.digest}{was}", environment)

@@ -1,4 +1,4 @@
-"""Everything that a command prints: tables, lines, JSON and errors.
+"""Everything that a command prints for people: tables, lines and errors.
 
 Data goes to stdout, progress and errors to stderr; states are coloured on a terminal only. All text is cleaned here,
 so that no model, log, file or commit can control the terminal.
@@ -6,13 +6,14 @@ so that no model, log, file or commit can control the terminal.
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
+from gitops_ml.cli import documents
 from gitops_ml.core.text import clean, clean_line
 from gitops_ml.errors import GitopsError
 
@@ -25,6 +26,9 @@ _COLOURS = {
     "Verified": "32",
     "pass": "32",
     "promoted": "32",
+    "ok": "32",
+    "note": "33",
+    "missing": "31",
     "OutOfSync": "33",
     "Progressing": "33",
     "Inconclusive": "33",
@@ -39,8 +43,6 @@ _COLOURS = {
 }
 _PAINTED = re.compile(rf"(\x1b\[3[123]m(?:{'|'.join(_COLOURS)}) *\x1b\[0m)")
 """What `paint` makes. Every other escape sequence in a line comes from outside."""
-# What a terminal obeys and `json.dumps` leaves as it is; see `core.text`.
-_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def out(text: str = "") -> None:
@@ -49,8 +51,10 @@ def out(text: str = "") -> None:
 
 
 def progress(text: str) -> None:
-    """Print a line of progress to stderr."""
-    print(_cleaned(text), file=sys.stderr, flush=True)
+    """Print a line of progress to stderr, unless `--quiet` is given; as an event, if events are wanted."""
+    documents.current.event(getattr(text, "kind", "progress"), text=clean(text), **getattr(text, "facts", {}))
+    if not documents.current.quiet:
+        _say(text)
 
 
 def print_log(show: Callable[[str], None] = progress) -> None:
@@ -70,25 +74,22 @@ def error(problem: GitopsError | str, subject: str = "") -> None:
     Args:
         subject: the environment or deployment that has the problem, when the error does not name it itself.
     """
-    progress(f"error: {subject}: {problem}" if subject else f"error: {problem}")
+    documents.current.note_error(problem, subject)
+    _say(f"{subject}: {problem}" if subject else str(problem), title="error")
 
 
-def out_json(value: Any) -> None:
-    """Print a value to stdout as JSON. Structs become objects, times ISO 8601."""
-    print(as_json(value), flush=True)
-
-
-def as_json(value: Any) -> str:
-    """A value as JSON that is safe to show: control characters are escaped."""
-    import msgspec
-
-    text = json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False)
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+def _say(text: str, title: str = "") -> None:
+    head = f"\x1b[31m{title}:\x1b[0m " if title and _takes_colour(sys.stderr) else f"{title}: " if title else ""
+    print(f"{head}{_cleaned(text)}", file=sys.stderr, flush=True)
 
 
 def coloured() -> bool:
     """Whether stdout is a terminal and `NO_COLOR` is not set (no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return _takes_colour(sys.stdout)
+
+
+def _takes_colour(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def paint(word: str, width: int = 0) -> str:
@@ -98,13 +99,40 @@ def paint(word: str, width: int = 0) -> str:
     return f"\x1b[{code}m{padded}\x1b[0m" if code and coloured() else padded
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> None:
+    """Print a table to stdout. On a terminal that is too narrow, leave out columns, and say so on stderr.
+
+    A pipe and `-o wide` get all columns.
+
+    Args:
+        spare: the columns that may be left out, the least important first.
+    """
+    left_out: list[str] = []
+    if documents.current.format != "wide" and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        for title in spare:
+            if max(map(len, table(head, rows, painted=False).splitlines())) <= width:
+                break
+            place = list(head).index(title)
+            head, rows = _without(head, place), [_without(row, place) for row in rows]
+            left_out.append(title)
+    out(table(head, rows))
+    if left_out:
+        progress(f"not shown: {', '.join(left_out)} (-o wide)")
+
+
+def _without(row: Sequence[str], place: int) -> list[str]:
+    return [*row[:place], *row[place + 1 :]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, painted: bool = True) -> str:
     """Aligned columns with two spaces between them and no rules, so that `awk` can read them too."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(len(row[i]) for row in [head, *cells]) for i in range(len(head))]
     lines = ["  ".join(title.ljust(width) for title, width in zip(head, widths, strict=True)).rstrip()]
+    show = paint if painted else str.ljust
     for row in cells:
-        lines.append("  ".join(paint(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines.append("  ".join(show(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return "\n".join(lines)
 
 

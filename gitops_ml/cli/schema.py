@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gitops_ml.cli import render
+from gitops_ml.cli import documents, options, render
 
 FOLDER = ".schema"
 """Inside environments/, so that the first line of each file can name its schema by a relative path."""
@@ -30,27 +30,39 @@ def add_to(app: typer.Typer) -> None:
 def schema(
     kind: Annotated[Kind | None, typer.Argument(help="Print one schema instead of all three.")] = None,
     into: Annotated[
-        Path | None, typer.Option(help="Write them into this folder, as after an upgrade.", metavar="FOLDER")
+        Path | None,
+        typer.Option(help="Write them into this folder of the clone, as after an upgrade.", metavar="FOLDER"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON (always the case).")] = True,
+    form: Annotated[
+        Literal["json"], typer.Option("--output", "-o", "--json", help="Schemas are JSON.", hidden=True)
+    ] = "json",
+    repo: options.Repo = Path(),
 ) -> None:
-    """Print the JSON Schemas of project.yaml, environment.yaml and models/<deployment>.yaml."""
+    """Print the JSON Schemas of the files under environments/.
+
+    They are those of project.yaml, environment.yaml and models/<deployment>.yaml.
+    """
     from gitops_ml.core.declaration.schema import json_schema
 
     kinds = [kind] if kind else list(Kind)
     if into is not None:
-        into.mkdir(parents=True, exist_ok=True)
+        folder = repo / into
+        folder.mkdir(parents=True, exist_ok=True)
         for each in kinds:
-            (into / f"{each}.json").write_text(text(each))
-            render.progress(str(into / f"{each}.json"))
+            (folder / f"{each}.json").write_text(text(each))
+            render.progress(str(folder / f"{each}.json"))
     elif kind:
-        render.out_json(json_schema(kind.value))
+        _print(json_schema(kind.value))
     else:
-        render.out_json({each: json_schema(each.value) for each in kinds})
+        _print({each: json_schema(each.value) for each in kinds})
+
+
+def _print(value: object) -> None:
+    print(documents.as_json(value), flush=True)
 
 
 def text(kind: Kind) -> str:
     """The content of a schema's file."""
     from gitops_ml.core.declaration.schema import json_schema
 
-    return render.as_json(json_schema(kind.value)) + "\n"
+    return documents.as_json(json_schema(kind.value)) + "\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
 
 if TYPE_CHECKING:
     from gitops_ml.control.review import DeploymentReview, Review
@@ -21,10 +21,12 @@ def add_to(app: typer.Typer) -> None:
 def verify(
     environment: options.Environment,
     deployment: options.OneDeployment = None,
-    as_json: options.AsJson = False,
+    output: options.Events = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Judge again what serves, with the checks that the tip declares, and record the verdict if it changed.
+    """Judge again what serves, and record a verdict that changed.
+
+    The checks are those that the tip declares.
 
     If the verdict is Failed, policy decides whether the declaration is reverted; the generation verified before is
     rolled out. Exit 0 Verified, 1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
@@ -36,11 +38,10 @@ def verify(
     render.print_log()
     target = Target(Repository.open(repo), environment, render.progress)
     result = review(target, deployment)
-    if as_json:
-        render.out_json(_json(result))
-    else:
+    if output == "text":
         for reviewed in result.reviews:
             _show(result, reviewed)
+    documents.show(**_json(result))
     for name, error in sorted(result.errors.items()):
         render.error(error, f"{environment}/{name}" if name else environment)
     if result.record_error:
@@ -76,6 +77,5 @@ def _json(result: Review) -> dict[str, Any]:
         "engine": result.engine,
         "recorded": result.recorded,
         "deployments": result.reviews,
-        "errors": {name: str(error) for name, error in result.errors.items()},
         "went_back": result.synced is not None,
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gitops_ml.cli import edits, options, render
+from gitops_ml.cli import completion, documents, edits, options, render
 from gitops_ml.errors import GitopsError, VersionNotFound
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def register(
     rev: Annotated[str, typer.Option(help="The commit that holds the model.")] = "HEAD",
     message: Annotated[str | None, typer.Option("--message", "-m", help="The message of the tag.")] = None,
     push: Annotated[bool, typer.Option("--push", help="Push the tag, then read the remote to confirm.")] = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Make a version of a model: an annotated tag that GTO and DVC Studio can read."""
+    """Make a version of a model: an annotated tag, as GTO reads it."""
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.git.repository import Repository
 
@@ -50,9 +50,9 @@ def register(
         resolved = result.resolved
         for warning in result.warnings:
             render.progress(f"warning: {warning}")
-        if as_json:
+        if output == "json":
             fields = _version_json(resolved, tag=result.tag, pushed=result.pushed)
-            render.out_json(fields | {"places": result.places})
+            documents.show(**fields, places=result.places)
         else:
             render.out(f"{result.tag} is {resolved.digest} at commit {resolved.commit[:12]} ({resolved.path})")
         if not result.pushed and repository.remote:
@@ -61,20 +61,20 @@ def register(
 
 
 def versions(
-    model: Annotated[str | None, typer.Argument(help="Only this model.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Argument(help="Only this model.", autocompletion=completion.models)] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch the remote first.")] = False,
-    as_json: options.AsJson = False,
+    output: options.Table = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """List the versions of the models, the highest first, with the digest of each."""
+    """List the versions of the models, with the digest of each."""
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
         if fetch:
             repository.fetch()
         rows = _rows(repository, model)
-    if as_json:
-        render.out_json(rows)
+    if output == "json":
+        documents.show(versions=rows)
         return
     if not rows:
         render.progress("no versions yet: gitops-ml register MODEL")
@@ -92,13 +92,15 @@ def versions(
         )
         for row in rows
     ]
-    render.out(render.table(head, lines))
+    render.show_table(head, lines, spare=("COMMIT", "CREATED", "PUSHED"))
 
 
 def bump(
     environment: options.Environment,
     deployment: options.Deployment,
-    version: Annotated[str, typer.Argument(help="A version, a Git revision, or latest.")] = "latest",
+    version: Annotated[
+        str, typer.Argument(help="A version, a Git revision, or latest.", autocompletion=completion.versions)
+    ] = "latest",
     create: Annotated[bool, typer.Option("--create", help="Write the declaration if there is none yet.")] = False,
     model: Annotated[
         str | None, typer.Option(help="With --create: the model, if its name is not the deployment's.")
@@ -106,10 +108,10 @@ def bump(
     branch: options.Branch = None,
     commit: options.Commit = False,
     push: options.Push = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Put a version and the digest of its content into a declaration."""
+    """Put a version and its digest into a declaration."""
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
@@ -125,10 +127,10 @@ def bump(
             options=CommitOptions(commit=commit, branch=branch, push=push),
         )
         resolved, written = result.resolved, result.written
-        if as_json:
+        if output == "json":
             fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
             edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
-            render.out_json(fields | edit | {"bump_commit": written.commit, "pending": written.pending})
+            documents.show(**fields, **edit, bump_commit=written.commit, pending=written.pending)
             return
         tag = resolved.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gitops_ml.control.events import Event, check_event
 from gitops_ml.control.host import Host
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Applied, Built, Cleared, Intent, Judged, Settled, Stepped, Withdrawn
@@ -19,7 +20,17 @@ SHOWN_LINES = 15
 
 def perform(action: plan.Action, host: Host) -> None:
     """Perform one action. Raises what the host raises, and `EngineFailed`."""
-    host.report(action.line(host.environment))
+    host.report(
+        Event(
+            action.line(host.environment),
+            "action",
+            environment=host.environment,
+            deployment=action.deployment,
+            verb=action.verb,
+            subject=action.subject,
+            because=action.because,
+        )
+    )
     match action:
         case plan.EnsureGateway():
             host.ensure_gateway(action)
@@ -137,7 +148,7 @@ def _verify(action: plan.Verify, host: Host) -> None:
     verdict = overall(report.checks)
     subject = f"{host.environment}/{action.deployment}"
     for check in report.checks:
-        host.report(f"{check.name} {check.word} {subject}: {check.reason}")
+        host.report(check_event(host.environment, action.deployment, check))
     if report.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in report.checks):
         host.report(f"the last lines of {subject}:\n{_tail(report.logs)}")
     attempt, name, checks = action.attempt.id, action.deployment, tuple(report.checks)

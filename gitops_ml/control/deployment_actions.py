@@ -10,6 +10,7 @@ from gitops_ml.control.actions import perform
 from gitops_ml.control.backoff import name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.rejected import rejected
+from gitops_ml.control.events import check_event
 from gitops_ml.control.host import Host
 from gitops_ml.core.journal.entries import Judged
 from gitops_ml.core.planning import plan
@@ -76,7 +77,7 @@ def _perform_or_judge(step: plan.Action, host: Host) -> None:
         if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
             raise
         check = rejected(error)
-        host.report(f"{check.name} {check.word} {host.environment}/{step.deployment}: {check.reason}")
+        host.report(check_event(host.environment, step.deployment, check))
         host.write(
             Judged(
                 at=host.now().isoformat(),

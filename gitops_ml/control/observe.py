@@ -237,7 +237,7 @@ def _planned_deployment(
     blank = name not in state.deployments
     return PlannedDeployment(
         resolved=resolved,
-        generation=_generation(resolved, desired.commit, base),
+        generation=_generation(resolved, desired.project, desired.commit, base),
         project=desired.project,
         environment=desired.name,
         drain=seconds(settings.drain),
@@ -266,8 +266,9 @@ def generation_at(repo: Repository, files: EnvironmentFiles, name: str, base: st
     """
     if name not in files.deployments:
         raise SourceError(f"{name} is not declared in {files.commit[:12]}")
-    return _generation(resolve(repo, files.commit, name, files.deployments[name]), files.commit, base)
+    resolved = resolve(repo, files.commit, name, files.deployments[name])
+    return _generation(resolved, files.project, files.commit, base)
 
 
-def _generation(resolved: ResolvedDeployment, commit: str, base: str) -> Generation:
-    return generation_of(resolved, commit=commit, base=base, serving_version=SERVING_VERSION)
+def _generation(resolved: ResolvedDeployment, project: str, commit: str, base: str) -> Generation:
+    return generation_of(resolved, project=project, commit=commit, base=base, serving_version=SERVING_VERSION)

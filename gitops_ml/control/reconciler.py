@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.events import Event
 from gitops_ml.control.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
 from gitops_ml.control.view import Options, Source, View
@@ -28,7 +29,6 @@ from gitops_ml.errors import (
     InputError,
     LockHeld,
     LockLost,
-    RemovalRefused,
     SourceError,
 )
 
@@ -223,8 +223,8 @@ def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options:
 
 def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
-    if view.plan.refused:
-        host.report(str(_refusal(view)))
+    for refusal in view.removal_refusals.values():
+        host.report(str(refusal))
     result = PassOutcome(view)
     with environment.watch_tip(view, host) as newest_source:
 
@@ -238,15 +238,6 @@ def _execute(environment: Reconcilable, host: Host, view: View, options: Options
 
         result.execution = execute(view.plan, host, backoff, look_again)
     return result
-
-
-def _refusal(view: View) -> RemovalRefused:
-    names = ", ".join(view.plan.refused)
-    return RemovalRefused(
-        f"{names} of {view.desired.name} would be removed",
-        why=f"policy.max_removals is {view.desired.environment.policy.max_removals}, or it is the last one",
-        fix=f"gitops-ml sync {view.desired.name} --confirm-removals",
-    )
 
 
 def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backoff: Backoff) -> None:
@@ -292,7 +283,8 @@ def record(environment: Reconcilable, host: Host, view: View) -> str | None:
             host.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
         if ids or view.engine_changed:
             holds = ", ".join(ids) or "the engine"
-            host.report(f"record {environment.environment} {commit[:12]} holds {holds}")
+            line = f"record {environment.environment} {commit[:12]} holds {holds}"
+            host.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
     if published.refused:
         raise published.refused[0]
     return published.commit

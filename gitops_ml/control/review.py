@@ -14,6 +14,7 @@ import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks import run as checks
+from gitops_ml.control.events import check_event
 from gitops_ml.control.host import Host
 from gitops_ml.control.reconciler import Reconcilable, holding, record
 from gitops_ml.control.sync import SyncResult, sync
@@ -180,7 +181,7 @@ def _judge(host: Host, wanted: PlannedDeployment, state: DeploymentState, servin
         ),
     )
     for check in report.checks:
-        host.report(f"{check.name} {check.word} {host.environment}/{wanted.name}: {check.reason}")
+        host.report(check_event(host.environment, wanted.name, check))
     results = tuple(report.checks)
     verdict, before = overall(results), newest_verdict(state, serving)
     if verdict != before:

@@ -28,6 +28,7 @@ from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
 from gitops_ml.clients.gateway.snapshot import list_environment
+from gitops_ml.control.events import cleaned
 from gitops_ml.control.servers import EngineServers
 from gitops_ml.control.view import View
 from gitops_ml.core.declaration.values import seconds
@@ -123,7 +124,7 @@ class Session:
 
     def report(self, text: str) -> None:
         """See `Host.report`."""
-        self._report(clean(text))
+        self._report(cleaned(text))
 
     def _check(self) -> None:
         """Call this before each mutation."""

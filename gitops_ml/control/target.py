@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from gitops_ml.clients import background
 from gitops_ml.clients.artifacts.source import ModelSource, read_declared
+from gitops_ml.clients.engine.base_images import ensure_base
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds, ensure_base
+from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files import publication, records
 from gitops_ml.clients.files.environments import (
@@ -27,12 +28,14 @@ from gitops_ml.clients.files.environments import (
 )
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
+from gitops_ml.clients.gateway.port import require_free_port
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
 from gitops_ml.control.last_good import view_last_good
 from gitops_ml.control.observe import generation_at, observe, plan_view, read_source
+from gitops_ml.control.old_images import remove_old_images
 from gitops_ml.control.preemption import TipWatch
 from gitops_ml.control.session import Artifacts, Session
 from gitops_ml.control.view import Options, Source, View
@@ -108,7 +111,7 @@ class Target:
         """
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
-        builds = Builds(engine, models.artifact, BASE_IMAGE)
+        builds = Builds(engine, models.artifact, files.project, BASE_IMAGE)
         bases = (BASE_IMAGE, GATEWAY_IMAGE) if view.wanted else (GATEWAY_IMAGE,)
         pulls = background.begin(lambda: [ensure_base(engine, base) for base in bases])
         background.result_within(pulls, math.inf, self._go_on)
@@ -128,6 +131,8 @@ class Target:
             if options.rebuild_journal or (long and not view.source.as_served):
                 session.compact(view.snapshot.journal)
             yield view, session
+            if builds.any_begun and (removed := remove_old_images(self.repo, engine, view, session.state)):
+                self.report(f"remove {len(removed)} old images of {files.project}")
 
     def _go_on(self) -> None:
         """Call this while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
@@ -210,14 +215,16 @@ class Target:
 
 
 def preview(target: Target, options: Options) -> View:
-    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment
-    takes, and what only a later promotion would stumble over.
+    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment or
+    container takes, and what only a later promotion would stumble over.
 
     Raises as `Target.look`, and `InputError`.
     """
     view = target.look(options)
     desired = view.desired
     require_own_port(target.repo, view.source.files)
+    engine, gateway = target.connection.to(view.source.files), desired.environment.gateway
+    require_free_port(engine, desired.project, desired.name, gateway)
     if desired.environment.promotion:
         require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
     return view

@@ -13,7 +13,7 @@ from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.records.record import Record
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import GitopsError, RemovalRefused
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,17 @@ class View:
     def engine_changed(self) -> bool:
         """Whether a record names another engine: after `--rebind`, Git has to learn the new one."""
         return any(record.engine != self.snapshot.engine for record in self.records.values())
+
+    @property
+    def removal_refusals(self) -> Mapping[str, RemovalRefused]:
+        """Why deployments that run, and that the commit no longer declares, are not removed; by name."""
+        name, allowed = self.desired.name, self.desired.environment.policy.max_removals
+        reason = f"it is the last one, or policy.max_removals ({allowed}) allows fewer removals"
+        return {
+            deployment: RemovalRefused(
+                f"{name}/{deployment} would be removed",
+                why=f"commit {self.desired.commit[:12]} no longer declares it, and {reason}",
+                fix=f"gitops-ml sync {name} --confirm-removals; or, if it went by mistake, restore its file",
+            )
+            for deployment in self.plan.refused
+        }

@@ -117,9 +117,9 @@ def alias(deployment: str, fingerprint: str, replica: int, suffix: str) -> str:
     return f"{deployment}-{fingerprint}-{replica}-{suffix}"
 
 
-def image_tag(model: str, version: str, digest: str, base: str, serving_version: int) -> str:
-    """The name of the image with this model on this base. The same inputs give the same name, others another one."""
-    key = hashlib.sha256("\n".join((model, version, digest, base, str(serving_version))).encode()).hexdigest()
+def image_tag(project: str, model: str, version: str, digest: str, base: str, serving_version: int) -> str:
+    """The name of a project's image with this model on this base. Equal inputs give equal names, others another."""
+    key = hashlib.sha256("\n".join((project, model, version, digest, base, str(serving_version))).encode()).hexdigest()
     return f"gitops-ml/{label_of(model)}:{key[:16]}"
 
 
@@ -161,8 +161,10 @@ def differing(declared: Any) -> Any:
     return declared
 
 
-def generation_of(desired: ResolvedDeployment, *, commit: str, base: str, serving_version: int) -> Generation:
-    """The generation that a desired deployment asks for on a host with this base image.
+def generation_of(
+    desired: ResolvedDeployment, *, project: str, commit: str, base: str, serving_version: int
+) -> Generation:
+    """The generation that a desired deployment of a project asks for on a host with this base image.
 
     Its fingerprint does not cover replicas, rollout, verify, on_failure and hold: scaling a deployment or
     judging it again makes no new generation.
@@ -171,7 +173,7 @@ def generation_of(desired: ResolvedDeployment, *, commit: str, base: str, servin
     serve = declared.serve
     service = serve.pattern == "service"
     image = (
-        image_tag(declared.model, declared.version, desired.digest, base, serving_version)
+        image_tag(project, declared.model, declared.version, desired.digest, base, serving_version)
         if service
         else serve.image or ""
     )

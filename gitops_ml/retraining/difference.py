@@ -5,13 +5,14 @@ Everything but the answers is read from Git and DVC. The answers come from both 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.artifacts.requirements import pins
+from gitops_ml.clients.artifacts.holdout import Rows
 from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
@@ -20,7 +21,7 @@ from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
-from gitops_ml.retraining.predictions import Predictions, RowsToAsk, ask_both
+from gitops_ml.retraining.predictions import Predictions, RowsToAsk, ask_both, read_rows, require_loadable
 
 Pair = tuple[Any, Any]
 
@@ -57,15 +58,16 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def difference(
-    repo: Repository, model: str, between: tuple[str, str], engine: Engine | None, rows: RowsToAsk
+    repo: Repository, model: str, between: tuple[str, str], connect: Callable[[], Engine] | None, rows: RowsToAsk
 ) -> Difference:
     """Compare version A with version B of a model.
 
     Args:
         between: A and B.
-        engine: where both models are asked for `rows`; None leaves the predictions out.
+        connect: connects to the engine where both models are asked for `rows`; None leaves the predictions out.
 
-    Raises `VersionError` if a version does not resolve, and `InputError` if rows that `rows.data` names cannot be used.
+    Raises `VersionError` if a version does not resolve, and `InputError` if rows that `rows.data` names cannot be read.
+    An engine or a model that does not answer costs the predictions alone.
     """
     a, b = (_under_test(repo, model, version, rows) for version in between)
     made_a, made_b = lineage_of(repo, a.resolved), lineage_of(repo, b.resolved)
@@ -73,14 +75,16 @@ def difference(
     inputs = changes(made_a.inputs, made_b.inputs)
     tracked = {path for path in inputs if any(_is_data(repo, commit, path) for commit in commits)}
     data = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}
-    predictions, unanswered = None, "" if engine else "not asked for"
-    if engine is not None:
+    predictions, unanswered = None, "" if connect else "not asked for"
+    if connect is not None:
         try:
-            predictions = ask_both(repo, engine, a, b, rows)
+            table = read_rows(repo, b.resolved.commit, rows)
         except GitopsError as error:
             if rows.data is not None:
                 raise
-            unanswered = str(error)
+            table, unanswered = None, str(error)
+        if table is not None:
+            predictions, unanswered = _predictions(repo, connect, (a, b), rows, table)
     return Difference(
         model=model,
         a=_side(a),
@@ -94,6 +98,22 @@ def difference(
         predictions=predictions,
         unanswered=unanswered,
     )
+
+
+def _predictions(
+    repo: Repository,
+    connect: Callable[[], Engine],
+    models: tuple[ModelUnderTest, ModelUnderTest],
+    asked: RowsToAsk,
+    rows: Rows,
+) -> tuple[Predictions | None, str]:
+    """The predictions of both models, or why there are none."""
+    try:
+        require_loadable(models, asked)
+        with connect() as engine:
+            return ask_both(repo, engine, models, asked, rows), ""
+    except GitopsError as error:
+        return None, str(error)
 
 
 def _under_test(repo: Repository, model: str, version: str, rows: RowsToAsk) -> ModelUnderTest:

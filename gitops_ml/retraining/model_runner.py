@@ -109,7 +109,7 @@ def _answers(
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
-        ensure_model_image(engine, generation, model.files)
+        ensure_model_image(engine, generation, model.files, project=project)
     except (InputError, ModelRejected) as error:
         return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)

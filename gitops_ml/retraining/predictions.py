@@ -5,6 +5,7 @@ The answers come from both models, each in a container.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,22 +69,44 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
     slices: tuple[Slice, ...]
 
 
-def ask_both(repo: Repository, engine: Engine, a: ModelUnderTest, b: ModelUnderTest, asked: RowsToAsk) -> Predictions:
-    """Ask both models for the same rows, and compare their answers.
-
-    Raises `VersionError` and `InputError` if the rows cannot be read, or a model does not answer them.
-    """
-    commit = b.resolved.commit
+def read_rows(repo: Repository, commit: str, asked: RowsToAsk) -> Rows:
+    """Read the rows at B's commit. Raises `VersionError` and `InputError` if they cannot be read."""
     gate = gate_of(repo, commit)
     path = asked.data or gate.data
     files = read(repo, resolve_path(repo, commit, path), limit=READ_BYTES)
-    rows = load_rows(next(iter(files.values())), path, gate.rows)
+    return load_rows(next(iter(files.values())), path, gate.rows)
+
+
+def require_loadable(models: Sequence[ModelUnderTest], asked: RowsToAsk) -> None:
+    """Raise `InputError` if a model is a pickle and none may be loaded, `ModelRejected` if its manifest is broken."""
+    pickles = [model.resolved.version for model in models if model.manifest.format == "joblib"]
+    if pickles and not asked.allow_pickle:
+        raise InputError(
+            f"{' and '.join(pickles)} {'are pickles' if len(pickles) > 1 else 'is a pickle'}, and may run any code",
+            why="without --allow-pickle none is loaded, not even in its container",
+            fix="add --allow-pickle",
+        )
+
+
+def ask_both(
+    repo: Repository, engine: Engine, models: tuple[ModelUnderTest, ModelUnderTest], asked: RowsToAsk, rows: Rows
+) -> Predictions:
+    """Ask both models for the same rows, and compare their answers.
+
+    Raises `InputError` if a model does not answer.
+    """
+    a, b = models
+    gate = gate_of(repo, b.resolved.commit)
+    path = asked.data or gate.data
+    versions = {"a": a.resolved.version, "b": b.resolved.version}
     project = read_project(repo, repo.resolve("HEAD")).name
-    answers = ask(engine, project, {"model-a": a, "model-b": b}, rows)
+    answers = ask(engine, project, {"a": a, "b": b}, rows)
     silent = {name: answer.reason for name, answer in answers.items() if isinstance(answer, NoAnswer)}
     if silent:
-        raise InputError("; ".join(f"{name} gave no answers to {path}: {reason}" for name, reason in silent.items()))
-    first, second = (answers[name] for name in ("model-a", "model-b"))
+        raise InputError(
+            "; ".join(f"{versions[name]} gave no answers to {path}: {reason}" for name, reason in silent.items())
+        )
+    first, second = (answers[name] for name in ("a", "b"))
     assert isinstance(first, Answers) and isinstance(second, Answers)
     manifest = b.manifest
     spec = msgspec.structs.replace(gate, group=asked.group or gate.group, metrics=_all_metrics(manifest, second))

@@ -1,7 +1,7 @@
 """The model server, its probe and the build contexts of their images.
 
-All but `archive`, `context`, `model_layer` and `requirements` runs inside containers, beside a model that is hostile
-until proven otherwise. Of gitops-ml these files import only `errors` and `artifacts`; this file imports nothing.
+All but `building` runs inside containers, beside a model that is hostile until proven otherwise. Of gitops-ml these
+files import only `errors` and `artifacts`; this file imports nothing.
 """
 
 SERVING_VERSION = 5

@@ -11,7 +11,7 @@ import pytest
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.model_images import ensure_runtime
-from gitops_ml.serving.requirements import read_lock, with_server
+from gitops_ml.serving.building.requirements import read_lock, with_server
 from tests.e2e.workshop import ROOT, Workshop
 
 

@@ -211,9 +211,9 @@ class Workshop:
 
     def status(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
         """The status of one deployment."""
-        ran = self.run("status", environment, "--json")
+        ran = self.run("status", environment, "-o", "json")
         assert ran.code == 0, ran.err
-        found = json.loads(ran.out)[0]["deployments"]
+        found = json.loads(ran.out)["environments"][0]["deployments"]
         return next(dict(d) for d in found if d["name"] == deployment)
 
     def url(self, environment: str = "dev", deployment: str = MODEL) -> str:

@@ -132,7 +132,7 @@ def cli(work: Path, *words: str) -> Result:
 
 def answer(work: Path, *words: str) -> Any:
     """What a command says as JSON."""
-    done = cli(work, *words, "--json")
+    done = cli(work, *words, "-o", "json")
     if done.exception:
         raise done.exception
     return json.loads(done.stdout)

@@ -26,7 +26,7 @@ def work(tmp_path: Path) -> Path:
 
 
 def findings(work: Path, *words: str) -> dict[str, dict[str, Any]]:
-    done = cli(work, "doctor", *words, "--json")
+    done = cli(work, "doctor", *words, "-o", "json")
     return {f["what"]: f for f in json.loads(done.stdout)["findings"]}
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from gitops_ml.cli import versions
+from gitops_ml.cli.main import application
 from gitops_ml.clients.artifacts.resolution import read, resolve
 from gitops_ml.clients.edits.edit import CommitOptions
 from gitops_ml.clients.edits.registration import bump, register
@@ -39,14 +38,15 @@ version: v1.0.0       # before the storm
 replicas: 2
 """
 
-app = typer.Typer()
-versions.add_to(app)
+app = application("register")
 
 
 def cli(folder: Path, *arguments: str) -> Any:
-    """A command with `--json`; what it printed."""
-    result = CliRunner().invoke(app, [*arguments, "--json", "--repo", str(folder)], catch_exceptions=False)
-    return json.loads(result.stdout)
+    """A command with `-o json`; what it printed."""
+    result = CliRunner().invoke(app, [*arguments, "-o", "json", "--repo", str(folder)], catch_exceptions=False)
+    printed = json.loads(result.stdout)
+    assert (printed.pop("schema"), printed.pop("errors")) == (1, [])
+    return printed.get("versions", printed)
 
 
 def retrain(project: Path, depth: int, push: bool = True) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from gitops_ml.errors import InputError
 from gitops_ml.serving import SERVING_SOURCE, SERVING_VERSION
-from gitops_ml.serving.archive import pack
-from gitops_ml.serving.context import (
+from gitops_ml.serving.building.archive import pack
+from gitops_ml.serving.building.context import (
     build_args,
     download_context,
     install_context,
@@ -25,7 +25,7 @@ from gitops_ml.serving.context import (
     server_sources,
     source_digest,
 )
-from gitops_ml.serving.model_layer import model_archive, model_context
+from gitops_ml.serving.building.model_layer import model_archive, model_context
 from tests.serving.conftest import ROOT
 
 LOCKED = b"msgspec==0.22.0 --hash=sha256:00\n"
@@ -182,7 +182,7 @@ def test_build_arguments_are_pip_settings_that_name_no_local_files(tmp_path: Pat
 def test_contexts_are_made_without_the_servers_dependencies() -> None:
     """Contexts are made on machines where the server's dependencies are not installed."""
     code = (
-        "import sys; import gitops_ml.serving.context, gitops_ml.serving.probe;"
+        "import sys; import gitops_ml.serving.building.context, gitops_ml.serving.probe;"
         "heavy = {'numpy', 'pandas', 'sklearn', 'starlette', 'uvicorn', 'skops', 'prometheus_client', 'msgspec'};"
         "sys.exit(bool(heavy & set(sys.modules)))"
     )

@@ -65,7 +65,7 @@ def collect(clone: Path, until: str) -> None:
 
 
 def run(clone: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    result = subprocess.run([GITOPS_ML, "data", *arguments, "--json"], cwd=clone, capture_output=True, text=True)
+    result = subprocess.run([GITOPS_ML, "data", *arguments, "-o", "json"], cwd=clone, capture_output=True, text=True)
     return result.returncode, json.loads(result.stdout or "{}"), result.stderr
 
 

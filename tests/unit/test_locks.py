@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from gitops_ml.clients.engine.base_images import GATEWAY, PYTHON, BaseImage
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -34,3 +37,13 @@ def test_locks_have_hashes_and_no_addresses(lock: Path) -> None:
     assert "://" not in text and " @ " not in text
     for requirement in re.split(r"\n(?=[a-z0-9])", text.strip()):
         assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("base", "files"),
+    [(PYTHON, ["setup/recipes/python"]), (GATEWAY, ["setup/recipes/gateway", "requirements/traefik.txt"])],
+    ids=["python", "gateway"],
+)
+def test_a_base_image_made_from_packages_is_identified_by_its_recipe(base: BaseImage, files: list[str]) -> None:
+    recipe = hashlib.sha256(b"".join((ROOT / file).read_bytes() for file in files)).hexdigest()
+    assert base.recipe == recipe, "the recipe changed: set it in clients/engine/base_images.py; every model rolls anew"

@@ -29,6 +29,7 @@ def demo(
         Path,
         typer.Option(
             "--repo",
+            "-C",
             help="The clone of gitops-ml to use; else this one.",
             metavar="PATH",
             show_default=False,
@@ -38,7 +39,10 @@ def demo(
         str, typer.Option(help="The demo's name on the engine; begins with gitops-ml-demo.", metavar="NAME")
     ] = "gitops-ml-demo",
 ) -> None:
-    """Watch models go from commit to verified serving, and bad ones get caught, on real data in a scratch clone."""
+    """Watch models go from commit to users, and bad ones get caught.
+
+    On real data, in a scratch clone.
+    """
     from gitops_ml.cli.demo import place
     from gitops_ml.cli.demo.narrator import Narrator
     from gitops_ml.cli.demo.story import tell

@@ -177,8 +177,8 @@ class Team:
 
     def status(self) -> dict[str, Any]:
         """The status of the deployment, without telling."""
-        ran = self._quietly("gitops-ml", "status", "dev", "--json")
-        return dict(json.loads(ran.out)[0]["deployments"][0])
+        ran = self._quietly("gitops-ml", "status", "dev", "-o", "json")
+        return dict(json.loads(ran.out)["environments"][0]["deployments"][0])
 
     def replicas(self) -> list[str]:
         """The names of the deployment's running containers."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(
-    environment: Annotated[str | None, typer.Argument(help="Only this environment and its engine.")] = None,
-    as_json: options.AsJson = False,
+    environment: options.OneEnvironment = None,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Check this machine, the clone, its files and the engines. Exit 0 all is there, 1 something needed is missing.
@@ -34,11 +34,10 @@ def doctor(
     findings = []
     for finding in examine(repo, environment):
         findings.append(finding)
-        if not as_json:
-            render.out(finding.line())
+        if output == "text":
+            render.out(finding.line(render.paint))
     complete = all(finding.state != "missing" for finding in findings)
-    if as_json:
-        render.out_json({"ok": complete, "findings": findings})
+    documents.show(ok=complete, findings=findings)
     if not complete:
         raise typer.Exit(1)
 

@@ -17,6 +17,7 @@ from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner
 from gitops_ml.errors import EngineFailed, GitopsError
 
 if TYPE_CHECKING:
+    from gitops_ml.clients.engine.base_images import BaseImage
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.files.environments import EnvironmentFiles
     from gitops_ml.clients.git.repository import Repository
@@ -49,9 +50,8 @@ def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Find
 def _engine(
     repo: Repository, url: str | None, environments: list[EnvironmentFiles], seen: set[str]
 ) -> Iterator[Finding]:
+    from gitops_ml.clients.engine.base_images import GATEWAY, PYTHON
     from gitops_ml.clients.engine.client import Engine
-    from gitops_ml.clients.engine.model_images import BASE_IMAGE
-    from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 
     what = "engine " + ", ".join(files.name for files in environments)
     try:
@@ -59,12 +59,12 @@ def _engine(
             before = datetime.now(UTC)
             info = engine.info()
             skew = info.now - before - (datetime.now(UTC) - before) / 2
-            image = engine.image_id(BASE_IMAGE)
+            image = engine.image_id(PYTHON.name)
             yield _version(what, engine.url, info.version)
             if info.id not in seen:
                 yield _clock(skew)
-                yield _image("base image", BASE_IMAGE, image)
-                yield _image("gateway image", GATEWAY_IMAGE, engine.image_id(GATEWAY_IMAGE))
+                yield _image("base image", PYTHON, image)
+                yield _image("gateway image", GATEWAY, engine.image_id(GATEWAY.name))
                 seen.add(info.id)
             for files in environments:
                 yield from _records(repo, files, info.id)
@@ -90,10 +90,14 @@ def _clock(skew: timedelta) -> Finding:
     return ok("clock", message)
 
 
-def _image(what: str, reference: str, image_id: str | None) -> Finding:
+def _image(what: str, base: BaseImage, image_id: str | None) -> Finding:
     if image_id:
-        return ok(what, f"{reference} is {image_id.removeprefix('sha256:')[:12]}")
-    return missing(what, f"{reference} is not on the engine", f"docker pull {reference}; or in a clone: make setup")
+        return ok(what, f"{base.official} is {image_id.removeprefix('sha256:')[:12]}")
+    return missing(
+        what,
+        f"{base.official} is not on the engine",
+        "`gitops-ml sync` pulls it where that host reaches its registry; else, in a clone of gitops-ml: make setup",
+    )
 
 
 def _records(repo: Repository, files: EnvironmentFiles, engine: str) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -24,9 +25,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     said: str
     fix: str = ""
 
-    def line(self) -> str:
-        """The finding as text: a line, and a second one with the fix if there is one."""
-        text = f"{self.state:<8} {self.what:<{_WIDTH}} {self.said}"
+    def line(self, paint: Callable[[str, int], str] = str.ljust) -> str:
+        """The finding as text: a line, and a second one with the fix if there is one. `paint` pads the state."""
+        text = f"{paint(self.state, 8)} {self.what:<{_WIDTH}} {self.said}"
         return f"{text}\n{' ' * 9}fix: {self.fix}" if self.fix else text
 
 

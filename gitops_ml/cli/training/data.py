@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
+from gitops_ml.cli.command import Commands
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _Params = Annotated[Path, typer.Option(help="The parameters of the stages, in th
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    data = typer.Typer(help="Check the data that models are trained on.", no_args_is_help=True, rich_markup_mode=None)
+    data = Commands(help="Check the data that models are trained on.")
     data.command()(check)
     data.command()(drift)
     app.add_typer(data, name="data")
@@ -32,18 +33,15 @@ def check(
         str | None,
         typer.Option(help="Judge freshness at this time; `clock` is the present. Else validate.freshness.now counts."),
     ] = None,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Check schema and freshness of the data that was collected. Exit 0 good, 1 not good: says what fixes it."""
     from gitops_ml.retraining.freshness import check_data
 
     result = check_data(repo, raw, params, now)
-    if as_json:
-        render.out_json(
-            {"ok": result.ok, "rows": result.rows, "freshness": result.freshness, "problems": result.problems}
-        )
-    else:
+    documents.show(ok=result.ok, rows=result.rows, freshness=result.freshness, problems=result.problems)
+    if output == "text":
         _show_check(result)
     for problem in result.problems:
         render.error(GitopsError(problem.what, why=problem.why, fix=problem.fix))
@@ -70,7 +68,7 @@ def drift(
         str | None, typer.Option(help="The column with each row's time; else train.time_column.", show_default=False)
     ] = None,
     params: _Params = Path("params.yaml"),
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Show how far newer rows differ from the training rows: PSI of each feature, and the rate of the target.
@@ -84,15 +82,15 @@ def drift(
 
     if by_month:
         by_months = monthly_drift(repo, reference, rows, params, time)
-        if as_json:
-            render.out_json(by_months)
+        if output == "json":
+            documents.show(months=by_months)
             return
         lines = [_month_line(month) for month in by_months]
         render.out(render.table(("MONTH", "ROWS", "TARGET", "MOVED MOST", "PSI"), lines))
         return
     result = data_drift(repo, reference, rows, params)
-    if as_json:
-        render.out_json(result)
+    if output == "json":
+        documents.show_struct(result)
         return
     if result.target_before is not None:
         rates = (f"{_rate(result.target_before)} in {reference.name}", f"{_rate(result.target_now)} in {rows.name}")

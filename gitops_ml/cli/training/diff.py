@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import completion, documents, options, render
 
 if TYPE_CHECKING:
+    from gitops_ml.clients.engine.client import Engine
     from gitops_ml.retraining.difference import Difference, Side
     from gitops_ml.retraining.predictions import Predictions
 
@@ -24,8 +25,10 @@ def add_to(app: typer.Typer) -> None:
 
 def diff(
     model: options.Model,
-    a: Annotated[str, typer.Argument(help="Version A, or any Git revision.")],
-    b: Annotated[str, typer.Argument(help="Version B, or any Git revision.")] = "latest",
+    a: Annotated[str, typer.Argument(help="Version A, or any Git revision.", autocompletion=completion.versions)],
+    b: Annotated[
+        str, typer.Argument(help="Version B, or any Git revision.", autocompletion=completion.versions)
+    ] = "latest",
     rows: Annotated[
         str | None,
         typer.Option(help="Rows for both models, from B's commit; else those of the gate.", show_default=False),
@@ -40,24 +43,27 @@ def diff(
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Allow joblib files to be loaded in the containers.")
     ] = False,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Show what changed between two versions: data, parameters, code, dependencies, metrics, and predictions."""
-    from contextlib import nullcontext
+    """Show what changed between two versions, down to the predictions.
 
+    That is: data, parameters, code, dependencies, metrics, and the answers of both models to the same rows.
+    """
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.difference import difference
     from gitops_ml.retraining.predictions import RowsToAsk
 
-    if predictions:
+    def connect() -> Engine:
         from gitops_ml.clients.engine.client import Engine
 
-    with Repository.open(repo) as clone, Engine.connect(engine) if predictions else nullcontext() as docker:
+        return Engine.connect(engine)
+
+    with Repository.open(repo) as clone:
         asked = RowsToAsk(data=rows, group=group, allow_pickle=allow_pickle)
-        result = difference(clone, model, (a, b), docker, asked)
-    if as_json:
-        render.out_json(result)
+        result = difference(clone, model, (a, b), connect if predictions else None, asked)
+    if output == "json":
+        documents.show_struct(result)
         return
     _show(result)
 
@@ -65,7 +71,7 @@ def diff(
 def _show(result: Difference) -> None:
     render.out(result.model)
     head = ("", "VERSION", "COMMIT", "DIGEST", "TRAINED ON", "ROWS")
-    render.out(render.table(head, [_side_row("A", result.a), _side_row("B", result.b)]))
+    render.show_table(head, [_side_row("A", result.a), _side_row("B", result.b)], spare=("COMMIT", "DIGEST"))
     _show_pairs("metrics, each on its own held-out rows", result.metrics)
     _show_pairs("parameters", result.params)
     _show_pairs("data", result.data)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
@@ -42,11 +42,12 @@ def retrain(
     engine: Annotated[
         str | None, typer.Option(help="The engine for both models' containers; else DOCKER_HOST or the local one.")
     ] = None,
-    as_json: options.AsJson = False,
+    output: options.Events = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Train at the tip of the tracked branch, gate the model against the incumbent, register it and propose the bump.
+    """Train at the tip, gate the model, register and propose it.
 
+    The gate compares the model with the incumbent; the proposal is a bump, as a pull request with --push.
     The work tree is neither read nor changed, except by --direct without a remote, where the checked-out branch moves.
     Exit 0 registered or nothing to do, 1 error, 3 the gate refused the
     model, 4 the gate could not decide, or today's number of versions is used up.
@@ -71,9 +72,8 @@ def retrain(
     with Repository.open(repo) as clone:
         result = run(clone, wish, now=time.time(), engine=lambda: Engine.connect(engine), report=render.progress)
         address = _propose(clone, result, direct=direct)
-    if as_json:
-        render.out_json({"pull_request": address} | _as_dict(result))
-    else:
+    documents.show(pull_request=address, **_as_dict(result))
+    if output == "text":
         _show(result)
     if address:
         render.progress(f"next: {address}")

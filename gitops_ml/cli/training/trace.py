@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gitops_ml.cli import options, render
+from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import EngineMismatch, InputError, Temporary
 
 if TYPE_CHECKING:
@@ -27,18 +27,21 @@ def trace(
     environment: options.Environment,
     deployment: options.Deployment,
     live: Annotated[bool, typer.Option(help="Ask the host what serves, instead of Git's record.")] = True,
-    as_json: options.AsJson = False,
+    output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Show where the serving model comes from: version, tag, commit, data, parameters, checks, and who declared it."""
+    """Show where the serving model comes from, and who declared it.
+
+    That is: version, tag, commit, data, parameters and checks.
+    """
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining import provenance
 
     with Repository.open(repo) as clone:
         serving, record = _serving(clone, environment, deployment, live)
         result = provenance.trace(clone, environment, deployment, serving, record)
-    if as_json:
-        render.out_json(result)
+    if output == "json":
+        documents.show_struct(result)
         return
     _show(result)
 
@@ -123,7 +126,7 @@ def _show_line(name: str, value: str | None) -> None:
 def _show_several(name: str, values: dict[str, Any]) -> None:
     for number, (key, value) in enumerate(values.items()):
         if number == _SHOWN:
-            render.out(f"{'':<11}and {len(values) - _SHOWN} more (--json)")
+            render.out(f"{'':<11}and {len(values) - _SHOWN} more (-o json)")
             return
         text = str(value)
         render.out(f"{name if not number else '':<11}{key} {text if len(text) <= 60 else text[:57] + '...'}")

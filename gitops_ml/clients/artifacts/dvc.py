@@ -5,15 +5,25 @@ The only importer of DVC. Its import takes a second, so each function imports it
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+import io
+import math
+import posixpath
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from gitops_ml.clients.artifacts.dvc_config import Config, dvc_settings
+from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.core.text import clean_line
-from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
+from gitops_ml.errors import GitopsError, InputError, ObjectCorrupt, ObjectMissing, SourceUnavailable
+
+TEMPLATE = "${"
+_MAX_RESOLVED = 256 << 20
+"""Bytes that all templates of a dvc.yaml may stand for."""
+_MAX_GENERATED = 100_000
+"""Stages that one `matrix` may generate."""
 
 
 def download_object(config: Config, remote: str, name: str, target: Path) -> bool:
@@ -72,6 +82,88 @@ def download(root: Path, commit: str, path: str, *, is_dir: bool, folder: Path, 
         ) from error
 
 
+class Resolver:
+    """Resolves the templates of one dvc.yaml, as DVC does: https://dvc.org/doc/user-guide/project-structure/dvcyaml-files#templating.
+
+    Args:
+        file: the path of the dvc.yaml.
+        content: what to resolve of it, and its `vars`.
+        read: reads a file of variables by its path, bounded; None where there is none.
+
+    Raises:
+        InputError: DVC cannot resolve it, or it resolves to too much. So do the methods.
+    """
+
+    def __init__(self, file: str, content: dict[str, Any], read: Callable[[str], bytes | None]) -> None:
+        from dvc.parsing import DataResolver
+
+        self._file = file
+        self._read = read
+        self._left = _MAX_RESOLVED - len(str(content))
+        self._expressions = str(content).count(TEMPLATE)
+        project = SimpleNamespace(fs=self, config={})
+        with self._translate_errors():
+            self._resolver = DataResolver(project, posixpath.dirname(file), content)
+
+    def stage(self, name: str) -> dict[str, Any] | None:
+        """The stage of this name, a generated one too; None if there is none."""
+        from dvc.parsing import MatrixDefinition
+        from dvc.parsing.interpolate import to_str
+
+        with self._translate_errors():
+            definition = self._resolver.definitions.get(name.rpartition("@")[0])
+            if isinstance(definition, MatrixDefinition):
+                count = math.prod(len(values) for values in definition.resolved_iterable.values())
+                if count > _MAX_GENERATED:
+                    raise self._too_much(f"`{definition.name}` generates {count} stages")
+            if not self._resolver.has_key(name):
+                return None
+            spec = dict(self._resolver.resolve_one(name)[name])
+            return spec | ({"wdir": to_str(spec["wdir"])} if "wdir" in spec else {})
+
+    def artifacts(self) -> dict[str, Any]:
+        """What is under `artifacts:`, by name."""
+        with self._translate_errors():
+            return dict(self._resolver.resolve_artifacts())
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except GitopsError:
+            raise
+        except Exception as error:  # beside its own errors, DVC raises what its assertions and parsers raise
+            raise InputError(
+                f"{self._file}: a template cannot be resolved",
+                why=clean_line(str(error), 300) or type(error).__name__,
+                fix="dvc repro --dry says more",
+            ) from error
+
+    def _too_much(self, what: str) -> InputError:
+        return InputError(f"{self._file}: {what}", why="so much is not resolved", fix=f"edit {self._file}")
+
+    # What DVC asks of a file system: the files of the commit.
+
+    join, normpath = staticmethod(posixpath.join), staticmethod(posixpath.normpath)
+
+    def suffix(self, path: str) -> str:
+        return posixpath.splitext(path)[1]
+
+    def isdir(self, path: str) -> bool:
+        return False
+
+    def exists(self, path: str) -> bool:
+        return self._read(posixpath.normpath(path)) is not None
+
+    def open(self, path: str, encoding: str) -> io.StringIO:
+        data = self._read(posixpath.normpath(path)) or b""
+        self._left -= len(data)
+        # Each expression stands for at most the longest value, which is no longer than all files together.
+        if self._expressions * (_MAX_RESOLVED - self._left) > _MAX_RESOLVED or self._left < 0:
+            raise self._too_much(f"its templates may stand for more than {_MAX_RESOLVED} bytes")
+        return io.StringIO(data.decode(encoding))
+
+
 def md5(path: Path, kind: str) -> str:
     """The digest of a file as DVC makes it; `kind` is `md5`, or `md5-dos2unix` for DVC 2's."""
     from dvc_data.hashfile.hash import file_md5
@@ -85,10 +177,10 @@ def _objects(config: Config, remote: str) -> Iterator[Any]:
     """The object store of a remote, opened in an empty project: the user's own is neither locked nor written to."""
     from dvc.repo import Repo
 
-    with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
+    with scratch_folder() as folder:
         try:
             remotes = {"remote": dvc_settings(config).get("remote", {})}
-            project = Repo(folder, uninitialized=True, config=remotes)
+            project = Repo(str(folder), uninitialized=True, config=remotes)
             try:
                 yield project.cloud.get_remote_odb(remote, "fetch")
             finally:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
 
-from gitops_ml.clients.artifacts.documents import DVC_FILES, LOCKS, PIPELINES
+from gitops_ml.clients.artifacts.documents import DVC_FILES
 from gitops_ml.clients.artifacts.store import Store, store_of
+from gitops_ml.clients.artifacts.templates import read_stages
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.documents import Pipeline
 from gitops_ml.core.versions.lineage import Lineage, lineage_in_lock
 from gitops_ml.core.versions.outputs import (
     Output,
@@ -24,7 +25,7 @@ from gitops_ml.core.versions.outputs import (
     path_from_root,
     read_manifest,
 )
-from gitops_ml.errors import VersionNotFound, VersionRefused
+from gitops_ml.errors import InputError, ObjectMissing, VersionNotFound, VersionRefused
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 
@@ -66,12 +67,17 @@ def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
 
 
 def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
-    match = find_output(_near_outputs(repo, commit, path), path)
+    outputs, broken = _near_outputs(repo, commit, path)
+    match = find_output(outputs, path)
     entry = repo.entry(commit, path)
     if match is None and entry is None:
-        match = find_output(_all_outputs(repo, commit), path)
+        outputs, elsewhere = _all_outputs(repo, commit)
+        broken = broken or elsewhere
+        match = find_output(outputs, path)
     if match is not None and match[0].cached:
         return _from_dvc(repo, commit, path, *match)
+    if entry is None and broken is not None:
+        raise broken
     if entry is None:
         raise VersionNotFound(
             f"{path} is not in commit {commit[:12]}",
@@ -86,40 +92,53 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
 def lineage_of(repo: Repository, resolved: ResolvedPath) -> Lineage:
     """Lineage of a path from its dvc.lock; empty if it was added with `dvc add` or is tracked by Git."""
     source = resolved.output.source if resolved.output else ""
-    lock = LOCKS.read(repo, resolved.commit, source) if posixpath.basename(source) == "dvc.lock" else None
-    if lock is None:
+    if posixpath.basename(source) != "dvc.lock":
         return Lineage()
-    folder = posixpath.dirname(source)
-    return lineage_in_lock(lock, posixpath.relpath(resolved.path, folder) if folder else resolved.path)
+    stages = read_stages(repo, resolved.commit, source)
+    return lineage_in_lock(stages, posixpath.relpath(resolved.path, posixpath.dirname(source) or "."))
 
 
-def _near_outputs(repo: Repository, commit: str, path: str) -> list[Output]:
-    """The outputs in the documents where `path` usually is: a dvc.lock at or above it, a .dvc file beside it."""
+def _near_outputs(repo: Repository, commit: str, path: str) -> tuple[list[Output], InputError | None]:
+    """As `_outputs`, of the documents where `path` usually is: a dvc.lock at or above it, a .dvc file beside it."""
     parts = path.split("/")
     above = ["/".join(parts[:n]) for n in range(len(parts))]
     files = [posixpath.join(folder, "dvc.lock") for folder in above]
-    files += [f"{'/'.join(parts[:n])}.dvc" for n in range(1, len(parts) + 1)]
-    return _outputs(repo, commit, files)
+    locked, broken = _outputs(repo, commit, files)
+    own = [f"{'/'.join(parts[:n])}.dvc" for n in range(1, len(parts) + 1)]
+    added, unreadable = _outputs(repo, commit, own)
+    if unreadable is not None:  # it is named after the path, so nothing else says what the path holds
+        raise unreadable
+    return [*locked, *added], broken
 
 
-def _all_outputs(repo: Repository, commit: str) -> list[Output]:
+def _all_outputs(repo: Repository, commit: str) -> tuple[list[Output], InputError | None]:
     names = repo.list_files(commit)
     return _outputs(repo, commit, [n for n in names if n.endswith(".dvc") or posixpath.basename(n) == "dvc.lock"])
 
 
-def _outputs(repo: Repository, commit: str, files: list[str]) -> list[Output]:
+def _outputs(repo: Repository, commit: str, files: list[str]) -> tuple[list[Output], InputError | None]:
+    """The outputs in `files`, and what is wrong with the first that cannot be read: others may have the path."""
     outputs: list[Output] = []
+    broken: InputError | None = None
     for file in files:
-        if file.endswith(".dvc"):
-            document = DVC_FILES.read(repo, commit, file)
-            outputs += dvc_outputs(document, file) if document else []
-        elif lock := LOCKS.read(repo, commit, file):
-            pipeline = PIPELINES.read(repo, commit, posixpath.join(posixpath.dirname(file), "dvc.yaml"))
-            outputs += lock_outputs(lock, pipeline or Pipeline(), file)
-    return outputs
+        try:
+            if file.endswith(".dvc"):
+                document = DVC_FILES.read(repo, commit, file)
+                outputs += dvc_outputs(document, file) if document else []
+            else:
+                outputs += lock_outputs(read_stages(repo, commit, file), file)
+        except InputError as error:
+            broken = broken or error
+    return outputs, broken
 
 
 def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: str) -> ResolvedPath:
+    if not output.digest and not output.by_cloud:
+        raise VersionRefused(
+            f"{path} has no digest in {output.source}",
+            why="it was imported without its bytes (--no-download), so no commit pins them",
+            fix=f"dvc update {output.source}, then commit it",
+        )
     if not output.digest:
         raise VersionRefused(
             f"{path} has no digest in {output.source}",
@@ -160,6 +179,25 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
         size=None,
         inner=inner,
     )
+
+
+@contextmanager
+def push_advice(repo: Repository, resolved: ResolvedPath) -> Iterator[None]:
+    """Say with an `ObjectMissing` how the bytes of `resolved` can be pushed, where `dvc push` alone does not."""
+    try:
+        yield
+    except ObjectMissing as error:
+        output = resolved.output
+        if output is None:
+            raise
+        if not output.pushed:
+            why, fix = f"{output.source} or its dvc.yaml says push: false", "take `push: false` away, then dvc push"
+        elif output.remote and output.remote not in {remote.name for remote in store_for(repo, resolved).remotes}:
+            why = f"the output names the remote {output.remote} for itself, which is not set up"
+            fix = f"dvc remote add {output.remote} URL, then dvc push"
+        else:
+            raise
+        raise ObjectMissing(error.what, why=f"{error.why}; {why}", fix=fix) from error
 
 
 def store_for(repo: Repository, resolved: ResolvedPath) -> Store:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-import tempfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +16,17 @@ from typing import NamedTuple
 import msgspec
 
 from gitops_ml.clients.artifacts import dvc
-from gitops_ml.clients.artifacts.documents import PIPELINES
-from gitops_ml.clients.artifacts.lookup import ResolvedPath, git_files, listing, resolve_path, store_for
+from gitops_ml.clients.artifacts.lookup import (
+    ResolvedPath,
+    git_files,
+    listing,
+    push_advice,
+    resolve_path,
+    store_for,
+)
+from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.artifacts.store import store_of
+from gitops_ml.clients.artifacts.templates import read_artifacts
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.outputs import artifact_path, manifest_digest
@@ -92,14 +99,14 @@ def resolve_at(repo: Repository, model: str, commit: str, version: str = "", tag
     """Look up what `model` holds at `commit`, whatever version that is. Raises as `resolve`."""
     folder, name = split_model(model)
     file = posixpath.join(folder, "dvc.yaml")
-    pipeline = PIPELINES.read(repo, commit, file)
-    if pipeline is None:
+    artifacts = read_artifacts(repo, commit, file)
+    if artifacts is None:
         raise VersionNotFound(
             f"{model} is not declared at commit {commit[:12]}",
             why=f"that commit has no {file}, which declares artifacts:",
             fix=f"register a commit that has it: gitops-ml register {model} --rev COMMIT",
         )
-    resolved = resolve_path(repo, commit, artifact_path(pipeline, file, model, name))
+    resolved = resolve_path(repo, commit, artifact_path(artifacts, file, model, name))
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **msgspec.structs.asdict(resolved))
 
 
@@ -119,8 +126,7 @@ def models(repo: Repository, *, local: bool = False) -> dict[str, ModelVersions]
 
 def declared_models(repo: Repository, commit: str) -> dict[str, str]:
     """Paths of the artifacts in the root's dvc.yaml at `commit`, by name; an artifact without a path is left out."""
-    pipeline = PIPELINES.read(repo, commit, "dvc.yaml")
-    artifacts = (pipeline.artifacts if pipeline else None) or {}
+    artifacts = read_artifacts(repo, commit, "dvc.yaml") or {}
     return {
         name: str(entry["path"]) for name, entry in artifacts.items() if isinstance(entry, dict) and "path" in entry
     }
@@ -136,9 +142,8 @@ def fetch(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[ModelF
     """
     if resolved.kind == "git":
         return list(_write_git(repo, resolved, folder))
-    if resolved.kind == "indirect":
-        return _indirect(repo, resolved, folder)
-    return _plain(repo, resolved, folder)
+    with push_advice(repo, resolved):
+        return _indirect(repo, resolved, folder) if resolved.kind == "indirect" else _plain(repo, resolved, folder)
 
 
 def _plain(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[ModelFile]:
@@ -146,7 +151,8 @@ def _plain(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Model
     files = []
     for name, md5 in listing(store, resolved).items():
         target = folder / (name or posixpath.basename(resolved.path))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        with writing_to(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
         size = store.copy(md5, target, posixpath.join(resolved.path, name))
         files.append(ModelFile(target.relative_to(folder).as_posix(), target, size))
     return files
@@ -159,8 +165,7 @@ def read(
 
     Also raises InputError for a file larger than `limit` bytes: use `fetch`.
     """
-    with tempfile.TemporaryDirectory(prefix="gitops-ml-") as place:
-        folder = Path(place)
+    with scratch_folder() as folder, push_advice(repo, resolved):
         if resolved.kind == "dvc" and resolved.is_dir:
             store, files = store_for(repo, resolved), []
             for number, (name, md5) in enumerate(listing(store, resolved).items()):
@@ -184,19 +189,36 @@ def places(repo: Repository, resolved: ResolvedPath) -> list[str]:
         return ["git"]
     if resolved.kind == "indirect":
         try:
-            with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
-                _indirect(repo, resolved, Path(folder))
+            with scratch_folder() as folder:
+                _indirect(repo, resolved, folder)
         except GitopsError:
             return []
         return ["dvc"]
-    store = store_for(repo, resolved)
     try:
-        names = set(listing(store, resolved).values())
+        return store_for(repo, resolved).places(_object_names(repo, resolved))
     except GitopsError:
         return []
+
+
+def require_somewhere(repo: Repository, resolved: ResolvedPath) -> None:
+    """Raise what `fetch` would for bytes that it does not get. Reads little, unless only DVC can get them."""
+    if resolved.kind == "git":
+        return
+    with push_advice(repo, resolved):
+        if resolved.kind == "indirect":
+            with scratch_folder() as folder:
+                _indirect(repo, resolved, folder)
+            return
+        absence = store_for(repo, resolved).absence(_object_names(repo, resolved), resolved.path)
+        if absence is not None:
+            raise absence
+
+
+def _object_names(repo: Repository, resolved: ResolvedPath) -> set[str]:
+    names = set(listing(store_for(repo, resolved), resolved).values())
     if resolved.output is not None and resolved.output.is_dir:
         names.add(f"{resolved.output.digest.removeprefix('md5:')}.dir")
-    return store.places(names)
+    return names
 
 
 def remote_names(repo: Repository) -> list[str]:
@@ -229,8 +251,9 @@ def _write_git(repo: Repository, resolved: ResolvedPath, folder: Path) -> Iterat
     for name, data in git_files(repo, resolved.commit, resolved.path):
         name = name or posixpath.basename(resolved.path)
         target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
+        with writing_to(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
         yield ModelFile(name, target, len(data))
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import posixpath
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gitops_ml.clients.artifacts import dvc
 from gitops_ml.clients.artifacts.dvc_config import Config, read_config, remotes_of
+from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.errors import ObjectCorrupt, ObjectMissing, SourceUnavailable
+from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
 _CHUNK = 1 << 20
 
@@ -41,15 +41,22 @@ class Store:
         Raises:
             ObjectCorrupt: a place has it corrupt, and none has it whole.
             ObjectMissing: no place has it.
-            SourceUnavailable: no place that answers has it, and one does not answer.
+            SourceUnavailable: no place that answers has it, and one does not answer or cannot be read; or `target`
+                cannot be written to.
         """
         corrupt: list[str] = []
+        unreadable: list[str] = []
         for place in self._folders(name):
-            with contextlib.suppress(OSError):
+            try:
                 size, whole = _copy(place, target, name)
-                if whole:
-                    return size
-                corrupt.append(str(place))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                unreadable.append(f"{place}: {error.strerror or error}")
+                continue
+            if whole:
+                return size
+            corrupt.append(str(place))
         unavailable: SourceUnavailable | None = None
         for remote in self.remotes:
             if remote.folder is not None:
@@ -66,6 +73,12 @@ class Store:
         target.unlink(missing_ok=True)
         if unavailable is not None:
             raise unavailable
+        if unreadable:
+            raise SourceUnavailable(
+                f"the bytes of {what} (md5:{name}) cannot be read",
+                why="; ".join(unreadable),
+                fix=f"ls -l {unreadable[0].rpartition(': ')[0]}",
+            )
         if corrupt:
             raise ObjectCorrupt(
                 f"the bytes of {what} do not hash to their digest md5:{name}",
@@ -77,11 +90,25 @@ class Store:
     def _missing(self, name: str, what: str) -> ObjectMissing:
         caches = ", ".join(map(str, self.caches)) or "no cache"
         names = ", ".join(remote.name for remote in self.remotes)
+        empty = [r for r in self.remotes if r.folder is not None and not _is_there(r.folder / "files" / "md5")]
+        absent = "".join(f"; {remote.folder} (remote {remote.name}) holds no objects" for remote in empty)
+        push = "dvc push, where the model was made" if names else "dvc remote add -d NAME URL, then dvc push"
         return ObjectMissing(
             f"the bytes of {what} (md5:{name}) are nowhere",
-            why=f"looked in {caches} and {f'the remotes {names}' if names else 'no DVC remote is set up'}",
-            fix="dvc push, where the model was made" if names else "dvc remote add -d NAME URL, then dvc push",
+            why=f"looked in {caches} and {f'the remotes {names}' if names else 'no DVC remote is set up'}{absent}",
+            fix=f"mount {empty[0].folder} if that was forgotten; else {push}" if empty else push,
         )
+
+    def absence(self, names: Iterable[str], what: str) -> GitopsError | None:
+        """Why `names` cannot all be got: the error for the first that no place has. None if each is somewhere."""
+        for name in sorted(names):
+            if not any(self._has(place, name) for place in self._named()):
+                with scratch_folder() as folder:
+                    try:
+                        self.copy(name, folder / "object", what)
+                    except GitopsError as error:
+                        return error
+        return None
 
     def read(self, name: str, what: str) -> bytes:
         """The bytes of the object `name`. Raises as `copy`."""
@@ -90,22 +117,27 @@ class Store:
                 data = place.read_bytes()
                 if hashlib.md5(data, usedforsecurity=False).hexdigest() == name.removesuffix(".dir"):
                     return data
-        with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
-            target = Path(folder) / "object"
+        with scratch_folder() as folder:
+            target = folder / "object"
             self.copy(name, target, what)
             return target.read_bytes()
 
     def places(self, names: Iterable[str]) -> list[str]:
         """`cache` and the names of the remotes that have every one of `names`, by existence alone."""
         wanted = sorted(names)
-        places = ["cache"] if all(any(_at(c, n).is_file() for c in self.caches) for n in wanted) else []
-        for remote in self.remotes:
-            if remote.folder is not None:
-                complete = all(_at(remote.folder, name).is_file() for name in wanted)
-            else:
-                complete = dvc.has_objects(self.config, remote.name, wanted)
-            places += [remote.name] if complete else []
-        return places
+        return [place for place in self._named() if self._has(place, *wanted)]
+
+    def _named(self) -> list[str]:
+        return ["cache", *(remote.name for remote in self.remotes)]
+
+    def _has(self, place: str, *names: str) -> bool:
+        """Whether the cache, or the remote of that name, has every one of `names`; False if it does not answer."""
+        if place == "cache":
+            return all(any(_is_there(_at(cache, name)) for cache in self.caches) for name in names)
+        remote = next(remote for remote in self.remotes if remote.name == place)
+        if remote.folder is None:
+            return dvc.has_objects(self.config, remote.name, list(names))
+        return all(_is_there(_at(remote.folder, name)) for name in names)
 
     def _folders(self, name: str) -> Iterator[Path]:
         for folder in [*self.caches, *(r.folder for r in self.remotes if r.folder is not None)]:
@@ -157,14 +189,28 @@ def _at(folder: Path, name: str) -> Path:
     return folder / "files" / "md5" / name[:2] / name[2:]
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _copy(source: Path, target: Path, name: str) -> tuple[int, bool]:
     """Copy an object. Returns its size in bytes, and whether it hashes to `name`."""
     digest, size = hashlib.md5(usedforsecurity=False), 0
-    with source.open("rb") as incoming, target.open("wb") as outgoing:
-        while chunk := incoming.read(_CHUNK):
-            digest.update(chunk)
-            outgoing.write(chunk)
-            size += len(chunk)
+    with source.open("rb") as incoming:
+        with writing_to(target):
+            outgoing = target.open("wb")
+        try:
+            while chunk := incoming.read(_CHUNK):
+                digest.update(chunk)
+                with writing_to(target):
+                    outgoing.write(chunk)
+                size += len(chunk)
+        finally:
+            with writing_to(target):
+                outgoing.close()
     return size, digest.hexdigest() == name.removesuffix(".dir")
 
 

@@ -6,6 +6,7 @@ import contextlib
 from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
+from gitops_ml.clients.artifacts.lookup import push_advice
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
@@ -205,11 +206,7 @@ def next_bump(repo: Repository, model: str, version: str) -> str:
 def _check_places(repo: Repository, resolved: ResolvedVersion, places: list[str], push: bool) -> list[str]:
     remotes = resolution.remote_names(repo)
     if not places:
-        raise ObjectMissing(
-            f"the bytes of {resolved.path} ({resolved.digest}) are nowhere",
-            why="neither the cache" + (f" nor {', '.join(remotes)} has them" if remotes else " has them"),
-            fix=f"dvc repro (or dvc pull {resolved.path}), then dvc push",
-        )
+        resolution.require_somewhere(repo, resolved)
     if places != ["cache"]:
         return []
     if not remotes:
@@ -217,11 +214,12 @@ def _check_places(repo: Repository, resolved: ResolvedVersion, places: list[str]
             f"no DVC remote is set up, so only this machine has {resolved.path}: dvc remote add -d NAME URL; dvc push"
         ]
     if push:
-        raise ObjectMissing(
-            f"the bytes of {resolved.path} are only in this machine's cache",
-            why=f"not in {', '.join(remotes)}, so that nobody else could deploy the tag",
-            fix="dvc push, then register again",
-        )
+        with push_advice(repo, resolved):
+            raise ObjectMissing(
+                f"the bytes of {resolved.path} are only in this machine's cache",
+                why=f"not in {', '.join(remotes)}, so that nobody else could deploy the tag",
+                fix="dvc push, then register again",
+            )
     return [f"the bytes of {resolved.path} are only in this machine's cache: dvc push"]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gitops_ml.artifacts.model_files import REQUIREMENTS, read_model_files
 from gitops_ml.artifacts.trained_with import scikit_learn_versions
 from gitops_ml.errors import ModelRejected
-from gitops_ml.serving.requirements import Pin, read_lock, with_server
+from gitops_ml.serving.building.requirements import Pin, read_lock, with_server
 
 _SCIKIT_LEARN = "scikit-learn"
 

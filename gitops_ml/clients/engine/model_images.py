@@ -13,34 +13,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from gitops_ml.clients import background
+from gitops_ml.clients.engine.base_images import PYTHON, base_identity, ensure_base
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.core.generation import LABEL, ROLE, Generation
-from gitops_ml.errors import EngineFailed
+from gitops_ml.core.generation import LABEL, PROJECT, ROLE, Generation
 from gitops_ml.serving import SERVING_SOURCE
 
-BASE_IMAGE = "python:3.11-slim-bookworm"
+BASE_IMAGE = PYTHON.name
 SERVING = LABEL + "serving"
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
+TITLE = _OCI + "title"
 _STEP_SECONDS = 3600.0
 """How long a build may take before its steps count as left behind."""
 _builds: dict[tuple[str, str], threading.Lock] = {}
 """A lock for each image, by engine and name: two builds of one image would do the same work twice."""
-
-
-def ensure_base(engine: Engine, reference: str = BASE_IMAGE) -> str:
-    """Have an image that we do not build, and return its ID. Raises `EngineFailed` when it cannot be pulled."""
-    image = engine.image_id(reference)
-    if image:
-        return image
-    try:
-        return engine.pull(reference)
-    except EngineFailed as error:
-        raise EngineFailed(
-            f"image {reference} is not on the engine and could not be pulled",
-            why=error.why,
-            fix=f"`make setup` in a clone of gitops-ml makes it, or `docker pull {reference}` where it can be reached",
-        ) from error
 
 
 def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) -> tuple[str, str]:
@@ -50,9 +36,10 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
         requirements: a requirements file that `requirements.read_lock` accepts.
     """
     # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.serving.context import runtime_key
+    from gitops_ml.serving.building.context import runtime_key
 
-    base_id = ensure_base(engine, base)
+    ensure_base(engine, base)
+    base_id = base_identity(engine, base) or base
     key = runtime_key(requirements, base_id)[:16]
     tag = f"gitops-ml/runtime:{key}"
     image = engine.image_id(tag)
@@ -65,7 +52,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
         labels = {
             ROLE: "runtime",
             SERVING: SERVING_SOURCE[:16],
-            _OCI + "title": "gitops-ml runtime",
+            TITLE: "gitops-ml runtime",
             _OCI + "base.name": base,
             _OCI + "base.digest": base_id,
         }
@@ -74,7 +61,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
 
 def _build_runtime(engine: Engine, requirements: bytes, base: str, tag: str, labels: Mapping[str, str]) -> str:
     """Build a runtime image in three steps; the images of the first two are removed, whatever happens."""
-    from gitops_ml.serving.context import build_args, download_context, install_context, runtime_context
+    from gitops_ml.serving.building.context import build_args, download_context, install_context, runtime_context
 
     _remove_old_steps(engine)
     # Random: another process may build the same image, and must not lose its steps to us.
@@ -100,12 +87,13 @@ def _remove_old_steps(engine: Engine) -> None:
 
 
 def ensure_model_image(
-    engine: Engine, generation: Generation, files: Mapping[str, bytes], *, base: str = BASE_IMAGE
+    engine: Engine, generation: Generation, files: Mapping[str, bytes], *, project: str, base: str = BASE_IMAGE
 ) -> str:
     """Have the image of a generation's model, and return its ID.
 
     Args:
         files: the model's artifact, by path below /model.
+        project: whose image it is; removing a project removes its images.
 
     Raises `ModelRejected` when a file of the artifact cannot be used, and `EngineFailed` when the build fails.
     """
@@ -114,14 +102,15 @@ def ensure_model_image(
         return str(image["Id"])
     # Packs our own sources: only a pass that lacks an image needs that.
     from gitops_ml.clients.engine.model_check import checked_requirements
-    from gitops_ml.serving.model_layer import model_archive, model_context
+    from gitops_ml.serving.building.model_layer import model_archive, model_context
 
     requirements = checked_requirements(f"{generation.model} {generation.version}", files)
     runtime, runtime_id = ensure_runtime(engine, requirements, base)
     labels = {
+        PROJECT: project,
         ROLE: "model",
         DIGEST: generation.digest,
-        _OCI + "title": generation.model,
+        TITLE: generation.model,
         _OCI + "version": generation.version,
         _OCI + "revision": generation.revision,
         _OCI + "base.name": runtime,
@@ -141,14 +130,23 @@ class Builds:
 
     Args:
         artifact: gives the files of a generation's model.
+        project: whose images they are.
     """
 
-    def __init__(self, engine: Engine, artifact: Callable[[Generation], Mapping[str, bytes]], base: str) -> None:
+    def __init__(
+        self, engine: Engine, artifact: Callable[[Generation], Mapping[str, bytes]], project: str, base: str
+    ) -> None:
         self._engine = engine
+        self._project = project
         self._artifact = artifact
         self._base = base
         self._begun: dict[str, Future[str]] = {}
         self._beginning = threading.Lock()
+
+    @property
+    def any_begun(self) -> bool:
+        """Whether an image was wanted."""
+        return bool(self._begun)
 
     def begin(self, generation: Generation) -> Future[str]:
         """Begin to make the image of a generation's model, unless that has begun."""
@@ -169,7 +167,8 @@ class Builds:
         return background.result_within(self.begin(generation), math.inf, go_on)
 
     def _make(self, generation: Generation) -> str:
-        return ensure_model_image(self._engine, generation, self._artifact(generation), base=self._base)
+        files = self._artifact(generation)
+        return ensure_model_image(self._engine, generation, files, project=self._project, base=self._base)
 
 
 def probe_image(engine: Engine, base: str = BASE_IMAGE) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from gitops_ml.clients.engine.types import TooMuchOutput
-from gitops_ml.serving import archive
+from gitops_ml.serving.building import archive
 
 OWNER = 65532  # the user that our containers run as
 FRAME = struct.Struct(">BxxxL")

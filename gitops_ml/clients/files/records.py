@@ -70,7 +70,7 @@ def _ever_smaller(record: Record) -> Iterator[Record]:
     for kept in _KEPT:
         attempts = attempts[:kept] + tuple(msgspec.structs.replace(a, logs=()) for a in attempts[kept:])
         yield msgspec.structs.replace(record, attempts=attempts)
-    for kept in _KEPT:
+    for kept in (*_KEPT, 0):
         attempts = attempts[:kept] + tuple(msgspec.structs.replace(a, checks=()) for a in attempts[kept:])
         yield msgspec.structs.replace(record, attempts=attempts)
     for kept in (*_KEPT, 0):

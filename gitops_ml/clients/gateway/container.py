@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import secrets
 
+from gitops_ml.clients.engine.base_images import GATEWAY
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.layout import API, ROOT, ROUTES, script, tries
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed
 
-GATEWAY_IMAGE = "traefik:v3"
+GATEWAY_IMAGE = GATEWAY.name
 WEB_PORT = 8080
 _GRACE = 30
 """Seconds that requests in flight have when somebody stops the gateway. Not the environment's `drain`: then a change of

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gitops_ml.clients.engine.base_images import base_identity
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
 from gitops_ml.clients.engine.facts import current_facts
@@ -78,7 +79,7 @@ def take_snapshot(
     """Look at one environment.
 
     Args:
-        base: the name of the base image, whose ID is looked up.
+        base: the name of the base image, whose identity is looked up.
         cache: a folder of our own for what `engine.facts` keeps; None keeps nothing.
         image: the image of the container that reads the gateway's volume when no gateway exists.
 
@@ -98,7 +99,7 @@ def take_snapshot(
         gateway = _newest(listed, "gateway")
         reading = pool.submit(_read_volume, engine, gateway, has_volume, project, environment, image)
         networks = pool.submit(engine.list_networks, labels)
-        base_id = pool.submit(engine.image_id, base)
+        base_id = pool.submit(base_identity, engine, base)
         info = asking.result()
         name = f"facts-{info.id.replace(':', '')}-{project}.{environment}.json"
         facts = current_facts(engine, info, listed, cache / name if cache else None)

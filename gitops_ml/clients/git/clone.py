@@ -13,6 +13,7 @@ from typing import Literal, Self
 
 import git
 
+from gitops_ml.clients.git.claims import Claims
 from gitops_ml.clients.git.objects import Objects
 from gitops_ml.clients.git.process import Git, leave_callers_repository
 from gitops_ml.errors import InputError, SourceError, SourceUnavailable
@@ -28,6 +29,7 @@ class Clone(Objects):
         self.root = root
         self.git_dir = Path(repo.git_dir).resolve()
         self.common_dir = Path(repo.common_dir).resolve()
+        self.git.claims = Claims(self.common_dir)
         self.bare = repo.bare
         self.checked_out = _checked_out(repo, self.git)
         """The branch that is checked out in this work tree, None when HEAD is detached."""
@@ -64,6 +66,7 @@ class Clone(Objects):
             )
         if not clone.bare and folder.resolve().is_relative_to(clone.git_dir):
             raise SourceError(f"{folder} lies inside a .git folder", fix="go to the work tree")
+        Claims(clone.common_dir).remove_stale_locks()
         return clone
 
     def close(self) -> None:

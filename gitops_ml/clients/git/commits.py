@@ -116,6 +116,7 @@ def verify_commit_signature(clone: Clone, commit: str, allowed_signers: bytes) -
         options = (f"gpg.ssh.allowedSignersFile={signers}", "gpg.ssh.revocationFile=", "gpg.ssh.program=ssh-keygen")
         verified = clone.git.run(
             *(word for option in options for word in ("-c", option)),
+            # Not `rev-list`, which does not read gpg.ssh.* (Git 2.39).
             *("log", "--max-count=1", "--no-show-signature", "--format=%G?%n%GS", commit),
         )
     state, _, signer = verified.text.partition("\n")

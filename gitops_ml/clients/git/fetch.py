@@ -129,6 +129,14 @@ def _gone(clone: Clone, branches: list[str]) -> SourceUnavailable:
 
 
 def unavailable(clone: Clone, result: GitResult) -> SourceUnavailable:
+    if "find remote ref" in result.messages:
+        listed = clone.git.run("ls-remote", "--heads", "--", str(clone.remote), timeout=FETCH_SECONDS)
+        if listed.code == 0 and not listed.lines:
+            return SourceUnavailable(
+                f"the remote {clone.remote} is empty",
+                why="nothing was pushed there yet",
+                fix=f"git push -u {clone.remote} {clone.branch}",
+            )
     return SourceUnavailable(
         f"the remote {clone.remote} could not be fetched",
         why=reason(result),

@@ -13,12 +13,14 @@ import signal
 import subprocess
 import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import git
 
+from gitops_ml.clients.git.claims import LOCKING, Claims
 from gitops_ml.errors import SourceError
 
 # A caller's own git command (a hook, `git rebase --exec`) exports these, and they would lead to its repository.
@@ -38,7 +40,14 @@ _SETTINGS = (
     "protocol.ext.allow=never",  # `ext::` URLs run any command
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=30",
-    # Messages are read and shown by us, so no colour codes, whatever the user's configuration says.
+    # What git prints is read by us, so it has one form, whatever the user's configuration says.
+    "log.showSignature=false",
+    "i18n.logOutputEncoding=UTF-8",
+    "core.quotePath=false",
+    "column.ui=never",
+    # What is pushed and fetched is what we name, and nothing beside it.
+    "push.followTags=false",
+    "push.recurseSubmodules=no",
     *(f"color.{kind}=never" for kind in ("ui", "advice", "push", "remote", "transport")),
 )
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -94,6 +103,8 @@ class Git:
     def __init__(self, commands: git.Git, folder: Path) -> None:
         self.commands = commands
         self.folder = folder
+        self.claims: Claims | None = None
+        """Where commands claim their lock files; None outside of a repository."""
         self._running: set[git.Git.AutoInterrupt] = set()
         # Also runs when Python exits: a fetch in a thread would go on alone, and keep its locks.
         weakref.finalize(self, _end_all, self._running)
@@ -139,19 +150,27 @@ class Git:
         """
         quiet = _quiet_ssh(self.config) if arguments[0] in _NETWORK else {}
         variables = quiet | dict(env or {})
-        process = self.start(*arguments, env=variables, stdin=stdin is not None, hooks=hooks, folder=folder)
-        self._running.add(process)
-        try:
-            out, messages = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired:
-            _end(process)
-            return GitResult(-1, b"", f"git {arguments[0]} did not end within {timeout:g} s")
-        except BaseException:
-            _end(process)
-            raise
-        finally:
-            self._running.discard(process)
+        own_index = "GIT_INDEX_FILE" in variables
+        with nullcontext() if own_index else self.claim(arguments[0], timeout) as claim:
+            process = self.start(
+                *arguments, env=variables, stdin=stdin is not None, hooks=hooks, folder=folder, claim=claim
+            )
+            self._running.add(process)
+            try:
+                out, messages = process.communicate(stdin, timeout)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                return GitResult(-1, b"", f"git {arguments[0]} did not end within {timeout:g} s")
+            except BaseException:
+                _end(process)
+                raise
+            finally:
+                self._running.discard(process)
         return GitResult(process.returncode, out, redact(messages.decode("utf-8", "replace").strip()))
+
+    def claim(self, command: str, seconds: float = QUICK) -> AbstractContextManager[int | None]:
+        """Claim the lock files that `command` may take within `seconds`. Pass the descriptor to `start`."""
+        return self.claims.hold(seconds) if self.claims and command in LOCKING else nullcontext()
 
     def must(self, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> GitResult:
         """Run a git command that only a broken repository can make fail. Raises SourceError when it does."""
@@ -171,6 +190,7 @@ class Git:
         stdin: bool = True,
         hooks: bool = False,
         folder: Path | None = None,
+        claim: int | None = None,
     ) -> git.Git.AutoInterrupt:
         """Start a git command as the head of its own process group, which Ctrl-C on the terminal does not reach.
 
@@ -188,6 +208,7 @@ class Git:
                 env=env,
                 shell=False,
                 process_group=0,
+                pass_fds=() if claim is None else (claim,),
             )
         except git.GitCommandNotFound as error:
             raise SourceError("there is no git on this machine", fix="apt-get install git") from error
@@ -202,7 +223,7 @@ def _quiet_ssh(config: Mapping[str, str]) -> dict[str, str]:
     """Keep ssh from prompting, which GIT_TERMINAL_PROMPT does not. A command that the user has chosen wins."""
     if os.environ.keys() & {"GIT_SSH", "GIT_SSH_COMMAND"} or "core.sshcommand" in config:
         return {}
-    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=15"}
+    return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"}
 
 
 def _end(process: git.Git.AutoInterrupt) -> None:

@@ -50,6 +50,8 @@ def create_tag(clone: Clone, name: str, commit: str, message: str) -> None:
     """Make an annotated tag. Raises InputError when it exists or Git does not accept its name."""
     clone.require_ref(f"refs/tags/{name}")
     # The tagger's date orders GTO's events, and git keeps whole seconds; nothing of ours may depend on their order.
-    made = clone.git.run("tag", "-a", "-F", "-", "--", name, commit, stdin=message.encode(), env=identity(clone.config))
+    # By default git drops lines that begin with `#`, or whatever `core.commentChar` is.
+    command = ("tag", "-a", "--cleanup=whitespace", "-F", "-", "--", name, commit)
+    made = clone.git.run(*command, stdin=message.encode(), env=identity(clone.config))
     if made.code != 0:
         raise InputError(f"the tag {name} could not be made", why=made.messages[-300:], fix=f"git show {name}")

@@ -6,6 +6,7 @@ Where the user has uncommitted edits on the paths that would move, nothing moves
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,20 @@ def move_branch(clone: Clone, branch: str, new: str, old: str | None) -> str | N
         transaction.commit()
     _note(clone).unlink()
     return clone.ref(ref)
+
+
+def write_folder(clone: Clone, folder: str) -> str:
+    """Write a folder of the work tree as Git would commit it, and return the id of a tree that holds it.
+
+    The user's index is not touched: files that are not staged count, ignored ones do not. Raises `SourceError` when the
+    folder does not exist.
+    """
+    if not (clone.root / folder).is_dir():
+        raise SourceError(f"{clone.root / folder} does not exist", fix="gitops-ml init")
+    with tempfile.TemporaryDirectory() as place:
+        own_index = {"GIT_INDEX_FILE": str(Path(place) / "index")}
+        clone.git.must("add", "--all", "--", folder, env=own_index)
+        return clone.git.must("write-tree", env=own_index).text
 
 
 def worktrees(clone: Clone) -> list[Worktree]:
@@ -125,14 +140,17 @@ class Transaction:
     """`git update-ref --stdin`: its locks fall away by themselves when it, or we, die."""
 
     def __init__(self, clone: Clone) -> None:
-        self._process = clone.git.start("update-ref", "-m", "gitops-ml: record", "-z", "--stdin")
+        self._closing = contextlib.ExitStack()
+        claim = self._closing.enter_context(clone.git.claim("update-ref"))
+        self._process = clone.git.start("update-ref", "-m", "gitops-ml: record", "-z", "--stdin", claim=claim)
 
     def __enter__(self) -> Transaction:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The end of input without `commit` aborts.
-        self._process.communicate(timeout=10)
+        with self._closing:
+            # The end of input without `commit` aborts.
+            self._process.communicate(timeout=10)
 
     def prepare(self, ref: str, new: str, old: str) -> bool:
         """Lock `ref`; False when another process holds it, or it is not at `old`."""

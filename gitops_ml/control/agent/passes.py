@@ -25,7 +25,6 @@ from gitops_ml.errors import (
     EngineUnavailable,
     GitopsError,
     InputError,
-    RemovalRefused,
     SourceUnavailable,
 )
 
@@ -123,14 +122,5 @@ def one_pass(environment: Reconcilable, resting: frozenset[str]) -> PassResult:
 
 def _refused(view: View) -> dict[str, GitopsError]:
     """What the plan says that a person has to look after, by deployment."""
-    environment = view.desired.name
     broken: dict[str, GitopsError] = {name: InputError(reason) for name, reason in view.plan.broken.items()}
-    kept = {
-        name: RemovalRefused(
-            f"{name} would be removed",
-            why="it is the last one, or more would go than policy.max_removals allows",
-            fix=f"gitops-ml sync {environment} --confirm-removals",
-        )
-        for name in view.plan.refused
-    }
-    return broken | kept
+    return broken | dict(view.removal_refusals)

@@ -11,6 +11,7 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.control.checks.own import Place, run_own_checks
+from gitops_ml.control.events import Event, check_event
 from gitops_ml.control.host import Host
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
@@ -61,7 +62,20 @@ def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence
             check, figures=check.figures | {"log": "some requests were rotated away unread"}
         )
     last = action.stage + 1 >= action.stages
-    host.report(f"traffic {host.environment}/{action.deployment} at {action.percent}%: {check.reason}")
+    host.report(
+        Event(
+            f"traffic {host.environment}/{action.deployment} at {action.percent}%: {check.reason}",
+            "traffic",
+            environment=host.environment,
+            deployment=action.deployment,
+            percent=action.percent,
+            result=check.result,
+            reason=check.reason,
+            figures=check.figures,
+            elapsed=round(elapsed, 1),
+            timeout=seconds(action.traffic.timeout),
+        )
+    )
     if check.result == "fail" or (check.result == "pass" and last):
         _judge(action, host, attempt, check)
     elif evidence.shows_harmless(action.goal) and not last:
@@ -102,7 +116,7 @@ def _prometheus(action: plan.Watch, host: Host) -> list[CheckResult]:
     place = Place(endpoint=action.endpoint, container=None, commit=action.generation.commit)
     checks = run_own_checks(host, action.then, action.generation, place, host.go_on)
     for check in checks:
-        host.report(f"{check.name} {check.result} {host.environment}/{action.deployment}: {check.reason}")
+        host.report(check_event(host.environment, action.deployment, check))
     return checks
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import (
     Applied,
     Built,
@@ -24,7 +25,14 @@ from gitops_ml.core.journal.entries import (
     Stepped,
     Withdrawn,
 )
-from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState, EnvironmentState
+from gitops_ml.core.journal.state import (
+    KEPT_ATTEMPTS,
+    Attempt,
+    DeploymentState,
+    EnvironmentState,
+    Settlement,
+    lasting_attempts,
+)
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import InputError
 
@@ -201,11 +209,12 @@ def _advance(
             if entry.outcome in ("failed", "inconclusive"):
                 quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
             settled = replace(attempt, outcome=entry.outcome, settled=entry.at)
+            serving = attempt.generation if entry.outcome == "promoted" else deployment.serving
             return replace(
                 deployment,
                 open=None,
-                serving=attempt.generation if entry.outcome == "promoted" else deployment.serving,
-                attempts=_keep_newest((*deployment.attempts, settled)),
+                serving=serving,
+                attempts=_keep_newest((*deployment.attempts, settled), serving),
                 quarantine=quarantine,
             )
 
@@ -224,15 +233,24 @@ def _review(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
     if attempt.outcome == "failed" or (attempt.verdict != "Verified" and attempt.key in deployment.quarantine):
         quarantine = (*quarantine, attempt.key)[-KEPT_ATTEMPTS:]
     return msgspec.structs.replace(
-        deployment, attempts=_keep_newest((*deployment.attempts, attempt)), quarantine=quarantine
+        deployment,
+        attempts=_keep_newest((*deployment.attempts, attempt), deployment.serving),
+        quarantine=quarantine,
     )
 
 
-def _keep_newest(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
-    """The newest KEPT_ATTEMPTS. Published reviews are dropped first: many reviews must not push out rollouts."""
+def _keep_newest(attempts: tuple[Attempt, ...], serving: Generation | None) -> tuple[Attempt, ...]:
+    """The newest KEPT_ATTEMPTS, and those that say how `serving` stands.
+
+    Published reviews are dropped first, since many reviews must not push out rollouts, and what is not in Git last.
+    """
     kept = list(attempts)
+    settlements = (Settlement(a.id, a.generation.fingerprint, a.outcome, a.verdict) for a in reversed(kept))
+    lasting = lasting_attempts(settlements, {serving.fingerprint} if serving else ())
     while len(kept) > KEPT_ATTEMPTS:
-        kept.remove(next((a for a in kept[:-1] if a.outcome == "reviewed" and a.published), kept[0]))
+        others = [a for a in kept[:-1] if a.id not in lasting]
+        published = [a for a in others if a.published]
+        kept.remove(next((a for a in published if a.outcome == "reviewed"), [*published, *others][0]))
     return tuple(kept)
 
 

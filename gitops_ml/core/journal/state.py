@@ -6,7 +6,8 @@ A rollout is state of the host: no process remembers any of it. `fold` makes the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -52,6 +53,33 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def deployment(self) -> str:
         return self.generation.deployment
+
+
+class Settlement(NamedTuple):
+    """How one settled attempt ended. `generation`: its fingerprint."""
+
+    id: str
+    generation: str
+    outcome: str | None
+    verdict: Verdict | None
+
+
+def lasting_attempts(settlements: Iterable[Settlement], generations: Collection[str]) -> set[str]:
+    """The ids of the attempts that are kept however many follow: they say how `generations` stand.
+
+    Of each generation these are its newest promotion as Verified, and its newest verdict.
+
+    Args:
+        settlements: the newest first.
+    """
+    promoted: dict[str, str] = {}
+    judged: dict[str, str] = {}
+    for settlement in settlements:
+        if settlement.generation in generations and settlement.verdict in ("Verified", "Failed"):
+            judged.setdefault(settlement.generation, settlement.id)
+            if settlement.outcome == "promoted" and settlement.verdict == "Verified":
+                promoted.setdefault(settlement.generation, settlement.id)
+    return {*promoted.values(), *judged.values()}
 
 
 class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):

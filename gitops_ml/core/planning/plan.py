@@ -37,10 +37,14 @@ class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
         """The generation or the object that the action is about, as its line names it."""
         return "-"
 
+    @property
+    def verb(self) -> str:
+        """What is done, in one word."""
+        return str(self.__struct_config__.tag)
+
     def line(self, environment: str) -> str:
         """`<verb> <environment>/<deployment> <generation> because <cause>`."""
-        verb = str(self.__struct_config__.tag)
-        return f"{verb} {environment}/{self.deployment or 'gateway'} {self.subject} because {self.because}"
+        return f"{self.verb} {environment}/{self.deployment or 'gateway'} {self.subject} because {self.because}"
 
 
 class EnsureGateway(_Action, frozen=True, kw_only=True, tag="ensure-gateway"):

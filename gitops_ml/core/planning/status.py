@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import DeploymentContext, Steps
@@ -52,6 +53,17 @@ def _health(context: DeploymentContext, serving: Generation | None, ready: int) 
     return "Degraded" if ready else "Missing"
 
 
+def _under_way(context: DeploymentContext, attempt: Attempt) -> str:
+    """Say that a rollout is open, and what to do where nobody works on it: an error may have ended its sync."""
+    message = f"rollout of {attempt.generation.version} under way"
+    if context.snapshot.of_role("lock"):
+        return message
+    command = f"gitops-ml sync {context.wanted.environment}"
+    return (
+        f"{message} since {attempt.started[:16]}; where no agent or sync is at work, {command} goes on or says why not"
+    )
+
+
 def _crashes(context: DeploymentContext, running: list[Container]) -> str:
     """What is wrong with a replica that the engine starts again and again; empty if there is none."""
     for container in running:
@@ -71,7 +83,7 @@ def _verification(context: DeploymentContext) -> tuple[Verdict, str]:
     """The verdict on the declared generation, and a message: from its open rollout, or its newest attempt."""
     state, wanted = context.state, context.wanted
     if state.open and not state.open.boot:
-        return state.open.verdict or "Unverified", f"rollout of {state.open.generation.version} under way"
+        return state.open.verdict or "Unverified", _under_way(context, state.open)
     attempt = state.of_key(wanted.key)
     serves = state.serving is not None and state.serving.fingerprint == wanted.generation.fingerprint
     if attempt and attempt.verdict:

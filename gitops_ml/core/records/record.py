@@ -13,7 +13,7 @@ import msgspec
 
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState
+from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState, Settlement, lasting_attempts
 from gitops_ml.core.text import clean, clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 
@@ -89,14 +89,16 @@ def updated(
     """
     in_journal = {a.id: _attempt(a) for a in state.attempts if a.outcome != "superseded"}
     by_id = {a.id: a for a in (previous.attempts if previous else ())} | in_journal
-    attempts = _newest(list(by_id.values()))
+    serving = _generation(state.serving) if state.serving else None
+    verified = _last_verified(state, previous)
+    attempts = _newest(list(by_id.values()), {g.generation for g in (serving, verified) if g})
     return Record(
         schema=1,
         deployment=deployment,
         engine=engine,
         verdict=attempts[0].verdict if attempts else "Unverified",
-        serving=_generation(state.serving) if state.serving else None,
-        verified=_last_verified(state, previous),
+        serving=serving,
+        verified=verified,
         attempts=tuple(attempts),
         retrain=_request(previous, attempts, retrain),
     )
@@ -121,11 +123,16 @@ def answered(record: Record, attempt: str, answer: str) -> Record:
     return msgspec.structs.replace(record, retrain=with_answer)
 
 
-def _newest(attempts: list[RecordedAttempt]) -> list[RecordedAttempt]:
-    """The newest KEPT_ATTEMPTS, newest first. Reviews are dropped first: many reviews must not push out rollouts."""
+def _newest(attempts: list[RecordedAttempt], standing: Collection[str]) -> list[RecordedAttempt]:
+    """The newest KEPT_ATTEMPTS, and those that say how the generations `standing` stand; the newest first.
+
+    Reviews are dropped first: many reviews must not push out rollouts.
+    """
     kept = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
+    lasting = lasting_attempts((Settlement(a.id, a.generation, a.outcome, a.verdict) for a in kept), standing)
     while len(kept) > KEPT_ATTEMPTS:
-        kept.remove(next((a for a in reversed(kept[1:]) if a.outcome == "reviewed"), kept[-1]))
+        others = [a for a in reversed(kept[1:]) if a.id not in lasting]
+        kept.remove(next((a for a in others if a.outcome == "reviewed"), others[0]))
     return kept
 
 

@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, frozen=True):
         hash: `md5` if DVC 3 wrote the entry; absent if DVC 2 did.
         cloud, files: where a cloud-versioned remote has the bytes.
         repo: the other repository that an import comes from.
-        cache, remote: only in .dvc files, about their output.
+        cache, remote, push: only in .dvc files, about their output.
     """
 
     path: str = ""
@@ -37,6 +37,7 @@ class Entry(msgspec.Struct, frozen=True):
     repo: Any = None
     cache: bool = True
     remote: str | None = None
+    push: bool = True
 
 
 class LockedStage(msgspec.Struct, frozen=True):
@@ -62,7 +63,11 @@ class DvcFile(msgspec.Struct, frozen=True):
 
 
 class Pipeline(msgspec.Struct, frozen=True):
-    """A dvc.yaml. Its stages and artifacts are read one by one, so that a broken one does not affect the others."""
+    """A dvc.yaml. Its stages and artifacts are read one by one, so that a broken one does not affect the others.
+
+    `vars` are what templates take values from: names of files, or values.
+    """
 
     stages: dict[str, Any] | None = None
     artifacts: dict[str, Any] | None = None
+    vars: list[str | dict[str, Any]] | None = None

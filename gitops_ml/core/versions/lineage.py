@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.versions.documents import Entry, Lock, LockedStage
+from gitops_ml.core.versions.documents import Entry
+from gitops_ml.core.versions.stages import Stage
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,10 +32,9 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] = {}
 
 
-def lineage_in_lock(lock: Lock, path: str) -> Lineage:
-    """The lineage of `path`, an output in `lock` or a path inside one; empty if the lock does not have it."""
-    stages = lock.stages or {}
-    makers = {entry.path: name for name, stage in stages.items() for entry in stage.outs or ()}
+def lineage_in_lock(stages: Mapping[str, Stage], path: str) -> Lineage:
+    """The lineage of `path`, an output of `stages` or a path inside one; empty if no stage makes it."""
+    makers = {out.path: name for name, stage in stages.items() for out in stage.outs}
     pending, seen = [path], list[str]()
     inputs: dict[str, str] = {}
     data: dict[str, str] = {}
@@ -45,10 +45,10 @@ def lineage_in_lock(lock: Lock, path: str) -> Lineage:
             continue
         seen.append(maker)
         params |= _params(stages[maker])
-        for entry in stages[maker].deps or ():
-            intermediate = _maker(makers, entry.path) is not None
-            (data if intermediate else inputs)[entry.path] = _digest(entry)
-            pending.append(entry.path)
+        for dependency, entry in stages[maker].deps.items():
+            intermediate = _maker(makers, dependency) is not None
+            (data if intermediate else inputs)[dependency] = _digest(entry)
+            pending.append(dependency)
     return Lineage(
         stages=tuple(seen), inputs=dict(sorted(inputs.items())), data=dict(sorted(data.items())), params=params
     )
@@ -89,8 +89,8 @@ def _digest(entry: Entry) -> str:
     return f"md5:{entry.md5.removesuffix('.dir')}" if entry.md5 else entry.etag or "unknown"
 
 
-def _params(stage: LockedStage) -> dict[str, Any]:
+def _params(stage: Stage) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for file, params in (stage.params or {}).items():
+    for file, params in stage.params.items():
         values |= {f"{file}:{key}": value for key, value in flatten(params).items()}
     return values

@@ -11,11 +11,12 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry, Lock, Pipeline
+from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry
+from gitops_ml.core.versions.stages import Stage
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
 from gitops_ml.suggest import nearest
 
@@ -29,7 +30,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     `path` is relative to the repository's root. `digest` is `md5:<hex>`; a folder's is that of DVC's manifest of it.
     `source` is the document that lists the output. `size` is in bytes, if known. `imported`, `by_cloud` (versioned by
     the cloud) and `legacy` (an object of DVC 2.x) mean that only DVC knows where the bytes are. `cached` is False if
-    Git tracks the bytes, and not DVC. `remote` is the one remote that the output names for itself.
+    Git tracks the bytes, and not DVC. `pushed` is False if `dvc push` leaves the output out. `remote` is the one remote
+    that the output names for itself. An import without its bytes (`--no-download`) has no digest ("").
     """
 
     path: str
@@ -41,12 +43,23 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     by_cloud: bool = False
     legacy: bool = False
     cached: bool = True
+    pushed: bool = True
     remote: str | None = None
 
     @property
     def plain(self) -> bool:
         """Whether the bytes lie under `files/md5` of a cache or a remote, where they can be read without DVC."""
         return not (self.imported or self.by_cloud or self.legacy)
+
+
+class Notes(NamedTuple):
+    """What a document says about one of its outputs; see `Output`. `partial`: an import without its bytes."""
+
+    cached: bool = True
+    pushed: bool = True
+    remote: str | None = None
+    imported: bool = False
+    partial: bool = False
 
 
 def path_from_root(folder: str, path: str, what: str) -> str:
@@ -70,11 +83,11 @@ def path_from_root(folder: str, path: str, what: str) -> str:
     return joined
 
 
-def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
+def artifact_path(artifacts: Mapping[str, Any], file: str, model: str, name: str) -> str:
     """The path of an artifact, relative to the repository's root.
 
     Args:
-        pipeline: the dvc.yaml.
+        artifacts: what is under `artifacts:`, by name.
         file: the path of that dvc.yaml.
         model: the model as messages name it.
         name: its name under `artifacts:`.
@@ -84,7 +97,6 @@ def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
         InputError: the artifact has no path.
         VersionRefused: the path is external or outside the repository.
     """
-    artifacts = pipeline.artifacts or {}
     if name not in artifacts:
         match = nearest(name, artifacts)
         names = f"it has: {', '.join(sorted(artifacts))}" if artifacts else "it has none"
@@ -100,18 +112,14 @@ def artifact_path(pipeline: Pipeline, file: str, model: str, name: str) -> str:
     return path_from_root(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
 
 
-def lock_outputs(lock: Lock, pipeline: Pipeline, file: str) -> list[Output]:
-    """The outputs in the dvc.lock at `file`. `pipeline`: the dvc.yaml beside it, for working directories."""
+def lock_outputs(stages: Mapping[str, Stage], file: str) -> list[Output]:
+    """The outputs of the stages in the dvc.lock at `file`."""
+    folder = posixpath.dirname(file)
     outputs: list[Output] = []
-    for name, stage in (lock.stages or {}).items():
-        spec = _stage(pipeline.stages or {}, name)
-        folder = posixpath.join(posixpath.dirname(file), str(spec.get("wdir") or ""))
-        annotations = _annotations(spec)
-        for entry in stage.outs or ():
-            notes = annotations.get(entry.path, {})
-            remote = str(notes["remote"]) if notes.get("remote") else entry.remote
-            cached = notes.get("cache") is not False
-            outputs += _output(entry, folder, file, cached=cached, remote=remote)
+    for stage in stages.values():
+        for out in stage.outs:
+            notes = Notes(cached=out.cached, pushed=out.pushed, remote=out.remote)
+            outputs += _output(out.entry, posixpath.join(folder, out.path), file, notes)
     return outputs
 
 
@@ -122,7 +130,15 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
     imported = any(entry.repo is not None for entry in document.deps or ())
     outputs: list[Output] = []
     for entry in document.outs or ():
-        outputs += _output(entry, folder, file, imported=imported, cached=entry.cache, remote=entry.remote)
+        notes = Notes(
+            cached=entry.cache,
+            pushed=entry.push,
+            remote=entry.remote,
+            imported=imported,
+            # `dvc import --no-download` and `dvc import-url --no-download` write no digest.
+            partial=bool(document.deps) and entry.md5 is None,
+        )
+        outputs += _output(entry, posixpath.join(folder, entry.path), file, notes)
     return outputs
 
 
@@ -180,33 +196,13 @@ def find_output(outputs: Iterable[Output], path: str) -> tuple[Output, str] | No
     return None
 
 
-def _stage(stages: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    spec = stages.get(name, stages.get(name.partition("@")[0]))
-    if isinstance(spec, Mapping) and isinstance(spec.get("do"), Mapping):
-        spec = spec["do"]
-    return spec if isinstance(spec, Mapping) else {}
-
-
-def _annotations(spec: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What a stage in dvc.yaml says about each of its outputs, such as `remote` and `cache`, by path."""
-    annotations: dict[str, Mapping[str, Any]] = {}
-    for kind in ("outs", "metrics", "plots"):
-        listed = spec.get(kind)
-        for entry in listed if isinstance(listed, list) else ():
-            if isinstance(entry, Mapping):
-                annotations |= {str(path): notes for path, notes in entry.items() if isinstance(notes, Mapping)}
-    return annotations
-
-
-def _output(
-    entry: Entry, folder: str, file: str, *, imported: bool = False, cached: bool = True, remote: str | None
-) -> list[Output]:
+def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
     match = _MD5.fullmatch(entry.md5 or "")
-    path = posixpath.normpath(posixpath.join(folder, entry.path))
+    path = posixpath.normpath(path)
     if not entry.path or _URL.match(entry.path) or path.startswith(("/", "../")):
         return []
     by_cloud = entry.files is not None or entry.cloud is not None
-    if match is None and not by_cloud:
+    if match is None and not by_cloud and not notes.partial:
         return []
     return [
         Output(
@@ -217,10 +213,11 @@ def _output(
             size=entry.size,
             # DVC 3 writes `hash: md5`. Without that, the digest is DVC 2's, over text with normalised line ends.
             legacy=not by_cloud and entry.hash != "md5",
-            imported=imported,
+            imported=notes.imported,
             by_cloud=by_cloud,
-            cached=cached,
-            remote=remote,
+            cached=notes.cached,
+            pushed=notes.pushed,
+            remote=notes.remote,
         )
     ]
 

@@ -238,7 +238,7 @@ def choose_version(models: Mapping[str, ModelVersions], model: str, version: str
         raise VersionNotFound(
             f"{model} {version} is not registered",
             why=f"its tag {tag} is lightweight; GTO reads annotated tags only",
-            fix=f"git tag -d {tag}, then gitops-ml register {model} --version {version}",
+            fix=f"gitops-ml register {model}, which makes an annotated tag",
         )
     if chosen is not None and not chosen.active:
         others = [v.version for v in versions.versions if v.active][:3]

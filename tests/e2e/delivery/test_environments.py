@@ -56,6 +56,7 @@ def test_the_last_deployment_is_removed_only_with_confirmation(engine: docker.Do
     before = host.objects()
     ran = served.sync(expect=1)
     assert f"dev/{MODEL} would be removed" in ran.err
+    assert "no longer declares it" in ran.err
     assert "gitops-ml sync dev --confirm-removals" in ran.err
     assert host.objects() == before
     assert served.serving() == "v1.0.0"

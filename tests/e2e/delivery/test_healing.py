@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from gitops_ml.cli.demo.steady_load import SteadyLoad
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.core.generation import GENERATION, VERSION
 from tests.e2e.host import Host, Inspected
 from tests.e2e.workshop import EXAMPLE, MODEL, Workshop, free_port, scratch_workshop
@@ -283,7 +284,7 @@ GATEWAYS: dict[str, tuple[Meddle, str]] = {
 def test_a_changed_gateway_is_replaced(standing: Standing, how: str) -> None:
     meddle, cause = GATEWAYS[how]
     meddle(standing.host, standing.host.gateway())
-    assert f"ensure-gateway dev/gateway traefik:v3 because {cause}" in standing.pending()
+    assert f"ensure-gateway dev/gateway {GATEWAY_IMAGE} because {cause}" in standing.pending()
     standing.workshop.sync()
     standing.require_whole()
 

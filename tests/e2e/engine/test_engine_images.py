@@ -23,7 +23,7 @@ FILES = {"requirements.txt": LOCK, "manifest.json": MANIFEST, "sub/weights.bin":
 @pytest.fixture
 def generation(place: Place) -> Iterator[Generation]:
     digest = "md5:" + "a" * 32 + ".dir"
-    image = image_tag(place.project, "v1.0.0", digest, str(place.engine.image_id(BASE_IMAGE)), 1)
+    image = image_tag(place.project, place.project, "v1.0.0", digest, str(place.engine.image_id(BASE_IMAGE)), 1)
     yield Generation(
         fingerprint="0" * 12,
         deployment="m",
@@ -40,13 +40,14 @@ def generation(place: Place) -> Iterator[Generation]:
 
 
 def test_a_model_image_holds_the_artifact_and_is_labelled(place: Place, generation: Generation) -> None:
-    image = ensure_model_image(place.engine, generation, FILES)
+    image = ensure_model_image(place.engine, generation, FILES, project=place.project)
     inspected = place.engine.inspect_image(image)
     assert inspected
     labels = inspected["Config"]["Labels"]
     assert labels["org.opencontainers.image.version"] == "v1.0.0"
     assert labels["org.opencontainers.image.revision"] == "b" * 40
     assert labels["gitops-ml.digest"] == generation.digest
+    assert labels["gitops-ml.project"] == place.project
     place.ensure_network()
     container = place.engine.create(place.spec("holds", image=image))
     assert place.engine.get(container, "/model") == FILES
@@ -55,15 +56,15 @@ def test_a_model_image_holds_the_artifact_and_is_labelled(place: Place, generati
 
 
 def test_a_model_image_is_built_once(place: Place, generation: Generation) -> None:
-    image = ensure_model_image(place.engine, generation, FILES)
+    image = ensure_model_image(place.engine, generation, FILES, project=place.project)
     before = place.engine.calls
-    assert ensure_model_image(place.engine, generation, FILES) == image
+    assert ensure_model_image(place.engine, generation, FILES, project=place.project) == image
     assert place.engine.calls - before == 1
 
 
 def test_a_model_without_requirements_is_rejected(place: Place, generation: Generation) -> None:
     with pytest.raises(ModelRejected, match=r"holds no requirements\.txt"):
-        ensure_model_image(place.engine, generation, {"manifest.json": MANIFEST})
+        ensure_model_image(place.engine, generation, {"manifest.json": MANIFEST}, project=place.project)
 
 
 def test_a_runtime_image_is_built_once_and_holds_the_probe(place: Place) -> None:
@@ -84,13 +85,13 @@ def test_an_engine_names_its_identity_and_its_clock(place: Place) -> None:
 def test_a_built_image_equals_a_loaded_one(
     place: Place, generation: Generation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
+    loaded = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES, project=place.project))
     assert place.engine.remove_image(generation.image)
 
     info = msgspec.structs.replace(place.engine.info(), containerd_store=True)
     monkeypatch.setattr(place.engine, "info", lambda: info)
     monkeypatch.setattr(place.engine, "load", lambda *_: pytest.fail("the containerd store wants every layer"))
-    built = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES))
+    built = place.engine.inspect_image(ensure_model_image(place.engine, generation, FILES, project=place.project))
     assert loaded and built
     for key in ("Labels", "Env", "User", "Cmd", "WorkingDir", "ExposedPorts", "Entrypoint"):
         assert loaded["Config"].get(key) == built["Config"].get(key), key

@@ -8,6 +8,7 @@ import docker
 import pytest
 
 from gitops_ml.clients.engine.model_images import BASE_IMAGE
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.own_checks.command import CommandPlace
 from gitops_ml.clients.own_checks.run import Reach, run_own_checks
 from gitops_ml.core.declaration.checks import CommandCheck
@@ -91,7 +92,7 @@ def test_a_command_is_bounded_in_time_and_memory(place: Place) -> None:
 
 def test_a_command_runs_in_the_image_that_it_names(place: Place, engine: docker.DockerClient) -> None:
     place.ensure_network()
-    traefik = engine.images.get("traefik:v3").id
+    traefik = engine.images.get(GATEWAY_IMAGE).id
     assert run(place, "traefik", "version", image=traefik).result == "pass"
 
 

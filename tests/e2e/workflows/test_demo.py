@@ -15,6 +15,7 @@ import pytest
 
 from gitops_ml.cli.demo import story
 from gitops_ml.cli.demo.place import NAME
+from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.core.declaration.edits import new_declaration
 from gitops_ml.core.generation import PROJECT
 from gitops_ml.errors import InputError
@@ -54,7 +55,7 @@ def labelled(engine: docker.DockerClient, name: str) -> int:
 
 def make_objects(engine: docker.DockerClient, name: str) -> None:
     labels = {PROJECT: name}
-    engine.api.create_container("traefik:v3", labels=labels)
+    engine.api.create_container(GATEWAY_IMAGE, labels=labels)
     engine.api.create_network(name, labels=labels)
     engine.api.create_volume(name, labels=labels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,21 @@ def test_a_rollout_is_verified_when_its_output_cannot_be_written(workshop: Works
         assert sync(workshop, redirection) == 0, redirection
         assert workshop.serving() == version
         assert workshop.record()["attempts"][0]["verdict"] == "Verified"
+
+
+def test_a_rollout_is_followed_by_events_and_waited_for(workshop: Workshop) -> None:
+    workshop.release("v1.9.0")
+    workshop.declare("v1.9.0")
+    waiting = workshop.begin("wait", "dev", "--interval", "1s")
+    ran = workshop.sync("dev", "-o", "ndjson")
+    assert waiting.wait(timeout=60) == 0
+    events = [json.loads(line) for line in ran.out.splitlines()]
+    verbs = [event["verb"] for event in events if event["event"] == "action"]
+    assert verbs[:2] == ["begin", "build"] and "route" in verbs
+    assert [event["result"] for event in events if event.get("check") == "smoke"] == ["pass"]
+    last = events[-1]
+    assert (last["event"], last["errors"]) == ("result", [])
+    assert last["environments"][0]["deployments"][0]["version"] == "v1.9.0"
 
 
 def test_a_failed_rollout_without_output_still_exits_3(workshop: Workshop) -> None:

@@ -28,7 +28,7 @@ def test_a_verified_version_is_promoted_after_its_soak(workshop: Workshop) -> No
     workshop.pull()
     workshop.environment("prod", promotion={"from": "dev"})
     workshop.commit("Let nothing soak")
-    promoted = workshop.run("promote", MODEL, "--to", "prod", "--create", "--push", "--json")
+    promoted = workshop.run("promote", MODEL, "--to", "prod", "--create", "--push", "-o", "json")
     assert promoted.code == 0, promoted.err
     assert json.loads(promoted.out)["digest"] == workshop.status()["digest"]
     workshop.sync("prod")
@@ -70,7 +70,7 @@ def test_doctor_recognises_our_own_gateway(workshop: Workshop) -> None:
     workshop.declare("v1.0.0")
     workshop.sync()
     (workshop.folder / ".dvc").mkdir(exist_ok=True)
-    done = workshop.run("doctor", "dev", "--json")
+    done = workshop.run("doctor", "dev", "-o", "json")
     found = {f["what"]: f for f in json.loads(done.out)["findings"]}
     assert done.code == 0, done.out
     assert found[f"dev port {workshop.ports['dev']}"]["said"].startswith("our gateway ")

@@ -91,7 +91,7 @@ def train(workshop: Workshop, version: str, *, noise: float) -> None:
 
 
 def retrain(workshop: Workshop, *arguments: str, expect: int = 0) -> dict[str, Any]:
-    ran = workshop.run("retrain", "--json", *arguments)
+    ran = workshop.run("retrain", "-o", "json", *arguments)
     assert ran.code == expect, f"exit {ran.code}, expected {expect}\n{ran.out}\n{ran.err}"
     return dict(json.loads(ran.out))
 
@@ -152,7 +152,7 @@ def test_a_better_model_is_registered_and_proposed_on_a_branch(team: Workshop) -
 
 
 def test_diff_shows_what_changed_and_which_answers_flip(team: Workshop) -> None:
-    ran = team.run("diff", MODEL, "v1.0.0", "v1.1.0", "--json")
+    ran = team.run("diff", MODEL, "v1.0.0", "v1.1.0", "-o", "json")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
     assert found["params"] == {"params.yaml:train.noise": [3, 0]}
@@ -166,12 +166,20 @@ def test_diff_shows_what_changed_and_which_answers_flip(team: Workshop) -> None:
     assert max(shares) > answers["change"] > min(shares)  # the noise flips what is near the threshold
 
 
+def test_diff_shows_the_rest_where_no_engine_answers(team: Workshop) -> None:
+    ran = team.run("diff", MODEL, "v1.0.0", "v1.1.0", "--engine", "unix:///nowhere.sock", "-o", "json")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["params"] == {"params.yaml:train.noise": [3, 0]} and found["predictions"] is None
+    assert "unix:///nowhere.sock does not answer" in found["unanswered"]
+
+
 def test_a_merged_proposal_serves_and_is_traced(team: Workshop) -> None:
     team.git("merge", "-q", "--ff-only", "origin/retrain/churn-v1.1.0")
     team.git("push", "-q", "origin", "HEAD:main")
     team.sync()
     assert team.serving() == "v1.1.0"
-    ran = team.run("trace", "dev", MODEL, "--json")
+    ran = team.run("trace", "dev", MODEL, "-o", "json")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
     trained = team.git("rev-parse", "churn@v1.1.0^{commit}")
@@ -182,7 +190,7 @@ def test_a_merged_proposal_serves_and_is_traced(team: Workshop) -> None:
     assert found["made"]["params"] == {"params.yaml:train.noise": 0}
     assert sorted(found["made"]["inputs"]) == ["template", "train.py"]
     assert found["attempt"]["verdict"] == "Verified"
-    by_record = json.loads(team.run("trace", "dev", MODEL, "--no-live", "--json").out)
+    by_record = json.loads(team.run("trace", "dev", MODEL, "--no-live", "-o", "json").out)
     assert by_record["generation"] == found["generation"]
 
 

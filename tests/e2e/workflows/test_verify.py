@@ -36,8 +36,8 @@ def start(workshop: Workshop, version: str, **declared: Any) -> None:
 
 
 def verify(workshop: Workshop, expect: int = 0) -> dict[str, Any]:
-    """Run `gitops-ml verify dev --json`. Returns its part on the only deployment."""
-    ran = workshop.run("verify", "dev", "--json")
+    """Run `gitops-ml verify dev -o json`. Returns its part on the only deployment."""
+    ran = workshop.run("verify", "dev", "-o", "json")
     assert ran.code == expect, f"exit {ran.code}, expected {expect}\n{ran.out}\n{ran.err}"
     found = json.loads(ran.out)["deployments"]
     return dict(found[0]) if found else {"err": ran.err}

@@ -37,7 +37,7 @@ def test_an_unknown_command_gets_the_nearest_name(
     monkeypatch.setattr("os._exit", exit_codes.append)
     monkeypatch.setattr("atexit._run_exitfuncs", lambda: None)
     main()
-    assert exit_codes == [2]
+    assert exit_codes == [1]
     assert "Did you mean 'sync'?" in capsys.readouterr().err
 
 

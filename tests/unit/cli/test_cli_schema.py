@@ -23,7 +23,7 @@ def test_the_worked_example_is_what_init_writes(path: str) -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_one_schema_is_printed_as_json(kind: Kind) -> None:
-    done = CliRunner().invoke(application(), ["schema", kind, "--json"])
+    done = CliRunner().invoke(application(), ["schema", kind, "-o", "json"])
     assert json.loads(done.stdout) == json.loads(text(kind))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.cli import main, render
+from gitops_ml.cli import documents, main, render
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
 
@@ -90,10 +90,9 @@ def test_a_table_stays_one_line_a_row() -> None:
     assert text == "NAME    HOLD\nchurn   fair week !\n  spam  -"
 
 
-def test_json_is_escaped_and_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_escaped_and_not_cut() -> None:
     value = {"log": "x" * 100_000 + "\x1b[2J\x9b\u202e\u2028\udc80é"}
-    render.out_json(value)
-    printed = capsys.readouterr().out
+    printed = documents.as_json(value)
     assert json.loads(printed) == value
     assert not set("\x1b\x9b\u202e\u2028\udc80") & set(printed)
     assert "é" in printed
@@ -109,5 +108,5 @@ def test_an_error_that_no_code_expected_is_named_with_its_traceback(
     assert "\nerror: unforeseen KeyError: 'serving'\n  fix: run it again; if that fails too, report" in printed
 
 
-def _raise(arguments: list[str]) -> None:
+def _raise(arguments: list[str], **settings: object) -> None:
     raise KeyError("serving")

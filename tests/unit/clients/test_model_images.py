@@ -10,7 +10,7 @@ import pytest
 
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import ensure_runtime
+from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_runtime
 
 SLOW, QUICK = b"slow==1 --hash=sha256:0\n", b"quick==1 --hash=sha256:0\n"
 SECONDS = 10
@@ -22,12 +22,15 @@ class Builder:
     url = "unix:///nowhere"
 
     def __init__(self) -> None:
-        self.images = {"python:3.11-slim-bookworm": "sha256:base"}
+        self.images = {BASE_IMAGE: "sha256:base"}
         self.built: list[str] = []
         self.building, self.let_go = threading.Event(), threading.Event()
 
     def image_id(self, reference: str) -> str | None:
         return self.images.get(reference)
+
+    def inspect_image(self, reference: str) -> dict[str, Any]:
+        return {"Id": self.images[reference], "Config": {}}
 
     def list_images(self, labels: dict[str, str]) -> list[dict[str, Any]]:
         return []

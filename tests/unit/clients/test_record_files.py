@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gitops_ml.clients.files.records import read_record, write_record
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.core.journal.fold import fold_entries
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS
 from gitops_ml.core.records.record import Record, updated
+from gitops_ml.core.text import clean, clean_line
 from gitops_ml.core.verification.verdict import CheckResult
 from tests.unit.builders import NAME, generation
 from tests.unit.journals import failed, promoted
@@ -50,4 +53,28 @@ def test_then_the_oldest_checks_and_attempts() -> None:
     content = write_record(record(reason="x" * 2000, checks=140, attempts=2))
     read = read_record(content, "r.yaml")
     assert len(content) <= MAX_BYTES and read
-    assert read.serving and read.verified
+    assert read.serving and read.verified and len(read.attempts) == 2
+
+
+@given(st.text(max_size=300), st.text(max_size=2000), st.integers(0, 200), st.integers(0, KEPT_ATTEMPTS))
+def test_any_record_is_written_small_enough_and_read_again(logs: str, reason: str, checks: int, attempts: int) -> None:
+    whole = record(logs=clean(logs, 500), reason=clean_line(reason), checks=checks, attempts=attempts)
+    content = write_record(whole)
+    read = read_record(content, "r.yaml")
+    assert len(content) <= MAX_BYTES and read
+    assert (read.serving, read.verified) == (whole.serving, whole.verified)
+    assert [a.id for a in read.attempts] == [a.id for a in whole.attempts]
+
+
+@given(st.binary(max_size=200) | st.text(alphabet="schema:1\n -[]{}&*'\"|>!#,abc", max_size=200).map(str.encode))
+def test_any_bytes_are_a_record_or_none(data: bytes) -> None:
+    read_record(data, "r.yaml")
+
+
+WHOLE = write_record(record(logs="x", attempts=2))
+
+
+@given(st.integers(0, len(WHOLE)), st.integers(0, 40), st.binary(max_size=6))
+def test_a_damaged_record_is_a_record_or_none(at: int, cut: int, put: bytes) -> None:
+    """A merge conflict, a half written file, an editor's mistake."""
+    read_record(WHOLE[:at] + put + WHOLE[at + cut :], "r.yaml")

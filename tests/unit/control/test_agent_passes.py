@@ -8,7 +8,7 @@ from pathlib import Path
 from gitops_ml.control.agent.passes import EnvironmentPasses
 from gitops_ml.control.agent.turns import TIP, WATCH_EVERY, Turns
 from gitops_ml.errors import InputError
-from tests.unit.builders import ENVIRONMENT, wanted
+from tests.unit.builders import ENVIRONMENT, NAME, wanted
 from tests.unit.simulated_host import Host, SimulatedEnvironment
 
 
@@ -40,3 +40,13 @@ def test_a_canary_is_watched_on_time_while_the_tip_cannot_be_followed() -> None:
             host.seconds = 2 * (host.seconds // 2) + 1.0  # at odd seconds, no request is counted
     watched = [(wait, result) for wait, result in zip(waits, results, strict=True) if TIP in result.errors]
     assert watched and all(result.watching and wait < 2 * WATCH_EVERY for wait, result in watched)
+
+
+def test_a_refused_removal_names_the_commit_that_no_longer_declares_it() -> None:
+    host = Host()
+    host.settle(wanted("v1"))
+    environment = host.declaring()
+    refused = SimulatedPasses(environment).run(frozenset()).errors[NAME]
+    assert environment.last is not None
+    commit = environment.last.desired.commit[:12]
+    assert f"{ENVIRONMENT}/{NAME} would be removed: commit {commit} no longer declares it" in str(refused)

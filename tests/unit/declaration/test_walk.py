@@ -64,7 +64,7 @@ def planned(declaration: Deployment) -> plan.Plan:
     resolved = ResolvedDeployment(
         name="churn", declaration=declaration, digest=declaration.digest or V1.digest, revision="r" * 40, path="m"
     )
-    made = generation_of(resolved, commit="c" * 40, base="sha256:base", serving_version=1)
+    made = generation_of(resolved, project="shop", commit="c" * 40, base="sha256:base", serving_version=1)
     require_engine_takes(replica_spec(made, project=PROJECT, environment=ENVIRONMENT, replica=0, suffix="a", drain=1.0))
     route = json.loads(one_generation_route("churn", made, [replica(made)], pin_header=False))
     assert "{{" not in json.dumps(route)

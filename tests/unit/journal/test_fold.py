@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitops_ml.core.journal.entries import Applied, Outcome, Retried, Withdrawn
+from gitops_ml.core.journal.entries import Applied, Outcome, Published, Retried, Withdrawn
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold, fold_entries, fold_readable, rebuilt
 from gitops_ml.core.journal.state import DeploymentState, EnvironmentState, quarantine_key
 from gitops_ml.errors import InputError
@@ -211,3 +211,17 @@ def test_a_new_key_of_a_newer_version_lifts_no_quarantine() -> None:
     newer = msgspec.defstruct("Newer", [("more", int, 0)], bases=(kind,), frozen=True, kw_only=True)
     upgraded = msgspec.structs.replace(declaration, verify=newer())
     assert quarantine_key(V1, upgraded, None) == quarantine_key(V1, declaration, None)
+
+
+def test_a_verdict_that_is_not_in_git_yet_outlasts_those_that_are() -> None:
+    def rollout(number: int, in_git: bool) -> list[Entry]:
+        again = {"attempt": f"a{number:02}"}
+        entries: list[Entry] = [
+            msgspec.structs.replace(intent(V2, V1), **again),
+            msgspec.structs.replace(judged(V2, "Failed"), **again),
+            msgspec.structs.replace(settled(V2, "failed"), **again),
+        ]
+        return [*entries, Published(at="x", commit="c", attempts=(f"a{number:02}",))] if in_git else entries
+
+    after = state(*rollout(0, False), *(entry for n in range(1, 30) for entry in rollout(n, True)))
+    assert [a.id for a in after.attempts] == ["a00", *(f"a{n:02}" for n in range(11, 30))]

@@ -43,7 +43,9 @@ def resolved(name: str = "eu", digest: str = "md5:" + "a" * 32, **fields: Any) -
 def made(
     deployment: ResolvedDeployment | None = None, *, base: str = "sha256:base", serving_version: int = 1
 ) -> Generation:
-    return generation_of(deployment or resolved(), commit="c" * 40, base=base, serving_version=serving_version)
+    return generation_of(
+        deployment or resolved(), project="shop", commit="c" * 40, base=base, serving_version=serving_version
+    )
 
 
 def spec(of: Generation, **fields: Any) -> Any:
@@ -73,9 +75,9 @@ def test_the_fields_that_make_a_new_generation_are_those_that_a_revert_restores(
 
 @pytest.mark.parametrize("model", ["FraudModel", "fraud_model", "nlp/spam", "folder:name", "A--_b", "x" * 200])
 def test_an_image_of_any_model_has_a_name_that_docker_accepts(model: str) -> None:
-    name = image_tag(model, "v1", "md5:0", "base", 1)
+    name = image_tag("shop", model, "v1", "md5:0", "base", 1)
     assert re.fullmatch(r"gitops-ml/[a-z0-9]+(-[a-z0-9]+)*:[0-9a-f]{16}", name)
-    assert name != image_tag(f"{model}2", "v1", "md5:0", "base", 1)
+    assert name != image_tag("shop", f"{model}2", "v1", "md5:0", "base", 1)
 
 
 def test_another_digest_base_serving_version_or_name_is_another_generation() -> None:
@@ -97,7 +99,8 @@ def test_neither_the_order_of_keys_nor_the_commit_makes_a_new_generation() -> No
     a, b = resolved(env={"A": "1", "B": "2"}), resolved(env={"B": "2", "A": "1"})
     later = msgspec.structs.replace(b, revision="0" * 40)
     assert (
-        made(a).fingerprint == generation_of(later, commit="d" * 40, base="sha256:base", serving_version=1).fingerprint
+        made(a).fingerprint
+        == generation_of(later, project="shop", commit="d" * 40, base="sha256:base", serving_version=1).fingerprint
     )
 
 
@@ -133,16 +136,17 @@ def test_a_teams_own_image_does_not_depend_on_our_base() -> None:
 
 
 def test_the_same_inputs_give_the_same_image() -> None:
-    tag = image_tag("churn", "v1", "md5:a", "sha256:base", 1)
-    assert tag == image_tag("churn", "v1", "md5:a", "sha256:base", 1)
+    tag = image_tag("shop", "churn", "v1", "md5:a", "sha256:base", 1)
+    assert tag == image_tag("shop", "churn", "v1", "md5:a", "sha256:base", 1)
     assert tag.startswith("gitops-ml/churn:")
     others = {
-        image_tag("churn", "v2", "md5:a", "sha256:base", 1),
-        image_tag("churn", "v1", "md5:b", "sha256:base", 1),
-        image_tag("churn", "v1", "md5:a", "sha256:other", 1),
-        image_tag("churn", "v1", "md5:a", "sha256:base", 2),
+        image_tag("shop", "churn", "v2", "md5:a", "sha256:base", 1),
+        image_tag("shop", "churn", "v1", "md5:b", "sha256:base", 1),
+        image_tag("shop", "churn", "v1", "md5:a", "sha256:other", 1),
+        image_tag("shop", "churn", "v1", "md5:a", "sha256:base", 2),
+        image_tag("store", "churn", "v1", "md5:a", "sha256:base", 1),
     }
-    assert len(others | {tag}) == 5
+    assert len(others | {tag}) == 6
 
 
 def test_a_replica_is_locked_down() -> None:

@@ -14,7 +14,7 @@ from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.plan import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
-from tests.unit.builders import NOW, generation, replica, wanted
+from tests.unit.builders import NOW, generation, later, replica, short_lived, wanted
 from tests.unit.journals import built, failed, intent, promoted
 from tests.unit.snapshots import inputs, midway, planned, serving, snapshot
 
@@ -41,9 +41,19 @@ def test_status_before_the_first_rollout() -> None:
 
 
 def test_status_during_a_rollout() -> None:
-    shown = status(midway(built(V2)), wanted("v2"))
+    seen = midway(built(V2))
+    lock = short_lived("lock", created=later(seconds=-1))
+    locked = msgspec.structs.replace(seen, containers=(*seen.containers, lock))
+    shown = status(locked, wanted("v2"))
     assert row(shown) == ("v1", "OutOfSync", "Progressing", "Unverified", 1)
     assert shown.message == "rollout of v2 under way"
+
+
+def test_status_of_a_rollout_that_an_error_may_have_left() -> None:
+    assert status(midway(built(V2)), wanted("v2")).message == (
+        "rollout of v2 under way since 2026-11-23T08:00; "
+        "where no agent or sync is at work, gitops-ml sync dev goes on or says why not"
+    )
 
 
 def test_status_of_a_failed_version_over_its_incumbent() -> None:

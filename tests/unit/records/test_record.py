@@ -13,6 +13,7 @@ from gitops_ml.core.journal.entries import Judged
 from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.records.record import Record, commit_message, restored_fields, updated, wants_revert
+from gitops_ml.core.records.verified import promotable, verified_attempts
 from tests.unit.builders import NAME, generation
 from tests.unit.journals import built, failed, intent, judged, promoted, settled
 
@@ -100,6 +101,51 @@ def test_the_newest_twenty_attempts_are_recorded() -> None:
     before = record(*(entry for n in range(15) for entry in rollout(n)))
     after = record(*(entry for n in range(15, 30) for entry in rollout(n)), previous=before)
     assert [a.id for a in after.attempts] == [f"a{n:02}" for n in range(29, 9, -1)]
+
+
+def test_what_serves_stays_verified_after_any_number_of_failed_candidates() -> None:
+    """Else it could not be promoted, nor rolled back to, after 20 of them."""
+
+    def candidate(number: int) -> list[Entry]:
+        again = {"attempt": f"a{number:02}"}
+        at = f"2026-11-23T09:00:{number:02}+00:00"
+        return [
+            msgspec.structs.replace(intent(V2, V1), **again),
+            msgspec.structs.replace(judged(V2, "Failed"), **again),
+            msgspec.structs.replace(settled(V2, "failed"), at=at, **again),
+        ]
+
+    entries = [*promoted(V1), *(entry for number in range(45) for entry in candidate(number))]
+    at_once = record(*entries)
+    state = fold_entries(entries).of(NAME)
+    assert [a.verdict for a in state.attempts if a.generation.version == "v1"] == ["Verified"]
+    bit_by_bit = None
+    for number in range(4, len(entries) + 1):
+        bit_by_bit = record(*entries[:number], previous=bit_by_bit)
+    for written in (at_once, bit_by_bit):
+        assert written and len(written.attempts) == 20
+        assert promotable("prod", NAME, written)[0].version == "v1"
+        assert [a.version for a in verified_attempts(written)] == ["v1"]
+        assert [a.id for a in written.attempts[:19]] == [f"a{n:02}" for n in range(44, 25, -1)]
+
+
+def test_a_failed_review_is_not_forgotten_before_what_it_took_back() -> None:
+    once = record(*promoted(V1))
+    promotion = once.attempts[0]
+    review = msgspec.structs.replace(
+        promotion, id="review", outcome="reviewed", verdict="Failed", settled="2026-11-23T08:30:00+00:00"
+    )
+    before = msgspec.structs.replace(once, verified=None, attempts=(review, promotion))
+    later = [
+        msgspec.structs.replace(
+            promotion, id=f"a{n:02}", generation="x", outcome="failed", settled=f"2026-11-23T09:00:{n:02}+00:00"
+        )
+        for n in range(20)
+    ]
+    state = fold_entries(promoted(V1)).of(NAME)
+    after = updated(msgspec.structs.replace(before, attempts=(*later, *before.attempts)), state, NAME, "engine-1")
+    assert {"review", promotion.id} <= {a.id for a in after.attempts}
+    assert list(verified_attempts(after)) == []
 
 
 def test_a_record_survives_its_file() -> None:

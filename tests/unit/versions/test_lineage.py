@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec import convert
 
-from gitops_ml.core.versions.documents import Lock
+from gitops_ml.core.versions.documents import Lock, Pipeline
 from gitops_ml.core.versions.lineage import changes, flatten, lineage_in_lock
+from gitops_ml.core.versions.stages import Stage, locked_stages
 
 CONTENT: dict[str, Any] = {
     "schema": "2.0",
@@ -33,11 +34,19 @@ CONTENT: dict[str, Any] = {
         },
     },
 }
-LOCK = convert(CONTENT, Lock)
+
+
+def stages_of(content: dict[str, Any]) -> dict[str, Stage]:
+    """The stages of a lock whose dvc.yaml has all of them."""
+    lock = convert(content, Lock)
+    return locked_stages(lock, Pipeline(stages={name: {} for name in lock.stages or {}}))
+
+
+STAGES = stages_of(CONTENT)
 
 
 def test_stages_are_followed_back_to_their_inputs() -> None:
-    made = lineage_in_lock(LOCK, "models/m")
+    made = lineage_in_lock(STAGES, "models/m")
     assert made.stages == ("train", "prepare", "ingest")
     assert made.inputs == {"ingest.py": "md5:" + "1" * 32, "prepare.py": "md5:" + "4" * 32}
     assert list(made.data) == ["data/raw/flights", "data/train.parquet"]
@@ -45,9 +54,28 @@ def test_stages_are_followed_back_to_their_inputs() -> None:
 
 
 def test_a_path_that_is_not_in_the_lock_has_no_lineage() -> None:
-    assert lineage_in_lock(LOCK, "models/other").stages == ()
-    assert lineage_in_lock(Lock(), "models/m").stages == ()
-    assert lineage_in_lock(convert({"stages": {"train": {}}}, Lock), "models/m").stages == ()
+    assert lineage_in_lock(STAGES, "models/other").stages == ()
+    assert lineage_in_lock({}, "models/m").stages == ()
+    assert lineage_in_lock(stages_of({"stages": {"train": {}}}), "models/m").stages == ()
+
+
+def test_paths_of_a_stage_that_works_in_another_folder_start_from_the_lock_s() -> None:
+    """Else its inputs, the held-out rows among them, would be no inputs of the model."""
+    lock = convert(
+        {
+            "stages": {
+                "train": {
+                    "deps": [{"path": "../data/rows.csv", "md5": "1" * 32}],
+                    "params": {"params.yaml": {"seed": 1}},
+                    "outs": [{"path": "model.pkl", "md5": "2" * 32}],
+                }
+            }
+        },
+        Lock,
+    )
+    stages = locked_stages(lock, Pipeline(stages={"train": {"wdir": "work"}}))
+    made = lineage_in_lock(stages, "work/model.pkl")
+    assert (made.inputs, made.params) == ({"data/rows.csv": "md5:" + "1" * 32}, {"work/params.yaml:seed": 1})
 
 
 def test_stages_in_a_loop_are_followed_once() -> None:
@@ -55,7 +83,7 @@ def test_stages_in_a_loop_are_followed_once() -> None:
         "a": {"deps": [{"path": "y"}], "outs": [{"path": "x"}]},
         "b": {"deps": [{"path": "x"}], "outs": [{"path": "y"}]},
     }
-    assert lineage_in_lock(convert({"stages": loop}, Lock), "x").stages == ("a", "b")
+    assert lineage_in_lock(stages_of({"stages": loop}), "x").stages == ("a", "b")
 
 
 def test_changes_have_both_values_and_nan_equals_nan() -> None:

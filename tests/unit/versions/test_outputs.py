@@ -19,6 +19,7 @@ from gitops_ml.core.versions.outputs import (
     path_from_root,
     read_manifest,
 )
+from gitops_ml.core.versions.stages import locked_stages
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
 
 A, B = "a" * 32, "b" * 32
@@ -42,18 +43,29 @@ def test_the_outputs_of_a_lock() -> None:
         ]
     )
     pipeline = Pipeline(
-        stages={"train": {"cmd": "x", "outs": [{"models/m": {"remote": "far"}}, {"old.txt": {"cache": False}}]}}
+        stages={"train": {"outs": [{"./models/m": {"remote": "far", "push": False}}, {"old.txt": {"cache": False}}]}}
     )
-    model, old = lock_outputs(document, pipeline, "dvc.lock")
-    assert model == Output(path="models/m", digest=f"md5:{A}", is_dir=True, source="dvc.lock", size=7, remote="far")
+    model, old = lock_outputs(locked_stages(document, pipeline), "dvc.lock")
+    assert model == Output(
+        path="models/m", digest=f"md5:{A}", is_dir=True, source="dvc.lock", size=7, pushed=False, remote="far"
+    )
     assert model.plain and not old.plain and not old.cached
 
 
 def test_working_directories_of_stages_and_folders_of_pipelines() -> None:
     document = lock(**{"make@x": [{"path": "../m", "hash": "md5", "md5": A}]})
     pipeline = Pipeline(stages={"make": {"foreach": ["x"], "do": {"wdir": "deep/er", "cmd": "x"}}})
-    assert [o.path for o in lock_outputs(document, pipeline, "sub/dvc.lock")] == ["sub/deep/m"]
-    assert lock_outputs(Lock(), Pipeline(), "dvc.lock") == []
+    assert [o.path for o in lock_outputs(locked_stages(document, pipeline), "sub/dvc.lock")] == ["sub/deep/m"]
+    assert locked_stages(Lock(), Pipeline()) == {}
+
+
+def test_a_stage_that_dvc_yaml_has_no_more_makes_nothing() -> None:
+    """dvc.lock keeps it, with the digest of then, until `dvc repro`; and another stage may make the model now."""
+    document = lock(old=[{"path": "m", "hash": "md5", "md5": A}], new=[{"path": "m", "hash": "md5", "md5": B}])
+    (only,) = lock_outputs(locked_stages(document, Pipeline(stages={"new": {"cmd": "x"}})), "dvc.lock")
+    assert only.digest == f"md5:{B}"
+    stale = lock(**{"new@x": [{"path": "m", "hash": "md5", "md5": A}]})
+    assert locked_stages(stale, Pipeline(stages={"new": {"cmd": "x"}})) == {}
 
 
 def test_the_outputs_of_dvc_files() -> None:
@@ -65,6 +77,9 @@ def test_the_outputs_of_dvc_files() -> None:
     assert (output().path, output().plain) == ("data/rows.csv", True)
     assert output(deps=[{"path": "s3://b/rows.csv", "etag": "e"}]).plain  # import-url: pushed as any other
     assert output(deps=[{"path": "rows.csv", "repo": {"url": "u"}}]).imported
+    assert not output(out={"push": False}).pushed
+    partial = {"md5": None, "hash": "md5"}
+    assert output(out=partial, deps=[{"path": "rows.csv", "repo": {"url": "u"}}]).digest == ""
     assert output(out={"cloud": {"far": {"version_id": "1"}}}).by_cloud
     files = [{"relpath": "x", "md5": B, "cloud": {}}]
     (by_cloud,) = dvc_outputs(dvc_file({"path": "d", "files": files}), "d.dvc")
@@ -92,16 +107,16 @@ def test_paths_outside_the_repository_are_refused(path: str) -> None:
 
 
 def test_an_artifact_is_found_by_its_name() -> None:
-    document = Pipeline(artifacts={"m": {"path": "../models/m", "type": "model"}, "bare": {}, "list": []})
-    assert artifact_path(document, "sub/dvc.yaml", "sub:m", "m") == "models/m"
+    artifacts = {"m": {"path": "../models/m", "type": "model"}, "bare": {}, "list": []}
+    assert artifact_path(artifacts, "sub/dvc.yaml", "sub:m", "m") == "models/m"
     with pytest.raises(VersionNotFound, match=r"did you mean m\?"):
-        artifact_path(Pipeline(artifacts={"m": {"path": "m"}}), "dvc.yaml", "mm", "mm")
+        artifact_path({"m": {"path": "m"}}, "dvc.yaml", "mm", "mm")
     with pytest.raises(VersionNotFound, match="it has none"):
-        artifact_path(Pipeline(), "dvc.yaml", "m", "m")
+        artifact_path({}, "dvc.yaml", "m", "m")
     with pytest.raises(InputError, match="no path"):
-        artifact_path(document, "dvc.yaml", "bare", "bare")
+        artifact_path(artifacts, "dvc.yaml", "bare", "bare")
     with pytest.raises(InputError, match="no path"):
-        artifact_path(document, "dvc.yaml", "list", "list")
+        artifact_path(artifacts, "dvc.yaml", "list", "list")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../b", "a//b", "", "a/", ".", "a\\b", "a\0b", "x/."])

@@ -17,18 +17,15 @@ from urllib.parse import urlsplit
 
 from gitops_ml.errors import InputError
 from gitops_ml.serving import SERVING_SOURCE
-from gitops_ml.serving.archive import pack
+from gitops_ml.serving.building.archive import pack
 
 Content = TypeVar("Content")
 
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parents[2]
 USER = "65532:65532"
 
 ARTIFACT_SOURCES = ("__init__.py", "manifest.py", "skops_types.py")
 """Files of `gitops_ml.artifacts` that the server imports."""
-UNSHIPPED = ("archive.py", "context.py", "model_layer.py", "requirements.py")
-"""Files of this package that the server does not need."""
-
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -81,7 +78,7 @@ COMPILE = "python3 -m compileall -q -j 0 -x '/tests?/' --invalidation-mode unche
 
 
 def runtime_key(requirements: bytes, base_id: str) -> str:
-    """The key of a runtime image: SHA-256 (hex) over the requirements, the base image's ID and SERVING_SOURCE."""
+    """The key of a runtime image: SHA-256 (hex) over the requirements, the base image's identity and SERVING_SOURCE."""
     digest = hashlib.sha256(f"{SERVING_SOURCE}\n{base_id}\n".encode())
     digest.update(requirements)
     return digest.hexdigest()
@@ -160,8 +157,8 @@ def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:
 
 
 def server_sources() -> list[Path]:
-    """Files of this package that go into the runtime image, sorted."""
-    serving = sorted(path for path in (PACKAGE / "serving").glob("*.py") if path.name not in UNSHIPPED)
+    """The files of gitops-ml that go into the runtime image, sorted within their folder."""
+    serving = sorted((PACKAGE / "serving").glob("*.py"))
     return [*(PACKAGE / "artifacts" / name for name in ARTIFACT_SOURCES), PACKAGE / "errors.py", *serving]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gitops_ml.errors import InputError
-from gitops_ml.serving.archive import Streamed, stream
-from gitops_ml.serving.context import image_reference, with_folders
+from gitops_ml.serving.building.archive import Streamed, stream
+from gitops_ml.serving.building.context import image_reference, with_folders
 
 DOCKERFILE = "FROM {runtime}\nCOPY model /model\n"
 

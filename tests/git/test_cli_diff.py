@@ -1,0 +1,74 @@
+"""`diff` on versions in Git: what cannot be compared is said, and all else is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.git.cli_clone import answer, cli, clone, publish, write
+from tests.git.conftest import git
+
+ROWS = "x,late\n1,0\n2,1\n"
+
+
+def manifest(form: str) -> str:
+    tensor = {"name": "x", "datatype": "FP64", "shape": [-1]}
+    return json.dumps({"schema": 1, "name": "churn", "format": form, "inputs": [tensor], "outputs": [tensor]})
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Two versions of a model in Git, the second one a pickle, and no engine."""
+    work = clone(tmp_path)
+    write(work, "dvc.yaml", "artifacts:\n  churn: {path: model, type: model}\n")
+    write(work, "data/rows.csv", ROWS)
+    for version, form, numpy in (("v1.0.0", "skops", "2.0.0"), ("v2.0.0", "joblib", "2.1.0")):
+        write(work, "model/manifest.json", manifest(form))
+        write(work, "model/requirements.txt", f"numpy=={numpy}\n")
+        publish(work, f"Train {version}")
+        git(work, "tag", "-a", "-m", version, f"churn@{version}")
+    return work
+
+
+def diff(work: Path, *options: str) -> dict[str, Any]:
+    found: dict[str, Any] = answer(
+        work,
+        "diff",
+        "churn",
+        "v1.0.0",
+        "v2.0.0",
+        "--rows",
+        "data/rows.csv",
+        "--engine",
+        f"unix://{work}/no.sock",
+        *options,
+    )
+    return found
+
+
+def test_a_pickle_is_named_with_the_option_that_loads_it(work: Path) -> None:
+    found = diff(work)
+    assert found["dependencies"] == {"numpy": ["2.0.0", "2.1.0"]}
+    assert found["unanswered"].startswith("v2.0.0 is a pickle, and may run any code")
+    assert found["unanswered"].endswith("fix: add --allow-pickle")
+
+
+def test_an_engine_that_does_not_answer_costs_the_predictions_alone(work: Path) -> None:
+    found = diff(work, "--allow-pickle")
+    assert found["dependencies"] == {"numpy": ["2.0.0", "2.1.0"]}
+    assert "no.sock does not answer" in found["unanswered"]
+
+
+def test_rows_that_are_not_there_are_an_error(work: Path) -> None:
+    done = cli(work, "diff", "churn", "v1.0.0", "v2.0.0", "--rows", "data/none.csv")
+    assert done.exception is not None and "data/none.csv" in str(done.exception)
+
+
+def test_people_see_why_there_are_no_predictions(work: Path) -> None:
+    done = cli(work, "diff", "churn", "v1.0.0", "v2.0.0", "--rows", "data/rows.csv")
+    assert done.exit_code == 0
+    assert "numpy: 2.0.0 -> 2.1.0" in done.stdout
+    assert "predictions were not compared: v2.0.0 is a pickle" in done.stderr

@@ -1,0 +1,218 @@
+"""Every command that the source prints as a fix or as the next one, found by a machine, and the test that runs it.
+
+A printed text is a template here: what an f-string fills in is `{}`. `RUN` names the test that runs what is printed.
+`NOT_RUN_FOR` says why no test does. A text in neither fails `tests/unit/cli/test_printed_commands.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = re.compile(r"(?<![\w./-])(gitops-ml|git|dvc|docker|pip|apt-get|make|journalctl)(?: [a-z{-]+)")
+"""Where a command may begin."""
+PROSE = re.compile(r"make (?!setup|demo)|gitops-ml (needs|in|makes|runs)\b|gitops-ml \{\}$|git lfs untrack it")
+"""Words that only look like a command."""
+
+
+def printed() -> dict[str, list[str]]:
+    """The templates that name a command, each with the files that print it."""
+    templates: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "gitops_ml").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for template in _of(node) if isinstance(node, ast.Call) else ():
+                if PROGRAMS.search(PROSE.sub("", template)):
+                    templates.setdefault(template, []).append(str(path.relative_to(ROOT)))
+    return templates
+
+
+def _of(call: ast.Call) -> list[str]:
+    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    values = [keyword.value for keyword in call.keywords if keyword.arg == "fix"]
+    if name in ("missing", "note"):  # findings of `doctor`
+        values += call.args[2:3]
+    texts = [text for value in values for text in _texts(value)]
+    if name in ("progress", "say", "report", "out"):
+        texts += [text for value in call.args for text in _texts(value) if text.startswith("next: ")]
+    return texts
+
+
+def _texts(value: ast.expr) -> list[str]:
+    """The texts that an expression may give, as templates."""
+    match value:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr():
+            return ["".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in value.values)]
+        case ast.IfExp():
+            return _texts(value.body) + _texts(value.orelse)
+        case ast.BinOp():
+            return [a + b for a in _texts(value.left) or ["{}"] for b in _texts(value.right) or ["{}"]]
+        case ast.BoolOp():
+            return [text for each in value.values for text in _texts(each)]
+    return []
+
+
+def commands_in(template: str, program: str) -> list[list[str]]:
+    """The commands of one program in a template, as words; placeholders are `x`."""
+    found = []
+    for match in re.finditer(rf"(?<![\w./-]){program} ([^`,;()…&|]+)", PROSE.sub("", template)):
+        text = re.split(r" (?:and|or|in|where|which|from|says|shows|starts|looks|on|again|it)\b|:\s|\.$", match[1])[0]
+        text = text.replace("'", "").replace('"', "").replace("{}", "x")
+        words = [re.sub(r"^<.+>$|^[A-Z][A-Z-]*$", "x", word) for word in text.split()]
+        found.append(words)
+    return found
+
+
+_STEPS = "tests/git/test_next_steps.py"
+_HERE = "tests/git/test_printed_commands.py"
+RUN = {
+    "next: git add environments && git commit -m 'Declare environments'{}": (
+        f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed"
+    ),
+    "next: gitops-ml doctor": f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed",
+    "next: git push {} {}": f"{_STEPS}::test_what_register_prints_works_as_printed",
+    "gitops-ml bump {} {} --create": f"{_HERE}::test_a_declaration_that_does_not_exist",
+    "gitops-ml init": f"{_HERE}::test_a_project_without_environments",
+    "dvc init": f"{_HERE}::test_a_clone_without_dvc",
+    "dvc init, in that folder": f"{_HERE}::test_a_clone_without_dvc",
+    "git init, or go to a clone": f"{_HERE}::test_a_folder_without_git",
+    "gitops-ml register {}": f"{_HERE}::test_a_model_without_versions",
+    "gitops-ml register {} --version {}": f"{_HERE}::test_a_version_that_exists_already",
+    "gitops-ml register {}, which makes an annotated tag": f"{_HERE}::test_a_lightweight_tag",
+    "gitops-ml versions {}; push a tag with git push --tags": f"{_HERE}::test_a_version_that_nobody_has",
+    "git mv {} {}.yaml": f"{_HERE}::test_a_file_with_the_other_suffix",
+    "write {}, or remove the folder: git rm -r {}/{}": f"{_HERE}::test_a_folder_without_environment_yaml",
+    "write {}, or remove the folder: git rm -r {}/{}; {}": f"{_HERE}::test_a_mistyped_environment",
+    "git -C {} fetch {} {}": f"{_HERE}::test_a_remote_that_was_away",
+    "git push -u {} {}": f"{_HERE}::test_a_remote_without_a_commit",
+    "gitops-ml history {} {}; or gitops-ml bump {} {} <version>": (
+        f"{_HERE}::test_a_rollback_to_what_was_never_verified"
+    ),
+    "git -C {} restore --staged --worktree -- {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git -C {} fsck": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git fsck": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git ls-remote {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git ls-remote --tags {} '{}*'": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git show {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git worktree prune": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git config user.name": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git branch ANOTHER-NAME {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git push {} {}:refs/heads/ANOTHER-NAME": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git config --global --add safe.directory {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+}
+NOT_RUN_FOR = {
+    "it acts on containers; the end-to-end tests run this command with these options": (
+        "gitops-ml sync {} --confirm-removals",
+        "gitops-ml sync {} --rebind, if that is intended",
+        "gitops-ml sync {} --rebind, if that is meant",
+        "gitops-ml sync {}",
+        "wait, or `gitops-ml sync {} --break-lock {}`",
+        "git fetch, or gitops-ml sync {} --allow-older",
+        "gitops-ml sync {}, unless an agent or a job does that",
+        "gitops-ml status {}",
+        "gitops-ml plan {}",
+        "docker start {}",
+        "use that version or a newer one; or begin without it: gitops-ml sync {} --rebuild-journal",
+        "gitops-ml status dev",
+        "gitops-ml rollback {} {}, as a pull request; or let this identity push to {}",
+        "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "
+        "label={}={} --filter label={}={})",
+    ),
+    "it runs or repairs the team's own pipeline or DVC data; what it changes differs in each repository": (
+        "dvc repro train",
+        "dvc repro train, or write one: see docs/serving.md",
+        "dvc push creates it; or mount it",
+        "dvc fetch {} says more",
+        "dvc push it again",
+        "dvc remote list; dvc pull -r {} says more",
+        "dvc repro",
+        "dvc repro (or dvc add {}), then commit dvc.lock (or {}.dvc)",
+        "dvc commit {}",
+        "commit the file itself, or dvc add it",
+        "git lfs untrack it and dvc add {}",
+        "dvc update {}.dvc, or dvc push it again from where it is right",
+        "let DVC track the large ones: dvc add FILE",
+        "remove what is broken, then dvc push {} from where it is whole (or dvc repro, dvc push)",
+        "dvc push, then register again",
+        "bring it in: dvc import-url, or make it the output of a stage",
+        "dvc repro prepare",
+        "dvc repro --dry says more",
+        "dvc update {}, then commit it",
+        "dvc pull {}, or give --reference and --rows",
+        "dvc pull {}, or collect it: dvc repro ingest",
+        "dvc push, then again",
+        "look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
+        "add it to ingest.sources in params.yaml, then `dvc repro`",
+    ),
+    "a person has to fill in a value that only they know": (
+        "git config --global user.name … (and user.email)",
+        "dvc remote add -d <name> <url>",
+        "gitops-ml init --name <name>",
+        "gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is",
+        "put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {}",
+        "register a commit that has it: gitops-ml register {} --rev COMMIT",
+        "git remote add origin <url>",
+        "add `promotion: {from: <environment>}` to it, or gitops-ml bump {} {}",
+        "where nothing was pushed yet: git push -u {} {}; else: git remote set-head {} <branch>",
+        "git branch --set-upstream-to={}/<branch>",
+        "git switch <branch>, or add a remote",
+        "gitops-ml bump ENV DEPLOYMENT {} --push",
+        "register a new version of it: gitops-ml register {}",
+        "gitops-ml history {} {}; or gitops-ml bump, which needs no verdict",
+        "promote it then; or gitops-ml bump, which does not wait",
+    ),
+    "it is a choice, a step of several, or a look at what is wrong, and not one command that repairs": (
+        "gitops-ml doctor, which says what is missing; or edit that file",
+        "start it, or correct {}; `gitops-ml doctor` looks closer",
+        "fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
+        "git -C {} switch {}, then the same command with --commit; or another name",
+        "git pull --rebase, git push, then register again",
+        "git pull --rebase --autostash && {}; or --branch <name> and a pull request",
+        "git help check-ref-format",
+        "sync where pushing is allowed (CI), or log in to the remote; where a rule is on authors: "
+        "git config author.email <address>; on sign-offs: git config format.signOff true",
+        "let this identity push to {}, or set records: {branch: <name>} in environment.yaml; "
+        "where a rule is on authors, sign-offs or signatures: gitops-ml doctor",
+        "git commit --allow-empty -S -m test shows it too",
+        "git commit",
+        "git fetch, or git log --all",
+        "git -C {} commit {}",
+        "gitops-ml history {} {}",
+        "commit or stash your changes: git -C {} status",
+        "git rebase --continue, or --abort",
+        "git checkout {} -- {}",
+    ),
+    "it changes the machine or its Docker engine, or asks a package index": (
+        "apt-get install git",
+        "lock with hashes: uv pip compile --generate-hashes --only-binary :all: --no-emit-index-url "
+        "--python-version {} requirements.in -o requirements.txt",
+        "make setup, in a clone of gitops-ml",
+        "make setup",
+        "free one of them, then: make demo",
+        "git clone gitops-ml, then in the clone: make demo",
+        "unset DOCKER_HOST, then: make demo",
+        "pip install 'dvc>=3.60,<4'",
+        "docker pull {}; or in a clone: make setup",
+        "docker info",
+        "`docker context ls` lists them; `docker context use default`, or set `engine:` in environment.yaml",
+        "docker context inspect {}",
+        "docker inspect {}",
+        "`docker ps --filter publish={}` or `ss -ltnp 'sport = :{}'` on that host names it; stop "
+        "it, or change gateway.port in environment.yaml",
+        "`docker system df` shows what fills it, `docker image prune` frees unused images",
+        "`docker network prune` on that host frees those of unused networks; "
+        "`default-address-pools` in its daemon.json allows more",
+        "`make setup` in a clone of gitops-ml makes it, or `docker pull {}` where it can be reached",
+        "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
+        "docker logs {}",
+        "pip install 'gitops-ml[stages]'",
+        "pip install -r requirements/serving.txt",
+        "read the demo's log.txt; `gitops-ml demo` starts again",
+        "read {}; `gitops-ml demo` starts again, and with --remove it removes everything",
+    ),
+}
+"""The texts that no test runs, by the reason why."""
+NOT_RUN = {template: reason for reason, templates in NOT_RUN_FOR.items() for template in templates}
