@@ -5,7 +5,7 @@ SHELL := bash
 .PHONY: help demo test check bench clean setup format lock
 bin := .venv/bin
 scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
-JOBS ?= 3
+JOBS ?= 4
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, 
 
 test: setup  ## all tests, on a real engine: about 20 minutes. ARGS='-k rollout' selects some
 	@setup/services
-	@$(bin)/pytest -n $(JOBS) --dist loadfile -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
+	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
 	@$(bin)/pytest -n 2 --dist loadfile -m alone $(ARGS) || [ $$? -eq 5 ]
 
 check: .venv  ## format, lint, types, layers, shell scripts, unit tests: under a minute

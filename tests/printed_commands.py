@@ -69,6 +69,9 @@ def commands_in(template: str, program: str) -> list[list[str]]:
 _STEPS = "tests/git/test_next_steps.py"
 _HERE = "tests/git/test_printed_commands.py"
 RUN = {
+    "git add .dvc/config && git commit -m 'Declare DVC remotes' && git push; or git pull, if it is behind": (
+        "tests/git/test_cli_doctor.py::test_a_dvc_remote_is_shown_without_its_password"
+    ),
     "next: git add environments && git commit -m 'Declare environments'{}": (
         f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed"
     ),

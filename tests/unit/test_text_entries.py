@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from collections.abc import Callable
 
@@ -93,8 +94,10 @@ ONE_LINE: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("place", ONE_LINE)
-def test_text_is_one_clean_line_where_it_enters(place: str) -> None:
-    assert len(lines_of(ONE_LINE[place](NASTY))) <= 1
+def test_text_is_one_clean_line_where_it_enters(place: str, caplog: pytest.LogCaptureFixture) -> None:
+    # pytest-xdist cannot send a report whose captured log holds a lone surrogate.
+    with caplog.at_level(logging.CRITICAL + 1, "gitops_ml"):
+        assert len(lines_of(ONE_LINE[place](NASTY))) <= 1
 
 
 def entries_with(text: str) -> list[Entry]:

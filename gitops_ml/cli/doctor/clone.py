@@ -156,7 +156,7 @@ def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
             "dvc remote",
             f"the work tree's .dvc/config has others; sync reads that of {repo.branch}"
             + (f" at {repo.remote}" if repo.remote else ""),
-            "git diff HEAD -- .dvc/config; commit and push it",
+            "git add .dvc/config && git commit -m 'Declare DVC remotes' && git push; or git pull, if it is behind",
         )
 
 

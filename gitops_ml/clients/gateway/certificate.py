@@ -1,5 +1,6 @@
-"""The gateway's default TLS certificate. The gateway listens without TLS, so no client ever sees the certificate.
+"""What the gateway is configured with beside the routes of deployments: its own routes, and a TLS certificate.
 
+The gateway listens without TLS, so no client ever sees the certificate.
 Traefik wants a default certificate all the same. Without one it makes one at every change of its configuration, with an
 RSA key of 2,048 bits, and that took most of the time of a move of traffic.
 """
@@ -14,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from gitops_ml.clients.gateway.own_routes import ROUTERS
+
 _VALID = timedelta(days=36500)
 
 
-def default_certificate() -> bytes:
+def own_configuration() -> bytes:
     """Traefik's dynamic configuration with a new self-signed certificate (Ed25519, RFC 8410)."""
     key = Ed25519PrivateKey.generate()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gitops-ml gateway")])
@@ -36,4 +39,5 @@ def default_certificate() -> bytes:
         "certFile": certificate.public_bytes(Encoding.PEM).decode(),
         "keyFile": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
     }
-    return msgspec.json.encode({"tls": {"stores": {"default": {"defaultCertificate": pair}}}})
+    tls = {"stores": {"default": {"defaultCertificate": pair}}}
+    return msgspec.json.encode({"http": {"routers": ROUTERS}, "tls": tls})

@@ -94,7 +94,7 @@ def wait_gateway(engine: Engine, gateway: str, deadline: float = 30.0) -> None:
     """Return once a started gateway answers. Raises `EngineFailed` with its last lines."""
     try:
         words = (f"{API}/ping", tries(deadline))
-        answers = engine.exec_script(gateway, script("await-answer"), words, timeout=deadline * 2).code == 0
+        answers = engine.exec_script(gateway, script("await-answer"), words, timeout=deadline * 2 + 30).code == 0
     except EngineFailed:
         answers = False  # it has ended
     if not answers:

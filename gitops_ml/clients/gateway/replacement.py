@@ -41,7 +41,7 @@ def ensure_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, 
     address.
     """
     from gitops_ml.clients.gateway.certificate import (
-        default_certificate,  # its import takes 0.1 s, and only this call needs it
+        own_configuration,  # its import takes 0.1 s, and only this call needs it
     )
 
     project, environment = spec.labels[PROJECT], spec.labels[ENVIRONMENT]
@@ -61,7 +61,7 @@ def ensure_gateway(engine: Engine, spec: ContainerSpec, deadline: float = 30.0, 
         undo.callback(_start_again, engine, stopped, deadline)
         gateway = engine.create(spec)
         undo.callback(engine.remove, gateway, force=True)
-        engine.put(gateway, ROOT, _FOLDERS | {f"{ROUTES}/{CERTIFICATE}": default_certificate()})
+        engine.put(gateway, ROOT, _FOLDERS | {f"{ROUTES}/{CERTIFICATE}": own_configuration()})
         for old in olds:
             if any(overlap(one, other) for one in old.listens_on for other in spec.ports.values()):
                 stopped.append(old)

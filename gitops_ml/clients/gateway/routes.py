@@ -72,11 +72,11 @@ def tidy(engine: Engine, gateway: str, files: Sequence[str]) -> None:
     """Remove from the watched folder what has no route file's name, and these `files`; write the certificate anew if it
     is among them. Raises `EngineFailed`.
     """
-    from gitops_ml.clients.gateway.certificate import default_certificate  # its import takes 0.1 s
+    from gitops_ml.clients.gateway.certificate import own_configuration  # its import takes 0.1 s
 
     named = [name for name in files if _ROUTE_FILE.fullmatch(name)]
     if CERTIFICATE in files:
-        engine.put(gateway, f"{ROOT}/{STAGE}", {CERTIFICATE: default_certificate()})
+        engine.put(gateway, f"{ROOT}/{STAGE}", {CERTIFICATE: own_configuration()})
         move = ["mv", f"{ROOT}/{STAGE}/{CERTIFICATE}", f"{ROOT}/{ROUTES}/{CERTIFICATE}"]
         _require_success(engine.exec(gateway, move))
     _require_success(engine.exec_script(gateway, script("tidy"), named))

@@ -28,6 +28,7 @@ from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name, vol
 from gitops_ml.clients.gateway.journal import whole
 from gitops_ml.clients.gateway.layout import CERTIFICATE, JOURNAL, ROOT, ROUTES, script
 from gitops_ml.clients.gateway.liveness import find_unresponsive
+from gitops_ml.clients.gateway.own_routes import has_own_routes
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import loaded_revision
@@ -171,7 +172,7 @@ def _sort(files: dict[str, bytes]) -> tuple[dict[str, bytes], tuple[str, ...], d
     for name, content in sorted(files.items()):
         folder, _, file = name.partition("/")
         route = _ROUTE_FILE.fullmatch(file)
-        if folder != ROUTES or (file == CERTIFICATE and _is_json(content)):
+        if folder != ROUTES or (file == CERTIFICATE and has_own_routes(content)):
             continue
         if route:
             routes[route[1]] = content
@@ -179,14 +180,6 @@ def _sort(files: dict[str, bytes]) -> tuple[dict[str, bytes], tuple[str, ...], d
             strays.append(file)
     entries = {n.removeprefix(f"{JOURNAL}/"): c for n, c in files.items() if n.startswith(f"{JOURNAL}/")}
     return routes, tuple(strays), whole(entries)
-
-
-def _is_json(content: bytes) -> bool:
-    try:
-        msgspec.json.decode(content)
-    except msgspec.MsgspecError:
-        return False
-    return True
 
 
 def _parse_loaded(raw_data: bytes) -> _Loaded:

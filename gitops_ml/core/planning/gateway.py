@@ -54,5 +54,5 @@ def _gateway_trouble(snapshot: Snapshot, spec: ContainerSpec, gateways: list[Con
 
 def plan_tidy(strays: tuple[str, ...]) -> list[plan.Action]:
     """Plan to remove what is no route file of ours from the watched folder."""
-    because = "it is no route, and beside a broken file the gateway loads no change"
+    because = "it is not what it should be, and beside a broken file the gateway loads no change"
     return [plan.Tidy(files=strays, because=because)] if strays else []

@@ -23,6 +23,7 @@ def test_an_unmodified_triton_client_gets_its_answers_through_the_gateway(worksh
     workshop.sync()
     client = triton.InferenceServerClient(f"127.0.0.1:{workshop.ports['dev']}/{MODEL}")
     assert client.is_server_ready()
+    assert triton.InferenceServerClient(f"127.0.0.1:{workshop.ports['dev']}").is_server_live()
     assert client.is_model_ready(MODEL)
     assert client.get_model_metadata(MODEL)["versions"] == ["v1.0.0"]
     for rows in (1, 5000):

@@ -115,7 +115,7 @@ def test_the_drain_is_no_setting_of_the_gateways_container() -> None:
 
 def test_what_is_no_route_file_is_removed() -> None:
     seen = msgspec.structs.replace(serving(V1), strays=("mine.yaml", "sub/x.yml"))
-    because = "it is no route, and beside a broken file the gateway loads no change"
+    because = "it is not what it should be, and beside a broken file the gateway loads no change"
     assert planned(seen, wanted()) == f"tidy dev/gateway mine.yaml,sub/x.yml because {because}"
 
 
