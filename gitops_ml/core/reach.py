@@ -15,6 +15,7 @@ from gitops_ml.core.addresses import why_refused
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
 _SCP = re.compile(r"(?P<host>[^/:]+@[^/:]+):(?P<path>(?!:).*)", re.DOTALL)
+_SCP_HOST = re.compile(r"(?P<host>[^/:]{2,}):(?!:)")
 _BUCKETS = {"abfs", "abfss", "adl", "azure", "file", "gdrive", "gs", "oss", "remote", "s3"}
 """Schemes of addresses that begin with a bucket, a container or nothing instead of a host."""
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
@@ -56,8 +57,10 @@ def why_unreachable(url: str, permitted: Collection[str] | None) -> str:
 
 def host_of(url: str) -> str:
     """The host that an address names, without its port; empty for a folder, or what is in a cloud's bucket."""
-    match = _URL.fullmatch(plain_address(url))
-    return _host(match["authority"]) if match and match["scheme"] not in _BUCKETS else ""
+    if match := _URL.fullmatch(plain_address(url)):
+        return _host(match["authority"]) if match["scheme"] not in _BUCKETS else ""
+    match = _SCP_HOST.match(url)
+    return match["host"] if match else ""
 
 
 def _below(address: str, permitted: Collection[str]) -> bool:
