@@ -62,8 +62,8 @@ def declare(project: Path) -> None:
     commit_file(project, FILE, DECLARATION, "Declare flight")
 
 
-def shown(project: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
+def shown(project: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
     return rows
 
 
