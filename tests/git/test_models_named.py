@@ -31,6 +31,7 @@ def test_a_model_of_any_name_is_deployed(repo: Repository, project: Path, model:
     folder, _, name = model.rpartition(":")
     commit_file(project, f"{folder}/model.json" if folder else "model.json", "{}\n")
     commit_file(project, f"{folder}/dvc.yaml" if folder else "dvc.yaml", ARTIFACTS.format(name=name))
+    commit_file(project, "environments/dev/environment.yaml", "schema: 1\n")
     git(project, "push", "-q")
     registered = register(repo, model, push=True)
     assert run(project, "gto", "check-ref", registered.tag, "--name").splitlines()[-1] == model

@@ -33,6 +33,8 @@ from gitops_ml.core.reach import why_unreachable
 from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
 _CHUNK = 1 << 20
+_CACHE = "gitops-ml-cache"
+"""What DVC is told that the clone's own cache is called."""
 
 
 class Store:
@@ -83,6 +85,9 @@ class Store:
         nowhere = {"url": str(own / "nowhere")}
         for name in {*remote_names(self.config), *others} - names:
             settings["remote"][name] = nowhere
+        if self.caches and "remote" not in settings["core"]:  # as DVC does: what has no remote is in the cache
+            settings["core"]["remote"] = _CACHE
+            settings["remote"][_CACHE] = {"url": str(self.caches[0])}
         return settings
 
     def copy(self, name: str, target: Path, what: str) -> int:
