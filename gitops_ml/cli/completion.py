@@ -84,10 +84,10 @@ def _declared(repo: Repository, environment: str) -> set[str]:
 
 
 def _models(repo: Repository) -> set[str]:
-    from gitops_ml.clients.artifacts import resolution
+    from gitops_ml.clients.artifacts import named, resolution
 
     tagged = [resolution.models(repo, local=local) for local in (True, False)]
-    return {*tagged[0], *tagged[1], *resolution.declared_models(repo, repo.resolve("HEAD"))}
+    return {*tagged[0], *tagged[1], *named.declared_models(repo, repo.resolve("HEAD"))}
 
 
 def _model_of(repo: Repository, context: typer.Context) -> str:

@@ -5,6 +5,7 @@ What they write, a person could write with git and an editor: an annotated tag, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,12 +80,14 @@ def versions(
     if not rows:
         render.progress("no versions yet: gitops-ml register MODEL")
         return
-    head = ("MODEL", "VERSION", "STATE", "CREATED", "COMMIT", "DIGEST", "PUSHED")
+    staged = any(row["stages"] for row in rows)
+    head = ("MODEL", "VERSION", "STATE", *(("STAGES",) if staged else ()), "CREATED", "COMMIT", "DIGEST", "PUSHED")
     lines = [
         (
             row["model"],
             row["version"],
             row["state"],
+            *((",".join(row["stages"]) or "-",) if staged else ()),
             row["created"],
             row["commit"][:12],
             row["digest"] or f"({row['error']})",
@@ -144,6 +147,7 @@ def bump(
 def _rows(repository: Repository, only: str | None) -> list[dict[str, Any]]:
     """One row a version, of one model or of all. Raises `VersionNotFound` if `only` has no version."""
     from gitops_ml.clients.artifacts import resolution
+    from gitops_ml.core.versions.tags import read_tags
 
     local: dict[str, ModelVersions] = resolution.models(repository, local=True)
     fetched = resolution.models(repository)
@@ -154,16 +158,27 @@ def _rows(repository: Repository, only: str | None) -> list[dict[str, Any]]:
             why=f"there are versions of {', '.join(names)}" if names else "there is no version tag",
             fix=f"gitops-ml register {only}",
         )
+    # An assignment of the one side may be later than that of the other.
+    tags = {tag.name: tag for tag in (*repository.tags(local=True), *repository.tags())}
+    merged = read_tags(tags.values())
     rows: list[dict[str, Any]] = []
     for name in names if only is None else [only]:
-        rows += _model_rows(repository, local.get(name), fetched.get(name))
+        stages = {version.version: version.stages for version in merged[name].versions}
+        rows += _model_rows(repository, local.get(name), fetched.get(name), stages)
     return rows
 
 
 def _model_rows(
-    repository: Repository, local: ModelVersions | None, fetched: ModelVersions | None
+    repository: Repository,
+    local: ModelVersions | None,
+    fetched: ModelVersions | None,
+    stages: Mapping[str, tuple[str, ...]],
 ) -> list[dict[str, Any]]:
-    """The versions of a model, from the user's own tags and from those of the remote, which win."""
+    """The versions of a model, from the user's own tags and from those of the remote, which win.
+
+    Args:
+        stages: GTO's stages that each version is in.
+    """
     from gitops_ml.clients.artifacts import resolution
     from gitops_ml.core.versions.tags import version_order
 
@@ -185,6 +200,7 @@ def _model_rows(
                 "model": version.model,
                 "version": version.version,
                 "state": "deprecated" if deprecated else "registered" if active else "deregistered",
+                "stages": stages.get(name, ()),
                 "created": datetime.fromtimestamp(version.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "commit": version.commit,
                 "tag": version.tag,

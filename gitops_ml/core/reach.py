@@ -15,6 +15,9 @@ from gitops_ml.core.addresses import why_refused
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.DOTALL)
 _SCP = re.compile(r"(?P<host>[^/:]+@[^/:]+):(?P<path>(?!:).*)", re.DOTALL)
+_SCP_HOST = re.compile(r"(?P<host>[^/:]{2,}):(?!:)")
+_BUCKETS = {"abfs", "abfss", "adl", "azure", "file", "gdrive", "gs", "oss", "remote", "s3"}
+"""Schemes of addresses that begin with a bucket, a container or nothing instead of a host."""
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 
 
@@ -52,6 +55,14 @@ def why_unreachable(url: str, permitted: Collection[str] | None) -> str:
     return _refused_address(host)
 
 
+def host_of(url: str) -> str:
+    """The host that an address names, without its port; empty for a folder, or what is in a cloud's bucket."""
+    if match := _URL.fullmatch(plain_address(url)):
+        return _host(match["authority"]) if match["scheme"] not in _BUCKETS else ""
+    match = _SCP_HOST.match(url)
+    return match["host"] if match else ""
+
+
 def _below(address: str, permitted: Collection[str]) -> bool:
     path = re.sub("%2e", ".", re.split("[?#]", address)[0], flags=re.IGNORECASE)
     if ".." in path.split("/"):
@@ -61,9 +72,13 @@ def _below(address: str, permitted: Collection[str]) -> bool:
 
 
 def _refused_address(authority: str) -> str:
-    """Why an address written as numbers is not asked. Names are resolved by each remote's own library."""
-    host = authority.rpartition(":")[0] if re.search(r":\d+$", authority) else authority
+    """Why an address written as numbers is not asked."""
+    host = _host(authority)
     try:
-        return why_refused(host, 0, ipaddress.ip_address(host.strip("[]")), None)
+        return why_refused(host, 0, ipaddress.ip_address(host), None)
     except ValueError:
         return ""
+
+
+def _host(authority: str) -> str:
+    return re.sub(r":\d*$", "", authority).strip("[]")

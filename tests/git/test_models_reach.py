@@ -32,6 +32,23 @@ def test_only_the_remotes_that_the_operator_lists_are_read(
         assert "GITOPS_ML_DVC_REMOTES" in caught.value.fix
 
 
+@pytest.mark.parametrize("key", ["url", "endpointurl"])
+def test_a_remote_whose_host_s_name_is_a_metadata_address_is_not_asked(
+    repo: Repository, project: Path, key: str
+) -> None:
+    empty_cache(project)
+    address = "http://2852039166/models"  # what resolvers read as 169.254.169.254
+    run(project, "dvc", "remote", "add", "-q", "-f", "storage", address if key == "url" else "s3://models")
+    run(project, "dvc", "remote", "modify", "-q", "storage", key, address)
+    git(project, "commit", "-qam", "Keep models elsewhere")
+    git(project, "push", "-q")
+    repo.fetch()
+    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    with pytest.raises(ObjectMissing, match=r"the remote storage may not be read: .*; 2852039166 resolves to it"):
+        read(repo, resolved)
+    assert places(repo, resolved) == []
+
+
 @pytest.mark.parametrize(
     "url", ["ext::sh -c touch% {}", "--upload-pack=touch {}", "ssh://-oProxyCommand=touch {}/x", "file:///{}\n"]
 )

@@ -62,8 +62,8 @@ def declare(project: Path) -> None:
     commit_file(project, FILE, DECLARATION, "Declare flight")
 
 
-def shown(project: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
+def shown(project: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(run(project, "gto", "show", "flight-delay", "--json"))
     return rows
 
 
@@ -103,9 +103,29 @@ def test_versions_that_gto_registers_and_deprecates_are_listed(repo: Repository,
     assert rows["v2.0.0"]["pushed"] is False and rows["v1.0.0"]["pushed"] is True
     assert rows["v1.0.0"]["digest"] == resolve(repo, "flight-delay", "v1.0.0").digest
     assert [v["version"] for v in shown(project)] == ["v2.0.0", "v1.0.0"]
+    assert [(v["version"], [s["stage"] for s in v["stages"]]) for v in shown(project)] == [
+        (name, rows[name]["stages"]) for name in ("v2.0.0", "v1.0.0")
+    ]
+    assert rows["v2.0.0"]["stages"] == ["prod"]
     run(project, "gto", "deprecate", "flight-delay")
     with Repository.open(project) as fresh, pytest.raises(VersionRefused, match="deprecated"):
         resolve(fresh, "flight-delay", "v2.0.0", local=True)
+
+
+def test_the_latest_assignment_to_a_stage_counts_on_either_side(project: Path, other: Clone) -> None:
+    bob = other("bob")
+    at = {"GIT_COMMITTER_DATE": "2026-01-02T00:00:00Z"}
+    run(project, "git", "tag", "-am", "mine", "flight-delay#prod#1", "flight-delay@v1.0.0^{commit}", env=at)
+    at = {"GIT_COMMITTER_DATE": "2026-01-03T00:00:00Z"}
+    run(bob, "git", "tag", "-am", "theirs", "flight-delay#prod#2", "flight-delay@v1.1.0^{commit}", env=at)
+    git(bob, "push", "-q", "origin", "flight-delay#prod#2")
+    before = {row["version"]: row["stages"] for row in cli(project, "versions", "flight-delay")}
+    after = {row["version"]: row["stages"] for row in cli(project, "versions", "flight-delay", "--fetch")}
+    assert (before["v1.0.0"], before["v1.1.0"]) == (["prod"], [])
+    assert (after["v1.0.0"], after["v1.1.0"]) == ([], ["prod"])
+    table = CliRunner().invoke(app, ["versions", "--repo", str(project)], catch_exceptions=False).stdout.splitlines()
+    assert table[0].split()[:4] == ["MODEL", "VERSION", "STATE", "STAGES"]
+    assert table[1].split()[:4] == ["flight-delay", "v1.1.0", "registered", "prod"]
 
 
 def test_a_version_never_moves_and_a_commit_has_one_version(repo: Repository, project: Path) -> None:

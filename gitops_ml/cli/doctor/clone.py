@@ -133,6 +133,7 @@ def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
     from gitops_ml.core.operator_settings import DVC_REMOTES
 
     store = store_of(repo)
+    readable = store.look_up()
     default = default_remote(store.config)
     for name, reason in store.refused.items():
         yield missing(
@@ -144,7 +145,7 @@ def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
             "none; models are in this machine's cache only, and no other machine can sync them",
             "dvc remote add -d <name> <url>",
         )
-    for remote in sorted(store.remotes):
+    for remote in sorted(readable):
         label = f"{remote.name}{' (default)' if remote.name == default else ''}: {redact(remote.url)}"
         if remote.folder is not None and not remote.folder.is_dir():
             yield note("dvc remote", f"{label} is not there (yet)", "dvc push creates it; or mount it")

@@ -1,8 +1,8 @@
-"""DVC's documents of a commit, each read once for a repository and then typed."""
+"""DVC's and GTO's documents of a commit, each read once for a repository and then typed."""
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import DVC
@@ -11,7 +11,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.documents import DvcFile, Lock, Pipeline
 from gitops_ml.errors import InputError
 
-Kind = TypeVar("Kind", Pipeline, Lock, DvcFile)
+Kind = TypeVar("Kind", Pipeline, Lock, DvcFile, dict[str, Any])
 
 
 class Documents(Generic[Kind]):
@@ -42,3 +42,4 @@ class Documents(Generic[Kind]):
 PIPELINES = Documents(Pipeline)
 LOCKS = Documents(Lock)
 DVC_FILES = Documents(DvcFile)
+GTO_FILES: Documents[dict[str, Any]] = Documents(dict[str, Any])

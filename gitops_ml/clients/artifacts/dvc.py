@@ -57,23 +57,26 @@ def download(
     Raises ObjectMissing when DVC finds the bytes nowhere. Nothing is verified here.
     """
     from dvc.api import DVCFileSystem
+    from dvc.repo import Repo
 
     target = folder if is_dir else folder / Path(path).name
     try:
-        files = DVCFileSystem(str(root), rev=commit, config=settings)
-        if not is_dir:
-            files.get_file(f"/{path}", str(target))
-            return {target.name: target}
-        places = {}
-        for name in files.find(f"/{path}"):
-            inner = str(name).removeprefix(f"/{path}").lstrip("/")
-            if {"", ".", ".."} & set(inner.split("/")):
-                raise ObjectCorrupt(f"{path} of commit {commit[:12]} names {inner!r}", fix="dvc push it again")
-            place = folder / inner
-            place.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(str(name), str(place))
-            places[inner] = place
-        return places
+        # A path instead of a `Repo` would make DVC open the clone once more, with the repository's own configuration.
+        with Repo(str(root), rev=commit, config=settings, uninitialized=True) as project:
+            files = DVCFileSystem(project)
+            if not is_dir:
+                files.get_file(f"/{path}", str(target))
+                return {target.name: target}
+            places = {}
+            for name in files.find(f"/{path}"):
+                inner = str(name).removeprefix(f"/{path}").lstrip("/")
+                if {"", ".", ".."} & set(inner.split("/")):
+                    raise ObjectCorrupt(f"{path} of commit {commit[:12]} names {inner!r}", fix="dvc push it again")
+                place = folder / inner
+                place.parent.mkdir(parents=True, exist_ok=True)
+                files.get_file(str(name), str(place))
+                places[inner] = place
+            return places
     except GitopsError:
         raise
     except Exception as error:  # a remote raises what its own library raises (botocore, aiohttp, asyncssh …)

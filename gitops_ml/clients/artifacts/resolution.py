@@ -25,16 +25,16 @@ from gitops_ml.clients.artifacts.lookup import (
     resolve_path,
     store_for,
 )
+from gitops_ml.clients.artifacts.named import path_of_model
+from gitops_ml.clients.artifacts.reachable import why_unreachable_now
 from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.artifacts.store import store_of
-from gitops_ml.clients.artifacts.templates import read_artifacts
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.process import redact
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.operator_settings import DVC_REMOTES
-from gitops_ml.core.reach import why_unreachable
-from gitops_ml.core.versions.outputs import artifact_path, manifest_digest
-from gitops_ml.core.versions.tags import ModelVersions, Tag, choose_version, is_version, read_tags, split_model
+from gitops_ml.core.versions.outputs import manifest_digest
+from gitops_ml.core.versions.tags import ModelVersions, Tag, choose_version, is_version, read_tags
 from gitops_ml.errors import (
     GitopsError,
     InputError,
@@ -101,16 +101,7 @@ def resolve(
 
 def resolve_at(repo: Repository, model: str, commit: str, version: str = "", tag: str | None = None) -> ResolvedVersion:
     """Look up what `model` holds at `commit`, whatever version that is. Raises as `resolve`."""
-    folder, name = split_model(model)
-    file = posixpath.join(folder, "dvc.yaml")
-    artifacts = read_artifacts(repo, commit, file)
-    if artifacts is None:
-        raise VersionNotFound(
-            f"{model} is not declared at commit {commit[:12]}",
-            why=f"that commit has no {file}, which declares artifacts:",
-            fix=f"register a commit that has it: gitops-ml register {model} --rev COMMIT",
-        )
-    resolved = resolve_path(repo, commit, artifact_path(artifacts, file, model, name))
+    resolved = resolve_path(repo, commit, path_of_model(repo, commit, model))
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **msgspec.structs.asdict(resolved))
 
 
@@ -126,14 +117,6 @@ def models(repo: Repository, *, local: bool = False) -> dict[str, ModelVersions]
     if kept is None or kept[0] is not tags:
         kept = memo[local] = tags, read_tags(tags)
     return kept[1]
-
-
-def declared_models(repo: Repository, commit: str) -> dict[str, str]:
-    """Paths of the artifacts in the root's dvc.yaml at `commit`, by name; an artifact without a path is left out."""
-    artifacts = read_artifacts(repo, commit, "dvc.yaml") or {}
-    return {
-        name: str(entry["path"]) for name, entry in artifacts.items() if isinstance(entry, dict) and "path" in entry
-    }
 
 
 def fetch(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[ModelFile]:
@@ -268,7 +251,7 @@ def _indirect(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Mo
             return _plain(repo, resolved, folder)
     store = store_for(repo, resolved)
     for address in resolved.output.origins:
-        if reason := why_unreachable(address, store.permitted):
+        if reason := why_unreachable_now(address, store.permitted):
             raise VersionRefused(
                 f"{resolved.path} is imported from {redact(address)}, which may not be read",
                 why=reason,

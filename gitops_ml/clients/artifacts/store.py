@@ -24,6 +24,7 @@ from gitops_ml.clients.artifacts.dvc_config import (
     remote_names,
     remotes_of,
 )
+from gitops_ml.clients.artifacts.reachable import why_unreachable_now
 from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
@@ -32,13 +33,16 @@ from gitops_ml.core.reach import why_unreachable
 from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
 _CHUNK = 1 << 20
+_CACHE = "gitops-ml-cache"
+"""What DVC is told that the clone's own cache is called."""
 
 
 class Store:
     """The caches and the remotes of one DVC project of one clone. `config`: local paths in it are absolute.
 
-    `remotes` are those that may be read, `refused` says why others may not, by their names. `permitted`: what the
-    host's operator permits, as `why_unreachable` takes it.
+    `remotes` are those whose addresses may be read. `refused` says why others may not, by their names; so also of
+    `remotes`, once the name of a host was looked up. `permitted`: what the host's operator permits, as
+    `why_unreachable` takes it.
     """
 
     def __init__(
@@ -56,18 +60,34 @@ class Store:
             else:
                 self.remotes.append(remote)
 
+    def look_up(self) -> list[Remote]:
+        """The remotes that may be read at the addresses that their hosts' names have now."""
+        readable, refused = [], dict(self.refused)
+        for remote in self.remotes:
+            reasons = (why_unreachable_now(address, self.permitted) for address in remote.addresses)
+            if reason := next(filter(None, reasons), ""):
+                refused[remote.name] = reason
+            else:
+                refused.pop(remote.name, None)
+                readable.append(remote)
+        self.refused = refused
+        return readable
+
     def settings(self, own: Path, others: Collection[str] = ()) -> dict[str, Any]:
-        """What DVC is told of the configuration. It finds nothing in the remotes that may not be read.
+        """What DVC is told of the configuration. It finds nothing in the remotes that may not be read now.
 
         Args:
             own: an empty folder for what DVC keeps for itself.
             others: names of remotes that DVC may know from another commit's configuration.
         """
-        names = {name for remote in self.remotes for name in referred(self.config, remote.name)}
+        names = {name for remote in self.look_up() for name in referred(self.config, remote.name)}
         settings = dvc_settings(self.config, names, own / "site")
         nowhere = {"url": str(own / "nowhere")}
         for name in {*remote_names(self.config), *others} - names:
             settings["remote"][name] = nowhere
+        if self.caches and "remote" not in settings["core"]:  # as DVC does: what has no remote is in the cache
+            settings["core"]["remote"] = _CACHE
+            settings["remote"][_CACHE] = {"url": str(self.caches[0])}
         return settings
 
     def copy(self, name: str, target: Path, what: str) -> int:
@@ -129,7 +149,7 @@ class Store:
 
     def _missing(self, name: str, what: str) -> ObjectMissing:
         caches = ", ".join(map(str, self.caches)) or "no cache"
-        names = ", ".join(remote.name for remote in self.remotes)
+        names = ", ".join(remote.name for remote in self.remotes if remote.name not in self.refused)
         empty = [r for r in self.remotes if r.folder is not None and not _is_there(r.folder / "files" / "md5")]
         absent = "".join(f"; {remote.folder} (remote {remote.name}) holds no objects" for remote in empty)
         absent += "".join(f"; the remote {name} may not be read: {reason}" for name, reason in self.refused.items())
@@ -140,7 +160,7 @@ class Store:
             fix=f"mount {empty[0].folder} if that was forgotten; else {push}"
             if empty
             else f"have the host's operator name the remote in {DVC_REMOTES}; or correct its url"
-            if self.refused and not self.remotes
+            if self.refused and not names
             else push,
         )
 

@@ -38,8 +38,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
     # Packs our own sources: only a pass that lacks an image needs that.
     from gitops_ml.serving.building.context import runtime_key
 
-    ensure_base(engine, base)
-    base_id = base_identity(engine, base) or base
+    base_id = base_identity(engine, base) or base_identity(engine, ensure_base(engine, base)) or base
     key = runtime_key(requirements, base_id)[:16]
     tag = f"gitops-ml/runtime:{key}"
     image = engine.image_id(tag)

@@ -20,6 +20,9 @@ from gitops_ml.core.versions.stages import Stage
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
 from gitops_ml.suggest import nearest
 
+GTO_FILE = "artifacts.yaml"
+"""Where GTO named artifacts before DVC's `artifacts:` did; always in the repository's root."""
+
 _MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -90,8 +93,8 @@ def artifact_path(artifacts: Mapping[str, Any], file: str, model: str, name: str
     """The path of an artifact, relative to the repository's root.
 
     Args:
-        artifacts: what is under `artifacts:`, by name.
-        file: the path of that dvc.yaml.
+        artifacts: what is under `artifacts:` of a dvc.yaml, or what GTO's artifacts.yaml holds, by name.
+        file: the path of that file.
         model: the model as messages name it.
         name: its name under `artifacts:`.
 
@@ -110,9 +113,13 @@ def artifact_path(artifacts: Mapping[str, Any], file: str, model: str, name: str
         )
     entry = artifacts[name]
     path = entry.get("path") if isinstance(entry, Mapping) else None
+    place = name if file == GTO_FILE else f"artifacts.{name}"
     if not isinstance(path, str) or not path:
-        raise InputError(f"{file}: artifacts.{name} has no path", fix=f"artifacts: {{{name}: {{path: …}}}}")
-    return path_from_root(posixpath.dirname(file), path, f"{model} (artifacts.{name} of {file})")
+        written = f"{name}: {{path: …}}"
+        raise InputError(
+            f"{file}: {place} has no path", fix=written if file == GTO_FILE else f"artifacts: {{{written}}}"
+        )
+    return path_from_root(posixpath.dirname(file), path, f"{model} ({place} of {file})")
 
 
 def lock_outputs(stages: Mapping[str, Stage], file: str) -> list[Output]:

@@ -5,9 +5,11 @@ Studio and this tool agree on which versions exist and which were deregistered. 
 reads one tag at a time: `gto show` takes 9 s for 1,000 tags.
 
     <model>@v<semver>            registers a version        <model>@v<semver>!    deregisters it
-    <model>@deprecated           retires the whole model    <model>#<stage>       a stage: never desired state
+    <model>@deprecated           retires the whole model    <model>#<stage>       puts a commit into a stage
+                                                            <model>#<stage>!      takes it out
 
-Each may end in #<counter>. A model of path/to/dvc.yaml is named path/to:model, and path/to=model in its tags.
+A stage is shown and is never desired state. Each may end in #<counter>. A model of path/to/dvc.yaml is named
+path/to:model, and path/to=model in its tags.
 """
 
 from __future__ import annotations
@@ -59,12 +61,14 @@ class TagName(msgspec.Struct, frozen=True, kw_only=True):
     action: Action
     version: str | None = None
     stage: str | None = None
+    counter: int = 0
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """One registered version of a model.
 
     `active` is False once a later tag deregistered it. `created` is the registering tag's, in seconds since the epoch.
+    `stages` are GTO's stages that it is in now, sorted.
     """
 
     model: str
@@ -74,6 +78,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     active: bool
     tagger: str = ""
+    stages: tuple[str, ...] = ()
 
 
 class ModelVersions(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,13 +106,14 @@ def parse_tag(name: str) -> TagName | None:
     match = _TAG.fullmatch(name)
     if match is None:
         return None
-    model = match["model"].replace("=", ":")
+    model, counter = match["model"].replace("=", ":"), int(match["counter"] or 0)
     if match["word"]:
         return TagName(model=model, action="deprecate" if match["word"] == "deprecated" else "create")
     if match["version"]:
         action: Action = "deregister" if match["cancel"] else "register"
         return TagName(model=model, action=action, version=match["version"])
-    return TagName(model=model, action="unassign" if match["cancel"] else "assign", stage=match["stage"])
+    action = "unassign" if match["cancel"] else "assign"
+    return TagName(model=model, action=action, stage=match["stage"], counter=counter)
 
 
 def tag_name(model: str, version: str) -> str:
@@ -196,6 +202,9 @@ def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str])
             registered.setdefault(meaning.version, tag)
         event = (tag.created, meaning.action == "deregister")
         last[meaning.version] = max(last.get(meaning.version, (-1, False)), event)
+    active = {version: tag.commit for version, tag in registered.items() if not last[version][1]}
+    inactive = {tag.commit for tag in registered.values()} - set(active.values())
+    staged = {} if deprecated else _staged_commits(events, inactive)
     versions = [
         Version(
             model=name,
@@ -203,13 +212,33 @@ def _model(name: str, events: list[tuple[TagName, Tag]], lightweight: list[str])
             commit=tag.commit,
             tag=tag.name,
             created=tag.created,
-            active=not last[version][1],
+            active=version in active,
             tagger=tag.tagger,
+            stages=tuple(stage for stage, commit in staged.items() if commit == active.get(version)),
         )
         for version, tag in registered.items()
     ]
     versions.sort(key=lambda v: version_order(v.version), reverse=True)
     return ModelVersions(name=name, versions=tuple(versions), deprecated=deprecated, lightweight=tuple(lightweight))
+
+
+def _staged_commits(events: list[tuple[TagName, Tag]], inactive: set[str]) -> dict[str, str]:
+    """The commit that each stage's latest assignment names, by stage, sorted, as in GTO's `Artifact.get_vstages`.
+
+    An assignment counts while no later tag takes its commit out of the stage. In the same second, the counters of the
+    tags decide.
+
+    Args:
+        inactive: commits whose versions were all deregistered: their assignments do not count.
+    """
+    latest: dict[tuple[str, str], tuple[int, int, bool]] = {}
+    for meaning, tag in events:
+        if meaning.stage is not None and tag.commit not in inactive:
+            event = (tag.created, meaning.counter, meaning.action == "assign")
+            key = (meaning.stage, tag.commit)
+            latest[key] = max(latest.get(key, event), event)
+    assigned = sorted((stage, event, commit) for (stage, commit), event in latest.items() if event[2])
+    return {stage: commit for stage, _, commit in assigned}
 
 
 def choose_version(models: Mapping[str, ModelVersions], model: str, version: str) -> Version | None:

@@ -85,34 +85,34 @@ def test_verify_goes_back_by_one_version_at_most(workshop: Workshop) -> None:
         assert (status["sync"], status["version"], status["verification"]) == ("Synced", "v1.1.0", "Verified")
 
 
-def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: Workshop, tmp_path: Path) -> None:
-    # A command that fails for v1.1.0 only.
-    flag = tmp_path / "known"
-    script = f'[ -e {flag} ] && [ "$GITOPS_ML_VERSION" = v1.1.0 ] && echo "orders fell by half" && exit 1; exit 0'
-    checks = {"command": [{"name": "orders", "run": ["sh", "-c", script]}]}
+def test_the_version_before_takes_over_when_only_the_newer_one_is_bad(workshop: Workshop) -> None:
     canary = {"strategy": "canary", "steps": [50]}
-    start(workshop, "v1.0.0", verify=checks)
-    start(workshop, "v1.1.0", verify=checks)
-    workshop.declare("v1.1.0", verify=checks | {"traffic": {"max_bad_increase": 0.5}}, rollout=canary)
-    workshop.sync()
-    flag.touch()
-    ran = workshop.run("verify", "dev")
-    assert ran.code == 3, ran.err
-    # The failed version is replaced at once, although a canary is declared.
-    assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
-    record = workshop.record()
-    assert [(a["version"], a["strategy"], a["outcome"]) for a in record["attempts"][:2]] == [
-        ("v1.0.0", "blue-green", "promoted"),
-        ("v1.1.0", "review", "failed"),
-    ]
-    assert record["verified"]["version"] == "v1.0.0"
-    assert any(c["reason"] == "exit code 1: orders fell by half" for c in record["attempts"][1]["checks"])
-    status = workshop.status()
-    assert (status["sync"], status["verification"]) == ("Synced", "Verified")
-    # The failed version is not tried again, although somebody declares it again.
-    workshop.declare("v1.1.0", verify=checks | {"traffic": {"max_bad_increase": 0.5}}, rollout=canary)
-    workshop.sync(expect=3)
-    assert workshop.serving() == "v1.0.0"
+    with page() as (url, told):
+        told["body"] = "orders go well with v1.0.0 and v1.1.0"
+        checks: dict[str, Any] = {"http": [{"name": "orders", "url": url, "contains": "${version}"}]}
+        start(workshop, "v1.0.0", verify=checks)
+        start(workshop, "v1.1.0", verify=checks)
+        workshop.declare("v1.1.0", verify=checks | {"traffic": {"max_bad_increase": 0.5}}, rollout=canary)
+        workshop.sync()
+        told["body"] = "orders go well with v1.0.0"
+        ran = workshop.run("verify", "dev")
+        assert ran.code == 3, ran.err
+        # The failed version is replaced at once, although a canary is declared.
+        assert (workshop.serving(), workshop.declared()["version"]) == ("v1.0.0", "v1.0.0")
+        record = workshop.record()
+        assert [(a["version"], a["strategy"], a["outcome"]) for a in record["attempts"][:2]] == [
+            ("v1.0.0", "blue-green", "promoted"),
+            ("v1.1.0", "review", "failed"),
+        ]
+        assert record["verified"]["version"] == "v1.0.0"
+        failed = {c["name"]: c for c in record["attempts"][1]["checks"]}["http orders"]
+        assert failed["result"] == "fail" and "v1.1.0" in failed["reason"]
+        status = workshop.status()
+        assert (status["sync"], status["verification"]) == ("Synced", "Verified")
+        # The failed version is not tried again, although somebody declares it again.
+        workshop.declare("v1.1.0", verify=checks | {"traffic": {"max_bad_increase": 0.5}}, rollout=canary)
+        workshop.sync(expect=3)
+        assert workshop.serving() == "v1.0.0"
     history = workshop.run("history", "dev")
     assert "Failed (review, failed, over v1.0.0)" in history.out
 

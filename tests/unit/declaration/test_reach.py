@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.core.operator_settings import read_settings
-from gitops_ml.core.reach import why_unreachable
+from gitops_ml.core.reach import host_of, why_unreachable
 from gitops_ml.errors import InputError
 
 
@@ -45,6 +45,27 @@ def test_addresses_of_remotes_and_repositories_are_read(url: str) -> None:
 )
 def test_addresses_that_run_programs_or_reach_the_machine_s_own_services_are_refused(url: str, says: str) -> None:
     assert says in why_unreachable(url, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://ada:secret@DVC.example.org:8443/x", "dvc.example.org"),
+        ("ssh://ada@models.example.org/srv/dvc", "models.example.org"),
+        ("git@github.com:team/models.git", "github.com"),
+        ("github.com:team/models.git", "github.com"),
+        ("C:/models", ""),
+        ("webdavs://[fe80::1]:443/x", "fe80::1"),
+        ("https://10.0.0.1:9000", "10.0.0.1"),
+        ("s3://bucket/models", ""),
+        ("azure://container/x", ""),
+        ("remote://other/x", ""),
+        ("/mnt/my models", ""),
+        ("", ""),
+    ],
+)
+def test_the_host_of_an_address_is_looked_up_and_a_bucket_is_not(url: str, host: str) -> None:
+    assert host_of(url) == host
 
 
 PERMITTED = ("s3://models", "https://dvc.example.org/team/", "/mnt/dvc", "git@github.com:team", "ssh://store:2222")

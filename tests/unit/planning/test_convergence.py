@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.errors import EngineFailed, EngineUnavailable
-from tests.effort import examples
+from tests.effort import examples, stride
 from tests.unit.builders import NAME, wanted
 from tests.unit.simulated_engine import Killed
 from tests.unit.simulated_host import Host, dies_at, never, require_clean
@@ -73,7 +73,7 @@ def test_every_interruption_of_a_rollout_converges(strategy: str, verdict: str, 
             assert (plan.statuses[0].sync, plan.statuses[0].verification) == ("OutOfSync", verdict)
         if not died:
             return
-        mutation += 1
+        mutation += stride(4)
 
 
 @pytest.mark.parametrize("strategy", ["canary", "shadow"])
@@ -91,7 +91,7 @@ def test_every_interruption_of_a_candidate_that_fails_on_traffic_converges(strat
         assert (plan.statuses[0].sync, plan.statuses[0].verification) == ("OutOfSync", verdict)
         if not died:
             return
-        mutation += 1
+        mutation += stride(4)
 
 
 @pytest.mark.parametrize("strategy", ALL)
@@ -106,7 +106,7 @@ def test_a_newer_commit_preempts_at_every_stage(strategy: str, to: str) -> None:
         assert plan.statuses[0].sync == "Synced"
         if not died:
             return
-        mutation += 1
+        mutation += stride(4)
 
 
 @pytest.mark.parametrize("strategy", ALL)
@@ -122,7 +122,7 @@ def test_a_hold_at_every_stage_leaves_a_version_that_serves(strategy: str) -> No
         require_clean(host, host.settle(wanted("v2", replicas=2, strategy=strategy)), "v2", 2)
         if not died:
             return
-        mutation += 1
+        mutation += stride(4)
 
 
 def test_a_withdrawal_converges_from_every_interruption() -> None:
@@ -143,7 +143,7 @@ def test_a_withdrawal_converges_from_every_interruption() -> None:
         assert host.serves("other") == [ONE]
         if not died:
             return
-        mutation += 1
+        mutation += stride(4)
 
 
 # --- trouble that is not the candidate's ------------------------------------------------------------------------------

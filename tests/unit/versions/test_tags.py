@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import semver
-from gto.tag import parse_name
+from gto.base import Artifact
+from gto.constants import VersionSort
+from gto.tag import index_tag, parse_name
 from hypothesis import given
 from hypothesis import strategies as st
+from scmrepo.git.objects import GitTag
 
 from gitops_ml.core.versions.tags import (
     ModelVersions,
@@ -100,6 +103,66 @@ def test_the_latest_event_decides(tags: list[tuple[str, int]], active: bool) -> 
 )
 def test_a_model_is_deprecated_until_a_later_tag(tags: list[tuple[str, int]], deprecated: bool) -> None:
     assert read_tags(tag(name, at) for name, at in tags)["m"].deprecated is deprecated
+
+
+def in_gto(tags: list[Tag]) -> Artifact:
+    """What GTO makes of the tags of one model, in order of their time."""
+    artifact = Artifact(artifact="m", versions=[])
+    for each in tags:
+        artifact = index_tag(
+            artifact,
+            GitTag(
+                hexsha="0" * 40,
+                name=each.name,
+                target=each.commit,
+                tagger_name="Ada",
+                tagger_email="ada@example.org",
+                message="",
+                tag_time=each.created,
+                tag_time_offset=0,
+            ),
+        )
+    return artifact
+
+
+VERSIONS = [f"v1.{minor}.0" for minor in range(3)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["m@{}!", "m@{}", "m#prod", "m#prod!", "m#staging"]), st.sampled_from(VERSIONS)),
+        max_size=12,
+    )
+)
+def test_stages_hold_the_versions_that_they_hold_in_gto(events: list[tuple[str, str]]) -> None:
+    names = [("m@{}", version) for version in VERSIONS] + events
+    tags = [
+        tag(f"{name.format(version)}#{number}", number, commit=f"of {version}")
+        for number, (name, version) in enumerate(names, 1)
+    ]
+    theirs = in_gto(tags).get_vstages(versions_per_stage=1, sort=VersionSort.Timestamp)
+    ours = read_tags(tags)["m"].versions
+    assert sorted((stage, version.version) for version in ours for stage in version.stages) == sorted(
+        (stage, held.version) for stage, holders in theirs.items() for held in holders
+    )
+
+
+@pytest.mark.parametrize(
+    ("tags", "stages"),
+    [
+        ([("m@v1.0.0", 5, "a"), ("m#prod#1", 5, "a")], {"v1.0.0": ("prod",)}),
+        ([("m@v1.0.0", 1, "a"), ("m@v2.0.0", 1, "b"), ("m#p#9", 5, "a"), ("m#p#10", 5, "b")], {"v2.0.0": ("p",)}),
+        ([("m@v1.0.0", 1, "a"), ("m#p#1", 5, "a"), ("m#p!#2", 5, "a")], {}),
+        ([("m@v1.0.0", 1, "a"), ("m#p#1", 2, "a"), ("m#p#2", 3, "no version's")], {}),
+        ([("m@v1.0.0", 1, "a"), ("m#p#1", 2, "a"), ("m@deprecated", 3, "a")], {}),
+        ([("m@v1.0.0", 1, "a"), ("m#q", 2, "a"), ("m#a/b", 3, "a")], {"v1.0.0": ("a/b", "q")}),
+    ],
+)
+def test_stages_of_the_same_second_and_of_no_version(
+    tags: list[tuple[str, int, str]], stages: dict[str, tuple[str, ...]]
+) -> None:
+    model = read_tags(tag(name, at, commit=commit) for name, at, commit in tags)["m"]
+    assert {v.version: v.stages for v in model.versions if v.stages} == stages
 
 
 def test_models_are_kept_apart_and_sorted() -> None:

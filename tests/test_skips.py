@@ -8,7 +8,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+CONFTEST = Path(__file__).parent / "conftest.py"
 SKIPPING = """
 import pytest
 @pytest.mark.parametrize("n", [1])
