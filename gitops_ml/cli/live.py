@@ -91,7 +91,10 @@ class LiveView:
         self._live.start()
 
     def _note(self, kind: str, facts: dict[str, Any]) -> None:
-        name = f"{facts['environment']}/{facts['deployment'] or 'gateway'}"
+        gateway = f"{facts['environment']}/gateway"
+        name = f"{facts['environment']}/{facts['deployment']}" if facts["deployment"] else gateway
+        if name != gateway:
+            self._rows.pop(gateway, None)  # the environment's own actions end before those of its deployments begin
         row = self._rows.setdefault(name, {"since": time.monotonic(), "step": "", "share": None, "note": ""})
         if kind == "action":
             step = _STEPS.get(facts["verb"], facts["verb"])

@@ -38,6 +38,14 @@ def test_each_deployment_has_a_line_with_its_step() -> None:
         assert drawn(view) == ["prod/churn is verified 0 s  smoke pass", "prod/spam  starts 0 s"]
 
 
+def test_the_gateway_loses_its_line_when_the_deployments_begin() -> None:
+    with LiveView() as view:
+        view.report(action("ensure-gateway", ""))
+        assert drawn(view) == ["prod/gateway gets its gateway 0 s"]
+        view.report(action("build"))
+        assert drawn(view) == ["prod/churn builds its image 0 s"]
+
+
 def test_a_canary_has_its_share_and_its_evidence() -> None:
     facts = {"environment": "prod", "deployment": "churn", "percent": 25, "reason": "120 requests, 1 bad; " * 9}
     with LiveView() as view:
