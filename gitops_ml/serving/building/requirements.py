@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.markers import Marker, default_environment
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName, default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -21,34 +21,20 @@ SERVER_LOCK = Path(__file__).with_name("server-requirements.txt")
 """What the model server itself imports, locked by `make lock`."""
 CONTAINER_PYTHON = "3.11"
 
-_HASHES = re.compile(r"(?:\s+--hash=(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))+\s*$")
-_COMMENT = re.compile(r"(?:^|\s+)#.*$")
+# Both begin at the start of a run of spaces only: else a long run would take time that grows with its square.
+_HASHES = re.compile(r"(?<!\s)(?:\s+--hash=(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))+\s*$")
+_COMMENT = re.compile(r"(?:^|(?<!\s)\s+)#.*$")
 _MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
 class Pin:
-    """One locked distribution: its normalized name, its version, its marker, and the line that pip reads."""
+    """One locked distribution: its normalized name, its version, whether a container installs it, and pip's line."""
 
     name: str
     version: str
-    marker: Marker | None
+    applies: bool
     line: str
-
-    @property
-    def applies(self) -> bool:
-        """Whether the distribution is installed in a model's container."""
-        environment = default_environment() | {
-            "python_version": CONTAINER_PYTHON,
-            "python_full_version": f"{CONTAINER_PYTHON}.0",
-            "implementation_name": "cpython",
-            "platform_python_implementation": "CPython",
-            "sys_platform": "linux",
-            "platform_system": "Linux",
-            "os_name": "posix",
-            "extra": "",
-        }
-        return self.marker is None or self.marker.evaluate({key: str(value) for key, value in environment.items()})
 
 
 def read_lock(content: bytes) -> list[Pin]:
@@ -118,7 +104,7 @@ def _pin(line: str) -> Pin:
     bare = line[: hashes.start()] if hashes else line
     try:
         requirement = Requirement(bare)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, RecursionError) as error:
         raise ValueError("is no `name==version`") from error
     if requirement.url:
         raise ValueError("names an address")
@@ -130,9 +116,27 @@ def _pin(line: str) -> Pin:
     return Pin(
         name=canonicalize_name(requirement.name),
         version=specifiers[0].version,
-        marker=requirement.marker,
+        applies=requirement.marker is None or _applies(requirement.marker),
         line=f"{requirement} {' '.join(hashes[0].split())}",
     )
+
+
+def _applies(marker: Marker) -> bool:
+    """Whether a model's container installs what has this marker. Raises `ValueError` if that cannot be said."""
+    environment = default_environment() | {
+        "python_version": CONTAINER_PYTHON,
+        "python_full_version": f"{CONTAINER_PYTHON}.0",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "extra": "",
+    }
+    try:
+        return marker.evaluate({key: str(value) for key, value in environment.items()})
+    except (UndefinedComparison, UndefinedEnvironmentName) as error:
+        raise ValueError("has a marker that compares what cannot be compared") from error
 
 
 def _not_a_lock(problems: list[str]) -> ModelRejected:

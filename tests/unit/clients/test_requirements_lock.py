@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -42,6 +44,9 @@ GOOD = f"numpy==2.0.0 {HASH}"
         (f"evil==${{VERSION}} {HASH}", "names a variable"),
         (f"evil==1.0 ; python_version < '\u2028--index-url http://evil.example' {HASH}", "the end of a line"),
         (f"evil==1.0 ; python_version < '\x0b-r x' {HASH}", "the end of a line"),
+        (f"evil==1.0 ; os_name ~= 'posix' {HASH}", "compares what cannot be compared"),
+        (f"evil==1.0 ; 'x' in extras {HASH}", "compares what cannot be compared"),
+        ("evil==1.0 ; " + "(" * 5000 + "os_name == 'posix'" + ")" * 5000 + f" {HASH}", "is no `name==version`"),
     ],
 )
 def test_any_other_line_is_refused_with_its_number(line: str, reason: str) -> None:
@@ -50,6 +55,13 @@ def test_any_other_line_is_refused_with_its_number(line: str, reason: str) -> No
     assert caught.value.why.startswith("line 3: ")
     assert reason in caught.value.why
     assert "--generate-hashes" in caught.value.fix
+
+
+def test_a_line_of_spaces_is_read_at_once() -> None:
+    started = time.process_time()
+    with pytest.raises(ModelRejected):
+        read_lock(b"evil==1.0" + b" " * 50_000 + b"x")
+    assert time.process_time() - started < 2
 
 
 def test_all_wrong_lines_are_named_at_once() -> None:
