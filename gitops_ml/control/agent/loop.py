@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
 
 from gitops_ml.control.agent.turns import FIRST_BACKOFF, PassResult, Trouble, Turns
+from gitops_ml.control.agent.world import Passes, Tip, World
 from gitops_ml.control.backoff import ENVIRONMENT
 from gitops_ml.errors import GitopsError
 
@@ -28,55 +28,7 @@ STOP_SECONDS = 60.0
 """How long a pass may take to end after the agent was told to stop; the next start goes on from wherever it was."""
 _NOTHING_DUE = 60.0
 
-Value = TypeVar("Value")
 _log = logging.getLogger("gitops_ml.agent")
-
-
-@dataclass(frozen=True)
-class Tip:
-    """What was fetched last: the commit and the environments that it declares.
-
-    `outage` is why the remote could not be fetched this time; None when it was.
-    """
-
-    commit: str
-    environments: tuple[str, ...]
-    outage: GitopsError | None = None
-
-
-class Passes(Protocol):
-    """The passes over one environment. At most one runs at a time, each perhaps in another thread."""
-
-    def run(self, resting: frozenset[str]) -> PassResult:
-        """Make one pass, in which the names in `resting` are in back-off.
-
-        Raises whatever goes wrong with the environment as a whole; `KeyboardInterrupt` when the agent stops.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close what was opened. Raises nothing."""
-        ...
-
-
-class World(Protocol):
-    """The clock, and jobs that run beside the loop."""
-
-    def now(self) -> float:
-        """Seconds since some moment."""
-        ...
-
-    def start(self, job: Callable[[], Value], ended: Callable[[Future[Value]], None]) -> None:
-        """Run `job` beside the loop. When it has ended, a later `wait` calls `ended` with its result."""
-        ...
-
-    def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or when a job has ended and its `ended` was called, or at `wake`."""
-        ...
-
-    def wake(self) -> None:
-        """End the current or the next `wait`; may be called from a signal handler."""
-        ...
 
 
 @dataclass

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from gitops_ml.clients.files.environments import environment_names
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.agent.loop import Tip
 from gitops_ml.control.agent.turns import TIP, PassResult
+from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
 from gitops_ml.control.reconciler import Reconcilable, reconcile
 from gitops_ml.control.target import Target

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from gitops_ml.control.agent.loop import Agent, Tip
+from gitops_ml.control.agent.loop import Agent
 from gitops_ml.control.agent.turns import PassResult
+from gitops_ml.control.agent.world import Tip
 
 Value = TypeVar("Value")
 Outcome = PassResult | BaseException

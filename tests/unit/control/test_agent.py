@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitops_ml.cli.agent import Printer
-from gitops_ml.control.agent.loop import STOP_SECONDS, Tip
+from gitops_ml.control.agent.loop import STOP_SECONDS
 from gitops_ml.control.agent.threads import Threads
 from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, WATCH_EVERY, PassResult, Turns
+from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD
 from gitops_ml.errors import EngineFailed, EngineUnavailable, LockHeld, PushRejected, SourceUnavailable
 from tests.effort import examples
