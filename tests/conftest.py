@@ -37,9 +37,12 @@ settings.register_profile(
 )
 settings.load_profile("shared")
 
-# A shell's background job ignores Ctrl-C, and its children inherit that. The programs under test must not.
+# A shell's background job ignores Ctrl-C, one of `nohup` a closed terminal, and their children inherit that. The
+# programs under test must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # --- the machine

@@ -41,7 +41,7 @@ def running(marker: Path) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
-def until(condition: object, seconds: float = 10.0) -> None:
+def until(condition: object, seconds: float = 20.0) -> None:
     assert callable(condition)
     end = time.monotonic() + seconds
     while not condition():

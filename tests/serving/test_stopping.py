@@ -178,8 +178,10 @@ def test_a_prediction_that_hangs_is_answered_and_ends_the_process(start: Start, 
     (folder / "sleeping.py").write_text(textwrap.dedent(HANGING))
     server = start(folder, GITOPS_ML_PREDICT_SECONDS="1").wait_ready()
     with ThreadPoolExecutor(2) as clients:
-        answers = list(clients.map(lambda seconds: server.ask("POST", INFER, sleep(seconds)), [1.0, 0.0]))
-    assert answers == [(503, {"error": "a prediction took longer than 1 s"})] * 2
+        hanging = clients.submit(server.ask, "POST", INFER, sleep(1.0))
+        wait_in_flight(server, 1)
+        waiting = clients.submit(server.ask, "POST", INFER, sleep(0.0))
+    assert [hanging.result(), waiting.result()] == [(503, {"error": "a prediction took longer than 1 s"})] * 2
     assert server.process.wait(10) == 70
     log = "\n".join(server.log_lines())
     assert "a prediction takes longer than 1 s; the process ends" in log and "sleeping.py" in log

@@ -138,10 +138,11 @@ def test_drift_of_a_repository_with_stages_of_its_own(tmp_path: Path, params: st
     assert (code, report["target"]) == (0, "")
     assert [entry["column"] for entry in report["features"]] == ["amount", "kind"]
     assert report["features"][0]["index"] > 1 > 0.1 > report["features"][1]["index"]
-    code, months, _ = run(tmp_path, "drift", *files, "--by-month", "--time", "at")
+    code, document, _ = run(tmp_path, "drift", *files, "--by-month", "--time", "at")
     assert code == 0
-    assert [entry["month"] for entry in months] == ["2024-01", "2024-02"]  # type: ignore[index]
-    assert months[1]["moved"][0]["column"] == "amount"  # type: ignore[index]
+    months = document["months"]
+    assert [entry["month"] for entry in months] == ["2024-01", "2024-02"]
+    assert months[1]["moved"][0]["column"] == "amount"
     code, _, errors = run(tmp_path, "drift", *files, "--by-month")
     assert code == 1
     assert "add --time COLUMN" in errors
@@ -164,6 +165,7 @@ def test_drift_is_shown_by_feature_and_by_month(clone: Path) -> None:
     assert index["seconds"] > 1
     assert index["line"] == 0
     assert report["target_before"] < 0.2 < report["target_now"]
-    code, months, _ = run(clone, "drift", "--by-month")
-    assert [entry["month"] for entry in months] == ["2024-01", "2024-02"]  # type: ignore[index]
-    assert months[1]["moved"][0]["column"] == "seconds"  # type: ignore[index]
+    code, document, _ = run(clone, "drift", "--by-month")
+    months = document["months"]
+    assert [entry["month"] for entry in months] == ["2024-01", "2024-02"]
+    assert months[1]["moved"][0]["column"] == "seconds"
