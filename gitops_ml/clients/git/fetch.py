@@ -51,6 +51,8 @@ def fetch(clone: Clone, timeout: float = FETCH_SECONDS) -> None:
         # Another pass in the same clone fetches at this moment, and holds the refs for milliseconds.
         if not _drop_conflicting(clone, timeout):
             time.sleep(0.05 * 2**attempt)
+    if result.code < 0:  # it was ended, by its time-out or because the clone is closed: nothing more is asked
+        raise unavailable(clone, result)
     listed = _listed(clone, timeout)
     if listed and f"heads/{branch}" not in listed:
         raise _gone(clone, [name.removeprefix("heads/") for name in listed if name.startswith("heads/")])
@@ -99,7 +101,7 @@ def _listed(clone: Clone, timeout: float) -> dict[str, str] | None:
     Raises SourceUnavailable when it does not answer in time.
     """
     asked = clone.git.run("ls-remote", "--heads", "--tags", "--refs", "--", str(clone.remote), timeout=timeout)
-    if asked.code == -1:
+    if asked.code < 0:
         raise unavailable(clone, asked)
     if asked.code != 0:
         return None

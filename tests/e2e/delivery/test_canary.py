@@ -149,8 +149,9 @@ def test_a_newer_commit_preempts_a_rollout_within_five_seconds(workshop: Worksho
     ids=["a model that does not come up", "a check that takes long"],
 )
 def test_a_newer_commit_preempts_a_candidate_before_any_traffic(
-    workshop: Workshop, model: dict[str, Any], verify: dict[str, Any]
+    workshop: Workshop, model: dict[str, Any], verify: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GITOPS_ML_ALLOW_COMMANDS", "1")
     start(workshop, "v1.0.0", **CANARY)
     workshop.release("v1.1.0", **model)
     workshop.release("v1.2.0")
