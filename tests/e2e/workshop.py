@@ -156,6 +156,13 @@ class Workshop:
             return
         self.git("pull", "-q", "--rebase", "--autostash", "origin", "main")
 
+    def fetch(self) -> None:
+        """Fetch; once more where an agent's push moves the same ref of this clone at this moment."""
+        try:
+            self.git("fetch", "-q", "origin")
+        except subprocess.CalledProcessError:
+            self.git("fetch", "-q", "origin")
+
     def release(self, version: str, **behaviour: Any) -> None:
         """Commit and tag a version of the model with this behaviour."""
         self.pull()
@@ -240,14 +247,14 @@ class Workshop:
         """The record at the remote's tip (the branch's, without a remote)."""
         tip = self.git("ls-remote", "origin", "main").split()[0] if self.git("remote") else "main"
         if self.git("remote"):
-            self.git("fetch", "-q", "origin")
+            self.fetch()
         return dict(yaml.safe_load(self.git("show", f"{tip}:environments/{environment}/records/{deployment}.yaml")))
 
     def declared(self, environment: str = "dev", deployment: str = MODEL) -> dict[str, Any]:
         """The declaration at the remote's tip (the branch's, without a remote)."""
         tip = "main"
         if self.git("remote"):
-            self.git("fetch", "-q", "origin")
+            self.fetch()
             tip = "origin/main"
         return dict(yaml.safe_load(self.git("show", f"{tip}:environments/{environment}/models/{deployment}.yaml")))
 
