@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench.support.scratch import machine, release_trees, scratch
 from gitops_ml.artifacts.manifest import parse_manifest
 from gitops_ml.clients.artifacts.holdout import load_rows, requests
+from gitops_ml.clients.engine.building.model_images import probe_image
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import probe_image
-from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
+from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.snapshot import list_environment
 from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
 from gitops_ml.core.observed import Container
@@ -34,7 +34,7 @@ CPUS = 1.0
 RESOURCES = {"cpus": CPUS, "memory": "1g"}
 ALONE = """
 import json, pathlib, time
-from gitops_ml.serving.loader import load_model
+from gitops_ml.serving.prediction.loader import load_model
 from gitops_ml.serving.protocol import parse_request, read_columns
 manifest, model = load_model(pathlib.Path("/model"))
 bodies = [json.dumps(body).encode() for body in json.load(open("/probe/requests.json"))["bodies"]]

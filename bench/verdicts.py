@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.support import judges  # noqa: E402  (needs the path above)
 from bench.support.streams import REQUESTS, SHAPES, Case, Flags, streams  # noqa: E402
-from gitops_ml.core.verification.sequential import TrafficTest  # noqa: E402
+from gitops_ml.core.verification.statistics.sequential import TrafficTest  # noqa: E402
 
 ALPHA = 0.05
 MARGIN = 0.01

@@ -17,7 +17,7 @@ from types import FrameType
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from gitops_ml.clients.engine.base_images import BY_NAME, IDENTITY, BaseImage
+from gitops_ml.clients.engine.building.base_images import BY_NAME, IDENTITY, BaseImage
 
 KINDS = {image.kind: image for image in BY_NAME.values()}
 

@@ -1,8 +1,8 @@
 """Three judges of the same simulated canaries, for thousands of streams at once.
 
-`sequential` is the arithmetic of gitops_ml.core.verification.sequential over arrays; bench/verdicts.py first compares
-it with that module, stream by stream. The other two are in use elsewhere: a fixed threshold checked each minute
-(Flagger's default: success of at least 99 %), and a Mann-Whitney test of the rates per minute (as Kayenta: 98 %
+`sequential` is the arithmetic of gitops_ml.core.verification.statistics.sequential over arrays; bench/verdicts.py first
+compares it with that module, stream by stream. The other two are in use elsewhere: a fixed threshold checked each
+minute (Flagger's default: success of at least 99 %), and a Mann-Whitney test of the rates per minute (as Kayenta: 98 %
 interval, tolerance of a quarter of the estimate, a gate on the ratio of means).
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.support.streams import MINUTES, PER_MINUTE, Flags
-from gitops_ml.core.verification.blocks import BLOCK, QUIET, START_REQUESTS, block_length
-from gitops_ml.core.verification.sequential import BETS, MARGIN_BET, START_SHARE, TrafficTest
+from gitops_ml.core.verification.statistics.blocks import BLOCK, QUIET, START_REQUESTS, block_length
+from gitops_ml.core.verification.statistics.sequential import BETS, MARGIN_BET, START_SHARE, TrafficTest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

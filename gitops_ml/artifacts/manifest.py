@@ -1,7 +1,7 @@
 """`manifest.json`: how a model is loaded, its tensors, its classes and what it was trained on.
 
 The train stage writes it, the judge and the server read it. Unknown keys are ignored here, so that a manifest of a
-newer train stage can still be judged; the server refuses them (`gitops_ml.serving.manifest`).
+newer train stage can still be judged; the server refuses them (`gitops_ml.serving.prediction.manifest`).
 
 This file also goes into the runtime image, so it imports only msgspec and `gitops_ml.errors`.
 """

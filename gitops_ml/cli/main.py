@@ -17,22 +17,22 @@ from gitops_ml.cli.command import VARIABLES, Commands
 from gitops_ml.errors import GitopsError, InputError
 
 MODULES = {
-    "init": ("init",),
+    "commands.init": ("init",),
     "doctor.command": ("doctor",),
-    "lint": ("lint",),
-    "versions": ("register", "versions", "bump"),
-    "promotion": ("promote", "rollback"),
-    "deploy": ("plan", "sync", "status"),
-    "wait": ("wait",),
-    "agent": ("agent",),
-    "verify": ("verify",),
-    "history": ("history",),
-    "holds": ("hold", "release"),
+    "commands.lint": ("lint",),
+    "commands.versions": ("register", "versions", "bump"),
+    "commands.promotion": ("promote", "rollback"),
+    "commands.deploy": ("plan", "sync", "status"),
+    "commands.wait": ("wait",),
+    "commands.agent": ("agent",),
+    "commands.verify": ("verify",),
+    "commands.history": ("history",),
+    "commands.holds": ("hold", "release"),
     "training.data": ("data",),
     "training.diff": ("diff",),
     "training.trace": ("trace",),
     "training.retrain": ("retrain",),
-    "schema": ("schema",),
+    "commands.schema": ("schema",),
     "demo": ("demo",),
 }
 """The commands of each module, in the order of the help."""

@@ -20,7 +20,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.samples import Samples
-from gitops_ml.core.verification.sequential import TrafficTest
+from gitops_ml.core.verification.statistics.sequential import TrafficTest
 from gitops_ml.core.verification.verdict import CheckResult
 
 Result = TypeVar("Result")

@@ -19,8 +19,8 @@ from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
-from gitops_ml.core.verification.blocks import Arms
-from gitops_ml.core.verification.sequential import TrafficTest
+from gitops_ml.core.verification.statistics.blocks import Arms
+from gitops_ml.core.verification.statistics.sequential import TrafficTest
 
 WATCH_SECONDS = 2.0
 """How long one pass counts: a newer commit is seen between passes."""

@@ -16,9 +16,9 @@ from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks import run as checks
 from gitops_ml.control.events import check_event
 from gitops_ml.control.host import Host
+from gitops_ml.control.observation.view import View
 from gitops_ml.control.reconciler import Reconcilable, holding, record
 from gitops_ml.control.sync import SyncResult, sync
-from gitops_ml.control.view import View
 from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed

@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from gitops_ml.clients import background
+from gitops_ml.clients.engine.building.model_images import probe_image
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import probe_image
 from gitops_ml.clients.gateway.container import WEB_PORT, gateway_name
-from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
-from gitops_ml.clients.gateway.readiness import LEFT_FOR_PROBE, ask_ready
-from gitops_ml.clients.gateway.samples import read_samples
+from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
+from gitops_ml.clients.gateway.probing.readiness import LEFT_FOR_PROBE, ask_ready
+from gitops_ml.clients.gateway.probing.samples import read_samples
 from gitops_ml.clients.own_checks import run as own_checks
 from gitops_ml.clients.own_checks.command import CommandPlace
 from gitops_ml.control.host import CommandContext, Progress, Question
@@ -33,7 +33,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult, read_results
 from gitops_ml.core.verification.samples import Samples
-from gitops_ml.core.verification.sequential import TrafficTest
+from gitops_ml.core.verification.statistics.sequential import TrafficTest
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError, ModelRejected
 

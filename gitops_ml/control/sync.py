@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, deployment_of
 from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.observation.view import Options, View
 from gitops_ml.control.reconciler import (
     LET_OTHERS,
     PassOutcome,
@@ -18,7 +19,6 @@ from gitops_ml.control.reconciler import (
     reconcile,
     retry_while_locked,
 )
-from gitops_ml.control.view import Options, View
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, LockHeld, LockLost, PushRejected, SourceError, SourceUnavailable, Temporary

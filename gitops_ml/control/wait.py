@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gitops_ml.control.view import Options, View
-from gitops_ml.core.planning import plan
+from gitops_ml.control.observation.view import Options, View
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, SourceError, Temporary
 
@@ -49,7 +49,7 @@ class Settled:
     verdicts: Mapping[str, Verdict]
 
     @property
-    def statuses(self) -> list[plan.DeploymentStatus]:
+    def statuses(self) -> list[DeploymentStatus]:
         """The states of the deployments that were waited for."""
         return [status for status in self.view.plan.statuses if status.name in self.verdicts]
 

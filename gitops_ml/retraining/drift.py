@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from gitops_ml.artifacts.manifest import ClassLabel
-from gitops_ml.core.verification.psi import BINS, population_stability
+from gitops_ml.core.verification.statistics.psi import BINS, population_stability
 from gitops_ml.errors import InputError
 from gitops_ml.stages.params import Prepare, TimeSplit, Train, has_section, load_section
 

@@ -17,9 +17,9 @@ import msgspec
 from gitops_ml.artifacts.manifest import MANIFEST, Manifest, parse_manifest
 from gitops_ml.clients.artifacts.holdout import Rows, requests
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.engine.building.model_images import ensure_model_image, probe_image
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import ensure_model_image, probe_image
-from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
+from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of

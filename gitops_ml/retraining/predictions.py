@@ -22,7 +22,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.checks import Bound
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gate, judge_gate
-from gitops_ml.core.verification.slices import Slice, most_changed
+from gitops_ml.core.verification.statistics.slices import Slice, most_changed
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
 from gitops_ml.retraining.model_runner import ModelUnderTest, ask

@@ -10,5 +10,5 @@ SERVING_VERSION = 5
 Raise it when the server's behaviour changes, and set SERVING_SOURCE to the value that the failing test prints.
 """
 
-SERVING_SOURCE = "f664957bbc6922761e8c045570204c00311fa838ec69b768d898ba4e46bc408e"
+SERVING_SOURCE = "f1dcc4f0c334c01e8d69e78abd2220b25059403e43d3ded7d650261fed45f797"
 """SHA-256 over the files of the runtime image, part of its key; a test compares it with the files."""

@@ -18,16 +18,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.bodies import Bodies
-from gitops_ml.serving.inference import Inference
 from gitops_ml.serving.limits import Limits
-from gitops_ml.serving.loader import Model
-from gitops_ml.serving.manifest import PLATFORMS
 from gitops_ml.serving.messages import ProtocolError
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.openapi import describe_api
+from gitops_ml.serving.prediction.inference import Inference
+from gitops_ml.serving.prediction.loader import Model
+from gitops_ml.serving.prediction.manifest import PLATFORMS
+from gitops_ml.serving.prediction.scheduling import Scheduler
 from gitops_ml.serving.replies import config_tensor, failed, http_error, json_reply, protocol_error
 from gitops_ml.serving.samples import Samples
-from gitops_ml.serving.scheduling import Scheduler
 
 log = logging.getLogger("gitops_ml.serving")
 

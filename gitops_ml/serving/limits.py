@@ -45,5 +45,5 @@ def limits_within(free: int) -> Limits:
         body_bytes=min(defaults.body_bytes, max(MIB, free // 8)),
         bodies_bytes=max(2 * MIB, free // 4),
         request_bytes=max(4 * MIB, free // 2),
-        connections=min(defaults.connections, max(64, free // 8 // (64 << 10))),
+        connections=min(defaults.connections, max(16, free // 8 // (64 << 10))),
     )

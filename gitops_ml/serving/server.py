@@ -68,8 +68,8 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     """
     # Imported here, after `limit_threads`: these import the numeric libraries.
     from gitops_ml.serving.app import Identity, ModelApp
-    from gitops_ml.serving.loader import load_model
-    from gitops_ml.serving.rehearsal import rehearse
+    from gitops_ml.serving.prediction.loader import load_model
+    from gitops_ml.serving.prediction.rehearsal import rehearse
 
     names = {field: f"GITOPS_ML_{field.upper()}" for field in Identity.__struct_fields__}
     missing = [name for name in names.values() if not env.get(name)]

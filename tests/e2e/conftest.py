@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gitops_ml.clients.engine.building.model_images import ensure_runtime
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import ensure_runtime
 from gitops_ml.serving.building.requirements import read_lock, with_server
 from tests.e2e.workshop import ROOT, Workshop
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
 from gitops_ml.clients.gateway.container import gateway_name, gateway_spec
 from gitops_ml.clients.gateway.replacement import ensure_gateway
 from gitops_ml.clients.gateway.snapshot import take_snapshot

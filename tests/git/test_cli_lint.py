@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gitops_ml.cli.init import scaffold
+from gitops_ml.cli.commands.init import scaffold
 from gitops_ml.cli.main import application
 from tests.git.cli_clone import cli, clone, write
 from tests.git.conftest import git

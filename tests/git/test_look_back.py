@@ -11,12 +11,12 @@ import pytest
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control import last_good
-from gitops_ml.control import target as target_module
 from gitops_ml.control.connection import Connection
+from gitops_ml.control.observation import last_good
+from gitops_ml.control.observation import target as target_module
+from gitops_ml.control.observation.target import Target, preview
+from gitops_ml.control.observation.view import Options
 from gitops_ml.control.reconciler import reconcile
-from gitops_ml.control.target import Target, preview
-from gitops_ml.control.view import Options
 from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Snapshot

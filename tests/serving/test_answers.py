@@ -22,7 +22,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.errors import ModelRejected
-from gitops_ml.serving.outputs import WrongOutputError, conform
+from gitops_ml.serving.prediction.outputs import WrongOutputError, conform
 from gitops_ml.serving.server import load_app
 from tests.serving.artifacts import write_artifact
 from tests.serving.conftest import IDENTITY

@@ -128,5 +128,5 @@ def test_many_bodies_that_come_slowly_make_room_for_one_that_comes_at_once() -> 
 def test_all_limits_together_are_below_the_free_memory(free: int) -> None:
     limits = limits_within(free)
     together = limits.bodies_bytes + limits.request_bytes + limits.connections * (64 << 10)
-    assert together < max(free, 11 * MIB)
+    assert together < max(free, 8 * MIB)
     assert limits.body_bytes <= limits.bodies_bytes

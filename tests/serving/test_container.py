@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sklearn.pipeline import Pipeline
 
+from gitops_ml.clients.engine.building.model_images import ensure_runtime
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import ensure_runtime
 from gitops_ml.serving.building.model_layer import model_context
 from gitops_ml.serving.building.requirements import read_lock, with_server
 from tests.serving.artifacts import body, rows, write_artifact

@@ -16,6 +16,7 @@ from gitops_ml.errors import InputError
 from gitops_ml.serving import SERVING_SOURCE, SERVING_VERSION
 from gitops_ml.serving.building.archive import pack
 from gitops_ml.serving.building.context import (
+    PACKAGE,
     build_args,
     download_context,
     install_context,
@@ -61,7 +62,7 @@ def test_the_steps_of_a_runtime_image_hold_what_each_needs() -> None:
         "artifacts/__init__.py",
         "artifacts/manifest.py",
         "artifacts/skops_types.py",
-        *(f"serving/{path.name}" for path in server_sources() if path.parent.name == "serving"),
+        *(str(path.relative_to(PACKAGE)) for path in server_sources() if "serving" in path.relative_to(PACKAGE).parts),
     }
     assert set(final) == {"Dockerfile"}
     assert {mode for files in (fetched, installed, final) for mode, _ in files.values()} == {0o444}

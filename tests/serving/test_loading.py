@@ -22,8 +22,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from gitops_ml.errors import InputError, ModelRejected
 from gitops_ml.serving.container_limits import cpu_limit, limit_threads
-from gitops_ml.serving.estimator import ARGMAX, Estimator
-from gitops_ml.serving.loader import load_model
+from gitops_ml.serving.prediction.estimator import ARGMAX, Estimator
+from gitops_ml.serving.prediction.loader import load_model
 from gitops_ml.serving.server import load_app
 from tests.serving.artifacts import rows, write_artifact
 from tests.serving.conftest import IDENTITY, Start

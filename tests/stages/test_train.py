@@ -14,7 +14,7 @@ import pytest
 from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.clients.artifacts.holdout import load_rows, requests
 from gitops_ml.errors import InputError
-from gitops_ml.serving.loader import load_model
+from gitops_ml.serving.prediction.loader import load_model
 from gitops_ml.stages.artifact import check_requirements, model_inputs, read_artifact
 from gitops_ml.stages.params import Component, Prepare, Train
 from gitops_ml.stages.prepare import prepare

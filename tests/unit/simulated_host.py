@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.host import Host as ExecutorHost
-from gitops_ml.control.observe import without_beginnings
+from gitops_ml.control.observation.observe import without_beginnings
+from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.control.reconciler import PassOutcome, reconcile
 from gitops_ml.control.sync import SyncResult, sync
-from gitops_ml.control.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.state import EnvironmentState

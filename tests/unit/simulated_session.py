@@ -18,11 +18,11 @@ from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
-from gitops_ml.core.verification.blocks import Arms
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import SmokeResult, TargetResult
 from gitops_ml.core.verification.samples import Samples
-from gitops_ml.core.verification.sequential import TrafficTest
+from gitops_ml.core.verification.statistics.blocks import Arms
+from gitops_ml.core.verification.statistics.sequential import TrafficTest
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 from gitops_ml.errors import Superseded
 from tests.unit.builders import DRAIN, ENVIRONMENT, PROJECT

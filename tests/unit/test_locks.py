@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.engine.base_images import GATEWAY, PYTHON, BaseImage
+from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON, BaseImage
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -46,4 +46,4 @@ def test_locks_have_hashes_and_no_addresses(lock: Path) -> None:
 )
 def test_a_base_image_made_from_packages_is_identified_by_its_recipe(base: BaseImage, files: list[str]) -> None:
     recipe = hashlib.sha256(b"".join((ROOT / file).read_bytes() for file in files)).hexdigest()
-    assert base.recipe == recipe, "the recipe changed: set it in clients/engine/base_images.py; every model rolls anew"
+    assert base.recipe == recipe, "the recipe changed: set it in engine/building/base_images.py; every model rolls anew"

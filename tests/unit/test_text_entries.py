@@ -13,7 +13,7 @@ import pytest
 from gitops_ml.cli import render
 from gitops_ml.clients.engine.address import Address
 from gitops_ml.clients.engine.errors import failed, unavailable
-from gitops_ml.clients.gateway.probe import parse_results
+from gitops_ml.clients.gateway.probing.probe import parse_results
 from gitops_ml.control.boundary import as_gitops_error, first_line
 from gitops_ml.control.checks.model import answers_in
 from gitops_ml.control.checks.rejected import rejected

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.core.generation import PROJECT
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError, LockHeld

@@ -17,7 +17,7 @@ from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner
 from gitops_ml.errors import EngineFailed, GitopsError
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.engine.base_images import BaseImage
+    from gitops_ml.clients.engine.building.base_images import BaseImage
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.files.environments import EnvironmentFiles
     from gitops_ml.clients.git.repository import Repository
@@ -50,7 +50,7 @@ def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Find
 def _engine(
     repo: Repository, url: str | None, environments: list[EnvironmentFiles], seen: set[str]
 ) -> Iterator[Finding]:
-    from gitops_ml.clients.engine.base_images import GATEWAY, PYTHON
+    from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON
     from gitops_ml.clients.engine.client import Engine
 
     what = "engine " + ", ".join(files.name for files in environments)

@@ -50,8 +50,8 @@ def _serving(clone: Repository, environment: str, deployment: str, live: bool) -
     """What serves, according to the host if it answers, else to the record. Raises `InputError` if nothing serves."""
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
-    from gitops_ml.control.target import Target
-    from gitops_ml.control.view import Options
+    from gitops_ml.control.observation.target import Target
+    from gitops_ml.control.observation.view import Options
     from gitops_ml.retraining.provenance import Serving
 
     tip = clone.fetch()

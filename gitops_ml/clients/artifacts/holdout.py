@@ -22,7 +22,7 @@ from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.clients.artifacts import csv_text
 from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
-from gitops_ml.core.verification.noninferiority import seed_of
+from gitops_ml.core.verification.statistics.noninferiority import seed_of
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import nearest
 

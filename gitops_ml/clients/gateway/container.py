@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 
-from gitops_ml.clients.engine.base_images import GATEWAY
+from gitops_ml.clients.engine.building.base_images import GATEWAY
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.layout import API, ROOT, ROUTES, script, tries
 from gitops_ml.core.declaration.schema import Gateway

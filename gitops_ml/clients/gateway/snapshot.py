@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gitops_ml.clients.engine.base_images import base_identity
+from gitops_ml.clients.engine.building.base_images import base_identity
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
 from gitops_ml.clients.engine.facts import current_facts
@@ -27,8 +27,8 @@ from gitops_ml.clients.engine.streams import unpack
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name, volume_reader
 from gitops_ml.clients.gateway.journal import whole
 from gitops_ml.clients.gateway.layout import CERTIFICATE, JOURNAL, ROOT, ROUTES, script
-from gitops_ml.clients.gateway.liveness import find_unresponsive
 from gitops_ml.clients.gateway.own_routes import has_own_routes
+from gitops_ml.clients.gateway.probing.liveness import find_unresponsive
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.route import loaded_revision

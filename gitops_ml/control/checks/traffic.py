@@ -17,7 +17,7 @@ from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
-from gitops_ml.core.verification.sequential import Evidence, TrafficTest
+from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficTest
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import CheckResult, overall
 

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.verification.sequential import Evidence
+from gitops_ml.core.verification.statistics.sequential import Evidence
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 
 Outcome = Literal["promoted", "failed", "inconclusive", "superseded", "reviewed"]

@@ -14,7 +14,7 @@ import msgspec
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation, differing
 from gitops_ml.core.journal.entries import Outcome
-from gitops_ml.core.verification.sequential import Evidence
+from gitops_ml.core.verification.statistics.sequential import Evidence
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 
 KEPT_ATTEMPTS = 20

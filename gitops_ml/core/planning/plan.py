@@ -6,7 +6,6 @@ Actions are data. The executor decides nothing, and each action prints as one st
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
@@ -14,11 +13,8 @@ from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, Traffic
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.text import clean_line
-from gitops_ml.core.verification.verdict import Verdict
-
-Sync = Literal["Synced", "OutOfSync"]
-Health = Literal["Healthy", "Progressing", "Degraded", "Missing"]
 
 
 class _Action(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
@@ -257,30 +253,6 @@ Action = (
     | Withdraw
     | Publish
 )
-
-
-class Replicas(msgspec.Struct, frozen=True, kw_only=True):
-    """How many replicas are declared, and how many of the serving generation answer."""
-
-    desired: int
-    ready: int
-
-
-class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one deployment stands: four states that are never mixed, and a message about them."""
-
-    name: str
-    model: str
-    version: str
-    digest: str
-    generation: str
-    sync: Sync
-    health: Health
-    verification: Verdict
-    hold: str | None
-    replicas: Replicas
-    endpoint: str
-    message: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.gateway import plan_gateway, plan_tidy
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
 from gitops_ml.core.planning.route import revision_of
@@ -92,7 +93,7 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
     )
 
 
-def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
+def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], DeploymentStatus] | None:
     """Plan one declared deployment. None if its declaration is broken and nothing of it serves."""
     state = inputs.state.of(name)
     if name in inputs.wanted:
@@ -100,7 +101,7 @@ def _plan_one(inputs: Inputs, name: str) -> tuple[list[plan.Action], plan.Deploy
     return plan_broken(name, inputs.desired, inputs.snapshot, state, inputs.now)
 
 
-def _plan_as_served(inputs: Inputs, name: str, reason: str) -> tuple[list[plan.Action], plan.DeploymentStatus] | None:
+def _plan_as_served(inputs: Inputs, name: str, reason: str) -> tuple[list[plan.Action], DeploymentStatus] | None:
     """Plan the healing of a deployment that cannot be planned for `reason`. None if nothing serves or can be planned.
 
     What a journal says of an open rollout may be the reason, so the rollout is left out: the incumbent serves alone.

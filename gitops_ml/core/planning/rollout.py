@@ -31,6 +31,7 @@ from gitops_ml.core.planning.context import (
     remove,
     retire,
 )
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.healing import heal, remove_leftovers
 from gitops_ml.core.planning.status import status_of
 
@@ -40,7 +41,7 @@ BOOT_KEY = "boot"
 
 def plan_deployment(
     wanted: PlannedDeployment, snapshot: Snapshot, state: DeploymentState, now: datetime
-) -> tuple[Steps, plan.DeploymentStatus]:
+) -> tuple[Steps, DeploymentStatus]:
     """Plan one declared deployment, and say where it stands now."""
     context = DeploymentContext(wanted=wanted, snapshot=snapshot, state=state, now=now)
     steps = _continue(context, state.open) if state.open else _heal_or_begin(context)
@@ -49,7 +50,7 @@ def plan_deployment(
 
 def plan_broken(
     name: str, desired: Desired, snapshot: Snapshot, state: DeploymentState, now: datetime
-) -> tuple[Steps, plan.DeploymentStatus] | None:
+) -> tuple[Steps, DeploymentStatus] | None:
     """Plan a deployment whose declaration cannot be read. None if nothing of it serves.
 
     The serving generation is planned as if it were declared, with its present number of replicas. So an open rollout

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
-from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import DeploymentContext, Steps
+from gitops_ml.core.planning.deployment_status import DeploymentStatus, Health, Replicas
 from gitops_ml.core.verification.verdict import Verdict
 
 CRASHES, RECENT = 2, timedelta(days=1)
 """A replica that the engine has started again so often, last within this time, is Degraded although it answers."""
 
 
-def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus:
+def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
     """The status of a deployment before this pass takes `steps`."""
     wanted, serving = context.wanted, context.state.serving
     shown = serving or wanted.generation
@@ -29,7 +29,7 @@ def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus
     if unpublished:
         version = unpublished[-1].generation.version
         message = f"the verdict on {version} is not in Git yet: gitops-ml sync {wanted.environment}"
-    return plan.DeploymentStatus(
+    return DeploymentStatus(
         name=wanted.name,
         model=wanted.resolved.declaration.model,
         version=shown.version,
@@ -39,13 +39,13 @@ def status_of(context: DeploymentContext, steps: Steps) -> plan.DeploymentStatus
         health="Degraded" if serving and (unpublished or (crashes and ready)) else _health(context, serving, ready),
         verification=verification,
         hold=context.on_hold,
-        replicas=plan.Replicas(desired=context.replicas, ready=ready),
+        replicas=Replicas(desired=context.replicas, ready=ready),
         endpoint=wanted.endpoint,
         message=message,
     )
 
 
-def _health(context: DeploymentContext, serving: Generation | None, ready: int) -> plan.Health:
+def _health(context: DeploymentContext, serving: Generation | None, ready: int) -> Health:
     if serving is None:
         return "Progressing" if context.state.open else "Missing"
     if ready >= context.replicas:

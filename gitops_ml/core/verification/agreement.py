@@ -11,8 +11,8 @@ import numpy as np
 from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.core.declaration.checks import AgreementCheck
 from gitops_ml.core.verification.answers import Answers, NoAnswer
+from gitops_ml.core.verification.statistics.wilson import wilson_interval
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
-from gitops_ml.core.verification.wilson import wilson_interval
 
 
 def judge_agreement(

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Manifest, class_name
-from gitops_ml.core.verification.metrics import Sample
 from gitops_ml.core.verification.names import Metric, check_metric
+from gitops_ml.core.verification.statistics.metrics import Sample
 from gitops_ml.errors import InputError
 
 

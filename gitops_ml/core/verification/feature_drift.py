@@ -14,8 +14,8 @@ import msgspec
 
 from gitops_ml.artifacts.manifest import MALFORMED
 from gitops_ml.core.declaration.checks import DriftCheck
-from gitops_ml.core.verification.psi import FeatureDrift, population_stability
 from gitops_ml.core.verification.samples import Samples
+from gitops_ml.core.verification.statistics.psi import FeatureDrift, population_stability
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.errors import InputError
 

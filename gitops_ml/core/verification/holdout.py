@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, sample_of
-from gitops_ml.core.verification.metrics import Sample, statistic
 from gitops_ml.core.verification.names import ALPHA, MIN_GROUPS, Metric, metric_named
-from gitops_ml.core.verification.noninferiority import REPLICATES, Interval, paired_intervals, seed_of
+from gitops_ml.core.verification.statistics.metrics import Sample, statistic
+from gitops_ml.core.verification.statistics.noninferiority import REPLICATES, Interval, paired_intervals, seed_of
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.errors import InputError
 

@@ -26,6 +26,7 @@ USER = "65532:65532"
 
 ARTIFACT_SOURCES = ("__init__.py", "manifest.py", "skops_types.py")
 """Files of `gitops_ml.artifacts` that the server imports."""
+SERVER_FOLDERS = ("serving", "serving/prediction")
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
@@ -158,7 +159,7 @@ def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:
 
 def server_sources() -> list[Path]:
     """The files of gitops-ml that go into the runtime image, sorted within their folder."""
-    serving = sorted((PACKAGE / "serving").glob("*.py"))
+    serving = sorted(path for folder in SERVER_FOLDERS for path in (PACKAGE / folder).glob("*.py"))
     return [*(PACKAGE / "artifacts" / name for name in ARTIFACT_SOURCES), PACKAGE / "errors.py", *serving]
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_runtime
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.serving.building.requirements import read_lock, with_server
 from tests.e2e.host import Host

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import docker
 import pytest
 
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from tests.conftest import remove_project
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, Workshop, scratch_workshop

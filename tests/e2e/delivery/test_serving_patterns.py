@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from tests.e2e.workshop import EXAMPLE, MODEL, Workshop
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitops_ml.clients.engine.base_images import BY_NAME, IDENTITY, BaseImage, base_identity, ensure_base
+from gitops_ml.clients.engine.building.base_images import BY_NAME, IDENTITY, BaseImage, base_identity, ensure_base
 from gitops_ml.clients.engine.streams import pack
 from gitops_ml.errors import EngineFailed
 from tests.e2e.place import Place, place_fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.streams import pack
 from gitops_ml.errors import EngineFailed, InputError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.engine.base_images import ensure_base
+from gitops_ml.clients.engine.building.base_images import ensure_base
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.types import NameTaken
 from gitops_ml.core.planning.drift import container_drift
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError

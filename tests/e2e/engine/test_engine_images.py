@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_model_image, ensure_runtime, probe_image
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_model_image, ensure_runtime, probe_image
 from gitops_ml.clients.engine.types import EngineInfo
 from gitops_ml.core.generation import Generation, image_tag
 from gitops_ml.errors import ModelRejected

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gitops_ml.clients.engine.image_pruning import KEPT_PER_MODEL, prune_model_images
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, TITLE
+from gitops_ml.clients.engine.building.image_pruning import KEPT_PER_MODEL, prune_model_images
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, TITLE
 from gitops_ml.clients.engine.streams import pack
 from gitops_ml.core.generation import PROJECT, ROLE
 from tests.e2e.place import Place, place_fixture

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_runtime
 from gitops_ml.core.generation import ContainerSpec, owner_labels
 from gitops_ml.errors import EngineFailed
 from tests.e2e.place import Place, place_fixture

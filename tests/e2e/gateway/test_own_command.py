@@ -7,7 +7,7 @@ import time
 import docker
 import pytest
 
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.own_checks.command import CommandPlace
 from gitops_ml.clients.own_checks.run import Reach, run_own_checks

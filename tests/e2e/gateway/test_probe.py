@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gitops_ml.clients.engine.model_images import probe_image
-from gitops_ml.clients.gateway.probe import ProbeJob, ProbePlace, run_probe
+from gitops_ml.clients.engine.building.model_images import probe_image
+from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.core.verification.probe_result import ProbeResult
 from gitops_ml.errors import EngineFailed
 from tests.e2e.model_server import request_of, start_model

@@ -8,7 +8,7 @@ from typing import Any
 import docker
 import pytest
 
-from gitops_ml.clients.gateway.readiness import ask_ready
+from gitops_ml.clients.gateway.probing.readiness import ask_ready
 from gitops_ml.errors import Superseded
 from tests.e2e.model_server import request_of, start_model
 from tests.e2e.place import Place, place_fixture

@@ -15,13 +15,13 @@ import docker
 import pytest
 import yaml
 
+from gitops_ml.clients.engine.building.model_images import DIGEST
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Holder, Lock
-from gitops_ml.clients.engine.model_images import DIGEST
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.target import Target
-from gitops_ml.control.view import Options
+from gitops_ml.control.observation.target import Target
+from gitops_ml.control.observation.view import Options
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, Workshop, free_port, scratch_workshop
 

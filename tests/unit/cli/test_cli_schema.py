@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from gitops_ml.cli.init import scaffold
+from gitops_ml.cli.commands.init import scaffold
+from gitops_ml.cli.commands.schema import Kind, text
 from gitops_ml.cli.main import application
-from gitops_ml.cli.schema import Kind, text
 
 ROOT = Path(__file__).parents[3]
 

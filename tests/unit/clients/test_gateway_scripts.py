@@ -73,7 +73,7 @@ def enable(gateway: Gateway, revision: str, status: str = "enabled") -> None:
 
 def test_each_script_says_what_it_does_and_is_asked_for_by_name() -> None:
     assert SCRIPTS
-    sources = "".join(path.read_text() for path in Path(layout.__file__).parent.glob("*.py"))
+    sources = "".join(path.read_text() for path in Path(layout.__file__).parent.rglob("*.py"))
     for name in SCRIPTS:
         assert f'script("{name}")' in sources
         first, second = layout.script(name).splitlines()[1:3]

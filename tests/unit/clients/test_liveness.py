@@ -8,7 +8,7 @@ from typing import Any
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import ExecResult
-from gitops_ml.clients.gateway.liveness import find_unresponsive
+from gitops_ml.clients.gateway.probing.liveness import find_unresponsive
 from gitops_ml.core.planning.route import HEALTH_TIMEOUT
 from tests.unit.builders import generation, replica
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from gitops_ml.clients import background
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, ensure_runtime
 
 SLOW, QUICK = b"slow==1 --hash=sha256:0\n", b"quick==1 --hash=sha256:0\n"
 SECONDS = 10

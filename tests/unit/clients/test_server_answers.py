@@ -9,10 +9,10 @@ import pytest
 
 from gitops_ml.clients.engine.streams import bounded, pack, split_frames, unpack
 from gitops_ml.clients.engine.types import ExecResult, TooMuchOutput
-from gitops_ml.clients.gateway import readiness
-from gitops_ml.clients.gateway.answers import decoded, whole_answer
-from gitops_ml.clients.gateway.probe import parse_results
-from gitops_ml.clients.gateway.samples import read_samples
+from gitops_ml.clients.gateway.probing import readiness
+from gitops_ml.clients.gateway.probing.answers import decoded, whole_answer
+from gitops_ml.clients.gateway.probing.probe import parse_results
+from gitops_ml.clients.gateway.probing.samples import read_samples
 from gitops_ml.clients.gateway.shadow_traffic import Tally, parse_tallies
 from gitops_ml.core.verification.samples import parse_samples
 from gitops_ml.errors import InputError, ModelRejected

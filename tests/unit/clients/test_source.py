@@ -12,7 +12,7 @@ import pytest
 from gitops_ml.clients.artifacts.source import read_declared
 from gitops_ml.clients.files.environments import environment_names, shared_ports
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.observe import read_source
+from gitops_ml.control.observation.observe import read_source
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.errors import InputError, SourceError
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitops_ml.cli.agent import Printer
+from gitops_ml.cli.commands.agent import Printer
 from gitops_ml.control.agent.loop import STOP_SECONDS
 from gitops_ml.control.agent.threads import Threads
 from gitops_ml.control.agent.turns import LONGEST_BACKOFF, MOST_PASSES, WATCH_EVERY, PassResult, Turns

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from gitops_ml.control import executor
 from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.agent.turns import PassResult, Turns
 from gitops_ml.control.backoff import ENVIRONMENT, UPKEEP, Backoff, healing_of
+from gitops_ml.control.execution import executor
 from gitops_ml.control.host import Progress, Question
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.core.generation import ContainerSpec, owner_labels

@@ -6,9 +6,9 @@ import pytest
 
 from gitops_ml.clients.git.fetch import FETCH_SECONDS
 from gitops_ml.control.backoff import RECORD, Backoff
+from gitops_ml.control.observation.view import Options
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import WATCH_FETCH, sync
-from gitops_ml.control.view import Options
 from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.verification.verdict import Verdict

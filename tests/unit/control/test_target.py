@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from gitops_ml.cli.deploy import _visit
-from gitops_ml.clients.engine.model_images import Builds
+from gitops_ml.cli.commands.deploy import _visit
+from gitops_ml.clients.engine.building.model_images import Builds
 from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control import target as target_module
 from gitops_ml.control.connection import Connection
+from gitops_ml.control.observation import target as target_module
+from gitops_ml.control.observation.target import Target
+from gitops_ml.control.observation.view import Options
 from gitops_ml.control.reconciler import retry_while_locked
-from gitops_ml.control.target import Target
-from gitops_ml.control.view import Options
 from gitops_ml.core.generation import Generation
 from gitops_ml.errors import LockHeld
 from tests.unit.builders import wanted

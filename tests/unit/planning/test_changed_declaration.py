@@ -15,7 +15,7 @@ from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import make_plan
-from gitops_ml.core.verification.sequential import Evidence
+from gitops_ml.core.verification.statistics.sequential import Evidence
 from tests.effort import examples
 from tests.unit.builders import NAME, replica, wanted
 from tests.unit.journals import attempt_id, built, intent, promoted

@@ -12,7 +12,7 @@ from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
-from gitops_ml.core.planning.plan import DeploymentStatus
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, generation, later, replica, wanted
 from tests.unit.journals import built, failed, intent, judged, promoted, published, settled

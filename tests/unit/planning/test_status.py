@@ -12,7 +12,7 @@ from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.journal.entries import Retried, Settled
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning.context import PlannedDeployment
-from gitops_ml.core.planning.plan import DeploymentStatus
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, generation, later, replica, short_lived, wanted
 from tests.unit.journals import built, failed, intent, promoted

@@ -10,11 +10,11 @@ import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
-from gitops_ml.core.verification import psi
 from gitops_ml.core.verification.agreement import judge_agreement
 from gitops_ml.core.verification.answers import Answers, NoAnswer
 from gitops_ml.core.verification.feature_drift import Categories, Numbers, Reference, judge_drift, parse_reference
 from gitops_ml.core.verification.samples import SampledTensor, Samples, merge_samples, parse_samples
+from gitops_ml.core.verification.statistics import psi
 from gitops_ml.errors import InputError
 
 EDGES = tuple(float(n) for n in range(10, 100, 10))

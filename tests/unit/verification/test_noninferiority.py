@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from gitops_ml.core.verification.noninferiority import expanded_tail, paired_intervals, seed_of, t_quantile
+from gitops_ml.core.verification.statistics.noninferiority import expanded_tail, paired_intervals, seed_of, t_quantile
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gitops_ml.core.verification.psi import chi_square_quantile, population_stability
+from gitops_ml.core.verification.statistics.psi import chi_square_quantile, population_stability
 
 
 def test_the_index_equals_a_hand_calculation() -> None:

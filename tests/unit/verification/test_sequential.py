@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from gitops_ml.core.verification.blocks import BLOCK, Arms, block_length, start_block
-from gitops_ml.core.verification.sequential import Evidence, TrafficTest, least_requests
+from gitops_ml.core.verification.statistics.blocks import BLOCK, Arms, block_length, start_block
+from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficTest, least_requests
 
 Request = tuple[bool, bool]
 

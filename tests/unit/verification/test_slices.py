@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gitops_ml.core.verification.slices import MISSING, most_changed
+from gitops_ml.core.verification.statistics.slices import MISSING, most_changed
 
 COUNT = 1000
 RANDOM = np.random.default_rng(1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.core.declaration.checks import Traffic
-from gitops_ml.core.verification.blocks import Arms
-from gitops_ml.core.verification.sequential import Evidence
+from gitops_ml.core.verification.statistics.blocks import Arms
+from gitops_ml.core.verification.statistics.sequential import Evidence
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import alpha_per_test
 

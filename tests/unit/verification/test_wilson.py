@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitops_ml.core.verification.wilson import wilson_interval
+from gitops_ml.core.verification.statistics.wilson import wilson_interval
 
 
 def test_the_interval_equals_published_tables() -> None:

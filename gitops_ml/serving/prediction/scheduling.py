@@ -15,10 +15,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gitops_ml.serving.inference import Answer, Inference
 from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.messages import HEADER_LENGTH, ProtocolError
-from gitops_ml.serving.prediction_watch import PredictionWatch
+from gitops_ml.serving.prediction.inference import Answer, Inference
+from gitops_ml.serving.prediction.prediction_watch import PredictionWatch
 
 SLOW_SECONDS = 0.05
 """After a request that blocked the event loop for longer, requests go to the thread until one is quick again."""

@@ -21,16 +21,16 @@ import msgspec
 
 from gitops_ml.clients import background
 from gitops_ml.clients.artifacts.source import ModelSource
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
 from gitops_ml.clients.gateway.snapshot import list_environment
 from gitops_ml.control.events import cleaned
+from gitops_ml.control.observation.view import View
 from gitops_ml.control.servers import EngineServers
-from gitops_ml.control.view import View
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALIAS, PATTERN, PORT, Generation, replica_spec
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
 from gitops_ml.errors import GitopsError, ModelRejected
-from gitops_ml.serving.estimator import Estimator, frame
-from gitops_ml.serving.manifest import model_file, read_manifest
 from gitops_ml.serving.messages import Column
+from gitops_ml.serving.prediction.estimator import Estimator, frame
+from gitops_ml.serving.prediction.manifest import model_file, read_manifest
 
 Outputs = Mapping[str, Any]
 """What the model gives, by output; `outputs.conform` makes arrays of it."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.answers import decoded, whole_answer
 from gitops_ml.clients.gateway.layout import script
+from gitops_ml.clients.gateway.probing.answers import decoded, whole_answer
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.samples import Samples, merge_samples, parse_samples
 from gitops_ml.errors import EngineFailed, InputError, ModelRejected

@@ -14,9 +14,9 @@ from typing import Any
 
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.answers import decoded, whole_answer
-from gitops_ml.clients.gateway.container_watch import ContainerWatch, results_of_ended
 from gitops_ml.clients.gateway.layout import LONGEST_WORD, script
+from gitops_ml.clients.gateway.probing.answers import decoded, whole_answer
+from gitops_ml.clients.gateway.probing.container_watch import ContainerWatch, results_of_ended
 from gitops_ml.core.verification.probe_result import answered
 from gitops_ml.errors import EngineFailed, ModelRejected
 from gitops_ml.serving.probe import encoded, model_path

@@ -15,15 +15,15 @@ import msgspec
 from gitops_ml.clients.artifacts.holdout_counts import require_enough
 from gitops_ml.clients.artifacts.source import resolve
 from gitops_ml.clients.engine import reconnect
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import BASE_IMAGE
 from gitops_ml.clients.files import records
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment, require_own_port
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error, log_unforeseen
-from gitops_ml.control.view import Options, Source, View
+from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation, generation_of

@@ -31,10 +31,10 @@ def wait(
     An agent, a job or another person rolls it out. Exit 0 what is declared serves, 1 error or no verdict in time, 3
     verification failed, also if the version was reverted, 4 inconclusive or on hold.
     """
-    from gitops_ml.cli.deploy import show_statuses, status_json
+    from gitops_ml.cli.commands.deploy import show_statuses, status_json
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control import wait as waiting
-    from gitops_ml.control.target import Target
+    from gitops_ml.control.observation.target import Target
     from gitops_ml.core.declaration.values import seconds
 
     pause = seconds(interval)

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gitops_ml.control.actions import perform
 from gitops_ml.control.backoff import name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.control.events import check_event
+from gitops_ml.control.execution.actions import perform
 from gitops_ml.control.host import Host
 from gitops_ml.core.journal.entries import Judged
 from gitops_ml.core.planning import plan

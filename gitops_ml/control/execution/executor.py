@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from gitops_ml.control.actions import perform
 from gitops_ml.control.backoff import ENVIRONMENT, Backoff, deployment_of, healing_of, name_of
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.deployment_actions import Outcome, perform_all
+from gitops_ml.control.execution.actions import perform
+from gitops_ml.control.execution.deployment_actions import Outcome, perform_all
 from gitops_ml.control.host import Host
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, LockLost

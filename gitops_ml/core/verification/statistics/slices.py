@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.core.verification.wilson import Z, wilson_interval
+from gitops_ml.core.verification.statistics.wilson import Z, wilson_interval
 
 BINS = 5
 """A numeric column is cut into so many parts of equal numbers of rows."""

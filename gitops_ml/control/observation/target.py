@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from gitops_ml.clients import background
 from gitops_ml.clients.artifacts.source import ModelSource, read_declared
-from gitops_ml.clients.engine.base_images import ensure_base
+from gitops_ml.clients.engine.building.base_images import ensure_base
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.engine.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files import publication, records
 from gitops_ml.clients.files.environments import (
@@ -33,12 +33,12 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.host import Host
-from gitops_ml.control.last_good import view_last_good
-from gitops_ml.control.observe import generation_at, observe, plan_view, read_source
-from gitops_ml.control.old_images import remove_old_images
-from gitops_ml.control.preemption import TipWatch
-from gitops_ml.control.session import Artifacts, Session
-from gitops_ml.control.view import Options, Source, View
+from gitops_ml.control.observation.last_good import view_last_good
+from gitops_ml.control.observation.observe import generation_at, observe, plan_view, read_source
+from gitops_ml.control.observation.old_images import remove_old_images
+from gitops_ml.control.observation.preemption import TipWatch
+from gitops_ml.control.observation.session import Artifacts, Session
+from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning import plan

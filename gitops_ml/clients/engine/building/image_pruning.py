@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gitops_ml.clients.engine.building.model_images import TITLE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.model_images import TITLE
 from gitops_ml.core.generation import PROJECT, ROLE
 
 KEPT_PER_MODEL = 5

@@ -16,8 +16,8 @@ import msgspec
 
 from gitops_ml.artifacts.manifest import EXAMPLE
 from gitops_ml.errors import ModelRejected
-from gitops_ml.serving.inference import Inference
-from gitops_ml.serving.outputs import WrongOutputError
+from gitops_ml.serving.prediction.inference import Inference
+from gitops_ml.serving.prediction.outputs import WrongOutputError
 
 REPEATED = 3
 

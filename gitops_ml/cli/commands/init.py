@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from gitops_ml.cli import options, render
-from gitops_ml.cli.schema import FOLDER, Kind, text
+from gitops_ml.cli.commands.schema import FOLDER, Kind, text
 from gitops_ml.errors import InputError, SourceError
 
 _PROJECT = """\

@@ -13,11 +13,11 @@ import msgspec
 from starlette.responses import Response
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.serving.cost import answering_cost, reading_cost, require_affordable
 from gitops_ml.serving.limits import Limits
-from gitops_ml.serving.loader import Model
 from gitops_ml.serving.messages import Column, InferenceRequest, InferenceResponse
-from gitops_ml.serving.outputs import conform, is_column
+from gitops_ml.serving.prediction.cost import answering_cost, reading_cost, require_affordable
+from gitops_ml.serving.prediction.loader import Model
+from gitops_ml.serving.prediction.outputs import conform, is_column
 from gitops_ml.serving.protocol import json_length, parse_request, read_columns, wanted_outputs, write_response
 from gitops_ml.serving.replies import predictions
 from gitops_ml.serving.samples import Samples

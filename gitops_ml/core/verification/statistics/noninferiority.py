@@ -23,7 +23,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.core.verification.metrics import Statistic
+from gitops_ml.core.verification.statistics.metrics import Statistic
 
 REPLICATES = 2000
 _CELLS = 4_000_000

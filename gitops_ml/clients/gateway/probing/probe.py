@@ -16,7 +16,7 @@ import msgspec
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import TooMuchOutput
-from gitops_ml.clients.gateway.container_watch import ContainerWatch, results_of_ended
+from gitops_ml.clients.gateway.probing.container_watch import ContainerWatch, results_of_ended
 from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.probe_result import Ended, ProbeResult, unanswered

@@ -6,12 +6,12 @@ import logging
 
 import msgspec
 
+from gitops_ml.clients.engine.building.image_pruning import prune_model_images
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.engine.image_pruning import prune_model_images
 from gitops_ml.clients.files import records
 from gitops_ml.clients.files.environments import environment_names, read_environment
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.view import View
+from gitops_ml.control.observation.view import View
 from gitops_ml.core.journal.state import EnvironmentState
 
 _log = logging.getLogger("gitops_ml")

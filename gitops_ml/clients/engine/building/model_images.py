@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from gitops_ml.clients import background
-from gitops_ml.clients.engine.base_images import PYTHON, base_identity, ensure_base
+from gitops_ml.clients.engine.building.base_images import PYTHON, base_identity, ensure_base
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.generation import LABEL, PROJECT, ROLE, Generation
 from gitops_ml.serving import SERVING_SOURCE
@@ -100,7 +100,7 @@ def ensure_model_image(
     if image and (image["Config"].get("Labels") or {}).get(DIGEST) == generation.digest:
         return str(image["Id"])
     # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.clients.engine.model_check import checked_requirements
+    from gitops_ml.clients.engine.building.model_check import checked_requirements
     from gitops_ml.serving.building.model_layer import model_archive, model_context
 
     requirements = checked_requirements(f"{generation.model} {generation.version}", files)

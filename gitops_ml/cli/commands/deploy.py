@@ -14,9 +14,9 @@ from gitops_ml.errors import GitopsError
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.reconnect import Reconnection
     from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.control.observation.target import Target
+    from gitops_ml.control.observation.view import View
     from gitops_ml.control.sync import SyncResult
-    from gitops_ml.control.target import Target
-    from gitops_ml.control.view import View
 
 T = TypeVar("T")
 
@@ -43,8 +43,8 @@ def plan(
     serve: 3 its verification failed, 4 it is inconclusive or on hold.
     """
     clone, connections = _begin(repo, environments)
-    from gitops_ml.control.target import list_targets, preview, require_untouched_records
-    from gitops_ml.control.view import Options
+    from gitops_ml.control.observation.target import list_targets, preview, require_untouched_records
+    from gitops_ml.control.observation.view import Options
 
     if against:
         require_untouched_records(_open(repo), against, rev)
@@ -93,8 +93,8 @@ def sync(
     """
     clone, connections = _begin(repo, environments)
     from gitops_ml.control import sync as loop
-    from gitops_ml.control.target import list_targets
-    from gitops_ml.control.view import Options
+    from gitops_ml.control.observation.target import list_targets
+    from gitops_ml.control.observation.view import Options
 
     chosen = Options(
         retry=retry,
@@ -131,8 +131,8 @@ def status(
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
     clone, connections = _begin(repo, environments)
-    from gitops_ml.control.target import list_targets
-    from gitops_ml.control.view import Options
+    from gitops_ml.control.observation.target import list_targets
+    from gitops_ml.control.observation.view import Options
 
     chosen = Options()
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
@@ -248,7 +248,7 @@ def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) 
         The results, and the exit codes of the errors. An error in one environment does not keep others from their turn.
     """
     from gitops_ml.control.boundary import as_gitops_error
-    from gitops_ml.control.target import undeclared
+    from gitops_ml.control.observation.target import undeclared
 
     results: list[T] = []
     errors: list[GitopsError] = []

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gitops_ml.core.verification.blocks import (
+from gitops_ml.core.verification.statistics.blocks import (
     BLOCK,
     BLOCK_SECONDS,
     QUIET,

@@ -1,0 +1,1 @@
+"""Images: the bases that all are built from, those of models, and the removal of old ones."""

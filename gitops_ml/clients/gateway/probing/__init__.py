@@ -1,0 +1,1 @@
+"""Questions to model servers from inside the environment's network, and their answers."""

@@ -1,0 +1,36 @@
+"""Where a deployment stands, as `status` and the page show it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gitops_ml.core.verification.verdict import Verdict
+
+Sync = Literal["Synced", "OutOfSync"]
+Health = Literal["Healthy", "Progressing", "Degraded", "Missing"]
+
+
+class Replicas(msgspec.Struct, frozen=True, kw_only=True):
+    """How many replicas are declared, and how many of the serving generation answer."""
+
+    desired: int
+    ready: int
+
+
+class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one deployment stands: four states that are never mixed, and a message about them."""
+
+    name: str
+    model: str
+    version: str
+    digest: str
+    generation: str
+    sync: Sync
+    health: Health
+    verification: Verdict
+    hold: str | None
+    replicas: Replicas
+    endpoint: str
+    message: str = ""

@@ -1,0 +1,1 @@
+"""From a request's values to the model's answer: the artifact is loaded, rehearsed, and called."""
