@@ -107,7 +107,7 @@ def remove_project(client: docker.DockerClient, name: str) -> None:
 
 def sweep_abandoned(client: docker.DockerClient) -> None:
     """Remove what a killed run left behind. What is younger may be another run's and is left alone."""
-    chosen = {"label": PROJECT_LABEL}
+    chosen: dict[str, Any] = {"label": PROJECT_LABEL}
     containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
     made = [(container.labels[PROJECT_LABEL], container.attrs["Created"]) for container in containers]
     made += [(network["Labels"][PROJECT_LABEL], network["Created"]) for network in client.api.networks(filters=chosen)]
