@@ -214,7 +214,7 @@ def the_end(team: Team, begin: str, seconds: float) -> None:
         ("the clone", f"cd {folder}/clone && gitops-ml history dev"),
         ("the model", f"curl {team.url.removeprefix('http://')}"),
         ("all output", f"less {folder}/log.txt"),
-        ("remove it", f"gitops-ml demo --remove{_named(team.place)}"),
+        ("remove it", team.place.removal),
     )
     for what, how in rows:
         team.tell.output(f"{what:<12} {how}")
@@ -250,7 +250,3 @@ def strike(team: Team, act: str, name: str) -> None:
 def a_moment() -> None:
     """Let users send requests for a second before and after what they must not notice."""
     time.sleep(1.0)
-
-
-def _named(where: Place) -> str:
-    return "" if where.project == place.NAME else f" --project {where.project}"
