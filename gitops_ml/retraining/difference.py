@@ -90,7 +90,7 @@ def difference(
     predictions, unanswered = None, "" if connect else "not asked for"
     if connect is not None:
         try:
-            table = read_rows(repo, b.resolved.commit, rows)
+            table = read_rows(repo, b.resolved.commit, model, rows)
         except GitopsError as error:
             if rows.data is not None:
                 raise

@@ -214,7 +214,7 @@ def test_a_narrow_terminal_gets_fewer_columns() -> None:
     assert show_table(40, terminal=True, NO_COLOR="1") == (
         "ENVIRONMENT  NAME          SYNC\nproduction   flight-delay  OutOfSync\nnot shown: GENERATION (-o wide)\n"
     )
-    assert show_table(24, terminal=True, NO_COLOR="1").endswith("not shown: GENERATION, NAME (-o wide)\n")
+    assert show_table(24, terminal=True, NO_COLOR="1").endswith("not shown: GENERATION,\n  NAME (-o wide)\n")
     assert show_table(40, terminal=True, wide=True, NO_COLOR="1").split() == [*HEAD, *ROW]
 
 

@@ -89,3 +89,14 @@ def test_what_neither_version_has_is_not_called_the_same(work: Path) -> None:
         "data",
         "code",
     ]
+
+
+def test_the_rows_that_judge_the_model_are_asked_without_being_named(work: Path) -> None:
+    write(work, "environments/project.yaml", "schema: 1\nname: shop\n")
+    write(work, "environments/dev/environment.yaml", "schema: 1\ngateway: {port: 8090}\n")
+    checks = "verify: {holdout: {data: data/rows.csv, label: late, metrics: {accuracy: {min: 0.5}}}}\n"
+    declared = f"schema: 1\nmodel: churn\nversion: v2.0.0\ndigest: md5:{'0' * 32}\n{checks}"
+    write(work, "environments/dev/models/churn.yaml", declared)
+    publish(work, "Declare it")
+    done = cli(work, "diff", "churn", "v1.0.0", "v2.0.0", "--allow-pickle", "--engine", f"unix://{work}/no.sock")
+    assert "no.sock does not answer" in done.stderr

@@ -31,7 +31,7 @@ def diff(
     ] = "latest",
     rows: Annotated[
         str | None,
-        typer.Option(help="Rows for both models, from B's commit; else those of the gate.", show_default=False),
+        typer.Option(help="Rows for both models, from B's commit; else those that judge them.", show_default=False),
     ] = None,
     group: Annotated[
         str | None, typer.Option(help="The column whose equal values mark dependent rows.", show_default=False)

@@ -98,7 +98,7 @@ def _verification(context: DeploymentContext) -> tuple[Verdict, str]:
     serves = state.serving is not None and state.serving.fingerprint == wanted.generation.fingerprint
     if attempt and attempt.verdict:
         failing = [check for check in attempt.checks if check.prevents_verified]
-        message = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
+        message = f"{attempt.generation.version}: {failing[0].name}: {failing[0].reason}" if failing else ""
         if wanted.key in state.quarantine and not serves:
             message += f"; to try it again: gitops-ml sync {wanted.environment} --retry"
         return attempt.verdict, message
