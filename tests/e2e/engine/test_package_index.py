@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime
+from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime, probe_image
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.generation import ContainerSpec, owner_labels
 from gitops_ml.errors import EngineFailed
@@ -122,7 +122,7 @@ def steps(engine: Engine) -> set[str]:
     return {str(image["Id"]) for image in engine.list_images({"gitops-ml.role": "build"})}
 
 
-def test_wheels_are_unpacked_without_running_them_and_leave_no_credentials(index: Index) -> None:
+def test_wheels_are_unpacked_without_running_them_and_stay_out_of_the_probe(index: Index) -> None:
     engine, before = index.engine, steps(index.engine)
     tag, image = ensure_runtime(engine, index.lock("careful"))
     try:
@@ -135,6 +135,7 @@ def test_wheels_are_unpacked_without_running_them_and_leave_no_credentials(index
             assert engine.get(container, f"{site}/careful.pth")
         finally:
             engine.remove(container)
+        assert probe_image(engine) != image
     finally:
         assert engine.remove_image(tag)
 

@@ -16,10 +16,8 @@ from gitops_ml.clients import background
 from gitops_ml.clients.engine.building.base_images import PYTHON, base_identity, ensure_base
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.generation import LABEL, PROJECT, ROLE, Generation
-from gitops_ml.serving import SERVING_SOURCE
 
 BASE_IMAGE = PYTHON.name
-SERVING = LABEL + "serving"
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
 TITLE = _OCI + "title"
@@ -50,7 +48,6 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
             return tag, image
         labels = {
             ROLE: "runtime",
-            SERVING: SERVING_SOURCE[:16],
             TITLE: "gitops-ml runtime",
             _OCI + "base.name": base,
             _OCI + "base.digest": base_id,
@@ -171,8 +168,9 @@ class Builds:
 
 
 def probe_image(engine: Engine, base: str = BASE_IMAGE) -> str:
-    """Have any runtime image of this version of ours, and return its ID: the probe needs only our own code."""
-    images = engine.list_images({ROLE: "runtime", SERVING: SERVING_SOURCE[:16]})
-    if images:
-        return str(max(images, key=lambda image: int(image["Created"]))["Id"])
+    """Have the runtime image without a model's packages, and return its ID.
+
+    Never that of a model: a package of it can run code in each Python that starts beside it (a `.pth` file), and would
+    then answer for the other models that the probe judges.
+    """
     return ensure_runtime(engine, b"", base)[1]
