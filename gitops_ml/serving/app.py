@@ -34,6 +34,9 @@ log = logging.getLogger("gitops_ml.serving")
 PIN_HEADER, CHECK_HEADER = "x-gitops-ml-generation", "x-gitops-ml-check"
 """Requests that carry one of them are not users': the client chose the generation, or is a check of gitops-ml."""
 
+DEPLOYMENTS_HEADER = "x-gitops-ml-deployments"
+"""Names that the gateway sets, separated by commas, where it forwards what was asked of its bare port."""
+
 EXTENSIONS = ["binary_tensor_data", "model_configuration"]
 
 
@@ -98,6 +101,7 @@ class ModelApp:
         health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
         health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
         routes = [Route("/v2", self._server), Route("/openapi.json", self._openapi)]
+        routes += [Route("/v2/models", self._models), Route("/v2/repository/index", self._index, methods=["POST"])]
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
             routes.append(Route(model, self._model_metadata))
@@ -137,6 +141,22 @@ class ModelApp:
 
     async def _server(self, _: Request) -> Response:
         return json_reply({"name": "gitops-ml", "version": str(SERVING_VERSION), "extensions": EXTENSIONS})
+
+    async def _models(self, request: Request) -> Response:
+        return json_reply({"models": [entry["name"] for entry in self._listed(request)]})
+
+    async def _index(self, request: Request) -> Response:
+        """Triton's model repository index; what the gateway lists has a route, and so a version that serves."""
+        return json_reply(self._listed(request))
+
+    def _listed(self, request: Request) -> list[dict[str, str]]:
+        names = request.headers.get(DEPLOYMENTS_HEADER)
+        # Under a deployment's own path the gateway passes a client's header on; it sets this prefix there.
+        if names and "x-forwarded-prefix" not in request.headers:
+            return [{"name": name, "state": "READY", "reason": ""} for name in names.split(",")]
+        state, reason = ("UNAVAILABLE", "the server stops") if self.draining else ("READY", "")
+        own = self._identity
+        return [{"name": own.deployment, "version": own.version, "state": state, "reason": reason}]
 
     async def _openapi(self, _: Request) -> Response:
         return Response(self._api, media_type="application/json")

@@ -37,6 +37,8 @@ def describe_api(name: str, version: str, manifest: Manifest) -> dict[str, Any]:
     health = {"live": _answer(_object({"live": _BOOLEAN})), "ready": _answer(_object({"ready": _BOOLEAN}))}
     paths: dict[str, Any] = {
         "/v2": {"get": _operation("Server metadata", {200: _answer(_SERVER)})},
+        "/v2/models": {"get": _operation("Models", {200: _answer(_MODELS)})},
+        "/v2/repository/index": {"post": _operation("Models with their states", {200: _answer(_INDEX)})},
         "/v2/health/live": {"get": _operation("Is the server alive?", {200: health["live"]})},
         "/v2/health/ready": {"get": _operation("Is the server ready?", {200: health["ready"], 503: health["ready"]})},
     }
@@ -76,6 +78,9 @@ def _object(properties: Mapping[str, Any], optional: Sequence[str] = ()) -> dict
 
 _TENSORS = {"type": "array", "items": _object({"name": _STRING, "datatype": _STRING, "shape": _SHAPE})}
 _SERVER = _object({"name": _STRING, "version": _STRING, "extensions": {"type": "array", "items": _STRING}})
+_MODELS = _object({"models": {"type": "array", "items": _STRING}})
+_ENTRY = _object({"name": _STRING, "version": _STRING, "state": _STRING, "reason": _STRING}, optional=["version"])
+_INDEX = {"type": "array", "items": _ENTRY}
 _METADATA = _object(
     {
         "name": _STRING,
