@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean setup format lock
+.PHONY: help demo test check bench docs clean setup format lock
 bin := .venv/bin
 scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 4
@@ -18,16 +18,20 @@ test: setup  ## all tests, on a real engine: about 25 minutes. ARGS='-k rollout'
 	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
 	@$(bin)/pytest -n 2 --dist loadfile -m alone $(ARGS) || [ $$? -eq 5 ]
 
-check: .venv  ## format, lint, types, layers, shell scripts, unit tests: under a minute
+check: .venv  ## format, lint, types, layers, shell scripts, docs, unit tests: under a minute
 	@$(bin)/ruff format --check .
 	@$(bin)/ruff check .
 	@$(bin)/mypy
 	@$(bin)/lint-imports --no-logo
 	@$(bin)/shellcheck -x $(scripts)
+	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --strict
 	@QUICK_TESTS=1 $(bin)/pytest -q -n 2 tests/unit
 
 bench:  ## list the measurements; NAME=<one of them> runs it
 	@setup/bench $(NAME)
+
+docs: .venv  ## build docs/ as a site into build/site; any warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --strict
 
 clean:  ## remove what these targets created in this folder; keeps the engine and its images
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist .run/*.log

@@ -23,6 +23,15 @@ SCHEMA = 1
 _UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
+class Interrupted(GitopsError):
+    """A signal ended the command: Ctrl-C, SIGTERM, or a terminal that was closed. 130 is what shells use for Ctrl-C."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted", why="a signal ended the command", fix="run it again; it goes on from there")
+
+
 class Output:
     """The output of one command.
 
@@ -87,6 +96,10 @@ def command(format: str, *, quiet: bool) -> Iterator[None]:
             current.note_error(unforeseen(error))
         current.end()
         raise
+    except KeyboardInterrupt:
+        current.note_error(Interrupted())
+        current.end()
+        raise
     else:
         current.end()
     finally:
@@ -126,8 +139,8 @@ def error_fields(problem: GitopsError | str, subject: str = "") -> dict[str, Any
     return {"subject": subject} | fields if subject else fields
 
 
-def usage_error(arguments: list[str], error: GitopsError) -> None:
-    """Print the document of a command whose arguments are wrong, if they ask for one."""
+def without_command(arguments: list[str], error: GitopsError) -> None:
+    """Print the document of a command that did not begin, if its arguments ask for one."""
     format = next((word for word in ("ndjson", "json") if _asks_for(arguments, word)), "text")
     with_error = Output(format)
     with_error.note_error(error)

@@ -136,11 +136,15 @@ def _invoke(command: str | None, arguments: list[str]) -> int:
         return error.exit_code
     except typer.TyperException as error:
         problem = _usage_error(error)
-        documents.usage_error(arguments, problem)
+        documents.without_command(arguments, problem)
         render.error(problem)
         return problem.exit_code
     except typer.Abort:
         return 1
+    except KeyboardInterrupt:  # before the command began
+        problem = documents.Interrupted()
+        documents.without_command(arguments, problem)
+        return problem.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:

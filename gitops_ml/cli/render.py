@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from gitops_ml.cli import documents
+from gitops_ml.cli import documents, wrapping
 from gitops_ml.core.text import clean, clean_line
 from gitops_ml.errors import GitopsError
 
@@ -50,6 +50,11 @@ def out(text: str = "") -> None:
     print(_cleaned(text), flush=True)
 
 
+def out_prose(text: str, indent: int) -> None:
+    """Print sentences to stdout. A terminal gets them broken at spaces, with `indent` columns before what continues."""
+    print(_fitted(_cleaned(text), sys.stdout, indent), flush=True)
+
+
 def progress(text: str) -> None:
     """Print a line of progress to stderr, unless `--quiet` is given; as an event, if events are wanted."""
     documents.current.event(getattr(text, "kind", "progress"), text=clean(text), **getattr(text, "facts", {}))
@@ -79,8 +84,15 @@ def error(problem: GitopsError | str, subject: str = "") -> None:
 
 
 def _say(text: str, title: str = "") -> None:
-    head = f"\x1b[31m{title}:\x1b[0m " if title and _takes_colour(sys.stderr) else f"{title}: " if title else ""
-    print(f"{head}{_cleaned(text)}", file=sys.stderr, flush=True)
+    line = _fitted(f"{title}: {_cleaned(text)}" if title else _cleaned(text), sys.stderr)
+    if title and _takes_colour(sys.stderr):
+        line = line.replace(f"{title}:", f"\x1b[31m{title}:\x1b[0m", 1)
+    print(line, file=sys.stderr, flush=True)
+
+
+def _fitted(text: str, stream: TextIO, indent: int = 2) -> str:
+    """The text as a terminal gets it: lines that are too wide are broken at spaces. A pipe gets it as it is."""
+    return wrapping.fit(text, shutil.get_terminal_size().columns, indent) if stream.isatty() else text
 
 
 def coloured() -> bool:
@@ -134,6 +146,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, painted: bool =
     for row in cells:
         lines.append("  ".join(show(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return "\n".join(lines)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which gets an s where it needs one."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def check_line(check: CheckResult) -> str:

@@ -16,6 +16,7 @@ from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.events import Event
+from gitops_ml.control.execution.error_entries import error_entries
 from gitops_ml.control.execution.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host
 from gitops_ml.control.observation.view import Options, Source, View
@@ -244,6 +245,7 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
     """Write what the pass has applied, and record its verdicts. Errors are kept in the result."""
     commit = result.view.source.commit
     try:
+        host.note(*error_entries(host, result.execution, {status.name for status in result.view.plan.statuses}))
         host.flush()
         follows = host.state.applied == commit or result.view.source.as_served
         if (result.execution.acted or JOURNAL in backoff.errors) and not follows:

@@ -149,6 +149,7 @@ def _report_changes(environment: Visible, view: View, deployment: str | None, sh
             continue
         line = f"{status.version} {status.sync}, {status.health}, {status.verification}"
         line += f": {status.message}" if status.message else ""
+        line += f"; last error: {status.error.what}" if status.error else ""
         if shown.get(status.name) != line:
             shown[status.name] = line
             environment.report(f"{environment.environment}/{status.name} {line}")

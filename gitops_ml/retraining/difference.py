@@ -41,6 +41,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """The changes from A to B. Each change is (value in A, value in B), None for a value that is absent.
 
     Args:
+        absent: the names of the fields that are empty because neither version has any, not because both have the same.
         unanswered: why there are no predictions.
     """
 
@@ -54,6 +55,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     code: dict[str, Pair]
     dependencies: dict[str, Pair]
     predictions: Predictions | None
+    absent: tuple[str, ...] = ()
     unanswered: str = ""
 
 
@@ -74,11 +76,21 @@ def difference(
     commits = (a.resolved.commit, b.resolved.commit)
     inputs = changes(made_a.inputs, made_b.inputs)
     tracked = {path for path in inputs if any(_is_data(repo, commit, path) for commit in commits)}
+    metrics_a, metrics_b = (versions.metrics(repo, commit) for commit in commits)
+    pins_a, pins_b = _pins(a.files), _pins(b.files)
+    sources = made_a.inputs or made_b.inputs
+    either = {
+        "metrics": metrics_a or metrics_b,
+        "params": made_a.params or made_b.params,
+        "data": made_a.data or made_b.data or sources,
+        "code": sources,
+        "dependencies": pins_a or pins_b,
+    }
     data = changes(made_a.data, made_b.data) | {path: inputs[path] for path in sorted(tracked)}
     predictions, unanswered = None, "" if connect else "not asked for"
     if connect is not None:
         try:
-            table = read_rows(repo, b.resolved.commit, rows)
+            table = read_rows(repo, b.resolved.commit, model, rows)
         except GitopsError as error:
             if rows.data is not None:
                 raise
@@ -89,13 +101,14 @@ def difference(
         model=model,
         a=_side(a),
         b=_side(b),
-        metrics=changes(*(versions.metrics(repo, commit) for commit in commits)),
+        metrics=changes(metrics_a, metrics_b),
         params=changes(made_a.params, made_b.params),
         data=data,
         files={path: names for path in data if (names := _files(repo, commits, path))},
         code={path: pair for path, pair in inputs.items() if path not in tracked},
-        dependencies=changes(_pins(a.files), _pins(b.files)),
+        dependencies=changes(pins_a, pins_b),
         predictions=predictions,
+        absent=tuple(name for name, values in either.items() if not values),
         unanswered=unanswered,
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gitops_ml.clients.files.environments import declared_environments, read_environment
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import DVC
 from gitops_ml.clients.git.repository import Repository
@@ -58,10 +59,18 @@ def read_policy(repo: Repository, commit: str) -> Policy:
     return policy
 
 
-def gate_of(repo: Repository, commit: str) -> Gate:
-    """The gate at a commit; the default one where there is no section."""
+def gate_of(repo: Repository, commit: str, model: str) -> Gate:
+    """The gate at a commit; else the rows by which HEAD's declarations judge the model; else the default."""
     policy = _policy(repo, commit)
-    return policy.gate if policy else Gate()
+    if policy is not None:
+        return policy.gate
+    head = repo.resolve("HEAD")
+    for name in declared_environments(repo, head):
+        for deployment in read_environment(repo, head, name).deployments.values():
+            holdout = deployment.verify.holdout
+            if deployment.model == model and holdout is not None:
+                return Gate(data=holdout.data, group=holdout.group, label=holdout.label, rows=holdout.rows)
+    return Gate()
 
 
 def _policy(repo: Repository, commit: str) -> Policy | None:

@@ -36,7 +36,7 @@ class RowsToAsk(NamedTuple):
     """The labelled rows that both models are asked for.
 
     Args:
-        data: path of the rows at B's commit; the gate's if None.
+        data: path of the rows at B's commit; the gate's if None, see `policy.gate_of`.
         group: column of dependent rows; the gate's if None.
         allow_pickle: let joblib files be loaded, in their containers.
     """
@@ -69,9 +69,9 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True):
     slices: tuple[Slice, ...]
 
 
-def read_rows(repo: Repository, commit: str, asked: RowsToAsk) -> Rows:
+def read_rows(repo: Repository, commit: str, model: str, asked: RowsToAsk) -> Rows:
     """Read the rows at B's commit. Raises `VersionError` and `InputError` if they cannot be read."""
-    gate = gate_of(repo, commit)
+    gate = gate_of(repo, commit, model)
     path = asked.data or gate.data
     files = read(repo, resolve_path(repo, commit, path), limit=READ_BYTES)
     return load_rows(next(iter(files.values())), path, gate.rows)
@@ -96,7 +96,7 @@ def ask_both(
     Raises `InputError` if a model does not answer.
     """
     a, b = models
-    gate = gate_of(repo, b.resolved.commit)
+    gate = gate_of(repo, b.resolved.commit, b.resolved.model)
     path = asked.data or gate.data
     versions = {"a": a.resolved.version, "b": b.resolved.version}
     project = read_project(repo, repo.resolve("HEAD")).name

@@ -71,7 +71,7 @@ def retrain(
         return Retrained(outcome="not requested", model=policy.model, reason="no rollback has requested it")
     today = made_within_a_day(_registered(repo, policy.model).values(), now)
     if today >= policy.max_per_day:
-        reason = f"{today} versions were registered within a day; retrain.max_per_day is {policy.max_per_day}"
+        reason = f"versions registered within a day: {today}; retrain.max_per_day is {policy.max_per_day}"
         return Retrained(outcome="held", model=policy.model, reason=reason)
     result = _train_and_propose(repo, options, tip, policy, declared, engine, report)
     if request is not None and (options.push or repo.remote is None):

@@ -214,8 +214,28 @@ def test_a_narrow_terminal_gets_fewer_columns() -> None:
     assert show_table(40, terminal=True, NO_COLOR="1") == (
         "ENVIRONMENT  NAME          SYNC\nproduction   flight-delay  OutOfSync\nnot shown: GENERATION (-o wide)\n"
     )
-    assert show_table(24, terminal=True, NO_COLOR="1").endswith("not shown: GENERATION, NAME (-o wide)\n")
+    assert show_table(24, terminal=True, NO_COLOR="1").endswith("not shown: GENERATION,\n  NAME (-o wide)\n")
     assert show_table(40, terminal=True, wide=True, NO_COLOR="1").split() == [*HEAD, *ROW]
+
+
+def test_an_error_fits_a_terminal_and_its_fix_stays_one_line() -> None:
+    error = "the image was not built, since the disk is full\n  fix: gitops-ml bump prod churn v1.0.0 --push"
+    ours, theirs = pty.openpty()
+    env = os.environ | {"COLUMNS": "40", "NO_COLOR": "1", "TERM": "xterm"}
+    command = [sys.executable, "-c", f"from gitops_ml.cli import render; render.error({error!r})"]
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        subprocess.run(command, env=env, stderr=theirs, check=True)
+        os.close(theirs)
+        lines = screen.read(4096).decode().splitlines()
+    assert lines == [
+        "error: the image was not built, since",
+        "  the disk is full",
+        "  fix: gitops-ml bump prod churn v1.0.0 --push",
+    ]
+    assert subprocess.run(command, env=env, capture_output=True, text=True, check=True).stderr.splitlines() == [
+        "error: the image was not built, since the disk is full",
+        "  fix: gitops-ml bump prod churn v1.0.0 --push",
+    ]
 
 
 def test_states_are_coloured_on_a_terminal_only() -> None:

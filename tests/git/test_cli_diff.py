@@ -72,3 +72,31 @@ def test_people_see_why_there_are_no_predictions(work: Path) -> None:
     assert done.exit_code == 0
     assert "numpy: 2.0.0 -> 2.1.0" in done.stdout
     assert "predictions were not compared: v2.0.0 is a pickle" in done.stderr
+
+
+def test_what_neither_version_has_is_not_called_the_same(work: Path) -> None:
+    done = cli(work, "diff", "churn", "v1.0.0", "v2.0.0", "--no-predictions")
+    assert "metrics, each on its own held-out rows: neither has any" in done.stdout
+    assert "parameters: neither has any" in done.stdout
+    write(work, "metrics.json", '{"roc_auc": 0.8}\n')
+    write(work, "dvc.yaml", f"{(work / 'dvc.yaml').read_text()}metrics: [metrics.json]\n")
+    commit = publish(work, "Measure it")
+    same = cli(work, "diff", "churn", commit, commit, "--no-predictions").stdout
+    assert "metrics, each on its own held-out rows: the same" in same
+    assert answer(work, "diff", "churn", "v1.0.0", "v2.0.0", "--no-predictions")["absent"] == [
+        "metrics",
+        "params",
+        "data",
+        "code",
+    ]
+
+
+def test_the_rows_that_judge_the_model_are_asked_without_being_named(work: Path) -> None:
+    write(work, "environments/project.yaml", "schema: 1\nname: shop\n")
+    write(work, "environments/dev/environment.yaml", "schema: 1\ngateway: {port: 8090}\n")
+    checks = "verify: {holdout: {data: data/rows.csv, label: late, metrics: {accuracy: {min: 0.5}}}}\n"
+    declared = f"schema: 1\nmodel: churn\nversion: v2.0.0\ndigest: md5:{'0' * 32}\n{checks}"
+    write(work, "environments/dev/models/churn.yaml", declared)
+    publish(work, "Declare it")
+    done = cli(work, "diff", "churn", "v1.0.0", "v2.0.0", "--allow-pickle", "--engine", f"unix://{work}/no.sock")
+    assert "no.sock does not answer" in done.stderr

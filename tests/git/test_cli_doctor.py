@@ -75,6 +75,21 @@ def test_a_port_that_another_program_has(
     assert engine.containers.list(all=True, filters={"label": f"gitops-ml.project={project}"}) == []
 
 
+def test_what_the_hosts_operator_decides_is_shown(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITOPS_ML_ALLOW_COMMANDS", "1")
+    monkeypatch.setenv("GITOPS_ML_CHECK_HOSTS", "")
+    monkeypatch.setenv("GITOPS_ML_SECRETS_UNDER", "secrets")
+    monkeypatch.delenv("GITOPS_ML_DVC_REMOTES", raising=False)
+    printed = cli(work, "doctor").stdout
+    assert "GITOPS_ML_ALLOW_COMMANDS: 1 (from the environment)\n" in printed
+    assert "GITOPS_ML_CHECK_HOSTS: none (from the environment)\n" in printed
+    assert "GITOPS_ML_SECRETS_UNDER names secrets" in printed
+    assert "fix: export GITOPS_ML_SECRETS_UNDER=/etc/gitops-ml/secrets\n" in printed
+    assert (
+        "GITOPS_ML_DVC_REMOTES: all remotes, without link-local, multicast and metadata addresses (default)" in printed
+    )
+
+
 def test_an_engine_that_does_not_answer(work: Path, tmp_path: Path) -> None:
     (work / ".dvc").mkdir()
     found = findings(work)

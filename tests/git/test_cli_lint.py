@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 from gitops_ml.cli.commands.init import scaffold
 from gitops_ml.cli.main import application
-from tests.git.cli_clone import cli, clone, write
+from tests.git.cli_clone import V1, cli, clone, declaration, write
 from tests.git.conftest import git
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,14 @@ def test_what_init_writes_is_right(tmp_path: Path) -> None:
     for path, content in scaffold("churn").items():
         write(tmp_path, path, content)
     assert cli(tmp_path, "lint").stdout == "ok: 3 environments, 0 deployments\n"
+
+
+def test_one_is_no_plural(work: Path) -> None:
+    for environment in ("staging", "prod/models"):
+        shutil.rmtree(work / "environments" / environment)
+    write(work, "environments/prod/environment.yaml", "schema: 1\nengine: unix:///run/a.sock\ngateway: {port: 9102}\n")
+    write(work, "environments/prod/models/churn.yaml", declaration("v1.0.0", V1))
+    assert cli(work, "lint").stdout == "ok: 1 environment, 1 deployment\n"
 
 
 def test_the_work_tree_is_read_and_left_as_it_is(work: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -77,10 +78,13 @@ def test_a_lock_is_left_while_any_git_is_at_work_in_the_clone(project: Path, tmp
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_to_any_command_ends_its_git(project: Path, tmp_path: Path, number: signal.Signals) -> None:
     git(project, "config", "remote.origin.uploadpack", f"echo $$ > {tmp_path}/pid; exec sleep 60; true")
-    command = [sys.executable, "-c", "from gitops_ml.cli.main import main; main()", "versions", "--fetch"]
-    with subprocess.Popen([*command, "-C", str(project)], stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-c", "from gitops_ml.cli.main import main; main()", "versions", "--fetch", "-o", "json"]
+    with subprocess.Popen([*command, "-C", str(project)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 30)
         process.send_signal(number)
-        assert process.wait(10) != 0
+        assert process.wait(10) == 130
+        assert process.stdout is not None
+        errors = json.loads(process.stdout.read())["errors"]
+        assert [(error["what"], error["code"]) for error in errors] == [("interrupted", 130)]
     until(lambda: not running(tmp_path / "pid"))
     assert locks(project) == []

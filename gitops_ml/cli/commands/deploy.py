@@ -215,8 +215,12 @@ def status_json(view: View) -> dict[str, Any]:
     }
 
 
-def _show_trouble(view: View) -> None:
-    """Print to stderr what is wrong with an environment's deployments, and what they wait for."""
+def _show_trouble(view: View, but: Collection[str] = ()) -> None:
+    """Print to stderr what is wrong with an environment's deployments, and what they wait for.
+
+    Args:
+        but: deployments whose last error is printed elsewhere.
+    """
     for name, error in sorted(view.plan.broken.items()):
         render.error(error, f"{view.desired.name}/{name}")
     for refusal in view.removal_refusals.values():
@@ -224,13 +228,16 @@ def _show_trouble(view: View) -> None:
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:
             render.progress(f"{view.desired.name}/{s.name}: {s.message}")
+        if s.error and s.name not in but:
+            last = GitopsError(s.error.what, why=s.error.why, fix=s.error.fix)
+            render.progress(f"{view.desired.name}/{s.name}: last error, of {s.error.at[:16]}: {last}")
 
 
 def _show_result(result: SyncResult, *, with_table: bool) -> None:
     view = result.view
     if with_table and view.plan.statuses:
         show_statuses(view)
-    _show_trouble(view)
+    _show_trouble(view, but=result.errors)
     for name, error in sorted(result.errors.items()):
         render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
     if result.record_error:

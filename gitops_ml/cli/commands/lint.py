@@ -55,7 +55,7 @@ def lint(output: options.Output = "text", repo: options.Repo = Path()) -> None:
     if problems:
         raise typer.Exit(1)
     if output == "text":
-        render.out(f"ok: {len(names)} environments, {deployments} deployments")
+        render.out(f"ok: {render.counted(len(names), 'environment')}, {render.counted(deployments, 'deployment')}")
 
 
 def _read(clone: Repository, tree: str, names: list[str]) -> tuple[list[EnvironmentFiles], list[Problem]]:

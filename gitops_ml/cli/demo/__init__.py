@@ -54,5 +54,10 @@ def demo(
             render.out(f"nothing of {project} is left; its images stay on the engine, for the next demo")
             return
         where.folder.mkdir()
-        with Narrator(where.log) as narrator:
-            tell(where, narrator, chapters)
+        try:
+            with Narrator(where.log) as narrator:
+                tell(where, narrator, chapters)
+        except KeyboardInterrupt:
+            render.progress(f"stopped: containers of {project} may still run, and nothing removes them by itself")
+            render.progress(f"next: {where.removal}")
+            raise

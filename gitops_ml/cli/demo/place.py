@@ -50,6 +50,11 @@ class Place:
     def log(self) -> Path:
         return self.folder / "log.txt"
 
+    @property
+    def removal(self) -> str:
+        """The command that removes everything that this demo has made."""
+        return "gitops-ml demo --remove" + ("" if self.project == NAME else f" --project {self.project}")
+
 
 def find(source: Path, project: str) -> Place:
     """Find the place of a demo. Raises `InputError` if the demo cannot run here, or not under that name."""

@@ -33,6 +33,8 @@ verify:
   holdout: {data: data/holdout.parquet, group: day, metrics: {roc_auc: {min: 0.70, max_drop: 0.01}}}
 """
 TRAFFIC = "  traffic: {{max_bad_increase: 0.1, slow: {slow}ms, timeout: 5m}}\n"
+RESOURCES = "resources: {cpus: 1.0, memory: 512m}"
+MANY_THREADS = "resources: {cpus: 1.0, memory: 512m, pids: 1024}"
 THREADS = 'env: {OMP_NUM_THREADS: "64"}\n'
 
 
@@ -182,7 +184,7 @@ def canary_that_is_stopped(team: Team) -> None:
         "But each answer now waits for 64 threads to take turns, and only real requests can show that."
     )
     team.pull()
-    team.edit(DECLARATION, ("", THREADS))
+    team.edit(DECLARATION, (RESOURCES, MANY_THREADS), ("", THREADS))
     team.commit("Make predictions faster", DECLARATION)
     with team.users(CANARY_USERS) as load:
         a_moment()
@@ -214,7 +216,7 @@ def the_end(team: Team, begin: str, seconds: float) -> None:
         ("the clone", f"cd {folder}/clone && gitops-ml history dev"),
         ("the model", f"curl {team.url.removeprefix('http://')}"),
         ("all output", f"less {folder}/log.txt"),
-        ("remove it", f"gitops-ml demo --remove{_named(team.place)}"),
+        ("remove it", team.place.removal),
     )
     for what, how in rows:
         team.tell.output(f"{what:<12} {how}")
@@ -250,7 +252,3 @@ def strike(team: Team, act: str, name: str) -> None:
 def a_moment() -> None:
     """Let users send requests for a second before and after what they must not notice."""
     time.sleep(1.0)
-
-
-def _named(where: Place) -> str:
-    return "" if where.project == place.NAME else f" --project {where.project}"

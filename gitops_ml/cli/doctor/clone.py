@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
+from gitops_ml.cli.render import counted
 from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
@@ -189,10 +190,8 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
 def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) -> Iterator[Finding]:
     from gitops_ml.clients.files.environments import require_known_source, require_own_port
 
-    count = len(files.deployments)
-    yield ok(
-        files.name, f"{count} deployment{'' if count == 1 else 's'}: {', '.join(sorted(files.deployments)) or 'none'}"
-    )
+    deployments = ", ".join(sorted(files.deployments))
+    yield ok(files.name, f"{counted(len(files.deployments), 'deployment')}: {deployments or 'none'}")
     for name, error in sorted(files.broken.items()):
         reason, _, fix = error.partition("\n  fix: ")
         yield missing(f"{files.name}/{name}", reason, fix)

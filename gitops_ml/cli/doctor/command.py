@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +32,13 @@ def doctor(
     whether the gateway's port is free. It pushes an empty commit to a ref of its own, and removes it, to see whether
     records can be pushed.
     """
+    from gitops_ml.cli.doctor.findings import INDENT
+
     findings = []
     for finding in examine(repo, environment):
         findings.append(finding)
         if output == "text":
-            render.out(finding.line(render.paint))
+            render.out_prose(finding.line(render.paint), indent=INDENT)
     complete = all(finding.state != "missing" for finding in findings)
     documents.show(ok=complete, findings=findings)
     if not complete:
@@ -45,11 +48,12 @@ def doctor(
 def examine(path: Path, environment: str | None) -> Iterator[Finding]:
     """Check everything, in the order in which one thing needs the other."""
     from gitops_ml.cli.doctor import clone as doctor_clone
-    from gitops_ml.cli.doctor import engine
+    from gitops_ml.cli.doctor import engine, operator
     from gitops_ml.cli.doctor.findings import missing
     from gitops_ml.clients.git.repository import Repository
 
     yield from doctor_clone.machine()
+    yield from operator.settings(os.environ)
     try:
         clone = Repository.open(path)
     except GitopsError as error:

@@ -10,6 +10,8 @@ import msgspec
 from gitops_ml.errors import GitopsError
 
 _WIDTH = 22
+INDENT = 9
+"""Columns before the line with the fix, behind the column of states."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def line(self, paint: Callable[[str, int], str] = str.ljust) -> str:
         """The finding as text: a line, and a second one with the fix if there is one. `paint` pads the state."""
         text = f"{paint(self.state, 8)} {self.what:<{_WIDTH}} {self.said}"
-        return f"{text}\n{' ' * 9}fix: {self.fix}" if self.fix else text
+        return f"{text}\n{' ' * INDENT}fix: {self.fix}" if self.fix else text
 
 
 def ok(what: str, said: str) -> Finding:

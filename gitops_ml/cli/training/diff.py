@@ -31,7 +31,7 @@ def diff(
     ] = "latest",
     rows: Annotated[
         str | None,
-        typer.Option(help="Rows for both models, from B's commit; else those of the gate.", show_default=False),
+        typer.Option(help="Rows for both models, from B's commit; else those that judge them.", show_default=False),
     ] = None,
     group: Annotated[
         str | None, typer.Option(help="The column whose equal values mark dependent rows.", show_default=False)
@@ -72,15 +72,15 @@ def _show(result: Difference) -> None:
     render.out(result.model)
     head = ("", "VERSION", "COMMIT", "DIGEST", "TRAINED ON", "ROWS")
     render.show_table(head, [_side_row("A", result.a), _side_row("B", result.b)], spare=("COMMIT", "DIGEST"))
-    _show_pairs("metrics, each on its own held-out rows", result.metrics)
-    _show_pairs("parameters", result.params)
-    _show_pairs("data", result.data)
+    _show_pairs("metrics, each on its own held-out rows", result.metrics, absent="metrics" in result.absent)
+    _show_pairs("parameters", result.params, absent="params" in result.absent)
+    _show_pairs("data", result.data, absent="data" in result.absent)
     for path, kinds in result.files.items():
         for kind, names in kinds.items():
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             render.out(f"    {path}: {kind} {', '.join(names[:_SHOWN])}{more}")
-    _show_pairs("code", result.code)
-    _show_pairs("dependencies", result.dependencies)
+    _show_pairs("code", result.code, absent="code" in result.absent)
+    _show_pairs("dependencies", result.dependencies, absent="dependencies" in result.absent)
     if result.predictions:
         _show_predictions(result.predictions)
     elif result.unanswered:
@@ -93,9 +93,9 @@ def _side_row(name: str, side: Side) -> tuple[str, ...]:
     return name, side.version[:20], side.commit[:12], side.digest[:16], learnt, rows
 
 
-def _show_pairs(title: str, pairs: dict[str, Any]) -> None:
+def _show_pairs(title: str, pairs: dict[str, Any], *, absent: bool) -> None:
     if not pairs:
-        render.out(f"{title}: the same")
+        render.out(f"{title}: {'neither has any' if absent else 'the same'}")
         return
     render.out(f"{title}:")
     for key, (before, after) in pairs.items():

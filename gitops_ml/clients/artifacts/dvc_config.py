@@ -22,6 +22,9 @@ _SECTION = re.compile(r"\[\s*(?P<quote>['\"]?)(?P<name>.*?)(?P=quote)\s*\]\s*(#.
 _REMOTE = re.compile(r'remote "(.+)"')
 _URL = re.compile(r"\w+://")
 _PATHS = ("url", "keyfile", "cert_path", "key_path", "credentialpath", "configpath")
+_PROGRAMS = ("configpath", "credentialpath")
+"""Options that name files in which clouds' libraries look for the program that gives credentials: AWS's
+`credential_process` (https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html)."""
 _ENDPOINTS = ("endpointurl", "oss_endpoint", "connection_string")
 """Options of remotes that name a host to ask."""
 _ASKING = ("ask_password", "ask_passphrase")
@@ -49,16 +52,31 @@ def read_config(folder: Path, shared: bytes | None = None) -> Config:
         shared: the content of the project's own `config`, as a commit has it; None reads the file.
 
     Raises:
-        InputError: a file is too large, or holds control characters.
+        InputError: a file is too large, or holds control characters; or the project's own `config`, which Git has,
+            says where credentials come from, and so perhaps which program to run.
     """
     config: Config = {}
+    committed = folder / "config"
     levels = [_level_folder("system"), _level_folder("global"), folder]
     files = [level / "config" for level in levels] + [folder / "config.local"]
     for file in files:
-        data = shared if shared is not None and file == folder / "config" else _bytes(file)
+        data = shared if shared is not None and file == committed else _bytes(file)
         for section, values in _parse(data, file).items():
+            if file == committed:
+                _require_no_program(section, values)
             config.setdefault(section, {}).update(values)
     return config
+
+
+def _require_no_program(section: str, values: dict[str, str]) -> None:
+    for key in _PROGRAMS:
+        if key in values:
+            remote = match[1] if (match := _REMOTE.fullmatch(section)) else "<remote>"
+            raise InputError(
+                f".dvc/config sets `{key}` of the remote {remote}",
+                why="whoever can push could name a program in that file, which would run on this machine",
+                fix=f"remove it there, and set it for this clone alone: dvc remote modify --local {remote} {key} <path>",
+            )
 
 
 def _level_folder(level: str) -> Path:

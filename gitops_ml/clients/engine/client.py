@@ -194,9 +194,15 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
             ended = self._or_none_if_gone("waiting", lambda: self._api.wait(container, timeout=timeout))
         except EngineUnavailable as error:
             if isinstance(error.__cause__, requests.Timeout | requests.ConnectionError):
-                return None
+                return self._exit_code(container)
             raise
         return int(ended["StatusCode"]) if ended else None
+
+    def _exit_code(self, container: str) -> int | None:
+        """The exit code by an inspection: a busy engine may need longer than `wait` waits, for an ended one too."""
+        inspected = self.inspect_container(container)
+        ended = inspected is not None and inspected["State"]["Status"] in ("exited", "dead")
+        return int(inspected["State"]["ExitCode"]) if inspected and ended else None
 
     # --- containers -----------------------------------------------------------------------------------------
 

@@ -42,8 +42,8 @@ LookAgain = Callable[[], plan.Plan | None]
 
 @dataclass
 class ExecutionResult:
-    """What a pass came to. `errors` are by the names of the back-off. `settled` lists the outcomes of rollouts that
-    ended, by deployment.
+    """What a pass came to. `errors` are by the names of the back-off, and `succeeded` are the names that were worked on
+    and have no error now. `settled` lists the outcomes of rollouts that ended, by deployment.
 
     `watching`: users' requests were counted. `acted`: something was begun. `blocked`: the gateway cannot be had, so no
     deployment was worked on.
@@ -51,6 +51,7 @@ class ExecutionResult:
 
     errors: dict[str, GitopsError] = field(default_factory=dict)
     settled: dict[str, list[str]] = field(default_factory=dict)
+    succeeded: set[str] = field(default_factory=set)
     watching: bool = False
     acted: bool = False
     blocked: bool = False
@@ -223,11 +224,13 @@ class _Execution:
         """Note how something went. A failure in back-off is reported, and not counted: it makes no wait longer."""
         if error:
             self.result.errors[name] = error
+            self.result.succeeded.discard(name)
             if not resting:
                 self._backoff.failed(name, error)
         elif not resting:
             self._backoff.succeeded(name)
             self.result.errors.pop(name, None)
+            self.result.succeeded.add(name)
 
 
 def _kind(steps: Sequence[plan.Action]) -> Literal["rollout", "repair", "watch"]:

@@ -243,7 +243,7 @@ class Session:
             self._sleep(self._drain_seconds)
         if late:
             name, drain = f"{self.environment}/{running[0].deployment}", self._drain_seconds
-            self.report(f"late {name}: {late} requests outlasted the drain of {drain:g} s, and have as long again")
+            self.report(f"late {name}: requests that outlasted the drain of {drain:g} s and have as long again: {late}")
         for container in running:
             self._check()
             self._stop_container(container.id, max(1, round(self._drain_seconds)))

@@ -107,6 +107,19 @@ class Retried(JournalEntry, frozen=True, kw_only=True, tag="retried"):
     deployment: str
 
 
+class Erred(JournalEntry, frozen=True, kw_only=True, tag="erred"):
+    """Work on a deployment ended with this error, `healing` or its rollout; without `what`, it ended well again.
+
+    Written when the error comes and when it goes, and not again at each pass that meets the same error.
+    """
+
+    deployment: str
+    healing: bool = False
+    what: str = ""
+    why: str = ""
+    fix: str = ""
+
+
 class Withdrawn(JournalEntry, frozen=True, kw_only=True, tag="withdrawn"):
     """The deployment is no longer declared, and its containers are gone."""
 

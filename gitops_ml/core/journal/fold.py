@@ -16,6 +16,7 @@ from gitops_ml.core.journal.entries import (
     Built,
     Cleared,
     Counted,
+    Erred,
     Intent,
     JournalEntry,
     Judged,
@@ -25,6 +26,7 @@ from gitops_ml.core.journal.entries import (
     Stepped,
     Withdrawn,
 )
+from gitops_ml.core.journal.last_errors import forget_error, note_error
 from gitops_ml.core.journal.state import (
     KEPT_ATTEMPTS,
     Attempt,
@@ -61,6 +63,7 @@ Entry = (
     | Applied
     | Published
     | Retried
+    | Erred
     | Withdrawn
     | Reviewed
     | Checkpoint
@@ -81,6 +84,8 @@ def _clean(entry: Entry) -> Entry:
             return replace(entry, checks=tuple(map(clean_check, entry.checks)), logs=clean(entry.logs))
         case Cleared():
             return replace(entry, checks=tuple(map(clean_check, entry.checks)))
+        case Erred():
+            return replace(entry, what=clean_line(entry.what), why=clean_line(entry.why), fix=clean_line(entry.fix))
         case Reviewed():
             attempt = entry.attempt
             cleaned = replace(attempt, checks=tuple(map(clean_check, attempt.checks)), logs=clean(attempt.logs))
@@ -154,17 +159,25 @@ def _apply(state: EnvironmentState, entry: Entry) -> EnvironmentState:
             return msgspec.structs.replace(state, applied=entry.commit)
         case Published():
             return _publish(state, entry)
+        case Erred():
+            return note_error(state, entry)
         case Intent():
             name = entry.generation.deployment
-            return _put(state, name, _begin(state.of(name), entry))
+            return forget_error(_put(state, name, _begin(state.of(name), entry)), name, healing=False)
         case Withdrawn():
-            return _withdraw(state, entry.deployment)
+            state = _withdraw(state, entry.deployment)
+            for healing in (False, True):
+                state = forget_error(state, entry.deployment, healing=healing)
+            return state
         case Reviewed():
             name = entry.attempt.deployment
             return _put(state, name, _review(state.of(name), entry.attempt))
         case Retried():
             return _put(state, entry.deployment, _retry(state.of(entry.deployment)))
-        case Built() | Judged() | Cleared() | Stepped() | Counted() | Settled():
+        case Settled():
+            name = entry.deployment
+            return forget_error(_put(state, name, _advance(state.of(name), entry)), name, healing=False)
+        case Built() | Judged() | Cleared() | Stepped() | Counted():
             return _put(state, entry.deployment, _advance(state.of(entry.deployment), entry))
 
 

@@ -103,14 +103,36 @@ class DeploymentState(msgspec.Struct, frozen=True, kw_only=True):
         return next((a for a in reversed(self.attempts) if a.key == key and a.outcome != "superseded"), None)
 
 
+class LastError(msgspec.Struct, frozen=True, kw_only=True):
+    """The error that the last work on a deployment ended with; `healing`: its healing, and not its rollout.
+
+    `at` is when it was met first, ISO 8601, by the engine's clock.
+    """
+
+    at: str
+    what: str
+    why: str = ""
+    fix: str = ""
+    healing: bool = False
+
+
 class EnvironmentState(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal of one environment adds up to."""
+    """What the journal of one environment adds up to.
+
+    `errors`, by deployment, hold at most one error of its rollout and one of its healing. They are kept beside
+    `deployments`, since an error is no sign that anything was ever rolled out.
+    """
 
     applied: str | None = None
     deployments: dict[str, DeploymentState] = {}
+    errors: dict[str, tuple[LastError, ...]] = {}
 
     def of(self, deployment: str) -> DeploymentState:
         return self.deployments.get(deployment, DeploymentState())
+
+    def error_of(self, deployment: str, *, healing: bool) -> LastError | None:
+        """The error of a deployment's healing, or of its rollout."""
+        return next((error for error in self.errors.get(deployment, ()) if error.healing == healing), None)
 
     @property
     def unpublished(self) -> tuple[Attempt, ...]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from gitops_ml.core.journal.state import LastError
 from gitops_ml.core.verification.verdict import Verdict
 
 Sync = Literal["Synced", "OutOfSync"]
@@ -20,7 +21,10 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one deployment stands: four states that are never mixed, and a message about them."""
+    """Where one deployment stands: four states that are never mixed, and a message about them.
+
+    `error`: what the last work on it ended with, while there is still something to do.
+    """
 
     name: str
     model: str
@@ -34,3 +38,4 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     replicas: Replicas
     endpoint: str
     message: str = ""
+    error: LastError | None = None

@@ -21,6 +21,7 @@ from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.gateway import plan_gateway, plan_tidy
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
 from gitops_ml.core.planning.route import revision_of
+from gitops_ml.core.planning.status import with_error
 from gitops_ml.core.text import clean_line
 
 SHORT_LIVED = ("volume-reader", "doctor")
@@ -69,7 +70,7 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
         if planned:
             steps, status = planned
             actions += steps
-            statuses.append(status)
+            statuses.append(with_error(status, state.errors.get(name, ()), steps))
     on_host = _deployments_on_host(snapshot, state)
     undeclared = sorted(on_host - desired.deployments.keys() - desired.broken.keys())
     refused = _refused_removals(inputs, len(on_host), undeclared)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.journal.state import Attempt, LastError
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning.context import DeploymentContext, Steps
 from gitops_ml.core.planning.deployment_status import DeploymentStatus, Health, Replicas
@@ -43,6 +46,13 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
         endpoint=wanted.endpoint,
         message=message,
     )
+
+
+def with_error(status: DeploymentStatus, errors: Sequence[LastError], steps: Sequence[object]) -> DeploymentStatus:
+    """The status with the newest of its errors. Where it is as declared and healthy, they are over."""
+    over = not steps and status.sync == "Synced" and status.health == "Healthy"
+    newest = max(errors, key=lambda error: error.at, default=None)
+    return status if over else msgspec.structs.replace(status, error=newest)
 
 
 def _health(context: DeploymentContext, serving: Generation | None, ready: int) -> Health:
@@ -88,7 +98,7 @@ def _verification(context: DeploymentContext) -> tuple[Verdict, str]:
     serves = state.serving is not None and state.serving.fingerprint == wanted.generation.fingerprint
     if attempt and attempt.verdict:
         failing = [check for check in attempt.checks if check.prevents_verified]
-        message = f"{attempt.generation.version}: {failing[0].name} {failing[0].reason}" if failing else ""
+        message = f"{attempt.generation.version}: {failing[0].name}: {failing[0].reason}" if failing else ""
         if wanted.key in state.quarantine and not serves:
             message += f"; to try it again: gitops-ml sync {wanted.environment} --retry"
         return attempt.verdict, message

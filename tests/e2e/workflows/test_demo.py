@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -99,6 +100,26 @@ def test_each_passage_that_the_story_edits_occurs_once() -> None:
     declaration = new_declaration("m", "v1.0.0", "md5:0")
     for passage in (story.ONE_REPLICA, story.BLUE_GREEN):
         assert declaration.count(passage) == 1, passage
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_demo_that_is_stopped_names_the_command_that_removes_it(
+    engine: docker.DockerClient, project: str, number: signal.Signals
+) -> None:
+    begun = [str(GITOPS_ML), "demo", "--project", project]
+    with subprocess.Popen(begun, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        next(line for line in process.stdout if "A team has this repository" in line)
+        process.send_signal(number)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    removal = next(line for line in said.splitlines() if line.startswith("next: ")).removeprefix("next: ")
+    assert removal == f"gitops-ml demo --remove --project {project}"
+    make_objects(engine, project)
+    subprocess.run(
+        removal, shell=True, check=True, env=os.environ | {"PATH": f"{GITOPS_ML.parent}:{os.environ['PATH']}"}
+    )
+    assert labelled(engine, project) == 0
 
 
 @pytest.mark.timeout(600)

@@ -215,7 +215,7 @@ def test_versions_per_day_are_limited(workshop: Workshop) -> None:
     set_up(workshop, per_day=1)
     done = retrain(workshop, "--set", "train.noise=0", expect=4)
     assert done["outcome"] == "held"
-    assert "1 versions were registered within a day" in done["reason"]
+    assert "versions registered within a day: 1;" in done["reason"]
 
 
 def test_an_interrupted_training_leaves_nothing(team: Workshop) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,20 @@ def test_control_characters_are_refused_with_their_line(folder: Path, value: str
 def test_any_text_is_read(folder: Path, text: str) -> None:
     (folder / "config").write_text(text)
     remotes_of(read_config(folder))
+
+
+@pytest.mark.parametrize("key", ["configpath", "credentialpath"])
+def test_only_this_clone_says_where_credentials_come_from(folder: Path, key: str) -> None:
+    """AWS's library runs the `credential_process` of such a file."""
+    remote = f"['remote \"far\"']\n    url = s3://bucket/models\n    {key} = ../aws.ini\n"
+    (folder / "config.local").write_text(remote)
+    assert read_config(folder)['remote "far"'][key] == str(folder.parent / "aws.ini")
+    for shared in (None, remote.encode()):
+        (folder / "config").write_text(remote)
+        with pytest.raises(InputError, match=f"sets `{key}` of the remote far") as caught:
+            read_config(folder, shared)
+    (folder / "config").write_text("['remote \"far\"']\n    url = s3://bucket/models\n")
+    (folder / "config.local").unlink()
+    command = caught.value.fix.rpartition(": ")[2].replace("<path>", "aws.ini").split()
+    subprocess.run([f"{Path(sys.executable).parent}/{command[0]}", *command[1:]], cwd=folder.parent, check=True)
+    assert read_config(folder)['remote "far"'][key].endswith("aws.ini")

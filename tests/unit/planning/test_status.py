@@ -59,7 +59,7 @@ def test_status_of_a_rollout_that_an_error_may_have_left() -> None:
 def test_status_of_a_failed_version_over_its_incumbent() -> None:
     shown = status(serving(V1, journal=[*promoted(V1), *failed(V2, V1)]), wanted("v2"))
     assert row(shown) == ("v1", "OutOfSync", "Healthy", "Failed", 1)
-    assert shown.message == "v2: smoke it answers; to try it again: gitops-ml sync dev --retry"
+    assert shown.message == "v2: smoke: it answers; to try it again: gitops-ml sync dev --retry"
 
 
 def test_status_of_a_failed_first_version() -> None:
