@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pty
@@ -32,10 +33,17 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@functools.cache
+def program() -> typer.Typer:
+    """The program with all its commands, made once."""
+    return application()
+
+
+@functools.cache
 def each_command() -> dict[str, Any]:
     """Every command by its words, those of groups too."""
     found: dict[str, Any] = {}
-    for name, command in get_command(application()).commands.items():  # type: ignore[attr-defined]
+    for name, command in get_command(program()).commands.items():  # type: ignore[attr-defined]
         inner = getattr(command, "commands", None)
         found |= {f"{name} {word}": each for word, each in inner.items()} if inner else {name: command}
     return found
@@ -88,9 +96,9 @@ def test_events_are_one_object_a_line(tmp_path: Path) -> None:
 def test_every_command_has_the_common_options(words: str) -> None:
     params = {opt for param in each_command()[words].params for opt in param.opts}
     assert {"-q", "--quiet", "-C", "--repo"} <= params
-    ran = CliRunner().invoke(application(), [*words.split(), "-h"])
+    ran = CliRunner().invoke(program(), [*words.split(), "-h"])
     assert ran.exit_code == 0
-    assert ran.stdout == CliRunner().invoke(application(), [*words.split(), "--help"]).stdout
+    assert ran.stdout == CliRunner().invoke(program(), [*words.split(), "--help"]).stdout
 
 
 def test_every_reading_command_prints_json() -> None:
@@ -103,7 +111,7 @@ def test_every_reading_command_prints_json() -> None:
 @pytest.mark.parametrize("words", ["", *each_command()])
 def test_help_fits_80_columns(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    lines = CliRunner().invoke(application(), [*words.split(), "--help"]).stdout.splitlines()
+    lines = CliRunner().invoke(program(), [*words.split(), "--help"]).stdout.splitlines()
     assert max(map(len, lines)) <= 80
     cut = [line for line in lines if line.endswith("...") and not line.startswith("Usage: ")]
     assert cut == [], "the summary has to be shorter"

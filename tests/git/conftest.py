@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -84,7 +85,46 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     v1.0.0 was registered by gto, v1.1.0 by plain git; v0.9.0 was registered and taken back by gto.
     """
-    place = tmp_path_factory.mktemp("template")
+    return made_once(tmp_path_factory, "template", make_template)
+
+
+@pytest.fixture(scope="session")
+def trained_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after one more training, committed and with its data pushed, but without a version."""
+
+    def make(place: Path) -> None:
+        shutil.copytree(template, place, symlinks=True, dirs_exist_ok=True)
+        retrain(place / "clone", 6, env=environment(place))
+
+    return made_once(tmp_path_factory, "trained", make)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker of a run makes and the others read."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    place = base / name
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (base / f"{name}.made").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            make(place)
+            (base / f"{name}.made").touch()
+    return place
+
+
+def retrain(clone: Path, depth: int, push: bool = True, env: dict[str, str] | None = None) -> None:
+    """Train with another parameter, commit, and push the data."""
+    (clone / "params.yaml").write_text(f"depth: {depth}\n")
+    run(clone, "dvc", "repro", "-q", env=env)
+    run(clone, "git", "commit", "-qam", f"Train with depth {depth}", env=env)
+    if push:
+        run(clone, "dvc", "push", "-q", env=env)
+
+
+def make_template(place: Path) -> None:
     env = environment(place)
     clone = place / "clone"
 
@@ -122,7 +162,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     do("git", "tag", "-a", "-m", "by hand", "rows@v1.0.0")
     do("dvc", "push", "-q")
     do("git", "push", "-q", "-u", "origin", "main", "--tags")
-    return place
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def _require_no_program(section: str, values: dict[str, str]) -> None:
             raise InputError(
                 f".dvc/config sets `{key}` of the remote {remote}",
                 why="whoever can push could name a program in that file, which would run on this machine",
-                fix=f"remove it there, and set it for this clone alone: dvc remote modify --local {remote} {key} <path>",
+                fix="remove it there, and set it for this clone alone: "
+                f"dvc remote modify --local {remote} {key} <path>",
             )
 
 

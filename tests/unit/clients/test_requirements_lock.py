@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from gitops_ml.clients.engine.building.model_check import checked_requirements
 from gitops_ml.errors import ModelRejected
 from gitops_ml.serving.building.requirements import SERVER_LOCK, read_lock, with_server
-from tests.serving.conftest import ROOT
 
+ROOT = Path(__file__).parents[3]
 HASH = "--hash=sha256:" + "0" * 64
 GOOD = f"numpy==2.0.0 {HASH}"
 
