@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gitops_ml.artifacts.reference import reference
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.probing.samples import read_samples
 from gitops_ml.core.generation import ALIAS
-from gitops_ml.stages.reference import reference
 from tests.e2e.verifying import start, verify
 from tests.e2e.workshop import MODEL, Workshop, scratch_workshop
 
