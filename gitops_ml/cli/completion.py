@@ -7,8 +7,12 @@ is none.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from gitops_ml.clients.git.repository import Repository
 
 
 def environments(context: typer.Context, incomplete: str) -> list[str]:
@@ -41,7 +45,7 @@ def versions(context: typer.Context, incomplete: str) -> list[str]:
     """The versions of the model that was named, or of the model that the named deployment runs; the highest first."""
     from gitops_ml.cli import clone_names
 
-    def names(repo: clone_names.Repository) -> list[str]:
+    def names(repo: Repository) -> list[str]:
         model = context.params.get("model") or clone_names.model_of(
             repo, str(context.params["environment"]), str(context.params["deployment"])
         )
