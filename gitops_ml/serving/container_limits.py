@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -16,6 +17,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 _PAGE = resource.getpagesize()
 _UNTOUCHED = 0.9
 """Share of the free memory that the process may allocate; buffers of the kernel count too."""
+_CALLERS = 2
+"""Threads that call the model and have not yet when the limit is set: those for small and for large requests."""
 
 
 def limit_threads(env: os._Environ[str] | dict[str, str]) -> None:
@@ -53,10 +56,26 @@ def free_memory(cgroup: Path = CGROUP) -> int:
     return max(0, memory_limit(cgroup) - resident)
 
 
-def bound_memory(free: int) -> None:
-    """Let allocations beyond what is `free` now fail with MemoryError, where the kernel would kill the process."""
+def bound_memory(free: int, env: Mapping[str, str]) -> None:
+    """Let allocations beyond what is `free` now fail with MemoryError, where the kernel would kill the process.
+
+    The limit counts a thread's stack as a whole, of which little is ever touched. So the stacks of the threads that
+    numeric libraries will start come on top: OpenMP keeps a team of threads for each thread that calls it.
+    """
     allocated = int(Path("/proc/self/statm").read_text().split()[5]) * _PAGE
-    most = allocated + int(free * _UNTOUCHED)
+    most = allocated + int(free * _UNTOUCHED) + _stack_bytes() * (_thread_count(env) - 1) * _CALLERS
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or most < hard:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+
+
+def _stack_bytes() -> int:
+    """Bytes that a new thread's stack reserves: glibc takes the limit of the main one, and 8 MiB where there is none."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
+    return 8 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def _thread_count(env: Mapping[str, str]) -> int:
+    """The most threads that a numeric library takes for one call."""
+    named = [env.get(name, "") for name in THREAD_VARIABLES]
+    return max([1, *(int(number) for number in named if number.isascii() and number.isdigit())])

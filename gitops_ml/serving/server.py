@@ -51,7 +51,7 @@ def main() -> int:
         app, port = load_app(os.environ)
         gc.freeze()  # collections while serving skip what was imported
         gc.enable()
-        bound_memory(free_memory())
+        bound_memory(free_memory(), os.environ)
         log.info("loaded %s in %.2f s", os.environ["GITOPS_ML_DEPLOYMENT"], time.monotonic() - started)
         return serve(app, os.environ.get("GITOPS_ML_HOST", "0.0.0.0"), port)
     except GitopsError as error:

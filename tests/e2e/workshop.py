@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tests.conftest import SCRATCH, remove_project
+from tests.forked_command import run_command
 
 if TYPE_CHECKING:
     import docker
@@ -203,11 +204,9 @@ class Workshop:
             command, cwd=self.folder, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=1
         )
 
-    def run(self, *arguments: str, timeout: float = 240.0) -> Ran:
+    def run(self, *arguments: str, timeout: float = 400.0) -> Ran:
         """Run `gitops-ml` in the clone."""
-        done = subprocess.run(
-            [str(GITOPS_ML), *arguments], cwd=self.folder, capture_output=True, text=True, timeout=timeout, check=False
-        )
+        done = run_command(arguments, self.folder, timeout)
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def sync(self, environment: str = "dev", *more: str, expect: int = 0) -> Ran:

@@ -33,8 +33,6 @@ verify:
   holdout: {data: data/holdout.parquet, group: day, metrics: {roc_auc: {min: 0.70, max_drop: 0.01}}}
 """
 TRAFFIC = "  traffic: {{max_bad_increase: 0.1, slow: {slow}ms, timeout: 5m}}\n"
-RESOURCES = "resources: {cpus: 1.0, memory: 512m}"
-MANY_THREADS = "resources: {cpus: 1.0, memory: 512m, pids: 1024}"
 THREADS = 'env: {OMP_NUM_THREADS: "64"}\n'
 
 
@@ -184,7 +182,7 @@ def canary_that_is_stopped(team: Team) -> None:
         "But each answer now waits for 64 threads to take turns, and only real requests can show that."
     )
     team.pull()
-    team.edit(DECLARATION, (RESOURCES, MANY_THREADS), ("", THREADS))
+    team.edit(DECLARATION, ("", THREADS))
     team.commit("Make predictions faster", DECLARATION)
     with team.users(CANARY_USERS) as load:
         a_moment()

@@ -122,9 +122,9 @@ def test_a_demo_that_is_stopped_names_the_command_that_removes_it(
     assert labelled(engine, project) == 0
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)  # took 455 s beside other tests on two cores
 def test_the_story_of_a_good_a_better_and_a_bad_version_is_true(engine: docker.DockerClient, project: str) -> None:
-    ran = run_demo("--chapters", "3", "--project", project, timeout=580, NO_COLOR="1")
+    ran = run_demo("--chapters", "3", "--project", project, timeout=1400, NO_COLOR="1")
     assert ran.code == 0, f"{ran.out[-3000:]}\n{ran.err}"
     assert "\x1b" not in ran.out
     url = next(word for word in ran.out.split() if word.startswith("http://127.0.0.1"))
