@@ -70,7 +70,7 @@ def bound_memory(free: int, env: Mapping[str, str]) -> None:
 
 
 def _stack_bytes() -> int:
-    """Bytes that a new thread's stack reserves: glibc takes that of the main one, and 8 MiB if it is unlimited."""
+    """Bytes that a new thread's stack reserves: glibc takes the limit of the main one, else 8 MiB."""
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     return 8 << 20 if soft == resource.RLIM_INFINITY else soft
 
