@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gitops_ml.artifacts.reference import reference
 from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.probing.samples import read_samples
 from gitops_ml.core.generation import ALIAS
-from gitops_ml.stages.reference import reference
 from tests.e2e.observed_orders import Prometheus, page, require_prometheus
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop, scratch_workshop
 
