@@ -19,7 +19,7 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.bodies import Bodies
 from gitops_ml.serving.limits import Limits
-from gitops_ml.serving.messages import ProtocolError
+from gitops_ml.serving.messages import IndexRequest, ProtocolError
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.openapi import describe_api
 from gitops_ml.serving.prediction.inference import Inference
@@ -98,6 +98,8 @@ class ModelApp:
         health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
         health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
         routes = [Route("/v2", self._server), Route("/openapi.json", self._openapi)]
+        routes.append(Route("/v2/models", self._models))
+        routes.append(Route("/v2/repository/index", self._index, methods=["POST"]))
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
             routes.append(Route(model, self._model_metadata))
@@ -140,6 +142,22 @@ class ModelApp:
 
     async def _openapi(self, _: Request) -> Response:
         return Response(self._api, media_type="application/json")
+
+    async def _models(self, _: Request) -> Response:
+        """KServe's list of models."""
+        return json_reply({"models": [self._identity.deployment]})
+
+    async def _index(self, request: Request) -> Response:
+        """Triton's list of models. Loading and unloading are Git's business, so the extension is not claimed."""
+        content = await self._bodies.read(request)
+        try:
+            wanted = msgspec.json.decode(content, type=IndexRequest) if content else IndexRequest()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"the request for the index is not as the protocol says: {error}") from error
+        if self.draining and wanted.ready:
+            return json_reply([])
+        state = {"state": "UNAVAILABLE", "reason": "the server stops"} if self.draining else {"state": "READY"}
+        return json_reply([{"name": self._identity.deployment, "version": self._identity.version, **state}])
 
     async def _model_metadata(self, request: Request) -> Response:
         self._check(request)

@@ -37,6 +37,8 @@ OPERATIONS = [
     (MODEL, "GET", RIGHT),
     (f"{MODEL}/ready", "GET", RIGHT),
     (f"{MODEL}/infer", "POST", RIGHT),
+    ("/v2/models", "GET", RIGHT),
+    ("/v2/repository/index", "POST", RIGHT),
     (INFER, "POST", WRONG),
 ]
 

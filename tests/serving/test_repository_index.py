@@ -1,0 +1,43 @@
+"""The lists of models: Triton's repository index, and KServe's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tritonclient.http as triton
+from sklearn.pipeline import Pipeline
+from starlette.testclient import TestClient
+
+from gitops_ml.serving.server import load_app
+from tests.serving.artifacts import write_artifact
+from tests.serving.conftest import IDENTITY, ServerProcess
+
+INDEX = "/v2/repository/index"
+READY = [{"name": "delays", "version": "v1.2.0", "state": "READY"}]
+
+
+@pytest.mark.parametrize("base", ["", "/delays"])
+def test_tritonclient_lists_the_model(server: ServerProcess, base: str) -> None:
+    assert triton.InferenceServerClient(server.url + base).get_model_repository_index() == READY
+    assert server.ask("GET", base + "/v2/models") == (200, {"models": ["delays"]})
+
+
+@pytest.mark.parametrize("request_body", [{}, {"ready": True}, {"ready": False}, {"ready": None}, {"extra": 1}])
+def test_a_ready_model_is_listed_whatever_is_asked(server: ServerProcess, request_body: dict[str, object]) -> None:
+    assert server.ask("POST", INDEX, request_body) == (200, READY)
+
+
+@pytest.mark.parametrize("content", [b"[]", b'{"ready": 1}', b"{", b"\xff"])
+def test_a_broken_request_for_the_index_is_the_clients_fault(server: ServerProcess, content: bytes) -> None:
+    status, answer = server.ask("POST", INDEX, content)
+    assert status == 400 and "the request for the index" in answer["error"]
+
+
+def test_a_server_that_stops_lists_its_model_as_unavailable(pipeline: Pipeline, tmp_path: Path) -> None:
+    folder = write_artifact(tmp_path / "model", pipeline)
+    app, _ = load_app({**IDENTITY, "GITOPS_ML_MODEL_DIR": str(folder)})
+    app.draining = True
+    client = TestClient(app)
+    assert [model["state"] for model in client.post(INDEX).json()] == ["UNAVAILABLE"]
+    assert client.post(INDEX, json={"ready": True}).json() == []
