@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 import tritonclient.http as triton
 from sklearn.pipeline import Pipeline
-from starlette.testclient import TestClient
 
 from gitops_ml.serving.server import load_app
 from tests.serving.artifacts import write_artifact
@@ -38,6 +39,10 @@ def test_a_server_that_stops_lists_its_model_as_unavailable(pipeline: Pipeline, 
     folder = write_artifact(tmp_path / "model", pipeline)
     app, _ = load_app({**IDENTITY, "GITOPS_ML_MODEL_DIR": str(folder)})
     app.draining = True
-    client = TestClient(app)
-    assert [model["state"] for model in client.post(INDEX).json()] == ["UNAVAILABLE"]
-    assert client.post(INDEX, json={"ready": True}).json() == []
+
+    async def ask(request_body: dict[str, bool]) -> list[dict[str, str]]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+            return list((await client.post(INDEX, json=request_body)).json())
+
+    assert [model["state"] for model in asyncio.run(ask({}))] == ["UNAVAILABLE"]
+    assert asyncio.run(ask({"ready": True})) == []
