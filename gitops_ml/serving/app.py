@@ -19,7 +19,7 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.bodies import Bodies
 from gitops_ml.serving.limits import Limits
-from gitops_ml.serving.messages import ProtocolError
+from gitops_ml.serving.messages import IndexRequest, ProtocolError
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.openapi import describe_api
 from gitops_ml.serving.prediction.inference import Inference
@@ -142,14 +142,25 @@ class ModelApp:
     async def _server(self, _: Request) -> Response:
         return json_reply({"name": "gitops-ml", "version": str(SERVING_VERSION), "extensions": EXTENSIONS})
 
+    async def _openapi(self, _: Request) -> Response:
+        return Response(self._api, media_type="application/json")
+
     async def _models(self, request: Request) -> Response:
+        """KServe's list of models."""
         return json_reply({"models": [entry["name"] for entry in self._listed(request)]})
 
     async def _index(self, request: Request) -> Response:
-        """Triton's model repository index; what the gateway lists has a route, and so a version that serves."""
-        return json_reply(self._listed(request))
+        """Triton's list of models. Loading and unloading are Git's business, so the extension is not claimed."""
+        content = await self._bodies.read(request)
+        try:
+            wanted = msgspec.json.decode(content, type=IndexRequest) if content else IndexRequest()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"the request for the index is not as the protocol says: {error}") from error
+        listed = self._listed(request)
+        return json_reply([entry for entry in listed if entry["state"] == "READY" or not wanted.ready])
 
     def _listed(self, request: Request) -> list[dict[str, str]]:
+        """The deployments that the gateway names, which all have a route and so a version that serves; else this one."""
         names = request.headers.get(DEPLOYMENTS_HEADER)
         # Under a deployment's own path the gateway passes a client's header on; it sets this prefix there.
         if names and "x-forwarded-prefix" not in request.headers:
@@ -157,9 +168,6 @@ class ModelApp:
         state, reason = ("UNAVAILABLE", "the server stops") if self.draining else ("READY", "")
         own = self._identity
         return [{"name": own.deployment, "version": own.version, "state": state, "reason": reason}]
-
-    async def _openapi(self, _: Request) -> Response:
-        return Response(self._api, media_type="application/json")
 
     async def _model_metadata(self, request: Request) -> Response:
         self._check(request)

@@ -37,6 +37,8 @@ OPERATIONS = [
     (MODEL, "GET", RIGHT),
     (f"{MODEL}/ready", "GET", RIGHT),
     (f"{MODEL}/infer", "POST", RIGHT),
+    ("/v2/models", "GET", RIGHT),
+    ("/v2/repository/index", "POST", RIGHT),
     (INFER, "POST", WRONG),
 ]
 
@@ -74,19 +76,3 @@ def test_the_protocols_paths_are_described(server: ServerProcess) -> None:
     described = {"/v2", "/v2/models", "/v2/health/live", "/v2/health/ready", model, f"{model}/ready", f"{model}/infer"}
     assert described <= set(paths)
     assert server.ask("GET", "/delays/openapi.json")[1]["paths"] == paths
-
-
-def test_the_gateway_says_which_deployments_there_are(server: ServerProcess) -> None:
-    """An entry is as in Triton's `extension_model_repository.md`, and as MLServer's types read it."""
-    own = {"name": "delays", "version": "v1.2.0", "state": "READY", "reason": ""}
-    named = {"X-Gitops-Ml-Deployments": "churn,delays"}
-    listed = [{"name": name, "state": "READY", "reason": ""} for name in ("churn", "delays")]
-    for headers, expected in (
-        ({}, [own]),
-        (named, listed),
-        (named | {"X-Forwarded-Prefix": "/delays"}, [own]),  # a client's own header, which the gateway passes on
-    ):
-        answer = server.ask("POST", "/v2/repository/index", {"ready": True}, headers=headers)
-        assert answer == (200, expected)
-        names = [entry["name"] for entry in expected]
-        assert server.ask("GET", "/v2/models", headers=headers) == (200, {"models": names})
