@@ -160,7 +160,7 @@ class ModelApp:
         return json_reply([entry for entry in listed if entry["state"] == "READY" or not wanted.ready])
 
     def _listed(self, request: Request) -> list[dict[str, str]]:
-        """The deployments that the gateway names, which all have a route and so a version that serves; else this one."""
+        """The deployments that the gateway names, which all have a route and a version that serves; else this one."""
         names = request.headers.get(DEPLOYMENTS_HEADER)
         # Under a deployment's own path the gateway passes a client's header on; it sets this prefix there.
         if names and "x-forwarded-prefix" not in request.headers:
