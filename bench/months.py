@@ -47,7 +47,7 @@ class Month:
         prepare(params, raw, self.folder / "train.parquet", self.folder / "holdout.parquet")
         self.rows = pd.read_parquet(self.folder / "holdout.parquet")
         learnt = pd.read_parquet(self.folder / "train.parquet")
-        requirements = (ROOT / "requirements" / "serving.txt").read_text()
+        requirements = ROOT / "requirements" / "serving.txt"
         train(load_section(PARAMS, Train), learnt, requirements, self.folder / "model")
         self.model, _ = read_artifact(self.folder / "model")
         self.manifest: Manifest = parse_manifest((self.folder / "model" / "manifest.json").read_bytes())

@@ -68,6 +68,8 @@ def commands_in(template: str, program: str) -> list[list[str]]:
 
 _STEPS = "tests/git/test_next_steps.py"
 _HERE = "tests/git/test_printed_commands.py"
+_EDITS = "tests/git/test_printed_edits.py"
+_DVC = "tests/git/test_printed_dvc.py"
 RUN = {
     "git add .dvc/config && git commit -m 'Declare DVC remotes' && git push; or git pull, if it is behind": (
         "tests/git/test_cli_doctor.py::test_a_dvc_remote_is_shown_without_its_password"
@@ -108,6 +110,62 @@ RUN = {
     "git branch ANOTHER-NAME {}": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git push {} {}:refs/heads/ANOTHER-NAME": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git config --global --add safe.directory {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "dvc push creates it; or mount it": f"{_DVC}::test_a_dvc_remote_that_is_not_there_yet",
+    "restore the remote or the repository that it comes from, until this works: dvc pull {}": (
+        f"{_DVC}::test_an_import_whose_source_is_gone"
+    ),
+    "correct its url or credentials (see dvc remote list) until this works: dvc pull -r {}": (
+        f"{_DVC}::test_a_dvc_remote_that_does_not_answer"
+    ),
+    "dvc repro (or dvc add {}), then commit dvc.lock (or {}.dvc)": f"{_DVC}::test_a_model_that_no_commit_has",
+    "commit the file itself, or: git rm -r --cached {} && dvc add {}": (
+        f"{_DVC}::test_a_model_that_git_keeps_as_a_link_or_a_pointer"
+    ),
+    "git lfs untrack {}, then: git rm -r --cached {} && dvc add {}": f"{_DVC}::test_a_model_that_git_lfs_keeps",
+    "remove what is broken, then dvc push {} from where it is whole (or dvc repro, dvc push)": (
+        f"{_DVC}::test_an_object_that_is_broken_at_the_remote"
+    ),
+    "dvc push, then register again": f"{_DVC}::test_a_model_that_is_only_here",
+    "dvc update {}, then commit it": f"{_DVC}::test_an_import_without_its_bytes",
+    "git config --global user.name … (and user.email)": f"{_EDITS}::test_an_author_is_needed",
+    "dvc remote add -d <name> <url>": f"{_EDITS}::test_a_dvc_remote_is_needed",
+    "gitops-ml init --name <name>": f"{_EDITS}::test_a_folder_whose_name_is_no_projects_name",
+    "gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is": (
+        f"{_EDITS}::test_a_declaration_of_latest"
+    ),
+    "put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {}": (
+        f"{_EDITS}::test_a_version_that_holds_something_else_now"
+    ),
+    "register a commit that has it: gitops-ml register {} --rev COMMIT": (
+        f"{_EDITS}::test_a_tag_on_a_commit_without_the_model"
+    ),
+    "git remote add origin <url>": f"{_EDITS}::test_a_push_without_a_remote",
+    "add `promotion: {from: <environment>}` to it, or gitops-ml bump {} {}": (
+        f"{_EDITS}::test_a_promotion_into_what_nothing_is_promoted_into"
+    ),
+    "where nothing was pushed yet: git push -u {} {}; else: git remote set-head {} <branch>": (
+        f"{_EDITS}::test_a_remote_that_does_not_say_its_main_branch"
+    ),
+    "git branch --set-upstream-to={}/<branch>": f"{_EDITS}::test_several_remotes",
+    "git switch <branch>, or add a remote": f"{_EDITS}::test_no_branch_without_a_remote",
+    "register a new version of it: gitops-ml register {}": f"{_EDITS}::test_a_version_that_was_taken_back",
+    "gitops-ml history {} {}; or gitops-ml bump, which needs no verdict": (
+        f"{_EDITS}::test_a_promotion_of_what_is_not_verified"
+    ),
+    "promote it then; or gitops-ml bump, which does not wait": f"{_EDITS}::test_a_promotion_before_its_soak_is_over",
+    "gitops-ml doctor, which says what is missing; or edit that file": f"{_EDITS}::test_a_second_init",
+    "git -C {} switch {}, then the same command with --commit; or another name": (
+        f"{_EDITS}::test_a_branch_that_exists_already"
+    ),
+    "git pull --rebase, git push, then register again": (
+        f"{_EDITS}::test_a_commit_that_went_another_way_than_the_remote"
+    ),
+    "git pull --rebase --autostash && {}; or --branch <name> and a pull request": (
+        f"{_EDITS}::test_a_push_that_comes_second"
+    ),
+    "git commit": f"{_EDITS}::test_a_clone_without_a_commit",
+    "git fetch, or git log --all": f"{_EDITS}::test_a_revision_that_nobody_has",
+    "git checkout {} -- {}": f"{_EDITS}::test_a_pull_request_that_edits_records",
 }
 NOT_RUN_FOR = {
     "it acts on containers; the end-to-end tests run this command with these options": (
@@ -130,66 +188,34 @@ NOT_RUN_FOR = {
     "it runs or repairs the team's own pipeline or DVC data; what it changes differs in each repository": (
         "dvc repro train",
         "dvc repro train, or write one: see docs/serving.md",
-        "dvc push creates it; or mount it",
-        "dvc fetch {} says more",
         "dvc push it again",
-        "dvc remote list; dvc pull -r {} says more",
         "dvc repro",
-        "dvc repro (or dvc add {}), then commit dvc.lock (or {}.dvc)",
         "dvc commit {}",
-        "commit the file itself, or dvc add it",
-        "git lfs untrack it and dvc add {}",
         "dvc update {}.dvc, or dvc push it again from where it is right",
         "let DVC track the large ones: dvc add FILE",
-        "remove what is broken, then dvc push {} from where it is whole (or dvc repro, dvc push)",
-        "dvc push, then register again",
         "bring it in: dvc import-url, or make it the output of a stage",
         "dvc repro prepare",
         "dvc repro --dry says more",
-        "dvc update {}, then commit it",
         "dvc pull {}, or give --reference and --rows",
         "dvc pull {}, or collect it: dvc repro ingest",
         "dvc push, then again",
         "look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
         "add it to ingest.sources in params.yaml, then `dvc repro`",
     ),
-    "a person has to fill in a value that only they know": (
-        "git config --global user.name … (and user.email)",
-        "dvc remote add -d <name> <url>",
-        "gitops-ml init --name <name>",
-        "gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is",
-        "put the tag back, or take the new content: gitops-ml bump ENV DEPLOYMENT {}",
-        "register a commit that has it: gitops-ml register {} --rev COMMIT",
-        "git remote add origin <url>",
-        "add `promotion: {from: <environment>}` to it, or gitops-ml bump {} {}",
-        "where nothing was pushed yet: git push -u {} {}; else: git remote set-head {} <branch>",
-        "git branch --set-upstream-to={}/<branch>",
-        "git switch <branch>, or add a remote",
-        "gitops-ml bump ENV DEPLOYMENT {} --push",
-        "register a new version of it: gitops-ml register {}",
-        "gitops-ml history {} {}; or gitops-ml bump, which needs no verdict",
-        "promote it then; or gitops-ml bump, which does not wait",
-    ),
+    "a person has to fill in a value that only they know": ("gitops-ml bump ENV DEPLOYMENT {} --push",),
     "it is a choice, a step of several, or a look at what is wrong, and not one command that repairs": (
-        "gitops-ml doctor, which says what is missing; or edit that file",
         "start it, or correct {}; `gitops-ml doctor` looks closer",
         "fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
-        "git -C {} switch {}, then the same command with --commit; or another name",
-        "git pull --rebase, git push, then register again",
-        "git pull --rebase --autostash && {}; or --branch <name> and a pull request",
         "git help check-ref-format",
         "sync where pushing is allowed (CI), or log in to the remote; where a rule is on authors: "
         "git config author.email <address>; on sign-offs: git config format.signOff true",
         "let this identity push to {}, or set records: {branch: <name>} in environment.yaml; "
         "where a rule is on authors, sign-offs or signatures: gitops-ml doctor",
         "git commit --allow-empty -S -m test shows it too",
-        "git commit",
-        "git fetch, or git log --all",
         "git -C {} commit {}",
         "gitops-ml history {} {}",
         "commit or stash your changes: git -C {} status",
         "git rebase --continue, or --abort",
-        "git checkout {} -- {}",
     ),
     "it changes the machine or its Docker engine, or asks a package index": (
         "apt-get install git",

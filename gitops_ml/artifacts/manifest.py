@@ -73,6 +73,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...] = ()
     trusted_types: tuple[str, ...] = ()
+    missing_texts: Literal["none", "nan"] = "none"
     training: Training | None = None
     target: Target | None = None
 

@@ -22,15 +22,19 @@ class BoundedProtocol(H11Protocol):
     """One connection. `most` are open at once."""
 
     most = 1000
+    late: list[BoundedProtocol]
+    """Those that came while `most` were open, until the next look at all."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self._idle_since: float = time.monotonic()
         self._waits_since: float | None = self._idle_since
-        if len(self.connections) > self.most and not self._make_room():
-            transport.write(_FULL)
-            transport.close()
+        if len(self.connections) > self.most:
+            if not self.late:
+                # After what all new connections have sent was read: none that has sent a request is taken for idle.
+                self.loop.call_soon(self.loop.call_soon, self._keep_within_limit)
+            self.late.append(self)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -55,16 +59,21 @@ class BoundedProtocol(H11Protocol):
         # uvicorn's type hides that there is no cycle before the first request.
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
 
-    def _make_room(self) -> bool:
-        """End the other connection that has been idle for longest."""
-        others = [cast(BoundedProtocol, each) for each in self.connections if each is not self]
-        idle = [each for each in others if each._idle]
-        if not idle:
-            return False
-        min(idle, key=lambda each: each._idle_since).transport.abort()
-        return True
+    def _keep_within_limit(self) -> None:
+        """End what is above the limit: connections that have been idle for longest, then the latest."""
+        late = [each for each in self.late if not each.transport.is_closing()]
+        self.late.clear()
+        connections = [cast(BoundedProtocol, each) for each in self.connections if not each.transport.is_closing()]
+        idle = sorted((each for each in connections if each._idle), key=lambda each: each._idle_since)
+        busy = [each for each in reversed(late) if not each._idle]
+        for connection in [*idle, *busy][: max(0, len(connections) - self.most)]:
+            if connection.cycle is None or not connection.cycle.response_started:  # type: ignore[redundant-expr]
+                connection.transport.write(_FULL)
+                connection.transport.close()
+            else:
+                connection.transport.abort()
 
 
 def bounded(most: int) -> type[BoundedProtocol]:
     """The protocol class for uvicorn, with at most `most` connections."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"most": most})
+    return type("BoundedProtocol", (BoundedProtocol,), {"most": most, "late": []})

@@ -21,7 +21,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from gitops_ml.artifacts.manifest import ClassLabel, class_name
 from gitops_ml.errors import InputError
-from gitops_ml.stages.artifact import check_requirements, class_labels, model_inputs, write_artifact
+from gitops_ml.saving.save import save_model
+from gitops_ml.stages.artifact import check_requirements, model_inputs
+from gitops_ml.stages.columns import times_of
 from gitops_ml.stages.command import run_stage
 from gitops_ml.stages.params import Component, Train
 
@@ -82,13 +84,16 @@ def add_noise(labels: pd.Series[Any], fraction: float, seed: int) -> pd.Series[A
     return pd.Series(values, index=labels.index, name=labels.name)
 
 
-def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> str:
+def train(params: Train, rows: pd.DataFrame, requirements: Path, out: Path) -> str:
     """Fit the model and write its artifact; the line to print.
+
+    Args:
+        requirements: the lock with hashes of what serves the model.
 
     Raises:
         InputError: rows, parameters and requirements do not match.
     """
-    check_requirements(requirements, params.estimator.path)
+    check_requirements(requirements.read_text(), params.estimator.path)
     model = pipeline(params)
     missing = {params.target, *([params.time_column] if params.time_column else [])} - set(rows.columns)
     if missing:
@@ -114,10 +119,25 @@ def train(params: Train, rows: pd.DataFrame, requirements: str, out: Path) -> st
             f"{params.estimator.path} cannot be fitted", why=str(error), fix="edit train in params.yaml"
         ) from error
     if params.task == "classification":
-        _check_positive(params, class_labels(model))
-    size = write_artifact(params, model, rows, inputs, requirements, out)
+        _check_positive(params, model.classes_.tolist())
+    saved = save_model(
+        model,
+        out,
+        inputs,
+        labels,
+        name=params.name,
+        task=params.task,
+        target=params.target,
+        positive=params.positive if params.task == "classification" else None,
+        times=times_of(rows, params.time_column) if params.time_column else None,
+        requirements=requirements,
+        trusted_types=params.trusted_types,
+        allow_pickle=False,
+    )
     noise = f", with label noise {params.label_noise}" if params.label_noise else ""
-    return f"{params.name} from {len(rows):,} rows and {len(params.features)} features{noise}, {size / 1024:.0f} KiB"
+    return (
+        f"{params.name} from {len(rows):,} rows and {len(params.features)} features{noise}, {saved.size / 1024:.0f} KiB"
+    )
 
 
 def _check_positive(params: Train, classes: list[ClassLabel]) -> None:
@@ -134,10 +154,9 @@ def _check_positive(params: Train, classes: list[ClassLabel]) -> None:
 
 def _stage(params: Train, paths: argparse.Namespace) -> str:
     try:
-        rows, requirements = pd.read_parquet(paths.train), paths.requirements.read_text()
+        return train(params, pd.read_parquet(paths.train), paths.requirements, paths.model)
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read", why=str(error), fix="dvc repro prepare") from error
-    return train(params, rows, requirements, paths.model)
 
 
 if __name__ == "__main__":

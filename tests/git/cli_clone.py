@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from gitops_ml.cli.main import application
 from gitops_ml.clients.files.records import record_path, write_record
 from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration
+from gitops_ml.errors import GitopsError
 from tests.git.conftest import git
 
 V1, V2 = f"md5:{'1' * 32}.dir", f"md5:{'2' * 32}.dir"
@@ -128,6 +129,19 @@ def put_record(work: Path, environment: str, serving: RecordedGeneration, *attem
 def cli(work: Path, *words: str) -> Result:
     """A command in that clone; an error of ours is its `exception`."""
     return CliRunner().invoke(application(), [*words, "--repo", str(work)])
+
+
+def fix_of(work: Path, *words: str) -> str:
+    """The fix that a command prints when it fails."""
+    done = cli(work, *words)
+    assert isinstance(done.exception, GitopsError), done.output
+    return done.exception.fix
+
+
+def finding(work: Path, what: str) -> dict[str, Any]:
+    """The first finding of `doctor` about something."""
+    findings: list[dict[str, Any]] = json.loads(cli(work, "doctor", "-o", "json").stdout)["findings"]
+    return next(f for f in findings if f["what"] == what)
 
 
 def answer(work: Path, *words: str) -> Any:

@@ -6,16 +6,16 @@ import json
 import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gitops_ml.errors import GitopsError
 from tests.git.cli_clone import (
     answer,
     attempt,
     cli,
     declaration,
+    finding,
+    fix_of,
     generation,
     publish,
     put_record,
@@ -31,23 +31,6 @@ V1 = f"md5:{'1' * 32}.dir"
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     return with_model(tmp_path)
-
-
-def fix_of(work: Path, *words: str) -> str:
-    """The fix that a command prints when it fails."""
-    done = cli(work, *words)
-    assert isinstance(done.exception, GitopsError), done.output
-    return done.exception.fix
-
-
-def finding(work: Path, what: str) -> dict[str, Any]:
-    printed: dict[str, Any] = next(f for f in answer_of_doctor(work) if f["what"] == what)
-    return printed
-
-
-def answer_of_doctor(work: Path) -> list[dict[str, Any]]:
-    findings: list[dict[str, Any]] = json.loads(cli(work, "doctor", "-o", "json").stdout)["findings"]
-    return findings
 
 
 def test_a_folder_without_git(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def train_params() -> Train:
 
 
 @pytest.fixture(scope="session")
-def requirements() -> str:
-    return REQUIREMENTS.read_text()
+def requirements() -> Path:
+    return REQUIREMENTS
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def made(
     prepare_params: Prepare,
     train_params: Train,
     raw: Path,
-    requirements: str,
+    requirements: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     out = tmp_path_factory.mktemp("made")
@@ -108,7 +108,7 @@ def test_a_model_without_probabilities_is_judged_by_its_classes(
     made: Path,
     train_params: Train,
     holdout: pd.DataFrame,
-    requirements: str,
+    requirements: Path,
     tmp_path: Path,
     positive: int | str,
 ) -> None:
@@ -136,7 +136,7 @@ def test_a_model_without_probabilities_is_judged_by_its_classes(
 
 
 def test_text_labels_give_the_same_metrics(
-    made: Path, train_params: Train, holdout: pd.DataFrame, requirements: str, tmp_path: Path
+    made: Path, train_params: Train, holdout: pd.DataFrame, requirements: Path, tmp_path: Path
 ) -> None:
     names = {0: "in time", 1: "late"}
     rows = pd.read_parquet(made / "train.parquet")
@@ -153,7 +153,7 @@ def test_text_labels_give_the_same_metrics(
 
 
 def test_label_noise_shows_only_on_held_out_rows(
-    made: Path, train_params: Train, holdout: pd.DataFrame, requirements: str, tmp_path: Path
+    made: Path, train_params: Train, holdout: pd.DataFrame, requirements: Path, tmp_path: Path
 ) -> None:
     """A bad model for a drill trains, loads and answers as a good model does."""
     noisy = msgspec.structs.replace(train_params, label_noise=0.9)

@@ -38,7 +38,7 @@ PIPELINE = [
     "gitops_ml/errors.py",
     "gitops_ml/suggest.py",
 ]
-PACKAGES = ("artifacts", "stages")
+PACKAGES = ("artifacts", "saving", "serving", "serving/building", "serving/prediction", "stages")
 
 
 def run(directory: Path, *command: str, fails: bool = False) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from gitops_ml.stages.reference import CATEGORIES, reference
+from gitops_ml.artifacts.reference import CATEGORIES, reference
 
 
 def test_numbers_are_counted_in_ten_quantile_bins() -> None:

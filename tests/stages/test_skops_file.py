@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
+from gitops_ml.artifacts.skops_file import skops_bytes, untrusted_types
 from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
-from gitops_ml.stages.skops_file import skops_bytes, untrusted_types
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -31,7 +31,7 @@ FOREIGN = """
 import sys
 junk = [object() for _ in range(int(sys.argv[1]))]  # changes addresses, and so the ids
 from tests.stages.test_skops_file import models
-from gitops_ml.stages.skops_file import skops_bytes
+from gitops_ml.artifacts.skops_file import skops_bytes
 import hashlib
 print(*(hashlib.md5(skops_bytes(model)).hexdigest() for model in models()))
 """

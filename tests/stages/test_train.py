@@ -30,7 +30,7 @@ def rows(prepare_params: Prepare, raw: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def artifact(
-    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path_factory: pytest.TempPathFactory
+    train_params: Train, rows: pd.DataFrame, requirements: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("models") / "flight-delay"
     train(train_params, rows, requirements, out)
@@ -42,7 +42,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def test_equal_inputs_give_equal_bytes(
-    train_params: Train, rows: pd.DataFrame, requirements: str, artifact: Path, tmp_path: Path
+    train_params: Train, rows: pd.DataFrame, requirements: Path, artifact: Path, tmp_path: Path
 ) -> None:
     train(train_params, rows, requirements, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(artifact)
@@ -104,7 +104,7 @@ def test_missing_and_unknown_values_are_answered(artifact: Path, rows: pd.DataFr
 
 
 def test_types_without_a_review_are_refused(
-    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path
+    train_params: Train, rows: pd.DataFrame, requirements: Path, tmp_path: Path
 ) -> None:
     params = msgspec.structs.replace(train_params, trusted_types=[])
     with pytest.raises(InputError, match=r"nobody has reviewed: functools\.partial"):
@@ -113,7 +113,7 @@ def test_types_without_a_review_are_refused(
 
 
 def test_another_estimator_needs_only_other_params(
-    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path
+    train_params: Train, rows: pd.DataFrame, requirements: Path, tmp_path: Path
 ) -> None:
     params = msgspec.structs.replace(
         train_params,
@@ -154,13 +154,15 @@ def test_another_estimator_needs_only_other_params(
     ],
 )
 def test_mistakes_are_refused(
-    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path, changes: dict[str, Any], message: str
+    train_params: Train, rows: pd.DataFrame, requirements: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         train(msgspec.structs.replace(train_params, **changes), rows, requirements, tmp_path / "model")
 
 
-def test_missing_labels_are_refused(train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path) -> None:
+def test_missing_labels_are_refused(
+    train_params: Train, rows: pd.DataFrame, requirements: Path, tmp_path: Path
+) -> None:
     rows = rows.assign(late=rows["late"].astype(object).mask(rows.index < 7))
     with pytest.raises(InputError, match="7 training rows have no 'late'") as raised:
         train(train_params, rows, requirements, tmp_path / "model")
@@ -169,7 +171,7 @@ def test_missing_labels_are_refused(train_params: Train, rows: pd.DataFrame, req
 
 @pytest.mark.parametrize(("names", "datatype"), [(("in time", "late"), "BYTES"), ((False, True), "BOOL")])
 def test_labels_of_any_type_are_served(
-    train_params: Train, rows: pd.DataFrame, requirements: str, tmp_path: Path, names: tuple[Any, Any], datatype: str
+    train_params: Train, rows: pd.DataFrame, requirements: Path, tmp_path: Path, names: tuple[Any, Any], datatype: str
 ) -> None:
     labels = rows["late"].map({0: names[0], 1: names[1]})
     params = msgspec.structs.replace(train_params, positive=names[1])
@@ -205,9 +207,10 @@ def test_categories_are_the_text_that_the_held_out_rows_are_read_as(tmp_path: Pa
     assert trained["gap"].tolist() == ["7", None, "9"]
 
 
-def test_serving_versions_must_equal_training_versions(requirements: str) -> None:
-    check_requirements(requirements, "sklearn.svm.SVC")
-    other = requirements.replace("scikit-learn==", "scikit-learn==0.")
+def test_serving_versions_must_equal_training_versions(requirements: Path) -> None:
+    lock = requirements.read_text()
+    check_requirements(lock, "sklearn.svm.SVC")
+    other = lock.replace("scikit-learn==", "scikit-learn==0.")
     with pytest.raises(InputError, match=r"scikit-learn .* is installed, 0\..* is pinned"):
         check_requirements(other, "sklearn.svm.SVC")
 

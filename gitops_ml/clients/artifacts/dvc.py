@@ -83,7 +83,7 @@ def download(
         raise ObjectMissing(
             f"DVC cannot get {path} of commit {commit[:12]}",
             why=clean_line(str(error), 300),
-            fix=f"dvc fetch {path} says more",
+            fix=f"restore the remote or the repository that it comes from, until this works: dvc pull {path}",
         ) from error
 
 
@@ -195,5 +195,5 @@ def _objects(settings: Settings, remote: str) -> Iterator[Any]:
             raise SourceUnavailable(
                 f"the DVC remote {remote} cannot be read",
                 why=clean_line(str(error), 300) or type(error).__name__,
-                fix=f"dvc remote list; dvc pull -r {remote} says more",
+                fix=f"correct its url or credentials (see dvc remote list) until this works: dvc pull -r {remote}",
             ) from error

@@ -257,12 +257,12 @@ def git_files(repo: Repository, commit: str, path: str) -> Iterator[tuple[str, b
             raise VersionRefused(
                 f"{file} is a symbolic link or a submodule",
                 why="its bytes are not in this commit",
-                fix="commit the file itself, or dvc add it",
+                fix=f"commit the file itself, or: git rm -r --cached {path} && dvc add {path}",
             )
         if data.startswith(_LFS):
             raise VersionRefused(
                 f"{file} is kept by Git LFS",
                 why="Git holds only a pointer to it",
-                fix=f"git lfs untrack it and dvc add {path}",
+                fix=f"git lfs untrack {file}, then: git rm -r --cached {path} && dvc add {path}",
             )
         yield file[len(path) + 1 :], data

@@ -52,11 +52,15 @@ class Estimator:
         self._before = estimator[:-1] if type(estimator) is Pipeline and len(estimator.steps) > 1 else None
         last = type(estimator if self._before is None else estimator.steps[-1][1])
         self._argmax = f"{last.__module__}.{last.__qualname__}" in ARGMAX
-        self._bare = len(manifest.inputs) == 1 and (len(manifest.inputs[0].shape) > 1 or _takes_texts(estimator))
+        matrix = len(manifest.inputs) == 1 and len(manifest.inputs[0].shape) > 1
+        self._as_given = (
+            _matrix if matrix else _texts if len(manifest.inputs) == 1 and _takes_texts(estimator) else None
+        )
+        self._missing = np.nan if manifest.missing_texts == "nan" else None
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Mapping[str, Any]:
         """What the estimator's methods give, by output."""
-        data = next(iter(columns.values())) if self._bare else frame(columns)
+        data = self._as_given(columns) if self._as_given else frame(columns, self._missing)
         estimator = self._whole
         if self._before is not None and len(outputs) > 1:
             data, estimator = self._before.transform(data), self._whole.steps[-1][1]
@@ -69,11 +73,29 @@ class Estimator:
         return values
 
 
-def frame(columns: Mapping[str, Column]) -> Any:
-    """The columns as a DataFrame."""
+def frame(columns: Mapping[str, Column], missing: float | None = None) -> Any:
+    """The columns as a DataFrame. `missing` takes the place of a missing text: encoders tell None from NaN."""
     import pandas as pd
 
-    return pd.DataFrame(columns)
+    if missing is None:
+        return pd.DataFrame(columns)
+    return pd.DataFrame({name: _filled(column, missing) for name, column in columns.items()})
+
+
+def _filled(column: Column, missing: float) -> Any:
+    if not isinstance(column, list) or None not in column:
+        return column
+    return np.array([missing if value is None else value for value in column], dtype=object)
+
+
+def _matrix(columns: Mapping[str, Column]) -> Any:
+    """The one tensor with two dimensions; the protocol's reader gives a matrix of one column as a column."""
+    values = np.asarray(next(iter(columns.values())))
+    return values.reshape(len(values), -1)
+
+
+def _texts(columns: Mapping[str, Column]) -> Any:
+    return next(iter(columns.values()))
 
 
 def _takes_texts(estimator: Any) -> bool:

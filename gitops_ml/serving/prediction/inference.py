@@ -17,7 +17,7 @@ from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.messages import Column, InferenceRequest, InferenceResponse
 from gitops_ml.serving.prediction.cost import answering_cost, reading_cost, require_affordable
 from gitops_ml.serving.prediction.loader import Model
-from gitops_ml.serving.prediction.outputs import conform, is_column
+from gitops_ml.serving.prediction.outputs import conform_all
 from gitops_ml.serving.protocol import json_length, parse_request, read_columns, wanted_outputs, write_response
 from gitops_ml.serving.replies import predictions
 from gitops_ml.serving.samples import Samples
@@ -99,11 +99,7 @@ class Inference:
         rows: int,
         record: Mapping[str, Column] | None,
     ) -> Response:
-        classifies = self._manifest.task == "classification"
-        arrays = {
-            spec.name: conform(outputs[spec.name], spec, rows, self._model.title, labels=classifies and is_column(spec))
-            for spec, _ in wanted
-        }
+        arrays = conform_all(outputs, wanted, rows, self._model.title, self._manifest)
         if record is not None:
             self._samples.record(record, arrays, rows)
         head = InferenceResponse(self._name, self._version, request.id or msgspec.UNSET, [])

@@ -5,12 +5,13 @@ A value is never changed on the way: an answer that is cast looks right and is w
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.artifacts.manifest import Tensor
+from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.serving.messages import NUMPY_TYPES
 
 SUPPORTED = "an output is one array with a row for each row of the request; a predictor class can split or pack others"
@@ -18,6 +19,17 @@ SUPPORTED = "an output is one array with a row for each row of the request; a pr
 
 class WrongOutputError(Exception):
     """The model gives something else than its manifest declares."""
+
+
+def conform_all(
+    outputs: Mapping[str, Any], wanted: Iterable[tuple[Tensor, bool]], rows: int, title: str, manifest: Manifest
+) -> dict[str, NDArray[Any]]:
+    """Make the array of each wanted output (`protocol.wanted_outputs`). Raises `WrongOutputError` as `conform`."""
+    classifies = manifest.task == "classification"
+    return {
+        spec.name: conform(outputs[spec.name], spec, rows, title, labels=classifies and is_column(spec))
+        for spec, _ in wanted
+    }
 
 
 def conform(value: Any, spec: Tensor, rows: int, title: str, *, labels: bool) -> NDArray[Any]:

@@ -96,8 +96,11 @@ def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(
     ran.require_clear()
     assert "the engine's disk is full" in ran.err
     assert host.objects() == before
+    told = workshop.run("status", "dev")
+    assert f"dev/{MODEL}: last error, of " in told.err and "the engine's disk is full" in told.err
     assert '"v1.0.0"' in host.in_gateway(f"wget -q -O - http://127.0.0.1:8080/v2/models/{MODEL}")
     _resize(root, ROOM)
     workshop.sync()
+    assert workshop.status()["error"] is None
     assert '"v1.1.0"' in host.in_gateway(f"wget -q -O - http://127.0.0.1:8080/v2/models/{MODEL}")
     client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import docker
 import pytest
@@ -11,31 +12,11 @@ from gitops_ml.cli.demo.steady_load import SteadyLoad
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop
 
 
-def test_the_first_version_is_verified_served_and_recorded(workshop: Workshop) -> None:
+def test_a_first_version_is_planned_verified_served_and_recorded_once(
+    workshop: Workshop, engine: docker.DockerClient
+) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0", verify=HOLDOUT)
-    workshop.sync()
-    assert workshop.serving() == "v1.0.0"
-    status = workshop.status()
-    assert (status["sync"], status["health"], status["verification"]) == ("Synced", "Healthy", "Verified")
-    record = workshop.record()
-    assert record["verdict"] == "Verified"
-    assert [c["result"] for c in record["attempts"][0]["checks"]] == ["pass"] * 3
-
-
-def test_a_pass_with_nothing_to_do_writes_no_commit(workshop: Workshop) -> None:
-    workshop.release("v1.0.0")
-    workshop.declare("v1.0.0")
-    workshop.sync()
-    before = workshop.git("ls-remote", "origin", "main")
-    workshop.sync()
-    assert workshop.git("ls-remote", "origin", "main") == before
-    assert workshop.run("plan", "dev").code == 0
-
-
-def test_a_plan_shows_what_is_pending_and_changes_nothing(workshop: Workshop, engine: docker.DockerClient) -> None:
-    workshop.release("v1.0.0")
-    workshop.declare("v1.0.0")
     ran = workshop.run("plan", "dev")
     assert ran.code == 2
     verbs = [line.split()[0] for line in ran.out.splitlines()]
@@ -43,30 +24,38 @@ def test_a_plan_shows_what_is_pending_and_changes_nothing(workshop: Workshop, en
     label = {"label": f"gitops-ml.project={workshop.project}"}
     assert not engine.api.containers(all=True, filters=label)
     assert not engine.api.networks(filters=label)
+    workshop.sync()
+    assert workshop.serving() == "v1.0.0"
+    status = workshop.status()
+    assert (status["sync"], status["health"], status["verification"]) == ("Synced", "Healthy", "Verified")
+    record = workshop.record()
+    assert record["verdict"] == "Verified"
+    assert [c["result"] for c in record["attempts"][0]["checks"]] == ["pass"] * 3
+    # A pass with nothing to do writes no commit.
+    before = workshop.git("ls-remote", "origin", "main")
+    workshop.sync()
+    assert workshop.git("ls-remote", "origin", "main") == before
+    assert workshop.run("plan", "dev").code == 0
 
 
 @pytest.mark.parametrize("strategy", ["blue-green", "recreate"])
-def test_a_better_version_replaces_the_incumbent(workshop: Workshop, strategy: str) -> None:
+def test_a_better_version_takes_over_and_a_worse_one_is_caught_and_reverted_in_git(
+    workshop: Workshop, strategy: str
+) -> None:
+    declared: dict[str, Any] = {"verify": HOLDOUT, "rollout": {"strategy": strategy}}
     workshop.release("v1.0.0", noise=0.5)
-    workshop.declare("v1.0.0", verify=HOLDOUT, rollout={"strategy": strategy})
+    workshop.declare("v1.0.0", **declared)
     workshop.sync()
     workshop.release("v1.1.0")
-    workshop.declare("v1.1.0", verify=HOLDOUT, rollout={"strategy": strategy})
+    workshop.declare("v1.1.0", **declared)
     workshop.sync()
     assert workshop.serving() == "v1.1.0"
     assert workshop.record()["serving"]["version"] == "v1.1.0"
-
-
-@pytest.mark.parametrize("strategy", ["blue-green", "recreate"])
-def test_a_worse_version_is_caught_and_reverted_in_git(workshop: Workshop, strategy: str) -> None:
-    workshop.release("v1.0.0")
-    workshop.declare("v1.0.0", verify=HOLDOUT, rollout={"strategy": strategy})
-    workshop.sync()
     workshop.release("v2.0.0", noise=30)
-    workshop.declare("v2.0.0", verify=HOLDOUT, rollout={"strategy": strategy})
+    workshop.declare("v2.0.0", **declared)
     workshop.sync(expect=3)
-    assert workshop.serving() == "v1.0.0"
-    assert workshop.declared()["version"] == "v1.0.0"
+    assert workshop.serving() == "v1.1.0"
+    assert workshop.declared()["version"] == "v1.1.0"
     assert workshop.record()["attempts"][0]["outcome"] == "failed"
     workshop.sync()
 

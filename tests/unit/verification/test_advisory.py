@@ -106,7 +106,7 @@ def test_a_reference_of_the_train_stage_is_read() -> None:
 
     import pandas as pd
 
-    from gitops_ml.stages.reference import reference
+    from gitops_ml.artifacts.reference import reference
 
     frame = pd.DataFrame({"x": np.arange(1000.0), "c": ["a", "b"] * 500})
     parsed = parse_reference(json.dumps(reference(frame, ["c"])).encode())

@@ -1,0 +1,125 @@
+"""What is printed about models and data that DVC holds is run as printed, and brings what was missing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.git.cli_clone import answer, cli, finding, fix_of, shell, write
+from tests.git.conftest import commit_file, git, run
+
+
+def commit(work: Path, message: str) -> None:
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", message)
+    git(work, "push", "-q")
+
+
+def test_a_model_that_no_commit_has(project: Path) -> None:
+    fix = fix_of(project, "register", "absent")
+    assert fix == "dvc repro (or dvc add models/never-made), then commit dvc.lock (or models/never-made.dvc)"
+    write(project, "models/never-made", "made\n")
+    shell(project, fix.split("(or ")[1].split(")")[0])
+    git(project, "add", fix.split("(or ")[2].removesuffix(")"))
+    git(project, "commit", "-q", "-m", "Add the model")
+    assert answer(project, "register", "absent")["tag"] == "absent@v0.0.1"
+
+
+def test_a_model_that_is_only_here(project: Path) -> None:
+    write(project, "params.yaml", "depth: 9\n")
+    shell(project, "dvc repro -q")
+    commit(project, "Train it")
+    push, _, again = fix_of(project, "register", "single", "--push").partition(", ")
+    assert again == "then register again"
+    shell(project, push)
+    assert answer(project, "register", "single", "--push")["pushed"]
+
+
+def test_a_dvc_remote_that_is_not_there_yet(project: Path) -> None:
+    shutil.rmtree(project.parent / "storage")
+    command, _, choice = finding(project, "dvc remote")["fix"].partition("; or ")
+    assert choice == "mount it"
+    shell(project, command.removesuffix(" creates it"))
+    assert finding(project, "dvc remote")["state"] == "ok"
+
+
+def test_an_object_that_is_broken_at_the_remote(project: Path, other: Callable[[str], Path]) -> None:
+    theirs = other("theirs")
+    for path in (project.parent / "storage").rglob("*"):
+        if path.is_file() and path.read_bytes() == b"depth: 5\n":
+            path.chmod(0o644)
+            path.write_text("broken\n")
+            broken = path
+    compare = ("diff", "single", "v1.0.0", "HEAD", "--no-predictions")
+    for version in ("v1.0.0", "v1.1.0"):
+        git(theirs, "tag", "-a", "-m", version, f"single@{version}", f"flight-delay@{version}^{{}}")
+    fix = fix_of(theirs, *compare)
+    remove, _, push = fix.partition(", then ")
+    assert remove == "remove what is broken"
+    broken.unlink()
+    shell(project, push.partition(" from where it is whole")[0])
+    assert cli(theirs, *compare).exit_code == 0
+
+
+def test_a_model_that_git_keeps_as_a_link_or_a_pointer(project: Path) -> None:
+    (project / "plain/model.json").rename(project / "weights.json")
+    (project / "plain/model.json").symlink_to("../weights.json")
+    commit(project, "Link to the model")
+    choice, _, command = fix_of(project, "register", "in-git").partition(", or: ")
+    assert choice == "commit the file itself"
+    shell(project, command)
+    commit(project, "Let DVC track it")
+    assert answer(project, "register", "in-git")["digest"].startswith("md5:")
+
+
+def test_a_model_that_git_lfs_keeps(project: Path) -> None:
+    commit_file(project, "plain/model.json", "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 3\n")
+    untrack, _, command = fix_of(project, "register", "in-git").partition(", then: ")
+    assert untrack == "git lfs untrack plain/model.json"
+    write(project, "plain/model.json", '{"weights": []}\n')
+    shell(project, command)
+    commit(project, "Let DVC track it")
+    assert answer(project, "register", "in-git")["digest"].startswith("md5:")
+
+
+def test_a_dvc_remote_that_does_not_answer(project: Path, other: Callable[[str], Path]) -> None:
+    shell(project, "dvc remote add -q -d -f storage http://127.0.0.1:9/none")
+    commit(project, "Use another remote")
+    theirs = other("theirs")
+    fix = fix_of(theirs, "diff", "flight-delay", "v1.0.0", "v1.1.0", "--no-predictions")
+    correct, _, pull = fix.partition(" until this works: ")
+    assert "http://127.0.0.1:9/none" in shell(theirs, correct.split("(see ")[1].split(")")[0])
+    assert subprocess.run(pull, shell=True, cwd=theirs, capture_output=True, check=False).returncode != 0
+    shell(theirs, "dvc remote add -q -d -f storage ../storage")
+    shell(theirs, pull)
+
+
+def test_an_import_without_its_bytes(project: Path, lone: Path) -> None:
+    run(lone, "dvc", "init", "-q")
+    run(lone, "dvc", "import", "-q", "--no-download", str(project), "model.txt", "-o", "one.txt")
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: one.txt, type: model}\n")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-q", "-m", "Import the model, later")
+    update, _, again = fix_of(lone, "register", "one").partition(", ")
+    assert again == "then commit it"
+    shell(lone, update)
+    git(lone, "commit", "-q", "-am", "Update the import")
+    assert answer(lone, "register", "one")["tag"] == "one@v0.0.1"
+
+
+def test_an_import_whose_source_is_gone(project: Path, lone: Path) -> None:
+    run(lone, "dvc", "init", "-q")
+    run(lone, "dvc", "import", "-q", str(project), "model.txt", "-o", "one.txt")
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: one.txt, type: model}\n")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-q", "-m", "Import the model")
+    shutil.rmtree(lone / ".dvc/cache")
+    project.rename(project.with_name("moved"))
+    compare = ("diff", "one", "HEAD", "HEAD", "--no-predictions")
+    (lone / "one.txt").unlink()
+    command = fix_of(lone, *compare).partition(", until this works: ")[2]
+    project.with_name("moved").rename(project)
+    shell(lone, command)
+    assert cli(lone, *compare).exit_code == 0
