@@ -108,7 +108,7 @@ class Liar(BaseHTTPRequestHandler):
 )
 def test_a_server_that_answers_nonsense_fails_smoke(count: int, message: str) -> None:
     liar = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
-    threading.Thread(target=liar.serve_forever, daemon=True).start()
+    threading.Thread(target=liar.serve_forever, args=(0.05,), daemon=True).start()
     asked = job(target("liar", f"http://127.0.0.1:{liar.server_port}"), example=body(rows(count)))
     result = run(asked, [])["targets"]["liar"]
     liar.shutdown()

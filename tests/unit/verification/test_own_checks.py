@@ -50,7 +50,7 @@ def server(status: int, body: bytes, wait: float = 0.0) -> Iterator[tuple[str, l
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
         listening.daemon_threads = True
-        thread = threading.Thread(target=listening.serve_forever, daemon=True)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listening.server_port}", asked
         listening.shutdown()
@@ -127,12 +127,13 @@ def test_another_status_than_200_may_be_expected() -> None:
 
 @pytest.mark.parametrize("kind", ["http", "prometheus"])
 def test_a_server_that_is_down_is_inconclusive(kind: str) -> None:
-    with silent_port() as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    check: OwnCheck = HttpCheck(name="app", url=url)
-    if kind == "prometheus":
-        check = PrometheusCheck(name="app", url=url, query="up", min=1)
-    check_result = run(check)
+    with socket.socket() as bound:  # keeps the port from other programs, and does not listen
+        bound.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        check: OwnCheck = HttpCheck(name="app", url=url)
+        if kind == "prometheus":
+            check = PrometheusCheck(name="app", url=url, query="up", min=1)
+        check_result = run(check)
     assert check_result.result == "inconclusive"
     assert "refused" in check_result.reason
 
@@ -177,7 +178,7 @@ def redirecting(to: str) -> Iterator[str]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
         listening.daemon_threads = True
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{listening.server_port}/"
         listening.shutdown()
 
