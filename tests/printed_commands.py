@@ -70,7 +70,25 @@ _STEPS = "tests/git/test_next_steps.py"
 _HERE = "tests/git/test_printed_commands.py"
 _EDITS = "tests/git/test_printed_edits.py"
 _DVC = "tests/git/test_printed_dvc.py"
+_BAD_INPUT = "tests/e2e/workflows/test_bad_input.py"
+_REMOVALS = "tests/e2e/delivery/test_environments.py"
+_HEALING = "tests/e2e/delivery/test_healing.py"
 RUN = {
+    "gitops-ml sync {} --confirm-removals; or, if it went by mistake, restore its file": (
+        f"{_REMOVALS}::test_the_last_deployment_is_removed_only_with_confirmation"
+    ),
+    "gitops-ml sync {} --rebind, if that is meant": (
+        f"{_BAD_INPUT}::test_another_engine_than_recorded_is_refused_until_rebind"
+    ),
+    "wait, or `gitops-ml sync {} --break-lock {}`": (
+        f"{_BAD_INPUT}::test_a_held_lock_names_its_holder_and_how_to_break_it"
+    ),
+    "git fetch, or gitops-ml sync {} --allow-older": (
+        f"{_HEALING}::test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends"
+    ),
+    "use that version or a newer one; or begin without it: gitops-ml sync {} --rebuild-journal": (
+        f"{_HEALING}::test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends"
+    ),
     "git add .dvc/config && git commit -m 'Declare DVC remotes' && git push; or git pull, if it is behind": (
         "tests/git/test_cli_doctor.py::test_a_dvc_remote_is_shown_without_its_password"
     ),
@@ -169,17 +187,12 @@ RUN = {
 }
 NOT_RUN_FOR = {
     "it acts on containers; the end-to-end tests run this command with these options": (
-        "gitops-ml sync {} --confirm-removals; or, if it went by mistake, restore its file",
         "gitops-ml sync {} --rebind, if that is intended",
-        "gitops-ml sync {} --rebind, if that is meant",
         "gitops-ml sync {}",
-        "wait, or `gitops-ml sync {} --break-lock {}`",
-        "git fetch, or gitops-ml sync {} --allow-older",
         "gitops-ml sync {}, unless an agent or a job does that",
         "gitops-ml status {}",
         "gitops-ml plan {}",
         "docker start {}",
-        "use that version or a newer one; or begin without it: gitops-ml sync {} --rebuild-journal",
         "gitops-ml status dev",
         "gitops-ml rollback {} {}, as a pull request; or let this identity push to {}",
         "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "
@@ -242,6 +255,8 @@ NOT_RUN_FOR = {
         "docker logs {}",
         "pip install 'gitops-ml[stages]'",
         "pip install -r requirements/serving.txt",
+        "install the lock, such as with pip install -r requirements.txt, and train again",
+        "pip install uv; or lock elsewhere, and pass the file: save_model(…, requirements='requirements.txt')",
         "read the demo's log.txt; `gitops-ml demo` starts again",
         "read {}; `gitops-ml demo` starts again, and with --remove it removes everything",
     ),

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from gitops_ml import __version__
 from gitops_ml.errors import GitopsError
 
 SCHEMA = 1
@@ -120,8 +121,6 @@ def show_struct(value: object) -> None:
 
 def unforeseen(error: Exception) -> GitopsError:
     """The error for an exception that no code expected."""
-    from gitops_ml import __version__
-
     return GitopsError(
         f"unforeseen {type(error).__name__}",
         why=str(error),

@@ -6,6 +6,7 @@ import atexit
 import os
 import signal
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -166,7 +167,5 @@ def _show_unforeseen(error: Exception) -> None:
 
     The traceback is always shown: the next run may not fail the same way.
     """
-    import traceback
-
     render.progress("".join(traceback.format_exception(error)).rstrip())
     render.error(documents.unforeseen(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +34,6 @@ def agent(
 
     Every environment is reconciled beside the others, again and again.
     """
-    import signal
-
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.agent.loop import Agent
     from gitops_ml.control.agent.passes import EnvironmentPasses, read_tip

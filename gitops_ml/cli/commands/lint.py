@@ -6,21 +6,11 @@ only a host or a remote knows is for `doctor` and `plan`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from gitops_ml.cli import documents, options, render
-from gitops_ml.errors import GitopsError, InputError, SourceError, VersionNotFound
-
-if TYPE_CHECKING:
-    from gitops_ml.clients.files.environments import EnvironmentFiles
-    from gitops_ml.clients.git.repository import Repository
-
-Problem = tuple[str, GitopsError | str]
-"""The environment or deployment, and what is wrong with it."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,88 +23,15 @@ def lint(output: options.Output = "text", repo: options.Repo = Path()) -> None:
 
     The files are read from the work tree, as a commit of all of them would hold them. Exit 0 all is right, 1 errors.
     """
-    from gitops_ml.clients.files.environments import ROOT, declared_environments, environment_names, read_project
+    from gitops_ml.cli.file_checks import check_files
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.clients.git.worktree import write_folder
 
     with Repository.open(repo) as clone:
-        if clone.bare:
-            raise SourceError(
-                f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it"
-            )
-        tree = write_folder(clone, ROOT)
-        read_project(clone, tree)
-        names = environment_names(clone, tree)
-        files, problems = _read(clone, tree, names)
-        for each in files:
-            problems += _environment(clone, each, declared_environments(clone, tree))
+        names, deployments, problems = check_files(clone)
     for subject, problem in problems:
         render.error(problem, subject)
-    deployments = sum(len(each.deployments) + len(each.broken) for each in files)
     documents.show(ok=not problems, environments=names, deployments=deployments)
     if problems:
         raise typer.Exit(1)
     if output == "text":
         render.out(f"ok: {render.counted(len(names), 'environment')}, {render.counted(deployments, 'deployment')}")
-
-
-def _read(clone: Repository, tree: str, names: list[str]) -> tuple[list[EnvironmentFiles], list[Problem]]:
-    """The environments that can be read, and what is wrong with the others."""
-    from gitops_ml.clients.files.environments import ROOT, read_environment
-
-    files: list[EnvironmentFiles] = []
-    problems: list[Problem] = []
-    if not names:
-        problems.append(("", SourceError(f"{ROOT}/ declares no environment", fix=f"write {ROOT}/dev/environment.yaml")))
-    for name in names:
-        try:
-            files.append(read_environment(clone, tree, name))
-        except GitopsError as error:
-            problems.append((name, error))
-    return files, problems
-
-
-def _environment(clone: Repository, files: EnvironmentFiles, names: list[str]) -> Iterator[Problem]:
-    """What is wrong with an environment whose environment.yaml can be read."""
-    from gitops_ml.clients.files.environments import require_known_source, require_own_port
-    from gitops_ml.core.planning.validation import require_plausible
-
-    requirements: tuple[Callable[[], None], ...] = (
-        lambda: require_known_source(files.name, files.environment, names),
-        lambda: require_own_port(clone, files),
-        lambda: _require_engine(files),
-    )
-    for require in requirements:
-        try:
-            require()
-        except GitopsError as error:
-            yield files.name, error
-    for name, problem in sorted(files.broken.items()):
-        yield f"{files.name}/{name}", problem
-    for name, deployment in sorted(files.deployments.items()):
-        try:
-            require_plausible(name, deployment)
-            if deployment.serve.pattern == "service":
-                _require_version(clone, deployment.model, deployment.version)
-        except GitopsError as error:
-            yield f"{files.name}/{name}", error
-
-
-def _require_engine(files: EnvironmentFiles) -> None:
-    if files.environment.engine is None and files.name != "dev":
-        raise InputError(
-            f"environments/{files.name}/environment.yaml names no engine",
-            why="only dev may leave it out: the caller's shell must not choose where others deploy",
-            fix="add engine: unix:///var/run/docker.sock, or ssh://user@host",
-        )
-
-
-def _require_version(clone: Repository, model: str, version: str) -> None:
-    """Refuse a version that was taken back. One that this clone does not have may be at the remote."""
-    from gitops_ml.clients.artifacts import resolution
-    from gitops_ml.core.versions.tags import choose_version
-
-    try:
-        choose_version(resolution.models(clone, local=True), model, version)
-    except VersionNotFound as error:
-        render.progress(f"not checked: {error.what} in this clone")

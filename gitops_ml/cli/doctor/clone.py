@@ -6,17 +6,31 @@ import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.cli.render import counted
+from gitops_ml.clients.artifacts import resolution
+from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
+from gitops_ml.clients.artifacts.servable import unservable
+from gitops_ml.clients.artifacts.store import store_of
+from gitops_ml.clients.files.environments import (
+    EnvironmentFiles,
+    declared_environments,
+    environment_names,
+    read_environment,
+    read_project,
+    require_known_source,
+    require_own_port,
+)
+from gitops_ml.clients.git import trial
+from gitops_ml.clients.git.commits import record_author
+from gitops_ml.clients.git.process import Git, redact
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.operator_settings import DVC_REMOTES
 from gitops_ml.errors import GitopsError, InputError
-
-if TYPE_CHECKING:
-    from gitops_ml.clients.files.environments import EnvironmentFiles
-    from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.core.declaration.schema import Deployment
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_GIT = (2, 34)
@@ -36,8 +50,6 @@ def machine() -> Iterator[Finding]:
 
 
 def _git() -> Finding:
-    from gitops_ml.clients.git.process import Git
-
     try:
         output = Git.at(Path.cwd()).run("version").text
     except GitopsError as error:
@@ -79,9 +91,6 @@ def _remote(repo: Repository) -> Iterator[Finding]:
 
 
 def _push(repo: Repository, branch: str, tip: str) -> Finding:
-    from gitops_ml.clients.git import trial
-    from gitops_ml.clients.git.commits import record_author
-
     author = record_author(repo.config)
     who = f"{author.name} <{author.email}>"
     try:
@@ -100,8 +109,6 @@ def _push(repo: Repository, branch: str, tip: str) -> Finding:
 
 def _record_branches(repo: Repository, tip: str) -> list[str]:
     """The branches that `sync` pushes to: the tracked one, and those of `records.branch`."""
-    from gitops_ml.clients.files.environments import declared_environments, read_environment
-
     branches = {repo.branch}
     for name in declared_environments(repo, tip):
         with contextlib.suppress(GitopsError):
@@ -110,8 +117,6 @@ def _record_branches(repo: Repository, tip: str) -> list[str]:
 
 
 def _dvc(repo: Repository) -> Iterator[Finding]:
-    from importlib.metadata import PackageNotFoundError, version
-
     folder = repo.root / ".dvc"
     if not folder.is_dir():
         yield missing("dvc", f"{repo.root} has no .dvc folder", "dvc init")
@@ -128,11 +133,6 @@ def _dvc(repo: Repository) -> Iterator[Finding]:
 
 def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
     """Check the remotes that `sync` reads: those of the fetched tip's configuration, and of this machine's."""
-    from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
-    from gitops_ml.clients.artifacts.store import store_of
-    from gitops_ml.clients.git.process import redact
-    from gitops_ml.core.operator_settings import DVC_REMOTES
-
     store = store_of(repo)
     readable = store.look_up()
     default = default_remote(store.config)
@@ -164,8 +164,6 @@ def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
 
 def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], list[EnvironmentFiles]]:
     """Check the files of the fetched tip. Returns the findings, and the environments that can be read."""
-    from gitops_ml.clients.files.environments import environment_names, read_environment, read_project
-
     try:
         tip = repo.tip()
         project = read_project(repo, tip)
@@ -188,8 +186,6 @@ def declared(repo: Repository, environment: str | None) -> tuple[list[Finding], 
 
 
 def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) -> Iterator[Finding]:
-    from gitops_ml.clients.files.environments import require_known_source, require_own_port
-
     deployments = ", ".join(sorted(files.deployments))
     yield ok(files.name, f"{counted(len(files.deployments), 'deployment')}: {deployments or 'none'}")
     for name, error in sorted(files.broken.items()):
@@ -203,9 +199,6 @@ def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) ->
 
 def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Finding]:
     """Check that the declared version resolves, and that its artifact can be served as it is."""
-    from gitops_ml.clients.artifacts import resolution
-    from gitops_ml.clients.artifacts.servable import unservable
-
     if deployment.serve.pattern != "service":
         return
     try:

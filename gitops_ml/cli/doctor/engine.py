@@ -10,17 +10,16 @@ import re
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
+from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON, BaseImage
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.files.environments import EnvironmentFiles
+from gitops_ml.clients.files.records import read_records
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import EngineFailed, GitopsError
-
-if TYPE_CHECKING:
-    from gitops_ml.clients.engine.building.base_images import BaseImage
-    from gitops_ml.clients.engine.client import Engine
-    from gitops_ml.clients.files.environments import EnvironmentFiles
-    from gitops_ml.clients.git.repository import Repository
 
 _OLDEST_ENGINE = (20, 10)
 _LITTLE_ROOM, _TOO_LITTLE_ROOM = 5 * 1024**3, 1024**3
@@ -50,9 +49,6 @@ def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Find
 def _engine(
     repo: Repository, url: str | None, environments: list[EnvironmentFiles], seen: set[str]
 ) -> Iterator[Finding]:
-    from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON
-    from gitops_ml.clients.engine.client import Engine
-
     what = "engine " + ", ".join(files.name for files in environments)
     try:
         with Engine.connect(url, timeout=20.0) as engine:
@@ -101,8 +97,6 @@ def _image(what: str, base: BaseImage, image_id: str | None) -> Finding:
 
 
 def _records(repo: Repository, files: EnvironmentFiles, engine: str) -> Iterator[Finding]:
-    from gitops_ml.clients.files.records import read_records
-
     others = sorted({r.engine for r in read_records(repo, files).values() if r.engine != engine})
     if others:
         yield missing(

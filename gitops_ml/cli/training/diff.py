@@ -10,7 +10,6 @@ import typer
 from gitops_ml.cli import completion, documents, options, render
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.engine.client import Engine
     from gitops_ml.retraining.difference import Difference, Side
     from gitops_ml.retraining.predictions import Predictions
 
@@ -50,13 +49,12 @@ def diff(
 
     That is: data, parameters, code, dependencies, metrics, and the answers of both models to the same rows.
     """
+    from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.difference import difference
     from gitops_ml.retraining.predictions import RowsToAsk
 
     def connect() -> Engine:
-        from gitops_ml.clients.engine.client import Engine
-
         return Engine.connect(engine)
 
     with Repository.open(repo) as clone:

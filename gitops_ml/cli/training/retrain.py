@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,8 +53,6 @@ def retrain(
     Exit 0 registered or nothing to do, 1 error, 3 the gate refused the
     model, 4 the gate could not decide, or today's number of versions is used up.
     """
-    import time
-
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.retraining.pipeline import setting

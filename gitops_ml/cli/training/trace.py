@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gitops_ml.cli import documents, options, render
-from gitops_ml.errors import EngineMismatch, InputError, Temporary
 
 if TYPE_CHECKING:
-    from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.core.records.record import Record
-    from gitops_ml.retraining.provenance import Serving, Step, Trace
+    from gitops_ml.retraining.provenance import Step, Trace
 
 _SHOWN = 16
 
@@ -34,63 +31,17 @@ def trace(
 
     That is: version, tag, commit, data, parameters and checks.
     """
+    from gitops_ml.cli.training.serving import find_serving
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.retraining import provenance
+    from gitops_ml.retraining.provenance import trace as trace_back
 
     with Repository.open(repo) as clone:
-        serving, record = _serving(clone, environment, deployment, live)
-        result = provenance.trace(clone, environment, deployment, serving, record)
+        serving, record = find_serving(clone, environment, deployment, live)
+        result = trace_back(clone, environment, deployment, serving, record)
     if output == "json":
         documents.show_struct(result)
         return
     _show(result)
-
-
-def _serving(clone: Repository, environment: str, deployment: str, live: bool) -> tuple[Serving, Record | None]:
-    """What serves, according to the host if it answers, else to the record. Raises `InputError` if nothing serves."""
-    from gitops_ml.clients.files.environments import read_environment
-    from gitops_ml.clients.files.records import read_records
-    from gitops_ml.control.observation.target import Target
-    from gitops_ml.control.observation.view import Options
-    from gitops_ml.retraining.provenance import Serving
-
-    tip = clone.fetch()
-    declared = read_environment(clone, tip, environment)
-    record = read_records(clone, declared).get(deployment)
-    if live:
-        try:
-            state = Target(clone, environment, render.progress).look(Options(), tip).state
-        except (Temporary, EngineMismatch) as error:
-            render.progress(f"the host did not answer, so this is what Git's record says: {error.what}")
-        else:
-            serving = state.of(deployment).serving
-            if serving is not None:
-                return Serving(
-                    model=serving.model,
-                    version=serving.version,
-                    digest=serving.digest,
-                    generation=serving.fingerprint,
-                    commit=serving.commit,
-                    image=serving.image_id,
-                ), record
-    if record is None or record.serving is None:
-        names = ", ".join(sorted(declared.deployments)) or "nothing"
-        raise InputError(
-            f"nothing serves as {environment}/{deployment}",
-            why=f"neither the host nor a record has it; declared there: {names}",
-            fix=f"gitops-ml sync {environment}",
-        )
-    recorded = record.serving
-    declaration = declared.deployments.get(deployment)
-    model = declaration.model if declaration else deployment
-    return Serving(
-        model=model,
-        version=recorded.version,
-        digest=recorded.digest,
-        generation=recorded.generation,
-        commit=recorded.commit,
-        image=recorded.image,
-    ), record
 
 
 def _show(trace: Trace) -> None:

@@ -25,6 +25,7 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.skops_types import TRUSTED_TYPES
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.serving.messages import Column
+from gitops_ml.serving.prediction.boosters import load_lightgbm, load_xgboost
 from gitops_ml.serving.prediction.estimator import Estimator, frame
 from gitops_ml.serving.prediction.manifest import model_file, read_manifest
 
@@ -55,6 +56,8 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
         "skops": lambda: _skops(model_file(model_dir, manifest), manifest),
         "joblib": lambda: _joblib(model_file(model_dir, manifest), manifest, allow_pickle),
         "onnx": lambda: _onnx(model_file(model_dir, manifest), manifest),
+        "xgboost": lambda: load_xgboost(model_file(model_dir, manifest), manifest),
+        "lightgbm": lambda: load_lightgbm(model_file(model_dir, manifest), manifest),
         "predictor": lambda: _predictor(model_dir, manifest),
     }
     try:

@@ -19,6 +19,8 @@ PLATFORMS = {
     "skops": "sklearn_skops",
     "joblib": "sklearn_joblib",
     "onnx": "onnxruntime_onnx",
+    "xgboost": "xgboost_booster",
+    "lightgbm": "lightgbm_booster",
     "predictor": "python_predictor",
 }
 """`platform` in the model's metadata, by the manifest's `format`."""
