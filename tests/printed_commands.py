@@ -95,7 +95,7 @@ RUN = {
     "next: git add environments && git commit -m 'Declare environments'{}": (
         f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed"
     ),
-    "remove it there, and set it for this clone alone: dvc remote modify --local {} {} <path>": (
+    "remove it there, and set it for this clone alone: dvc remote modify --local {} {} <value>": (
         "tests/unit/clients/test_dvc_config.py::test_only_this_clone_says_where_credentials_come_from"
     ),
     "next: gitops-ml doctor": f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed",

@@ -104,6 +104,51 @@ def test_dvc_writes_nothing_where_the_repository_says(
     assert not (tmp_path / "evil").exists() and not (tmp_path / "evil-cache").exists()
 
 
+@pytest.mark.parametrize(
+    ("extra", "key"),
+    [
+        ("config: {{core: {{site_cache_dir: '{}'}}}}", "core.site_cache_dir"),
+        ("config: '{}'", "config"),
+        (
+            "config: {{remote: {{x: {{url: 'webdavs://a/b', bearer_token_command: 'touch {}'}}}}}}",
+            "bearer_token_command",
+        ),
+        ("remote: {{url: 's3://bucket', configpath: '{}'}}", "configpath"),
+    ],
+)
+def test_an_import_says_nothing_of_this_machine(
+    project: Path, lone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str, key: str
+) -> None:
+    """DVC would follow: it makes its `site_cache_dir`, and runs WebDAV's `bearer_token_command`."""
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR")
+    run(lone, "dvc", "init", "-q")
+    run(lone, "dvc", "import", "-q", str(project), "model.txt", "-o", "one.txt")
+    mark = tmp_path / "mark"
+    file = lone / "one.txt.dvc"
+    file.write_text(file.read_text().replace("  repo:\n", f"  repo:\n    {extra.format(mark)}\n"))
+    git(lone, "add", "-A")
+    git(lone, "commit", "-qm", "Import the model, and name a file of this machine")
+    empty_cache(lone)
+    with Repository.open(lone) as repository:
+        resolved = resolve_path(repository, repository.tip(), "one.txt")
+        with pytest.raises(VersionRefused, match=f"one.txt.dvc sets `{key}`") as caught:
+            read(repository, resolved)
+        assert caught.value.fix == f"remove {key} from one.txt.dvc" and not mark.exists()
+
+
+def test_the_remote_that_an_import_brings_is_no_metadata_address(repo: Repository, project: Path) -> None:
+    text = f"""\
+deps:
+- path: model
+  repo: {{url: {str(project)!r}, rev_lock: {"a" * 40}, remote: {{url: 'http://169.254.169.254/x'}}}}
+outs:
+- {{path: imported, md5: {"b" * 32}, hash: md5}}
+"""
+    commit = commit_file(project, "imported.dvc", text)
+    with pytest.raises(VersionRefused, match=r"169\.254\.169\.254/x, which may not be read"):
+        read(repo, resolve_path(repo, commit, "imported"))
+
+
 def test_a_remote_of_an_older_commit_is_not_asked(repo: Repository, project: Path, tmp_path: Path) -> None:
     """DVC itself reads that commit's configuration; what may be read is what the tip configures."""
     elsewhere = tmp_path / "elsewhere"

@@ -15,7 +15,13 @@ from gitops_ml.clients.git.repository import Repository
 from tests.git.conftest import commit_file, git
 
 MANIFEST = {"name": "m", "file": "model.skops", "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1]}]}
-WHOLE = {"manifest.json": json.dumps(MANIFEST), "example.json": "{}", "requirements.txt": "", "model.skops": "x"}
+EXAMPLE = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.0]}]}
+WHOLE = {
+    "manifest.json": json.dumps(MANIFEST),
+    "example.json": json.dumps(EXAMPLE),
+    "requirements.txt": f"numpy==2.0.0 --hash=sha256:{'0' * 64}\n",
+    "model.skops": "x",
+}
 ALL = "manifest.json, example.json and requirements.txt"
 
 
@@ -61,6 +67,32 @@ def test_all_that_a_folder_lacks_is_said_at_once(
             commit_file(project, f"plain/{name}", text)
     lacking = unservable(repo, resolve_at(repo, "git-folder", repo.resolve("HEAD")))
     assert (lacking.what if lacking else None) == says
+
+
+def test_broken_files_are_said_beside_the_absent_ones_and_at_register(repo: Repository, project: Path) -> None:
+    broken = {"example.json": '{"inputs": []}', "requirements.txt": "--index-url there\nnumpy\n", "manifest.json": "{}"}
+    for name, text in broken.items():
+        commit_file(project, f"plain/{name}", text)
+    lacking = unservable(repo, resolve_at(repo, "git-folder", repo.resolve("HEAD")))
+    assert lacking and lacking.what == (
+        "the model's manifest.json is broken, and the model's example.json is broken, "
+        "and the model's requirements.txt is not a lock"
+    )
+    assert "manifest.json: Object missing required field" in lacking.why
+    assert "example.json: `inputs` is empty" in lacking.why and "line 2: 'numpy'" in lacking.why
+    assert "uv pip compile --generate-hashes" in lacking.fix
+    commit_file(project, "plain/manifest.json", WHOLE["manifest.json"])
+    commit_file(project, "plain/example.json", WHOLE["example.json"])
+    git(project, "push", "-q")
+    (warning,) = register(repo, "git-folder", push=True).warnings
+    assert warning.startswith("plain lacks model.skops, and the model's requirements.txt is not a lock")
+
+
+def test_an_example_beyond_its_limit(repo: Repository, project: Path) -> None:
+    for name, text in WHOLE.items():
+        commit_file(project, f"plain/{name}", text + " " * (17 << 20) if name == "example.json" else text)
+    lacking = unservable(repo, resolve_at(repo, "git-folder", repo.resolve("HEAD")))
+    assert lacking and lacking.what == "the model's example.json is broken" and "are allowed" in lacking.why
 
 
 def test_a_folder_of_dvc_s_and_a_broken_manifest(repo: Repository, project: Path) -> None:

@@ -35,7 +35,9 @@ def shown(project: Path) -> list[dict[str, Any]]:
 def test_gto_reads_a_registered_version(repo: Repository, project: Path) -> None:
     result = register(repo, "flight-delay", step="minor", push=True)
     assert (result.tag, result.pushed) == ("flight-delay@v1.2.0", True)
-    assert [warning.partition(":")[0] for warning in result.warnings] == ["the model's manifest.json is broken"]
+    assert [warning.partition(":")[0] for warning in result.warnings] == [
+        "models/flight-delay lacks example.json and requirements.txt, and the model's manifest.json is broken"
+    ]
     assert result.places == ["cache", "storage"]
     assert shown(project)[0]["version"] == "v1.2.0"
     described = json.loads(run(project, "gto", "show", "--json"))["flight-delay"]

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitops_ml.core.reach import HOST_OPTIONS, asked_addresses
 from gitops_ml.errors import InputError
 
 Config = dict[str, dict[str, str]]
@@ -21,12 +22,10 @@ MAX_BYTES = 1 << 20
 _SECTION = re.compile(r"\[\s*(?P<quote>['\"]?)(?P<name>.*?)(?P=quote)\s*\]\s*(#.*)?")
 _REMOTE = re.compile(r'remote "(.+)"')
 _URL = re.compile(r"\w+://")
-_PATHS = ("url", "keyfile", "cert_path", "key_path", "credentialpath", "configpath")
-_PROGRAMS = ("configpath", "credentialpath")
-"""Options that name files in which clouds' libraries look for the program that gives credentials: AWS's
-`credential_process` (https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html)."""
-_ENDPOINTS = ("endpointurl", "oss_endpoint", "connection_string")
-"""Options of remotes that name a host to ask."""
+_PATHS = (
+    *("url", "keyfile", "cert_path", "key_path", "credentialpath", "configpath"),
+    *("gdrive_service_account_json_file_path", "gdrive_user_credentials_file"),
+)
 _ASKING = ("ask_password", "ask_passphrase")
 """Options that make DVC ask a person, who is not there."""
 _MAX_REMOTES_DEEP = 8
@@ -53,7 +52,7 @@ def read_config(folder: Path, shared: bytes | None = None) -> Config:
 
     Raises:
         InputError: a file is too large, or holds control characters; or the project's own `config`, which Git has,
-            says where credentials come from, and so perhaps which program to run.
+            sets one of `HOST_OPTIONS`.
     """
     config: Config = {}
     committed = folder / "config"
@@ -69,14 +68,14 @@ def read_config(folder: Path, shared: bytes | None = None) -> Config:
 
 
 def _require_no_program(section: str, values: dict[str, str]) -> None:
-    for key in _PROGRAMS:
-        if key in values:
+    for key in values:
+        if key in HOST_OPTIONS:
             remote = match[1] if (match := _REMOTE.fullmatch(section)) else "<remote>"
             raise InputError(
                 f".dvc/config sets `{key}` of the remote {remote}",
-                why="whoever can push could name a program in that file, which would run on this machine",
+                why="whoever can push could name a program there that would run on this machine, or a file of it",
                 fix="remove it there, and set it for this clone alone: "
-                f"dvc remote modify --local {remote} {key} <path>",
+                f"dvc remote modify --local {remote} {key} <value>",
             )
 
 
@@ -107,7 +106,7 @@ def remotes_of(config: Config, preferred: str | None = None) -> list[Remote]:
         own_layout = any(options.get(flag, "").lower() == "true" for flag in ("version_aware", "worktree"))
         folder = Path(url) if url and not _URL.match(url) and not own_layout else None
         every = [config.get(_section(other), {}) for other in referred(config, str(name))]
-        endpoints = [each[key] for each in every for key in _ENDPOINTS if each.get(key)]
+        endpoints = [address for each in every for address in asked_addresses(each)]
         remotes.append(Remote(str(name), url, folder, (url, *endpoints)))
     return [remote for remote in remotes if remote.url]
 

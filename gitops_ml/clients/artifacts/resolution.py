@@ -257,6 +257,13 @@ def _indirect(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Mo
                 why=reason,
                 fix=f"correct url: in {resolved.output.source}, or have the host's operator name it in {DVC_REMOTES}",
             )
+    if resolved.output.host_settings:
+        key = resolved.output.host_settings[0]
+        raise VersionRefused(
+            f"{resolved.output.source} sets `{key}` in the `repo:` of its import",
+            why="whoever can push could name a program there that would run on this machine, or a file of it",
+            fix=f"remove {key} from {resolved.output.source}",
+        )
     with scratch_folder() as own:
         files = dvc.download(
             repo.root,

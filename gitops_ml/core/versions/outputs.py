@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from gitops_ml.core.reach import HOST_OPTIONS, asked_addresses
 from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry
 from gitops_ml.core.versions.stages import Stage
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
@@ -35,7 +36,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     is in bytes, if known. `imported`, `by_cloud` (versioned by the cloud) and `legacy` (an object of DVC 2.x) mean that
     only DVC knows where the bytes are. `cached` is False if Git tracks the bytes, and not DVC. `pushed` is False if
     `dvc push` leaves the output out. `remote` is the one remote that the output names for itself, `origins` the
-    addresses that an import asks.
+    addresses that an import asks, `host_settings` what an import says of this machine in its `repo:`.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     pushed: bool = True
     remote: str | None = None
     origins: tuple[str, ...] = ()
+    host_settings: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -66,6 +68,7 @@ class Notes(NamedTuple):
     imported: bool = False
     partial: bool = False
     origins: tuple[str, ...] = ()
+    host_settings: tuple[str, ...] = ()
 
 
 def path_from_root(folder: str, path: str, what: str) -> str:
@@ -146,6 +149,7 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
             remote=entry.remote,
             imported=imported,
             origins=tuple(address for entry in document.deps or () for address in _origins(entry.repo)),
+            host_settings=tuple(key for entry in document.deps or () for key in _host_settings(entry.repo)),
             # `dvc import --no-download` and `dvc import-url --no-download` write no digest.
             partial=bool(document.deps) and entry.md5 is None,
         )
@@ -226,6 +230,7 @@ def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
             legacy=not by_cloud and entry.hash != "md5",
             imported=notes.imported,
             origins=notes.origins,
+            host_settings=notes.host_settings,
             by_cloud=by_cloud,
             cached=notes.cached,
             pushed=notes.pushed,
@@ -235,17 +240,37 @@ def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
 
 
 def _origins(repo: Any) -> Iterator[str]:
-    """The addresses that an import asks: the repository, and the remotes that it brings along in `config`."""
+    """The addresses that an import asks: the repository, and the remotes that it brings along."""
     if not isinstance(repo, Mapping):
         return
     yield str(repo.get("url") or "")
+    for options in _own_remotes(repo):
+        if options.get("url"):
+            yield str(options["url"])
+        yield from asked_addresses(options)
+
+
+def _host_settings(repo: Any) -> Iterator[str]:
+    """The keys of an import's `repo:` that only the host's operator may set: programs and files of the host."""
+    if not isinstance(repo, Mapping):
+        return
+    for options in _own_remotes(repo):
+        yield from (str(key) for key in options if str(key).lower() in HOST_OPTIONS)
+    config = repo.get("config")
+    if isinstance(config, str):  # the path of a file with any settings at all
+        yield "config"
+    for section, options in config.items() if isinstance(config, Mapping) else ():
+        if section != "remote":
+            keys = options if isinstance(options, Mapping) else ()
+            yield from (f"{section}.{key}" for key in keys if (section, key) != ("core", "remote"))
+
+
+def _own_remotes(repo: Mapping[Any, Any]) -> Iterator[Mapping[Any, Any]]:
+    """The options of the remotes that an import brings along: in `config`, and as `remote`."""
     config = repo.get("config")
     remotes = config.get("remote") if isinstance(config, Mapping) else None
-    for options in remotes.values() if isinstance(remotes, Mapping) else ():
-        if isinstance(options, Mapping):
-            yield from (str(value) for key, value in options.items() if key == "url" or "endpoint" in str(key))
-    if isinstance(config, str):
-        yield config
+    candidates = [*(remotes.values() if isinstance(remotes, Mapping) else ()), repo.get("remote")]
+    yield from (options for options in candidates if isinstance(options, Mapping))
 
 
 def _files_digest(files: Iterable[CloudFile]) -> str:

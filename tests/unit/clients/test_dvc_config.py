@@ -8,9 +8,26 @@ from pathlib import Path
 
 import pytest
 from dvc.config import Config
+from dvc.config_schema import REMOTE_SCHEMAS
 
 from gitops_ml.clients.artifacts.dvc_config import default_remote, dvc_settings, read_config, remote_names, remotes_of
+from gitops_ml.core.reach import HOST_OPTIONS
 from gitops_ml.errors import InputError
+
+NAME_HOSTS = {"url", "endpointurl", "oss_endpoint", "connection_string", "data_proxy_target", "account_name"}
+HARMLESS = """
+    access_key_id account_key acl allow_agent allow_anonymous_login ask_passphrase ask_password auth cache_regions
+    cert_path checksum_jobs client_id client_secret connect_timeout connection_timeout custom_auth_header
+    exclude_environment_credential exclude_managed_identity_credential exclude_shared_token_cache_credential
+    exclude_visual_studio_code_credential gdrive_acknowledge_abuse gdrive_client_id gdrive_client_secret
+    gdrive_service_account_user_email gdrive_trash_only gdrive_use_service_account grant_full_control grant_read
+    grant_read_acp grant_write_acp gss_auth jobs kerb_ticket kerberos kerberos_principal key_path keyfile
+    listobjects max_sessions method no_traverse oss_key_id oss_key_secret passphrase password port profile
+    projectname protected proxy_to read_timeout region replication sas_token secret_access_key session_token shared
+    slow_link_warning sse sse_customer_algorithm sse_customer_key sse_kms_key_id ssl_verify tenant_id timeout token
+    type use_https use_ssl user verify version_aware worktree
+"""
+"""Options of remotes that name no program and no host, by DVC's documentation of `dvc remote modify`."""
 
 CONFIG = """\
 [core]
@@ -107,6 +124,26 @@ def test_endpoints_of_a_remote_and_of_those_that_it_refers_to_are_addresses(fold
         assert remote.addresses == (remote.url, "http://169.254.169.254")
 
 
+@pytest.mark.parametrize(
+    ("option", "address"),
+    [
+        ("account_name = evil.example.org/x", "https://evil.example.org/x"),
+        ("connection_string = A=b;BlobEndpoint=http://169.254.169.254/x;C=d", "http://169.254.169.254/x"),
+        ("data_proxy_target = http://169.254.169.254", "http://169.254.169.254"),
+    ],
+)
+def test_hosts_in_other_options_are_addresses(folder: Path, option: str, address: str) -> None:
+    (folder / "config").write_text(f"['remote \"far\"']\nurl = azure://container\n{option}\n")
+    (remote,) = remotes_of(read_config(folder))
+    assert remote.addresses[0] == remote.url and remote.addresses[-1] == address
+
+
+def test_the_name_of_an_account_is_no_address(folder: Path) -> None:
+    (folder / "config").write_text("['remote \"far\"']\nurl = azure://container\naccount_name = models1\n")
+    (remote,) = remotes_of(read_config(folder))
+    assert remote.addresses == ("azure://container",)
+
+
 def test_remotes_that_refer_to_each_other_are_left_out(folder: Path) -> None:
     (folder / "config").write_text("['remote \"a\"']\nurl = remote://b/x\n['remote \"b\"']\nurl = remote://a/y\n")
     assert remotes_of(read_config(folder)) == []
@@ -127,6 +164,23 @@ def test_any_text_is_read(folder: Path, text: str) -> None:
     remotes_of(read_config(folder))
 
 
+@pytest.mark.parametrize("key", ["bearer_token_command", "gdrive_user_credentials_file"])
+def test_programs_and_written_files_are_named_by_this_clone_alone(folder: Path, key: str) -> None:
+    remote = f"['remote \"far\"']\n    url = webdavs://store/models\n    {key} = touch /tmp/x\n"
+    (folder / "config").write_text(remote)
+    with pytest.raises(InputError, match=f"sets `{key}` of the remote far"):
+        read_config(folder)
+    (folder / "config").unlink()
+    (folder / "config.local").write_text(remote)
+    assert key in read_config(folder)['remote "far"']
+
+
+def test_every_option_of_dvc_s_remotes_was_judged() -> None:
+    """A new option of DVC may name a program, or a host: then it belongs to the lists in `core.reach`."""
+    options = {str(key) for kind, schema in REMOTE_SCHEMAS.items() if kind != "remote" for key in schema}
+    assert options == HOST_OPTIONS | NAME_HOSTS | set(HARMLESS.split())
+
+
 @pytest.mark.parametrize("key", ["configpath", "credentialpath"])
 def test_only_this_clone_says_where_credentials_come_from(folder: Path, key: str) -> None:
     """AWS's library runs the `credential_process` of such a file."""
@@ -139,6 +193,6 @@ def test_only_this_clone_says_where_credentials_come_from(folder: Path, key: str
             read_config(folder, shared)
     (folder / "config").write_text("['remote \"far\"']\n    url = s3://bucket/models\n")
     (folder / "config.local").unlink()
-    command = caught.value.fix.rpartition(": ")[2].replace("<path>", "aws.ini").split()
+    command = caught.value.fix.rpartition(": ")[2].replace("<value>", "aws.ini").split()
     subprocess.run([f"{Path(sys.executable).parent}/{command[0]}", *command[1:]], cwd=folder.parent, check=True)
     assert read_config(folder)['remote "far"'][key].endswith("aws.ini")

@@ -68,6 +68,13 @@ def test_the_host_of_an_address_is_looked_up_and_a_bucket_is_not(url: str, host:
     assert host_of(url) == host
 
 
+@pytest.mark.parametrize(
+    "url", ["ssh://$(touch${IFS}x)/y", "ssh://`id`@host/y", "a;b@host:y", "git@a|b:y", "ssh://a b/y"]
+)
+def test_an_address_that_ssh_would_give_to_a_shell_is_refused(url: str) -> None:
+    assert why_unreachable(url, None) == "it is no plain address"
+
+
 PERMITTED = ("s3://models", "https://dvc.example.org/team/", "/mnt/dvc", "git@github.com:team", "ssh://store:2222")
 
 
