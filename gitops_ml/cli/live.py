@@ -37,6 +37,7 @@ _STEPS = {
     "ensure-gateway": "gets its gateway",
     "publish": "is recorded in Git",
     "tidy": "loses strange files",
+    "index": "gets its list of models",
 }
 """What the verbs of a plan mean for a deployment."""
 _REFRESHES = 4

@@ -89,10 +89,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One environment on one engine at one time, by the engine's own clock.
 
     `cpus` is how many the engine's host has; 0 if that is not known. `routes` holds the route files on the
-    gateway's volume, by deployment, and `strays` what else is in their folder, by its path there. `loaded` holds
-    the revision of the route that the gateway has loaded, by deployment, and `backends` the servers that it knows,
-    by alias. `unresponsive` holds the running replicas that answered no health check, by container id, with the
-    seconds since the process started. `journal` holds the journal's files, by name.
+    gateway's volume, by deployment, `index` the file of its bare port, and `strays` what else is in their folder,
+    by its path there. `loaded` holds the revision of the route that the gateway has loaded, by deployment, and
+    `backends` the servers that it knows, by alias. `unresponsive` holds the running replicas that answered no
+    health check, by container id, with the seconds since the process started. `journal` holds the journal's files,
+    by name.
     """
 
     engine: str
@@ -105,6 +106,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     base_id: str | None = None
     cpus: int = 0
     routes: dict[str, bytes] = {}
+    index: bytes = b""
     strays: tuple[str, ...] = ()
     loaded: dict[str, str] = {}
     backends: dict[str, Backend] = {}

@@ -19,7 +19,7 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.bodies import Bodies
 from gitops_ml.serving.limits import Limits
-from gitops_ml.serving.messages import ProtocolError
+from gitops_ml.serving.messages import IndexRequest, ProtocolError
 from gitops_ml.serving.metrics import Metrics
 from gitops_ml.serving.openapi import describe_api
 from gitops_ml.serving.prediction.inference import Inference
@@ -33,6 +33,9 @@ log = logging.getLogger("gitops_ml.serving")
 
 PIN_HEADER, CHECK_HEADER = "x-gitops-ml-generation", "x-gitops-ml-check"
 """Requests that carry one of them are not users': the client chose the generation, or is a check of gitops-ml."""
+
+DEPLOYMENTS_HEADER = "x-gitops-ml-deployments"
+"""Names that the gateway sets, separated by commas, where it forwards what was asked of its bare port."""
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration"]
 
@@ -98,6 +101,7 @@ class ModelApp:
         health = {"/v2/health/live": self._live, "/v2/health/ready": self._ready, "/metrics": self._scrape}
         health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
         routes = [Route("/v2", self._server), Route("/openapi.json", self._openapi)]
+        routes += [Route("/v2/models", self._models), Route("/v2/repository/index", self._index, methods=["POST"])]
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
             routes.append(Route(model, self._model_metadata))
@@ -140,6 +144,30 @@ class ModelApp:
 
     async def _openapi(self, _: Request) -> Response:
         return Response(self._api, media_type="application/json")
+
+    async def _models(self, request: Request) -> Response:
+        """KServe's list of models."""
+        return json_reply({"models": [entry["name"] for entry in self._listed(request)]})
+
+    async def _index(self, request: Request) -> Response:
+        """Triton's list of models. Loading and unloading are Git's business, so the extension is not claimed."""
+        content = await self._bodies.read(request)
+        try:
+            wanted = msgspec.json.decode(content, type=IndexRequest) if content else IndexRequest()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ProtocolError(f"the request for the index is not as the protocol says: {error}") from error
+        listed = self._listed(request)
+        return json_reply([entry for entry in listed if entry["state"] == "READY" or not wanted.ready])
+
+    def _listed(self, request: Request) -> list[dict[str, str]]:
+        """The deployments that the gateway names, which all have a route and a version that serves; else this one."""
+        names = request.headers.get(DEPLOYMENTS_HEADER)
+        # Under a deployment's own path the gateway passes a client's header on; it sets this prefix there.
+        if names and "x-forwarded-prefix" not in request.headers:
+            return [{"name": name, "state": "READY", "reason": ""} for name in names.split(",")]
+        state, reason = ("UNAVAILABLE", "the server stops") if self.draining else ("READY", "")
+        own = self._identity
+        return [{"name": own.deployment, "version": own.version, "state": state, "reason": reason}]
 
     async def _model_metadata(self, request: Request) -> Response:
         self._check(request)

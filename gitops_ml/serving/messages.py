@@ -63,6 +63,15 @@ class InferenceRequest(msgspec.Struct):
     outputs: list[RequestedOutput] | None = None
 
 
+class IndexRequest(msgspec.Struct):
+    """Triton's extension of the model repository: `ready` leaves out the models that are not ready.
+
+    Source: https://github.com/triton-inference-server/server (docs/protocol/extension_model_repository.md).
+    """
+
+    ready: bool | None = None
+
+
 class ResponseTensor(msgspec.Struct, omit_defaults=True):
     name: str
     datatype: str

@@ -40,9 +40,13 @@ def describe_api(name: str, version: str, manifest: Manifest) -> dict[str, Any]:
         "/v2/health/live": {"get": _operation("Is the server alive?", {200: health["live"]})},
         "/v2/health/ready": {"get": _operation("Is the server ready?", {200: health["ready"], 503: health["ready"]})},
     }
+    index = _operation("Models, as Triton lists them", {200: _answer(_INDEX), **_refusals(400, 408, 413, 415, 429)})
+    index["requestBody"] = {"content": {"application/json": {"schema": _object({"ready": _OPTIONAL}, ("ready",))}}}
+    paths["/v2/models"] = {"get": _operation("Names of the models", {200: _answer(_MODELS)})}
+    paths["/v2/repository/index"] = {"post": index}
     for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{version}"):
         ready = _answer(_object({"name": {"const": name}, "ready": _BOOLEAN}))
-        infer = _operation("Predict", {200: _predictions(), **{status: _refusal(status) for status in REFUSALS}})
+        infer = _operation("Predict", {200: _predictions(), **_refusals(*REFUSALS)})
         infer["requestBody"] = _request_body()
         paths |= {
             path: {"get": _operation("Model metadata", {200: _answer(_METADATA)})},
@@ -64,6 +68,7 @@ def describe_api(name: str, version: str, manifest: Manifest) -> dict[str, Any]:
 
 
 _BOOLEAN = {"type": "boolean"}
+_OPTIONAL = {"type": ["boolean", "null"]}
 _STRING = {"type": "string"}
 _PARAMETERS = {"type": ["object", "null"]}
 _SHAPE = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
@@ -88,6 +93,13 @@ _METADATA = _object(
 )
 
 
+_MODELS = _object({"models": {"type": "array", "items": _STRING}})
+_INDEX = {
+    "type": "array",
+    "items": _object({"name": _STRING, "version": _STRING, "state": _STRING, "reason": _STRING}, ("version",)),
+}
+
+
 def _operation(summary: str, answers: Mapping[int, Any]) -> dict[str, Any]:
     return {"summary": summary, "responses": {str(status): answer for status, answer in answers.items()}}
 
@@ -98,6 +110,10 @@ def _answer(schema: Mapping[str, Any], description: str = "The answer.") -> dict
 
 def _refusal(status: int) -> dict[str, Any]:
     return _answer({"$ref": "#/components/schemas/Error"}, REFUSALS[status])
+
+
+def _refusals(*statuses: int) -> dict[int, Any]:
+    return {status: _refusal(status) for status in statuses}
 
 
 def _predictions() -> dict[str, Any]:

@@ -37,6 +37,8 @@ OPERATIONS = [
     (MODEL, "GET", RIGHT),
     (f"{MODEL}/ready", "GET", RIGHT),
     (f"{MODEL}/infer", "POST", RIGHT),
+    ("/v2/models", "GET", RIGHT),
+    ("/v2/repository/index", "POST", RIGHT),
     (INFER, "POST", WRONG),
 ]
 
@@ -71,6 +73,6 @@ def test_the_protocols_paths_are_described(server: ServerProcess) -> None:
     """Those of the Open Inference Protocol's own description, open_inference_rest.yaml, for this model."""
     model = "/v2/models/delays/versions/v1.2.0"
     paths = server.ask("GET", "/openapi.json")[1]["paths"]
-    described = {"/v2", "/v2/health/live", "/v2/health/ready", model, f"{model}/ready", f"{model}/infer"}
+    described = {"/v2", "/v2/models", "/v2/health/live", "/v2/health/ready", model, f"{model}/ready", f"{model}/infer"}
     assert described <= set(paths)
     assert server.ask("GET", "/delays/openapi.json")[1]["paths"] == paths

@@ -17,6 +17,7 @@ from gitops_ml.core.journal.entries import Intent
 from gitops_ml.core.journal.fold import Entry, encode, fold_entries
 from gitops_ml.core.journal.state import DeploymentState
 from gitops_ml.core.observed import Backend, Container, Snapshot
+from gitops_ml.core.planning.index import INDEX
 from gitops_ml.core.planning.route import revision_of
 from gitops_ml.errors import EngineFailed
 from tests.unit.builders import ENVIRONMENT, NOW, PROJECT, container
@@ -60,7 +61,8 @@ class Engine:
             network="network-1" if self.has_network else None,
             volume=self.has_network,
             base_id="sha256:base",
-            routes=dict(self.routes),
+            routes={name: content for name, content in self.routes.items() if name != INDEX},
+            index=self.routes.get(INDEX, b""),
             loaded={n: revision_of(r) or "" for n, r in self.routes.items()} if up else {},
             backends={c.alias: Backend(alias=c.alias, up=True) for c in serving} if up else {},
             journal={f"{n:010d}.json": encode(entry) for n, entry in enumerate(self.entries, 1)},

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from gitops_ml.core.declaration.schema import Desired, Environment, Gateway, Policy
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Entry, fold
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.context import PlannedDeployment, one_generation_route
+from gitops_ml.core.planning.index import INDEX, plan_index
+from gitops_ml.core.planning.plan import Index
 from gitops_ml.core.planning.planner import Inputs, make_plan
 from gitops_ml.core.planning.route import revision_of
 from tests.unit.builders import ENVIRONMENT, GATEWAY, NOW, PROJECT, gateway, generation, replica
@@ -68,7 +72,17 @@ def inputs(
     confirm_removals: bool = False,
     max_removals: str = "50%",
     now: datetime = NOW,
+    index: bytes | None = None,
 ) -> Inputs:
+    """What a plan depends on. `index` is the route of the gateway's bare port: as it should be, unless given."""
+    state = fold(seen.journal, ENVIRONMENT)
+    if seen.gateway_runs and not seen.index:
+        expected = (
+            [a.content for a in plan_index(seen, state, ()) if isinstance(a, Index)] if index is None else [index]
+        )
+        for content in filter(None, expected):
+            loaded = seen.loaded | {INDEX: revision_of(content) or ""}
+            seen = msgspec.structs.replace(seen, index=content, loaded=loaded)
     environment = Environment(schema=1, gateway=Gateway(port=8081), policy=Policy(max_removals=max_removals))
     return Inputs(
         desired=Desired(
@@ -80,7 +94,7 @@ def inputs(
             broken=dict(broken or {}),
         ),
         snapshot=seen,
-        state=fold(seen.journal, ENVIRONMENT),
+        state=state,
         now=now,
         wanted={w.name: w for w in declared},
         gateway=GATEWAY,

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from gitops_ml.core.planning.index import INDEX
+
 ROOT = "/gateway"
 """Where the gateway's volume is mounted."""
 ROUTES, STAGE, JOURNAL = "routes", "stage", "journal"
 """The folders of the volume."""
 CERTIFICATE = "_certificate.yml"
 """The gateway's default certificate, beside the route files. No deployment can have this name."""
+INDEX_FILE = f"{INDEX}.yml"
+"""The route of the gateway's bare port, beside the route files of deployments."""
 API = "http://127.0.0.1:8081"
 """Traefik's own API, which answers only inside the container."""
 POLL = 0.02
@@ -19,7 +23,10 @@ LONGEST_WORD = 100_000
 """Bytes that a script may be given as one argument: Linux takes 128 KiB in one argument of a command."""
 
 _SCRIPTS = Path(__file__).parent / "scripts"
-_SETTINGS = f"ROOT={ROOT} ROUTES={ROUTES} STAGE={STAGE} JOURNAL={JOURNAL} CERTIFICATE={CERTIFICATE} API={API}\n"
+_SETTINGS = (
+    f"ROOT={ROOT} ROUTES={ROUTES} STAGE={STAGE} JOURNAL={JOURNAL} "
+    f"CERTIFICATE={CERTIFICATE} INDEX_FILE={INDEX_FILE} API={API}\n"
+)
 
 
 @cache

@@ -26,7 +26,7 @@ from gitops_ml.clients.engine.facts import current_facts
 from gitops_ml.clients.engine.streams import unpack
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name, volume_reader
 from gitops_ml.clients.gateway.journal import whole
-from gitops_ml.clients.gateway.layout import CERTIFICATE, JOURNAL, ROOT, ROUTES, script
+from gitops_ml.clients.gateway.layout import CERTIFICATE, INDEX_FILE, JOURNAL, ROOT, ROUTES, script
 from gitops_ml.clients.gateway.own_routes import has_own_routes
 from gitops_ml.clients.gateway.probing.liveness import find_unresponsive
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT, ROLE, scoped
@@ -119,6 +119,7 @@ def take_snapshot(
             base_id=base_id.result(),
             cpus=info.cpus,
             routes=routes,
+            index=files.get(f"{ROUTES}/{INDEX_FILE}", b""),
             strays=strays,
             loaded=loaded.revisions,
             backends=loaded.backends,
@@ -172,7 +173,7 @@ def _sort(files: dict[str, bytes]) -> tuple[dict[str, bytes], tuple[str, ...], d
     for name, content in sorted(files.items()):
         folder, _, file = name.partition("/")
         route = _ROUTE_FILE.fullmatch(file)
-        if folder != ROUTES or (file == CERTIFICATE and has_own_routes(content)):
+        if folder != ROUTES or file == INDEX_FILE or (file == CERTIFICATE and has_own_routes(content)):
             continue
         if route:
             routes[route[1]] = content

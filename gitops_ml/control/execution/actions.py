@@ -10,6 +10,7 @@ from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import one_generation_route, split_route
+from gitops_ml.core.planning.index import INDEX
 from gitops_ml.core.verification.verdict import overall
 from gitops_ml.errors import EngineFailed
 
@@ -36,6 +37,10 @@ def perform(action: plan.Action, host: Host) -> None:
             host.ensure_gateway(action)
         case plan.Tidy():
             host.tidy(action.files)
+        case plan.Index() if action.content:
+            host.switch(INDEX, action.content)
+        case plan.Index():
+            host.unroute(INDEX)
         case plan.Begin():
             _begin(action, host)
         case plan.Build():

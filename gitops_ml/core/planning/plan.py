@@ -71,6 +71,12 @@ class Tidy(_Action, frozen=True, kw_only=True, tag="tidy"):
         return clean_line(",".join(self.files), 200)
 
 
+class Index(_Action, frozen=True, kw_only=True, tag="index"):
+    """Write the route of the gateway's bare port, or remove it if `content` is empty."""
+
+    content: bytes
+
+
 class _GenerationAction(_Action, frozen=True, kw_only=True):
     """An action on one generation."""
 
@@ -237,6 +243,7 @@ class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
 Action = (
     EnsureGateway
     | Tidy
+    | Index
     | Begin
     | Build
     | Create

@@ -19,6 +19,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.gateway import plan_gateway, plan_tidy
+from gitops_ml.core.planning.index import plan_index
 from gitops_ml.core.planning.rollout import plan_broken, plan_deployment, plan_withdrawal
 from gitops_ml.core.planning.route import revision_of
 from gitops_ml.core.planning.status import with_error
@@ -58,7 +59,12 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
     snapshot = _without_routes(snapshot, foreign)
     inputs = msgspec.structs.replace(inputs, snapshot=snapshot)
     strays = (*snapshot.strays, *(f"{name}.yml" for name in foreign))
+    on_host = _deployments_on_host(snapshot, state)
+    undeclared = sorted(on_host - desired.deployments.keys() - desired.broken.keys())
+    refused = _refused_removals(inputs, len(on_host), undeclared)
+    withdrawn = [name for name in undeclared if name not in refused]
     actions: list[plan.Action] = [*_plan_gateway(inputs), *plan_tidy(strays), *_remove_orphans(inputs)]
+    actions += plan_index(snapshot, state, withdrawn)
     statuses, broken = [], dict(desired.broken)
     for name in sorted(inputs.wanted.keys() | broken.keys()):
         try:
@@ -71,12 +77,8 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
             steps, status = planned
             actions += steps
             statuses.append(with_error(status, state.errors.get(name, ()), steps))
-    on_host = _deployments_on_host(snapshot, state)
-    undeclared = sorted(on_host - desired.deployments.keys() - desired.broken.keys())
-    refused = _refused_removals(inputs, len(on_host), undeclared)
-    for name in undeclared:
-        if name not in refused:
-            actions += plan_withdrawal(name, snapshot)
+    for name in withdrawn:
+        actions += plan_withdrawal(name, snapshot)
     if state.unpublished:
         attempts = tuple(attempt.id for attempt in state.unpublished)
         actions.append(plan.Publish(attempts=attempts, because="these verdicts are not in Git yet"))

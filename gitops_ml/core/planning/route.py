@@ -23,7 +23,7 @@ HEALTH_INTERVAL = "2s"
 # Longer than a small batch blocks the server's loop, so that a busy server does not count as dead. A dead one refuses
 # the connection at once.
 HEALTH_TIMEOUT = "3s"
-_REVISION = re.compile(rb'"([a-z0-9-]+\.rev-([0-9a-f]{12}))"')
+_REVISION = re.compile(rb'"([a-z0-9_-]+\.rev-([0-9a-f]{12}))"')
 
 
 def route_file(
@@ -73,11 +73,17 @@ def route_file(
         "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
         "services": services,
     }
+    return named_by_revision(deployment, http)
+
+
+def named_by_revision(name: str, http: Mapping[str, Any]) -> bytes:
+    """The bytes of a route file. Its middleware `revision_name(name, "")` gets the name of the content's revision."""
+    unnamed = revision_name(name, "")
     text = json.dumps({"http": http}, indent=1, sort_keys=True, ensure_ascii=True)
     # The gateway's file provider expands Go templates before it parses the file.
     content = text.replace("{{", "{\\u007b").encode() + b"\n"
-    named = revision_name(deployment, hashlib.sha256(content).hexdigest()[:12])
-    return content.replace(f'"{strip}"'.encode(), f'"{named}"'.encode())
+    named = revision_name(name, hashlib.sha256(content).hexdigest()[:12])
+    return content.replace(f'"{unnamed}"'.encode(), f'"{named}"'.encode())
 
 
 def revision_of(content: bytes) -> str | None:

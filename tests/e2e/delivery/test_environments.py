@@ -40,7 +40,7 @@ def test_a_removed_declaration_removes_its_deployment_and_no_other(
     _withdraw(served, f"{MODELS}/second.yaml")
     ran = served.run("plan", "dev")
     assert ran.code == 2
-    assert [line.split()[0] for line in ran.out.splitlines()] == ["unroute", "retire", "withdraw"]
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["index", "unroute", "retire", "withdraw"]
     served.sync()
     assert served.serving(deployment="second") is None
     assert [c["Id"] for c in host.replicas()] == kept

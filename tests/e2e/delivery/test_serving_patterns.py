@@ -23,9 +23,13 @@ def test_an_unmodified_triton_client_gets_its_answers_through_the_gateway(worksh
     workshop.sync()
     client = triton.InferenceServerClient(f"127.0.0.1:{workshop.ports['dev']}/{MODEL}")
     assert client.is_server_ready()
-    assert triton.InferenceServerClient(f"127.0.0.1:{workshop.ports['dev']}").is_server_live()
+    bare = triton.InferenceServerClient(f"127.0.0.1:{workshop.ports['dev']}")
+    assert bare.is_server_live() and bare.is_server_ready() and bare.is_model_ready(MODEL)
+    assert bare.get_server_metadata()["name"] == "gitops-ml"
+    assert bare.get_model_repository_index() == [{"name": MODEL, "state": "READY", "reason": ""}]
     assert client.is_model_ready(MODEL)
     assert client.get_model_metadata(MODEL)["versions"] == ["v1.0.0"]
+    assert client.get_model_repository_index() == [{"name": MODEL, "version": "v1.0.0", "state": "READY", "reason": ""}]
     for rows in (1, 5000):
         column = triton.InferInput("x", [rows], "FP64")
         column.set_data_from_numpy(np.linspace(-3, 3, rows))

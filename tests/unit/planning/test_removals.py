@@ -27,6 +27,7 @@ def names(count: int) -> list[str]:
 def test_one_of_two_deployments_is_removed() -> None:
     assert planned(hosting("a", "b"), wanted(name="a")) == block(
         """
+        index dev/gateway - because it does not list what serves
         unroute dev/b - because it is no longer declared
         retire dev/b x1 because it is no longer declared
         withdraw dev/b - because it is no longer declared
@@ -92,6 +93,7 @@ def test_removing_more_than_the_share_needs_a_confirmation(there: int, kept: int
 def test_confirmed_removals_are_planned() -> None:
     assert planned(hosting("a"), confirm_removals=True) == block(
         """
+        index dev/gateway - because it does not list what serves
         unroute dev/a - because it is no longer declared
         retire dev/a x1 because it is no longer declared
         withdraw dev/a - because it is no longer declared

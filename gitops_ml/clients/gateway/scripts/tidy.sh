@@ -7,7 +7,7 @@ for name in "$@"; do
 done
 for entry in * .[!.]* ..?*; do
   case $entry in
-    "$CERTIFICATE") continue ;;
+    "$CERTIFICATE" | "$INDEX_FILE") continue ;;
     .yml) ;;
     *.yml) case ${entry%.yml} in *[!a-z0-9-]*) ;; *) [ ! -f "$entry" ] || continue ;; esac ;;
   esac
