@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -144,18 +145,25 @@ class Bodies:
 
 
 class _Unpacker:
-    """Decompresses a gzip or zlib stream in pieces of at most `STEP` bytes."""
+    """Decompresses a zlib stream, or a gzip stream of one or more members, in pieces of at most `STEP` bytes.
+
+    Source: RFC 1950, and RFC 1952 section 2.2 for members.
+    """
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._stream: Any = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: detect gzip or zlib
+        self._stream = _decompressor()
 
-    def pieces(self, part: bytes) -> Any:
+    def pieces(self, part: bytes) -> Iterator[bytes]:
         """Decompress `part`. Raises `ProtocolError` if it is not of the encoding."""
         try:
-            while part and not self._stream.eof:
+            while part:
+                if self._stream.eof:
+                    if self._encoding != "gzip":
+                        raise ProtocolError(f"there is something behind the end of the {self._encoding} body")
+                    self._stream = _decompressor()
                 yield self._stream.decompress(part, STEP)
-                part = self._stream.unconsumed_tail
+                part = self._stream.unconsumed_tail or self._stream.unused_data
         except zlib.error as error:
             raise ProtocolError(f"the body is not {self._encoding}: {error}") from error
 
@@ -163,3 +171,7 @@ class _Unpacker:
         """Raise `ProtocolError` if the stream is cut off."""
         if not self._stream.eof:
             raise ProtocolError(f"the {self._encoding} body is cut off")
+
+
+def _decompressor() -> Any:
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: detect gzip or zlib

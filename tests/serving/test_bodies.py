@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -57,6 +58,11 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
         ([gzip.compress(b"x" * MIB)], {"content_encoding": "gzip"}, 200),
         ([gzip.compress(b"x")[:-9]], {"content_encoding": "gzip"}, 400),
         ([b"x"], {"content_encoding": "gzip"}, 400),
+        ([gzip.compress(b"x") + gzip.compress(b"y")], {"content_encoding": "gzip"}, 200),
+        ([gzip.compress(b"x"), gzip.compress(b" " * 50 * MIB)], {"content_encoding": "gzip"}, 413),
+        ([gzip.compress(b"x") + gzip.compress(b"y")[:-9]], {"content_encoding": "gzip"}, 400),
+        ([gzip.compress(b"x") + b"more"], {"content_encoding": "gzip"}, 400),
+        ([zlib.compress(b"x") + b"more"], {"content_encoding": "deflate"}, 400),
         ([b"x"], {"content_encoding": "br"}, 415),
         ([b"x", None], {}, 408),
         ([b"x", 0.2, b"x", 0.2, b"x", 0.2, b"x"], {}, 408),
@@ -72,6 +78,13 @@ def test_a_body_is_bounded_in_bytes_and_time(parts: list[Any], headers: dict[str
         assert not held._arriving
 
     run(test)
+
+
+@pytest.mark.parametrize("split", [1, 20, 25, 60])
+def test_all_members_of_a_gzip_body_are_read(split: int) -> None:
+    content = gzip.compress(b"first ") + gzip.compress(b"") + gzip.compress(b"second")
+    reading = Bodies(LIMITS).read(request(content[:split], content[split:], content_encoding="gzip"))
+    assert asyncio.run(reading) == b"first second"
 
 
 def test_bodies_together_are_bounded_until_their_answers_are_sent() -> None:
