@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment, Sidecar
 from gitops_ml.core.declaration.values import label_of, seconds, size_bytes
 
 PORT = 8080
@@ -62,6 +62,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     pids: int = 256
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
+    sidecar: Sidecar | None = None
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,8 +173,11 @@ def generation_of(
     declared = desired.declaration
     serve = declared.serve
     service = serve.pattern == "service"
+    # Only what has files beside it counts them, so that no other model's name or fingerprint changes.
+    beside = desired.sidecar.digest if desired.sidecar else ""
+    held = f"{desired.digest} {beside}" if beside else desired.digest
     image = (
-        image_tag(project, declared.model, declared.version, desired.digest, base, serving_version)
+        image_tag(project, declared.model, declared.version, held, base, serving_version)
         if service
         else serve.image or ""
     )
@@ -181,7 +185,7 @@ def generation_of(
         "deployment": desired.name,
         "model": declared.model,
         "version": declared.version,
-        "digest": desired.digest,
+        "digest": held,
         "base": base if service else None,
         "serving_version": serving_version if service else None,
         "resources": differing(declared.resources),
@@ -209,6 +213,7 @@ def generation_of(
         pids=declared.resources.pids,
         env=declared_env(declared),
         secrets=dict(declared.secrets),
+        sidecar=desired.sidecar,
     )
 
 

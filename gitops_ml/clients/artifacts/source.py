@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts.sidecar import find_sidecar, read_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
@@ -49,6 +50,7 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
         revision=version.commit,
         path=version.path,
         holdout=rows,
+        sidecar=find_sidecar(repo, deployment.model, version, commit),
     )
 
 
@@ -75,11 +77,14 @@ class ModelSource:
         self._read: dict[str, dict[str, bytes]] = {}
 
     def artifact(self, generation: Generation) -> Mapping[str, bytes]:
-        """The files of a generation's model, by their path inside the artifact.
+        """The files of a generation's model, by their path inside the artifact, with those beside it in Git.
 
-        Raises `VersionMoved` when the path no longer holds the digest, else as `resolution.fetch`.
+        Raises `VersionMoved` when the path no longer holds the digest, else as `resolution.fetch` and `read_sidecar`.
         """
-        return self._files(generation.revision, generation.path, generation.digest)
+        files = self._files(generation.revision, generation.path, generation.digest)
+        if generation.sidecar is None:
+            return files
+        return with_sidecar(files, read_sidecar(self._repo, generation.sidecar))
 
     def data(self, commit: str, path: str, digest: str) -> bytes:
         """One data file as a commit pins it. Raises as `artifact`."""

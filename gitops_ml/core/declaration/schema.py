@@ -213,11 +213,20 @@ class Deployment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_onl
     hold: Hold | None = None
 
 
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder `serving/<model>/` at `path` of `commit`. `digest` is the id of its Git tree."""
+
+    commit: str
+    path: str
+    digest: str
+
+
 class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A declaration whose version has been looked up in Git.
 
     `digest` is `md5:<hex>[.dir]` of the model artifact, `revision` the commit that the version names, `path` the
-    artifact's path in that commit. `holdout` is the digest of the held-out rows in the declaring commit.
+    artifact's path in that commit. `holdout` is the digest of the held-out rows in the declaring commit. `sidecar` is
+    the folder of the files that make the artifact servable, where the artifact has none.
     """
 
     name: str
@@ -226,6 +235,7 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     revision: str
     path: str
     holdout: str | None = None
+    sidecar: Sidecar | None = None
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ import pytest
 import tritonclient.http as triton
 
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
-from tests.e2e.workshop import EXAMPLE, MODEL, Workshop
+from tests.e2e.workshop import EXAMPLE, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop
 
 
 def test_an_unmodified_triton_client_gets_its_answers_through_the_gateway(workshop: Workshop) -> None:
@@ -36,6 +37,21 @@ def test_an_unmodified_triton_client_gets_its_answers_through_the_gateway(worksh
         answer = client.infer(MODEL, [column]).as_numpy("predict_proba")
         assert answer.shape == (rows, 2)
     assert answer[0, 1] < 0.1 < 0.9 < answer[-1, 1]
+
+
+def test_a_model_of_one_file_is_served_with_what_git_says_of_it_later(workshop: Workshop) -> None:
+    workshop.write("dvc.yaml", f"artifacts:\n  {MODEL}: {{path: behaviour.json, type: model}}\n")
+    workshop.write("behaviour.json", "{}")
+    workshop.commit("Train the one file")
+    workshop.run("register", MODEL, "--version", "v1.0.0", "--push")
+    files = {"model.py": PREDICTOR, "manifest.json": json.dumps(MANIFEST), "example.json": json.dumps(EXAMPLE)}
+    for name, text in files.items():
+        workshop.write(f"serving/{MODEL}/{name}", text)
+    shutil.copy(ROOT / "requirements" / "serving.txt", workshop.folder / "serving" / MODEL / "requirements.txt")
+    workshop.declare("v1.0.0")
+    workshop.sync()
+    assert workshop.serving() == "v1.0.0"
+    assert workshop.run("plan", "dev").code == 0, "nothing is left to do"
 
 
 def test_a_header_selects_a_generation_only_if_pin_header_is_declared(workshop: Workshop) -> None:

@@ -204,7 +204,7 @@ def test_a_failed_generation_serves_on_while_it_is_declared() -> None:
     pass_plan = make_plan(inputs(serving(V2, journal=[*entries, recorded]), wanted("v2")))
     status = pass_plan.statuses[0]
     assert (status.sync, status.health, status.verification) == ("Synced", "Healthy", "Failed")
-    assert status.message == "v2: http orders it answered"
+    assert status.message == "v2: http orders: it answered"
 
 
 # --- what git remembers
