@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gitops_ml.clients.artifacts.lookup import listing, resolve_path, store_for
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve, resolve_at
-from gitops_ml.clients.artifacts.sidecar import find_sidecar, read_sidecar, with_sidecar
+from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import flatten
@@ -30,14 +31,13 @@ def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
     return resolve(repo, model, version, latest=True)
 
 
-def artifact(repo: Repository, resolved: ResolvedVersion) -> dict[str, bytes]:
+def artifact(repo: Repository, resolved: ResolvedVersion) -> Mapping[str, bytes]:
     """Read the files of a model, by path inside it, with those beside it in Git, at the latest as HEAD has them.
 
     Raises `ObjectMissing`, `ObjectCorrupt`, and `ModelRejected` as `with_sidecar`.
     """
     files = read(repo, resolved, limit=READ_BYTES)
-    sidecar = find_sidecar(repo, resolved.model, resolved, repo.resolve("HEAD"))
-    return with_sidecar(files, read_sidecar(repo, sidecar)) if sidecar else files
+    return with_sidecar(repo, files, find_sidecar(repo, resolved.model, resolved, repo.resolve("HEAD")))
 
 
 def files_of(repo: Repository, commit: str, path: str) -> dict[str, str]:

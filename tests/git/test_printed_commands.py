@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.git.cli_clone import (
+    V1,
     answer,
     attempt,
     cli,
@@ -24,8 +25,6 @@ from tests.git.cli_clone import (
     write,
 )
 from tests.git.conftest import commit_file, git
-
-V1 = f"md5:{'1' * 32}.dir"
 
 
 @pytest.fixture

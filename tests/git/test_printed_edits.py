@@ -28,8 +28,6 @@ from tests.git.cli_clone import (
 )
 from tests.git.conftest import commit_file, git
 
-V1 = f"md5:{'1' * 32}.dir"
-
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:

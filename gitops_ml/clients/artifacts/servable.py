@@ -10,7 +10,7 @@ from gitops_ml.artifacts.model_files import MAX_BYTES, REQUIREMENTS, parse_examp
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.lookup import ResolvedPath
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
-from gitops_ml.clients.artifacts.sidecar import artifact_names, find_sidecar, read_sidecar, sidecar_path, with_sidecar
+from gitops_ml.clients.artifacts.sidecar import artifact_names, find_sidecar, read_sidecar, require_apart, sidecar_path
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.serving.building.requirements import read_lock
@@ -49,13 +49,14 @@ def unservable(repo: Repository, resolved: ResolvedVersion) -> ModelRejected | N
     own = artifact_names(repo, resolved)
     try:
         beside = read_sidecar(repo, sidecar) if sidecar else {}
-        with_sidecar(dict.fromkeys(own, b""), beside)
+        require_apart(own, beside.keys())
     except ModelRejected as error:
         return error
     names = own | beside.keys()
     absent = [name for name in _NEEDED if name not in names]
     broken: dict[str, ModelRejected] = {}
-    texts = resolution.read(repo, resolved, own & _READERS.keys()) if own & _READERS.keys() else {}
+    wanted = own & _READERS.keys()
+    texts = resolution.read(repo, resolved, wanted) if wanted else {}  # reading nothing still fetches a lone file
     for name, content in (texts | {name: beside[name] for name in beside.keys() & _READERS.keys()}).items():
         try:
             content_read = _read(name, content)

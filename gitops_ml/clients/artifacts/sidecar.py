@@ -8,7 +8,7 @@ commit, else at the declaring one: so versions that were made before the files c
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
@@ -22,7 +22,7 @@ from gitops_ml.errors import ModelRejected, SourceError
 FOLDER = "serving"
 MAX_BYTES = 16 << 20
 """Bytes of one file; the model itself belongs into DVC."""
-_SAYINGS = frozenset({MANIFEST, EXAMPLE, REQUIREMENTS, REFERENCE})
+_TEXTS = frozenset({MANIFEST, EXAMPLE, REQUIREMENTS, REFERENCE})
 
 
 def sidecar_path(model: str) -> str:
@@ -82,17 +82,27 @@ def read_sidecar(repo: Repository, sidecar: Sidecar) -> dict[str, bytes]:
     return contents
 
 
-def with_sidecar(files: Mapping[str, bytes], beside: Mapping[str, bytes]) -> dict[str, bytes]:
+def with_sidecar(repo: Repository, files: Mapping[str, bytes], sidecar: Sidecar | None) -> Mapping[str, bytes]:
     """The files of an artifact with those beside it, which say what they mean.
 
-    Raises `ModelRejected` where another file than the four texts has the name of a file of the artifact: which of the
-    two were loaded would be a guess.
+    Raises as `read_sidecar` and `require_apart`.
     """
-    twice = sorted((files.keys() & beside.keys()) - _SAYINGS)
+    if sidecar is None:
+        return files
+    beside = read_sidecar(repo, sidecar)
+    require_apart(files.keys(), beside.keys())
+    return {**files, **beside}
+
+
+def require_apart(names: Set[str], beside: Set[str]) -> None:
+    """Raise `ModelRejected` where another file than the four texts beside an artifact has the name of a file in it.
+
+    Which of the two were loaded would be a guess.
+    """
+    twice = sorted((names & beside) - _TEXTS)
     if twice:
         raise ModelRejected(
             f"{FOLDER}/ and the artifact both hold {', '.join(twice)}",
             why="only one of them can be served",
             fix=f"remove it from {FOLDER}/, and commit",
         )
-    return {**files, **beside}

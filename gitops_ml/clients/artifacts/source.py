@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gitops_ml.clients.artifacts import lookup, resolution
-from gitops_ml.clients.artifacts.sidecar import find_sidecar, read_sidecar, with_sidecar
+from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
@@ -82,9 +82,7 @@ class ModelSource:
         Raises `VersionMoved` when the path no longer holds the digest, else as `resolution.fetch` and `read_sidecar`.
         """
         files = self._files(generation.revision, generation.path, generation.digest)
-        if generation.sidecar is None:
-            return files
-        return with_sidecar(files, read_sidecar(self._repo, generation.sidecar))
+        return with_sidecar(self._repo, files, generation.sidecar)
 
     def data(self, commit: str, path: str, digest: str) -> bytes:
         """One data file as a commit pins it. Raises as `artifact`."""
