@@ -113,7 +113,7 @@ def folder_pins(model: MlflowModel, requirements: str) -> dict[str, str]:
         raise ModelRejected(
             f"the requirements.txt of the MLflow folder does not pin {', '.join(map(repr, loose[:10]))}",
             why="a model is served with the versions that trained it",
-            fix="write name==version for each, or lock them yourself with uv pip compile --generate-hashes",
+            fix="write name==version for each",
         )
     mlflow = named.pop("mlflow", None) or named.get("mlflow-skinny")
     if model.format == "mlflow" and mlflow:
