@@ -38,6 +38,11 @@ def read_manifest(model_dir: Path) -> Manifest:
         content = (model_dir / MANIFEST).read_bytes()
     except OSError as error:
         raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), fix="dvc repro train") from error
+    return parse_served_manifest(content)
+
+
+def parse_served_manifest(content: bytes) -> Manifest:
+    """As `read_manifest`, of the file's content."""
     manifest = parse_manifest(content)
     problems = [*_unsupported(manifest), *_unknown_keys(msgspec.json.decode(content), msgspec.to_builtins(manifest))]
     if problems:
