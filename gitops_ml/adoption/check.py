@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gitops_ml.artifacts.manifest import MANIFEST
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.clients.artifacts.servable import text_mistakes
 from gitops_ml.clients.artifacts.sidecar import require_apart, sidecar_path
 from gitops_ml.clients.engine.building.model_check import checked_requirements
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.inspection import inspect_model
 from gitops_ml.clients.files.yaml_data import load
-from gitops_ml.errors import GitopsError, InputError, VersionNotFound
+from gitops_ml.errors import GitopsError, InputError, ModelRejected, VersionNotFound
 from gitops_ml.suggest import did_you_mean
 
 
@@ -67,16 +67,20 @@ def check(root: Path, artifact: Artifact, connect: Callable[[], Engine] | None) 
         own = _files(root / artifact.path, artifact)
         beside = _regular_files(root / artifact.beside) if MANIFEST not in own else {}
         require_apart(own.keys(), beside.keys())
-        files = {**own, **beside}
-        mistakes: list[GitopsError] = list(text_mistakes(artifact.path, files.keys(), files, artifact.beside))
-        if not mistakes:
-            requirements = checked_requirements(artifact.path, files)
     except GitopsError as error:
         return Checked(artifact, [error])
-    if mistakes or connect is None:
+    files = {**own, **beside}
+    mistakes: list[GitopsError] = list(text_mistakes(artifact.path, files.keys(), files, artifact.beside))
+    try:
+        requirements = checked_requirements(artifact.path, files)
+    except ModelRejected as error:
+        # What is wrong with the texts is known already, apart from what only the model's file shows.
+        return Checked(artifact, mistakes or [error])
+    if connect is None or EXAMPLE not in files:
         return Checked(artifact, mistakes)
-    inspection = inspect_model(connect(), requirements, files, {"do": "check"})
-    return Checked(artifact, inspection.errors, inspection.notes, loaded=True)
+    # The manifest can be read, so the model can be compared with it, whatever else is wrong.
+    inspection = inspect_model(connect(), requirements, files, {"do": "check", "answer": not mistakes})
+    return Checked(artifact, [*mistakes, *inspection.errors], inspection.notes, loaded=True)
 
 
 def _find(root: Path, asked: str) -> Artifact:

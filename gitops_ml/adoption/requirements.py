@@ -33,7 +33,7 @@ MODULES = {
     "yaml": "pyyaml",
 }
 """The distributions of well-known modules whose names differ, and of those that models are made with."""
-_FIXED = {"onnx": ("onnxruntime",), "xgboost": ("xgboost-cpu",), "lightgbm": ("lightgbm",)}
+_FIXED = {"onnx": ("onnxruntime",), "xgboost": ("xgboost",), "lightgbm": ("lightgbm",)}
 _ESTIMATORS = ("numpy", "pandas", "scikit-learn")
 """What the server hands to every estimator."""
 SCIKIT_LEARN = "scikit-learn"

@@ -86,7 +86,7 @@ def _declaring(root: Path, file: str, models: Sequence[Adopted]) -> PlannedFile:
         for model in models
     }
     edited = set_fields(text, fields, file) if text.strip() else _new_dvc_yaml(fields)
-    return PlannedFile(file, edited.encode(), "edited" if text else "new")
+    return PlannedFile(file, edited.encode(), "same" if edited == text else "edited" if text else "new")
 
 
 def _new_dvc_yaml(fields: Mapping[str, Mapping[str, str]]) -> str:

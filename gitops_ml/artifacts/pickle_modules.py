@@ -15,8 +15,8 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import IO, Literal
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Literal
 
 Format = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm"]
 
@@ -25,7 +25,8 @@ MOST = 256 << 20
 
 _DOTTED = rb"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)"
 _SHORT_TEXT = re.compile(rb"(?:\x8c(.)|X(.)\x00\x00\x00)(" + _DOTTED + rb"+)", re.DOTALL)
-_GLOBAL_LINE = re.compile(rb"c(" + _DOTTED + rb"*)\n[A-Za-z_][A-Za-z0-9_.]*\n")
+# A lookahead: the byte before the operation may be a letter too, so a match may not hide the next.
+_GLOBAL_LINE = re.compile(rb"(?=c(" + _DOTTED + rb"*)\n[A-Za-z_][A-Za-z0-9_.]*\n)")
 _SKOPS_MODULE = re.compile(rb'"__module__":\s*"(' + _DOTTED + rb'*)"')
 _BY_SUFFIX: dict[str, Format] = {
     ".pkl": "joblib",
@@ -71,8 +72,8 @@ def modules_in(content: bytes) -> set[str]:
 
 def decompressed(content: bytes) -> bytes:
     """The bytes of a file that joblib may have compressed, at most `MOST` of them; as they are if they are corrupt."""
-    openers = {
-        b"\x1f\x8b": gzip.GzipFile,
+    openers: dict[bytes, Callable[[io.BytesIO], Any]] = {
+        b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
         b"BZh": bz2.BZ2File,
         b"\xfd7zXZ": lzma.LZMAFile,
         b"]\x00\x00": lzma.LZMAFile,
@@ -82,7 +83,7 @@ def decompressed(content: bytes) -> bytes:
             if content.startswith(magic):
                 with opener(io.BytesIO(content)) as file:
                     return _read(file)
-        if content[:1] == b"\x78":
+        if content.startswith(b"\x78"):
             return zlib.decompressobj().decompress(content, MOST)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         pass

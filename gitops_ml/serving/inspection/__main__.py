@@ -53,7 +53,7 @@ def _do(job: dict[str, Any], model: Path) -> dict[str, Any]:
     if job["do"] == "check":
         from gitops_ml.serving.inspection.check import check
 
-        problems, notes = check(model)
+        problems, notes = check(model, answer=bool(job["answer"]))
         return {"problems": [problem_of(error) for error in problems], "notes": notes}
     from gitops_ml.serving.inspection.describe import describe
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gitops_ml.artifacts.facts import same
-from gitops_ml.artifacts.manifest import EXAMPLE, ClassLabel, Manifest, Tensor, class_name
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, ClassLabel, Manifest, Tensor, class_name, parse_manifest
 from gitops_ml.errors import GitopsError, InputError, ModelRejected
 from gitops_ml.serving.messages import NUMPY_TYPES
 from gitops_ml.serving.prediction.estimator import METHODS
 from gitops_ml.serving.prediction.loader import Model, load_estimator, load_model
-from gitops_ml.serving.prediction.manifest import read_manifest
 from gitops_ml.serving.prediction.outputs import WrongOutputError, conform, is_column
 from gitops_ml.serving.prediction.rehearsal import repeated
 from gitops_ml.serving.protocol import parse_request, read_columns
@@ -26,28 +26,30 @@ NAMED = 10
 """So many names are listed."""
 
 
-def check(folder: Path) -> tuple[list[GitopsError], list[str]]:
+def check(folder: Path, *, answer: bool = True) -> tuple[list[GitopsError], list[str]]:
     """Look for what would keep the artifact in `folder` from being served, or would make its answers wrong.
+
+    What the texts alone show is known to the caller, so only what the model shows is told.
+
+    Args:
+        answer: ask the model for its example too.
 
     Returns:
         the mistakes, and notes that are none.
     """
     try:
-        manifest = read_manifest(folder)
+        path = folder / MANIFEST
+        manifest = parse_manifest(path.read_bytes())
+        path.write_bytes(msgspec.json.encode(manifest))  # without the unknown keys, which the server refuses
         estimator = load_estimator(folder, manifest)
-    except GitopsError as error:
-        return [error], []
-    problems: list[GitopsError] = []
-    if estimator is not None:
-        problems += _against_estimator(manifest, estimator)
-    if problems:
-        return problems, []  # the model would refuse to be loaded with them
-    try:
+        problems: list[GitopsError] = [] if estimator is None else list(_against_estimator(manifest, estimator))
+        if problems or not answer:
+            return problems, []  # with them the server would not load the model
         _, model = load_model(folder, allow_pickle=True)
     except GitopsError as error:
         return [error], []
     body = (folder / EXAMPLE).read_bytes()
-    problems += _against_answers(manifest, model, body)
+    problems = list(_against_answers(manifest, model, body))
     return problems, [] if problems else _notes(manifest, model, body)
 
 

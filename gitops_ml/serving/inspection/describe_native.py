@@ -109,9 +109,9 @@ def _asked(folder: Path, manifest: Manifest, chosen: Chosen, kind: str, notes: S
         ) from error
     assert isinstance(values, Mapping)
     seen = output_tensors({name: np.asarray(values[name]) for name in names})
-    return Description(
-        msgspec.structs.replace(manifest, outputs=seen), example, None, kind, name_of(chosen), notes_of(chosen, notes)
-    )
+    manifest = msgspec.structs.replace(manifest, outputs=seen)
+    write_texts(folder, manifest, example)
+    return Description(manifest, example, None, kind, name_of(chosen), notes_of(chosen, notes))
 
 
 def _datatype(node: Any) -> str:

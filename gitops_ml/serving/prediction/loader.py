@@ -156,7 +156,7 @@ def _translated(manifest: Manifest) -> Iterator[None]:
         raise ModelRejected(
             f"the {manifest.format} model {manifest.name!r} cannot be loaded",
             why=f"{type(error).__name__}: {error}",
-            fix="dvc repro train",
+            fix="correct it or train again, then gitops-ml check",
         ) from error
 
 
