@@ -71,6 +71,7 @@ _HERE = "tests/git/test_printed_commands.py"
 _EDITS = "tests/git/test_printed_edits.py"
 _DVC = "tests/git/test_printed_dvc.py"
 _BAD_INPUT = "tests/e2e/workflows/test_bad_input.py"
+_PROPOSAL = "tests/git/test_cli_proposal.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
 _HEALING = "tests/e2e/delivery/test_healing.py"
 RUN = {
@@ -183,12 +184,16 @@ RUN = {
     ),
     "git commit": f"{_EDITS}::test_a_clone_without_a_commit",
     "git fetch, or git log --all": f"{_EDITS}::test_a_revision_that_nobody_has",
+    "gitops-ml bump {} {} {}": f"{_PROPOSAL}::test_the_fixes_of_its_rules_work_as_printed",
+    "gitops-ml release {} {}": f"{_PROPOSAL}::test_the_fixes_of_its_rules_work_as_printed",
     "git checkout {} -- {}": f"{_EDITS}::test_a_pull_request_that_edits_records",
 }
 NOT_RUN_FOR = {
     "it acts on containers; the end-to-end tests run this command with these options": (
         "gitops-ml sync {} --rebind, if that is intended",
         "gitops-ml sync {}",
+        "gitops-ml sync {} --confirm-removals",
+        "gitops-ml sync {} --retry",
         "gitops-ml sync {}, unless an agent or a job does that",
         "gitops-ml status {}",
         "gitops-ml plan {}",

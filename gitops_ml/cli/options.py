@@ -42,6 +42,10 @@ _OUTPUT = ("--output", "-o")
 _FORMAT = {"metavar": "FORMAT", "envvar": f"{VARIABLES}_OUTPUT", "show_default": False}
 Output = Annotated[Literal["text", "json"], typer.Option(*_OUTPUT, help="text or json.", **_FORMAT)]
 """For commands that print lines."""
+Report = Annotated[
+    Literal["text", "json", "markdown"], typer.Option(*_OUTPUT, help="text, json or markdown.", **_FORMAT)
+]
+"""For commands whose output is read in pull requests too."""
 Table = Annotated[
     Literal["text", "wide", "json"], typer.Option(*_OUTPUT, help="text, wide (all columns) or json.", **_FORMAT)
 ]

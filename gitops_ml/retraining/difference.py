@@ -6,9 +6,6 @@ Everything but the answers is read from Git and DVC. The answers come from both 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
 
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.artifacts.requirements import pins
@@ -17,46 +14,12 @@ from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.generation import ALLOW_PICKLE
+from gitops_ml.core.verification.model_difference import Difference, Predictions, Side
 from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
-from gitops_ml.retraining.predictions import Predictions, RowsToAsk, ask_both, read_rows, require_loadable
-
-Pair = tuple[Any, Any]
-
-
-class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two versions; `learnt` and `rows`: range and number of its training rows, by its manifest."""
-
-    version: str
-    tag: str | None
-    commit: str
-    digest: str
-    learnt: tuple[str | None, str | None] | None
-    rows: int | None
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """The changes from A to B. Each change is (value in A, value in B), None for a value that is absent.
-
-    Args:
-        absent: the names of the fields that are empty because neither version has any, not because both have the same.
-        unanswered: why there are no predictions.
-    """
-
-    model: str
-    a: Side
-    b: Side
-    metrics: dict[str, Pair]
-    params: dict[str, Pair]
-    data: dict[str, Pair]
-    files: dict[str, dict[str, list[str]]]
-    code: dict[str, Pair]
-    dependencies: dict[str, Pair]
-    predictions: Predictions | None
-    absent: tuple[str, ...] = ()
-    unanswered: str = ""
+from gitops_ml.retraining.predictions import RowsToAsk, ask_both, read_rows, require_loadable
 
 
 def difference(

@@ -22,7 +22,8 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.checks import Bound
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gate, judge_gate
-from gitops_ml.core.verification.statistics.slices import Slice, most_changed
+from gitops_ml.core.verification.model_difference import Predictions
+from gitops_ml.core.verification.statistics.slices import most_changed
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
 from gitops_ml.retraining.model_runner import ModelUnderTest, ask
@@ -44,29 +45,6 @@ class RowsToAsk(NamedTuple):
     data: str | None = None
     group: str | None = None
     allow_pickle: bool = False
-
-
-class Predictions(msgspec.Struct, frozen=True, kw_only=True):
-    """The answers of both models to the same rows.
-
-    Args:
-        flips: number of answers that differ; None for regression.
-        right, wrong: how many flips make an answer right, or wrong; None without labels.
-        change: share of flips; for regression the mean absolute difference.
-        shift: mean of B minus A, of the positive class's probability or of the value; None without probabilities.
-        checks: the gate's checks with A as the incumbent and B as the candidate.
-        slices: the values of columns whose rows change most.
-    """
-
-    data: str
-    rows: int
-    flips: int | None
-    right: int | None
-    wrong: int | None
-    change: float
-    shift: float | None
-    checks: tuple[CheckResult, ...]
-    slices: tuple[Slice, ...]
 
 
 def read_rows(repo: Repository, commit: str, model: str, asked: RowsToAsk) -> Rows:

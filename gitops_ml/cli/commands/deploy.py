@@ -1,4 +1,4 @@
-"""`plan`, `sync` and `status`: what would be done, doing it, and where everything stands."""
+"""`sync` and `status`: make the host match Git, and where everything stands."""
 
 from __future__ import annotations
 
@@ -23,48 +23,8 @@ T = TypeVar("T")
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(plan)
     app.command()(sync)
     app.command()(status)
-
-
-def plan(
-    environments: options.Environments = None,
-    rev: Annotated[str | None, typer.Option(help="Plan this revision instead of the fetched tip.")] = None,
-    against: Annotated[
-        str | None, typer.Option(help="For pull requests: fail if records were edited since this commit.")
-    ] = None,
-    output: options.Output = "text",
-    repo: options.Repo = Path(),
-) -> None:
-    """Show what a sync would do, and change nothing.
-
-    Exit 0 nothing to do, 1 error, 2 changes are pending. Without pending changes, if what is declared still does not
-    serve: 3 its verification failed, 4 it is inconclusive or on hold.
-    """
-    clone, connections = _begin(repo, environments)
-    from gitops_ml.control.observation.target import list_targets, preview, require_untouched_records
-    from gitops_ml.control.observation.view import Options
-
-    if against:
-        require_untouched_records(_open(repo), against, rev)
-    chosen = Options(rev=rev)
-    targets = list_targets(clone, environments or [], render.progress, chosen, connections)
-    views, trouble = _visit(targets, lambda target: preview(target, chosen), named=bool(environments))
-    documents.show(environments=[_plan_json(view) for view in views])
-    for view in views:
-        for line in view.plan.lines() if output == "text" else ():
-            render.out(line)
-        _show_trouble(view)
-    if trouble or any(view.plan.broken or view.plan.refused for view in views):
-        raise typer.Exit(1)
-    if any(view.plan.actions for view in views):
-        raise typer.Exit(2)
-    waiting = [s for view in views for s in view.plan.statuses if s.sync == "OutOfSync"]
-    if waiting:
-        # No action is due, since nothing more is tried. But Git and the host disagree, and that is never silent.
-        raise typer.Exit(3 if any(s.verification == "Failed" for s in waiting) else 4)
-    render.progress("nothing to do")
 
 
 def sync(
@@ -91,7 +51,7 @@ def sync(
     Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or on hold, 5 the record could
     not be pushed.
     """
-    clone, connections = _begin(repo, environments)
+    clone, connections = begin(repo, environments)
     from gitops_ml.control import sync as loop
     from gitops_ml.control.observation.target import list_targets
     from gitops_ml.control.observation.view import Options
@@ -109,7 +69,7 @@ def sync(
     try:
         with LiveView() as view:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
-            results, trouble = _visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
+            results, trouble = visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
@@ -130,13 +90,13 @@ def status(
 
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
-    clone, connections = _begin(repo, environments)
+    clone, connections = begin(repo, environments)
     from gitops_ml.control.observation.target import list_targets
     from gitops_ml.control.observation.view import Options
 
     chosen = Options()
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
-    views, trouble = _visit(targets, lambda target: target.look(chosen), named=bool(environments))
+    views, trouble = visit(targets, lambda target: target.look(chosen), named=bool(environments))
     rows = [row for view in views for row in _rows(view)]
     documents.show(environments=[status_json(view) for view in views])
     if rows and output != "json":
@@ -144,7 +104,7 @@ def status(
     elif not rows and not trouble:
         render.progress("nothing is declared")
     for view in views:
-        _show_trouble(view)
+        show_trouble(view)
     if any(view.plan.broken for view in views):
         trouble.append(1)
     if trouble:
@@ -190,20 +150,6 @@ def _rows(view: View) -> list[list[str]]:
     ]
 
 
-def _plan_json(view: View) -> dict[str, Any]:
-    return {
-        "environment": view.desired.name,
-        "commit": view.desired.commit,
-        "engine": view.snapshot.engine,
-        "actions": [
-            {"verb": a.verb, "deployment": a.deployment, "subject": a.subject, "because": a.because}
-            for a in view.plan.actions
-        ],
-        "refused": view.plan.refused,
-        "broken": view.plan.broken,
-    }
-
-
 def status_json(view: View) -> dict[str, Any]:
     """An environment's part of the document of `status`, `sync` and `wait`."""
     return {
@@ -215,7 +161,7 @@ def status_json(view: View) -> dict[str, Any]:
     }
 
 
-def _show_trouble(view: View, but: Collection[str] = ()) -> None:
+def show_trouble(view: View, but: Collection[str] = ()) -> None:
     """Print to stderr what is wrong with an environment's deployments, and what they wait for.
 
     Args:
@@ -237,14 +183,14 @@ def _show_result(result: SyncResult, *, with_table: bool) -> None:
     view = result.view
     if with_table and view.plan.statuses:
         show_statuses(view)
-    _show_trouble(view, but=result.errors)
+    show_trouble(view, but=result.errors)
     for name, error in sorted(result.errors.items()):
         render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
     if result.record_error:
         render.error(result.record_error, view.desired.name)
 
 
-def _visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
+def visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
     """Visit each environment; print the errors.
 
     Args:
@@ -282,7 +228,7 @@ def _open(path: Path) -> Repository:
     return Repository.open(path)
 
 
-def _begin(path: Path, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
+def begin(path: Path, environments: list[str] | None) -> tuple[Repository, Mapping[str, Reconnection]]:
     """Open the clone and show the log. Begin the fetch and the connections to engines, beside the heavy imports."""
     clone = _open(path)
     clone.begin_fetch()

@@ -10,8 +10,7 @@ import typer
 from gitops_ml.cli import completion, documents, options, render
 
 if TYPE_CHECKING:
-    from gitops_ml.retraining.difference import Difference, Side
-    from gitops_ml.retraining.predictions import Predictions
+    from gitops_ml.core.verification.model_difference import Difference, Predictions, Side
 
 _SHOWN = 8
 """How many names or slices are listed."""
@@ -42,7 +41,7 @@ def diff(
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Allow joblib files to be loaded in the containers.")
     ] = False,
-    output: options.Output = "text",
+    output: options.Report = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Show what changed between two versions, down to the predictions.
@@ -62,8 +61,14 @@ def diff(
         result = difference(clone, model, (a, b), connect if predictions else None, asked)
     if output == "json":
         documents.show_struct(result)
-        return
-    _show(result)
+    elif output == "markdown":
+        from gitops_ml.core.pull_request.facts import ModelFacts
+        from gitops_ml.core.pull_request.model_section import model_section
+
+        facts = ModelFacts(model=model, before=a, after=result.b.version, difference=result)
+        render.out("\n\n".join(filter(None, model_section(facts))))
+    else:
+        _show(result)
 
 
 def _show(result: Difference) -> None:
@@ -96,19 +101,11 @@ def _show_pairs(title: str, pairs: dict[str, Any], *, absent: bool) -> None:
         render.out(f"{title}: {'neither has any' if absent else 'the same'}")
         return
     render.out(f"{title}:")
+    from gitops_ml.core.verification.model_difference import change_text, value_text
+
     for key, (before, after) in pairs.items():
-        render.out(f"    {key}: {_value(before)} -> {_value(after)}{_change(before, after)}")
-
-
-def _value(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else "none" if value is None else str(value)
-    text = text[:16] if text.startswith("md5:") else text
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _change(before: Any, after: Any) -> str:
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (before, after))
-    return f" ({after - before:+.4g})" if numbers else ""
+        change = change_text(before, after)
+        render.out(f"    {key}: {value_text(before)} -> {value_text(after)}{f' ({change})' if change else ''}")
 
 
 def _show_predictions(predictions: Predictions) -> None:

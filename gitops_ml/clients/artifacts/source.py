@@ -26,7 +26,7 @@ def read_declared(repo: Repository, commit: str, environment: str) -> Environmen
     """
     declared = read_environment(repo, commit, environment)
     if declared.environment.policy.require_signed_commits:
-        _require_signature(repo, commit)
+        require_signature(repo, commit)
     return declared
 
 
@@ -54,7 +54,8 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     )
 
 
-def _require_signature(repo: Repository, commit: str) -> None:
+def require_signature(repo: Repository, commit: str) -> None:
+    """Raise `SourceError` unless a key in .gitops-ml/allowed_signers signed the commit."""
     allowed = repo.read_file(commit, ".gitops-ml/allowed_signers")
     if allowed is None:
         raise SourceError(

@@ -188,6 +188,22 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
                 container, stdout=True, stderr=False, stream=True, follow=True, timestamps=True, since=since, tail=tail
             )
 
+    def read_log(self, container: str, since: float, tail: int, limit: int) -> bytes:
+        """The end of the container's stdout from `since` (epoch seconds) on, as it is now: at most `tail` lines.
+
+        Each line begins with the engine's own time of it. A longer log than `limit` bytes loses its beginning, and a
+        little more than `limit` is left of it. Empty when the container is gone.
+        """
+        doing = f"reading the log of {container[:12]}"
+        with self._translate_errors(doing):
+            stream = self._or_none_if_gone(
+                doing,
+                lambda: self._api.logs(
+                    container, stderr=False, stream=True, follow=False, timestamps=True, since=since, tail=tail
+                ),
+            )
+            return _end_of(stream, limit) if stream else b""
+
     def wait(self, container: str, timeout: float) -> int | None:
         """The exit code of an ended container; None when it is gone, or still runs after `timeout` seconds."""
         try:
@@ -261,15 +277,15 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
         return True
 
 
-def _end_of(stream: Any) -> bytes:
-    """The last `_LOG_BYTES` of a log, or what of it came within `_LOG_SECONDS`."""
+def _end_of(stream: Any, limit: int = _LOG_BYTES) -> bytes:
+    """The last `limit` bytes of a log, or what of it came within `_LOG_SECONDS`."""
     deadline = time.monotonic() + _LOG_SECONDS
     chunks: deque[bytes] = deque()
     size = 0
     for chunk in stream:
         chunks.append(chunk)
         size += len(chunk)
-        while size - len(chunks[0]) > _LOG_BYTES:
+        while size - len(chunks[0]) > limit:
             size -= len(chunks.popleft())
         if time.monotonic() > deadline:
             stream.close()

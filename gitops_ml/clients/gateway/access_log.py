@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -29,6 +30,7 @@ A pass reads what is new, instead of all five log files: a pass that ended befor
 anything new. With more requests a second some are not counted, of both arms alike, and are reported as lost.
 """
 _TICK = 0.05
+_RECENT_SECONDS, _RECENT_LINES, _RECENT_BYTES = 3600.0, 10_000, 16 << 20
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +119,34 @@ def _read_lines(stream: Iterator[bytes], lines: queue.Queue[bytes | None]) -> No
     lines.put(None)
 
 
+def recent_rates(engine: Engine, gateway: str, now: datetime, started: str | None) -> tuple[dict[str, float], float]:
+    """Users' requests a second, by deployment, over the last hour or as far back as the log goes.
+
+    Args:
+        now: the engine's time.
+        started: when the gateway started, ISO 8601; its log says nothing of the time before.
+
+    Returns:
+        The rates, and how many seconds they are of.
+    """
+    begin = max(now.timestamp() - _RECENT_SECONDS, _epoch(started) if started else 0.0)
+    log = engine.read_log(gateway, begin, _RECENT_LINES, _RECENT_BYTES)
+    lines = log.splitlines()
+    requests = [parsed for line in lines if (parsed := _users_request(line))]
+    if requests and (len(lines) >= _RECENT_LINES or len(log) > _RECENT_BYTES):
+        begin = requests[0][1].ended
+    window = max(1.0, now.timestamp() - begin)
+    counts = Counter(deployment for deployment, _ in requests)
+    return {deployment: count / window for deployment, count in counts.items()}, window
+
+
 def _request(line: bytes, deployment: str) -> Request | None:
+    parsed = _users_request(line)
+    return parsed[1] if parsed and parsed[0] == deployment else None
+
+
+def _users_request(line: bytes) -> tuple[str, Request] | None:
+    """The deployment that a line of the log is about, and its request; None for any other line."""
     stamp, _, content = line.partition(b" ")
     try:
         entry = _decoder.decode(content)
@@ -126,9 +155,12 @@ def _request(line: bytes, deployment: str) -> Request | None:
     except (msgspec.MsgspecError, ValueError):
         return None
     service = service_generation(entry.service)
-    if service is None or service[0] != deployment or not is_users_router(entry.router):
+    if service is None or not is_users_router(entry.router):
         return None
-    return Request(generation=service[1], status=entry.status, seconds=entry.duration / 1e9, ended=ended, stamp=when)
+    deployment, fingerprint = service
+    return deployment, Request(
+        generation=fingerprint, status=entry.status, seconds=entry.duration / 1e9, ended=ended, stamp=when
+    )
 
 
 def _epoch(stamp: str) -> float:

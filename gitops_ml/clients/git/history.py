@@ -49,15 +49,20 @@ def log(clone: Clone, path: str, n: int, rev: str) -> list[Commit]:
     return commits
 
 
-def changed_files(clone: Clone, since: str, commit: str) -> list[str]:
-    """The paths that `commit` changed since it left `since`, sorted. Raises SourceError without a common ancestor."""
+def merge_base(clone: Clone, since: str, commit: str) -> str:
+    """The last commit that both have in common. Raises SourceError without one."""
     base = clone.repo.merge_base(_commit(clone, since), _commit(clone, commit))
     if not base:
         raise SourceError(
             f"{since[:12]} and {commit[:12]} have no history in common",
             fix="fetch the whole history: actions/checkout with fetch-depth: 0",
         )
-    return sorted(differing_files(clone, base[0].hexsha, commit))
+    return str(base[0].hexsha)
+
+
+def changed_files(clone: Clone, since: str, commit: str) -> list[str]:
+    """The paths that `commit` changed since it left `since`, sorted. Raises SourceError without a common ancestor."""
+    return sorted(differing_files(clone, merge_base(clone, since, commit), commit))
 
 
 def differing_files(clone: Clone, old: str, new: str) -> list[str]:

@@ -153,6 +153,13 @@ class Repository(Clone):
         """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`."""
         return history.log(self, path, n, self.resolve(rev) if rev else self.tip())
 
+    def merge_base(self, since: str, commit: str) -> str:
+        """The commit where `commit` left `since`.
+
+        Raises VersionNotFound for unknown revisions, SourceError for those without a common ancestor.
+        """
+        return history.merge_base(self, self.resolve(since), self.resolve(commit))
+
     def changed_files(self, since: str, commit: str) -> list[str]:
         """The paths that `commit` changed since it left `since`, sorted.
 

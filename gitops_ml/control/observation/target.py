@@ -16,7 +16,7 @@ from gitops_ml.clients.engine.building.base_images import ensure_base
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
 from gitops_ml.clients.engine.reconnect import Reconnection
-from gitops_ml.clients.files import publication, records
+from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.environments import (
     ROOT,
     EnvironmentFiles,
@@ -282,15 +282,3 @@ def undeclared(targets: Sequence[Target]) -> list[SourceError]:
                     f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
                 )
     return [errors[name] for name in sorted(errors)]
-
-
-def require_untouched_records(repo: Repository, since: str, rev: str | None) -> None:
-    """Refuse a change that edits records: only gitops-ml writes them. Raises `InputError`."""
-    commit = repo.resolve(rev or "HEAD")
-    touched = [path for path in repo.changed_files(since, commit) if records.RECORD_PATH.fullmatch(path)]
-    if touched:
-        raise InputError(
-            f"{', '.join(touched)} is edited since {since}",
-            why="records are written by gitops-ml only",
-            fix=f"git checkout {since} -- {' '.join(touched)}",
-        )

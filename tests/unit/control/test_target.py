@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from gitops_ml.cli.commands.deploy import _visit
+from gitops_ml.cli.commands.deploy import visit
 from gitops_ml.clients.engine.building.model_images import Builds
 from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.publication import Publication
@@ -74,10 +74,10 @@ def test_a_declaration_that_cannot_be_read_for_any_reason_is_not_put_back(monkey
 def test_an_unforeseen_error_in_one_environment_does_not_keep_others_from_their_turn(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def visit(target: Target) -> str:
+    def name_of(target: Target) -> str:
         if target.environment == "dev":
             raise KeyError("rows")
         return target.environment
 
-    assert _visit([no_clone("dev"), no_clone("prod")], visit, named=True) == (["prod"], [1])
+    assert visit([no_clone("dev"), no_clone("prod")], name_of, named=True) == (["prod"], [1])
     assert "dev met an unforeseen error: KeyError: 'rows'" in capsys.readouterr().err

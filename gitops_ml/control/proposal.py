@@ -1,0 +1,168 @@
+"""What a pull request would do to each environment: its declarations before and after, and what the host says now.
+
+An engine that does not answer costs the host's part alone: a runner of pull requests often reaches no engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from gitops_ml.clients.artifacts.source import require_signature
+from gitops_ml.clients.files.environments import (
+    EnvironmentFiles,
+    declared_environments,
+    environment_names,
+    read_environment,
+    read_project,
+)
+from gitops_ml.clients.files.records import RECORD_PATH, read_records
+from gitops_ml.clients.gateway.access_log import recent_rates
+from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.connection import Connection
+from gitops_ml.control.observation.observe import observe, plan_view, read_source
+from gitops_ml.control.observation.view import Options, Source
+from gitops_ml.core.declaration.schema import Desired
+from gitops_ml.core.declaration.values import seconds
+from gitops_ml.core.pull_request.facts import EnvironmentFacts, HostFacts, PullRequest, Upstream, deployment_changes
+from gitops_ml.core.records.record import Record
+from gitops_ml.errors import GitopsError, InputError, SourceError
+
+
+def read_proposal(
+    repo: Repository, base: str, head: str, environments: Sequence[str], *, ask_hosts: bool = True
+) -> PullRequest:
+    """Read what `head` changes since it left `base`.
+
+    Args:
+        base, head: any revisions.
+        environments: only these; all, if empty.
+        ask_hosts: connect to the engines of the environments that change.
+
+    Raises `SourceError`, `VersionNotFound` and `InputError` if the commits or the project cannot be read. What is wrong
+    with one environment is in its facts.
+    """
+    before, after = repo.merge_base(base, head), repo.resolve(head)
+    project = read_project(repo, after).name
+    names = sorted({*declared_environments(repo, before), *environment_names(repo, after)})
+    chosen = [name for name in names if not environments or name in environments]
+    return PullRequest(
+        project=project,
+        base=before,
+        head=after,
+        environments=tuple(_environment(repo, name, (before, after), ask_hosts) for name in chosen),
+        touched_records=tuple(touched_records(repo, before, after)),
+    )
+
+
+def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_hosts: bool) -> EnvironmentFacts:
+    now = datetime.now(UTC)
+    before = _desired_before(repo, commits[0], name)
+    if name not in environment_names(repo, commits[1]):
+        return EnvironmentFacts(name=name, before=before, after=None, now=now)
+    try:
+        files = read_environment(repo, commits[1], name)
+        source = read_source(repo, files)
+        upstream = _upstream(repo, files)
+    except Exception as error:
+        return EnvironmentFacts(name=name, before=before, after=None, now=now, error=str(as_gitops_error(error, name)))
+    facts = EnvironmentFacts(
+        name=name,
+        before=before,
+        after=source.desired,
+        now=now,
+        records=dict(source.records),
+        upstream=upstream,
+        unsigned=_unsigned(repo, files),
+    )
+    if ask_hosts and deployment_changes(facts):
+        return _with_host(repo, facts, source)
+    return facts
+
+
+def _unsigned(repo: Repository, files: EnvironmentFiles) -> str:
+    """Why the commit may not be applied where signatures are asked for; empty where it may."""
+    if files.environment.policy.require_signed_commits:
+        try:
+            require_signature(repo, files.commit)
+        except SourceError as error:
+            return str(error)
+    return ""
+
+
+def _desired_before(repo: Repository, commit: str, name: str) -> Desired | None:
+    """What an environment declared; None where it was not declared, or could not be read."""
+    if name not in declared_environments(repo, commit):
+        return None
+    try:
+        return read_source(repo, read_environment(repo, commit, name)).desired
+    except GitopsError:
+        return None
+
+
+def _upstream(repo: Repository, files: EnvironmentFiles) -> Upstream | None:
+    promotion = files.environment.promotion
+    if promotion is None:
+        return None
+    records: dict[str, Record] = {}
+    if promotion.from_ in declared_environments(repo, files.commit):
+        records = read_records(repo, read_environment(repo, files.commit, promotion.from_))
+    return Upstream(name=promotion.from_, soak=seconds(promotion.soak), records=records)
+
+
+def _with_host(repo: Repository, facts: EnvironmentFacts, source: Source) -> EnvironmentFacts:
+    """The facts with what the engine says of them, or with why it was not asked."""
+    connection = Connection()
+    try:
+        engine = connection.to(source.files)
+        snapshot = observe(engine, source.files, repo.cache)
+        # A pull request's commit does not descend from what the host applied, when others were merged since.
+        view = plan_view(repo, source, snapshot, Options(rev=source.commit), locked=False)
+        rates: dict[str, float] = {}
+        window = 0.0
+        if snapshot.gateway:
+            started = snapshot.gateway.facts.started if snapshot.gateway.facts else None
+            rates, window = recent_rates(engine, snapshot.gateway.id, snapshot.at, started)
+    except Exception as error:
+        problem = as_gitops_error(error, facts.name)
+        return msgspec.structs.replace(
+            facts, unreached=f"{problem.what}: {problem.why}" if problem.why else problem.what
+        )
+    finally:
+        connection.close()
+    host = HostFacts(
+        statuses={status.name: status for status in view.plan.statuses},
+        rates=rates,
+        seconds=window,
+        refused=view.plan.refused,
+    )
+    after = _with_broken(facts, view.desired.broken)
+    return msgspec.structs.replace(facts, after=after, host=host, now=snapshot.at)
+
+
+def _with_broken(facts: EnvironmentFacts, broken: Mapping[str, str]) -> Desired | None:
+    """The declarations after the change, without changed ones that this host cannot run."""
+    if facts.after is None:
+        return None
+    here = {change.name: broken[change.name] for change in deployment_changes(facts) if change.name in broken}
+    left = {name: resolved for name, resolved in facts.after.deployments.items() if name not in here}
+    return msgspec.structs.replace(facts.after, deployments=left, broken=facts.after.broken | here)
+
+
+def touched_records(repo: Repository, since: str, commit: str) -> list[str]:
+    """The records that were edited since `commit` left `since`: only gitops-ml writes them."""
+    return [path for path in repo.changed_files(since, commit) if RECORD_PATH.fullmatch(path)]
+
+
+def require_untouched_records(repo: Repository, since: str, rev: str | None) -> None:
+    """Refuse a change that edits records. Raises `InputError`."""
+    touched = touched_records(repo, since, repo.resolve(rev or "HEAD"))
+    if touched:
+        raise InputError(
+            f"{', '.join(touched)} is edited since {since}",
+            why="records are written by gitops-ml only",
+            fix=f"git checkout {since} -- {' '.join(touched)}",
+        )
