@@ -10,5 +10,5 @@ SERVING_VERSION = 7
 Raise it when the server's behaviour changes, and set SERVING_SOURCE to the value that the failing test prints.
 """
 
-SERVING_SOURCE = "a26194b02c492b7158de9594d883299f2c9d2f5508481b196e926d795cd783a5"
+SERVING_SOURCE = "b3f55449b1187c27af899e667a9ab3e3c4935610f76f484f43c552c2a735bb6a"
 """SHA-256 over the files of the runtime image, part of its key; a test compares it with the files."""
