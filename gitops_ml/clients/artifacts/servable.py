@@ -122,9 +122,13 @@ def _all_at_once(errors: Sequence[ModelRejected]) -> ModelRejected | None:
     fixes = dict.fromkeys(error.fix for error in errors)
     return ModelRejected(
         ", and ".join(error.what for error in errors),
-        why="; ".join(error.why for error in errors),
+        why="; ".join(f"{_file_of(error)}{error.why}" for error in errors),
         fix="; ".join(fixes),
     )
+
+
+def _file_of(error: ModelRejected) -> str:
+    return next((f"{name}: " for name in _NEEDED if f"'s {name} " in error.what), "")
 
 
 def lacking_for_service(repo: Repository, resolved: ResolvedVersion) -> list[str]:
