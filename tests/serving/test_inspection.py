@@ -173,6 +173,13 @@ def test_without_data_a_model_of_numbers_gets_zeros_and_another_asks_for_rows(tm
             described(tmp_path, FITTED[kind][0], samples=[])
 
 
+def test_of_two_columns_of_texts_the_one_with_the_classes_is_the_label(tmp_path: Path) -> None:
+    moods = FRAME[["review"]].assign(mood=np.where(SIDE, "good", "bad"))
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(moods["review"], moods["mood"])
+    seen = described(tmp_path, model, samples=[sample(moods)])
+    assert tensors(seen.manifest.inputs) == ["review BYTES [-1]"] and seen.manifest.target.name == "mood"
+
+
 class Dice(BaseEstimator):  # type: ignore[misc]
     """Answers differently at each call."""
 

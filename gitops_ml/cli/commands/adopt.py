@@ -52,6 +52,9 @@ def adopt(
     engine: Annotated[
         str | None, typer.Option(help="The engine for the containers; else DOCKER_HOST or the local one.")
     ] = None,
+    from_gto_stages: Annotated[
+        bool, typer.Option("--from-gto-stages", help="Declare in each environment what GTO's stage of its name has.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look into the models, and write nothing.")] = False,
     commit: Annotated[bool, typer.Option("--commit", help="Commit what was written.")] = False,
     register: Annotated[
@@ -88,6 +91,8 @@ def adopt(
         planned = plan_of(clone, adopted, _environments(clone.root))
         written = [] if dry_run else write(clone.root, planned)
         result = _Result(adopted, planned, written)
+        if from_gto_stages and not dry_run:
+            result.declare_stages(clone)
         if (commit or register or push) and not dry_run and adopted:
             result.finish(clone, register=register, push=push)
         documents.show(ok=not failed, **result.as_dict())
@@ -110,6 +115,19 @@ class _Result:
         self.committed = False
         self.pushed = False
         self.versions: dict[str, str] = {}
+        self.declarations: list[str] = []
+
+    def declare_stages(self, clone: Repository) -> None:
+        """Write a declaration for each version that is in a stage of GTO, in the environment of that name."""
+        from gitops_ml.adoption.stages import declare_stages
+
+        for model in self.adopted:
+            written, absent = declare_stages(clone, model.candidate.model, allow_pickle=model.is_pickle)
+            self.declarations += written
+            for stage in absent:
+                render.progress(
+                    f"warning: {model.candidate.model} is in the stage {stage}, and no environment has its name"
+                )
 
     def finish(self, clone: Repository, *, register: bool, push: bool) -> None:
         """Commit what was written; register and push, where that was asked for."""
@@ -117,7 +135,7 @@ class _Result:
         from gitops_ml.clients.edits.edit import commit_files
         from gitops_ml.clients.edits.registration import register as register_version
 
-        files = [file.path for file in self.planned if file.state != "kept"]
+        files = [*(file.path for file in self.planned if file.state != "kept"), *self.declarations]
         names = ", ".join(model.candidate.model for model in self.adopted)
         commit_files(clone, files, f"Adopt {names} with gitops-ml\n", push=push)
         self.committed, self.pushed = True, push
@@ -146,6 +164,7 @@ class _Result:
                 }
                 for model in self.adopted
             ],
+            "declarations": self.declarations,
             "files": [{"path": file.path, "state": file.state, "differs": list(file.differs)} for file in self.planned],
         }
 
@@ -161,6 +180,8 @@ class _Result:
         for file in [file for file in self.planned if file not in scaffold]:
             differs = f"; another look would change {', '.join(file.differs)}" if file.differs else ""
             render.out(f"{words.get(file.state, file.state)} {file.path}{differs}")
+        for path in self.declarations:
+            render.out(f"wrote {path}")
         for name, version in self.versions.items():
             render.out(f"registered {name} {version}")
 
@@ -169,13 +190,13 @@ class _Result:
         if dry_run:
             return ["the same command without --dry-run"]
         commands = []
-        if not self.committed and self.written:
-            tops = sorted({path.partition("/")[0] for path in self.written})
+        if not self.committed and (self.written or self.declarations):
+            tops = sorted({path.partition("/")[0] for path in [*self.written, *self.declarations]})
             push = f" && {clone.push_command()}" if clone.remote else ""
             commands.append(f"git add {' '.join(tops)} && git commit -m 'Adopt gitops-ml'{push}")
         elif self.committed and not self.pushed and clone.remote:
             commands.append(clone.push_command())
-        return commands + [line for model in self.adopted for line in self._next_of(clone, model)]
+        return list(dict.fromkeys(commands + [line for model in self.adopted for line in self._next_of(clone, model)]))
 
     def _next_of(self, clone: Repository, model: Adopted) -> list[str]:
         from gitops_ml.clients.artifacts.resolution import models
@@ -188,6 +209,8 @@ class _Result:
         deployment = label_of(name)
         words = ["" if deployment == name else f" --model {name}", " --allow-pickle" if model.is_pickle else ""]
         commit = " --push" if clone.remote else " --commit"
+        if self.declarations:
+            return [*register, "gitops-ml sync"]
         return [*register, f"gitops-ml bump dev {deployment} latest --create{''.join(words)}{commit}"]
 
 

@@ -34,7 +34,7 @@ def check(
     Exit 0 each can be served, 1 one cannot; every mistake is told.
     """
     from gitops_ml.adoption.check import check as check_artifact
-    from gitops_ml.adoption.check import find_artifacts
+    from gitops_ml.adoption.work_tree import find_artifacts
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.git.repository import Repository
 

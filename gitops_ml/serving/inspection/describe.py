@@ -76,7 +76,7 @@ def _rows_of(model: Any, kind: str, job: dict[str, Any]) -> Chosen:
     if names is not None:
         return by_name([str(name) for name in names], samples, kind)
     if takes_texts(model):
-        return texts(samples, kind)
+        return texts(samples, kind, class_labels(model))
     width = getattr(model, "n_features_in_", None)
     if width is None:
         raise InputError(f"{kind} does not say which columns it takes", fix=SAMPLE_FIX)

@@ -68,16 +68,21 @@ def by_name(names: Sequence[str], samples: Sequence[Sample], what: str) -> Chose
     return Chosen(pd.DataFrame(np.zeros((ZEROS, len(names))), columns=list(names)), None)
 
 
-def texts(samples: Sequence[Sample], what: str) -> Chosen:
-    """A column of texts.
+def texts(samples: Sequence[Sample], what: str, classes: Sequence[ClassLabel] | None) -> Chosen:
+    """A column of texts; one whose values are all classes of the model is the label.
 
     Raises:
         InputError: no sample has exactly one such column, and nobody has named one.
     """
     for sample in samples:
-        names = list(sample.columns or _of_kind(sample.rows, "O"))
-        if len(names) == 1 and names[0] in sample.rows.columns and sample.rows[names[0]].dtype.kind == "O":
-            return Chosen(sample.rows[names[0]].dropna(), sample, tuple(names))
+        named = [name for name in sample.columns or () if name in sample.rows.columns]
+        names = named or [
+            name
+            for name in _of_kind(sample.rows, "O")
+            if not _may_be_label(sample.rows[name], classes, "classification")
+        ]
+        if len(names) == 1 and sample.rows[names[0]].dtype.kind == "O":
+            return Chosen(sample.rows[names[0]].dropna(), sample, (names[0],))
     seen = "; ".join(f"{s.name} has the texts {_listed(_of_kind(s.rows, 'O')) or 'of no column'}" for s in samples[:3])
     raise InputError(
         f"{what} takes texts, and no data file has one column of texts",
