@@ -11,12 +11,14 @@ GitopsError                    something is wrong: the thing, the reason, the co
 │   │   └── ObjectCorrupt      the bytes do not hash to their digest
 │   ├── SourceError            the Git source may not be applied (older, unsigned, not a project)
 │   ├── EngineMismatch         another engine than the one in the records
+│   ├── ForgeRefused           GitHub, GitLab or Gitea refuses: the token, its rights, or what was sent
 │   ├── RemovalRefused         more would be removed than the policy allows
 │   └── ModelRejected          the model is at fault: a broken file, never ready, or another digest than declared
 └── Temporary                  the world is at fault; a later pass may succeed
     ├── SourceUnavailable      fetch failed, or the remote does not answer
     ├── EngineUnavailable      the engine does not answer
     ├── EngineFailed           the engine answered with an error (disk full, port taken, build failed)
+    ├── ForgeUnavailable       GitHub, GitLab or Gitea does not answer, or asks to wait
     ├── LockHeld               another reconcile holds the environment
     ├── LockLost               the lock went while we held it
     ├── Superseded             a newer commit wants something else than the candidate that is waited for
@@ -89,6 +91,10 @@ class EngineMismatch(Stalled):
     """Another engine than the one in the records."""
 
 
+class ForgeRefused(Stalled):
+    """GitHub, GitLab or Gitea refuses: the token, its rights, or what was sent."""
+
+
 class RemovalRefused(Stalled):
     """More would be removed in one pass than the policy allows."""
 
@@ -111,6 +117,10 @@ class EngineUnavailable(Temporary):
 
 class EngineFailed(Temporary):
     """The engine answered with an error: disk full, port taken, build failed."""
+
+
+class ForgeUnavailable(Temporary):
+    """GitHub, GitLab or Gitea does not answer, or asks to wait longer than we do."""
 
 
 class LockHeld(Temporary):

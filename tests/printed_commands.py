@@ -231,7 +231,11 @@ NOT_RUN_FOR = {
         "look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
         "add it to ingest.sources in params.yaml, then `dvc repro`",
     ),
-    "a person has to fill in a value that only they know": ("gitops-ml bump ENV DEPLOYMENT {} --push",),
+    "a person has to fill in a value that only they know": (
+        "gitops-ml bump ENV DEPLOYMENT {} --push",
+        "git remote set-url origin <its new address>",
+        "git remote set-url origin <the repository's address>",
+    ),
     "it is a choice, a step of several, or a look at what is wrong, and not one command that repairs": (
         "start it, or correct {}; `gitops-ml doctor` looks closer",
         "fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",

@@ -37,6 +37,14 @@ Model = Annotated[
 Commit = Annotated[bool, typer.Option("--commit", help="Commit that one file.")]
 Branch = Annotated[str | None, typer.Option(help="Commit on this new branch.", show_default=False)]
 Push = Annotated[bool, typer.Option("--push", help="Commit and push, then read the remote to confirm.")]
+Forge = Annotated[
+    str | None,
+    typer.Option(
+        help="github, gitlab or gitea, or KIND=URL of its API; else by the remote's address.",
+        envvar=f"{VARIABLES}_FORGE",
+        show_default=False,
+    ),
+]
 
 _OUTPUT = ("--output", "-o")
 _FORMAT = {"metavar": "FORMAT", "envvar": f"{VARIABLES}_OUTPUT", "show_default": False}

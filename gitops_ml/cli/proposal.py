@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from gitops_ml.cli import render
-from gitops_ml.errors import GitopsError
+from gitops_ml.errors import GitopsError, InputError
 
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.client import Engine
@@ -45,6 +46,49 @@ def describe(
         connect = (lambda: Engine.connect(None)) if predictions else None
         models.append(_compare(repo, (model, before, after), change, connect))
     return msgspec.structs.replace(request, models=tuple(models))
+
+
+class CommentPlace(NamedTuple):
+    """Where a comment is to be written: the pull request's number and the forge, as the options say them."""
+
+    number: int | None
+    forge: str | None
+
+
+def post_comment(repo: Repository, place: CommentPlace) -> Callable[[PullRequest], None]:
+    """Find the pull request, before anything takes long. The result writes the comment under it.
+
+    Raises `InputError`, `ForgeRefused` and `ForgeUnavailable`.
+    """
+    from gitops_ml.clients.forge.find import find_forge, forge_url, number_in_ci
+    from gitops_ml.clients.forge.posting import post
+    from gitops_ml.core.pull_request.history import commit_of, marker, stored_comment
+
+    remote = repo.remote or ""
+    urls = [repo.git.run("remote", "get-url", remote).text, repo.config.get(f"remote.{remote}.url", "")]
+    forge = find_forge(forge_url(urls), place.forge, os.environ)
+    number = place.number or number_in_ci(os.environ)
+    branch = repo.checked_out
+    if number is None and branch is not None:
+        number = forge.find_pull_request(repo.upstream_of(branch))
+    if number is None:
+        raise InputError(
+            f"no open pull request of {branch or 'this commit'} was found",
+            why="the comment is written under one",
+            fix="open it, or name it: --pull-request NUMBER",
+        )
+
+    def write(request: PullRequest) -> None:
+        def text(present: str) -> str | None:
+            newer = commit_of(present)
+            if newer and newer != request.head and repo.is_ancestor(request.head, newer):
+                return None  # another job was quicker, with a later commit
+            return stored_comment(request, present)
+
+        posted = post(forge, number, marker(request.project), text)
+        render.progress(f"comment {posted.action}: {posted.url}")
+
+    return write
 
 
 def _compare(

@@ -17,6 +17,7 @@ ACTION = Path(__file__).parents[2] / ".github" / "actions" / "gitops-ml"
 PROGRAM = """\
 #!/bin/sh
 echo "said $# words: $*"
+echo "forge=${GITOPS_ML_FORGE_TOKEN:-}"
 echo "token=${TOKEN:-} key=${SSH_KEY:-} remote=$(git config --get http.https://git.example.org/.extraheader)"
 ssh-add -l 2>&1
 exit "${CODE:-0}"
@@ -103,3 +104,8 @@ def _files_with(folder: Path, secret: str) -> list[Path]:
     """Files below `folder` that hold a secret; what the program itself printed is masked by the runner."""
     found = [p for p in folder.rglob("*") if p.is_file() and p.name != "summary"]
     return [p for p in found if secret in p.read_text(errors="replace")]
+
+
+def test_only_a_command_that_writes_a_comment_gets_the_token_for_that(action: Path) -> None:
+    assert "forge=s3cret\n" in act(action, "plan --base HEAD^1 --comment", TOKEN="s3cret").said
+    assert "forge=\n" in act(action, "plan --base HEAD^1 -o markdown", TOKEN="s3cret").said

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
+from gitops_ml.errors import ForgeRefused
 from tests.git.cli_clone import attempt, cli, clone, generation, publish, put_record, shell, write
 from tests.git.conftest import git
+from tests.unit.clients.forge.server import PREFIX, TOKEN, Fault, LocalForge, served
 
 ROWS = "x,late\n1,0\n2,1\n"
 PROD = "environments/prod/models/churn.yaml"
@@ -112,3 +116,66 @@ def test_a_difference_of_two_versions_is_markdown_too(work: Path) -> None:
     done = cli(work, "diff", "churn", "v1.0.0", "v2.0.0", "--no-predictions", "-o", "markdown")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("`churn` `v1.0.0` → `v2.0.0`\n\nThe answers were not compared: not asked for")
+
+
+@pytest.fixture
+def forge(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalForge]:
+    with served(LocalForge(kind="gitea", pulls={"bump": 7})) as local:
+        monkeypatch.setenv("GITOPS_ML_FORGE", f"gitea={local.url}{PREFIX}")
+        monkeypatch.setenv("GITOPS_ML_FORGE_TOKEN", TOKEN)
+        for name in ("GITHUB_REF", "CI_MERGE_REQUEST_IID"):
+            monkeypatch.delenv(name, raising=False)
+        yield local
+
+
+def comment(work: Path, *options: str) -> Result:
+    return cli(work, "plan", "--comment", "--base", "main", "--no-predictions", *options)
+
+
+def address(work: Path) -> None:
+    """Give the remote the address of a forge for people; Git itself goes on to use the folder."""
+    git(work, "config", f"url.{work.parent}/remote.git.insteadOf", "https://code.example.org/acme/shop.git")
+    git(work, "remote", "set-url", "origin", "https://code.example.org/acme/shop.git")
+
+
+def test_it_is_written_under_the_branchs_pull_request_and_edited_there(work: Path, forge: LocalForge) -> None:
+    address(work)
+    write(work, PROD, declare("v2.0.0"))
+    commit(work)
+    first = comment(work)
+    assert first.exit_code == 2, first.output
+    assert "comment written: " in first.stderr
+    assert forge.comments[0].body.endswith(first.stdout.strip())
+    assert comment(work).stderr.count("comment kept: ") == 1
+    write(work, PROD, f"{declare('v2.0.0')}replicas: 3\n")
+    commit(work)
+    assert "comment edited: " in comment(work).stderr
+    (stored,) = forge.comments
+    assert "Earlier commits (1)" in stored.body
+    git(work, "switch", "-q", "--detach", "HEAD~1")
+    assert "comment kept: " in comment(work, "--pull-request", "7").stderr, "a later commit's is not replaced"
+    assert TOKEN not in first.output
+    assert forge.violations == []
+
+
+def test_what_is_missing_is_said_before_anything_takes_long(
+    work: Path, forge: LocalForge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "the remote is on no forge" in str(comment(work).exception)
+    address(work)
+    git(work, "switch", "-q", "-c", "other")
+    assert "no open pull request of other" in str(comment(work).exception)
+    monkeypatch.delenv("GITOPS_ML_FORGE_TOKEN")
+    assert "there is no token for Gitea" in str(comment(work).exception)
+    assert forge.comments == []
+
+
+def test_a_comment_that_cannot_be_written_is_printed_all_the_same(work: Path, forge: LocalForge) -> None:
+    """A job of a fork has no right to write one; its log has the text."""
+    address(work)
+    write(work, PROD, declare("v2.0.0"))
+    commit(work)
+    forge.faults = [Fault("POST", 403)]
+    failed = comment(work)
+    assert isinstance(failed.exception, ForgeRefused)
+    assert failed.stdout.startswith("**`prod`**: all users")

@@ -9,6 +9,7 @@ import typer
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.commands.deploy import begin, show_trouble, visit
+from gitops_ml.cli.proposal import CommentPlace, describe, post_comment
 
 if TYPE_CHECKING:
     from gitops_ml.control.observation.view import View
@@ -34,6 +35,14 @@ def plan(
     predictions: Annotated[
         bool, typer.Option(help="For -o markdown: compare predictions, with each model in a container.")
     ] = True,
+    comment: Annotated[
+        bool, typer.Option("--comment", help="Write it under the pull request too, once; later runs edit it.")
+    ] = False,
+    pull_request: Annotated[
+        int | None,
+        typer.Option(help="For --comment: its number; else the job's, or the branch's.", show_default=False),
+    ] = None,
+    forge: options.Forge = None,
     output: options.Report = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -45,8 +54,9 @@ def plan(
     Exit 0 nothing to do, 1 error, 2 changes are pending. Without pending changes, if what is declared still does not
     serve: 3 its verification failed, 4 it is inconclusive or on hold.
     """
-    if output == "markdown":
-        _show_proposal(repo, base, rev or "HEAD", environments or [], predictions=predictions)
+    if output == "markdown" or comment:
+        place = CommentPlace(pull_request, forge) if comment else None
+        _show_proposal(repo, (base, rev or "HEAD"), environments or [], place, predictions=predictions)
         return
     clone, connections = begin(repo, environments)
     from gitops_ml.control.observation.target import list_targets, preview
@@ -75,17 +85,27 @@ def plan(
     render.progress("nothing to do")
 
 
-def _show_proposal(path: Path, base: str | None, head: str, environments: list[str], *, predictions: bool) -> None:
+def _show_proposal(
+    path: Path,
+    between: tuple[str | None, str],
+    environments: list[str],
+    place: CommentPlace | None,
+    *,
+    predictions: bool,
+) -> None:
     """Print the comment of a pull request. Ends with 1 if a rule stops it, else with 2 if anything changes."""
-    from gitops_ml.cli.proposal import describe
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.core.pull_request.comment import comment, has_changes
     from gitops_ml.core.pull_request.policy import findings
 
+    base, head = between
     with Repository.open(path) as clone:
         tip = clone.fetch()
+        post = post_comment(clone, place) if place else None
         request = describe(clone, (base or tip, head), environments, predictions=predictions)
-    render.out(comment(request))
+        render.out(comment(request))
+        if post:
+            post(request)
     if any(rule.level == "stop" for rule in findings(request)):
         raise typer.Exit(1)
     if has_changes(request):

@@ -1,0 +1,1 @@
+"""Git hosts with pull requests: GitHub, GitLab, and Gitea or Forgejo, behind one small interface."""

@@ -1,0 +1,43 @@
+"""What is asked of a forge. Each of the three has its own API, and none of it is seen outside of this folder."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, Protocol
+
+Kind = Literal["github", "gitlab", "gitea"]
+"""Gitea and Forgejo have the same API, as far as it is used here."""
+
+
+class Comment(NamedTuple):
+    """A comment under a pull request. `automatic`: its author is a program, and no person."""
+
+    id: int
+    author: str
+    automatic: bool
+    body: str
+    url: str
+
+
+class Forge(Protocol):
+    """One repository on a forge.
+
+    Every method raises `ForgeRefused` (a person has to act) and `ForgeUnavailable` (a later try may succeed).
+    """
+
+    def own_name(self) -> str | None:
+        """The name of the account whose token is used; None where the token may not ask, as in a job."""
+
+    def comments(self, number: int) -> list[Comment]:
+        """The comments under a pull request, the oldest first."""
+
+    def add_comment(self, number: int, body: str) -> Comment:
+        """Write a comment under a pull request."""
+
+    def edit_comment(self, number: int, comment: int, body: str) -> Comment | None:
+        """Replace the text of a comment; None where somebody deleted it."""
+
+    def delete_comment(self, number: int, comment: int) -> None:
+        """Delete a comment, unless that is done already."""
+
+    def find_pull_request(self, branch: str) -> int | None:
+        """The number of the newest open pull request of a branch of this repository."""

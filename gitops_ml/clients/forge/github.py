@@ -1,0 +1,73 @@
+"""GitHub's REST API, version 2022-11-28: https://docs.github.com/en/rest."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gitops_ml.clients.forge.forge import Comment
+from gitops_ml.clients.forge.http import Account, Api
+from gitops_ml.errors import ForgeRefused
+
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+
+
+class _User(msgspec.Struct, frozen=True):
+    login: str
+    type: str = ""
+
+
+class _Comment(msgspec.Struct, frozen=True):
+    id: int
+    user: _User | None = None
+    body: str | None = ""
+    html_url: str = ""
+
+
+class _PullRequest(msgspec.Struct, frozen=True):
+    number: int
+
+
+class GitHub:
+    """A repository on GitHub. See `forge.Forge`."""
+
+    def __init__(self, account: Account, repository: str) -> None:
+        self._api = Api(account, HEADERS)
+        self._root = f"/repos/{repository}"
+        self._owner = repository.partition("/")[0]
+
+    def own_name(self) -> str | None:
+        """See `Forge`. The token of a workflow's job is an app's, which has no user."""
+        try:
+            return self._api.get("/user", _User).login
+        except ForgeRefused:
+            return None
+
+    def comments(self, number: int) -> list[Comment]:
+        """See `Forge`."""
+        return [_of(comment) for comment in self._api.pages(f"{self._root}/issues/{number}/comments", _Comment)]
+
+    def add_comment(self, number: int, body: str) -> Comment:
+        """See `Forge`."""
+        path = f"{self._root}/issues/{number}/comments"
+        return _of(self._api.send("POST", path, _Comment, {"body": body}))
+
+    def edit_comment(self, number: int, comment: int, body: str) -> Comment | None:
+        """See `Forge`."""
+        path = f"{self._root}/issues/comments/{comment}"
+        edited = self._api.send_if_there("PATCH", path, _Comment, {"body": body})
+        return _of(edited) if edited else None
+
+    def delete_comment(self, number: int, comment: int) -> None:
+        """See `Forge`."""
+        self._api.call("DELETE", f"{self._root}/issues/comments/{comment}")
+
+    def find_pull_request(self, branch: str) -> int | None:
+        """See `Forge`."""
+        query = {"head": f"{self._owner}:{branch}", "state": "open", "sort": "created", "direction": "desc"}
+        opened = self._api.get(f"{self._root}/pulls", list[_PullRequest], **query)
+        return opened[0].number if opened else None
+
+
+def _of(comment: _Comment) -> Comment:
+    user = comment.user or _User(login="")
+    return Comment(comment.id, user.login, user.type == "Bot", comment.body or "", comment.html_url)
