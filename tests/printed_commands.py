@@ -203,9 +203,20 @@ NOT_RUN_FOR = {
         "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "
         "label={}={} --filter label={}={})",
     ),
+    "it looks into a model in a container, as tests/e2e/workflows/test_adopt.py does": (
+        "correct it or train again, then gitops-ml check",
+        "gitops-ml adopt",
+        "gitops-ml adopt {}",
+        "gitops-ml adopt; or name a path: gitops-ml check PATH",
+        "gitops-ml adopt; or write one: see docs/serving.md",
+        "gitops-ml check PATH",
+        "name one of them, such as gitops-ml adopt {}/{}",
+    ),
     "it runs or repairs the team's own pipeline or DVC data; what it changes differs in each repository": (
+        "dvc add MODEL or git add MODEL, and commit; then gitops-ml adopt MODEL",
+        "dvc add {}, or git add {}; then commit",
+        "dvc pull {}",
         "dvc repro train",
-        "dvc repro train, or write one: see docs/serving.md",
         "dvc push it again",
         "dvc repro",
         "dvc commit {}",

@@ -129,7 +129,9 @@ def parse_manifest(content: bytes) -> Manifest:
 
 def broken_file(name: str, why: str | Exception) -> ModelRejected:
     """Make the error for a file of an artifact that cannot be used."""
-    return ModelRejected(f"the model's {name} is broken", why=str(why)[:1000], fix="dvc repro train")
+    return ModelRejected(
+        f"the model's {name} is broken", why=str(why)[:1000], fix="correct it or train again, then gitops-ml check"
+    )
 
 
 def _contradictions(manifest: Manifest) -> Iterator[str]:

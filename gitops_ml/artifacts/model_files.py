@@ -66,7 +66,7 @@ def read_model_files(files: Mapping[str, bytes]) -> ModelFiles:
         raise ModelRejected(
             f"the model has no {MANIFEST}",
             why=f"it has {', '.join(sorted(files)[:10]) or 'no file'}",
-            fix="dvc repro train, or write one: see docs/serving.md",
+            fix="gitops-ml adopt; or write one: see docs/serving.md",
         )
     for name, limit in MAX_BYTES.items():
         size = len(files.get(name, b""))

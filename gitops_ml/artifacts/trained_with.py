@@ -10,6 +10,8 @@ import io
 import re
 import zipfile
 
+from gitops_ml.artifacts.pickle_modules import decompressed
+
 _MOST = 64 << 20
 """Bytes of a file, or of a skops schema, that are searched."""
 _VERSION = rb"([0-9]+(?:\.[0-9A-Za-z]+){1,5})"
@@ -23,7 +25,8 @@ _IN_PICKLE = re.compile(
 
 
 def scikit_learn_versions(content: bytes) -> list[str]:
-    """The versions that the estimators in a skops file or an uncompressed pickle name, sorted; empty without any."""
+    """The versions that the estimators in a skops file or a pickle name, sorted; empty without any."""
+    content = decompressed(content)
     if content.startswith(b"PK"):
         found = _IN_SKOPS.findall(_skops_schema(content))
     else:

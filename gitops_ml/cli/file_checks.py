@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from gitops_ml.adoption.work_tree import check_texts
 from gitops_ml.cli import render
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.files.environments import (
@@ -46,6 +47,7 @@ def check_files(clone: Repository) -> tuple[list[str], int, list[Problem]]:
     files, problems = _read(clone, tree, names)
     for each in files:
         problems += _environment(clone, each, declared_environments(clone, tree))
+    problems += _models(clone, files)
     return names, sum(len(each.deployments) + len(each.broken) for each in files), problems
 
 
@@ -84,6 +86,17 @@ def _environment(clone: Repository, files: EnvironmentFiles, names: list[str]) -
                 _require_version(clone, deployment.model, deployment.version)
         except GitopsError as error:
             yield f"{files.name}/{name}", error
+
+
+def _models(clone: Repository, files: list[EnvironmentFiles]) -> Iterator[Problem]:
+    """What is wrong with the artifacts that the model server would serve, as they lie in the work tree."""
+    deployments = [deployment for each in files for deployment in each.deployments.values()]
+    for model in sorted({deployment.model for deployment in deployments if deployment.serve.pattern == "service"}):
+        try:
+            for mistake in check_texts(clone.root, model):
+                yield model, mistake
+        except GitopsError as error:
+            yield model, error
 
 
 def _require_engine(files: EnvironmentFiles) -> None:

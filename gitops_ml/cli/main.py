@@ -19,6 +19,8 @@ from gitops_ml.errors import GitopsError, InputError
 
 MODULES = {
     "commands.init": ("init",),
+    "commands.adopt": ("adopt",),
+    "commands.check": ("check",),
     "doctor.command": ("doctor",),
     "commands.lint": ("lint",),
     "commands.versions": ("register", "versions", "bump"),
@@ -39,9 +41,9 @@ MODULES = {
 }
 """The commands of each module, in the order of the help."""
 
-CHANGING = frozenset(
-    ("init", "register", "bump", "promote", "rollback", "sync", "agent", "verify", "hold", "release", "retrain", "demo")
-)
+_OF_A_HOST = ("sync", "agent", "verify", "demo")
+_OF_GIT = ("init", "adopt", "register", "bump", "promote", "rollback", "hold", "release", "retrain")
+CHANGING = frozenset((*_OF_A_HOST, *_OF_GIT))
 """Commands that change Git or a host. The others only print."""
 
 

@@ -22,24 +22,26 @@ PLATFORM = "x86_64-manylinux_2_28"
 SECONDS = 300
 
 
-def lock(pins: Mapping[str, str]) -> str:
+def lock(pins: Mapping[str, str | None], constraints: Iterable[str] | None = None) -> str:
     """Resolve distributions with all that they need into lines `name==version --hash=…`.
 
-    uv does it. What is installed here keeps its version, and only wheels are taken. uv asks its own index of packages,
-    else pip's, and its cache first.
+    uv does it, with wheels only. uv asks its own index of packages, else pip's, and its cache first.
 
     Args:
-        pins: version by name.
+        pins: version by name; None for the newest that fits.
+        constraints: lines such as `numpy<2` that bound what is needed; None keeps the versions that are installed here.
 
     Raises:
         InputError: uv is missing, or finds no such wheels.
     """
-    wanted = "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
+    wanted = "".join(f"{name}=={version}\n" if version else f"{name}\n" for name, version in sorted(pins.items()))
+    if constraints is None:
+        constraints = [f"{name}=={version}" for name, version in sorted(_closure(pins).items())]
     with tempfile.TemporaryDirectory() as folder:
-        constraints = Path(folder) / "constraints.txt"
-        constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(_closure(pins).items())))
+        bounds = Path(folder) / "constraints.txt"
+        bounds.write_text("".join(f"{line}\n" for line in constraints))
         command = [
-            *(_uv(), "pip", "compile", "-", "--quiet", "--constraints", str(constraints), "--generate-hashes"),
+            *(_uv(), "pip", "compile", "-", "--quiet", "--constraints", str(bounds), "--generate-hashes"),
             *("--only-binary", ":all:", "--python-version", CONTAINER_PYTHON, "--python-platform", PLATFORM),
             *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--color", "never"),
         ]
@@ -131,9 +133,10 @@ def _environment() -> dict[str, str]:
     return env
 
 
-def _not_locked(pins: Mapping[str, str], why: str) -> InputError:
+def _not_locked(pins: Mapping[str, str | None], why: str) -> InputError:
+    listed = ", ".join(f"{name} {version or ''}".strip() for name, version in sorted(pins.items()))
     return InputError(
-        f"the model's requirements cannot be locked: {', '.join(f'{name} {pins[name]}' for name in sorted(pins))}",
+        f"the model's requirements cannot be locked: {listed}",
         why=why,
         fix="connect to an index that has wheels of these versions; or lock elsewhere, and pass the file: "
         "save_model(…, requirements='requirements.txt')",

@@ -6,8 +6,6 @@ Nothing is written before the stored model has answered rows of training as the 
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import platform
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,19 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gitops_ml.artifacts.description import Task, answers, class_labels, in_fitted_order, output_tensors, task_of
-from gitops_ml.artifacts.inputs import incomplete, inference_request, input_tensors, missing_texts, pick
-from gitops_ml.artifacts.manifest import EXAMPLE, ClassLabel, Manifest, Target, Training, class_name
+from gitops_ml.artifacts.description import Task, answers, in_fitted_order
+from gitops_ml.artifacts.facts import Given, facts_of
+from gitops_ml.artifacts.manifest import EXAMPLE, ClassLabel, Manifest, Training
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
-from gitops_ml.artifacts.reference import CATEGORIES, reference
 from gitops_ml.errors import InputError
 from gitops_ml.saving.imports import distributions, pickled, require_published
 from gitops_ml.saving.lock import lock, require_lock
-from gitops_ml.saving.rehearsal import same
 from gitops_ml.saving.storing import ModelInMemory, staged, store
-
-SAMPLED = 32
-"""So many rows are rehearsed, and as many more with missing values."""
 
 
 @dataclass(frozen=True)
@@ -93,47 +86,36 @@ def save_model(
     _check_rows(count, y, times)
     nested = isinstance(X, list | tuple) and not isinstance(X[0], str)
     rows = in_fitted_order(model, np.asarray(X) if nested else X)
-    tensors = input_tensors(rows)
-    missing = incomplete(rows)
-    whole = int(np.argmin(missing))  # 0 if no row is complete
-    positions = sorted({whole, *range(min(SAMPLED, count)), *np.flatnonzero(missing)[:SAMPLED].tolist()})
-    positions.sort(key=lambda position: position != whole)
-    sample = pick(rows, positions)
-    values = _steady_answers(model, sample, outputs)
+    column = target if target is not None else getattr(y, "name", None)
+    facts = facts_of(
+        model,
+        rows,
+        Given(
+            name=name,
+            task=task,
+            target=column if isinstance(column, str) else None,
+            positive=positive,
+            training=_training(count, times),
+            outputs=outputs,
+        ),
+    )
+    served = [spec.name for spec in facts.manifest.outputs]
     data, names = pickled(model)
     needed = distributions(names) | _always(rows)
-
-    kind = task or task_of(model)
-    classes = class_labels(model) if kind == "classification" else None
-    manifest = Manifest(
-        schema=1,
-        name=name,
-        python=".".join(platform.python_version_tuple()[:2]),
-        task=kind,
-        classes=classes,
-        inputs=tensors,
-        outputs=output_tensors(values),
-        missing_texts=missing_texts(rows),
-        training=_training(count, times),
-        target=_target(target, y, positive, classes),
-    )
-    files = {EXAMPLE: _json(inference_request(pick(rows, [whole]), tensors))}
-    if isinstance(rows, pd.DataFrame):
-        files[REFERENCE] = _json(_histograms(rows, [tensor.name for tensor in tensors if tensor.datatype == "BYTES"]))
     with staged(Path(path)) as folder:
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
+        (folder / EXAMPLE).write_bytes(facts.example)
+        if facts.reference is not None:
+            (folder / REFERENCE).write_bytes(facts.reference)
         stored = store(
             folder,
-            ModelInMemory(model, data, sample, lambda part: answers(model, part, list(values))),
-            manifest,
+            ModelInMemory(model, data, facts.sample, lambda part: answers(model, part, served)),
+            facts.manifest,
             trusted_types,
             allow_pickle=allow_pickle,
         )
         (folder / REQUIREMENTS).write_text(_locked(requirements, needed, stored.manifest.format))
     notes = stored.notes
-    left_out = {"predict_proba"} - set(values) if outputs is None and hasattr(model, "predict_proba") else set()
-    if left_out:
+    if outputs is None and hasattr(model, "predict_proba") and "predict_proba" not in served:
         notes = (*notes, "predict_proba is left out: it gives a list, with an array for each target")
     if stored.manifest.format == "joblib":
         warnings.warn(notes[0], stacklevel=2)
@@ -149,26 +131,6 @@ def _check_rows(count: int, y: Any, times: Any) -> None:
                 f"{name} has {len(values):,} rows, and X has {count:,}",
                 fix=f"give one value of {name} for each row of X",
             )
-
-
-def _steady_answers(model: Any, rows: Any, outputs: Sequence[str] | None) -> dict[str, Any]:
-    """What the model answers. Raises `InputError` if it answers differently when it is asked again."""
-    values = answers(model, rows, outputs)
-    again = answers(model, rows, outputs)
-    moved = [name for name in values if not same(values[name], again[name])]
-    if moved:
-        raise InputError(
-            f"{', '.join(moved)} of the model answers differently at each call",
-            why="a stored model cannot be compared with it, and neither can a new version",
-            fix="set the random_state of what is random at prediction",
-        )
-    return values
-
-
-def _histograms(rows: pd.DataFrame, texts: list[str]) -> dict[str, Any]:
-    """`reference` without columns of free text, whose most frequent values would be rows of the data."""
-    free = [name for name in texts if rows[name].nunique() > max(CATEGORIES, len(rows) // 2)]
-    return reference(rows.drop(columns=free), [name for name in texts if name not in free])
 
 
 def _always(rows: Any) -> dict[str, str]:
@@ -204,25 +166,3 @@ def _training(count: int, times: Any) -> Training:
     return Training(
         time_column=name if isinstance(name, str) else None, from_=first.isoformat(), to=last.isoformat(), rows=count
     )
-
-
-def _target(
-    target: str | None, y: Any, positive: ClassLabel | None, classes: tuple[ClassLabel, ...] | None
-) -> Target | None:
-    column = target if target is not None else getattr(y, "name", None)
-    if positive is not None and class_name(positive) not in map(class_name, classes or ()):
-        listed = ", ".join(map(repr, (classes or ())[:20])) or "none"
-        raise InputError(
-            f"`positive` is {positive!r}, which is no class of the model",
-            why=f"its classes are {listed}",
-            fix="name one of them",
-        )
-    if not isinstance(column, str):
-        if positive is not None:
-            raise InputError("`positive` is given without the label's name", fix="give `target`, the label's column")
-        return None
-    return Target(name=column, positive=positive)
-
-
-def _json(content: Any) -> bytes:
-    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()

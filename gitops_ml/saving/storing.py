@@ -15,7 +15,7 @@ import msgspec
 from gitops_ml.artifacts.manifest import MANIFEST, Manifest
 from gitops_ml.artifacts.skops_file import skops_bytes, untrusted_types
 from gitops_ml.errors import GitopsError, InputError
-from gitops_ml.saving.rehearsal import rehearse
+from gitops_ml.serving.inspection.equal_answers import rehearse
 
 SKOPS_FILE = "model.skops"
 PICKLE_FILE = "model.pkl"

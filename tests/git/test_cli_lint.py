@@ -48,6 +48,17 @@ def test_what_init_writes_is_right(tmp_path: Path) -> None:
     assert cli(tmp_path, "lint").stdout == "ok: 3 environments, 0 deployments\n"
 
 
+def test_the_texts_of_a_models_artifact_are_checked_too(work: Path) -> None:
+    write(work, "dvc.yaml", "artifacts:\n  churn: {path: models/churn.pkl, type: model}\n")
+    write(work, "models/churn.pkl", "x")
+    assert problems(work) == {}, "another server may serve what has no manifest"
+    write(work, "serving/churn/manifest.json", json.dumps({"schema": 1, "name": "churn", "inputs": []}))
+    told = problems(work)["churn"]
+    assert "`inputs` is empty" in told and "serving/churn lacks" not in told
+    (work / "models/churn.pkl").unlink()
+    assert problems(work) == {}, "a clone may not have pulled the bytes"
+
+
 def test_one_is_no_plural(work: Path) -> None:
     for environment in ("staging", "prod/models"):
         shutil.rmtree(work / "environments" / environment)

@@ -14,7 +14,14 @@ from gitops_ml.clients.edits.registration import bump, register
 from gitops_ml.clients.git.repository import Repository
 from tests.git.conftest import commit_file, git
 
-MANIFEST = {"name": "m", "file": "model.skops", "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1]}]}
+MANIFEST = {
+    "schema": 1,
+    "name": "m",
+    "format": "skops",
+    "file": "model.skops",
+    "inputs": [{"name": "x", "datatype": "FP64", "shape": [-1]}],
+    "outputs": [{"name": "predict", "datatype": "FP64", "shape": [-1]}],
+}
 EXAMPLE = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1.0]}]}
 WHOLE = {
     "manifest.json": json.dumps(MANIFEST),
@@ -100,3 +107,15 @@ def test_a_folder_of_dvc_s_and_a_broken_manifest(repo: Repository, project: Path
     assert lacking and "manifest.json is broken" in lacking.what
     inside = unservable(repo, resolve_at(repo, "inside", repo.tip()))
     assert inside and inside.what == f"models/flight-delay/code lacks {ALL}"
+
+
+def test_what_only_the_server_would_refuse_is_said_before(repo: Repository, project: Path) -> None:
+    for name, text in WHOLE.items():
+        commit_file(project, f"plain/{name}", text)
+    commit_file(project, "plain/manifest.json", json.dumps(MANIFEST | {"format": "skop", "taks": "regression"}))
+    commit_file(project, "plain/example.json", json.dumps(EXAMPLE).replace('"x"', '"y"'))
+    lacking = unservable(repo, resolve_at(repo, "git-folder", git(project, "rev-parse", "HEAD")))
+    assert lacking and "`format` is 'skop'" in lacking.why and "unknown field `taks`" in lacking.why
+    commit_file(project, "plain/manifest.json", WHOLE["manifest.json"])
+    lacking = unservable(repo, resolve_at(repo, "git-folder", git(project, "rev-parse", "HEAD")))
+    assert lacking and "unknown input 'y'; the model takes 'x'" in lacking.why

@@ -30,7 +30,7 @@ from sklearn.svm import LinearSVC
 
 from gitops_ml import save_model
 from gitops_ml.errors import InputError
-from gitops_ml.saving.rehearsal import rehearse
+from gitops_ml.serving.inspection.equal_answers import rehearse
 from tests.saving.served import LOCK, manifest_of, served
 
 ROWS = 90

@@ -16,6 +16,7 @@ from gitops_ml.errors import InputError
 from gitops_ml.serving import SERVING_SOURCE, SERVING_VERSION
 from gitops_ml.serving.building.archive import pack
 from gitops_ml.serving.building.context import (
+    ARTIFACT_SOURCES,
     PACKAGE,
     build_args,
     download_context,
@@ -59,9 +60,7 @@ def test_the_steps_of_a_runtime_image_hold_what_each_needs() -> None:
         "Dockerfile",
         "__init__.py",
         "errors.py",
-        "artifacts/__init__.py",
-        "artifacts/manifest.py",
-        "artifacts/skops_types.py",
+        *(f"artifacts/{name}" for name in ARTIFACT_SOURCES),
         *(str(path.relative_to(PACKAGE)) for path in server_sources() if "serving" in path.relative_to(PACKAGE).parts),
     }
     assert set(final) == {"Dockerfile"}

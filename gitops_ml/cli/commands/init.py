@@ -63,7 +63,7 @@ def init(
             why="models and data are versioned by DVC, and there is no .dvc folder",
             fix="dvc init, in that folder",
         )
-    files = scaffold(_checked_name(name, clone.root))
+    files = scaffold(project_name(name, clone.root))
     _refuse_to_overwrite(clone.root, files)
     for path, content in files.items():
         target = clone.root / path
@@ -92,7 +92,8 @@ def scaffold(name: str) -> dict[str, str]:
     return files | {f"environments/{FOLDER}/{kind}.json": text(kind) for kind in Kind}
 
 
-def _checked_name(name: str | None, root: Path) -> str:
+def project_name(name: str | None, root: Path) -> str:
+    """The project's name: the given one, else that of the folder. Raises `InputError` if it can be none."""
     from gitops_ml.core.declaration.values import NAME_PATTERN
 
     project = name if name is not None else re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-")[:40].strip("-")

@@ -104,6 +104,9 @@ def bump(
     model: Annotated[
         str | None, typer.Option(help="With --create: the model, if its name is not the deployment's.")
     ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Let this deployment load a pickle, which may run any code.")
+    ] = False,
     branch: options.Branch = None,
     commit: options.Commit = False,
     push: options.Push = False,
@@ -128,6 +131,7 @@ def bump(
             version,
             model=model,
             create=create,
+            allow_pickle=allow_pickle,
             options=place.options,
         )
         resolved, written = result.resolved, result.written

@@ -72,7 +72,7 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
     match = find_output(outputs, path)
     entry = repo.entry(commit, path)
     if match is None and entry is None:
-        outputs, elsewhere = _all_outputs(repo, commit)
+        outputs, elsewhere = all_outputs(repo, commit)
         broken = broken or elsewhere
         match = find_output(outputs, path)
     if match is not None and match[0].cached:
@@ -112,7 +112,8 @@ def _near_outputs(repo: Repository, commit: str, path: str) -> tuple[list[Output
     return [*locked, *added], broken
 
 
-def _all_outputs(repo: Repository, commit: str) -> tuple[list[Output], InputError | None]:
+def all_outputs(repo: Repository, commit: str) -> tuple[list[Output], InputError | None]:
+    """Every output that the DVC documents of a commit list, and what is wrong with the first that cannot be read."""
     names = repo.list_files(commit)
     return _outputs(repo, commit, [n for n in names if n.endswith(".dvc") or posixpath.basename(n) == "dvc.lock"])
 

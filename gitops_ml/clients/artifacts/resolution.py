@@ -65,7 +65,14 @@ class ModelFile(NamedTuple):
 
 
 def resolve(
-    repo: Repository, model: str, version: str, digest: str | None = None, *, local: bool = False, latest: bool = False
+    repo: Repository,
+    model: str,
+    version: str,
+    digest: str | None = None,
+    *,
+    local: bool = False,
+    latest: bool = False,
+    declared_at: str | None = None,
 ) -> ResolvedVersion:
     """Look up what `version` of `model` holds.
 
@@ -74,6 +81,7 @@ def resolve(
         digest: what the version has to hold: a declaration's pin.
         local: read this clone's own tags instead of the fetched ones, for what is not pushed yet.
         latest: whether `latest` may be asked for: by a person, never by a declaration.
+        declared_at: see `resolve_at`.
 
     Raises:
         VersionNotFound: no such version, artifact or output.
@@ -89,7 +97,7 @@ def resolve(
             fix="gitops-ml bump ENV DEPLOYMENT latest, which writes the version that it is",
         )
     commit, exact, tag = _commit_of(repo, model, version, local)
-    resolved = resolve_at(repo, model, commit, exact, tag)
+    resolved = resolve_at(repo, model, commit, exact, tag, declared_at)
     if digest is not None and digest.removesuffix(".dir") != resolved.digest:
         raise VersionMoved(
             f"{model} {exact} no longer holds {digest}",
@@ -99,10 +107,35 @@ def resolve(
     return resolved
 
 
-def resolve_at(repo: Repository, model: str, commit: str, version: str = "", tag: str | None = None) -> ResolvedVersion:
-    """Look up what `model` holds at `commit`, whatever version that is. Raises as `resolve`."""
-    resolved = resolve_path(repo, commit, path_of_model(repo, commit, model))
+def resolve_at(
+    repo: Repository,
+    model: str,
+    commit: str,
+    version: str = "",
+    tag: str | None = None,
+    declared_at: str | None = None,
+) -> ResolvedVersion:
+    """Look up what `model` holds at `commit`, whatever version that is. Raises as `resolve`.
+
+    Args:
+        declared_at: the commit that says where the model is, if `commit` itself is older than the model's entry under
+            `artifacts:`; None for HEAD.
+    """
+    resolved = resolve_path(repo, commit, _path(repo, commit, model, declared_at))
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **msgspec.structs.asdict(resolved))
+
+
+def _path(repo: Repository, commit: str, model: str, declared_at: str | None) -> str:
+    try:
+        return path_of_model(repo, commit, model)
+    except VersionNotFound as undeclared:
+        later = declared_at or repo.ref("HEAD")
+        if later is None or later == commit:
+            raise
+        try:
+            return path_of_model(repo, later, model)
+        except GitopsError:
+            raise undeclared from None
 
 
 _MODELS: Memo[bool, tuple[list[Tag], dict[str, ModelVersions]]] = Memo()

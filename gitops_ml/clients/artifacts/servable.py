@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
-from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, broken_file, parse_manifest
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, broken_file
 from gitops_ml.artifacts.model_files import MAX_BYTES, REQUIREMENTS, parse_example
 from gitops_ml.clients.artifacts import resolution
-from gitops_ml.clients.artifacts.lookup import ResolvedPath
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.sidecar import artifact_names, find_sidecar, read_sidecar, require_apart, sidecar_path
 from gitops_ml.clients.git.repository import Repository
@@ -16,11 +15,19 @@ from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.serving.building.requirements import read_lock
 
 FIX = (
-    "let the training write the folder with gitops_ml.save_model, or put {files} beside the model or into {folder}/, "
-    "and commit; docs/serving.md of gitops-ml shows each file"
+    "gitops-ml adopt {path}, which writes {folder}/; or let the training write it with gitops_ml.save_model; or put "
+    "{files} beside the model, and commit: docs/serving.md of gitops-ml shows each file"
 )
+
+
+def _manifest(content: bytes) -> Manifest:
+    from gitops_ml.serving.prediction.manifest import parse_served_manifest  # imports numpy
+
+    return parse_served_manifest(content)
+
+
 _READERS: dict[str, Callable[[bytes], Any]] = {
-    MANIFEST: parse_manifest,
+    MANIFEST: _manifest,
     EXAMPLE: parse_example,
     REQUIREMENTS: read_lock,
 }
@@ -45,6 +52,7 @@ def unservable(repo: Repository, resolved: ResolvedVersion) -> ModelRejected | N
             f"beside the model the folder holds {_listed(_NEEDED)}",
             _NEEDED,
             folder,
+            resolved.path,
         )
     own = artifact_names(repo, resolved)
     try:
@@ -52,20 +60,53 @@ def unservable(repo: Repository, resolved: ResolvedVersion) -> ModelRejected | N
         require_apart(own, beside.keys())
     except ModelRejected as error:
         return error
-    names = own | beside.keys()
-    absent = [name for name in _NEEDED if name not in names]
-    broken: dict[str, ModelRejected] = {}
-    wanted = own & _READERS.keys()
+    wanted = own & set(_NEEDED)
     texts = resolution.read(repo, resolved, wanted) if wanted else {}  # reading nothing still fetches a lone file
-    for name, content in (texts | {name: beside[name] for name in beside.keys() & _READERS.keys()}).items():
-        try:
-            content_read = _read(name, content)
-        except ModelRejected as error:
-            broken[name] = error
-            continue
-        if isinstance(content_read, Manifest) and content_read.file and content_read.file not in names:
-            absent.append(content_read.file)
-    return _all_at_once(resolved, absent, broken, folder)
+    texts |= {name: beside[name] for name in beside.keys() & set(_NEEDED)}
+    return _all_at_once(text_mistakes(resolved.path, own | beside.keys(), texts, folder))
+
+
+def text_mistakes(path: str, names: Set[str], texts: Mapping[str, bytes], folder: str) -> list[ModelRejected]:
+    """What keeps an artifact from being served, as far as its names and texts show it; each file's mistakes at once.
+
+    Args:
+        path: how messages name the artifact.
+        names: of all files, those beside it in Git included.
+        texts: the content of manifest, example and requirements, as far as they are there.
+        folder: where files beside the artifact belong.
+    """
+    absent = [name for name in _NEEDED if name not in names]
+    manifest: Manifest | None = None
+    broken: list[ModelRejected] = []
+    for name in _NEEDED:
+        if name in texts:
+            try:
+                content_read = _read(name, texts[name])
+            except ModelRejected as error:
+                broken.append(error)
+                continue
+            manifest = content_read if isinstance(content_read, Manifest) else manifest
+    if manifest is not None and manifest.file and manifest.file not in names:
+        absent.append(manifest.file)
+    if manifest is not None and EXAMPLE in texts and not any(EXAMPLE in error.what for error in broken):
+        broken += _against_inputs(texts[EXAMPLE], manifest)
+    if absent:
+        missing = f"{path} lacks {_listed(absent)}"
+        broken.insert(0, _rejected(missing, "the model server needs each of them", absent, folder, path))
+    return broken
+
+
+def _against_inputs(example: bytes, manifest: Manifest) -> list[ModelRejected]:
+    """Whether the server would take the example as a request for this model."""
+    from gitops_ml.serving.messages import ProtocolError  # imports numpy
+    from gitops_ml.serving.protocol import parse_request, read_columns
+
+    try:
+        read_columns(*parse_request(example, len(example)), manifest.inputs)
+    except ProtocolError as error:
+        fix = f"correct {EXAMPLE}, or `inputs` of {MANIFEST}"
+        return [ModelRejected(f"the model's {EXAMPLE} is no request for it", why=str(error), fix=fix)]
+    return []
 
 
 def _read(name: str, content: bytes) -> Any:
@@ -75,19 +116,19 @@ def _read(name: str, content: bytes) -> Any:
     return _READERS[name](content)
 
 
-def _all_at_once(
-    resolved: ResolvedPath, absent: list[str], broken: dict[str, ModelRejected], folder: str
-) -> ModelRejected | None:
-    errors = [broken[name] for name in _NEEDED if name in broken]
-    whys = [f"{name}: {broken[name].why}" for name in _NEEDED if name in broken]
-    if absent:
-        what, why = f"{resolved.path} lacks {_listed(absent)}", "the model server needs each of them"
-        errors.insert(0, _rejected(what, why, absent, folder))
-        whys.insert(0, why)
+def _all_at_once(errors: Sequence[ModelRejected]) -> ModelRejected | None:
     if len(errors) < 2:
         return errors[0] if errors else None
     fixes = dict.fromkeys(error.fix for error in errors)
-    return ModelRejected(", and ".join(error.what for error in errors), why="; ".join(whys), fix="; ".join(fixes))
+    return ModelRejected(
+        ", and ".join(error.what for error in errors),
+        why="; ".join(f"{_file_of(error)}{error.why}" for error in errors),
+        fix="; ".join(fixes),
+    )
+
+
+def _file_of(error: ModelRejected) -> str:
+    return next((f"{name}: " for name in _NEEDED if f"'s {name} " in error.what), "")
 
 
 def lacking_for_service(repo: Repository, resolved: ResolvedVersion) -> list[str]:
@@ -99,9 +140,9 @@ def lacking_for_service(repo: Repository, resolved: ResolvedVersion) -> list[str
     return [str(lacking).replace("\n  fix: ", "; ")] if lacking else []
 
 
-def _rejected(what: str, why: str, files: list[str] | tuple[str, ...], folder: str) -> ModelRejected:
-    return ModelRejected(what, why=why, fix=FIX.format(files=_listed(files), folder=folder))
+def _rejected(what: str, why: str, files: Sequence[str], folder: str, path: str) -> ModelRejected:
+    return ModelRejected(what, why=why, fix=FIX.format(files=_listed(files), folder=folder, path=path))
 
 
-def _listed(names: list[str] | tuple[str, ...]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -40,7 +40,7 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     if deployment.serve.pattern == "image":
         image = deployment.serve.image or ""
         return ResolvedDeployment(name=name, declaration=deployment, digest=image, revision=commit, path="")
-    version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
+    version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest, declared_at=commit)
     holdout = deployment.verify.holdout
     rows = lookup.resolve_path(repo, commit, holdout.data).digest if holdout else None
     return ResolvedDeployment(

@@ -6,6 +6,7 @@ stopped half-way, by a hook or by the remote, is completed by the same command.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from gitops_ml.clients.edits.declarations import Declaration, is_skipped
@@ -90,7 +91,7 @@ def write(repo: Repository, old: Declaration, edited: str, message: str, options
         old.path.write_bytes(edited.encode())
     if not options.commits:
         return Written(old.file, True, subject)
-    committed = _commit(repo, old.file, message)
+    committed = _commit(repo, [old.file], message)
     commit = repo.git.must("rev-parse", "HEAD").text
     branch = str(options.branch or repo.checked_out)
     pushed = options.push and (committed or not _is_pushed(repo, old.file, branch))
@@ -99,6 +100,24 @@ def write(repo: Repository, old: Declaration, edited: str, message: str, options
     if not (committed or pushed):
         return Written(old.file, False, subject, pending=_pending(repo, old))
     return Written(old.file, True, subject, commit, branch, pushed)
+
+
+def commit_files(repo: Repository, files: Sequence[str], message: str, *, push: bool) -> str | None:
+    """Commit these files of the work tree alone, as the user does; the commit, or None where HEAD has them so already.
+
+    Args:
+        push: push the branch too, and read it back.
+
+    Raises:
+        InputError: no branch is checked out, there is no remote, or git refuses the commit.
+        PushRejected: the remote did not take the commit, which stays in this clone.
+    """
+    _require_branch(repo, CommitOptions(commit=True, push=push))
+    committed = bool(files) and _commit(repo, files, message)
+    commit = repo.git.must("rev-parse", "HEAD").text
+    if push:
+        repo.push_branch(str(repo.checked_out), commit)
+    return commit if committed else None
 
 
 def _require_branch(repo: Repository, options: CommitOptions) -> None:
@@ -126,27 +145,28 @@ def _switch(repo: Repository, branch: str | None) -> None:
     _git(repo, "switch", "--quiet", "--no-track", "--create", branch)
 
 
-def _commit(repo: Repository, file: str, message: str) -> bool:
-    """Commit the file; False where HEAD has it so already."""
-    if repo.git.run("ls-files", "--error-unmatch", "--", file).code != 0:
-        _git(repo, "add", "--sparse", "--intent-to-add", "--", file)
-    if is_skipped(repo, file):
-        _git(repo, "update-index", "--no-skip-worktree", "--", file)
-    if not _is_edited(repo, file):
+def _commit(repo: Repository, files: Sequence[str], message: str) -> bool:
+    """Commit the files; False where HEAD has them so already."""
+    for file in files:
+        if repo.git.run("ls-files", "--error-unmatch", "--", file).code != 0:
+            _git(repo, "add", "--sparse", "--intent-to-add", "--", file)
+        if is_skipped(repo, file):
+            _git(repo, "update-index", "--no-skip-worktree", "--", file)
+    if not _are_edited(repo, files):
         return False
     signed_off = ["--signoff"] if signs_off(repo.config) else []
-    _git(repo, "commit", "--quiet", *signed_off, "--cleanup=whitespace", "-m", message, "--only", "--", file)
+    _git(repo, "commit", "--quiet", *signed_off, "--cleanup=whitespace", "-m", message, "--only", "--", *files)
     repo.forget()
     return True
 
 
-def _is_edited(repo: Repository, file: str) -> bool:
-    """Whether the file in the work tree is not as HEAD has it."""
-    return repo.git.run("diff", "--quiet", "--no-ext-diff", "--no-textconv", "HEAD", "--", file).code != 0
+def _are_edited(repo: Repository, files: Sequence[str]) -> bool:
+    """Whether a file in the work tree is not as HEAD has it."""
+    return repo.git.run("diff", "--quiet", "--no-ext-diff", "--no-textconv", "HEAD", "--", *files).code != 0
 
 
 def _pending(repo: Repository, old: Declaration) -> Literal["", "commit", "push"]:
-    if old.committed is None or (old.path.exists() and _is_edited(repo, old.file)):
+    if old.committed is None or (old.path.exists() and _are_edited(repo, [old.file])):
         return "commit"
     return "push" if repo.remote and not _is_at_remote(repo, old.file, repo.checked_out) else ""
 

@@ -244,12 +244,14 @@ def bump(
     *,
     model: str | None = None,
     create: bool = False,
+    allow_pickle: bool = False,
     options: CommitOptions = WORK_TREE_ONLY,
 ) -> Bumped:
     """Write a version and its digest into a declaration of the work tree.
 
     Args:
         create: write a first declaration where there is none, of `model` (default: named as the deployment).
+        allow_pickle: let the deployment load a pickle.
         options: whether the edit is committed and pushed.
 
     Raises:
@@ -259,7 +261,8 @@ def bump(
     """
     old = find_declaration(repo, environment, deployment, options.onto)
     if old.text is None and not create:
-        also = f"{f' --model {model}' if model else ''}{options.words()}"
+        pickle = " --allow-pickle" if allow_pickle else ""
+        also = f"{f' --model {model}' if model else ''}{pickle}{options.words()}"
         command = f"gitops-ml bump {environment} {deployment} {version} --create{also}"
         read_declaration(repo, environment, deployment, command, options.onto)
     declared = None if old.text is None else get_field(old.text, "model", old.file)
@@ -276,6 +279,8 @@ def bump(
         edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
+    if allow_pickle:
+        edited = set_fields(edited, {"serve.allow_pickle": True}, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
     other_image = get_field(edited, "serve.pattern", old.file) == "image"

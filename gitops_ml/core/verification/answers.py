@@ -74,7 +74,7 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
         raise InputError(
             f"`predict_proba` holds {flat.size} numbers for {len(predicted)} rows",
             why=f"the manifest lists {classes} classes",
-            fix="dvc repro train",
+            fix="correct it or train again, then gitops-ml check",
         )
     return Answers(predicted, flat.reshape(-1, classes))
 

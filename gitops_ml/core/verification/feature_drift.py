@@ -79,7 +79,11 @@ def parse_reference(content: bytes) -> Reference:
     try:
         return msgspec.json.decode(content, type=Reference)
     except MALFORMED as error:
-        raise InputError("reference.json of the model cannot be read", why=str(error), fix="dvc repro train") from error
+        raise InputError(
+            "reference.json of the model cannot be read",
+            why=str(error),
+            fix="correct it or train again, then gitops-ml check",
+        ) from error
 
 
 def judge_drift(spec: DriftCheck, reference: Reference | None, samples: Samples) -> CheckResult:

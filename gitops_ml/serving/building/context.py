@@ -24,9 +24,18 @@ Content = TypeVar("Content")
 PACKAGE = Path(__file__).parents[2]
 USER = "65532:65532"
 
-ARTIFACT_SOURCES = ("__init__.py", "manifest.py", "skops_types.py")
+ARTIFACT_SOURCES = (
+    "__init__.py",
+    "description.py",
+    "facts.py",
+    "inputs.py",
+    "manifest.py",
+    "reference.py",
+    "skops_file.py",
+    "skops_types.py",
+)
 """Files of `gitops_ml.artifacts` that the server imports."""
-SERVER_FOLDERS = ("serving", "serving/prediction")
+SERVER_FOLDERS = ("serving", "serving/inspection", "serving/prediction")
 PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_RETRIES")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy")
 CERTIFICATES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")

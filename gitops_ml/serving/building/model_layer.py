@@ -82,7 +82,7 @@ def _model_files(model: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
             raise InputError(f"the model holds a file named {name!r}", why="it would leave the artifact")
         files[f"model/{path}"] = content
     if not files:
-        raise InputError("the model holds no file", fix="dvc repro train")
+        raise InputError("the model holds no file", fix="correct it or train again, then gitops-ml check")
     return files
 
 

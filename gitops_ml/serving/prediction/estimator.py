@@ -53,9 +53,7 @@ class Estimator:
         last = type(estimator if self._before is None else estimator.steps[-1][1])
         self._argmax = f"{last.__module__}.{last.__qualname__}" in ARGMAX
         matrix = len(manifest.inputs) == 1 and len(manifest.inputs[0].shape) > 1
-        self._as_given = (
-            _matrix if matrix else _texts if len(manifest.inputs) == 1 and _takes_texts(estimator) else None
-        )
+        self._as_given = _matrix if matrix else _texts if len(manifest.inputs) == 1 and takes_texts(estimator) else None
         self._missing = np.nan if manifest.missing_texts == "nan" else None
 
     def predict(self, columns: Mapping[str, Column], outputs: Sequence[str]) -> Mapping[str, Any]:
@@ -98,7 +96,7 @@ def _texts(columns: Mapping[str, Column]) -> Any:
     return next(iter(columns.values()))
 
 
-def _takes_texts(estimator: Any) -> bool:
+def takes_texts(estimator: Any) -> bool:
     """Whether the estimator, or a pipeline's first step, iterates over texts, as CountVectorizer does.
 
     Given a DataFrame it would iterate over the names of the columns, without an error.

@@ -53,24 +53,30 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
     """
     manifest = read_manifest(model_dir)
     loaders: dict[str, Callable[[], Model]] = {
-        "skops": lambda: _skops(model_file(model_dir, manifest), manifest),
-        "joblib": lambda: _joblib(model_file(model_dir, manifest), manifest, allow_pickle),
         "onnx": lambda: _onnx(model_file(model_dir, manifest), manifest),
         "xgboost": lambda: load_xgboost(model_file(model_dir, manifest), manifest),
         "lightgbm": lambda: load_lightgbm(model_file(model_dir, manifest), manifest),
         "predictor": lambda: _predictor(model_dir, manifest),
     }
-    try:
-        with _same_scikit_learn(manifest.name):
-            return manifest, loaders[manifest.format]()
-    except GitopsError:
-        raise
-    except Exception as error:  # a corrupt or hostile file may raise anything at all
-        raise ModelRejected(
-            f"the {manifest.format} model {manifest.name!r} cannot be loaded",
-            why=f"{type(error).__name__}: {error}",
-            fix="dvc repro train",
-        ) from error
+    estimator = load_estimator(model_dir, manifest, allow_pickle=allow_pickle)
+    with _translated(manifest):
+        return manifest, loaders[manifest.format]() if estimator is None else Estimator(estimator, manifest)
+
+
+def load_estimator(model_dir: Path, manifest: Manifest, *, allow_pickle: bool = True) -> Any:
+    """Load the scikit-learn estimator of an artifact; None where its format holds none.
+
+    Raises:
+        ModelRejected: the file or a type in it cannot be accepted, or another scikit-learn wrote it.
+    """
+    formats: dict[str, Callable[[Path], Any]] = {
+        "skops": lambda path: _skops(path, manifest),
+        "joblib": lambda path: _joblib(path, allow_pickle),
+    }
+    if manifest.format not in formats:
+        return None
+    with _translated(manifest):
+        return formats[manifest.format](model_file(model_dir, manifest))
 
 
 class OnnxModel:
@@ -139,6 +145,22 @@ class Predictor:
 
 
 @contextlib.contextmanager
+def _translated(manifest: Manifest) -> Iterator[None]:
+    """Raise `ModelRejected` for whatever loading a corrupt or hostile file raises."""
+    try:
+        with _same_scikit_learn(manifest.name):
+            yield
+    except GitopsError:
+        raise
+    except Exception as error:
+        raise ModelRejected(
+            f"the {manifest.format} model {manifest.name!r} cannot be loaded",
+            why=f"{type(error).__name__}: {error}",
+            fix="correct it or train again, then gitops-ml check",
+        ) from error
+
+
+@contextlib.contextmanager
 def _same_scikit_learn(name: str) -> Iterator[None]:
     """Refuse a model that was stored by another scikit-learn, which only warns and may then predict something else."""
     with warnings.catch_warnings(record=True) as caught:
@@ -156,22 +178,21 @@ def _same_scikit_learn(name: str) -> Iterator[None]:
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
-def _skops(path: Path, manifest: Manifest) -> Model:
+def _skops(path: Path, manifest: Manifest) -> Any:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        estimator = skops.io.load(path, trusted=[*TRUSTED_TYPES, *manifest.trusted_types])
+        return skops.io.load(path, trusted=[*TRUSTED_TYPES, *manifest.trusted_types])
     except UntrustedTypesFoundException as error:
         raise ModelRejected(
             f"{path.name} holds types that are not trusted",
             why=str(error).replace("\n", " "),
             fix="review them, and add types that are safe to `trusted_types` of the model's manifest",
         ) from error
-    return Estimator(estimator, manifest)
 
 
-def _joblib(path: Path, manifest: Manifest, allow_pickle: bool) -> Model:
+def _joblib(path: Path, allow_pickle: bool) -> Any:
     if not allow_pickle:
         raise ModelRejected(
             f"{path.name} is a pickle, which runs any code when it is loaded",
@@ -180,7 +201,7 @@ def _joblib(path: Path, manifest: Manifest, allow_pickle: bool) -> Model:
         )
     import joblib
 
-    return Estimator(joblib.load(path), manifest)
+    return joblib.load(path)
 
 
 def _onnx(path: Path, manifest: Manifest) -> Model:

@@ -37,7 +37,12 @@ def read_manifest(model_dir: Path) -> Manifest:
     try:
         content = (model_dir / MANIFEST).read_bytes()
     except OSError as error:
-        raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), fix="dvc repro train") from error
+        raise ModelRejected(f"the model has no {MANIFEST}", why=str(error), fix="gitops-ml adopt") from error
+    return parse_served_manifest(content)
+
+
+def parse_served_manifest(content: bytes) -> Manifest:
+    """As `read_manifest`, of the file's content."""
     manifest = parse_manifest(content)
     problems = [*_unsupported(manifest), *_unknown_keys(msgspec.json.decode(content), msgspec.to_builtins(manifest))]
     if problems:
@@ -58,7 +63,7 @@ def model_file(model_dir: Path, manifest: Manifest) -> Path:
         raise ModelRejected(
             f"the model's file {name!r} cannot be used",
             why="the manifest must name a file inside the artifact",
-            fix="dvc repro train",
+            fix="correct it or train again, then gitops-ml check",
         )
     return path
 

@@ -42,7 +42,9 @@ def rehearse(inference: Inference, model_dir: Path) -> None:
         raise ModelRejected(
             f"the model fails on its own {EXAMPLE}",
             why=str(error) if declared else f"{type(error).__name__}: {error}",
-            fix="correct `outputs` in the model's manifest.json" if declared else "dvc repro train",
+            fix="correct `outputs` in the model's manifest.json"
+            if declared
+            else "correct it or train again, then gitops-ml check",
         ) from error
 
 

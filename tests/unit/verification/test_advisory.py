@@ -113,7 +113,7 @@ def test_a_reference_of_the_train_stage_is_read() -> None:
     assert parsed.rows == 1000
     for name, feature in parsed.features.items():
         assert feature.actual(frame[name].tolist()) == feature.expected()
-    with pytest.raises(InputError, match="dvc repro train"):
+    with pytest.raises(InputError, match="train again, then gitops-ml check"):
         parse_reference(b"{}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gitops_ml.artifacts.facts import same
 from gitops_ml.artifacts.inputs import inference_request, pick
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.errors import InputError
@@ -16,9 +17,6 @@ from gitops_ml.serving.messages import InferenceResponse
 from gitops_ml.serving.prediction.loader import Model, load_model
 from gitops_ml.serving.prediction.outputs import conform_all
 from gitops_ml.serving.protocol import parse_request, read_columns, wanted_outputs, write_response
-
-TOLERANCE = 1e-6
-"""Relative to the largest value: sums over rows and columns in another order are rounded differently."""
 
 
 def rehearse(folder: Path, rows: Any, ask: Callable[[Any], Mapping[str, Any]]) -> None:
@@ -41,17 +39,6 @@ def rehearse(folder: Path, rows: Any, ask: Callable[[Any], Mapping[str, Any]]) -
         served, expected = _answers(model, manifest, inference_request(part, manifest.inputs)), ask(part)
         for name, values in served.items():
             _compare(name, values, expected[name], manifest)
-
-
-def same(left: Any, right: Any) -> bool:
-    """Whether two answers are equal, with missing values at the same places; floats may differ by `TOLERANCE`."""
-    left, right = np.asarray(left), np.asarray(right)
-    if left.shape != right.shape:
-        return False
-    if left.dtype.kind == "f" and right.dtype.kind == "f":
-        scale = float(np.abs(right[np.isfinite(right)]).max(initial=0))
-        return bool(np.allclose(left, right, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))
-    return bool(np.array_equal(left.astype(object), right.astype(object)))
 
 
 def _answers(model: Model, manifest: Manifest, request: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Checks a whole artifact of the work tree: its texts here, and its model in a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gitops_ml.adoption.work_tree import Artifact, read_artifact
+from gitops_ml.artifacts.manifest import EXAMPLE
+from gitops_ml.clients.artifacts.servable import text_mistakes
+from gitops_ml.clients.engine.building.model_check import checked_requirements
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.inspection import inspect_model
+from gitops_ml.errors import GitopsError, ModelRejected
+
+
+class Checked(NamedTuple):
+    """What is wrong with an artifact, all of it; notes; whether its model was loaded."""
+
+    artifact: Artifact
+    mistakes: Sequence[GitopsError]
+    notes: Sequence[str] = ()
+    loaded: bool = False
+
+
+def check(root: Path, artifact: Artifact, connect: Callable[[], Engine] | None) -> Checked:
+    """Check one artifact.
+
+    Args:
+        connect: gives the engine whose container loads the model; None checks only what needs no engine.
+
+    Raises `EngineUnavailable` and `EngineFailed`.
+    """
+    try:
+        files = read_artifact(root, artifact)
+    except GitopsError as error:
+        return Checked(artifact, [error])
+    mistakes: list[GitopsError] = list(text_mistakes(artifact.path, files.keys(), files, artifact.beside))
+    try:
+        requirements = checked_requirements(artifact.path, files)
+    except ModelRejected as error:
+        # What is wrong with the texts is known already, apart from what only the model's file shows.
+        return Checked(artifact, mistakes or [error])
+    if connect is None or EXAMPLE not in files:
+        return Checked(artifact, mistakes)
+    # The manifest can be read, so the model can be compared with it, whatever else is wrong.
+    inspection = inspect_model(connect(), requirements, files, {"do": "check", "answer": not mistakes})
+    return Checked(artifact, [*mistakes, *inspection.errors], inspection.notes, loaded=True)

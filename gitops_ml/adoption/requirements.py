@@ -1,0 +1,162 @@
+"""What a stored model needs: the packages that its file names, at the versions that trained it, locked with hashes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.version import InvalidVersion, Version
+
+from gitops_ml.artifacts.pickle_modules import Format, modules_in
+from gitops_ml.artifacts.requirements import folded
+from gitops_ml.artifacts.trained_with import scikit_learn_versions
+from gitops_ml.errors import InputError
+
+MODULES = {
+    "PIL": "pillow",
+    "category_encoders": "category-encoders",
+    "catboost": "catboost",
+    "cloudpickle": "cloudpickle",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "dill": "dill",
+    "feature_engine": "feature-engine",
+    "imblearn": "imbalanced-learn",
+    "lightgbm": "lightgbm",
+    "nltk": "nltk",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "sklearn_pandas": "sklearn-pandas",
+    "statsmodels": "statsmodels",
+    "xgboost": "xgboost",
+    "yaml": "pyyaml",
+}
+"""The distributions of well-known modules whose names differ, and of those that models are made with."""
+_FIXED = {"onnx": ("onnxruntime",), "xgboost": ("xgboost",), "lightgbm": ("lightgbm",)}
+_ESTIMATORS = ("numpy", "pandas", "scikit-learn")
+"""What the server hands to every estimator."""
+SCIKIT_LEARN = "scikit-learn"
+_MAKERS = frozenset(
+    ("catboost", "imblearn", "lightgbm", "sklearn", "skops", "statsmodels", "xgboost", "category_encoders")
+)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The packages of one model: the version of each, None where nobody pins it; where each version is from."""
+
+    versions: Mapping[str, str | None]
+    sources: Mapping[str, str]
+
+
+def needs_of(
+    content: bytes, model_format: Format, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]
+) -> Needs:
+    """Find the packages that a model's file names, and their versions.
+
+    A version is taken from what a person gave, else from the repository, else from the file itself (scikit-learn),
+    else, where this environment has that scikit-learn too, from this environment.
+
+    Args:
+        pinned: what the repository pins: version and file, by normalized name.
+        given: what a person pins, by normalized name.
+
+    Raises:
+        InputError: the repository pins another scikit-learn than the one that stored the model.
+    """
+    names = set(_FIXED.get(model_format, ()))
+    trained = scikit_learn_versions(content) if model_format in ("joblib", "skops") else []
+    if model_format in ("joblib", "skops"):
+        names |= {*_ESTIMATORS, *(["skops"] if model_format == "skops" else ["joblib"])}
+        names |= _distributions(modules_in(content), pinned)
+    if "xgboost" in names:
+        names = (names - {"xgboost"}) | {"xgboost" if "xgboost" in {**pinned, **given} else "xgboost-cpu"}
+    names |= set(given)
+    versions: dict[str, str | None] = {}
+    sources: dict[str, str] = {}
+    here = _same_environment(trained)
+    for name in sorted(names):
+        versions[name], sources[name] = _version(name, pinned, given, trained, here)
+    _require_trained(versions, sources, trained)
+    return Needs(versions, sources)
+
+
+def _distributions(modules: set[str], pinned: Mapping[str, tuple[str, str]]) -> set[str]:
+    installed = importlib.metadata.packages_distributions()
+    names = set()
+    for module in modules:
+        top = module.partition(".")[0]
+        owners = [MODULES[top]] if top in MODULES else []
+        if not owners and folded(top) in pinned:
+            owners = [folded(top)]
+        if not owners and "." in module and len(installed.get(top, ())) == 1 and not top.startswith(("gitops_ml", "_")):
+            owners = installed[top]
+        names |= {folded(owner) for owner in owners}
+    return names
+
+
+def _version(
+    name: str,
+    pinned: Mapping[str, tuple[str, str]],
+    given: Mapping[str, str],
+    trained: list[str],
+    here: bool,
+) -> tuple[str | None, str]:
+    if name in given:
+        return given[name], "--pin"
+    if name in pinned:
+        return pinned[name]
+    if name == SCIKIT_LEARN and trained:
+        return trained[-1], "the model's file"
+    if here:
+        try:
+            return importlib.metadata.version(name), "this environment"
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return None, "the newest that fits"
+
+
+def _same_environment(trained: list[str]) -> bool:
+    """Whether this environment may be the one of the training."""
+    try:
+        return not trained or importlib.metadata.version(SCIKIT_LEARN) in trained
+    except importlib.metadata.PackageNotFoundError:
+        return not trained
+
+
+def _require_trained(versions: Mapping[str, str | None], sources: Mapping[str, str], trained: list[str]) -> None:
+    version = versions.get(SCIKIT_LEARN)
+    if trained and version not in trained:
+        raise InputError(
+            f"the model was stored by scikit-learn {', '.join(trained)}, and {sources[SCIKIT_LEARN]} pins {version}",
+            why="scikit-learn does not promise that a model gives the same answers in another version",
+            fix=f"serve it with the version that stored it: --pin scikit-learn=={trained[-1]}; or train it again",
+        )
+
+
+def holds_estimator(model_format: Format, content: bytes) -> bool:
+    """Whether a file names a class of a library that makes models, and not only arrays and tables of data."""
+    if model_format != "joblib":
+        return True
+    tops = {module.partition(".")[0] for module in modules_in(content)}
+    return bool(tops & _MAKERS)
+
+
+def constraints_of(needs: Needs, pinned: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Bounds of what the needed packages bring along: the repository's pins, and what old wheels do not state."""
+    bounds = [f"{name}=={version}" for name, (version, _) in sorted(pinned.items()) if name not in needs.versions]
+    version = needs.versions.get(SCIKIT_LEARN)
+    # Wheels before 1.4.2 were built for numpy 1 and do not say so: https://scikit-learn.org/1.4/whats_new/v1.4.html
+    if version and needs.versions.get("numpy") is None and _older(version, "1.4.2"):
+        bounds.append("numpy<2")
+    if needs.versions.get("pandas") is None:
+        bounds.append("pandas<3")  # as the model server's own
+    return bounds
+
+
+def _older(version: str, other: str) -> bool:
+    try:
+        return Version(version) < Version(other)
+    except InvalidVersion:
+        return False
