@@ -15,9 +15,9 @@ from gitops_ml.adoption.candidates import Candidate, Tracked, data_files
 from gitops_ml.adoption.data_rows import is_data, read_rows
 from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.requirements import Needs, constraints_of, holds_estimator, needs_of
+from gitops_ml.adoption.stored_model import NoModelError, StoredModel, stored_model
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
 from gitops_ml.artifacts.model_files import REQUIREMENTS
-from gitops_ml.artifacts.pickle_modules import Format, format_of
 from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.artifacts.sidecar import sidecar_path
@@ -71,10 +71,6 @@ class Adopted:
         return self.manifest.format == "joblib"
 
 
-class NoModelError(InputError):
-    """A file that looked like a model by its name, and holds something else."""
-
-
 class Adoption:
     """Adopts models of one commit.
 
@@ -111,12 +107,11 @@ class Adoption:
         files = self._files(candidate.path)
         if MANIFEST in files:
             return Adopted(candidate, parse_manifest(files[MANIFEST]), {})
-        file, model_format = _model_file(candidate, files)
-        content = files[file]
-        if not (asked or candidate.declared) and not holds_estimator(model_format, content):
+        stored = stored_model(candidate.path, files)
+        if not (asked or candidate.declared) and not holds_estimator(stored.format, files[stored.file]):
             raise NoModelError(f"{candidate.path} holds no model", fix=f"gitops-ml adopt {candidate.path}")
-        needs, requirements = self._requirements(candidate, content, model_format, wishes)
-        inspection = self._inspect(candidate, file, model_format, files, requirements, wishes)
+        needs, requirements = self._requirements(candidate, stored, files[stored.file], wishes)
+        inspection = self._inspect(candidate, stored, files, requirements, wishes)
         if inspection.errors:
             raise inspection.errors[0]
         if inspection.manifest is None or inspection.example is None:
@@ -137,7 +132,7 @@ class Adoption:
         return resolution.read(self._repo, resolved, limit=MAX_MODEL_BYTES)
 
     def _requirements(
-        self, candidate: Candidate, content: bytes, model_format: Format, wishes: Wishes
+        self, candidate: Candidate, stored: StoredModel, content: bytes, wishes: Wishes
     ) -> tuple[Needs | None, bytes]:
         """The lock that is there already or was given, else a new one."""
         beside = self._repo.root / sidecar_path(candidate.model) / REQUIREMENTS
@@ -147,15 +142,18 @@ class Adoption:
             read_lock(text)
             return None, text
         pinned = pinned_versions(self._repo, self._commit, candidate.folder or posixpath.dirname(candidate.path))
-        needs = needs_of(content, model_format, pinned, wishes.pins)
+        source = f"{candidate.path}/{REQUIREMENTS}"
+        pinned |= {name: (version, source) for name, version in stored.pins.items()}
+        # A folder of MLflow's lists all that the model needs; any other file is read for what it names.
+        listed = stored.pins if stored.format == "mlflow" else {}
+        needs = needs_of(content, stored.format, pinned, {**listed, **wishes.pins})
         self._tell(f"{candidate.path}: locking {', '.join(sorted(needs.versions))}")
         return needs, lock(needs.versions, constraints_of(needs, pinned)).encode()
 
     def _inspect(
         self,
         candidate: Candidate,
-        file: str,
-        model_format: Format,
+        stored: StoredModel,
         files: Mapping[str, bytes],
         requirements: bytes,
         wishes: Wishes,
@@ -164,9 +162,10 @@ class Adoption:
             "do": "describe",
             "name": candidate.name,
             "python": CONTAINER_PYTHON,
-            "format": model_format,
-            "file": file,
-            "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, wishes)],
+            "format": stored.format,
+            "file": stored.file,
+            "signature": stored.signature,
+            "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, stored, wishes)],
             "columns": list(wishes.columns) or None,
             "target": wishes.target,
             "positive": wishes.positive,
@@ -175,10 +174,10 @@ class Adoption:
         self._tell(f"{candidate.path}: looking into the model, in a container without a network")
         return inspect_model(engine, with_server(read_lock(requirements)), files, job)
 
-    def _samples(self, candidate: Candidate, wishes: Wishes) -> list[tuple[str, dict[str, Any]]]:
+    def _samples(self, candidate: Candidate, stored: StoredModel, wishes: Wishes) -> list[tuple[str, dict[str, Any]]]:
         if wishes.sample is not None:
             return [(wishes.sample.name, read_rows(wishes.sample, str(wishes.sample)))]
-        samples = []
+        samples = [(f"{candidate.path}/{stored.example_file}", stored.example)] if stored.example else []
         for path in data_files(self._paths, candidate.path):
             for name, rows in self._rows_of(path).items():
                 samples.append((name, rows))
@@ -209,26 +208,6 @@ class Adoption:
         except GitopsError as error:
             self._tell(f"no example is taken from {path}: {error.what}")
         return rows
-
-
-def _model_file(candidate: Candidate, files: Mapping[str, bytes]) -> tuple[str, Format]:
-    """The file that holds the model, and its format. Raises `InputError`."""
-    formats = {name: kind for name, content in files.items() if (kind := format_of(name, content))}
-    if len(formats) == 1:
-        return next(iter(formats.items()))
-    if formats:
-        names = ", ".join(sorted(formats)[:10])
-        raise InputError(
-            f"{candidate.path} holds several models",
-            why=names,
-            fix=f"name one of them, such as gitops-ml adopt {candidate.path}/{min(formats)}",
-        )
-    known = ".pkl, .joblib, .skops, .onnx, .ubj; text or JSON of LightGBM and XGBoost; a folder with MLmodel"
-    raise NoModelError(
-        f"{candidate.path} is no model that can be served as it is",
-        why=f"it is none of {known}",
-        fix="write a predictor class beside it: see docs/serving.md",
-    )
 
 
 def _read(path: Path) -> bytes:

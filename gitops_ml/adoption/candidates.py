@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gitops_ml.adoption.data_rows import is_data
+from gitops_ml.artifacts.mlflow_folder import MLMODEL
 from gitops_ml.artifacts.pickle_modules import MAYBE, format_of
 from gitops_ml.clients.artifacts.lookup import all_outputs
 from gitops_ml.clients.artifacts.named import declared_models
@@ -17,7 +18,6 @@ from gitops_ml.core.versions.outputs import Output
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
 
-MLMODEL = "MLmodel"
 _GENERIC = re.compile(
     r"(best|final|trained|my|the)?[-_ ]?(models?|clf|classifier|regressor|estimator|pipe(line)?|booster|artifacts?|"
     r"outputs?|data|checkpoints?|out|bin|mlruns|src|\.)[-_]?(best|final|v?\d+)?"

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from gitops_ml.artifacts.pickle_modules import Format, modules_in
+from gitops_ml.adoption.stored_model import StoredFormat
+from gitops_ml.artifacts.pickle_modules import modules_in
 from gitops_ml.artifacts.requirements import folded
 from gitops_ml.artifacts.trained_with import scikit_learn_versions
 from gitops_ml.errors import InputError
@@ -51,7 +52,7 @@ class Needs:
 
 
 def needs_of(
-    content: bytes, model_format: Format, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]
+    content: bytes, model_format: StoredFormat, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]
 ) -> Needs:
     """Find the packages that a model's file names, and their versions.
 
@@ -135,7 +136,7 @@ def _require_trained(versions: Mapping[str, str | None], sources: Mapping[str, s
         )
 
 
-def holds_estimator(model_format: Format, content: bytes) -> bool:
+def holds_estimator(model_format: StoredFormat, content: bytes) -> bool:
     """Whether a file names a class of a library that makes models, and not only arrays and tables of data."""
     if model_format != "joblib":
         return True

@@ -218,8 +218,9 @@ def _look(
     clone: Repository, asked: list[str], wishes: Wishes, engine: str | None
 ) -> tuple[list[Adopted], list[tuple[str, GitopsError]]]:
     """Look into each model; one that fails keeps no other from being adopted."""
-    from gitops_ml.adoption.adopt import Adoption, NoModelError
+    from gitops_ml.adoption.adopt import Adoption
     from gitops_ml.adoption.candidates import find_candidates, tracked
+    from gitops_ml.adoption.stored_model import NoModelError
     from gitops_ml.clients.engine.client import Engine
 
     head = clone.resolve("HEAD")

@@ -1,4 +1,4 @@
-"""Repositories as others laid them out come from `adopt` to a verified answer, which is the model's own."""
+"""The transcripts of docs/adopt.md run as they stand there, and what is served then is the model's own answer."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from tests.forked_command import run_command
 
 pytestmark = pytest.mark.timeout(600)
 BIN = Path(sys.executable).parent
+PAGE = (ROOT / "docs" / "adopt.md").read_text()
+WRITTEN_PORT = "8081"
 
 
 class Team:
@@ -37,27 +39,42 @@ class Team:
         self.shell(f"git init -q --bare -b main ../{project}.git && git remote add origin ../{project}.git")
 
     def shell(self, command: str) -> str:
-        """Run a command line as a person types it; `python` and `dvc` are those of the tests."""
-        environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+        """Run a command line as a person types it. Returns all output, and fails where the command does."""
+        environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "COLUMNS": "200"}
         done = subprocess.run(
-            ["bash", "-ec", command], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300
+            ["bash", "-c", command],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{command}\n{done.stdout}"
         return done.stdout
-
-    def commit(self) -> None:
-        self.shell("git add -A && git commit -qm 'As the team has it' && git push -q -u origin main")
 
     def run(self, *arguments: str, code: int = 0) -> Ran:
         """Run `gitops-ml`."""
-        done = run_command(arguments, self.folder, 500)
+        done = run_command(arguments, self.folder, 400)
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return Ran(done.returncode, done.stdout, done.stderr)
+
+    def follow(self, example: str) -> None:
+        """Type the page's lines, and compare what each prints with what stands there."""
+        for command, shown in transcript(example):
+            output = self.shell(command.replace(WRITTEN_PORT, str(self.port)))
+            lines = [" ".join(line.split()) for line in output.splitlines()]
+            for line in shown:
+                pattern = ".*".join(re.escape(part.strip()) for part in " ".join(line.split()).split("…"))
+                assert any(re.fullmatch(pattern, printed) for printed in lines), f"{command}\n{line}\n{output}"
+            if command.startswith("gitops-ml adopt"):
+                self.use_free_port()
 
     def use_free_port(self) -> None:
         """Another port than the one that is written, since tests run side by side."""
         file = self.folder / "environments/dev/environment.yaml"
         file.write_text(re.sub(r"port: \d+", f"port: {self.port}", file.read_text()))
+        self.shell("git commit -qam 'Take another port' && git push -q")
 
     def ask(self, deployment: str, request: Any) -> dict[str, Any]:
         """The outputs for an inference request, by name."""
@@ -66,8 +83,23 @@ class Team:
             outputs = json.load(answer)["outputs"]
         return {output["name"]: np.array(output["data"]).reshape(output["shape"]) for output in outputs}
 
-    def example(self, folder: str) -> Any:
-        return json.loads((self.folder / folder / "example.json").read_text())
+    def ask_example(self, deployment: str, folder: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+        """The row of an example, and the outputs for it."""
+        request = json.loads((self.folder / folder / "example.json").read_text())
+        row = pd.DataFrame({tensor["name"]: tensor["data"] for tensor in request["inputs"]})
+        return row, self.ask(deployment, request)
+
+
+def transcript(example: str) -> list[tuple[str, list[str]]]:
+    """The commands of the page for one example, each with the lines that it shows."""
+    steps: list[tuple[str, list[str]]] = []
+    for block in re.findall(rf"```console {example}\n(.*?)```", PAGE, re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                steps.append((line[2:], []))
+            else:
+                steps[-1][1].append(line)
+    return steps
 
 
 @pytest.fixture
@@ -75,94 +107,56 @@ def team(tmp_path: Path, scratch_project: Callable[[], str]) -> Callable[[str], 
     return lambda example: Team(tmp_path, scratch_project(), example)
 
 
-def printed(ran: Ran) -> list[str]:
-    """The commands that a command prints as the next ones."""
-    return [line.removeprefix("next: ") for line in ran.err.splitlines() if line.startswith("next: ")]
-
-
 def test_a_pickle_of_a_script_without_dvc(team: Callable[[str], Team]) -> None:
     wine = team("plain-script")
-    wine.shell("python train.py")
-    wine.commit()
-    dry = wine.run("adopt", "--dry-run")
-    assert "RandomForestClassifier, classification, 3 classes" in dry.out and not wine.shell("git status --short")
-    adopted = wine.run("adopt")
-    assert "a row of wine.csv" in adopted.out
-    wine.use_free_port()
-    commands = printed(adopted)
-    assert [command.split()[1] for command in commands] == ["add", "register", "bump"]
-    for command in commands:
-        wine.shell(command)
-    wine.run("sync", "dev")
-    rows = pd.read_csv(wine.folder / "wine.csv").drop(columns="target")
+    wine.follow("plain-script")
     model = joblib.load(wine.folder / "models/wine.pkl")
-    request = wine.example("serving/wine")
-    row = pd.DataFrame({tensor["name"]: tensor["data"] for tensor in request["inputs"]})[list(rows.columns)]
-    answer = wine.ask("wine", request)
+    row, answer = wine.ask_example("wine", "serving/wine")
+    row = row[list(model.feature_names_in_)]
     assert answer["predict"].tolist() == model.predict(row).tolist()
     assert np.allclose(answer["predict_proba"], model.predict_proba(row))
-    assert wine.run("check").out.startswith("ok wine: it loads")
     again = wine.run("adopt", "wine")
-    assert "same serving/wine/manifest.json" in again.out and not wine.shell("git status --short")
+    assert "same serving/wine/manifest.json" in again.out, "a second run changes nothing"
+    assert not wine.shell("git status --short")
 
 
-def test_a_version_that_gto_registered_long_before_is_served(team: Callable[[str], Team]) -> None:
+def test_a_version_that_gto_registered_before(team: Callable[[str], Team]) -> None:
     diabetes = team("dvc-stages")
-    diabetes.shell("dvc init -q && dvc remote add -q -d store ../store && dvc repro -q && dvc push -q")
-    diabetes.commit()
-    diabetes.shell("gto register diabetes --version v1.0.0 && git push -q --tags")
-    diabetes.shell("echo 'alpha: 2.0' > params.yaml && dvc repro -q && dvc push -q")
-    diabetes.commit()
-    adopted = diabetes.run("adopt", "-o", "json", "--commit")
-    (model,) = json.loads(adopted.out)["models"]
-    assert (model["task"], model["sample"]) == ("regression", "data/train.csv")
-    assert (
-        json.loads((diabetes.folder / "serving/diabetes/manifest.json").read_text())["target"]["name"] == "progression"
-    )
-    diabetes.use_free_port()
-    diabetes.shell("git commit -qam 'Take another port' && git push -q")
-    diabetes.run("bump", "dev", "diabetes", "v1.0.0", "--create", "--allow-pickle", "--push")
-    diabetes.run("sync", "dev")
-    request = diabetes.example("serving/diabetes")
-    served = diabetes.ask("diabetes", request)["predict"]
-    diabetes.shell("git checkout -q diabetes@v1.0.0 -- dvc.lock && dvc checkout -q")
-    row = pd.DataFrame({tensor["name"]: tensor["data"] for tensor in request["inputs"]})
-    assert np.allclose(served, joblib.load(diabetes.folder / "models/diabetes.joblib").predict(row))
+    diabetes.follow("dvc-stages")
+    row, answer = diabetes.ask_example("diabetes", "serving/diabetes")
+    model = joblib.load(diabetes.folder / "models/diabetes.joblib")
+    assert np.allclose(answer["predict"], model.predict(row[list(model.feature_names_in_)]))
 
 
-def test_two_pipelines_in_one_repository(team: Callable[[str], Team]) -> None:
+def test_what_stands_in_gtos_stages(team: Callable[[str], Team]) -> None:
+    registry = team("registry")
+    registry.follow("registry")
+    for deployment, file in (("exact-price", "exact"), ("quick-price", "quick")):
+        row, answer = registry.ask_example(deployment, f"serving/{deployment}")
+        assert np.allclose(answer["predict"], joblib.load(registry.folder / f"models/{file}.joblib").predict(row))
+
+
+def test_two_pipelines_in_one_repository_beside_a_pickle_that_runs_code(team: Callable[[str], Team]) -> None:
     both = team("monorepo")
-    both.shell("dvc init -q && dvc remote add -q -d store ../store && dvc repro -q -R . && dvc push -q")
-    both.commit()
-    (both.folder / "evil.pkl").write_bytes(b"cos\nsystem\n(S'touch /tmp/gitops-ml-was-here'\ntR.")
-    both.commit()
-    wanted = both.run("adopt", "evil.pkl", "reviews/model.pkl", "prices/out/model.joblib", code=1)
-    assert "evil.pkl" in wanted.err and "neither predict nor transform" in wanted.err
-    assert not Path("/tmp/gitops-ml-was-here").exists(), "it ran in the container"
-    assert "reviews:reviews" in wanted.out and "prices:prices" in wanted.out, "the others are adopted"
-    assert "zeros" in wanted.out, "no file has the five columns of an array"
-    both.use_free_port()
-    both.commit()
-    for name in ("reviews", "prices"):
-        both.run("register", f"{name}:{name}", "--push")
-        deployment = [
-            "bump",
-            "dev",
-            name,
-            "latest",
-            "--create",
-            "--model",
-            f"{name}:{name}",
-            "--allow-pickle",
-            "--push",
-        ]
-        both.run(*deployment)
-    both.run("sync", "dev")
+    both.follow("monorepo")
     texts = ["fast and friendly", "cold and rude"]
     request = {"inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "data": texts}]}
     model = pickle.loads((both.folder / "reviews/model.pkl").read_bytes())
     assert both.ask("reviews", request)["predict"].tolist() == model.predict(texts).tolist() == ["good", "bad"]
-    array = np.random.default_rng(0).normal(size=(3, 5))
-    request = {"inputs": [{"name": "X", "shape": [3, 5], "datatype": "FP64", "data": array.ravel().tolist()}]}
-    expected = joblib.load(both.folder / "prices/out/model.joblib").predict(array)
-    assert np.allclose(both.ask("prices", request)["predict"], expected)
+    evil = both.folder / "evil.pkl"
+    evil.write_bytes(b"cos\nsystem\n(S'touch " + str(both.folder).encode() + b"/was-here; touch /tmp/was-here'\ntR.")
+    both.shell("git add evil.pkl && git commit -qm 'Add a model'")
+    told = both.run("adopt", "evil.pkl", "prices:prices", code=1)
+    assert "evil.pkl" in told.err and "neither predict nor transform" in told.err
+    assert "prices:prices" in told.out, "the next model is looked into"
+    assert not (both.folder / "was-here").exists(), "it ran in the container"
+
+
+def test_a_model_of_a_matrix_that_stages_made(team: Callable[[str], Team]) -> None:
+    tagger = team("xml-stages")
+    tagger.follow("xml-stages")
+    rows, _ = pickle.loads((tagger.folder / "data/features/test.pkl").read_bytes())
+    data = rows.toarray()
+    tensor = {"name": "X", "shape": list(data.shape), "datatype": "FP64", "data": data.ravel().tolist()}
+    model = pickle.loads((tagger.folder / "model.pkl").read_bytes())
+    assert np.allclose(tagger.ask("tagger", {"inputs": [tensor]})["predict_proba"], model.predict_proba(data))

@@ -1,0 +1,110 @@
+"""Which file of an artifact is the model, and what an MLflow folder says beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from gitops_ml.artifacts.manifest import Tensor
+from gitops_ml.artifacts.mlflow_example import example_request
+from gitops_ml.artifacts.mlflow_folder import MLMODEL, folder_pins
+from gitops_ml.artifacts.model_files import REQUIREMENTS
+from gitops_ml.artifacts.pickle_modules import format_of
+from gitops_ml.clients.artifacts.mlmodel import read_mlmodel
+from gitops_ml.errors import InputError, ModelRejected
+
+StoredFormat = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm", "mlflow"]
+KNOWN = ".pkl, .joblib, .skops, .onnx, .ubj; text or JSON of LightGBM and XGBoost; a folder with MLmodel"
+
+
+class NoModelError(InputError):
+    """A file that looked like a model by its name, and holds something else."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """The model's file and format.
+
+    Args:
+        pins: versions by normalized name, as the folder itself says.
+        signature: the tensors that the folder declares, as plain data; None for a model that says itself what it takes.
+        example: an example of the folder as columns, as `data_rows` gives them, from the file `example_file`.
+    """
+
+    file: str
+    format: StoredFormat
+    pins: Mapping[str, str] = field(default_factory=dict)
+    signature: Mapping[str, Any] | None = None
+    example: dict[str, Any] | None = None
+    example_file: str = ""
+
+
+def stored_model(path: str, files: Mapping[str, bytes]) -> StoredModel:
+    """Find the model among the files of an artifact.
+
+    Args:
+        path: the artifact, as messages name it.
+
+    Raises:
+        NoModelError: none of the files is a model.
+        InputError: several of them are.
+        ModelRejected: an MLflow folder is malformed, or has no signature where only that says what the model takes.
+    """
+    if MLMODEL in files:
+        return _of_mlflow(path, files)
+    formats = {name: kind for name, content in files.items() if (kind := format_of(name, content))}
+    if len(formats) == 1:
+        file, kind = next(iter(formats.items()))
+        return StoredModel(file, kind)
+    if formats:
+        raise InputError(
+            f"{path} holds several models",
+            why=", ".join(sorted(formats)[:10]),
+            fix=f"name one of them, such as gitops-ml adopt {path}/{min(formats)}",
+        )
+    raise NoModelError(
+        f"{path} is no model that can be served as it is",
+        why=f"it is none of {KNOWN}",
+        fix="write a predictor class beside it: see docs/serving.md",
+    )
+
+
+def _of_mlflow(path: str, files: Mapping[str, bytes]) -> StoredModel:
+    model = read_mlmodel(files[MLMODEL])
+    if model.file not in files:
+        raise ModelRejected(f"{path} lacks {model.file}", why=f"its {MLMODEL} names it", fix="save the model again")
+    signature = None
+    if model.format == "mlflow":
+        if model.inputs is None or model.outputs is None:
+            raise ModelRejected(
+                f"{path} has no signature",
+                why="a model that MLflow loads does not say what it takes",
+                fix="save it again with signature=mlflow.models.infer_signature(X, model.predict(X))",
+            )
+        signature = {"inputs": msgspec.to_builtins(model.inputs), "outputs": msgspec.to_builtins(model.outputs)}
+    requirements = files.get(REQUIREMENTS, b"").decode(errors="replace")
+    example = None
+    if model.example in files and model.inputs:
+        request = example_request(files[str(model.example)], model.inputs)
+        example = _columns(request, model.inputs) if request else None
+    return StoredModel(
+        model.file, model.format, folder_pins(model, requirements), signature, example, model.example or ""
+    )
+
+
+def _columns(request: Mapping[str, Any], inputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    """The tensors of a request as columns; a matrix as one column for each of its own, without a name."""
+    kinds = {"FP": "float", "IN": "integer", "UI": "integer", "BO": "boolean", "BY": "text"}
+    columns: dict[str, Any] = {}
+    for tensor, spec in zip(request["inputs"], inputs, strict=True):
+        kind = kinds[str(spec.datatype)[:2]]
+        if len(spec.shape) == 1:
+            columns[spec.name] = {"kind": kind, "data": tensor["data"]}
+        else:
+            width = spec.shape[1]
+            for number in range(width):
+                columns[f"{spec.name}{number}"] = {"kind": kind, "data": tensor["data"][number::width]}
+    return columns

@@ -1,0 +1,55 @@
+"""Which file of an artifact is the model, and what an MLflow folder says beside it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gitops_ml.adoption.stored_model import NoModelError, stored_model
+from gitops_ml.errors import InputError, ModelRejected
+from tests.unit.artifacts.test_mlflow_folder import SKLEARN
+
+PINS = b"mlflow==2.19.0\nscikit-learn==1.6.1\ncloudpickle==3.0.0\n"
+TABLE = {"dataframe_split": {"columns": ["age", "plan"], "data": [[41.5, "basic"], [20.0, "pro"]]}}
+FUNCTION = b"flavors: {python_function: {loader_module: my.loader, python_version: 3.11.7}}\n"
+
+
+def test_one_file_is_the_model() -> None:
+    assert stored_model("m.pkl", {"m.pkl": b""}).format == "joblib"
+    assert stored_model("m", {"m.onnx": b"", "labels.csv": b""}).file == "m.onnx"
+
+
+def test_no_model_and_several_models_are_told_apart() -> None:
+    with pytest.raises(NoModelError, match=r"none of \.pkl"):
+        stored_model("data", {"data.csv": b""})
+    with pytest.raises(InputError, match="holds several models") as told:
+        stored_model("models", {"a.pkl": b"", "b.pkl": b""})
+    assert told.value.fix.endswith("gitops-ml adopt models/a.pkl")
+
+
+def test_a_folder_of_mlflow_names_its_pickle_its_versions_and_an_example() -> None:
+    example = json.dumps(TABLE).encode()
+    files = {"MLmodel": SKLEARN, "model.pkl": b"", "requirements.txt": PINS, "serving_input_example.json": example}
+    stored = stored_model("out/iris", files)
+    assert (stored.file, stored.format, stored.signature) == ("model.pkl", "joblib", None)
+    assert stored.pins == {"scikit-learn": "1.6.1", "cloudpickle": "3.0.0"}, "it is loaded without MLflow"
+    assert stored.example == {
+        "age": {"kind": "float", "data": [41.5, 20.0]},
+        "plan": {"kind": "text", "data": ["basic", "pro"]},
+    }
+
+
+def test_what_only_mlflow_can_load_needs_a_signature() -> None:
+    with pytest.raises(ModelRejected, match="has no signature"):
+        stored_model("out/own", {"MLmodel": FUNCTION})
+    inputs = json.dumps([{"type": "double", "name": "age"}])
+    text = FUNCTION + f"signature: {{inputs: '{inputs}', outputs: '{inputs}'}}\n".encode()
+    stored = stored_model("out/own", {"MLmodel": text})
+    assert stored.format == "mlflow" and stored.signature
+    assert stored.signature["inputs"][0]["name"] == "age"
+
+
+def test_a_folder_that_lacks_its_model_is_told() -> None:
+    with pytest.raises(ModelRejected, match=r"lacks model\.pkl"):
+        stored_model("out/iris", {"MLmodel": SKLEARN})
