@@ -261,8 +261,7 @@ def bump(
     """
     old = find_declaration(repo, environment, deployment, options.onto)
     if old.text is None and not create:
-        pickle = " --allow-pickle" if allow_pickle else ""
-        also = f"{f' --model {model}' if model else ''}{pickle}{options.words()}"
+        also = (f" --model {model}" if model else "") + " --allow-pickle" * allow_pickle + options.words()
         command = f"gitops-ml bump {environment} {deployment} {version} --create{also}"
         read_declaration(repo, environment, deployment, command, options.onto)
     declared = None if old.text is None else get_field(old.text, "model", old.file)

@@ -155,7 +155,10 @@ def test_an_exhausted_rate_is_no_lack_of_rights(local: LocalForge, waits: list[f
     ("fault", "said"),
     [
         (Fault("POST", 401, body='{"message": "Bad credentials"}'), "this one is wrong or expired"),
-        (Fault("POST", 403, body='{"message": "Resource not accessible by integration"}'), "right to write comments"),
+        (
+            Fault("POST", 403, body='{"message": "Resource not accessible by integration"}'),
+            "right to write pull requests",
+        ),
         (Fault("POST", 404), "or hides it from this token"),
         (
             Fault("POST", 422, body='{"message": "Validation Failed", "errors": ["body is too long"]}'),
