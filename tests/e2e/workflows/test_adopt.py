@@ -16,8 +16,10 @@ from typing import Any
 
 import joblib
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
+import skops.io
 
 from tests.e2e.workshop import ROOT, Ran, free_port
 from tests.forked_command import run_command
@@ -160,3 +162,24 @@ def test_a_model_of_a_matrix_that_stages_made(team: Callable[[str], Team]) -> No
     tensor = {"name": "X", "shape": list(data.shape), "datatype": "FP64", "data": data.ravel().tolist()}
     model = pickle.loads((tagger.folder / "model.pkl").read_bytes())
     assert np.allclose(tagger.ask("tagger", {"inputs": [tensor]})["predict_proba"], model.predict_proba(data))
+
+
+def test_a_folder_of_mlflow_is_served_without_mlflow(team: Callable[[str], Team]) -> None:
+    iris = team("mlflow-folder")
+    iris.follow("mlflow-folder")
+    row, answer = iris.ask_example("iris", "serving/iris")
+    model = skops.io.load(iris.folder / "iris/model.skops")
+    assert answer["predict"].tolist() == model.predict(row[list(model.feature_names_in_)]).tolist()
+    assert "mlflow" not in (iris.folder / "serving/iris/requirements.txt").read_text()
+
+
+def test_an_onnx_graph(team: Callable[[str], Team]) -> None:
+    tumours = team("onnx")
+    tumours.follow("onnx")
+    rows = pd.read_csv(tumours.folder / "tumours.csv").drop(columns="target").to_numpy("float32")[:5]
+    tensor = {"name": "X", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
+    session = onnxruntime.InferenceSession(tumours.folder / "tumours.onnx", providers=["CPUExecutionProvider"])
+    labels, probabilities = session.run(["label", "probabilities"], {"X": rows})
+    answer = tumours.ask("tumours", {"inputs": [tensor]})
+    assert answer["label"].tolist() == labels.tolist()
+    assert np.allclose(answer["probabilities"], probabilities, atol=1e-6)
