@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
 
 
-def show(repo: Repository, written: Written, summary: str, environment: str) -> None:
+def show(repo: Repository, written: Written, summary: str, environment: str, pull_request: str | None = None) -> None:
     """Print what was written to stdout, and the next commands to stderr.
 
     Args:
         summary: what the file declares now, in one line.
+        pull_request: the address of the one that was opened, where that is the next thing to look at.
     """
     if written.changed:
         render.out(f"{written.file}: {summary}")
@@ -28,6 +29,9 @@ def show(repo: Repository, written: Written, summary: str, environment: str) -> 
         render.out(
             f"commit {written.commit[:12]} {'is pushed to' if written.pushed else 'is made on'} {written.branch}"
         )
+    if pull_request is not None:
+        render.out(f"pull request {pull_request}")
+        return
     for command in next_commands(repo, written, environment):
         render.progress(f"next: {command}")
 

@@ -37,6 +37,12 @@ Model = Annotated[
 Commit = Annotated[bool, typer.Option("--commit", help="Commit that one file.")]
 Branch = Annotated[str | None, typer.Option(help="Commit on this new branch.", show_default=False)]
 Push = Annotated[bool, typer.Option("--push", help="Commit and push, then read the remote to confirm.")]
+PullRequest = Annotated[
+    bool,
+    typer.Option(
+        "--pr", help="Open a pull request of it, or update the one that is open; the work tree stays as it is."
+    ),
+]
 Forge = Annotated[
     str | None,
     typer.Option(

@@ -60,13 +60,12 @@ def post_comment(repo: Repository, place: CommentPlace) -> Callable[[PullRequest
 
     Raises `InputError`, `ForgeRefused` and `ForgeUnavailable`.
     """
-    from gitops_ml.clients.forge.find import find_forge, forge_url, number_in_ci
+    from gitops_ml.cli.pull_request import find_own_forge
+    from gitops_ml.clients.forge.find import number_in_ci
     from gitops_ml.clients.forge.posting import post
     from gitops_ml.core.pull_request.history import commit_of, marker, stored_comment
 
-    remote = repo.remote or ""
-    urls = [repo.git.run("remote", "get-url", remote).text, repo.config.get(f"remote.{remote}.url", "")]
-    forge = find_forge(forge_url(urls), place.forge, os.environ)
+    forge = find_own_forge(repo, place.forge)
     number = place.number or number_in_ci(os.environ)
     branch = repo.checked_out
     if number is None and branch is not None:

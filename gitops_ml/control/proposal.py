@@ -25,7 +25,7 @@ from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.observation.observe import observe, plan_view, read_source
 from gitops_ml.control.observation.view import Options, Source
-from gitops_ml.core.declaration.schema import Desired
+from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.pull_request.facts import EnvironmentFacts, HostFacts, PullRequest, Upstream, deployment_changes
 from gitops_ml.core.records.record import Record
@@ -94,13 +94,25 @@ def _unsigned(repo: Repository, files: EnvironmentFiles) -> str:
 
 
 def _desired_before(repo: Repository, commit: str, name: str) -> Desired | None:
-    """What an environment declared; None where it was not declared, or could not be read."""
+    """What an environment declared; None where it was not declared, or could not be read.
+
+    A version that does not resolve any more, since its tag was taken back, is still what was declared.
+    """
     if name not in declared_environments(repo, commit):
         return None
     try:
-        return read_source(repo, read_environment(repo, commit, name)).desired
+        files = read_environment(repo, commit, name)
+        desired = read_source(repo, files).desired
     except GitopsError:
         return None
+    unresolved = {
+        name: ResolvedDeployment(
+            name=name, declaration=declaration, digest=declaration.digest or "", revision="", path=""
+        )
+        for name, declaration in files.deployments.items()
+        if name in desired.broken
+    }
+    return msgspec.structs.replace(desired, deployments=desired.deployments | unresolved)
 
 
 def _upstream(repo: Repository, files: EnvironmentFiles) -> Upstream | None:

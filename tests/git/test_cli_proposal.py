@@ -13,8 +13,9 @@ from typer.testing import Result
 
 from gitops_ml.errors import ForgeRefused
 from tests.git.cli_clone import attempt, cli, clone, generation, publish, put_record, shell, write
+from tests.git.cli_forge import address, served_forge
 from tests.git.conftest import git
-from tests.unit.clients.forge.server import PREFIX, TOKEN, Fault, LocalForge, served
+from tests.unit.clients.forge.server import TOKEN, Fault, LocalForge
 
 ROWS = "x,late\n1,0\n2,1\n"
 PROD = "environments/prod/models/churn.yaml"
@@ -104,6 +105,17 @@ def test_the_fixes_of_its_rules_work_as_printed(work: Path) -> None:
     assert "hold" not in declared and "digest: md5:" in declared
 
 
+def test_a_version_whose_tag_is_gone_is_still_where_the_change_comes_from(work: Path) -> None:
+    for place in ((), ("origin",)):
+        git(work, *(("push", "-q", *place, ":churn@v1.0.0") if place else ("tag", "-d", "churn@v1.0.0")))
+    write(work, PROD, declare("v2.0.0"))
+    commit(work)
+    done = cli(work, "plan", "-o", "markdown", "--base", "main", "--no-predictions")
+    assert "| `churn` | `v1.0.0` → `v2.0.0` | blue-green |" in done.stdout, done.output
+    assert "The two versions were not compared" in done.stdout
+    assert "staging" not in done.stdout.split("### ")[0].replace("Nothing changes for users of `staging`", "")
+
+
 def test_nothing_changes_without_a_change(work: Path) -> None:
     write(work, "README.md", "hello\n")
     commit(work)
@@ -120,22 +132,12 @@ def test_a_difference_of_two_versions_is_markdown_too(work: Path) -> None:
 
 @pytest.fixture
 def forge(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalForge]:
-    with served(LocalForge(kind="gitea", pulls={"bump": 7})) as local:
-        monkeypatch.setenv("GITOPS_ML_FORGE", f"gitea={local.url}{PREFIX}")
-        monkeypatch.setenv("GITOPS_ML_FORGE_TOKEN", TOKEN)
-        for name in ("GITHUB_REF", "CI_MERGE_REQUEST_IID"):
-            monkeypatch.delenv(name, raising=False)
+    with served_forge(monkeypatch, {"bump": 7}) as local:
         yield local
 
 
 def comment(work: Path, *options: str) -> Result:
     return cli(work, "plan", "--comment", "--base", "main", "--no-predictions", *options)
-
-
-def address(work: Path) -> None:
-    """Give the remote the address of a forge for people; Git itself goes on to use the folder."""
-    git(work, "config", f"url.{work.parent}/remote.git.insteadOf", "https://code.example.org/acme/shop.git")
-    git(work, "remote", "set-url", "origin", "https://code.example.org/acme/shop.git")
 
 
 def test_it_is_written_under_the_branchs_pull_request_and_edited_there(work: Path, forge: LocalForge) -> None:

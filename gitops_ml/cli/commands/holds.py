@@ -31,6 +31,8 @@ def hold(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
+    pr: options.PullRequest = False,
+    forge: options.Forge = None,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -38,20 +40,23 @@ def hold(
 
     Whatever Git declares meanwhile; then the tip is rolled out.
     """
+    from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import holds
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     end = _end(until, length)
     with Repository.open(repo) as clone:
-        written = holds.hold(
-            clone, environment, deployment, reason=reason, until=end, options=CommitOptions(commit, branch, push)
-        )
+        wish, own = CommitOptions(commit, branch, push), f"hold/{environment}-{deployment}"
+        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        written = holds.hold(clone, environment, deployment, reason=reason, until=end, options=place.options)
+        url = place.propose(clone, written, environment)
         if output == "json":
-            documents.show(**edits.as_dict(written, environment, deployment=deployment, reason=reason, until=end))
+            fields = {"deployment": deployment, "reason": reason, "until": end, "pull_request": url}
+            documents.show(**edits.as_dict(written, environment, **fields))
         else:
             summary = f"held{f' until {end:%Y-%m-%d %H:%M} UTC' if end else ''}: {reason}"
-            edits.show(clone, written, summary, environment)
+            edits.show(clone, written, summary, environment, url)
 
 
 def release(
@@ -60,20 +65,26 @@ def release(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
+    pr: options.PullRequest = False,
+    forge: options.Forge = None,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Remove a hold."""
+    from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import holds
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        written = holds.release(clone, environment, deployment, options=CommitOptions(commit, branch, push))
+        wish, own = CommitOptions(commit, branch, push), f"release/{environment}-{deployment}"
+        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        written = holds.release(clone, environment, deployment, options=place.options)
+        url = place.propose(clone, written, environment)
         if output == "json":
-            documents.show(**edits.as_dict(written, environment, deployment=deployment))
+            documents.show(**edits.as_dict(written, environment, deployment=deployment, pull_request=url))
         else:
-            edits.show(clone, written, "no longer held", environment)
+            edits.show(clone, written, "no longer held", environment, url)
 
 
 def _end(until: str | None, length: str | None) -> datetime | None:

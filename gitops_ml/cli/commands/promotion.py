@@ -10,6 +10,7 @@ import typer
 from gitops_ml.cli import completion, documents, edits, options, render
 
 if TYPE_CHECKING:
+    from gitops_ml.cli.pull_request import EditPlace
     from gitops_ml.clients.edits.promotion import VersionChange
     from gitops_ml.clients.git.repository import Repository
 
@@ -29,6 +30,8 @@ def promote(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
+    pr: options.PullRequest = False,
+    forge: options.Forge = None,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -36,14 +39,16 @@ def promote(
 
     It must have soaked there, for as long as promotion.soak says.
     """
+    from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import promotion
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish = CommitOptions(commit, branch, push)
-        moved = promotion.promote(clone, deployment, to, create=create, options=wish, say=render.progress)
-        _show(clone, moved, to, deployment, output)
+        wish, own = CommitOptions(commit, branch, push), f"promote/{to}-{deployment}"
+        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        moved = promotion.promote(clone, deployment, to, create=create, options=place.options, say=render.progress)
+        _show(clone, moved, place, (to, deployment), output)
 
 
 def rollback(
@@ -56,6 +61,8 @@ def rollback(
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
+    pr: options.PullRequest = False,
+    forge: options.Forge = None,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -63,19 +70,24 @@ def rollback(
 
     That is the version, and everything else that its generation was made of.
     """
+    from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import promotion
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        moved = promotion.rollback(clone, environment, deployment, to=to, options=CommitOptions(commit, branch, push))
-        _show(clone, moved, environment, deployment, output)
+        wish, own = CommitOptions(commit, branch, push), f"rollback/{environment}-{deployment}"
+        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        moved = promotion.rollback(clone, environment, deployment, to=to, options=place.options)
+        _show(clone, moved, place, (environment, deployment), output)
 
 
-def _show(repo: Repository, moved: VersionChange, environment: str, deployment: str, output: str) -> None:
+def _show(repo: Repository, moved: VersionChange, place: EditPlace, target: tuple[str, str], output: str) -> None:
+    environment, deployment = target
+    url = place.propose(repo, moved.written, environment)
     if output == "json":
         fields = {"version": moved.version, "digest": moved.digest, "before": moved.before, "source": moved.source}
-        documents.show(**edits.as_dict(moved.written, environment, deployment=deployment, **fields))
+        documents.show(**edits.as_dict(moved.written, environment, deployment=deployment, pull_request=url, **fields))
         return
     was = f" (was {moved.before})" if moved.before and moved.before != moved.version else ""
-    edits.show(repo, moved.written, f"{moved.version} {moved.digest}{was}", environment)
+    edits.show(repo, moved.written, f"{moved.version} {moved.digest}{was}", environment, url)

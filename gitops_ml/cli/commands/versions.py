@@ -110,15 +110,20 @@ def bump(
     branch: options.Branch = None,
     commit: options.Commit = False,
     push: options.Push = False,
+    pr: options.PullRequest = False,
+    forge: options.Forge = None,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Put a version and its digest into a declaration."""
+    from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import registration
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
+        wish, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
+        place = edit_place(repository, wish, pr=pr, forge=forge, branch=own)
         result = registration.bump(
             repository,
             environment,
@@ -127,13 +132,14 @@ def bump(
             model=model,
             create=create,
             allow_pickle=allow_pickle,
-            options=CommitOptions(commit=commit, branch=branch, push=push),
+            options=place.options,
         )
         resolved, written = result.resolved, result.written
         for warning in result.warnings:
             render.progress(f"warning: {warning}")
+        url = place.propose(repository, written, environment)
         if output == "json":
-            fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed)
+            fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed) | {"pull_request": url}
             edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
             documents.show(**fields, **edit, bump_commit=written.commit, pending=written.pending)
             return
@@ -141,7 +147,7 @@ def bump(
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:
             render.progress(f"next: git push {repository.remote} {tag}")
         was = f" (was {result.before})" if result.before and result.before != resolved.version else ""
-        edits.show(repository, written, f"{resolved.version} {resolved.digest}{was}", environment)
+        edits.show(repository, written, f"{resolved.version} {resolved.digest}{was}", environment, url)
 
 
 def _version_json(resolved: ResolvedVersion, *, tag: str | None, pushed: bool) -> dict[str, Any]:

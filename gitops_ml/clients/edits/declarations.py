@@ -30,8 +30,11 @@ class Declaration(NamedTuple):
     committed: str | None
 
 
-def find_declaration(repo: Repository, environment: str, deployment: str) -> Declaration:
+def find_declaration(repo: Repository, environment: str, deployment: str, at: str | None = None) -> Declaration:
     """Read the declaration of a deployment.
+
+    Args:
+        at: read it at this commit alone, whatever is in the work tree.
 
     Raises `SourceError` for a bare repository, `InputError` for an environment that is not declared, and for a file
     that is not UTF-8 or whose removal is not committed.
@@ -39,8 +42,12 @@ def find_declaration(repo: Repository, environment: str, deployment: str) -> Dec
     if repo.bare:
         raise SourceError(f"{repo.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
     file = declaration_path(environment, deployment)
-    _require_environment(repo, environment)
+    _require_environment(repo, environment, at)
     path = repo.root / file
+    if at is not None:
+        blob = repo.read_file(at, file)
+        text = None if blob is None else _text(blob, file)
+        return Declaration(file, path, text, text)
     blob = _in_head(repo, file)
     committed = None if blob is None else _text(blob, file)
     if path.is_file():
@@ -54,9 +61,11 @@ def find_declaration(repo: Repository, environment: str, deployment: str) -> Dec
     return Declaration(file, path, committed, committed)
 
 
-def read_declaration(repo: Repository, environment: str, deployment: str, create: str = "") -> tuple[Declaration, str]:
+def read_declaration(
+    repo: Repository, environment: str, deployment: str, create: str = "", at: str | None = None
+) -> tuple[Declaration, str]:
     """As `find_declaration`, with its text. Raises `InputError` when there is none, with the command to `create` it."""
-    declaration = find_declaration(repo, environment, deployment)
+    declaration = find_declaration(repo, environment, deployment, at)
     if declaration.text is None:
         names = _deployment_names(repo, environment)
         declared = f"declared in {environment}: {', '.join(names) or 'nothing'}"
@@ -101,11 +110,13 @@ def _deployment_names(repo: Repository, environment: str) -> list[str]:
     return sorted({Path(name).stem for name in files if name.endswith((".yaml", ".yml"))})
 
 
-def _require_environment(repo: Repository, environment: str) -> None:
+def _require_environment(repo: Repository, environment: str, at: str | None) -> None:
     main = f"{ROOT}/{environment}/environment.yaml"
-    if (repo.root / main).is_file() or _in_head(repo, main) is not None:
+    if at is not None and repo.entry(at, main) is not None:
         return
-    head = repo.ref("HEAD")
+    if at is None and ((repo.root / main).is_file() or _in_head(repo, main) is not None):
+        return
+    head = at or repo.ref("HEAD")
     committed = declared_environments(repo, head) if head else []
     names = sorted({*committed, *(p.parent.name for p in (repo.root / ROOT).glob("*/environment.yaml"))})
     raise InputError(

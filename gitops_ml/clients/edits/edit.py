@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from gitops_ml.clients.edits.declarations import Declaration, is_skipped
+from gitops_ml.clients.edits.proposal import push_proposal
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.commits import signs_off
 from gitops_ml.clients.git.repository import Repository
@@ -19,11 +20,15 @@ from gitops_ml.errors import InputError, SourceUnavailable
 
 
 class CommitOptions(NamedTuple):
-    """What happens to an edit beyond the work tree: a commit, on a new branch, pushed. Each one implies a commit."""
+    """What happens to an edit beyond the work tree: a commit, on a new branch, pushed. Each one implies a commit.
+
+    `onto`: make the commit on top of this one, push it to `branch` alone, and leave the work tree as it is.
+    """
 
     commit: bool = False
     branch: str | None = None
     push: bool = False
+    onto: str | None = None
 
     @property
     def commits(self) -> bool:
@@ -31,6 +36,8 @@ class CommitOptions(NamedTuple):
 
     def words(self) -> str:
         """The same as options of a command line, each after a space."""
+        if self.onto is not None:
+            return " --pr"
         chosen = (self.commit and "--commit", self.branch and f"--branch {self.branch}", self.push and "--push")
         return "".join(f" {option}" for option in chosen if option)
 
@@ -66,6 +73,13 @@ def write(repo: Repository, old: Declaration, edited: str, message: str, options
         PushRejected: the remote did not take the commit, which stays in this clone.
     """
     subject = message.partition("\n")[0]
+    if options.onto is not None:
+        if edited == old.text:
+            return Written(old.file, False, subject)
+        parse(edited.encode(), old.file, Deployment)
+        branch = str(options.branch)
+        commit = push_proposal(repo, branch, options.onto, old.file, edited, message)
+        return Written(old.file, True, subject, commit, branch, pushed=True)
     if edited == old.text and not options.commits:
         return Written(old.file, False, subject, pending=_pending(repo, old))
     parse(edited.encode(), old.file, Deployment)

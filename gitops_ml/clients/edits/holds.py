@@ -23,7 +23,7 @@ def hold(
         raise InputError(
             f"{until:%Y-%m-%dT%H:%M:%SZ} is over already", why="a hold ends in the future", fix="--for 2h, or --until"
         )
-    old, text = read_declaration(repo, environment, deployment)
+    old, text = read_declaration(repo, environment, deployment, at=options.onto)
     end = {"until": until} if until else {}
     edited = set_fields(text, {"hold": {"reason": reason, **end}}, old.file)
     shown_end = f" until {until:%Y-%m-%d %H:%M} UTC" if until else ""
@@ -33,7 +33,7 @@ def hold(
 
 def release(repo: Repository, environment: str, deployment: str, *, options: CommitOptions) -> Written:
     """Remove a hold. Nothing is changed where there is none."""
-    old, text = read_declaration(repo, environment, deployment)
+    old, text = read_declaration(repo, environment, deployment, at=options.onto)
     reason = clean_line(str(get_field(before_edit(old, options) or text, "hold.reason", old.file)))
     message = f"Release {deployment} in {environment}\n\nIt was held: {reason}\n"
     return write(repo, old, set_fields(text, {"hold": None}, old.file), message, options)

@@ -77,10 +77,10 @@ def promote(
     there = source.deployments.get(deployment)
     if there and there.version != standing.version:
         say(f"{source.name} declares {there.version}, which is not Verified; {standing.version} is what stands there")
-    old = find_declaration(repo, environment, deployment)
+    old = find_declaration(repo, environment, deployment, options.onto)
     if old.text is None and not create:
         command = f"gitops-ml promote {deployment} --to {environment} --create{options.words()}"
-        read_declaration(repo, environment, deployment, command)
+        read_declaration(repo, environment, deployment, command, options.onto)
     text = old.text if old.text is not None else _copy(repo, source, deployment, standing.commit)
     _require_same_model(repo, source, deployment, standing.commit, text, old.file)
     edited = set_fields(text, moved_fields(standing.version, standing.digest), old.file)
@@ -106,7 +106,7 @@ def rollback(
         InputError: nothing else was Verified there, or not that version.
     """
     declared = read_environment(repo, repo.fetch(), environment)
-    old, text = read_declaration(repo, environment, deployment)
+    old, text = read_declaration(repo, environment, deployment, at=options.onto)
     record = read_records(repo, declared).get(deployment)
     verified = list(verified_attempts(record)) if record else []
     # Not what this clone declares: repeating a rollback whose push was refused would go back twice.

@@ -259,13 +259,11 @@ def bump(
         VersionError: what `resolve` finds wrong with the version.
         PushRejected: the remote did not take the commit, which stays in this clone.
     """
-    old = find_declaration(repo, environment, deployment)
+    old = find_declaration(repo, environment, deployment, options.onto)
     if old.text is None and not create:
-        pickle = " --allow-pickle" if allow_pickle else ""
-        also = f"{f' --model {model}' if model else ''}{pickle}{options.words()}"
-        read_declaration(
-            repo, environment, deployment, f"gitops-ml bump {environment} {deployment} {version} --create{also}"
-        )
+        also = (f" --model {model}" if model else "") + " --allow-pickle" * allow_pickle + options.words()
+        command = f"gitops-ml bump {environment} {deployment} {version} --create{also}"
+        read_declaration(repo, environment, deployment, command, options.onto)
     declared = None if old.text is None else get_field(old.text, "model", old.file)
     if declared is not None and model not in (None, str(declared)):
         raise InputError(

@@ -18,6 +18,15 @@ class Comment(NamedTuple):
     url: str
 
 
+class Proposal(NamedTuple):
+    """A pull request to open: from `branch` into `base`, both of this repository."""
+
+    branch: str
+    base: str
+    title: str
+    body: str
+
+
 class Forge(Protocol):
     """One repository on a forge.
 
@@ -41,3 +50,9 @@ class Forge(Protocol):
 
     def find_pull_request(self, branch: str) -> int | None:
         """The number of the newest open pull request of a branch of this repository."""
+
+    def open_pull_request(self, proposal: Proposal) -> str:
+        """Open a pull request. Returns its address for people."""
+
+    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+        """Replace title and text of a pull request. Returns its address for people."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gitops_ml.clients.forge.forge import Comment
+from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
 from gitops_ml.errors import ForgeRefused
 
@@ -32,6 +32,7 @@ class _PullRequest(msgspec.Struct, frozen=True):
     number: int
     head: _Branch = _Branch()
     base: _Branch = _Branch()
+    html_url: str = ""
 
 
 class Gitea:
@@ -74,6 +75,16 @@ class Gitea:
         opened = self._api.pages(f"{self._root}/pulls", _PullRequest, limit="limit", state="open")
         own = [p.number for p in opened if p.head.ref == branch and p.head.repo_id == p.base.repo_id]
         return max(own, default=None)
+
+    def open_pull_request(self, proposal: Proposal) -> str:
+        """See `Forge`."""
+        body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
+        return self._api.send("POST", f"{self._root}/pulls", _PullRequest, body).html_url
+
+    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+        """See `Forge`."""
+        body = {"title": proposal.title, "body": proposal.body}
+        return self._api.send("PATCH", f"{self._root}/pulls/{number}", _PullRequest, body).html_url
 
 
 def _of(comment: _Comment) -> Comment:

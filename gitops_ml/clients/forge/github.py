@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gitops_ml.clients.forge.forge import Comment
+from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
 from gitops_ml.errors import ForgeRefused
 
@@ -25,6 +25,7 @@ class _Comment(msgspec.Struct, frozen=True):
 
 class _PullRequest(msgspec.Struct, frozen=True):
     number: int
+    html_url: str = ""
 
 
 class GitHub:
@@ -66,6 +67,16 @@ class GitHub:
         query = {"head": f"{self._owner}:{branch}", "state": "open", "sort": "created", "direction": "desc"}
         opened = self._api.get(f"{self._root}/pulls", list[_PullRequest], **query)
         return opened[0].number if opened else None
+
+    def open_pull_request(self, proposal: Proposal) -> str:
+        """See `Forge`."""
+        body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
+        return self._api.send("POST", f"{self._root}/pulls", _PullRequest, body).html_url
+
+    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+        """See `Forge`."""
+        body = {"title": proposal.title, "body": proposal.body}
+        return self._api.send("PATCH", f"{self._root}/pulls/{number}", _PullRequest, body).html_url
 
 
 def _of(comment: _Comment) -> Comment:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gitops_ml.clients.forge.forge import Comment
+from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
 from gitops_ml.errors import ForgeRefused
 
@@ -24,6 +24,7 @@ class _Note(msgspec.Struct, frozen=True):
 
 class _MergeRequest(msgspec.Struct, frozen=True):
     iid: int
+    web_url: str = ""
 
 
 class GitLab:
@@ -69,6 +70,21 @@ class GitLab:
         query = {"source_branch": branch, "state": "opened", "order_by": "created_at", "sort": "desc"}
         opened = self._api.get(f"{self._root}/merge_requests", list[_MergeRequest], **query)
         return opened[0].iid if opened else None
+
+    def open_pull_request(self, proposal: Proposal) -> str:
+        """See `Forge`."""
+        body = {
+            "source_branch": proposal.branch,
+            "target_branch": proposal.base,
+            "title": proposal.title,
+            "description": proposal.body,
+        }
+        return self._api.send("POST", f"{self._root}/merge_requests", _MergeRequest, body).web_url
+
+    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+        """See `Forge`."""
+        body = {"title": proposal.title, "description": proposal.body}
+        return self._api.send("PUT", f"{self._root}/merge_requests/{number}", _MergeRequest, body).web_url
 
     def _notes(self, number: int) -> str:
         return f"{self._root}/merge_requests/{number}/notes"

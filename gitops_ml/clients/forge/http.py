@@ -194,7 +194,7 @@ class Api:
             return ForgeRefused(
                 what,
                 why=why,
-                fix=f"give the token in {variables} the right to write comments of pull requests (a job of a fork "
+                fix=f"give the token in {variables} the right to write pull requests and comments (a job of a fork "
                 "has none)",
             )
         if 300 <= status < 400:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from gitops_ml.clients.forge.forge import Comment, Forge
-from gitops_ml.errors import ForgeUnavailable
+from gitops_ml.clients.forge.forge import Comment, Forge, Proposal
+from gitops_ml.errors import ForgeRefused, ForgeUnavailable
 
 _TRIES = 3
 
@@ -56,6 +56,19 @@ def post(forge: Forge, number: int, marker: str, text: Callable[[str], str | Non
         why="somebody deletes it as soon as it is there",
         fix="run it again",
     )
+
+
+def open_or_edit(forge: Forge, proposal: Proposal) -> Posted:
+    """Open the pull request of a branch, or edit the one that is open. Raises as `post`."""
+    number = forge.find_pull_request(proposal.branch)
+    if number is None:
+        try:
+            return Posted("written", forge.open_pull_request(proposal))
+        except (ForgeUnavailable, ForgeRefused):
+            number = forge.find_pull_request(proposal.branch)  # another job was quicker, or the answer was lost
+            if number is None:
+                raise
+    return Posted("edited", forge.edit_pull_request(number, proposal))
 
 
 def _add(forge: Forge, number: int, body: str, look: Callable[[], list[Comment]]) -> bool:

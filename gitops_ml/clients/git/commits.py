@@ -43,6 +43,13 @@ def identity(config: Mapping[str, str]) -> dict[str, str]:
     return {"GIT_COMMITTER_NAME": name or AUTHOR.name, "GIT_COMMITTER_EMAIL": email or AUTHOR.email}
 
 
+def user_author(config: Mapping[str, str]) -> Author:
+    """The author of a person's edit that is committed by plumbing: the user's Git identity, else gitops-ml."""
+    who = identity(config)
+    name, email = config.get("user.name"), config.get("user.email")
+    return Author(name or who["GIT_COMMITTER_NAME"], email or who["GIT_COMMITTER_EMAIL"])
+
+
 def signs_off(config: Mapping[str, str]) -> bool:
     """Whether the user has asked git for sign-offs, by `format.signOff`."""
     return is_true(config, "format.signoff")

@@ -88,6 +88,31 @@ def push_branch(clone: Clone, branch: str, commit: str) -> None:
         )
 
 
+def replace_branch(clone: Clone, branch: str, commit: str, expected_old: str | None) -> None:
+    """Make a branch of the remote's point at `commit`, if it still is where it was; with the user's hooks.
+
+    Args:
+        expected_old: where it points now; None where it does not exist.
+
+    Raises PushRejected.
+    """
+    ref = f"refs/heads/{branch}"
+    clone.require_ref(ref)
+    pushed = clone.git.run(
+        *("push", "--porcelain", f"--force-with-lease={ref}:{expected_old or ''}"),
+        *("--", str(clone.remote), f"{commit}:{ref}"),
+        timeout=_PUSH_SECONDS,
+        hooks=True,
+    )
+    if _read_back(clone, ref, pushed) != commit:
+        raise PushRejected(
+            f"{clone.remote} did not take {commit[:12]} on {branch}",
+            why=fetch.reason(pushed),
+            fix="run it again; if the branch is protected, choose another one: --branch <name>",
+        )
+    clone.git.run("update-ref", f"{clone.mirror('heads')}/{branch}", commit)
+
+
 def _read_back(clone: Clone, ref: str, pushed: GitResult) -> str | None:
     """The object at the remote's `ref`, None when it has none. Raises PushRejected when the remote does not answer."""
     asked = clone.git.run("ls-remote", "--", str(clone.remote), ref, timeout=30.0)

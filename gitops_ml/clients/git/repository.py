@@ -197,6 +197,14 @@ class Repository(Clone):
         push.push_branch(self, branch, commit)
         self.forget()
 
+    def replace_branch(self, branch: str, commit: str, expected_old: str | None) -> None:
+        """Make a branch of the remote's point at `commit`, if it still is at `expected_old` (None: it does not exist).
+
+        Raises PushRejected.
+        """
+        push.replace_branch(self, branch, commit, expected_old)
+        self.forget()
+
     def publish(self, commit: str, expected_old: str | None, branch: str | None = None) -> Published:
         """Move `branch` (the tracked one) from `expected_old` (None: it does not exist) to its descendant `commit`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -44,6 +45,17 @@ def test_a_candidate_as_good_as_the_incumbent_takes_over(workshop: Workshop) -> 
     assert shifts == ["25%", "50%"]
     checks = {c["name"]: c for c in workshop.record()["attempts"][0]["checks"]}
     assert checks["traffic"]["result"] == "pass"
+    _require_rate_in_comment(workshop, load.report.sent)
+
+
+def _require_rate_in_comment(workshop: Workshop, sent: int) -> None:
+    """The comment of a pull request expects a duration from the requests that the gateway has just logged."""
+    workshop.declare("v1.0.0", **CANARY)
+    ran = workshop.run("plan", "-o", "markdown", "--base", "HEAD~1", "--no-predictions")
+    assert ran.code == 2, ran.err
+    cell = re.search(r"at least (\d[^|]*): ([\d,]+) requests at ([\d.e+-]+)/s", ran.out)
+    assert cell, ran.out
+    assert 0 < float(cell[3]) <= sent
 
 
 def test_a_candidate_that_fails_user_requests_is_stopped_and_reverted(workshop: Workshop) -> None:

@@ -64,6 +64,7 @@ class LocalForge:
     asked: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     pulls: dict[str, int] = field(default_factory=dict)
+    texts: dict[int, dict[str, str]] = field(default_factory=dict)
     before_answer: Callable[[str, str], None] = lambda method, path: None
     url: str = ""
     newest: int = 0
@@ -119,7 +120,9 @@ class LocalForge:
             name = "username" if self.kind == "gitlab" else "login"
             return (status, {name: self.account}) if self.account else (403, {"message": "not for apps"})
         if "comments" not in path and "notes" not in path:
-            return status, self._pulls(query)
+            if method == "GET":
+                return status, self._pulls(query)
+            return self._propose(method, status, path, content)
         if method == "POST":
             return status, self._shown(self.add(self.writes_as, content["body"], automatic=self.automatic))
         if path.endswith(("comments", "notes")):
@@ -143,6 +146,20 @@ class LocalForge:
             return {"id": stored.id, "author": {"username": stored.author}, "body": stored.body, "system": False}
         user = {"login": stored.author, "type": "Bot" if stored.automatic else "User"}
         return {"id": stored.id, "user": user, "body": stored.body, "html_url": f"{self.url}/c/{stored.id}"}
+
+    def _propose(self, method: str, status: int, path: str, content: dict[str, str]) -> tuple[int, Any]:
+        """Open or edit a pull request."""
+        text = {"title": content["title"], "body": content.get("body", content.get("description", ""))}
+        if method == "POST":
+            branch = content.get("head", content.get("source_branch", ""))
+            if branch in self.pulls:
+                return 409 if self.kind != "github" else 422, {"message": "a pull request exists already"}
+            number = self.pulls[branch] = len(self.pulls) + 1
+        else:
+            number = int(path.rsplit("/", 1)[1])
+        self.texts[number] = text
+        url = f"{self.url}/pulls/{number}"
+        return status, {"iid": number, "web_url": url} if self.kind == "gitlab" else {"number": number, "html_url": url}
 
     def _pulls(self, query: dict[str, str]) -> list[dict[str, Any]]:
         if self.kind == "gitea":

@@ -10,8 +10,8 @@ import pytest
 
 from gitops_ml.clients.forge import http
 from gitops_ml.clients.forge.find import find_forge
-from gitops_ml.clients.forge.forge import Forge
-from gitops_ml.clients.forge.posting import post
+from gitops_ml.clients.forge.forge import Forge, Proposal
+from gitops_ml.clients.forge.posting import open_or_edit, post
 from gitops_ml.errors import ForgeRefused, ForgeUnavailable, GitopsError
 from tests.unit.clients.forge.server import PREFIX, TOKEN, Fault, LocalForge, served
 
@@ -155,7 +155,10 @@ def test_an_exhausted_rate_is_no_lack_of_rights(local: LocalForge, waits: list[f
     ("fault", "said"),
     [
         (Fault("POST", 401, body='{"message": "Bad credentials"}'), "this one is wrong or expired"),
-        (Fault("POST", 403, body='{"message": "Resource not accessible by integration"}'), "right to write comments"),
+        (
+            Fault("POST", 403, body='{"message": "Resource not accessible by integration"}'),
+            "right to write pull requests",
+        ),
         (Fault("POST", 404), "or hides it from this token"),
         (
             Fault("POST", 422, body='{"message": "Validation Failed", "errors": ["body is too long"]}'),
@@ -197,3 +200,28 @@ def test_the_pull_request_of_a_branch_is_found(local: LocalForge) -> None:
     local.pulls = {"bump": 12, "other": 13}
     assert client(local).find_pull_request("bump") == 12
     assert client(local).find_pull_request("absent") is None
+
+
+def test_a_pull_request_is_opened_once_then_edited(local: LocalForge) -> None:
+    proposal = Proposal("bump/prod-churn", "main", "Bump churn", "why")
+    opened = open_or_edit(client(local), proposal)
+    assert (opened.action, opened.url) == ("written", f"{local.url}/pulls/1")
+    edited = open_or_edit(client(local), proposal._replace(body="why, again"))
+    assert (edited.action, edited.url) == ("edited", opened.url)
+    assert local.texts == {1: {"title": "Bump churn", "body": "why, again"}}
+
+
+def test_a_pull_request_that_another_job_opened_meanwhile_is_edited(local: LocalForge) -> None:
+    def overtake(method: str, path: str) -> None:
+        if method == "POST":
+            local.pulls["bump"] = 4
+
+    local.before_answer = overtake
+    assert open_or_edit(client(local), Proposal("bump", "main", "Bump", "why")).action == "edited"
+    assert local.texts[4]["body"] == "why"
+
+
+def test_a_pull_request_that_is_refused_is_an_error(local: LocalForge) -> None:
+    local.faults = [Fault("POST", 422, body='{"message": "No commits between main and bump"}')]
+    with pytest.raises(ForgeRefused, match="No commits between"):
+        open_or_edit(client(local), Proposal("bump", "main", "Bump", "why"))

@@ -1,0 +1,59 @@
+"""`--pr` of the commands that edit a declaration: a branch of its own, and a pull request that says what it does."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitops_ml.cli import render
+
+if TYPE_CHECKING:
+    from gitops_ml.clients.edits.edit import CommitOptions, Written
+    from gitops_ml.clients.forge.forge import Forge
+    from gitops_ml.clients.git.repository import Repository
+
+
+class EditPlace(NamedTuple):
+    """Where an edit goes. `forge` is None where no pull request is wanted."""
+
+    options: CommitOptions
+    forge: Forge | None = None
+
+    def propose(self, repo: Repository, written: Written, environment: str) -> str | None:
+        """Open the pull request of an edit, or edit the one that is open. Returns its address; None where none is due.
+
+        Raises `ForgeRefused` and `ForgeUnavailable`; the branch is pushed by then, and the same command goes on.
+        """
+        if self.forge is None or written.commit is None:
+            return None
+        from gitops_ml.cli.proposal import describe
+        from gitops_ml.clients.forge.forge import Proposal
+        from gitops_ml.clients.forge.posting import open_or_edit
+        from gitops_ml.core.pull_request.history import stored_comment
+
+        between = (str(self.options.onto), written.commit)
+        text = stored_comment(describe(repo, between, [environment], predictions=True))
+        branch = str(written.branch)
+        posted = open_or_edit(self.forge, Proposal(branch, repo.branch, written.subject, text))
+        render.progress(f"pull request {'opened' if posted.action == 'written' else posted.action}: {posted.url}")
+        return posted.url
+
+
+def edit_place(repo: Repository, options: CommitOptions, *, pr: bool, forge: str | None, branch: str) -> EditPlace:
+    """Where an edit goes. With `pr` to a branch on top of the fetched tip; without a name, to `branch`.
+
+    Raises `InputError` where the forge or its token is not known, before anything is written.
+    """
+    if not pr:
+        return EditPlace(options)
+    found = find_own_forge(repo, forge)
+    return EditPlace(options._replace(branch=options.branch or branch, onto=repo.fetch()), found)
+
+
+def find_own_forge(repo: Repository, chosen: str | None) -> Forge:
+    """The forge of the clone's remote, with the token that the environment's variables hold. Raises `InputError`."""
+    from gitops_ml.clients.forge.find import find_forge, forge_url
+
+    remote = repo.remote or ""
+    urls = [repo.git.run("remote", "get-url", remote).text, repo.config.get(f"remote.{remote}.url", "")]
+    return find_forge(forge_url(urls), chosen, os.environ)
