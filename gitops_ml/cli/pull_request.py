@@ -1,8 +1,10 @@
-"""`--pr` of the commands that edit a declaration: a branch of its own, and a pull request that says what it does."""
+"""What commands do on a forge: `--pr`, a pull request of an edit that says what it does, and commit statuses."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitops_ml.cli import render
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from gitops_ml.clients.edits.edit import CommitOptions, Written
     from gitops_ml.clients.forge.forge import Forge
     from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.control.observation.view import View
 
 
 class EditPlace(NamedTuple):
@@ -57,3 +60,32 @@ def find_own_forge(repo: Repository, chosen: str | None) -> Forge:
     remote = repo.remote or ""
     urls = [repo.git.run("remote", "get-url", remote).text, repo.config.get(f"remote.{remote}.url", "")]
     return find_forge(forge_url(urls), chosen, os.environ)
+
+
+@contextmanager
+def status_reports(repo: Repository, forge: str | None, *, wanted: bool) -> Iterator[Callable[[View], None]]:
+    """Set commit statuses meanwhile, from each look that the callable gets.
+
+    A forge that is not known, or has no token, costs the statuses alone.
+    """
+    if not wanted:
+        yield lambda view: None
+        return
+    from gitops_ml.control.statuses import StatusReporter
+    from gitops_ml.errors import GitopsError
+
+    try:
+        found = find_own_forge(repo, forge)
+    except GitopsError as error:
+        render.progress(f"warning: no commit status is set: {error}")
+        yield lambda view: None
+        return
+    reporter = StatusReporter(found.set_status, render.progress)
+    try:
+        yield reporter.look
+    except KeyboardInterrupt:
+        raise  # whoever stops it does not wait for a forge
+    except BaseException:
+        reporter.close()
+        raise
+    reporter.close()

@@ -69,10 +69,15 @@ class SyncResult:
         return 0
 
 
-def sync(environment: Reconcilable, options: Options | None = None) -> SyncResult:
+def sync(
+    environment: Reconcilable, options: Options | None = None, looked: Callable[[View], None] = lambda view: None
+) -> SyncResult:
     """Repeat passes until nothing is left to do, or nothing more can be done.
 
     Trouble that may pass is tried again, by each deployment's back-off; what needs a person is reported and left.
+
+    Args:
+        looked: called with the first look of each pass, and with the last look of all.
 
     Raises:
         Temporary: the environment cannot be looked at, not even once in several tries.
@@ -85,9 +90,14 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
     committed: str | None = None
     last: PassOutcome | None = None
     passes, looked_at = 0, environment.monotonic()
+
+    def note(view: View) -> None:
+        outcomes.note_first(view)
+        looked(view)
+
     while passes < MOST_PASSES:
         try:
-            last = _pass(environment, options, backoff, last, outcomes.note_first)
+            last = _pass(environment, options, backoff, last, note)
         except LockHeld:
             raise
         except Exception as raised:
@@ -112,6 +122,7 @@ def sync(environment: Reconcilable, options: Options | None = None) -> SyncResul
         outcomes.add(last)
         unfinished = _unfinished(last, backoff)
         if not unfinished and not last.commit:
+            looked(last.view)
             return _result(last, passes, outcomes, committed, backoff)
         environment.sleep(_pause(last, unfinished, backoff))
     raise SourceError(

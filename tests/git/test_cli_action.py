@@ -106,6 +106,7 @@ def _files_with(folder: Path, secret: str) -> list[Path]:
     return [p for p in found if secret in p.read_text(errors="replace")]
 
 
-def test_only_a_command_that_writes_a_comment_gets_the_token_for_that(action: Path) -> None:
+def test_only_a_command_that_writes_to_the_forge_gets_the_token_for_that(action: Path) -> None:
     assert "forge=s3cret\n" in act(action, "plan --base HEAD^1 --comment", TOKEN="s3cret").said
+    assert "forge=s3cret\n" in act(action, "sync prod --statuses", TOKEN="s3cret").said
     assert "forge=\n" in act(action, "plan --base HEAD^1 -o markdown", TOKEN="s3cret").said

@@ -43,6 +43,10 @@ def sync(
     rebuild_journal: Annotated[
         bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
     ] = False,
+    statuses: Annotated[
+        bool, typer.Option("--statuses", help="Set commit statuses on the forge that follow the verdicts.")
+    ] = False,
+    forge: options.Forge = None,
     output: options.TableOrEvents = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -65,11 +69,12 @@ def sync(
         rebuild_journal=rebuild_journal,
     )
     from gitops_ml.cli.live import LiveView
+    from gitops_ml.cli.pull_request import status_reports
 
     try:
-        with LiveView() as view:
+        with LiveView() as view, status_reports(clone, forge, wanted=statuses) as look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
-            results, trouble = visit(targets, lambda target: loop.sync(target, chosen), named=bool(environments))
+            results, trouble = visit(targets, lambda target: loop.sync(target, chosen, look), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
+from gitops_ml.core.pull_request.statuses import CommitStatus
+
 Kind = Literal["github", "gitlab", "gitea"]
 """Gitea and Forgejo have the same API, as far as it is used here."""
 
@@ -56,3 +58,6 @@ class Forge(Protocol):
 
     def edit_pull_request(self, number: int, proposal: Proposal) -> str:
         """Replace title and text of a pull request. Returns its address for people."""
+
+    def set_status(self, status: CommitStatus) -> None:
+        """Set the status of a commit, in place of an earlier one of the same context."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
+from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.errors import ForgeRefused
 
 ACTIONS = ("gitea-actions", "forgejo-actions")
@@ -85,6 +88,15 @@ class Gitea:
         """See `Forge`."""
         body = {"title": proposal.title, "body": proposal.body}
         return self._api.send("PATCH", f"{self._root}/pulls/{number}", _PullRequest, body).html_url
+
+    def set_status(self, status: CommitStatus) -> None:
+        """See `Forge`."""
+        body = {
+            "state": "error" if status.state == "cancelled" else status.state,
+            "context": status.context,
+            "description": status.description,
+        }
+        self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)
 
 
 def _of(comment: _Comment) -> Comment:

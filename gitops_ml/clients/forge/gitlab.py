@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
+from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.errors import ForgeRefused
+
+_STATES = {"pending": "pending", "success": "success", "failure": "failed", "cancelled": "canceled"}
 
 
 class _User(msgspec.Struct, frozen=True):
@@ -85,6 +89,15 @@ class GitLab:
         """See `Forge`."""
         body = {"title": proposal.title, "description": proposal.body}
         return self._api.send("PUT", f"{self._root}/merge_requests/{number}", _MergeRequest, body).web_url
+
+    def set_status(self, status: CommitStatus) -> None:
+        """See `Forge`. A status that is so already is refused there, and that is no error."""
+        body = {"state": _STATES[status.state], "name": status.context, "description": status.description}
+        try:
+            self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)
+        except ForgeRefused as error:
+            if "Cannot transition status" not in error.why:
+                raise
 
     def _notes(self, number: int) -> str:
         return f"{self._root}/merge_requests/{number}/notes"

@@ -66,6 +66,7 @@ class LocalForge:
     pulls: dict[str, int] = field(default_factory=dict)
     texts: dict[int, dict[str, str]] = field(default_factory=dict)
     before_answer: Callable[[str, str], None] = lambda method, path: None
+    statuses: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
     newest: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -119,6 +120,9 @@ class LocalForge:
         if path == "/user":
             name = "username" if self.kind == "gitlab" else "login"
             return (status, {name: self.account}) if self.account else (403, {"message": "not for apps"})
+        if "/statuses/" in path:
+            self.statuses.append((path.rsplit("/", 1)[1], content))
+            return status, {}
         if "comments" not in path and "notes" not in path:
             if method == "GET":
                 return status, self._pulls(query)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from gitops_ml.clients.forge import http
 from gitops_ml.clients.forge.find import find_forge
 from gitops_ml.clients.forge.forge import Forge, Proposal
 from gitops_ml.clients.forge.posting import open_or_edit, post
+from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.errors import ForgeRefused, ForgeUnavailable, GitopsError
 from tests.unit.clients.forge.server import PREFIX, TOKEN, Fault, LocalForge, served
 
@@ -225,3 +227,18 @@ def test_a_pull_request_that_is_refused_is_an_error(local: LocalForge) -> None:
     local.faults = [Fault("POST", 422, body='{"message": "No commits between main and bump"}')]
     with pytest.raises(ForgeRefused, match="No commits between"):
         open_or_edit(client(local), Proposal("bump", "main", "Bump", "why"))
+
+
+@pytest.mark.parametrize("state", ["pending", "success", "failure", "cancelled"])
+def test_a_commit_status_is_set_in_the_forges_own_words(local: LocalForge, state: Any) -> None:
+    context = "gitops-ml/prod/churn"
+    client(local).set_status(CommitStatus(commit="a" * 40, context=context, state=state, description="v2 serves"))
+    ((commit, body),) = local.statuses
+    assert commit == "a" * 40
+    assert body[f"{'name' if local.kind == 'gitlab' else 'context'}"] == context
+
+
+@pytest.mark.parametrize("local", ["gitlab"], indirect=True)
+def test_a_status_that_is_so_already_is_no_error_on_gitlab(local: LocalForge) -> None:
+    local.faults = [Fault("POST", 400, body='{"message": "Cannot transition status via :enqueue from :pending"}')]
+    client(local).set_status(CommitStatus(commit="a" * 40, context="c", state="pending", description=""))

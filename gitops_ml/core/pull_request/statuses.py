@@ -1,0 +1,90 @@
+"""Commit statuses: what a forge shows at a commit of the verdict on what it declares.
+
+They follow the verdict, not the job: a sync that ends well may have stopped a bad version. One status for each
+environment and deployment, at the commit that declared the generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from gitops_ml.core.journal.state import Attempt, EnvironmentState
+from gitops_ml.core.planning.deployment_status import DeploymentStatus
+from gitops_ml.core.records.verified import parse_time
+from gitops_ml.core.text import clean_line
+
+_LONGEST = 140
+"""The most characters that GitHub takes as a description."""
+_RECENT = timedelta(days=1)
+"""A verdict is told again for so long, since a job that died may not have told it. GitHub keeps 1,000 of a kind."""
+
+
+class CommitStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The status of one commit. `context` names environment and deployment."""
+
+    commit: str
+    context: str
+    state: Literal["pending", "success", "failure", "cancelled"]
+    description: str
+
+
+def commit_statuses(
+    environment: str, tip: str, state: EnvironmentState, statuses: Iterable[DeploymentStatus], now: datetime
+) -> list[CommitStatus]:
+    """The statuses that follow from one look at an environment.
+
+    Args:
+        tip: the commit that is reconciled to; a hold and an error are told there.
+        now: the engine's time.
+    """
+    found = []
+    for status in statuses:
+        context = f"gitops-ml/{environment}/{status.name}"
+        deployment = state.of(status.name)
+        error, last = state.error_of(status.name, healing=False), deployment.last
+        recent = last if last and not last.boot and last.outcome != "reviewed" and _is_recent(last, now) else None
+        if deployment.open and not deployment.open.boot:
+            if recent and recent.outcome == "superseded":
+                found.append(_verdict(context, recent))
+            found.append(_status(deployment.open.generation.commit, context, "pending", _under_way(deployment.open)))
+        elif status.hold is not None and status.sync == "OutOfSync":
+            found.append(_status(tip, context, "pending", f"on hold: {status.hold}"))
+        elif error is not None and status.sync == "OutOfSync":
+            found.append(_status(tip, context, "pending", f"tried again after an error: {error.what}"))
+        elif recent:
+            found.append(_verdict(context, recent))
+    newest = {(status.commit, status.context): status for status in found}
+    return list(newest.values())
+
+
+def _is_recent(attempt: Attempt, now: datetime) -> bool:
+    return attempt.settled is not None and now - parse_time(attempt.settled) < _RECENT
+
+
+def _under_way(attempt: Attempt) -> str:
+    share = "" if attempt.stage is None else f", stage {attempt.stage + 1} of its traffic"
+    return f"{attempt.strategy} of {attempt.generation.version} is under way{share}"
+
+
+def _verdict(context: str, attempt: Attempt) -> CommitStatus:
+    version, commit = attempt.generation.version, attempt.generation.commit
+    reason = next((f": {c.name}, {c.reason}" for c in attempt.checks if c.prevents_verified), "")
+    serves = f"; {attempt.incumbent.version} serves" if attempt.incumbent else ""
+    if attempt.outcome == "superseded":
+        return _status(commit, context, "cancelled", f"{version} was superseded by a newer commit")
+    if attempt.outcome == "promoted" and attempt.verdict == "Verified":
+        return _status(commit, context, "success", f"{version} is Verified and serves")
+    if attempt.outcome == "promoted":
+        return _status(commit, context, "success", f"{version} serves; nothing judged it")
+    verdict = (attempt.verdict or attempt.outcome or "failed").lower()
+    return _status(commit, context, "failure", f"{version} is {verdict}{serves}{reason}")
+
+
+def _status(
+    commit: str, context: str, state: Literal["pending", "success", "failure", "cancelled"], description: str
+) -> CommitStatus:
+    return CommitStatus(commit=commit, context=context, state=state, description=clean_line(description, _LONGEST))
