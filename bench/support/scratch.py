@@ -28,13 +28,18 @@ from tests.serving.artifacts import train, write_artifact
 GIT_CONFIG = "[user]\n\tname = Bench\n\temail = bench@example.invalid\n[init]\n\tdefaultBranch = main\n"
 
 
+def isolated(folder: Path) -> None:
+    """Let Git and DVC read nothing of whoever runs this."""
+    config = folder / "gitconfig"
+    config.write_text(GIT_CONFIG)
+    os.environ |= {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1", "DVC_NO_ANALYTICS": "true"}
+
+
 @contextlib.contextmanager
 def scratch(name: str) -> Iterator[Workshop]:
     """A clone with a bare remote, under a project name that nothing else on the engine carries."""
     with tempfile.TemporaryDirectory(prefix=f"gitops-ml-bench-{name}-") as folder:
-        config = Path(folder) / "gitconfig"
-        config.write_text(GIT_CONFIG)
-        os.environ |= {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1", "DVC_NO_ANALYTICS": "true"}
+        isolated(Path(folder))
         project = f"bench-{name}-{secrets.token_hex(3)}"
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:

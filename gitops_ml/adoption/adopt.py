@@ -171,8 +171,13 @@ class Adoption:
             "positive": wishes.positive,
         }
         engine = self._connect()
-        self._tell(f"{candidate.path}: looking into the model, in a container without a network")
-        return inspect_model(engine, with_server(read_lock(requirements)), files, job)
+        return inspect_model(
+            engine,
+            with_server(read_lock(requirements)),
+            files,
+            job,
+            lambda line: self._tell(f"{candidate.path}: {line}"),
+        )
 
     def _samples(self, candidate: Candidate, stored: StoredModel, wishes: Wishes) -> list[tuple[str, dict[str, Any]]]:
         if wishes.sample is not None:

@@ -24,11 +24,17 @@ class Checked(NamedTuple):
     loaded: bool = False
 
 
-def check(root: Path, artifact: Artifact, connect: Callable[[], Engine] | None) -> Checked:
+def check(
+    root: Path,
+    artifact: Artifact,
+    connect: Callable[[], Engine] | None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Checked:
     """Check one artifact.
 
     Args:
         connect: gives the engine whose container loads the model; None checks only what needs no engine.
+        tell: takes a line of progress.
 
     Raises `EngineUnavailable` and `EngineFailed`.
     """
@@ -45,5 +51,5 @@ def check(root: Path, artifact: Artifact, connect: Callable[[], Engine] | None) 
     if connect is None or EXAMPLE not in files:
         return Checked(artifact, mistakes)
     # The manifest can be read, so the model can be compared with it, whatever else is wrong.
-    inspection = inspect_model(connect(), requirements, files, {"do": "check", "answer": not mistakes})
+    inspection = inspect_model(connect(), requirements, files, {"do": "check", "answer": not mistakes}, tell)
     return Checked(artifact, [*mistakes, *inspection.errors], inspection.notes, loaded=True)

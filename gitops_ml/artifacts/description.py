@@ -68,7 +68,8 @@ def class_labels(estimator: Any) -> tuple[ClassLabel, ...] | None:
     classes = getattr(estimator, "classes_", None)
     if not isinstance(classes, np.ndarray) or classes.ndim != 1:
         return None
-    labels = tuple(classes.tolist())
+    # An array of objects may hold numpy's own texts, which no JSON encoder takes.
+    labels = tuple(label.item() if isinstance(label, np.generic) else label for label in classes.tolist())
     return labels if all(isinstance(label, str | int | float | bool) for label in labels) else None
 
 

@@ -58,6 +58,13 @@ FITTED: dict[str, tuple[Any, list[str], list[str]]] = {
         ["age FP64 [-1]", "visits INT64 [-1]"],
         ["predict BYTES [-1]", "predict_proba FP64 [-1, 2]"],
     ),
+    "labels of numpy's own": (
+        LogisticRegression().fit(
+            NUMBERS, pd.Series([np.str_("high" if side else "low") for side in SIDE], dtype=object)
+        ),
+        ["age FP64 [-1]", "visits INT64 [-1]"],
+        ["predict BYTES [-1]", "predict_proba FP64 [-1, 2]"],
+    ),
     "columns of two kinds": (
         make_pipeline(COLUMNS, LogisticRegression()).fit(FRAME[["age", "city"]], SIDE),
         ["age FP64 [-1]", "city BYTES [-1]"],
@@ -119,6 +126,7 @@ def test_a_model_says_what_it_takes_and_gives(kind: str, tmp_path: Path) -> None
     assert tensors(seen.manifest.inputs) == inputs
     assert tensors(seen.manifest.outputs) == outputs
     assert seen.sample == "data/rows.csv"
+    assert json.dumps(seen.as_dict())
     assert check(tmp_path)[0] == [], "what adopt writes is what check accepts"
 
 

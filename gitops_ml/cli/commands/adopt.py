@@ -88,7 +88,7 @@ def adopt(
                 f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it"
             )
         adopted, failed = _look(clone, models or [], wishes, engine)
-        planned = plan_of(clone, adopted, _environments(clone.root))
+        planned = plan_of(clone, adopted, _environments(clone.root)) if adopted else []
         written = [] if dry_run else write(clone.root, planned)
         result = _Result(adopted, planned, written)
         if from_gto_stages and not dry_run:

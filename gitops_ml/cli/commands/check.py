@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,7 @@ def check(
     with Repository.open(repo) as clone:
         results = []
         for artifact in find_artifacts(clone.root, models or []):
-            result = check_artifact(clone.root, artifact, connect)
+            result = check_artifact(clone.root, artifact, connect, _progress_of(artifact.model))
             results.append(result)
             for mistake in result.mistakes:
                 render.error(mistake, artifact.model)
@@ -69,3 +70,7 @@ def check(
     if mistakes:
         render.progress(f"{counted(mistakes, 'mistake')} in {counted(len(results), 'model')}")
         raise typer.Exit(1)
+
+
+def _progress_of(model: str) -> Callable[[str], None]:
+    return lambda line: render.progress(f"{model}: {line}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from gitops_ml.clients.engine.building.model_images import ensure_runtime
+from gitops_ml.clients.engine.building.model_images import ensure_runtime, find_runtime
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import TooMuchOutput
 from gitops_ml.core.generation import LABEL, ROLE, ContainerSpec
@@ -72,7 +72,11 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inspect_model(
-    engine: Engine, requirements: bytes, files: Mapping[str, bytes], job: Mapping[str, Any]
+    engine: Engine,
+    requirements: bytes,
+    files: Mapping[str, bytes],
+    job: Mapping[str, Any],
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Inspection:
     """Run `gitops_ml.serving.inspection` once.
 
@@ -80,11 +84,15 @@ def inspect_model(
         requirements: of the runtime image: the model's lock, and what the server needs beside it.
         files: the artifact, by path.
         job: what is done; see `gitops_ml.serving.inspection`.
+        tell: takes a line of progress.
 
     Raises `EngineUnavailable` and `EngineFailed` for faults that are not the model's.
     """
     _sweep(engine)
+    if find_runtime(engine, requirements) is None:
+        tell("installing the model's packages into an image, once for all models with these packages")
     _, image = ensure_runtime(engine, requirements)
+    tell("looking into the model, in a container without a network")
     size = sum(map(len, files.values()))
     container = engine.create(
         ContainerSpec(

@@ -27,18 +27,20 @@ _builds: dict[tuple[str, str], threading.Lock] = {}
 """A lock for each image, by engine and name: two builds of one image would do the same work twice."""
 
 
+def find_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) -> str | None:
+    """The ID of the runtime image of these requirements; None where the engine lacks the image or its base."""
+    base_id = base_identity(engine, base)
+    return engine.image_id(_runtime_tag(requirements, base_id)) if base_id else None
+
+
 def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) -> tuple[str, str]:
     """Have the runtime image of these hash-locked requirements, and return its name and ID. Raises `EngineFailed`.
 
     Args:
         requirements: a requirements file that `requirements.read_lock` accepts.
     """
-    # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.serving.building.context import runtime_key
-
     base_id = base_identity(engine, base) or base_identity(engine, ensure_base(engine, base)) or base
-    key = runtime_key(requirements, base_id)[:16]
-    tag = f"gitops-ml/runtime:{key}"
+    tag = _runtime_tag(requirements, base_id)
     image = engine.image_id(tag)
     if image:
         return tag, image
@@ -53,6 +55,13 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
             _OCI + "base.digest": base_id,
         }
         return tag, _build_runtime(engine, requirements, base, tag, labels)
+
+
+def _runtime_tag(requirements: bytes, base_id: str) -> str:
+    # Packs our own sources: only a pass that lacks an image needs that.
+    from gitops_ml.serving.building.context import runtime_key
+
+    return f"gitops-ml/runtime:{runtime_key(requirements, base_id)[:16]}"
 
 
 def _build_runtime(engine: Engine, requirements: bytes, base: str, tag: str, labels: Mapping[str, str]) -> str:
