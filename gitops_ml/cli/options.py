@@ -51,6 +51,9 @@ Forge = Annotated[
         show_default=False,
     ),
 ]
+Statuses = Annotated[
+    bool, typer.Option("--statuses", help="Set commit statuses on the forge that follow the verdicts.")
+]
 
 _OUTPUT = ("--output", "-o")
 _FORMAT = {"metavar": "FORMAT", "envvar": f"{VARIABLES}_OUTPUT", "show_default": False}

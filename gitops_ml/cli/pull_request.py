@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gitops_ml.clients.forge.forge import Forge
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.observation.view import View
+    from gitops_ml.control.statuses import StatusReporter
 
 
 class EditPlace(NamedTuple):
@@ -62,25 +63,25 @@ def find_own_forge(repo: Repository, chosen: str | None) -> Forge:
     return find_forge(forge_url(urls), chosen, os.environ)
 
 
-@contextmanager
-def status_reports(repo: Repository, forge: str | None, *, wanted: bool) -> Iterator[Callable[[View], None]]:
-    """Set commit statuses meanwhile, from each look that the callable gets.
-
-    A forge that is not known, or has no token, costs the statuses alone.
-    """
-    if not wanted:
-        yield lambda view: None
-        return
+def status_reporter(repo: Repository, forge: str | None, say: Callable[[str], None]) -> StatusReporter | None:
+    """What sets commit statuses; None, which is said, where the forge is not known or has no token."""
     from gitops_ml.control.statuses import StatusReporter
     from gitops_ml.errors import GitopsError
 
     try:
-        found = find_own_forge(repo, forge)
+        return StatusReporter(find_own_forge(repo, forge).set_status, say)
     except GitopsError as error:
-        render.progress(f"warning: no commit status is set: {error}")
+        say(f"warning: no commit status is set: {error}")
+        return None
+
+
+@contextmanager
+def status_reports(repo: Repository, forge: str | None, *, wanted: bool) -> Iterator[Callable[[View], None]]:
+    """Set commit statuses meanwhile, from each look that the callable gets."""
+    reporter = status_reporter(repo, forge, render.progress) if wanted else None
+    if reporter is None:
         yield lambda view: None
         return
-    reporter = StatusReporter(found.set_status, render.progress)
     try:
         yield reporter.look
     except KeyboardInterrupt:

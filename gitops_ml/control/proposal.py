@@ -147,6 +147,7 @@ def _with_host(repo: Repository, facts: EnvironmentFacts, source: Source) -> Env
         connection.close()
     host = HostFacts(
         statuses={status.name: status for status in view.plan.statuses},
+        serving={name: state.serving.version for name, state in view.state.deployments.items() if state.serving},
         rates=rates,
         seconds=window,
         refused=view.plan.refused,

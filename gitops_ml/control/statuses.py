@@ -6,17 +6,19 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.observation.view import View
 from gitops_ml.core.pull_request.statuses import CommitStatus, commit_statuses
-from gitops_ml.errors import Temporary
 
-_MOST_WAITING = 1_000
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+_MOST_WAITING, _MOST_KNOWN = 1_000, 5_000
 
 
 class StatusReporter:
-    """Sets commit statuses, each once. After a refusal, which a person has to put right, it sets no more.
+    """Sets commit statuses, each tried once.
 
     Args:
         set_status: sets one status. May raise `ForgeRefused` and `ForgeUnavailable`.
@@ -27,7 +29,7 @@ class StatusReporter:
         self._set, self._say = set_status, say
         self._told: dict[tuple[str, str], CommitStatus] = {}
         self._waiting: queue.Queue[CommitStatus | None] = queue.Queue(_MOST_WAITING)
-        self._said: set[str] = set()
+        self._said: dict[str, None] = {}
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -40,8 +42,8 @@ class StatusReporter:
             ):
                 key = (status.commit, status.context)
                 if self._told.get(key) != status:
-                    self._told[key] = status
                     self._waiting.put_nowait(status)
+                    _remember(self._told, key, status)
 
     def close(self, patience: float = 30.0) -> None:
         """Wait until all of them are told, for at most `patience` seconds."""
@@ -52,16 +54,19 @@ class StatusReporter:
             self._say("warning: not every commit status was set: the forge is slow")
 
     def _work(self) -> None:
-        refused = False
         while (status := self._waiting.get()) is not None:
-            if refused:
-                continue
             try:
                 self._set(status)
             except Exception as raised:
                 error = as_gitops_error(raised, status.context)
-                refused = not isinstance(error, Temporary)
                 text = f"warning: {status.context} has no commit status: {error}"
                 if text not in self._said:
-                    self._said.add(text)
+                    _remember(self._said, text, None)
                     self._say(text)
+
+
+def _remember(known: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value, and forget the oldest ones: an agent runs for months."""
+    known[key] = value
+    while len(known) > _MOST_KNOWN:
+        del known[next(iter(known))]

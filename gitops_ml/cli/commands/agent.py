@@ -17,6 +17,8 @@ from gitops_ml.errors import InputError
 
 SHORTEST_INTERVAL = 1.0
 MOST_LINES = 10_000
+STATUS_SECONDS = 5.0
+"""How long the end of the agent waits for commit statuses."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,6 +29,8 @@ def add_to(app: typer.Typer) -> None:
 def agent(
     environments: options.Environments = None,
     interval: Annotated[str, typer.Option(help="How long to wait where there is nothing to do.")] = "30s",
+    statuses: options.Statuses = False,
+    forge: options.Forge = None,
     output: options.Lines = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -34,6 +38,7 @@ def agent(
 
     Every environment is reconciled beside the others, again and again.
     """
+    from gitops_ml.cli.pull_request import status_reporter
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.agent.loop import Agent
     from gitops_ml.control.agent.passes import EnvironmentPasses, read_tip
@@ -43,13 +48,15 @@ def agent(
     wait = seconds(interval)
     if wait < SHORTEST_INTERVAL:
         raise InputError(f"--interval {interval} is too short", why="it is at least 1s", fix="--interval 30s")
-    with Repository.open(repo) as clone:
-        root = clone.root
     printer = Printer(render.progress)
     render.print_log(printer.say)
+    with Repository.open(repo) as clone:
+        root = clone.root
+        reporter = status_reporter(clone, forge, printer.say) if statuses else None
+    look = reporter.look if reporter else lambda view: None
     loop = Agent(
         read_tip=lambda: read_tip(root),
-        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping),
+        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping, look),
         world=Threads(),
         report=printer.say,
         interval=wait,
@@ -63,6 +70,8 @@ def agent(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     loop.run()
+    if reporter:
+        reporter.close(STATUS_SECONDS)
     printer.say("stopped; what serves goes on serving, and the next start goes on from here")
     printer.close()
 

@@ -43,9 +43,7 @@ def sync(
     rebuild_journal: Annotated[
         bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
     ] = False,
-    statuses: Annotated[
-        bool, typer.Option("--statuses", help="Set commit statuses on the forge that follow the verdicts.")
-    ] = False,
+    statuses: options.Statuses = False,
     forge: options.Forge = None,
     output: options.TableOrEvents = "text",
     repo: options.Repo = Path(),

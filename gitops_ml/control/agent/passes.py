@@ -59,9 +59,18 @@ class EnvironmentPasses:
 
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
+        looked: called with the first look of each pass.
     """
 
-    def __init__(self, clone: Path, environment: str, report: Callable[[str], None], stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        clone: Path,
+        environment: str,
+        report: Callable[[str], None],
+        stopping: threading.Event,
+        looked: Callable[[View], None] = lambda view: None,
+    ) -> None:
+        self._looked = looked
         self._clone = clone
         self._environment = environment
         self._report = report
@@ -71,7 +80,7 @@ class EnvironmentPasses:
     def run(self, resting: frozenset[str]) -> PassResult:
         """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
         try:
-            result = one_pass(self._open(), resting)
+            result = one_pass(self._open(), resting, self._looked)
         except BaseException:
             self.close()
             raise
@@ -100,10 +109,12 @@ class EnvironmentPasses:
         return self._target
 
 
-def one_pass(environment: Reconcilable, resting: frozenset[str]) -> PassResult:
+def one_pass(
+    environment: Reconcilable, resting: frozenset[str], looked: Callable[[View], None] = lambda view: None
+) -> PassResult:
     """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
     backoff = Backoff(resting=resting)
-    outcome = reconcile(environment, backoff=backoff)
+    outcome = reconcile(environment, backoff=backoff, looked=looked)
     errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
     if ENVIRONMENT in errors and not outcome.execution.blocked:
         errors[UPKEEP] = errors.pop(ENVIRONMENT)

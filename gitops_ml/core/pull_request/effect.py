@@ -57,12 +57,19 @@ def _effect(facts: EnvironmentFacts, change: DeploymentChange) -> str:
         return f"{name} is no longer served, and requests to it get 404"
     if on_hold(facts, change):
         return f"{name} stays as it is, since it is on hold; {_version(change.after)} waits"
-    if change.before is None:
-        return f"{name} {_version(change.after)} begins to be served, once its checks pass"
+    if _is_first(facts, change) and change.rolls_out:
+        now = ", since nothing serves now" if change.before else ""
+        return f"{name} {_version(change.after)} begins to be served, once its checks pass{now}"
     if not change.rolls_out:
         old, new = change.fields["replicas"]
         return f"{name} runs {code(str(new))} replicas instead of {code(str(old))}, and no request is dropped"
+    assert change.before is not None
     return _rollout(facts, change, change.before, change.after)
+
+
+def _is_first(facts: EnvironmentFacts, change: DeploymentChange) -> bool:
+    """Whether nothing serves. An engine tells that; without one, what was declared is taken to serve."""
+    return change.name not in facts.host.serving if facts.host else change.before is None
 
 
 def _rollout(
@@ -102,10 +109,8 @@ def duration_of(facts: EnvironmentFacts, change: DeploymentChange) -> Expected |
     if change.after is None or not change.rolls_out or on_hold(facts, change):
         return None
     rate = facts.host.rates.get(change.name, 0.0) if facts.host else None
-    status = facts.host.statuses.get(change.name) if facts.host else None
-    # An engine tells whether something serves. Without one, what was declared is taken to serve.
-    first = status.health == "Missing" if status else change.before is None
-    return expected(change.after.declaration, rate, facts.records.get(change.name), first=first)
+    record = facts.records.get(change.name)
+    return expected(change.after.declaration, rate, record, first=_is_first(facts, change))
 
 
 HEAD = ("Deployment", "From → to", "Strategy", "What decides", "Expected duration")
@@ -119,7 +124,7 @@ def row(facts: EnvironmentFacts, change: DeploymentChange) -> tuple[str, ...]:
         old = _version(change.before) if change.before else "-"
         return code(change.name), f"{old} → removed", "-", "-", "-"
     declaration = change.after.declaration
-    first = change.before is None
+    first = _is_first(facts, change)
     decides = decided_by(declaration, first=first) if change.rolls_out else "-"
     return (
         code(change.name),
@@ -134,9 +139,9 @@ def _from_to(facts: EnvironmentFacts, change: DeploymentChange) -> str:
     old = _version(change.before) if change.before else "new"
     new = _version(change.after) if change.after else "removed"
     cell = f"{old} → {new}" if old != new else f"{new}, other {', '.join(code(key) for key in change.fields)}"
-    status = facts.host.statuses.get(change.name) if facts.host else None
-    if status and change.before and status.health != "Missing" and status.version != change.before.declaration.version:
-        cell += f" ({code(status.version)} serves now)"
+    serving = facts.host.serving.get(change.name) if facts.host else None
+    if serving and change.before and serving != change.before.declaration.version:
+        cell += f" ({code(serving)} serves now)"
     return cell
 
 

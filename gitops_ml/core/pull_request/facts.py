@@ -22,11 +22,13 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         statuses: where each deployment stands before anything is done.
+        serving: the version that serves, by deployment; also while none of its replicas answers.
         rates: users' requests a second, by deployment, over the last `seconds`.
         refused: deployments whose removal needs a person's confirmation.
     """
 
     statuses: dict[str, DeploymentStatus]
+    serving: dict[str, str]
     rates: dict[str, float]
     seconds: float
     refused: tuple[str, ...] = ()

@@ -6,13 +6,14 @@ import threading
 
 import pytest
 
+from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.statuses import StatusReporter
 from gitops_ml.control.sync import sync
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.core.verification.verdict import Verdict
-from gitops_ml.errors import EngineFailed, ForgeRefused, ForgeUnavailable
-from tests.unit.builders import NAME, wanted
+from gitops_ml.errors import EngineFailed, ForgeRefused, ForgeUnavailable, GitopsError
+from tests.unit.builders import NAME, generation, wanted
 from tests.unit.control.canaries import OTHER, TWO, bad_canary, serving_v1
 from tests.unit.simulated_host import Host, SimulatedEnvironment
 
@@ -58,28 +59,26 @@ def test_a_hold_and_an_error_are_pending_at_the_tip() -> None:
     assert told(host, host.declaring(wanted("v2")))[-1][0] == "pending"
 
 
-def test_a_refused_status_is_said_once_and_no_more_are_tried() -> None:
-    said: list[str] = []
-    tried: list[str] = []
-
-    def refuse(one: CommitStatus) -> None:
-        tried.append(one.description)
-        raise ForgeRefused("GitHub answered 403")
-
-    reporter = StatusReporter(refuse, said.append)
-    _, environment = bad_canary(NAME)
-    sync(environment, looked=reporter.look)
+def test_the_agents_passes_tell_each_verdict_once() -> None:
+    statuses: list[CommitStatus] = []
+    reporter = StatusReporter(statuses.append, lambda text: pytest.fail(text))
+    host = serving_v1(NAME)
+    environment = host.declaring(wanted("v2"))
+    for _ in range(6):
+        one_pass(environment, frozenset(), reporter.look)
     reporter.close()
-    assert len(tried) == 1 and len(said) == 1 and "has no commit status: GitHub answered 403" in said[0]
+    assert [s.description for s in statuses if s.commit == generation("v2").commit][-1] == "v2 is Verified and serves"
+    assert len({(s.commit, s.context, s.state, s.description) for s in statuses}) == len(statuses)
 
 
-def test_a_forge_that_is_away_costs_its_statuses_alone() -> None:
+@pytest.mark.parametrize("problem", [ForgeUnavailable("GitHub does not answer"), ForgeRefused("GitHub answered 403")])
+def test_a_forge_that_is_away_or_refuses_costs_its_statuses_alone(problem: GitopsError) -> None:
     said: list[str] = []
     tried: list[str] = []
 
     def away(one: CommitStatus) -> None:
         tried.append(one.description)
-        raise ForgeUnavailable("GitHub does not answer")
+        raise problem
 
     reporter = StatusReporter(away, said.append)
     _, environment = bad_canary(NAME)
@@ -87,7 +86,7 @@ def test_a_forge_that_is_away_costs_its_statuses_alone() -> None:
     reporter.close()
     assert result.settled[OTHER] == ["failed"] and len(tried) > 2
     assert sorted(said) == [
-        f"warning: gitops-ml/dev/{name} has no commit status: GitHub does not answer" for name in sorted((NAME, OTHER))
+        f"warning: gitops-ml/dev/{name} has no commit status: {problem}" for name in sorted((NAME, OTHER))
     ], "each text once"
 
 

@@ -47,23 +47,24 @@ def facts(before: Desired | None, after: Desired | None, name: str = "prod", **f
     return EnvironmentFacts(name=name, before=before, after=after, **({"now": NOW} | fields))
 
 
-def host(rate: float = 0.0, *, version: str = "v1", name: str = "churn", **fields: Any) -> HostFacts:
-    """A host where `version` serves and is asked `rate` times a second."""
+def host(rate: float = 0.0, *, version: str | None = "v1", name: str = "churn", **fields: Any) -> HostFacts:
+    """A host where `version` serves, or nothing, and is asked `rate` times a second."""
     known: dict[str, Any] = {
         "name": name,
         "model": name,
-        "version": version,
+        "version": version or "v1",
         "digest": "",
         "generation": "1" * 12,
         "sync": "OutOfSync",
-        "health": "Healthy",
+        "health": "Healthy" if version else "Missing",
         "verification": "Verified",
         "hold": None,
         "replicas": Replicas(desired=1, ready=1),
         "endpoint": "",
     }
     status = DeploymentStatus(**(known | fields))
-    return HostFacts(statuses={name: status}, rates={name: rate} if rate else {}, seconds=3600.0)
+    serving = {name: version} if version else {}
+    return HostFacts(statuses={name: status}, serving=serving, rates={name: rate} if rate else {}, seconds=3600.0)
 
 
 def request(*environments: EnvironmentFacts, models: tuple[ModelFacts, ...] = (), **fields: Any) -> PullRequest:

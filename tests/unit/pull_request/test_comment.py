@@ -91,6 +91,16 @@ def test_a_new_deployment_is_not_judged_by_traffic() -> None:
     assert "canary (the first one: no incumbent) | ready and smoke |" in text
 
 
+def test_a_host_where_nothing_serves_begins_without_a_canary() -> None:
+    """Whatever was declared before: a blank host, or a first rollout that failed."""
+    before, after = (desired(deployment(version, rollout=CANARY)) for version in ("v1", "v2"))
+    text = comment(request(facts(before, after, host=host(version=None))))
+    assert text.startswith(
+        "**`prod`**: `churn` `v2` begins to be served, once its checks pass, since nothing serves now."
+    )
+    assert "canary (the first one: no incumbent) | ready and smoke | not known yet |" in text
+
+
 def test_what_serves_is_named_where_it_is_not_what_was_declared() -> None:
     text = comment(request(facts(desired(deployment("v1")), desired(deployment("v2")), host=host(1.0, version="v0"))))
     assert "`v1` → `v2` (`v0` serves now)" in text
