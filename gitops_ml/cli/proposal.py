@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from gitops_ml.cli import render
 from gitops_ml.errors import GitopsError, InputError
 
@@ -29,6 +27,8 @@ def describe(
 
     Raises as `read_proposal`.
     """
+    import msgspec
+
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.control.proposal import read_proposal
     from gitops_ml.core.pull_request.facts import deployment_changes

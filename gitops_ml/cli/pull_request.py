@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.observation.view import View
     from gitops_ml.control.statuses import StatusReporter
+    from gitops_ml.core.pull_request.facts import PullRequest
+
+_MOST_NOTES, _NOTE = 10, 150
 
 
 class EditPlace(NamedTuple):
@@ -31,16 +34,32 @@ class EditPlace(NamedTuple):
         if self.forge is None or written.commit is None:
             return None
         from gitops_ml.cli.proposal import describe
-        from gitops_ml.clients.forge.forge import Proposal
-        from gitops_ml.clients.forge.posting import open_or_edit
-        from gitops_ml.core.pull_request.history import stored_comment
 
-        between = (str(self.options.onto), written.commit)
-        text = stored_comment(describe(repo, between, [environment], predictions=True))
-        branch = str(written.branch)
-        posted = open_or_edit(self.forge, Proposal(branch, repo.branch, written.subject, text))
-        render.progress(f"pull request {'opened' if posted.action == 'written' else posted.action}: {posted.url}")
-        return posted.url
+        request = describe(repo, (str(self.options.onto), written.commit), [environment], predictions=True)
+        return open_pull_request(self.forge, (str(written.branch), repo.branch), written.subject, request)
+
+
+def open_pull_request(
+    forge: Forge, between: tuple[str, str], title: str, request: PullRequest, notes: Sequence[str] = ()
+) -> str:
+    """Open the pull request of a pushed branch, or edit the one that is open. Returns its address.
+
+    Args:
+        between: the branch, and the one that it is merged into.
+        notes: what else its text says, one line each.
+
+    Raises `ForgeRefused` and `ForgeUnavailable`.
+    """
+    from gitops_ml.clients.forge.forge import Proposal
+    from gitops_ml.clients.forge.posting import open_or_edit
+    from gitops_ml.core.pull_request.history import stored_comment
+    from gitops_ml.core.pull_request.markdown import prose
+
+    listed = "\n".join(f"- {prose(note, _NOTE)}" for note in notes[:_MOST_NOTES])
+    text = stored_comment(request) + (f"\n\n{listed}" if listed else "")
+    posted = open_or_edit(forge, Proposal(*between, title, text))
+    render.progress(f"pull request {'opened' if posted.action == 'written' else posted.action}: {posted.url}")
+    return posted.url
 
 
 def edit_place(repo: Repository, options: CommitOptions, *, pr: bool, forge: str | None, branch: str) -> EditPlace:

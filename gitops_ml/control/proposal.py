@@ -30,6 +30,7 @@ from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.pull_request.facts import EnvironmentFacts, HostFacts, PullRequest, Upstream, deployment_changes
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import GitopsError, InputError, SourceError
+from gitops_ml.suggest import did_you_mean
 
 
 def read_proposal(
@@ -48,6 +49,11 @@ def read_proposal(
     before, after = repo.merge_base(base, head), repo.resolve(head)
     project = read_project(repo, after).name
     names = sorted({*declared_environments(repo, before), *environment_names(repo, after)})
+    for name in environments:
+        if name not in names:
+            near = did_you_mean(name, names)
+            declared = f"declared before or after: {', '.join(names) or 'none'}"
+            raise InputError(f"there is no environment `{name}`", why=declared, fix=near or "name one of them")
     chosen = [name for name in names if not environments or name in environments]
     return PullRequest(
         project=project,

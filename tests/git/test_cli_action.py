@@ -18,6 +18,7 @@ PROGRAM = """\
 #!/bin/sh
 echo "said $# words: $*"
 echo "forge=${GITOPS_ML_FORGE_TOKEN:-}"
+echo "comment edited: https://git.example.org/team/shop/pull/7#c1" >&2
 echo "token=${TOKEN:-} key=${SSH_KEY:-} remote=$(git config --get http.https://git.example.org/.extraheader)"
 ssh-add -l 2>&1
 exit "${CODE:-0}"
@@ -64,7 +65,7 @@ def act(action: Path, command: str = "plan prod", accept: str = "", code: int = 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
 def test_the_exit_code_is_the_step_s_and_an_output(action: Path, code: int) -> None:
     done = act(action, code=code)
-    assert (done.code, done.output) == (code, f"exit-code={code}\n")
+    assert (done.code, done.output.splitlines()[0]) == (code, f"exit-code={code}")
     assert ("::error" in done.said) == (code != 0)
     assert done.summary.startswith(
         f"### `gitops-ml plan prod` ended with {code}\n\n``````text\nsaid 2 words: plan prod\n"
@@ -73,7 +74,7 @@ def test_the_exit_code_is_the_step_s_and_an_output(action: Path, code: int) -> N
 
 def test_an_accepted_code_is_a_notice(action: Path) -> None:
     done = act(action, accept="2 4", code=2)
-    assert (done.code, done.output) == (0, "exit-code=2\n")
+    assert (done.code, done.output.splitlines()[0]) == (0, "exit-code=2")
     assert (
         "::notice title=gitops-ml plan prod::changes are pending: the host does not run what is declared" in done.said
     )
@@ -110,3 +111,9 @@ def test_only_a_command_that_writes_to_the_forge_gets_the_token_for_that(action:
     assert "forge=s3cret\n" in act(action, "plan --base HEAD^1 --comment", TOKEN="s3cret").said
     assert "forge=s3cret\n" in act(action, "sync prod --statuses", TOKEN="s3cret").said
     assert "forge=\n" in act(action, "plan --base HEAD^1 -o markdown", TOKEN="s3cret").said
+
+
+def test_later_steps_know_whether_a_plan_has_changes_and_where_its_comment_is(action: Path) -> None:
+    output = act(action, "plan --comment", accept="2", code=2).output.splitlines()
+    assert output == ["exit-code=2", "changed=true", "comment-url=https://git.example.org/team/shop/pull/7#c1"]
+    assert "changed=false" in act(action, "plan").output

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from gitops_ml.errors import ForgeRefused
+from gitops_ml.errors import ForgeRefused, InputError
 from tests.git.cli_clone import attempt, cli, clone, generation, publish, put_record, shell, write
 from tests.git.cli_forge import address, served_forge
 from tests.git.conftest import git
@@ -114,6 +114,14 @@ def test_a_version_whose_tag_is_gone_is_still_where_the_change_comes_from(work: 
     assert "| `churn` | `v1.0.0` → `v2.0.0` | blue-green |" in done.stdout, done.output
     assert "The two versions were not compared" in done.stdout
     assert "staging" not in done.stdout.split("### ")[0].replace("Nothing changes for users of `staging`", "")
+
+
+def test_one_environment_may_be_named_and_a_mistyped_one_is_an_error(work: Path) -> None:
+    write(work, PROD, declare("v2.0.0"))
+    commit(work)
+    assert cli(work, "plan", "staging", "-o", "markdown", "--base", "main", "--no-predictions").exit_code == 0
+    mistyped = cli(work, "plan", "prd", "-o", "markdown", "--base", "main", "--no-predictions")
+    assert isinstance(mistyped.exception, InputError) and "did you mean `prod`?" in mistyped.exception.fix
 
 
 def test_nothing_changes_without_a_change(work: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gitops_ml.cli.training.retrain import propose_branch
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import ForgeRefused, InputError
+from gitops_ml.retraining.proposal import Retrained
 from tests.git.cli_clone import V2, answer, attempt, cli, clone, generation, publish, put_record, with_model, write
 from tests.git.cli_forge import address, served_forge
 from tests.git.conftest import git
@@ -135,3 +138,24 @@ def test_what_is_declared_so_already_needs_no_pull_request(tmp_path: Path, forge
     done = cli(work, "release", "prod", "churn", "--pr")
     assert done.exit_code == 0 and "says so already" in done.stdout
     assert forge.pulls == {}
+
+
+def test_a_retrained_models_branch_gets_the_same_text_and_what_the_gate_said(work: Path, forge: LocalForge) -> None:
+    bumped = answer(work, "bump", "prod", "churn", "v2.0.0", "--pr", "--branch", "retrain/churn-v2.0.0")
+    forge.pulls.clear()
+    result = Retrained(
+        outcome="registered",
+        model="churn",
+        reason="churn v2.0.0 passes the gate",
+        version="v2.0.0",
+        proposal=bumped["bump_commit"],
+        branch="retrain/churn-v2.0.0",
+        pushed=True,
+    )
+    with Repository.open(work) as repo:
+        url = propose_branch(repo, result, "Bump churn to v2.0.0", ["it passes", "@ada says so"])
+        assert url == f"{forge.url}/pulls/1"
+        text = forge.texts[1]["body"]
+        assert "`v1.0.0` → `v2.0.0`" in text and text.endswith("- it passes\n- @&#8203;ada says so")
+        forge.faults = [Fault("GET", 401)]
+        assert propose_branch(repo, result, "Bump", ["x"]).startswith("open a pull request")

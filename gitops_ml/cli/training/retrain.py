@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -94,12 +96,29 @@ def _propose(clone: Repository, result: Retrained, *, direct: bool) -> str | Non
         return "gitops-ml sync, to roll the version out"
     if not result.pushed:
         return f"git push {clone.remote or 'REMOTE'} {result.tag} {result.branch}, then a pull request"
-    from gitops_ml.retraining.pull_request import open_pull_request
+    notes = [result.reason, *(f"{check.name} {check.result}: {check.reason}" for check in result.checks)]
+    return propose_branch(clone, result, f"Bump {result.model} to {result.version}", notes)
 
-    body = "\n".join(
-        [result.reason, "", *(f"- {check.name} {check.result}: {check.reason}" for check in result.checks)]
-    )
-    return open_pull_request(clone, result.branch, f"Bump {result.model} to {result.version}", body)
+
+def propose_branch(clone: Repository, result: Retrained, title: str, notes: Sequence[str]) -> str:
+    """Open a pull request of the pushed branch. Returns its address, or what a person can do instead.
+
+    The model is registered by now. So a forge that is not known, or refuses, is no error: `gh` is tried then.
+    """
+    from gitops_ml.cli.proposal import describe
+    from gitops_ml.cli.pull_request import find_own_forge, open_pull_request
+    from gitops_ml.errors import GitopsError
+    from gitops_ml.retraining import pull_request
+
+    branch = str(result.branch)
+    try:
+        forge = find_own_forge(clone, os.environ.get("GITOPS_ML_FORGE"))
+        # The gate has compared both models on the same rows already: its checks are among the notes.
+        request = describe(clone, (clone.tip(), str(result.proposal)), [], predictions=False)
+        return open_pull_request(forge, (branch, clone.branch), title, request, notes)
+    except GitopsError as error:
+        render.progress(f"no pull request by the forge's API: {error.what}")
+        return pull_request.open_pull_request(clone, branch, title, "\n".join(f"- {note}" for note in notes))
 
 
 def _show(result: Retrained) -> None:

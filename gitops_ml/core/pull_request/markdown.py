@@ -90,5 +90,8 @@ def bar_chart(title: str, unit: str, bars: Sequence[tuple[str, float]]) -> str:
 
 
 def _label(text: str, limit: int = 32) -> str:
-    """A text that cannot end a quoted label, nor the block of code that the chart is in."""
-    return re.sub(r"[^\w .=<>%,:+/-]", "_", clean_line(text, limit))
+    """A text that cannot end a quoted label, nor the block of code that the chart is in.
+
+    `%%` begins a comment anywhere in a line, and an empty label is an error.
+    """
+    return re.sub("%%+", "%", re.sub(r"[^\w .=<>%,:+/-]", "_", clean_line(text, limit))) or "-"

@@ -84,10 +84,12 @@ def test_a_folded_part_stays_one(text: str) -> None:
 
 
 @given(st.lists(st.tuples(HOSTILE, st.floats(0, 1e6)), min_size=1, max_size=5))
+@example([("", 1.0), ("%%{init}%%", 0.0)])
 def test_a_chart_stays_one_block_of_code(bars: list[tuple[str, float]]) -> None:
     chart = bar_chart("t", "u", bars)
     assert chart.count("```") == 2 and chart.count("\n") == 6
     assert chart.count('"') == 2 * (2 + len(bars))
+    assert "%%" not in chart and '""' not in chart, "Mermaid's parser takes neither"
 
 
 def test_no_bars_make_no_chart() -> None:
