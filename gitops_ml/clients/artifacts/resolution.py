@@ -173,7 +173,7 @@ def _plain(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Model
         target = folder / (name or posixpath.basename(resolved.path))
         with writing_to(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        size = store.copy(md5, target, posixpath.join(resolved.path, name))
+        size = store.copy(md5, target, posixpath.join(resolved.path, name).rstrip("/"))
         files.append(ModelFile(target.relative_to(folder).as_posix(), target, size))
     return files
 
@@ -191,7 +191,7 @@ def read(
             for number, (name, md5) in enumerate(listing(store, resolved).items()):
                 if names is None or name in names:
                     target = folder / str(number)
-                    size = store.copy(md5, target, posixpath.join(resolved.path, name))
+                    size = store.copy(md5, target, posixpath.join(resolved.path, name).rstrip("/"))
                     files.append(ModelFile(name, target, size))
         else:
             files = [f for f in fetch(repo, resolved, folder) if names is None or f.name in names]
