@@ -203,6 +203,7 @@ NOT_RUN_FOR = {
         "gitops-ml sync {}, unless an agent or a job does that",
         "gitops-ml status {}",
         "gitops-ml plan {}",
+        "gitops-ml verify {} {}",
         "docker start {}",
         "gitops-ml status dev",
         "gitops-ml rollback {} {}, as a pull request; or let this identity push to {}",

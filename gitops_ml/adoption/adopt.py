@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +95,7 @@ class Adoption:
         self._connect = connect
         self._tell = tell
         self._rows: dict[str, dict[str, Any] | None] = {}
+        self._given_rows = functools.cache(lambda sample: read_rows(sample, str(sample)))
 
     def adopt(self, candidate: Candidate, wishes: Wishes, *, asked: bool) -> Adopted:
         """Make the texts of one model.
@@ -105,12 +107,17 @@ class Adoption:
             NoModelError: the file holds no model, and nobody said that it does.
             GitopsError: what is missing, with the option that says it.
         """
+        if wishes.sample is not None:
+            self._given_rows(wishes.sample)  # before anything takes long
         files = self._files(candidate.path)
         if MANIFEST in files:
             return Adopted(candidate, parse_manifest(files[MANIFEST]), {})
         stored = stored_model(candidate.path, files)
         if not (asked or candidate.declared) and not holds_estimator(stored.format, files[stored.file]):
-            raise NoModelError(f"{candidate.path} holds no model", fix=f"gitops-ml adopt {candidate.path}")
+            raise NoModelError(
+                f"{candidate.path} names no class of a library that makes models",
+                fix=f"gitops-ml adopt {candidate.path}",
+            )
         needs, requirements = self._requirements(candidate, stored, files[stored.file], wishes)
         inspection = self._inspect(candidate, stored, files, requirements, wishes)
         if inspection.errors:
@@ -182,7 +189,7 @@ class Adoption:
 
     def _samples(self, candidate: Candidate, stored: StoredModel, wishes: Wishes) -> list[tuple[str, dict[str, Any]]]:
         if wishes.sample is not None:
-            return [(wishes.sample.name, read_rows(wishes.sample, str(wishes.sample)))]
+            return [(wishes.sample.name, self._given_rows(wishes.sample))]
         samples = [(f"{candidate.path}/{stored.example_file}", stored.example)] if stored.example else []
         for path in data_files(self._paths, candidate.path):
             for name, rows in self._rows_of(path).items():

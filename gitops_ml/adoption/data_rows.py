@@ -42,6 +42,8 @@ def read_rows(path: Path, name: str) -> dict[str, dict[str, Any]]:
         raise InputError(
             f"{name} is no table that can be read", why=f"{', '.join(SUFFIXES)} are read", fix="give another file"
         )
+    if not path.is_file():
+        raise InputError(f"there is no file {name}", fix="give the path of a CSV, TSV or Parquet file")
     try:
         table = readers[suffix](path)
         columns = dict(_columns(table))

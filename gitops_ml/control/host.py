@@ -116,33 +116,15 @@ class Servers(Protocol):
         ...
 
 
-class Host(Protocol):
-    """One environment whose lock is held, for the time of one pass. Each method may be called by several threads.
+class ReadOnlyHost(Protocol):
+    """One environment as checks ask about it. Nothing here changes what runs, so no lock is needed."""
 
-    Whatever changes something raises `LockLost` when the lock is gone, and `KeyboardInterrupt` when the pass is being
-    stopped.
-    """
-
-    @property
-    def project(self) -> str: ...
     @property
     def environment(self) -> str: ...
-    @property
-    def pin_header(self) -> bool: ...
     @property
     def models(self) -> Models: ...
     @property
     def servers(self) -> Servers: ...
-
-    # --- the pass itself
-
-    def begin(self, work: Callable[[], Result]) -> Future[Result]:
-        """Begin work beside the caller's."""
-        ...
-
-    def stop(self) -> None:
-        """Stop the pass: whoever waits or is about to change something gets a `KeyboardInterrupt`."""
-        ...
 
     def go_on(self) -> None:
         """Call this while waiting. Raises `KeyboardInterrupt` when the pass is being stopped."""
@@ -154,12 +136,51 @@ class Host(Protocol):
         """
         ...
 
-    def supersede(self, deployment: str, fingerprint: str) -> None:
-        """Note that a newer commit declares something else than this candidate of a deployment."""
-        ...
-
     def report(self, text: str) -> None:
         """Show progress to the user."""
+        ...
+
+    def now(self) -> datetime:
+        """The engine's clock."""
+        ...
+
+    def containers(self, deployment: str) -> list[Container]:
+        """The replicas of a deployment as they are now, in a stable order."""
+        ...
+
+    def restarts(self, container: Container) -> int:
+        """How often the engine has started a container again after it ended."""
+        ...
+
+    def logs(self, containers: Sequence[Container], tail: int) -> str:
+        """The last lines of these containers, cleaned."""
+        ...
+
+
+class Host(ReadOnlyHost, Protocol):
+    """One environment whose lock is held, for the time of one pass. Each method may be called by several threads.
+
+    Whatever changes something raises `LockLost` when the lock is gone, and `KeyboardInterrupt` when the pass is being
+    stopped.
+    """
+
+    @property
+    def project(self) -> str: ...
+    @property
+    def pin_header(self) -> bool: ...
+
+    # --- the pass itself
+
+    def begin(self, work: Callable[[], Result]) -> Future[Result]:
+        """Begin work beside the caller's."""
+        ...
+
+    def stop(self) -> None:
+        """Stop the pass: whoever waits or is about to change something gets a `KeyboardInterrupt`."""
+        ...
+
+    def supersede(self, deployment: str, fingerprint: str) -> None:
+        """Note that a newer commit declares something else than this candidate of a deployment."""
         ...
 
     # --- the journal
@@ -167,10 +188,6 @@ class Host(Protocol):
     @property
     def state(self) -> EnvironmentState:
         """What the journal adds up to, with everything that this pass has written."""
-        ...
-
-    def now(self) -> datetime:
-        """The engine's clock."""
         ...
 
     def write(self, *entries: Entry) -> None:
@@ -186,18 +203,6 @@ class Host(Protocol):
         ...
 
     # --- containers
-
-    def containers(self, deployment: str) -> list[Container]:
-        """The replicas of a deployment as they are now, in a stable order."""
-        ...
-
-    def restarts(self, container: Container) -> int:
-        """How often the engine has started a container again after it ended."""
-        ...
-
-    def logs(self, containers: Sequence[Container], tail: int) -> str:
-        """The last lines of these containers, cleaned."""
-        ...
 
     def image(self, generation: Generation) -> str:
         """Have a generation's image on the engine, and return its ID. Raises `ModelRejected` and `EngineFailed`."""

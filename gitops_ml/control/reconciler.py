@@ -18,13 +18,12 @@ from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.events import Event
 from gitops_ml.control.execution.error_entries import error_entries
 from gitops_ml.control.execution.executor import ExecutionResult, execute
-from gitops_ml.control.host import Host
+from gitops_ml.control.host import Host, ReadOnlyHost
 from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import (
-    EngineFailed,
     EngineUnavailable,
     GitopsError,
     InputError,
@@ -64,6 +63,10 @@ class Reconcilable(Protocol):
 
     def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
         """Observe and plan anew. `locked`: this pass holds the lock and runs no probe."""
+        ...
+
+    def examine(self, view: View) -> ReadOnlyHost:
+        """Open a session for questions to what serves, without the lock."""
         ...
 
     def open(
@@ -181,27 +184,22 @@ def _reconcile(environment: Reconcilable, view: View, options: Options, backoff:
 
 
 @contextmanager
-def holding(environment: Reconcilable) -> Iterator[tuple[View, Host]]:
-    """Hold an environment's lock, with the view that was observed under it, and do nothing.
+def lock_held(environment: Reconcilable, view: View, patience: float) -> Iterator[tuple[View, Host]]:
+    """Hold an environment's lock, with a view that was observed under it.
 
-    Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the lock for long, `EngineFailed` when
-    the environment has no gateway.
+    Raises `LockHeld` when other passes hold the lock for more than `patience` seconds, and as `Reconcilable.open`.
     """
     with ExitStack() as stack:
-        stack.callback(environment.end_pass, engine_lost=False)
-        first = environment.look(Options())
-        view, host = retry_while_locked(
-            environment, lambda: stack.enter_context(environment.open(first, Options(), ()))
-        )
-        if view.snapshot.gateway is None:
-            name = environment.environment
-            raise EngineFailed(f"{name} has no gateway", why="nothing serves there", fix=f"gitops-ml sync {name}")
-        yield view, host
+
+        def open_environment() -> tuple[View, Host]:
+            return stack.enter_context(environment.open(view, Options(), ()))
+
+        yield retry_while_locked(environment, open_environment, patience)
 
 
-def retry_while_locked(environment: Reconcilable, take: Callable[[], Taken]) -> Taken:
-    """Try `take` again until the pass that holds the environment has ended. Raises `LockHeld` after `LOCK_WAIT`."""
-    deadline = environment.monotonic() + LOCK_WAIT
+def retry_while_locked(environment: Reconcilable, take: Callable[[], Taken], patience: float = LOCK_WAIT) -> Taken:
+    """Try `take` again until the pass that holds the lock has ended. Raises `LockHeld` after `patience` seconds."""
+    deadline = environment.monotonic() + patience
     while True:
         try:
             return take()

@@ -1,9 +1,10 @@
-"""Judging again what serves, without deploying: the same checks, at any time.
+"""Judges the serving generations again, without a rollout.
 
-A verdict that has changed is written into the journal and into Git, as a rollout's is. After a Failed verdict the
-record's commit puts the declaration back where policy says so, and an ordinary sync rolls out what was verified before.
-Where the tip declares another generation by now, as during a canary, that generation's own rollout decides, and nothing
-is put back.
+The checks run without the environment's lock, so that a long check blocks no rollout. The lock is taken to write a
+verdict that has changed, if the generation that was judged still serves. Record and revert are those of a rollout:
+after a Failed verdict the record's commit puts the declaration back if policy says so, and a sync rolls out the version
+that was verified before. If the tip declares another generation, as during a canary, nothing is put back: the rollout
+of that generation decides.
 """
 
 from __future__ import annotations
@@ -13,29 +14,32 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.checks import run as checks
 from gitops_ml.control.events import check_event
-from gitops_ml.control.host import Host
-from gitops_ml.control.observation.view import View
-from gitops_ml.control.reconciler import Reconcilable, holding, record
+from gitops_ml.control.host import ReadOnlyHost
+from gitops_ml.control.judgement import Judgement, judge, running_replicas
+from gitops_ml.control.observation.view import Options, View
+from gitops_ml.control.reconciler import Reconcilable, lock_held, record
 from gitops_ml.control.sync import SyncResult, sync
-from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed
-from gitops_ml.core.journal.reviews import candidate_has_users, newest_verdict, review_attempt
-from gitops_ml.core.journal.state import Attempt, DeploymentState, quarantine_key
-from gitops_ml.core.planning import plan
+from gitops_ml.core.journal.reviews import newest_verdict
 from gitops_ml.core.planning.context import PlannedDeployment
-from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall
-from gitops_ml.errors import EngineFailed, GitopsError, InputError, LockLost, PushRejected
+from gitops_ml.core.verification.verdict import CheckResult, Verdict
+from gitops_ml.errors import EngineFailed, GitopsError, InputError, PushRejected
+
+VERDICT_WAIT = 600.0
+"""Seconds that a changed verdict waits for passes that hold the lock."""
+_MOST_JUDGEMENTS = 2
+"""How often a deployment is judged if other passes change it meanwhile."""
 
 
 class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment, judged again.
 
-    `verdict` and `before`, the last verdict, are about what serves, whatever the tip declares. `declared_instead` is
-    the version that the tip declares, if that is another generation: its rollout is under way, or has failed.
-    `goes_back_to` is the version that was verified before, if what serves has failed and is what the tip declares.
+    `verdict` and `before`, the last verdict, are about the serving generation, whatever the tip declares.
+    `declared_instead`: the version that the tip declares, if that is another generation; its rollout is under way, or
+    has failed. `goes_back_to`: the version that was verified before, if the serving generation has failed and is the
+    declared one.
     """
 
     name: str
@@ -54,7 +58,7 @@ class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Review:
-    """What judging an environment again came to.
+    """The result of judging an environment again.
 
     `errors` are by deployment. `record_error` says why the verdicts are not in Git. `synced`: the sync after a revert.
     """
@@ -69,7 +73,7 @@ class Review:
     synced: SyncResult | None = None
 
     def serving(self, name: str) -> str | None:
-        """The version of a deployment that serves after the sync that went back; None where there was none."""
+        """The version of a deployment that serves after the sync that went back; None if there was no such sync."""
         statuses = self.synced.view.plan.statuses if self.synced else ()
         return next((status.version for status in statuses if status.name == name), None)
 
@@ -88,27 +92,42 @@ class Review:
 
 
 def review(environment: Reconcilable, deployment: str | None = None) -> Review:
-    """Judge what serves in one environment, or in one deployment of it.
+    """Judge the serving generation of each deployment of an environment, or of one.
 
-    Raises what `Reconcilable.look` raises, `LockHeld`, and `InputError` for a deployment that is not declared.
+    Raises what `Reconcilable.look` raises, `EngineFailed` when the environment has no gateway, and `InputError` for a
+    deployment that is not declared.
     """
-    with holding(environment) as (view, host):
-        _require_declared(view, deployment)
-        result = Review(view.desired.name, view.desired.commit, view.snapshot.engine)
-        for name in sorted(view.wanted):
-            if deployment in (None, name):
-                _review_one(host, view.wanted[name], view.state.of(name), result)
-        for name, what in view.plan.broken.items():
-            if deployment in (None, name):
-                result.errors[name] = InputError(f"{name} is not judged: {what}")
-        try:
-            result.recorded = record(environment, host, view)
-        except LockLost:
-            raise
-        except Exception as error:
-            result.record_error = as_gitops_error(error, f"the record of {environment.environment}")
+    try:
+        result = _review(environment, deployment)
+    finally:
+        environment.end_pass(engine_lost=False)
     if result.recorded and any(r.verdict == "Failed" and r.goes_back_to for r in result.reviews):
         result.synced = sync(environment)
+    return result
+
+
+def _review(environment: Reconcilable, deployment: str | None) -> Review:
+    view = environment.look(Options())
+    _require_declared(view, deployment)
+    _require_gateway(view)
+    result = Review(view.desired.name, view.desired.commit, view.snapshot.engine)
+    host = environment.examine(view)
+    for name in sorted(view.wanted):
+        if deployment in (None, name):
+            try:
+                result.reviews.append(_review_one(environment, host, view, view.wanted[name]))
+            except Exception as error:
+                result.errors[name] = as_gitops_error(error, f"{host.environment}/{name}")
+    for name, what in view.plan.broken.items():
+        if deployment in (None, name):
+            result.errors[name] = InputError(f"{name} is not judged: {what}")
+    unrecorded = view.state.unpublished or view.state.unreverted or view.engine_changed
+    if unrecorded or any(reviewed.changed for reviewed in result.reviews):
+        try:
+            with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):
+                result.recorded = record(environment, locked_host, locked_view)
+        except Exception as error:
+            result.record_error = as_gitops_error(error, f"the record of {environment.environment}")
     return result
 
 
@@ -122,81 +141,89 @@ def _require_declared(view: View, deployment: str | None) -> None:
         )
 
 
-def _review_one(host: Host, wanted: PlannedDeployment, state: DeploymentState, result: Review) -> None:
-    """Judge one deployment. An error on the way is no verdict."""
-    serving, name = state.serving, wanted.name
-    if serving is None:
-        result.reviews.append(
-            DeploymentReview(
-                name=name,
-                version=wanted.generation.version,
-                generation=wanted.generation.fingerprint,
-                verdict="Unverified",
-                before="Unverified",
-            )
-        )
-        host.report(f"verify {host.environment}/{name}: nothing serves")
-        return
-    try:
-        _require_running(host, serving)
-        result.reviews.append(_judge(host, wanted, state, serving))
-    except LockLost:
-        raise
-    except Exception as error:
-        result.errors[name] = as_gitops_error(error, f"{host.environment}/{name}")
+def _require_gateway(view: View) -> None:
+    if view.snapshot.gateway is None:
+        name = view.desired.name
+        raise EngineFailed(f"{name} has no gateway", why="nothing serves there", fix=f"gitops-ml sync {name}")
 
 
-def _require_running(host: Host, serving: Generation) -> None:
-    mine = [c for c in host.containers(serving.deployment) if c.generation == serving.fingerprint]
-    if not any(c.state == "running" for c in mine):
-        raise EngineFailed(
-            f"no replica of {serving.deployment} {serving.version} runs",
-            why="that says nothing of its model, so it is not judged",
-            fix=f"gitops-ml sync {host.environment}",
-        )
+def _review_one(
+    environment: Reconcilable, host: ReadOnlyHost, view: View, wanted: PlannedDeployment
+) -> DeploymentReview:
+    """Judge one deployment; once more if another pass changed it meanwhile. Raises `EngineFailed` without a verdict."""
+    for _ in range(_MOST_JUDGEMENTS):
+        state = view.state.of(wanted.name)
+        if state.serving is None:
+            host.report(f"verify {host.environment}/{wanted.name}: nothing serves")
+            return _nothing_serves(wanted)
+        running = running_replicas(host, state.serving)
+        if running:
+            judgement = judge(host, wanted, state, state.serving, running)
+            reviewed = _conclude(environment, host, view, wanted, judgement)
+            if reviewed:
+                return reviewed
+        error = _changed_meanwhile(wanted) if running else _none_runs(wanted, state.serving)
+        view = environment.look_again(view.source, Options(), locked=False)
+    raise error
 
 
-def _judge(host: Host, wanted: PlannedDeployment, state: DeploymentState, serving: Generation) -> DeploymentReview:
-    declaration, holdout = wanted.resolved.declaration, wanted.resolved.holdout
-    spec: Checks = declaration.verify
-    key = quarantine_key(serving, declaration, holdout)
-    started = host.now()
-
-    def attempt(results: tuple[CheckResult, ...], logs: str) -> Attempt:
-        return review_attempt(state, serving, key=key, checks=results, logs=logs, started=started, now=host.now())
-
-    pending = attempt((), "")
-    report = checks.verify(
-        host,
-        plan.Verify(
-            deployment=wanted.name,
-            generation=serving,
-            attempt=pending,
-            checks=spec,
-            holdout=holdout,
-            commit=wanted.generation.commit,
-            review=True,
-            endpoint="" if candidate_has_users(state) else wanted.endpoint,
-            because="a person asked, or a schedule",
-        ),
+def _changed_meanwhile(wanted: PlannedDeployment) -> EngineFailed:
+    return EngineFailed(
+        f"{wanted.environment}/{wanted.name} is not judged",
+        why="other passes changed what its users reach while the checks ran",
+        fix=f"gitops-ml verify {wanted.environment} {wanted.name}",
     )
-    for check in report.checks:
-        host.report(check_event(host.environment, wanted.name, check))
-    results = tuple(report.checks)
-    verdict, before = overall(results), newest_verdict(state, serving)
-    if verdict != before:
-        settled = attempt(results, report.logs)
-        host.write(Reviewed(at=settled.settled or host.now().isoformat(), attempt=settled))
-    declared = wanted.generation
-    instead = None if declared.fingerprint == serving.fingerprint else declared.version
-    back = pending.incumbent if verdict == "Failed" and not instead else None
+
+
+def _none_runs(wanted: PlannedDeployment, serving: Generation) -> EngineFailed:
+    return EngineFailed(
+        f"no replica of {wanted.name} {serving.version} runs",
+        why="that says nothing of its model, so it is not judged",
+        fix=f"gitops-ml sync {wanted.environment}",
+    )
+
+
+def _nothing_serves(wanted: PlannedDeployment) -> DeploymentReview:
     return DeploymentReview(
         name=wanted.name,
-        version=serving.version,
-        generation=serving.fingerprint,
-        verdict=verdict,
+        version=wanted.generation.version,
+        generation=wanted.generation.fingerprint,
+        verdict="Unverified",
+        before="Unverified",
+    )
+
+
+def _conclude(
+    environment: Reconcilable, host: ReadOnlyHost, view: View, wanted: PlannedDeployment, judgement: Judgement
+) -> DeploymentReview | None:
+    """Write the verdict if it is another one than before. None if another pass changed the deployment meanwhile."""
+    state = view.state.of(wanted.name)
+    before = newest_verdict(state, judgement.serving)
+    if judgement.verdict == before:
+        if not judgement.still_holds(state, state, host.containers(wanted.name)):
+            return None
+    else:
+        with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):
+            now = locked_view.state.of(wanted.name)
+            if not judgement.still_holds(state, now, locked_host.containers(wanted.name)):
+                return None
+            state, before = now, newest_verdict(now, judgement.serving)
+            if judgement.verdict != before:
+                attempt = judgement.attempt(state, locked_host.now())
+                locked_host.write(Reviewed(at=attempt.settled or attempt.started, attempt=attempt))
+    for check in judgement.checks:
+        host.report(check_event(host.environment, wanted.name, check))
+    declared = wanted.generation
+    instead = None if declared.fingerprint == judgement.serving.fingerprint else declared.version
+    failed_as_declared = judgement.verdict == "Failed" and not instead
+    back = judgement.attempt(state, host.now()).incumbent if failed_as_declared else None
+    return DeploymentReview(
+        name=wanted.name,
+        version=judgement.serving.version,
+        generation=judgement.serving.fingerprint,
+        verdict=judgement.verdict,
         before=before,
-        checks=results,
+        checks=judgement.checks,
         declared_instead=instead,
         goes_back_to=back.version if back else None,
     )

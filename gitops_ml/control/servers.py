@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -41,29 +42,40 @@ HOLDOUT_SECONDS = 300.0
 _log = logging.getLogger("gitops_ml")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServersPlace:
+    """Where the model servers of one environment run.
+
+    Args:
+        base: the base image that the probe's image is built on.
+        locked: whether the environment's lock is held; see `ProbePlace`.
+    """
+
+    engine: Engine
+    project: str
+    environment: str
+    base: str
+    locked: bool
+
+
 class EngineServers:
     """The model servers of one environment on one engine.
 
     Args:
         gateway: gives the gateway's container, which may be replaced during a pass; empty without one.
-        base: the base image that the probe's image is built on.
-        check: called before a probe is made; raises `LockLost` when the lock is gone.
+        check: called before a probe is made; raises `LockLost` when a lock that was held is gone.
         now: the engine's clock.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        project: str,
-        environment: str,
-        *,
+        place: ServersPlace,
         gateway: Callable[[], str],
-        base: str,
         check: Callable[[], None],
         now: Callable[[], datetime],
     ) -> None:
-        self._engine, self._project, self._environment = engine, project, environment
-        self._gateway, self._base, self._check, self._now = gateway, base, check, now
+        self._place, self._engine = place, place.engine
+        self._gateway, self._check, self._now = gateway, check, now
 
     def ask(self, question: Question, go_on: Callable[[], None]) -> Mapping[str, TargetResult]:
         """See `host.Servers.ask`. Readiness and the example are asked by the gateway; for all else there is a probe."""
@@ -101,9 +113,11 @@ class EngineServers:
     ) -> Mapping[str, Any]:
         patience, bodies = question.generation.start_timeout, question.bodies
         left = max(patience - passed, min(patience, LEFT_FOR_PROBE))
-        making = background.begin(lambda: probe_image(self._engine, self._base))
+        making = background.begin(lambda: probe_image(self._engine, self._place.base))
         image = background.result_within(making, math.inf, go_on)  # a build, where the engine has no image of ours
-        place = ProbePlace(project=self._project, environment=self._environment, image=image)
+        place = ProbePlace(
+            project=self._place.project, environment=self._place.environment, image=image, locked=self._place.locked
+        )
         job = ProbeJob(
             targets=asked,
             seconds=left + (HOLDOUT_SECONDS if bodies else 0.0),
@@ -121,13 +135,13 @@ class EngineServers:
         """See `host.Servers.address`."""
         inspected = self._engine.inspect_container(container.id)
         networks = inspected["NetworkSettings"]["Networks"] if inspected else {}
-        address = networks.get(scoped(self._project, self._environment), {}).get("IPAddress", "")
+        address = networks.get(scoped(self._place.project, self._place.environment), {}).get("IPAddress", "")
         return f"http://{address}:{generation.port}{_path(generation)}" if address else ""
 
     def inner_address(self, generation: Generation, container: Container | None) -> str:
         """See `host.Servers.inner_address`."""
         if container is None:
-            gateway = gateway_name(self._project, self._environment)
+            gateway = gateway_name(self._place.project, self._place.environment)
             return f"http://{gateway}:{WEB_PORT}{MODEL_PATH}/{generation.deployment}"
         return f"http://{container.alias}:{generation.port}{_path(generation)}"
 
@@ -139,12 +153,13 @@ class EngineServers:
         self._check()
         place = CommandPlace(
             engine=self._engine,
-            project=self._project,
-            environment=self._environment,
-            image=lambda: probe_image(self._engine, self._base),
+            project=self._place.project,
+            environment=self._place.environment,
+            image=lambda: probe_image(self._engine, self._place.base),
             files=commands.files,
             endpoint=commands.endpoint,
             permitted=settings.allow_commands,
+            locked=self._place.locked,
         )
         return own_checks.run_own_checks(checks, subject, own_checks.Reach(settings.check_hosts, place), go_on)
 

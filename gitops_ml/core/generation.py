@@ -33,6 +33,8 @@ MODEL = LABEL + "model"
 VERSION = LABEL + "version"
 ALIAS = LABEL + "alias"
 PATTERN = LABEL + "pattern"
+EXPIRES = LABEL + "expires"
+"""Seconds that a lock, or a probe that runs without the lock, may live."""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +113,12 @@ def scoped(project: str, environment: str, *parts: str) -> str:
 def owner_labels(project: str, environment: str, role: str) -> dict[str, str]:
     """The labels that every object of ours carries."""
     return {PROJECT: project, ENVIRONMENT: environment, ROLE: role}
+
+
+def probe_labels(project: str, environment: str, lifetime: float | None) -> dict[str, str]:
+    """The labels of a probe. `lifetime`: after how many seconds a pass may remove it, if it runs without the lock."""
+    labels = owner_labels(project, environment, "probe")
+    return labels if lifetime is None else labels | {EXPIRES: f"{lifetime:g}"}
 
 
 def alias(deployment: str, fingerprint: str, replica: int, suffix: str) -> str:

@@ -73,6 +73,14 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         return self.labels.get(names.ALIAS, "")
 
     @property
+    def expires(self) -> float | None:
+        """Seconds that this container may live; None if its label does not say."""
+        try:
+            return float(self.labels[names.EXPIRES])
+        except (KeyError, ValueError):
+            return None
+
+    @property
     def replica(self) -> int:
         text = self.labels.get(names.REPLICA, "")
         return int(text) if text.isdigit() else -1

@@ -202,6 +202,15 @@ def test_a_model_that_answers_differently_at_each_call_is_refused(tmp_path: Path
         described(tmp_path, Dice(), columns=["age", "visits"])
 
 
+def test_a_class_of_the_training_script_is_told_with_what_can_be_done(tmp_path: Path) -> None:
+    joblib.dump(FITTED["classifier"][0], tmp_path / "model.pkl")
+    content = (tmp_path / "model.pkl").read_bytes()
+    (tmp_path / "model.pkl").write_bytes(content.replace(b"RandomForestClassifier", b"MandomForestClassifier"))
+    with pytest.raises(ModelRejected, match="needs code that none of its packages has") as told:
+        describe(tmp_path, job())
+    assert "--pin NAME==VERSION" in told.value.fix and "MandomForestClassifier" in told.value.why
+
+
 def test_a_file_that_holds_no_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelRejected, match="neither predict nor transform"):
         described(tmp_path, {"weights": [1, 2]})
@@ -258,4 +267,4 @@ def test_a_pickle_that_fails_when_it_is_loaded_ends_as_a_problem(tmp_path: Path)
     (tmp_path / "job.json").write_text(json.dumps(job(do="describe")))
     assert main(tmp_path) == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    assert "cannot be loaded" in result["problems"][0]["what"]
+    assert "nothing_of_this_name" in result["problems"][0]["why"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.declaration.schema import Deployment, Hold, ResolvedDeployment
 from gitops_ml.core.generation import ContainerSpec, Generation, owner_labels, replica_spec, scoped
 from gitops_ml.core.observed import Container, ContainerFacts
@@ -59,6 +60,7 @@ def wanted(
     boot: Generation | None = None,
     holdout: str | None = None,
     of: Generation | None = None,
+    verify: Checks | None = None,
 ) -> PlannedDeployment:
     """A deployment that declares a version. `of` is its generation, where it is not that of the version."""
     made = of or generation(version, name, built=False)
@@ -75,7 +77,7 @@ def wanted(
     return PlannedDeployment(
         resolved=ResolvedDeployment(
             name=name,
-            declaration=msgspec.structs.replace(declaration, hold=hold),
+            declaration=msgspec.structs.replace(declaration, hold=hold, verify=verify or declaration.verify),
             digest=made.digest,
             revision=made.revision,
             path=made.path,

@@ -6,7 +6,9 @@ with users goes away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,7 +21,7 @@ from gitops_ml.core.journal.state import DeploymentState
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.index import INDEX
 from gitops_ml.core.planning.route import revision_of
-from gitops_ml.errors import EngineFailed
+from gitops_ml.errors import EngineFailed, LockHeld
 from tests.unit.builders import ENVIRONMENT, NOW, PROJECT, container
 
 
@@ -36,7 +38,7 @@ class Engine:
     """One environment on one engine.
 
     `step` is called before each mutation with the deployment that it is about (empty for the environment), and may
-    raise `Killed` or any error. `unsafe` collects what must never happen.
+    raise `Killed` or any error. `unsafe` collects what must never happen. `locked_until`: when the lock is free again.
     """
 
     step: Callable[[str], None] = lambda deployment: None
@@ -47,6 +49,18 @@ class Engine:
     seconds: float = 0.0
     unsafe: list[str] = field(default_factory=list)
     made: int = 0
+    locked_until: float = 0.0
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the environment's lock."""
+        if self.seconds < self.locked_until:
+            raise LockHeld("another pass holds the lock")
+        self.locked_until = math.inf
+        try:
+            yield
+        finally:
+            self.locked_until = 0.0
 
     def snapshot(self) -> Snapshot:
         containers = tuple(self.containers.values())

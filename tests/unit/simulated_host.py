@@ -85,10 +85,14 @@ class SimulatedEnvironment:
         self.plans.append(self.last.plan)
         return self.last
 
+    def examine(self, view: View) -> SimulatedSession:
+        return self.session_type(self.engine, self.behaviour, self.report)
+
     @contextmanager
     def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, ExecutorHost]]:
-        session = self.session_type(self.engine, self.behaviour, self.report)
-        yield self.look_again(view.source, options, locked=True), session
+        with self.engine.lock():
+            session = self.session_type(self.engine, self.behaviour, self.report)
+            yield self.look_again(view.source, options, locked=True), session
 
     @contextmanager
     def watch_tip(self, view: View, host: ExecutorHost) -> Iterator[Callable[[], Source]]:

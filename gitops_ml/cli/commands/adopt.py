@@ -237,7 +237,7 @@ def _look(
                 failed.append((candidate.path, error))
                 render.error(error)
             else:
-                render.progress(error.what)
+                render.progress(f"{error.what}, and is left out; {error.fix} looks into it")
         except (EngineUnavailable, EngineFailed):
             raise
         except GitopsError as error:

@@ -30,7 +30,7 @@ def check(
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Check models as they lie in the work tree, without a version or a commit.
+    """Check models of the work tree, without a version or a commit.
 
     Exit 0 each can be served, 1 one cannot; every mistake is told.
     """

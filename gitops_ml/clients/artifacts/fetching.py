@@ -59,7 +59,7 @@ def _plain(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Model
         target = folder / (name or posixpath.basename(resolved.path))
         with writing_to(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-        size = store.copy(md5, target, posixpath.join(resolved.path, name))
+        size = store.copy(md5, target, posixpath.join(resolved.path, name).rstrip("/"))
         files.append(ModelFile(target.relative_to(folder).as_posix(), target, size))
     return files
 

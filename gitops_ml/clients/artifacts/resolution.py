@@ -146,7 +146,7 @@ def read(
             for number, (name, md5) in enumerate(listing(store, resolved).items()):
                 if names is None or name in names:
                     target = folder / str(number)
-                    size = store.copy(md5, target, posixpath.join(resolved.path, name))
+                    size = store.copy(md5, target, posixpath.join(resolved.path, name).rstrip("/"))
                     files.append(ModelFile(name, target, size))
         else:
             files = [f for f in fetch(repo, resolved, folder) if names is None or f.name in names]

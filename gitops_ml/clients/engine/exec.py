@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from gitops_ml.clients.engine.shell import KeptShell, ShellLost
-from gitops_ml.clients.engine.streams import bounded, pack, split_frames, unpack
+from gitops_ml.clients.engine.streams import bounded, packed, split_frames, unpack
 from gitops_ml.clients.engine.types import ExecResult
 from gitops_ml.errors import EngineFailed
 
@@ -117,7 +117,7 @@ class ExecCalls:
         A name that ends in a slash is a directory. A reader may meet a half-written file: stage and rename.
         """
         with self._translate_errors(f"writing {directory} of {container[:12]}"):
-            self._api.put_archive(container, directory, pack(files, 0o755 if executable else 0o644))
+            self._api.put_archive(container, directory, packed(files, 0o755 if executable else 0o644))
 
     def get(self, container: str, path: str, limit: int = LIMIT) -> dict[str, bytes]:
         """The files at a path of a container, running or not: by name relative to a directory, or by the file's name.

@@ -29,7 +29,7 @@ import msgspec
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import NameTaken
-from gitops_ml.core.generation import LABEL, ContainerSpec, owner_labels, scoped
+from gitops_ml.core.generation import EXPIRES, LABEL, ContainerSpec, owner_labels, scoped
 from gitops_ml.errors import LockHeld, LockLost
 
 TTL = 900.0
@@ -119,7 +119,7 @@ class Lock:
             LABEL + "pid": str(here.pid),
             LABEL + "started": here.started,
             LABEL + "command": here.command,
-            LABEL + "expires": str(ttl),
+            EXPIRES: str(ttl),
             LABEL + "token": token,
         }
         spec = ContainerSpec(
@@ -238,7 +238,7 @@ def _lock_held(engine: Engine, lock: dict[str, Any], project: str, environment: 
 
 def _ttl(labels: dict[str, str]) -> float:
     try:
-        return float(labels.get(LABEL + "expires") or TTL)
+        return float(labels.get(EXPIRES) or TTL)
     except ValueError:
         return TTL
 

@@ -13,6 +13,7 @@ from gitops_ml.clients.engine.types import TooMuchOutput
 from gitops_ml.serving.building import archive
 
 OWNER = 65532  # the user that our containers run as
+_LARGE = 8 << 20
 FRAME = struct.Struct(">BxxxL")
 """The header of each piece of a command's output: its stream, and its length in bytes."""
 
@@ -20,6 +21,13 @@ FRAME = struct.Struct(">BxxxL")
 def pack(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
     """Make a tar of files for a container, by relative name. A name that ends in a slash is a folder."""
     return archive.pack(files, owner=OWNER, mode=mode, time=int(time.time()))
+
+
+def packed(files: Mapping[str, bytes], mode: int = 0o644) -> bytes | Iterator[bytes]:
+    """The tar of `pack`; in pieces where it is large, so that no file is held twice."""
+    if sum(map(len, files.values())) < _LARGE:
+        return pack(files, mode)
+    return archive.stream(files, owner=OWNER, mode=mode, time=int(time.time()))
 
 
 def unpack(chunks: Iterable[bytes], strip: int = 1) -> dict[str, bytes]:

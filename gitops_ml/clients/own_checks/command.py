@@ -17,13 +17,15 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.own_checks.page import NoAnswer
 from gitops_ml.core.declaration.checks import CommandCheck
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
+from gitops_ml.core.generation import ContainerSpec, probe_labels, scoped
 from gitops_ml.core.verification.own_checks import Subject
 
 FOLDER = "/commit"
 """Where the commit's files are in the container, and where the command begins."""
 MEMORY, CPUS, PIDS = 512 * 1024**2, 1.0, 128
 _LOG_LINES = 50
+_OVERHEAD_SECONDS = 60.0
+"""What it may take to fill, start and remove a command's container, beside the command's own time."""
 _LOOK_EVERY = 0.25
 
 
@@ -35,6 +37,7 @@ class CommandPlace(NamedTuple):
         files: the declaring commit's files by path. Raises `InputError` where they are too many.
         endpoint: where the model answers inside the environment's network.
         permitted: whether the host's operator permits commands.
+        locked: whether the environment's lock is held; see `ProbePlace`.
     """
 
     engine: Engine
@@ -44,6 +47,7 @@ class CommandPlace(NamedTuple):
     files: Callable[[], Mapping[str, bytes]]
     endpoint: str
     permitted: bool
+    locked: bool = True
 
 
 def run_command(
@@ -58,12 +62,15 @@ def run_command(
     engine = place.engine
     about = msgspec.structs.asdict(msgspec.structs.replace(subject, endpoint=place.endpoint))
     files = place.files()
+    timeout = seconds(check.timeout)
     image = check.image and (engine.image_id(check.image) or engine.pull(check.image))
     container = engine.create(
         ContainerSpec(
             name=scoped(place.project, place.environment, "command", secrets.token_hex(4)),
             image=image or place.image(),
-            labels=owner_labels(place.project, place.environment, "probe"),
+            labels=probe_labels(
+                place.project, place.environment, None if place.locked else timeout + _OVERHEAD_SECONDS
+            ),
             network=scoped(place.project, place.environment),
             entrypoint=check.run,
             command=(),
@@ -79,7 +86,7 @@ def run_command(
     try:
         engine.put(container, FOLDER, files, executable=True)
         engine.start(container, f"the command {check.name}")
-        deadline = time.monotonic() + seconds(check.timeout)
+        deadline = time.monotonic() + timeout
         while (code := engine.wait(container, timeout=_LOOK_EVERY)) is None:
             go_on()
             if time.monotonic() > deadline:

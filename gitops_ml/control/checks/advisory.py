@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from gitops_ml.control.boundary import as_gitops_error, first_line
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
-from gitops_ml.control.host import Host, Question
+from gitops_ml.control.host import Question, ReadOnlyHost
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -20,7 +20,7 @@ from gitops_ml.errors import LockLost, Superseded
 Served = tuple[Container, Generation]
 
 
-def drift(host: Host, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
+def drift(host: ReadOnlyHost, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
     """Compare what users ask of the containers `live` with the training data of `generation`."""
 
     def judge() -> CheckResult:
@@ -35,7 +35,7 @@ def drift(host: Host, spec: DriftCheck, generation: Generation, live: Sequence[C
 
 
 def agreement(
-    host: Host, spec: AgreementCheck, candidate: Served, incumbent: Served, live: Sequence[Container]
+    host: ReadOnlyHost, spec: AgreementCheck, candidate: Served, incumbent: Served, live: Sequence[Container]
 ) -> CheckResult:
     """Have the live rows of the containers `live` answered once more by both, and compare the answers."""
     generation, other = candidate[1], incumbent[1]
@@ -61,7 +61,7 @@ def agreement(
     return _advise("agreement", host, generation, judge)
 
 
-def _advise(name: str, host: Host, generation: Generation, judge: Callable[[], CheckResult]) -> CheckResult:
+def _advise(name: str, host: ReadOnlyHost, generation: Generation, judge: Callable[[], CheckResult]) -> CheckResult:
     try:
         return judge()
     except (LockLost, Superseded):
@@ -72,7 +72,7 @@ def _advise(name: str, host: Host, generation: Generation, judge: Callable[[], C
         )
 
 
-def _samples(host: Host, live: Sequence[Container], port: int) -> Samples:
+def _samples(host: ReadOnlyHost, live: Sequence[Container], port: int) -> Samples:
     return host.servers.samples([(c.alias, port) for c in live if c.state == "running"])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles, read_model_files
 from gitops_ml.control.boundary import first_line
-from gitops_ml.control.host import Host
+from gitops_ml.control.host import ReadOnlyHost
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.probe_result import TargetResult
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gitops_ml.core.verification.answers import Answers, NoAnswer
 
 
-def files_of(host: Host, generation: Generation) -> ModelFiles | None:
+def files_of(host: ReadOnlyHost, generation: Generation) -> ModelFiles | None:
     """Read the files of a generation's model; None for an image, which brings none.
 
     Raises `ModelRejected` for malformed files, `VersionError` when their bytes cannot be had.
@@ -25,7 +25,7 @@ def files_of(host: Host, generation: Generation) -> ModelFiles | None:
     return read_model_files(host.models.artifact(generation)) if generation.pattern == "service" else None
 
 
-def manifest_of(host: Host, generation: Generation | None) -> Manifest | None:
+def manifest_of(host: ReadOnlyHost, generation: Generation | None) -> Manifest | None:
     """The manifest of a generation that another one is compared with; None where it cannot be read."""
     try:
         files = files_of(host, generation) if generation else None

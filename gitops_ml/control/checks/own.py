@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error, first_line
-from gitops_ml.control.host import CommandContext, Host
+from gitops_ml.control.host import CommandContext, ReadOnlyHost
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -34,7 +34,7 @@ class Place:
 
 
 def run_own_checks(
-    host: Host, checks: Sequence[OwnCheck], generation: Generation, place: Place, go_on: Callable[[], None]
+    host: ReadOnlyHost, checks: Sequence[OwnCheck], generation: Generation, place: Place, go_on: Callable[[], None]
 ) -> list[CheckResult]:
     """Run these checks one after the other. A check that meets an unforeseen error is inconclusive.
 
@@ -56,7 +56,7 @@ def run_own_checks(
 
 
 def _run(
-    host: Host, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+    host: ReadOnlyHost, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
 ) -> CheckResult:
     try:
         result = host.servers.run_own_checks([check], subject, commands, go_on)[0]

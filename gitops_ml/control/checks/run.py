@@ -19,7 +19,7 @@ from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.checks.own import Place, run_own_checks
 from gitops_ml.control.checks.rejected import rejected
-from gitops_ml.control.host import Host, Question
+from gitops_ml.control.host import Question, ReadOnlyHost
 from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -51,7 +51,7 @@ class _Holdout:
     refused: str = ""
 
 
-def readiness(host: Host, generation: Generation, containers: Sequence[Container]) -> CheckResult:
+def readiness(host: ReadOnlyHost, generation: Generation, containers: Sequence[Container]) -> CheckResult:
     """Judge whether all these replicas came up as declared, within the generation's start time-out."""
     question = Question(generation, {c.alias: (c, generation) for c in containers})
     try:
@@ -60,7 +60,7 @@ def readiness(host: Host, generation: Generation, containers: Sequence[Container
         return rejected(error)
 
 
-def verify(host: Host, action: plan.Verify) -> CheckReport:
+def verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
     """Run the checks of one generation: ready and smoke always, the others where they are declared.
 
     Malformed files or answers of the model are a failed check. Raises `Temporary` for trouble that is not the
@@ -74,7 +74,7 @@ def verify(host: Host, action: plan.Verify) -> CheckReport:
     return report
 
 
-def _verify(host: Host, action: plan.Verify) -> CheckReport:
+def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
     generation, spec = action.generation, action.checks
     replicas = host.containers(action.deployment)
     candidates = [c for c in replicas if c.generation == generation.fingerprint]
@@ -112,7 +112,7 @@ def _verify(host: Host, action: plan.Verify) -> CheckReport:
     return CheckReport(checks, host.logs(candidates[:1], LOG_TAIL) if failed else "")
 
 
-def _go_on(host: Host, action: plan.Verify) -> Callable[[], None]:
+def _go_on(host: ReadOnlyHost, action: plan.Verify) -> Callable[[], None]:
     """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
     return host.go_on if action.review else lambda: host.require_wanted(action.generation)
 
@@ -127,7 +127,7 @@ def _timely(action: plan.Verify) -> list[OwnCheck]:
     return [c for c in action.checks.own if action.compare and not isinstance(c, PrometheusCheck)]
 
 
-def _own_checks(host: Host, action: plan.Verify, container: Container) -> list[CheckResult]:
+def _own_checks(host: ReadOnlyHost, action: plan.Verify, container: Container) -> list[CheckResult]:
     checks = _timely(action)
     if not checks:
         return []
@@ -145,7 +145,9 @@ def _ready(results: Mapping[str, TargetResult], names: Sequence[str]) -> CheckRe
     return next((check for check in checks if check.result != "pass"), checks[0])
 
 
-def _load_holdout(host: Host, action: plan.Verify, files: ModelFiles | None, compared: Generation | None) -> _Holdout:
+def _load_holdout(
+    host: ReadOnlyHost, action: plan.Verify, files: ModelFiles | None, compared: Generation | None
+) -> _Holdout:
     spec = action.checks.holdout
     if spec is None or action.holdout is None:
         return _Holdout()

@@ -14,23 +14,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
 from gitops_ml.clients import background
 from gitops_ml.clients.artifacts.source import ModelSource
-from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
+from gitops_ml.clients.engine.building.model_images import Builds
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock
 from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
-from gitops_ml.clients.gateway.snapshot import list_environment
-from gitops_ml.control.events import cleaned
+from gitops_ml.control.observation.read_only import ReadOnlySession
 from gitops_ml.control.observation.view import View
-from gitops_ml.control.servers import EngineServers
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALIAS, PATTERN, PORT, Generation, replica_spec
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries
@@ -38,7 +35,6 @@ from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings, require_secrets
 from gitops_ml.core.planning import plan
-from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, Superseded
 
 Result = TypeVar("Result")
@@ -53,7 +49,7 @@ class Artifacts:
     builds: Builds
 
 
-class Session:
+class Session(ReadOnlySession):
     """One environment on one engine, for the time of one pass.
 
     Args:
@@ -72,30 +68,18 @@ class Session:
         report: Callable[[str], None],
         stopping: threading.Event,
     ) -> None:
-        snapshot, settings = view.snapshot, view.desired.environment.gateway
-        self.project, self.environment = snapshot.project, snapshot.environment
+        super().__init__(engine, view, artifacts.models, report, stopping, locked=True)
+        settings = view.desired.environment.gateway
         self.pin_header = settings.pin_header
-        self.models = artifacts.models
         self._drain_seconds = seconds(settings.drain)
-        self._engine, self._lock, self._builds, self._report = engine, lock, artifacts.builds, report
-        self._external_stop, self._stopping = stopping, threading.Event()
+        self._lock, self._builds = lock, artifacts.builds
+        self._stopping = threading.Event()
         self._superseded: set[tuple[str, str]] = set()
-        self._started, self._at = time.monotonic(), snapshot.at
-        self._gateway = snapshot.gateway.id if snapshot.gateway else ""
-        self._journal = Journal(engine, self._gateway, snapshot.journal)
+        self._journal = Journal(engine, self._gateway, view.snapshot.journal)
         self._state = view.state
         self._unwritten: list[bytes] = []
         self._writing = threading.RLock()
         self._images: dict[str, str] = {}
-        self.servers = EngineServers(
-            engine,
-            self.project,
-            self.environment,
-            gateway=lambda: self._gateway,
-            base=BASE_IMAGE,
-            check=self._check,
-            now=self.now,
-        )
 
     # --- the pass itself
 
@@ -108,12 +92,13 @@ class Session:
         self._stopping.set()
 
     def go_on(self) -> None:
-        """See `Host.go_on`."""
-        if self._stopping.is_set() or self._external_stop.is_set():
+        """See `ReadOnlyHost.go_on`."""
+        super().go_on()
+        if self._stopping.is_set():
             raise KeyboardInterrupt
 
     def require_wanted(self, candidate: Generation) -> None:
-        """See `Host.require_wanted`."""
+        """See `ReadOnlyHost.require_wanted`."""
         self.go_on()
         if (candidate.deployment, candidate.fingerprint) in self._superseded:
             raise Superseded(f"{self.environment}/{candidate.deployment}: a newer commit declares something else")
@@ -121,10 +106,6 @@ class Session:
     def supersede(self, deployment: str, fingerprint: str) -> None:
         """See `Host.supersede`."""
         self._superseded.add((deployment, fingerprint))
-
-    def report(self, text: str) -> None:
-        """See `Host.report`."""
-        self._report(cleaned(text))
 
     def _check(self) -> None:
         """Call this before each mutation."""
@@ -137,10 +118,6 @@ class Session:
     def state(self) -> EnvironmentState:
         """See `Host.state`."""
         return self._state
-
-    def now(self) -> datetime:
-        """See `Host.now`: the clock as the snapshot read it, and the time since."""
-        return self._at + timedelta(seconds=time.monotonic() - self._started)
 
     def write(self, *entries: Entry) -> None:
         """See `Host.write`."""
@@ -168,23 +145,6 @@ class Session:
         self._journal.compact(names, [encode(Checkpoint(at=self.now().isoformat(), state=self._state))])
 
     # --- containers
-
-    def containers(self, deployment: str) -> list[Container]:
-        """See `Host.containers`."""
-        replicas = [c for c in list_environment(self._engine, self.project, self.environment) if c.role == "replica"]
-        return sorted(
-            (c for c in replicas if c.deployment == deployment),
-            key=lambda c: (c.generation, c.replica, c.created, c.id),
-        )
-
-    def restarts(self, container: Container) -> int:
-        """See `Host.restarts`."""
-        inspected = self._engine.inspect_container(container.id)
-        return int(inspected["RestartCount"]) if inspected else 0
-
-    def logs(self, containers: Sequence[Container], tail: int) -> str:
-        """See `Host.logs`."""
-        return clean("\n".join(self._engine.logs(c.id, tail=tail) for c in containers))
 
     def image(self, generation: Generation) -> str:
         """See `Host.image`."""

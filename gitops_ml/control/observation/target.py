@@ -37,6 +37,7 @@ from gitops_ml.control.observation.last_good import view_last_good
 from gitops_ml.control.observation.observe import generation_at, observe, plan_view, read_source
 from gitops_ml.control.observation.old_images import remove_old_images
 from gitops_ml.control.observation.preemption import TipWatch
+from gitops_ml.control.observation.read_only import ReadOnlySession
 from gitops_ml.control.observation.session import Artifacts, Session
 from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
@@ -94,6 +95,13 @@ class Target:
     def look_back(self, options: Options, error: GitopsError) -> View:
         """Look at the commit that was applied last, since `error` forbids to follow the tip: see `view_last_good`."""
         return view_last_good(self.repo, self.environment, self.connection, options, error)
+
+    def examine(self, view: View) -> ReadOnlySession:
+        """Open a session for questions to what serves; no lock is taken. Raises `EngineFailed`."""
+        engine = self.connection.to(view.source.files)
+        base = background.begin(lambda: ensure_base(engine, BASE_IMAGE))
+        background.result_within(base, math.inf, self._go_on)
+        return ReadOnlySession(engine, view, ModelSource(self.repo), self.report, self.stopping)
 
     # --- acting
 

@@ -14,7 +14,7 @@ import msgspec
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.generation import ContainerSpec
 from gitops_ml.core.journal.state import EnvironmentState
-from gitops_ml.core.observed import Snapshot
+from gitops_ml.core.observed import Container, Snapshot
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
@@ -120,13 +120,19 @@ def _plan_as_served(inputs: Inputs, name: str, reason: str) -> tuple[list[plan.A
 def _remove_orphans(inputs: Inputs) -> list[plan.Action]:
     """Remove probes, volume readers and containers of `doctor` that a process left behind when it died.
 
-    Only the lock holder runs probes, and none while it observes. A probe is orphaned if there is no lock, or if we
-    hold it.
+    A probe of a pass is orphaned if there is no lock, or if we hold it: only the lock holder runs such probes, and none
+    while it observes. A probe of `verify` runs without the lock, and is orphaned once it has expired.
     """
     snapshot = inputs.snapshot
-    probes_are_orphaned = inputs.locked or not snapshot.of_role("lock")
-    orphaned = snapshot.of_role("probe") if probes_are_orphaned else []
-    orphaned += [c for c in snapshot.of_role(*SHORT_LIVED) if snapshot.at.timestamp() - c.created > SHORT_LIVED_SECONDS]
+    lock_holder_works = bool(snapshot.of_role("lock")) and not inputs.locked
+
+    def is_orphaned(container: Container) -> bool:
+        age = snapshot.at.timestamp() - container.created
+        if container.role in SHORT_LIVED:
+            return age > SHORT_LIVED_SECONDS
+        return not lock_holder_works if container.expires is None else age > container.expires
+
+    orphaned = [c for c in snapshot.of_role("probe", *SHORT_LIVED) if is_orphaned(c)]
     return [
         plan.Remove(containers=(c.id,), label=c.name, because=f"a {c.role} was left behind")
         for c in sorted(orphaned, key=lambda c: (c.name, c.id))

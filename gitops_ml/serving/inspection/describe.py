@@ -47,7 +47,10 @@ def _describe_estimator(folder: Path, job: dict[str, Any]) -> Description:
         trusted = tuple(sorted(untrusted_types((folder / job["file"]).read_bytes())))
         notes += [f"review these types, which the manifest trusts: {', '.join(trusted)}"] if trusted else []
     unread = Tensor(name="unread", datatype="FP64")
-    model = load_estimator(folder, draft(job, [unread], trusted_types=trusted))
+    try:
+        model = load_estimator(folder, draft(job, [unread], trusted_types=trusted))
+    except ModelRejected as error:
+        raise _without_its_code(job["file"], error) from error
     kind = _class_of(model)
     if not (hasattr(model, "predict") or hasattr(model, "transform")):
         raise ModelRejected(
@@ -68,6 +71,18 @@ def _describe_estimator(folder: Path, job: dict[str, Any]) -> Description:
     rehearse(folder, facts.sample, lambda part: answers(model, part, served))
     # A histogram of a few rows would show drift where there is none.
     return Description(manifest, facts.example, None, kind, name_of(chosen), notes_of(chosen, notes))
+
+
+def _without_its_code(file: str, error: ModelRejected) -> ModelRejected:
+    """The same error, or what to do where the model's own code is missing."""
+    if not isinstance(error.__cause__, ImportError | AttributeError):
+        return error
+    return ModelRejected(
+        f"{file} needs code that none of its packages has",
+        why=str(error.__cause__),
+        fix="name the package that has it: --pin NAME==VERSION; code of a script, such as a class in __main__, needs a "
+        "package with a wheel, or a predictor class: see docs/serving.md",
+    )
 
 
 def _rows_of(model: Any, kind: str, job: dict[str, Any]) -> Chosen:

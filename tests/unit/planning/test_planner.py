@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.core.declaration.schema import Gateway
+from gitops_ml.core.generation import EXPIRES
 from gitops_ml.core.generation import PROJECT as PROJECT_LABEL
 from gitops_ml.core.journal.entries import Settled
 from gitops_ml.core.observed import Container, Snapshot
@@ -185,6 +186,19 @@ def test_an_orphaned_probe_is_removed() -> None:
     assert planned(unlocked, wanted()) == line
     assert make_plan(msgspec.structs.replace(inputs(locked, wanted()), locked=True)).lines() == [line]
     assert planned(locked, wanted()) == "", "another pass may be at work with it"
+
+
+def test_a_probe_that_runs_without_the_lock_stays_until_it_expires() -> None:
+    seen = serving(V1)
+    probe = short_lived("probe", created=later(seconds=-300))
+    for lifetime, line in (
+        ("400", []),
+        ("200", ["remove dev/gateway shop.dev.probe.ab12 because a probe was left behind"]),
+    ):
+        labelled = msgspec.structs.replace(probe, labels=probe.labels | {EXPIRES: lifetime})
+        host = with_containers(seen, *seen.containers, labelled)
+        for locked in (False, True):
+            assert make_plan(msgspec.structs.replace(inputs(host, wanted()), locked=locked)).lines() == line
 
 
 @pytest.mark.parametrize("role", ["volume-reader", "doctor"])

@@ -17,7 +17,7 @@ import msgspec
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import TooMuchOutput
 from gitops_ml.clients.gateway.probing.container_watch import ContainerWatch, results_of_ended
-from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
+from gitops_ml.core.generation import ContainerSpec, probe_labels, scoped
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.probe_result import Ended, ProbeResult, unanswered
 from gitops_ml.errors import EngineFailed
@@ -34,11 +34,15 @@ _LONGEST_RESULT = 256 << 20
 
 
 class ProbePlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a probe runs. `image` is a runtime image, which holds `gitops_ml.serving.probe`."""
+    """Where a probe runs. `image` is a runtime image, which holds `gitops_ml.serving.probe`.
+
+    `locked`: whether the environment's lock is held. If it is not, a label tells passes how long the probe may live.
+    """
 
     project: str
     environment: str
     image: str
+    locked: bool = True
 
     @property
     def network(self) -> str:
@@ -118,7 +122,7 @@ def run_probe(
         ContainerSpec(
             name=scoped(place.project, place.environment, "probe", secrets.token_hex(4)),
             image=place.image,
-            labels=owner_labels(place.project, place.environment, "probe"),
+            labels=probe_labels(place.project, place.environment, None if place.locked else deadline + _GRACE),
             network=place.network,
             command=COMMAND,
             anonymous_volumes=(FOLDER,),
