@@ -26,7 +26,7 @@ def workflow_files(action: str) -> dict[str, bytes]:
         raise InputError(
             f"--workflows {action} names no action",
             why="a workflow fetches the action from a repository, at a commit or a tag",
-            fix="--workflows OWNER/gitops-ml@COMMIT, of the repository that you install gitops-ml from",
+            fix="write --workflows OWNER/REPOSITORY@COMMIT, of the repository that you install from",
         )
     repository, _, commit = action.partition("@")
     uses = f"{repository}/{_OWN.removeprefix('./')}@{commit}"
