@@ -55,6 +55,10 @@ def adopt(
     from_gto_stages: Annotated[
         bool, typer.Option("--from-gto-stages", help="Declare in each environment what GTO's stage of its name has.")
     ] = False,
+    workflows: Annotated[
+        str | None,
+        typer.Option(help="Copy the GitHub workflows, with this action: OWNER/REPO@COMMIT.", show_default=False),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look into the models, and write nothing.")] = False,
     commit: Annotated[bool, typer.Option("--commit", help="Commit what was written.")] = False,
     register: Annotated[
@@ -70,6 +74,7 @@ def adopt(
     is overwritten.
     """
     from gitops_ml.adoption.adopt import Wishes
+    from gitops_ml.adoption.workflows import workflow_files
     from gitops_ml.adoption.writing import plan_of, write
     from gitops_ml.clients.git.repository import Repository
 
@@ -82,13 +87,14 @@ def adopt(
         pins=_pins(pin or []),
         requirements=requirements,
     )
+    texts = workflow_files(workflows) if workflows else {}
     with Repository.open(repo) as clone:
         if clone.bare:
             raise SourceError(
                 f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it"
             )
         adopted, failed = _look(clone, models or [], wishes, engine)
-        planned = plan_of(clone, adopted, _environments(clone.root)) if adopted else []
+        planned = plan_of(clone, adopted, {**_environments(clone.root), **texts}) if adopted else []
         written = [] if dry_run else write(clone.root, planned)
         result = _Result(adopted, planned, written)
         if from_gto_stages and not dry_run:
