@@ -96,7 +96,7 @@ RUN = {
     "next: git add environments && git commit -m 'Declare environments'{}": (
         f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed"
     ),
-    "remove it there, and set it for this clone alone: dvc remote modify --local {} {} <value>": (
+    "remove it there, and set it for this {} alone: dvc remote modify {} {} {} <value>": (
         "tests/unit/clients/test_dvc_config.py::test_only_this_clone_says_where_credentials_come_from"
     ),
     "next: gitops-ml doctor": f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed",
@@ -122,6 +122,12 @@ RUN = {
     "git -C {} fsck": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git fsck": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git ls-remote {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "git rm --cached .dvc/config.local": (
+        "tests/git/test_models_imports.py::test_this_clones_own_configuration_is_not_in_git"
+    ),
+    "correct its url, rev or credentials until this works: git ls-remote {}": (
+        f"{_HERE}::test_commands_of_git_run_as_printed"
+    ),
     "git ls-remote --tags {} '{}*'": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git show {}": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git worktree prune": f"{_HERE}::test_commands_of_git_run_as_printed",
@@ -218,6 +224,10 @@ NOT_RUN_FOR = {
         "dvc add {}, or git add {}; then commit",
         "dvc pull {}",
         "dvc repro train",
+        "dvc update",
+        "import it from the repository that makes it: dvc import URL PATH",
+        "remove it, and register a version of a later commit; set it for this clone alone: "
+        "dvc remote modify --local {} {} <value>",
         "dvc push it again",
         "dvc repro",
         "dvc commit {}",

@@ -20,6 +20,7 @@ from gitops_ml.adoption.stored_model import NoModelError, StoredModel, stored_mo
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts.fetching import fetch
 from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.artifacts.sidecar import sidecar_path
 from gitops_ml.clients.engine.client import Engine
@@ -210,7 +211,7 @@ class Adoption:
             if (resolved.size or 0) > MAX_DATA_BYTES:
                 return {}
             with scratch_folder() as folder:
-                for file in resolution.fetch(self._repo, resolved, folder):
+                for file in fetch(self._repo, resolved, folder):
                     name = path if not resolved.is_dir else f"{path}/{file.name}"
                     if is_data(name) and len(rows) < SAMPLES:
                         try:

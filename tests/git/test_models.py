@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gitops_ml.clients.artifacts.fetching import fetch
 from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
-from gitops_ml.clients.artifacts.resolution import fetch, places, read, resolve, resolve_at
+from gitops_ml.clients.artifacts.resolution import places, read, resolve, resolve_at
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import (

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gitops_ml.clients.artifacts.scratch import scratch_folder
+from gitops_ml.core.reach import HOST_OPTIONS
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
@@ -63,6 +64,8 @@ def download(
     try:
         # A path instead of a `Repo` would make DVC open the clone once more, with the repository's own configuration.
         with Repo(str(root), rev=commit, config=settings, uninitialized=True) as project:
+            if "repo" in project.config.files:  # the commit has a configuration
+                _require_no_program(project.config.read("repo"), commit)
             files = DVCFileSystem(project)
             if not is_dir:
                 files.get_file(f"/{path}", str(target))
@@ -85,6 +88,18 @@ def download(
             why=clean_line(str(error), 300),
             fix=f"restore the remote or the repository that it comes from, until this works: dvc pull {path}",
         ) from error
+
+
+def _require_no_program(config: dict[str, Any], commit: str) -> None:
+    """Raise InputError if the configuration of an older commit, which DVC merges into ours, names a program."""
+    for remote, options in config.get("remote", {}).items():
+        if named := sorted(HOST_OPTIONS & options.keys()):
+            raise InputError(
+                f".dvc/config of commit {commit[:12]} sets `{named[0]}` of the remote {remote}",
+                why="whoever can push could name a program there that would run on this machine, or a file of it",
+                fix=f"remove it, and register a version of a later commit; set it for this clone alone: "
+                f"dvc remote modify --local {remote} {named[0]} <value>",
+            )
 
 
 class Resolver:

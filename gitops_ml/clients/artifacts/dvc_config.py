@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitops_ml.clients.git.process import redact
 from gitops_ml.core.reach import HOST_OPTIONS, asked_addresses
 from gitops_ml.errors import InputError
 
@@ -43,39 +44,58 @@ class Remote(NamedTuple):
     addresses: tuple[str, ...]
 
 
-def read_config(folder: Path, shared: bytes | None = None) -> Config:
+def read_config(
+    folder: Path, shared: bytes | None = None, *, imported_from: str = "", local_in_git: bool = False
+) -> Config:
     """Read the configuration of a DVC project: the system's, the user's, the project's, and this clone's own.
 
     Args:
         folder: the project's `.dvc`, from which its relative paths start.
         shared: the content of the project's own `config`, as a commit has it; None reads the file.
+        imported_from: the address of the other repository whose configuration it is, "" for a clone of ours.
+        local_in_git: whether a commit holds `config.local`, so that whoever pushes decides about its content.
 
     Raises:
-        InputError: a file is too large, or holds control characters; or the project's own `config`, which Git has,
-            sets one of `HOST_OPTIONS`.
+        InputError: a file is too large, or holds control characters; or what Git has, or another repository says, sets
+            one of `HOST_OPTIONS`.
     """
     config: Config = {}
-    committed = folder / "config"
+    committed, own = folder / "config", folder / "config.local"
     levels = [_level_folder("system"), _level_folder("global"), folder]
-    files = [level / "config" for level in levels] + [folder / "config.local"]
+    files = [level / "config" for level in levels] + [own]
     for file in files:
         data = shared if shared is not None and file == committed else _bytes(file)
         for section, values in _parse(data, file).items():
-            if file == committed:
-                _require_no_program(section, values)
+            if file == committed or (file == own and (imported_from or local_in_git)):
+                _require_no_program(section, values, file.name, imported_from)
             config.setdefault(section, {}).update(values)
     return config
 
 
-def _require_no_program(section: str, values: dict[str, str]) -> None:
+def overlay(config: Config, remotes: Mapping[str, Mapping[str, str]], default: str | None) -> Config:
+    """`config` with options of an import: for remotes by their names ("": the default one), and for the default one."""
+    merged = {section: dict(values) for section, values in config.items()}
+    if default:
+        merged.setdefault("core", {})["remote"] = default
+    for name, options in remotes.items():
+        if name or default_remote(merged):
+            merged.setdefault(_section(name or str(default_remote(merged))), {}).update(options)
+    return merged
+
+
+def _require_no_program(section: str, values: dict[str, str], file: str, imported_from: str) -> None:
     for key in values:
         if key in HOST_OPTIONS:
             remote = match[1] if (match := _REMOTE.fullmatch(section)) else "<remote>"
+            level = "--global" if imported_from else "--local"
+            place = f".dvc/{file} of {redact(imported_from)}" if imported_from else f".dvc/{file}"
             raise InputError(
-                f".dvc/config sets `{key}` of the remote {remote}",
+                f"{place} sets `{key}` of the remote {remote}",
                 why="whoever can push could name a program there that would run on this machine, or a file of it",
-                fix="remove it there, and set it for this clone alone: "
-                f"dvc remote modify --local {remote} {key} <value>",
+                fix="git rm --cached .dvc/config.local"
+                if file == "config.local" and not imported_from
+                else f"remove it there, and set it for this {'machine' if imported_from else 'clone'} alone: "
+                f"dvc remote modify {level} {remote} {key} <value>",
             )
 
 

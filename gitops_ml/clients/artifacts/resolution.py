@@ -7,39 +7,28 @@ bytes, or of the folder's manifest. So `digest:` in a declaration has one form, 
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
-from collections.abc import Container, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Container
 
 import msgspec
 
-from gitops_ml.clients.artifacts import dvc
+from gitops_ml.clients.artifacts.fetching import ModelFile, fetch
 from gitops_ml.clients.artifacts.lookup import (
     ResolvedPath,
-    git_files,
     listing,
     push_advice,
-    remotes_at,
     resolve_path,
     store_for,
 )
 from gitops_ml.clients.artifacts.named import path_of_model
-from gitops_ml.clients.artifacts.reachable import why_unreachable_now
-from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
+from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.git.memo import Memo
-from gitops_ml.clients.git.process import redact
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.operator_settings import DVC_REMOTES
-from gitops_ml.core.versions.outputs import manifest_digest
 from gitops_ml.core.versions.tags import ModelVersions, Tag, choose_version, is_version, read_tags
 from gitops_ml.errors import (
     GitopsError,
     InputError,
-    ObjectCorrupt,
-    ObjectMissing,
     VersionMoved,
     VersionNotFound,
     VersionRefused,
@@ -54,14 +43,6 @@ class ResolvedVersion(ResolvedPath, frozen=True, kw_only=True):
     model: str
     version: str
     tag: str | None = None
-
-
-class ModelFile(NamedTuple):
-    """One verified file of a model: its name in the model, where it is now, and its size in bytes."""
-
-    name: str
-    path: Path
-    size: int
 
 
 def resolve(
@@ -152,32 +133,6 @@ def models(repo: Repository, *, local: bool = False) -> dict[str, ModelVersions]
     return kept[1]
 
 
-def fetch(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[ModelFile]:
-    """Copy the bytes of `resolved` into `folder`, every file hashed while it is copied; a single file keeps its name.
-
-    Raises:
-        ObjectMissing: some bytes are in no cache and no remote.
-        ObjectCorrupt: what a remote has does not hash to its digest.
-        SourceUnavailable: a remote that may have them does not answer.
-    """
-    if resolved.kind == "git":
-        return list(_write_git(repo, resolved, folder))
-    with push_advice(repo, resolved):
-        return _indirect(repo, resolved, folder) if resolved.kind == "indirect" else _plain(repo, resolved, folder)
-
-
-def _plain(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[ModelFile]:
-    store = store_for(repo, resolved)
-    files = []
-    for name, md5 in listing(store, resolved).items():
-        target = folder / (name or posixpath.basename(resolved.path))
-        with writing_to(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        size = store.copy(md5, target, posixpath.join(resolved.path, name).rstrip("/"))
-        files.append(ModelFile(target.relative_to(folder).as_posix(), target, size))
-    return files
-
-
 def read(
     repo: Repository, resolved: ResolvedPath, names: Container[str] | None = None, limit: int = READ_BYTES
 ) -> dict[str, bytes]:
@@ -210,7 +165,7 @@ def places(repo: Repository, resolved: ResolvedPath) -> list[str]:
     if resolved.kind == "indirect":
         try:
             with scratch_folder() as folder:
-                _indirect(repo, resolved, folder)
+                fetch(repo, resolved, folder)
         except GitopsError:
             return []
         return ["dvc"]
@@ -224,11 +179,11 @@ def require_somewhere(repo: Repository, resolved: ResolvedPath) -> None:
     """Raise what `fetch` would for bytes that it does not get. Reads little, unless only DVC can get them."""
     if resolved.kind == "git":
         return
+    if resolved.kind == "indirect":
+        with scratch_folder() as folder:
+            fetch(repo, resolved, folder)
+        return
     with push_advice(repo, resolved):
-        if resolved.kind == "indirect":
-            with scratch_folder() as folder:
-                _indirect(repo, resolved, folder)
-            return
         absence = store_for(repo, resolved).absence(_object_names(repo, resolved), resolved.path)
         if absence is not None:
             raise absence
@@ -264,55 +219,4 @@ def _commit_of(repo: Repository, model: str, version: str, local: bool) -> tuple
         why=f"no tag {model.replace(':', '=')}@{version} and no tag, branch or commit {version} {where}"
         + (f"; the highest versions are {', '.join(highest)}" if highest else ""),
         fix=f"write v{version}" if prefixed else f"gitops-ml versions {model}; push a tag with git push --tags",
-    )
-
-
-def _write_git(repo: Repository, resolved: ResolvedPath, folder: Path) -> Iterator[ModelFile]:
-    for name, data in git_files(repo, resolved.commit, resolved.path):
-        name = name or posixpath.basename(resolved.path)
-        target = folder / name
-        with writing_to(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
-        yield ModelFile(name, target, len(data))
-
-
-def _indirect(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[ModelFile]:
-    assert resolved.output is not None
-    if resolved.output.imported and not resolved.output.legacy:
-        with contextlib.suppress(ObjectMissing):  # the machine that imported it has it in its cache
-            return _plain(repo, resolved, folder)
-    store = store_for(repo, resolved)
-    for address in resolved.output.origins:
-        if reason := why_unreachable_now(address, store.permitted):
-            raise VersionRefused(
-                f"{resolved.path} is imported from {redact(address)}, which may not be read",
-                why=reason,
-                fix=f"correct url: in {resolved.output.source}, or have the host's operator name it in {DVC_REMOTES}",
-            )
-    if resolved.output.host_settings:
-        key = resolved.output.host_settings[0]
-        raise VersionRefused(
-            f"{resolved.output.source} sets `{key}` in the `repo:` of its import",
-            why="whoever can push could name a program there that would run on this machine, or a file of it",
-            fix=f"remove {key} from {resolved.output.source}",
-        )
-    with scratch_folder() as own:
-        files = dvc.download(
-            repo.root,
-            resolved.commit,
-            resolved.path,
-            is_dir=resolved.is_dir,
-            folder=folder,
-            settings=store.settings(own, remotes_at(repo, resolved)),
-        )
-    for hashed in ("md5-dos2unix", "md5") if resolved.output.legacy else ("md5", "md5-dos2unix"):
-        digests = {name: dvc.md5(path, hashed) for name, path in files.items()}
-        digest = manifest_digest(digests) if resolved.is_dir else f"md5:{next(iter(digests.values()), '')}"
-        if digest == resolved.digest:
-            return [ModelFile(name, path, path.stat().st_size) for name, path in sorted(files.items())]
-    raise ObjectCorrupt(
-        f"{resolved.path} at commit {resolved.commit[:12]} is not {resolved.digest}",
-        why="what DVC brought hashes to something else",
-        fix=f"dvc update {resolved.path}.dvc, or dvc push it again from where it is right",
     )

@@ -19,11 +19,13 @@ from gitops_ml.clients.artifacts.dvc_config import (
     Config,
     Remote,
     dvc_settings,
+    overlay,
     read_config,
     referred,
     remote_names,
     remotes_of,
 )
+from gitops_ml.clients.artifacts.imports import ImportedRepository
 from gitops_ml.clients.artifacts.reachable import why_unreachable_now
 from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.git.memo import Memo
@@ -233,18 +235,30 @@ def store_of(repo: Repository, folder: str = "", preferred: str | None = None) -
     stores = _STORES.of(repo)
     store = stores.get((tip, root, preferred))
     if store is None:
-        dvc_folder = repo.root / root / ".dvc"
-        shared = repo.read_file(tip, posixpath.join(root, ".dvc/config")) or b"" if tip else None
-        config = read_config(dvc_folder, shared)
+        config, dvc_folder = _config(repo, tip, root)
         caches = _caches(repo, config, dvc_folder, root)
         permitted = read_settings(os.environ).dvc_remotes
         store = stores[tip, root, preferred] = Store(config, caches, preferred, permitted)
     return store
 
 
+def _config(repo: Repository, tip: str | None, root: str) -> tuple[Config, Path]:
+    """The configuration of the DVC project in the folder `root` of a repository, and its `.dvc` on disk."""
+    file = posixpath.join(root, ".dvc/config")
+    shared = repo.read_file(tip, file) or b"" if tip else None
+    if isinstance(repo, ImportedRepository):
+        # Its relative paths start from where it lies; its cache there may be all that has the objects, as in DVC.
+        folder = (repo.folder or repo.root) / root / ".dvc"
+        config = read_config(folder, shared, imported_from=repo.origin.url)
+        return overlay(config, repo.origin.remotes, repo.origin.default), folder
+    in_git = any(commit and repo.entry(commit, f"{file}.local") for commit in (tip, repo.find_commit("HEAD")))
+    folder = repo.root / root / ".dvc"
+    return read_config(folder, shared, local_in_git=in_git), folder
+
+
 def _caches(repo: Repository, config: Config, base: Path, root: str) -> list[Path]:
     chosen = config.get("cache", {}).get("dir")
-    folders = [Path(chosen)] if chosen else [base / "cache"]
+    folders = [Path(chosen) if chosen else base / "cache"]
     # A linked work tree has a .dvc of its own, and usually nothing in its cache. The main one's is as good.
     if not repo.bare and repo.common_dir != repo.git_dir and not chosen:
         folders.append(repo.common_dir.parent / root / ".dvc" / "cache")

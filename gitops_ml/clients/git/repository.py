@@ -109,6 +109,10 @@ class Repository(Clone):
             raise VersionNotFound(f"there is no revision {rev} in {self.root}", fix="git fetch, or git log --all")
         return commit
 
+    def find_commit(self, rev: str) -> str | None:
+        """As `resolve`, but None where there is no such revision."""
+        return self._commit(rev)
+
     def find_shared(self, rev: str) -> str | None:
         """The commit that `rev` names for everyone: a commit id, or a fetched tag or branch; None for anything else.
 

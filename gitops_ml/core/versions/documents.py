@@ -24,6 +24,7 @@ class Entry(msgspec.Struct, frozen=True):
         hash: `md5` if DVC 3 wrote the entry; absent if DVC 2 did.
         cloud, files: where a cloud-versioned remote has the bytes.
         repo: the other repository that an import comes from.
+        fs_config: options for the storage that `dvc import-url` reads.
         cache, remote, push: only in .dvc files, about their output.
     """
 
@@ -35,6 +36,7 @@ class Entry(msgspec.Struct, frozen=True):
     cloud: Any = None
     files: list[CloudFile] | None = None
     repo: Any = None
+    fs_config: Any = None
     cache: bool = True
     remote: str | None = None
     push: bool = True

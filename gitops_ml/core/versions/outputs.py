@@ -10,13 +10,13 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
-from gitops_ml.core.reach import HOST_OPTIONS, asked_addresses
 from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry
+from gitops_ml.core.versions.imports import Origin, asked_by_import, host_settings, origin_of
 from gitops_ml.core.versions.stages import Stage
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
 from gitops_ml.suggest import nearest
@@ -35,8 +35,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     import without its bytes (`--no-download`) has none (""). `source` is the document that lists the output. `size`
     is in bytes, if known. `imported`, `by_cloud` (versioned by the cloud) and `legacy` (an object of DVC 2.x) mean that
     only DVC knows where the bytes are. `cached` is False if Git tracks the bytes, and not DVC. `pushed` is False if
-    `dvc push` leaves the output out. `remote` is the one remote that the output names for itself, `origins` the
-    addresses that an import asks, `host_settings` what an import says of this machine in its `repo:`.
+    `dvc push` leaves the output out. `remote` is the one remote that the output names for itself, `origin` where
+    `dvc import` brought it from, `addresses` what an import asks, `host_settings` what it says of this
+    machine.
     """
 
     path: str
@@ -50,7 +51,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     cached: bool = True
     pushed: bool = True
     remote: str | None = None
-    origins: tuple[str, ...] = ()
+    origin: Origin | None = None
+    addresses: tuple[str, ...] = ()
     host_settings: tuple[str, ...] = ()
 
     @property
@@ -67,7 +69,8 @@ class Notes(NamedTuple):
     remote: str | None = None
     imported: bool = False
     partial: bool = False
-    origins: tuple[str, ...] = ()
+    origin: Origin | None = None
+    addresses: tuple[str, ...] = ()
     host_settings: tuple[str, ...] = ()
 
 
@@ -140,7 +143,8 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
     """The outputs of the .dvc file at `file`."""
     folder = posixpath.join(posixpath.dirname(file), document.wdir or "")
     # DVC does not push what `dvc import` brought to this repository's remotes: it reads it from the other repository.
-    imported = any(entry.repo is not None for entry in document.deps or ())
+    deps = document.deps or []
+    imported = any(entry.repo is not None for entry in deps)
     outputs: list[Output] = []
     for entry in document.outs or ():
         notes = Notes(
@@ -148,10 +152,11 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
             pushed=entry.push,
             remote=entry.remote,
             imported=imported,
-            origins=tuple(address for entry in document.deps or () for address in _origins(entry.repo)),
-            host_settings=tuple(key for entry in document.deps or () for key in _host_settings(entry.repo)),
+            origin=origin_of(deps),
+            addresses=tuple(asked_by_import(deps)),
+            host_settings=tuple(host_settings([*deps, entry])),
             # `dvc import --no-download` and `dvc import-url --no-download` write no digest.
-            partial=bool(document.deps) and entry.md5 is None,
+            partial=bool(deps) and entry.md5 is None,
         )
         outputs += _output(entry, posixpath.join(folder, entry.path), file, notes)
     return outputs
@@ -229,7 +234,8 @@ def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
             # DVC 3 writes `hash: md5`. Without that, the digest is DVC 2's, over text with normalised line ends.
             legacy=not by_cloud and entry.hash != "md5",
             imported=notes.imported,
-            origins=notes.origins,
+            origin=notes.origin,
+            addresses=notes.addresses,
             host_settings=notes.host_settings,
             by_cloud=by_cloud,
             cached=notes.cached,
@@ -237,40 +243,6 @@ def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
             remote=notes.remote,
         )
     ]
-
-
-def _origins(repo: Any) -> Iterator[str]:
-    """The addresses that an import asks: the repository, and the remotes that it brings along."""
-    if not isinstance(repo, Mapping):
-        return
-    yield str(repo.get("url") or "")
-    for options in _own_remotes(repo):
-        if options.get("url"):
-            yield str(options["url"])
-        yield from asked_addresses(options)
-
-
-def _host_settings(repo: Any) -> Iterator[str]:
-    """The keys of an import's `repo:` that only the host's operator may set: programs and files of the host."""
-    if not isinstance(repo, Mapping):
-        return
-    for options in _own_remotes(repo):
-        yield from (str(key) for key in options if str(key).lower() in HOST_OPTIONS)
-    config = repo.get("config")
-    if isinstance(config, str):  # the path of a file with any settings at all
-        yield "config"
-    for section, options in config.items() if isinstance(config, Mapping) else ():
-        if section != "remote":
-            keys = options if isinstance(options, Mapping) else ()
-            yield from (f"{section}.{key}" for key in keys if (section, key) != ("core", "remote"))
-
-
-def _own_remotes(repo: Mapping[Any, Any]) -> Iterator[Mapping[Any, Any]]:
-    """The options of the remotes that an import brings along: in `config`, and as `remote`."""
-    config = repo.get("config")
-    remotes = config.get("remote") if isinstance(config, Mapping) else None
-    candidates = [*(remotes.values() if isinstance(remotes, Mapping) else ()), repo.get("remote")]
-    yield from (options for options in candidates if isinstance(options, Mapping))
 
 
 def _files_digest(files: Iterable[CloudFile]) -> str:
