@@ -66,14 +66,14 @@ def commands_in(template: str, program: str) -> list[list[str]]:
     return found
 
 
-_STEPS = "tests/git/test_next_steps.py"
-_HERE = "tests/git/test_printed_commands.py"
-_EDITS = "tests/git/test_printed_edits.py"
-_DVC = "tests/git/test_printed_dvc.py"
-_BAD_INPUT = "tests/e2e/workflows/test_bad_input.py"
-_PROPOSAL = "tests/git/test_cli_proposal.py"
+_STEPS = "tests/git/printed/test_next_steps.py"
+_HERE = "tests/git/printed/test_commands.py"
+_EDITS = "tests/git/printed/test_edits.py"
+_DVC = "tests/git/printed/test_dvc.py"
+_BAD_INPUT = "tests/e2e/bad_input/test_on_the_host.py"
+_PROPOSAL = "tests/git/cli/test_proposal.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
-_HEALING = "tests/e2e/delivery/test_healing.py"
+_HEALING = "tests/e2e/healing/test_gateway.py"
 RUN = {
     "gitops-ml sync {} --confirm-removals; or, if it went by mistake, restore its file": (
         f"{_REMOVALS}::test_the_last_deployment_is_removed_only_with_confirmation"
@@ -91,7 +91,7 @@ RUN = {
         f"{_HEALING}::test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends"
     ),
     "git add .dvc/config && git commit -m 'Declare DVC remotes' && git push; or git pull, if it is behind": (
-        "tests/git/test_cli_doctor.py::test_a_dvc_remote_is_shown_without_its_password"
+        "tests/git/cli/test_doctor.py::test_a_dvc_remote_is_shown_without_its_password"
     ),
     "next: git add environments && git commit -m 'Declare environments'{}": (
         f"{_STEPS}::test_what_init_prints_works_in_a_clone_that_was_never_pushed"
@@ -123,7 +123,7 @@ RUN = {
     "git fsck": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git ls-remote {}": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git rm --cached .dvc/config.local": (
-        "tests/git/test_models_imports.py::test_this_clones_own_configuration_is_not_in_git"
+        "tests/git/models/test_imports.py::test_this_clones_own_configuration_is_not_in_git"
     ),
     "correct its url, rev or credentials until this works: git ls-remote {}": (
         f"{_HERE}::test_commands_of_git_run_as_printed"

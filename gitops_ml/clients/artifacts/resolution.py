@@ -102,21 +102,22 @@ def resolve_at(
         declared_at: the commit that says where the model is, if `commit` itself is older than the model's entry under
             `artifacts:`; None for HEAD.
     """
-    resolved = resolve_path(repo, commit, _path(repo, commit, model, declared_at))
+    resolved = _resolve_path_of(repo, model, commit, declared_at)
     return ResolvedVersion(model=model, version=version or commit, tag=tag, **msgspec.structs.asdict(resolved))
 
 
-def _path(repo: Repository, commit: str, model: str, declared_at: str | None) -> str:
+def _resolve_path_of(repo: Repository, model: str, commit: str, declared_at: str | None) -> ResolvedPath:
     try:
-        return path_of_model(repo, commit, model)
+        path = path_of_model(repo, commit, model)
     except VersionNotFound as undeclared:
         later = declared_at or repo.ref("HEAD")
         if later is None or later == commit:
             raise
         try:
-            return path_of_model(repo, later, model)
-        except GitopsError:
+            return resolve_path(repo, commit, path_of_model(repo, later, model))
+        except VersionNotFound:
             raise undeclared from None
+    return resolve_path(repo, commit, path)
 
 
 _MODELS: Memo[bool, tuple[list[Tag], dict[str, ModelVersions]]] = Memo()

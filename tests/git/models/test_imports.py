@@ -14,7 +14,7 @@ from gitops_ml.clients.artifacts.resolution import places, read
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import GitopsError, InputError, ObjectMissing, SourceUnavailable, VersionRefused
 from tests.git.conftest import commit_file, git, run
-from tests.git.test_models import empty_cache
+from tests.git.models.objects import empty_cache
 
 PROGRAM = "['remote \"far\"']\nurl = webdavs://localhost:1/models\nbearer_token_command = touch {}\n"
 

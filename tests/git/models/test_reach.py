@@ -12,7 +12,7 @@ from gitops_ml.clients.artifacts.resolution import places, read, resolve, resolv
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import ObjectMissing, VersionRefused
 from tests.git.conftest import commit_file, git, run
-from tests.git.test_models import empty_cache
+from tests.git.models.objects import empty_cache
 
 
 def test_only_the_remotes_that_the_operator_lists_are_read(

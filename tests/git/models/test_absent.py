@@ -19,7 +19,7 @@ from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionRefused
 from tests.git.conftest import PIPELINE, commit_file, git, run
-from tests.git.test_models import empty_cache, object_of
+from tests.git.models.objects import empty_cache, object_of
 
 
 @contextmanager

@@ -1,17 +1,12 @@
-"""Bad input gives an error with what, why and fix, and changes nothing on the host."""
+"""Engines, ports, locks, clones and candidates that cannot be used give an error, and change nothing on the host."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import docker
 import pytest
 import yaml
 
@@ -22,142 +17,8 @@ from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.observation.target import Target
 from gitops_ml.control.observation.view import Options
-from tests.e2e.host import Host
-from tests.e2e.workshop import MODEL, Workshop, free_port, scratch_workshop
-
-CHURN = f"environments/dev/models/{MODEL}.yaml"
-DEV = "environments/dev/environment.yaml"
-Edit = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Standing:
-    """A workshop whose only deployment serves v1.0.0, and its host."""
-
-    workshop: Workshop
-    host: Host
-
-    @contextmanager
-    def declaring(self, files: dict[str, str]) -> Iterator[None]:
-        """Push these files; push the former ones at the end."""
-        workshop = self.workshop
-        workshop.pull()
-        before = workshop.git("rev-parse", "HEAD")
-        for path, text in files.items():
-            workshop.write(path, text)
-        workshop.commit("Declare what cannot be")
-        try:
-            yield
-        finally:
-            workshop.pull()
-            workshop.git("revert", "--no-edit", f"{before}..HEAD")
-            workshop.git("push", "-q", "origin", "HEAD:main")
-
-    def refused(self, *arguments: str) -> str:
-        """Run a command that must exit with 1 and change nothing on the host. Returns its error: what, why, fix."""
-        before = self.host.objects()
-        ran = self.workshop.run(*(arguments or ("sync", "dev")))
-        assert ran.code == 1, f"exit {ran.code}\n{ran.out}\n{ran.err}"
-        ran.require_clear()
-        assert self.host.objects() == before
-        assert self.workshop.serving() == "v1.0.0"
-        return ran.err
-
-
-@pytest.fixture(scope="module")
-def standing(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with scratch_workshop(engine, tmp_path_factory.mktemp("bad"), "bad-input") as workshop:
-        workshop.environment(drain="1s")
-        workshop.release("v1.0.0")
-        workshop.declare("v1.0.0")
-        workshop.sync()
-        yield Standing(workshop, Host(engine, workshop.project))
-
-
-# --- what is written -------------------------------------------------------------------------------------------------
-
-
-def _churn(**more: Any) -> dict[str, str]:
-    return {CHURN: yaml.safe_dump({"schema": 1, "model": MODEL, "version": "v1.0.0"} | more)}
-
-
-FEW = {"data": "data/few.csv", "group": "day", "metrics": {"roc_auc": {"max_drop": 0.1}}}
-DECLARATIONS: dict[str, tuple[dict[str, str], list[str]]] = {
-    "a YAML error": ({CHURN: "schema: 1\nmodel: churn\nversion: [v1.0.0\n"}, [f"{CHURN}:4"]),
-    "an unknown key": (_churn(replcas=2), [CHURN, "`replcas`", "`replicas`"]),
-    "a wrong type": (_churn(replicas="two"), [CHURN, "replicas"]),
-    "a name that is no DNS label": ({"environments/dev/models/Churn_EU.yaml": _churn()[CHURN]}, ["Churn_EU"]),
-    "a version that does not exist": (_churn(version="v9.9.9"), ["churn@v9.9.9"]),
-    "a digest that the version does not hold": (_churn(digest=f"md5:{'0' * 32}.dir"), ["churn@v1.0.0", "0" * 32]),
-    "a model that is no artifact": (_churn(model="chrun"), ["chrun", "churn"]),
-    "held-out rows that are too few": (
-        {"data/few.csv": "x,churned,day\n" + "0.5,1,1\n0.1,0,2\n" * 50}
-        | _churn(env={"LOG_LEVEL": "info"}, verify={"holdout": FEW}),
-        ["data/few.csv holds 2 groups of `day`", "fewer than 10"],
-    ),
-    "a strategy that is not known": (_churn(rollout={"strategy": "blue-gren"}), ["blue-gren", "blue-green"]),
-}
-
-
-@pytest.mark.parametrize("what", DECLARATIONS)
-def test_a_bad_declaration_is_named_and_its_deployment_keeps_serving(standing: Standing, what: str) -> None:
-    files, named = DECLARATIONS[what]
-    with standing.declaring(files):
-        said = standing.refused()
-    assert [word for word in named if word not in said] == [], said
-
-
-def test_an_unknown_key_of_an_environment_is_named_with_the_nearest(standing: Standing) -> None:
-    port = standing.workshop.ports["dev"]
-    with standing.declaring({DEV: f"schema: 1\ngatway: {{port: {port}}}\n"}):
-        said = standing.refused()
-    assert "`gatway`" in said
-    assert "`gateway`" in said
-
-
-def test_a_promotion_from_an_unknown_environment_is_named(standing: Standing) -> None:
-    content = yaml.safe_load((standing.workshop.folder / DEV).read_text())
-    with standing.declaring({DEV: yaml.safe_dump(content | {"promotion": {"from": "nowhere"}})}):
-        said = standing.refused("plan", "dev")
-    assert "promotion.from is `nowhere`" in said
-    assert "declared: dev" in said
-    with standing.declaring({DEV: yaml.safe_dump(content | {"promotion": {"from": "nowhere"}})}):
-        standing.workshop.sync()  # what serves is healed all the same
-
-
-def test_a_broken_declaration_is_reported_once_and_in_status_too(standing: Standing) -> None:
-    with standing.declaring(_churn(replcas=2)):
-        for command in ("plan", "sync", "status"):
-            assert standing.refused(command, "dev").count("replcas") == 1
-
-
-def test_two_environments_on_one_port_are_both_named(standing: Standing) -> None:
-    text = (standing.workshop.folder / DEV).read_text()
-    with standing.declaring({"environments/staging/environment.yaml": text}):
-        said = standing.refused("plan", "dev")
-        assert f"dev and staging both listen on port {standing.workshop.ports['dev']}" in said
-        standing.refused("sync", "staging")
-        standing.workshop.sync()  # the gateway of dev holds the port: what serves is healed all the same
-
-
-def test_a_remote_that_does_not_answer_changes_nothing(standing: Standing) -> None:
-    away = standing.workshop.remote.with_name("away.git")
-    standing.workshop.remote.rename(away)
-    try:
-        assert "the remote origin could not be fetched" in standing.refused()
-    finally:
-        away.rename(standing.workshop.remote)
-
-
-def test_a_remote_that_lost_its_branch_changes_nothing(standing: Standing) -> None:
-    subprocess.run(["git", "branch", "-m", "main", "lost"], cwd=standing.workshop.remote, check=True)
-    try:
-        assert "main" in standing.refused("plan", "dev")
-    finally:
-        subprocess.run(["git", "branch", "-m", "lost", "main"], cwd=standing.workshop.remote, check=True)
-
-
-# --- where it is to run ----------------------------------------------------------------------------------------------
+from tests.e2e.bad_input.conftest import CHURN, DEV, Standing, churn_file
+from tests.e2e.workshop import MODEL, free_port
 
 
 def _on_engine(standing: Standing, engine: str) -> dict[str, str]:
@@ -205,7 +66,7 @@ def test_a_taken_port_leaves_nothing_of_a_new_environment(standing: Standing) ->
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         text = yaml.safe_dump({"schema": 1, "engine": "unix:///var/run/docker.sock", "gateway": {"port": port}})
-        files = {"environments/staging/environment.yaml": text, CHURN.replace("dev", "staging"): _churn()[CHURN]}
+        files = {"environments/staging/environment.yaml": text, CHURN.replace("dev", "staging"): churn_file()[CHURN]}
         with standing.declaring(files):
             said = standing.refused("sync", "staging")
     assert f"port {port} on the engine's host is taken" in said
@@ -252,7 +113,7 @@ def test_a_held_lock_names_its_holder_and_how_to_break_it(standing: Standing) ->
     with Engine.connect(None) as connected:
         lock = Lock.acquire(connected, workshop.project, "dev", GATEWAY_IMAGE, holder=holder)
         try:
-            with standing.declaring(_churn(replicas=2)):
+            with standing.declaring(churn_file(replicas=2)):
                 said = standing.refused()
                 assert "is held by ann@laptop pid 4711 for" in said
                 assert "`gitops-ml sync dev`; the lock expires 900 s after its holder has died" in said
@@ -283,9 +144,6 @@ def test_a_stale_clone_is_refused_until_allow_older(standing: Standing, tmp_path
     assert standing.host.objects() != before
     workshop.declare("v1.0.0")
     workshop.sync()
-
-
-# --- what a candidate does -------------------------------------------------------------------------------------------
 
 
 def test_a_container_that_never_becomes_ready_fails_with_its_last_log_lines(standing: Standing) -> None:

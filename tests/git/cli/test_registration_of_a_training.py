@@ -14,8 +14,8 @@ from gitops_ml.clients.artifacts.resolution import read, resolve
 from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import PushRejected, SourceUnavailable, VersionRefused
+from tests.git.cli.test_registration import cli
 from tests.git.conftest import commit_file, git, run
-from tests.git.test_registration import cli
 
 Clone = Callable[[str], Path]
 

@@ -1,80 +1,22 @@
-"""Healing: whatever somebody changes on the host, `plan` names it and `sync` fixes it, while the rest answers."""
+"""Healing of replicas: `plan` names what somebody changed, and `sync` fixes it, while the other one answers."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-import docker
 import pytest
 
 from gitops_ml.cli.demo.steady_load import SteadyLoad
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.core.generation import GENERATION, VERSION
+from tests.e2e.healing.conftest import Standing
 from tests.e2e.host import Host, Inspected
-from tests.e2e.workshop import EXAMPLE, MODEL, Workshop, free_port, scratch_workshop
+from tests.e2e.workshop import EXAMPLE
 
 Meddle = Callable[[Host, Inspected], object]
-
-
-@dataclass
-class Standing:
-    """A workshop whose only deployment serves with two replicas, and its host."""
-
-    workshop: Workshop
-    host: Host
-    whole: bool = True
-
-    def pending(self) -> str:
-        """The plan as text. Fails the test if nothing is pending."""
-        ran = self.workshop.run("plan", "dev")
-        assert ran.code == 2, f"{ran.code}\n{ran.out}\n{ran.err}"
-        return ran.out
-
-    def pending_within(self, seconds: float) -> str:
-        """The plan as text, once something is pending."""
-        deadline = time.monotonic() + seconds
-        while (ran := self.workshop.run("plan", "dev")).code == 0 and time.monotonic() < deadline:
-            time.sleep(0.5)
-        assert ran.code == 2, f"{ran.code}\n{ran.out}\n{ran.err}"
-        return ran.out
-
-    def require_whole(self) -> None:
-        """Check that two replicas answer through the gateway, nothing is pending and there are no other objects."""
-        deadline = time.monotonic() + 15
-        # The gateway looks at each server every 2 s, and may just have met one that was on its way out.
-        while (status := self.workshop.status())["health"] != "Healthy" and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert (status["sync"], status["health"]) == ("Synced", "Healthy"), status
-        assert status["replicas"] == {"desired": 2, "ready": 2}
-        assert self.workshop.serving() == "v1.0.0"
-        roles = [len(self.host.of_role(role)) for role in ("replica", "gateway", "probe", "volume-reader", "lock")]
-        assert roles == [2, 1, 0, 0, 0]
-        self.whole = True
-
-
-@pytest.fixture(scope="module")
-def raised(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with scratch_workshop(engine, tmp_path_factory.mktemp("healing"), "healing") as workshop:
-        workshop.environment(drain="2s")
-        workshop.release("v1.0.0")
-        workshop.declare("v1.0.0", replicas=2, serve={"start_timeout": "30s"})
-        workshop.sync()
-        yield Standing(workshop, Host(engine, workshop.project))
-
-
-@pytest.fixture
-def standing(raised: Standing) -> Standing:
-    """The host, repaired after each test, so that a failed test does not make the next one fail."""
-    if not raised.whole:
-        raised.workshop.sync()
-    raised.whole = False
-    return raised
 
 
 @pytest.fixture
@@ -122,6 +64,8 @@ HARMLESS: dict[str, tuple[Meddle, str]] = {
     ),
     "renamed": (lambda h, r: h.api.rename(r["Id"], f"{h.project}-renamed"), "its name is"),
 }
+
+
 CUTTING: dict[str, tuple[Meddle, str]] = {
     "killed": (lambda h, r: h.api.kill(r["Id"]), "a replica is exited"),
     "stopped": (lambda h, r: h.api.stop(r["Id"], timeout=5), "a replica is exited"),
@@ -231,94 +175,3 @@ def test_unknown_containers_with_our_labels_are_removed(standing: Standing) -> N
     assert "retire dev/churn 000000000000 because" in text
     standing.workshop.sync()
     standing.require_whole()
-
-
-ROUTES = {
-    "edited": (f"sed -i s/8080/8089/ /gateway/routes/{MODEL}.yml", "its route is not what it should be"),
-    "removed": (f"rm /gateway/routes/{MODEL}.yml", "it has no route"),
-    "not YAML any more": (f"echo '}}' > /gateway/routes/{MODEL}.yml", "its route is not what it should be"),
-}
-
-
-@pytest.mark.parametrize("how", ROUTES)
-def test_a_changed_route_file_is_restored(standing: Standing, how: str) -> None:
-    script, cause = ROUTES[how]
-    standing.host.in_gateway(script)
-    assert cause in standing.pending()
-    standing.workshop.sync()
-    standing.require_whole()
-
-
-def test_a_route_without_a_deployment_is_removed(standing: Standing) -> None:
-    standing.host.in_gateway(f"sed s/{MODEL}/ghost/g /gateway/routes/{MODEL}.yml > /gateway/routes/ghost.yml")
-    assert "unroute dev/ghost - because it is no longer declared" in standing.pending()
-    standing.workshop.sync()
-    standing.require_whole()
-    assert "ghost" not in standing.host.in_gateway("ls /gateway/routes")
-
-
-def _on_another_port(config: Inspected, host: Inspected) -> None:
-    host["PortBindings"] = {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(free_port())}]}
-
-
-def _remove_network(host: Host, gateway: Inspected) -> None:
-    for container in (gateway, *host.replicas()):
-        host.api.disconnect_container_from_network(container["Id"], host.network, force=True)
-    host.api.remove_network(host.network)
-
-
-GATEWAYS: dict[str, tuple[Meddle, str]] = {
-    "stopped": (lambda h, g: h.api.stop(g["Id"]), "it is exited"),
-    "paused": (lambda h, g: h.api.pause(g["Id"]), "it is paused"),
-    "removed": (lambda h, g: h.api.remove_container(g["Id"], force=True), "the environment has no gateway"),
-    "replaced on another port": (lambda h, g: h.replace(g, _on_another_port), "its ports is"),
-    "joined by another": (
-        lambda h, g: h.copy(g, f"{h.project}-second", lambda _, host: host.update(PortBindings={})),
-        "2 gateways exist",
-    ),
-    "robbed of its network": (_remove_network, "the environment has no network"),
-}
-
-
-@pytest.mark.parametrize("how", GATEWAYS)
-def test_a_changed_gateway_is_replaced(standing: Standing, how: str) -> None:
-    meddle, cause = GATEWAYS[how]
-    meddle(standing.host, standing.host.gateway())
-    assert f"ensure-gateway dev/gateway {GATEWAY_IMAGE} because {cause}" in standing.pending()
-    standing.workshop.sync()
-    standing.require_whole()
-
-
-def test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends(standing: Standing) -> None:
-    """So it is where no clone has the commit that was applied last."""
-    host, entry = standing.host, '{"kind":"moved","at":"x"}'
-    name = f"0000009999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
-    assert (
-        host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name} && sha256sum /gateway/journal/{name}")[:16]
-        in name
-    )
-    host.api.kill(host.replicas()[0]["Id"])
-    assert "gitops-ml sync dev --rebuild-journal" in standing.workshop.sync(expect=1).err
-    assert [c["State"]["Status"] for c in host.replicas()] == ["running", "running"]
-    standing.workshop.sync("dev", "--rebuild-journal")
-    standing.require_whole()
-    entry = json.dumps({"kind": "applied", "at": "2026-01-01T00:00:00+00:00", "commit": "f" * 40})
-    name = f"0000019999-{hashlib.sha256(entry.encode()).hexdigest()[:16]}.json"
-    host.in_gateway(f"printf %s '{entry}' >/gateway/journal/{name}")
-    host.api.kill(host.replicas()[0]["Id"])
-    assert "gitops-ml sync dev --allow-older" in standing.workshop.sync(expect=1).err
-    assert [c["State"]["Status"] for c in host.replicas()] == ["running", "running"]
-    host.api.kill(host.replicas()[0]["Id"])
-    standing.workshop.sync("dev", "--allow-older")
-    standing.require_whole()
-    standing.workshop.sync()
-
-
-def test_a_lost_volume_costs_the_journal_and_not_the_deployment(standing: Standing) -> None:
-    host, gateway = standing.host, standing.host.gateway()
-    host.api.remove_container(gateway["Id"], force=True)
-    host.api.remove_volume(gateway["Name"].lstrip("/"))
-    assert "because the environment has no volume" in standing.pending()
-    standing.workshop.sync()
-    standing.require_whole()
-    assert standing.workshop.record()["verdict"] == "Verified"

@@ -18,7 +18,7 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation, generation_of
 from gitops_ml.errors import GitopsError, ModelRejected
 from tests.git.conftest import commit_file, git
-from tests.git.test_models_servable import WHOLE
+from tests.git.models.test_servable import WHOLE
 
 SIDECAR = {name: text for name, text in WHOLE.items() if name != "model.skops"} | {
     "manifest.json": WHOLE["manifest.json"].replace("model.skops", "model.json")

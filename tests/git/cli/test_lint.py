@@ -18,7 +18,7 @@ from gitops_ml.cli.main import application
 from tests.git.cli_clone import V1, cli, clone, declaration, write
 from tests.git.conftest import git
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -248,7 +248,7 @@ def test_without_git_that_is_said(lone: Path, monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(SourceError, match="there is no git on this machine"):
         Repository.open(lone)
     program = "import gitops_ml.clients.git.repository"
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[3], check=True)
 
 
 def test_a_repository_of_longer_ids_is_refused(tmp_path: Path) -> None:

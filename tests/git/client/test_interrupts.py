@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.git.repository import Repository
+from tests.git.client.test_process import locks, running, script, until
 from tests.git.conftest import git
-from tests.git.test_process import locks, running, script, until
 
 
 def start_unshallowing(project: Path, tmp_path: Path) -> tuple[Path, subprocess.Popen[bytes]]:

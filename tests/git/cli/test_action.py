@@ -13,7 +13,7 @@ import pytest
 
 from tests.git.conftest import run
 
-ACTION = Path(__file__).parents[2] / ".github" / "actions" / "gitops-ml"
+ACTION = Path(__file__).parents[3] / ".github" / "actions" / "gitops-ml"
 PROGRAM = """\
 #!/bin/sh
 echo "said $# words: $*"
