@@ -153,9 +153,7 @@ class Adoption:
         pinned = pinned_versions(self._repo, self._commit, candidate.folder or posixpath.dirname(candidate.path))
         source = f"{candidate.path}/{REQUIREMENTS}"
         pinned |= {name: (version, source) for name, version in stored.pins.items()}
-        # A folder of MLflow's lists all that the model needs; any other file is read for what it names.
-        listed = stored.pins if stored.format == "mlflow" else {}
-        needs = needs_of(content, stored.format, pinned, {**listed, **wishes.pins})
+        needs = needs_of(content, stored.format, pinned, wishes.pins)
         self._tell(f"{candidate.path}: locking {', '.join(sorted(needs.versions))}")
         return needs, lock(needs.versions, constraints_of(needs, pinned)).encode()
 
@@ -173,7 +171,6 @@ class Adoption:
             "python": CONTAINER_PYTHON,
             "format": stored.format,
             "file": stored.file,
-            "signature": stored.signature,
             "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, stored, wishes)],
             "columns": list(wishes.columns) or None,
             "target": wishes.target,
