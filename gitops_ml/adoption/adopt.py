@@ -18,7 +18,7 @@ from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.requirements import Needs, constraints_of, holds_estimator, needs_of
 from gitops_ml.adoption.stored_model import NoModelError, StoredModel, stored_model
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
-from gitops_ml.artifacts.model_files import REQUIREMENTS
+from gitops_ml.artifacts.model_files import REQUIREMENTS, parse_example
 from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.artifacts.fetching import fetch
 from gitops_ml.clients.artifacts.scratch import scratch_folder
@@ -124,12 +124,13 @@ class Adoption:
             raise inspection.errors[0]
         if inspection.manifest is None or inspection.example is None:
             raise ModelRejected(f"{candidate.path} could not be described", why="the container said nothing of it")
-        known = {key: value for key, value in inspection.manifest.items() if value is not None}
-        text = json.dumps(known, indent=2) + "\n"
-        manifest = parse_manifest(text.encode())
+        # A hostile model may have written anything: only what the types take is written down, under the model's name.
+        seen = parse_manifest(json.dumps(inspection.manifest).encode())
+        manifest = msgspec.structs.replace(seen, name=candidate.name, format=stored.format, file=stored.file)
+        parse_example(inspection.example.encode())
         folder = sidecar_path(candidate.model)
         texts = {
-            f"{folder}/{MANIFEST}": text.encode(),
+            f"{folder}/{MANIFEST}": manifest_text(manifest),
             f"{folder}/{EXAMPLE}": inspection.example.encode(),
             f"{folder}/{REQUIREMENTS}": requirements,
         }
@@ -152,9 +153,7 @@ class Adoption:
         pinned = pinned_versions(self._repo, self._commit, candidate.folder or posixpath.dirname(candidate.path))
         source = f"{candidate.path}/{REQUIREMENTS}"
         pinned |= {name: (version, source) for name, version in stored.pins.items()}
-        # A folder of MLflow's lists all that the model needs; any other file is read for what it names.
-        listed = stored.pins if stored.format == "mlflow" else {}
-        needs = needs_of(content, stored.format, pinned, {**listed, **wishes.pins})
+        needs = needs_of(content, stored.format, pinned, wishes.pins)
         self._tell(f"{candidate.path}: locking {', '.join(sorted(needs.versions))}")
         return needs, lock(needs.versions, constraints_of(needs, pinned)).encode()
 
@@ -172,7 +171,6 @@ class Adoption:
             "python": CONTAINER_PYTHON,
             "format": stored.format,
             "file": stored.file,
-            "signature": stored.signature,
             "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, stored, wishes)],
             "columns": list(wishes.columns) or None,
             "target": wishes.target,
@@ -228,6 +226,12 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read", why=error.strerror or "", fix="give the path of a lock") from error
+
+
+def manifest_text(manifest: Manifest) -> bytes:
+    """The content of manifest.json, without keys that say nothing."""
+    keys = {key: value for key, value in msgspec.to_builtins(manifest).items() if value not in (None, [], ())}
+    return (json.dumps(keys, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def manifest_differences(before: bytes, after: bytes) -> list[str]:

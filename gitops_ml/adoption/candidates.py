@@ -92,14 +92,13 @@ def find_candidates(
 
 def data_files(paths: Tracked, near: str) -> list[str]:
     """The paths that may hold rows of data, the likeliest first: beside `near`, and named after training."""
-    names = [output.path for output in paths.outputs if output.cached] + list(paths.files)
-    common = len(posixpath.commonprefix([near, *names[:1]])) if names else 0
 
     def rank(path: str) -> tuple[int, bool, bool, str]:
-        shared = len(posixpath.commonpath([near, path])) if common or near else 0
-        lower = posixpath.basename(path).lower()
-        return (-shared, "train" not in lower, any(word in lower for word in ("metric", "pred", "score")), path)
+        name = posixpath.basename(path).lower()
+        shared = len(posixpath.commonpath([near, path]))
+        return (-shared, "train" not in name, any(word in name for word in ("metric", "pred", "score")), path)
 
+    names = [*(output.path for output in paths.outputs if output.cached), *paths.files]
     folders = {output.path for output in paths.outputs if output.is_dir}
     return sorted((path for path in dict.fromkeys(names) if is_data(path) or path in folders), key=rank)
 

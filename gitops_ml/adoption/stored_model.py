@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import msgspec
-
 from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.artifacts.mlflow_example import example_request
 from gitops_ml.artifacts.mlflow_folder import MLMODEL, folder_pins
@@ -16,7 +14,7 @@ from gitops_ml.artifacts.pickle_modules import format_of
 from gitops_ml.clients.artifacts.mlmodel import read_mlmodel
 from gitops_ml.errors import InputError, ModelRejected
 
-StoredFormat = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm", "mlflow"]
+StoredFormat = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm"]
 KNOWN = ".pkl, .joblib, .skops, .onnx, .ubj; text or JSON of LightGBM and XGBoost; a folder with MLmodel"
 
 
@@ -30,14 +28,12 @@ class StoredModel:
 
     Args:
         pins: versions by normalized name, as the folder itself says.
-        signature: the tensors that the folder declares, as plain data; None for a model that says itself what it takes.
         example: an example of the folder as columns, as `data_rows` gives them, from the file `example_file`.
     """
 
     file: str
     format: StoredFormat
     pins: Mapping[str, str] = field(default_factory=dict)
-    signature: Mapping[str, Any] | None = None
     example: dict[str, Any] | None = None
     example_file: str = ""
 
@@ -51,7 +47,7 @@ def stored_model(path: str, files: Mapping[str, bytes]) -> StoredModel:
     Raises:
         NoModelError: none of the files is a model.
         InputError: several of them are.
-        ModelRejected: an MLflow folder is malformed, or has no signature where only that says what the model takes.
+        ModelRejected: an MLflow folder is malformed, or only MLflow can load its model.
     """
     if MLMODEL in files:
         return _of_mlflow(path, files)
@@ -76,23 +72,19 @@ def _of_mlflow(path: str, files: Mapping[str, bytes]) -> StoredModel:
     model = read_mlmodel(files[MLMODEL])
     if model.file not in files:
         raise ModelRejected(f"{path} lacks {model.file}", why=f"its {MLMODEL} names it", fix="save the model again")
-    signature = None
     if model.format == "mlflow":
-        if model.inputs is None or model.outputs is None:
-            raise ModelRejected(
-                f"{path} has no signature",
-                why="a model that MLflow loads does not say what it takes",
-                fix="save it again with signature=mlflow.models.infer_signature(X, model.predict(X))",
-            )
-        signature = {"inputs": msgspec.to_builtins(model.inputs), "outputs": msgspec.to_builtins(model.outputs)}
+        raise ModelRejected(
+            f"{path} can be loaded by MLflow alone ({', '.join(model.flavours)})",
+            why="the model server loads the sklearn flavour without MLflow, and no other flavour",
+            fix="save it with mlflow.sklearn, or in its library's own file (ONNX, XGBoost, LightGBM); or write a "
+            "predictor class that calls mlflow.pyfunc.load_model: see docs/serving.md",
+        )
     requirements = files.get(REQUIREMENTS, b"").decode(errors="replace")
     example = None
     if model.example in files and model.inputs:
         request = example_request(files[str(model.example)], model.inputs)
         example = _columns(request, model.inputs) if request else None
-    return StoredModel(
-        model.file, model.format, folder_pins(model, requirements), signature, example, model.example or ""
-    )
+    return StoredModel(model.file, model.format, folder_pins(model, requirements), example, model.example or "")
 
 
 def _columns(request: Mapping[str, Any], inputs: tuple[Tensor, ...]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 8
 """How many tensors are listed."""
+_INDENT = 12
+"""Columns before what continues a line, below its words."""
 
 
 class AdoptionResult:
@@ -84,7 +86,7 @@ class AdoptionResult:
         """Print each model, and each file."""
         for model in self.adopted:
             for line in _lines(model):
-                render.out(line)
+                render.out_prose(line, _INDENT)
         words = {"new": "would write" if dry_run else "wrote", "edited": "would edit" if dry_run else "edited"}
         scaffold = [file for file in self.planned if file.path.startswith("environments/")]
         if scaffold:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.artifacts.requirements import pins
-from gitops_ml.clients.artifacts.holdout import Rows
 from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
@@ -19,7 +18,7 @@ from gitops_ml.core.versions.lineage import Lineage, changes
 from gitops_ml.errors import GitopsError, ModelRejected
 from gitops_ml.retraining import versions
 from gitops_ml.retraining.model_runner import ModelUnderTest
-from gitops_ml.retraining.predictions import RowsToAsk, ask_both, read_rows, require_loadable
+from gitops_ml.retraining.predictions import GateRows, RowsToAsk, ask_both, read_rows, require_loadable
 
 
 def difference(
@@ -53,13 +52,13 @@ def difference(
     predictions, unanswered = None, "" if connect else "not asked for"
     if connect is not None:
         try:
-            table = read_rows(repo, b.resolved.commit, model, rows)
+            judged = read_rows(repo, b.resolved.commit, model, rows)
         except GitopsError as error:
             if rows.data is not None:
                 raise
-            table, unanswered = None, str(error)
-        if table is not None:
-            predictions, unanswered = _predictions(repo, connect, (a, b), rows, table)
+            judged, unanswered = None, str(error)
+        if judged is not None:
+            predictions, unanswered = _predictions(repo, connect, (a, b), rows, judged)
     return Difference(
         model=model,
         a=_side(a),
@@ -81,13 +80,13 @@ def _predictions(
     connect: Callable[[], Engine],
     models: tuple[ModelUnderTest, ModelUnderTest],
     asked: RowsToAsk,
-    rows: Rows,
+    judged: GateRows,
 ) -> tuple[Predictions | None, str]:
     """The predictions of both models, or why there are none."""
     try:
         require_loadable(models, asked)
         with connect() as engine:
-            return ask_both(repo, engine, models, asked, rows), ""
+            return ask_both(repo, engine, models, asked, judged), ""
     except GitopsError as error:
         return None, str(error)
 

@@ -47,12 +47,20 @@ class RowsToAsk(NamedTuple):
     allow_pickle: bool = False
 
 
-def read_rows(repo: Repository, commit: str, model: str, asked: RowsToAsk) -> Rows:
+class GateRows(NamedTuple):
+    """Rows from `path`, and the gate that judges answers to them."""
+
+    rows: Rows
+    path: str
+    gate: Gate
+
+
+def read_rows(repo: Repository, commit: str, model: str, asked: RowsToAsk) -> GateRows:
     """Read the rows at B's commit. Raises `VersionError` and `InputError` if they cannot be read."""
     gate = gate_of(repo, commit, model)
     path = asked.data or gate.data
     files = read(repo, resolve_path(repo, commit, path), limit=READ_BYTES)
-    return load_rows(next(iter(files.values())), path, gate.rows)
+    return GateRows(load_rows(next(iter(files.values())), path, gate.rows), path, gate)
 
 
 def require_loadable(models: Sequence[ModelUnderTest], asked: RowsToAsk) -> None:
@@ -67,15 +75,18 @@ def require_loadable(models: Sequence[ModelUnderTest], asked: RowsToAsk) -> None
 
 
 def ask_both(
-    repo: Repository, engine: Engine, models: tuple[ModelUnderTest, ModelUnderTest], asked: RowsToAsk, rows: Rows
+    repo: Repository,
+    engine: Engine,
+    models: tuple[ModelUnderTest, ModelUnderTest],
+    asked: RowsToAsk,
+    judged: GateRows,
 ) -> Predictions:
     """Ask both models for the same rows, and compare their answers.
 
     Raises `InputError` if a model does not answer.
     """
     a, b = models
-    gate = gate_of(repo, b.resolved.commit, b.resolved.model)
-    path = asked.data or gate.data
+    rows, path, gate = judged
     versions = {"a": a.resolved.version, "b": b.resolved.version}
     project = read_project(repo, repo.resolve("HEAD")).name
     answers = ask(engine, project, {"a": a, "b": b}, rows)

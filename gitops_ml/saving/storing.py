@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -57,10 +58,24 @@ def staged(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
         folder = Path(scratch, "new")
         folder.mkdir()
-        yield folder
+        with _told_if_full(path):
+            yield folder
         if path.exists():
             path.rename(Path(scratch, "old"))
         folder.rename(path)
+
+
+@contextlib.contextmanager
+def _told_if_full(path: Path) -> Iterator[None]:
+    """Raise `InputError` where the disk takes no more bytes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise InputError(
+            f"{path} cannot be written", why=error.strerror or str(error), fix=f"make room: df -h {path.parent}"
+        ) from error
 
 
 def store(

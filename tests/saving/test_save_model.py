@@ -33,6 +33,7 @@ from gitops_ml.errors import InputError
 from gitops_ml.serving.inspection.equal_answers import rehearse
 from tests.saving.served import LOCK, manifest_of, served
 
+ROOT = Path(__file__).parents[2]
 ROWS = 90
 ANSWERS = ("predict", "predict_proba")
 RANDOM = np.random.default_rng(0)
@@ -247,3 +248,25 @@ def test_free_text_is_in_no_histogram(tmp_path: Path) -> None:
 def test_the_package_is_light_to_import() -> None:
     code = "import sys, gitops_ml; sys.exit(len({'numpy', 'pandas', 'sklearn', 'msgspec'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from sklearn.neighbors import KNeighborsClassifier
+from tests.saving.test_save_model import LABEL, LOCK, NUMBERS
+from gitops_ml import save_model
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+save_model(KNeighborsClassifier().fit(NUMBERS, LABEL), sys.argv[1], NUMBERS, LABEL, name="m", requirements=LOCK)
+"""
+
+
+def test_a_full_disk_leaves_the_artifact_as_it_was(tmp_path: Path) -> None:
+    """A limit on the size of files fails as a full disk does, in the middle of a file."""
+    folder = tmp_path / "model"
+    save_model(LogisticRegression().fit(NUMBERS, LABEL), folder, NUMBERS, LABEL, name="m", requirements=LOCK)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    ran = subprocess.run([sys.executable, "-c", FULL, str(folder)], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode != 0 and "cannot be written" in ran.stderr and "df -h" in ran.stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"], "nothing half-written is left"

@@ -38,7 +38,8 @@ PIPELINE = [
     "gitops_ml/errors.py",
     "gitops_ml/suggest.py",
 ]
-PACKAGES = ("artifacts", "saving", "serving", "serving/building", "serving/prediction", "stages")
+SERVING = ("serving", "serving/building", "serving/inspection", "serving/prediction")
+PACKAGES = ("artifacts", "saving", *SERVING, "stages")
 
 
 def run(directory: Path, *command: str, fails: bool = False) -> str:

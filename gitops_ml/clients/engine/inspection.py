@@ -33,6 +33,7 @@ _COPIES = 4
 """How often a model's bytes may be in memory while it is loaded and compared."""
 _PIDS = 256
 _LONGEST_RESULT = 64 << 20
+_MOST_NOTES = 100
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -116,6 +117,20 @@ def inspect_model(
         engine.remove(container, force=True)
 
 
+def parse_inspection(content: bytes) -> Inspection:
+    """Read result.json, which the model's own code may have written. What is malformed is a problem of the model."""
+    try:
+        inspection = msgspec.json.decode(content, type=Inspection)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return _failed("what the container says of the model is malformed", clean_line(str(error), 300))
+    return msgspec.structs.replace(
+        inspection,
+        notes=[clean_line(note, 1000) for note in inspection.notes[:_MOST_NOTES]],
+        kind=clean_line(inspection.kind, 200),
+        sample=None if inspection.sample is None else clean_line(inspection.sample, 300),
+    )
+
+
 def _exit_code(engine: Engine, container: str) -> int | None:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
@@ -133,15 +148,7 @@ def _result(engine: Engine, container: str, code: int | None) -> Inspection:
     except TooMuchOutput as error:
         return _failed("what the container says of the model is too large", error.what)
     if code == 0 and content is not None:
-        try:
-            inspection = msgspec.json.decode(content, type=Inspection)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            return _failed("what the container says of the model is malformed", str(error))
-        return msgspec.structs.replace(
-            inspection,
-            notes=[clean_line(note, 1000) for note in inspection.notes[:100]],
-            kind=clean_line(inspection.kind, 200),
-        )
+        return parse_inspection(content)
     inspected = engine.inspect_container(container)
     if inspected is None:
         raise EngineFailed("the container that looked into the model was removed while it ran", fix="run it again")

@@ -62,7 +62,11 @@ def _describe_estimator(folder: Path, job: dict[str, Any]) -> Description:
     target = job.get("target")
     if target is None:
         target = guessed_target(chosen, class_labels(model), task_of(model))
-        notes += [f"target is {target!r}, the one column of {name_of(chosen)} that fits: --target"] if target else []
+        notes += (
+            [f"target is {target!r}, the one column of {name_of(chosen)} that fits; --target names another"]
+            if target
+            else []
+        )
     given = Given(name=job["name"], target=target, positive=job.get("positive"), outputs=job.get("outputs"))
     facts = _facts(model, kind, chosen, given)
     manifest = msgspec.structs.replace(facts.manifest, format=job["format"], file=job["file"], trusted_types=trusted)

@@ -31,8 +31,6 @@ def describe_native(folder: Path, job: dict[str, Any]) -> Description:
     """As `describe.describe`, for a file that holds no Python object."""
     if job["format"] == "onnx":
         return _onnx(folder, job)
-    if job["format"] == "mlflow":
-        return _mlflow(folder, job)
     opened = {"xgboost": open_xgboost, "lightgbm": open_lightgbm}[job["format"]]
     native = opened(folder / job["file"], job["name"])
     kind = f"{job['format']} booster ({native.objective})"
@@ -50,18 +48,6 @@ def describe_native(folder: Path, job: dict[str, Any]) -> Description:
     )
     notes = [f"the classes are 0 to {len(classes) - 1}: a booster stores no names of classes"] if classes else []
     return _asked(folder, manifest, chosen, kind, notes)
-
-
-def _mlflow(folder: Path, job: dict[str, Any]) -> Description:
-    """A model that MLflow loads, which only its signature describes."""
-    inputs, outputs = (msgspec.convert(job["signature"][key], list[Tensor]) for key in ("inputs", "outputs"))
-    kind = "MLflow model"
-    samples = read_samples(job)
-    if len(inputs) == 1 and len(inputs[0].shape) > 1:
-        chosen = matrix(inputs[0].shape[1], samples, kind)
-    else:
-        chosen = by_name([spec.name for spec in inputs], samples, kind)
-    return _asked(folder, draft(job, inputs, outputs=tuple(outputs)), chosen, kind, [])
 
 
 def _onnx(folder: Path, job: dict[str, Any]) -> Description:

@@ -33,7 +33,35 @@ raise SystemExit(0 if versions == ["v1.0.0"] else f"not {versions}" if len(versi
 """
 
 
-def test_a_command_that_fails_or_hangs_stops_a_candidate(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+WAIT_FOR_OTHER = """
+import os, time, urllib.error, urllib.request
+other = os.environ["GITOPS_ML_ENDPOINT"].replace("churn", "other")
+while True:
+    try:
+        raise SystemExit(urllib.request.urlopen(other, timeout=10).status != 200)
+    except urllib.error.HTTPError:
+        time.sleep(0.1)
+"""
+
+
+def _roll_out_another_deployment_during(workshop: Workshop, engine: docker.DockerClient) -> None:
+    """Judge with a command that ends once another deployment serves: its rollout needs the lock meanwhile."""
+    workshop.write("checks/wait.py", WAIT_FOR_OTHER)
+    wait = {"name": "wait", "run": ["python", "checks/wait.py"], "timeout": "60s"}
+    workshop.declare("v1.0.0", verify={"command": [wait]})
+    workshop.declare("v1.0.0", deployment="other")
+    command = {"label": [f"gitops-ml.project={workshop.project}", "gitops-ml.role=probe"]}
+    with workshop.begin("verify", "dev", "churn") as verification:
+        while verification.poll() is None and not engine.api.containers(filters=command):
+            pass
+        workshop.sync()
+        assert verification.wait(timeout=60) == 0
+    assert workshop.serving(deployment="other") == "v1.0.0"
+
+
+def test_a_command_that_fails_or_hangs_stops_a_candidate(
+    workshop: Workshop, engine: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is a file of the declaring commit, and asks the candidate before users do, and then the serving version."""
     declared: dict[str, Any] = {"verify": {"command": [{"name": "law", "run": ["python", "checks/law.py"]}]}}
     workshop.write("checks/law.py", ASK)
@@ -44,6 +72,7 @@ def test_a_command_that_fails_or_hangs_stops_a_candidate(workshop: Workshop, mon
     assert workshop.serving() == "v1.0.0"
     monkeypatch.setenv("GITOPS_ML_ALLOW_COMMANDS", "1")
     assert results(verify(workshop))["command law"] == "pass"
+    _roll_out_another_deployment_during(workshop, engine)
     workshop.release("v1.1.0")
     workshop.declare("v1.1.0", **declared)
     workshop.sync(expect=3)
