@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,19 +15,25 @@ from gitops_ml.errors import ForgeRefused
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
-class _User(msgspec.Struct, frozen=True):
-    login: str
+class User(msgspec.Struct, frozen=True):
+    """An account, as an answer has it."""
+
+    login: str = ""
     type: str = ""
 
 
-class _Comment(msgspec.Struct, frozen=True):
+class ForgeComment(msgspec.Struct, frozen=True):
+    """A comment, as an answer has it."""
+
     id: int
-    user: _User | None = None
+    user: User | None = None
     body: str | None = ""
     html_url: str = ""
 
 
-class _PullRequest(msgspec.Struct, frozen=True):
+class OpenedPullRequest(msgspec.Struct, frozen=True):
+    """A pull request, as an answer has it."""
+
     number: int
     html_url: str = ""
 
@@ -34,32 +41,36 @@ class _PullRequest(msgspec.Struct, frozen=True):
 class GitHub:
     """A repository on GitHub. See `forge.Forge`."""
 
+    headers: Mapping[str, str] = HEADERS
+
     def __init__(self, account: Account, repository: str) -> None:
-        self._api = Api(account, HEADERS)
+        self._api = Api(account, self.headers)
         self._root = f"/repos/{repository}"
         self._owner = repository.partition("/")[0]
 
     def own_name(self) -> str | None:
         """See `Forge`. The token of a workflow's job is an app's, which has no user."""
         try:
-            return self._api.get("/user", _User).login
+            return self._api.get("/user", User).login
         except ForgeRefused:
             return None
 
     def comments(self, number: int) -> list[Comment]:
         """See `Forge`."""
-        return [_of(comment) for comment in self._api.pages(f"{self._root}/issues/{number}/comments", _Comment)]
+        return [
+            self._of(comment) for comment in self._api.pages(f"{self._root}/issues/{number}/comments", ForgeComment)
+        ]
 
     def add_comment(self, number: int, body: str) -> Comment:
         """See `Forge`."""
         path = f"{self._root}/issues/{number}/comments"
-        return _of(self._api.send("POST", path, _Comment, {"body": body}))
+        return self._of(self._api.send("POST", path, ForgeComment, {"body": body}))
 
     def edit_comment(self, number: int, comment: int, body: str) -> Comment | None:
         """See `Forge`."""
         path = f"{self._root}/issues/comments/{comment}"
-        edited = self._api.send_if_there("PATCH", path, _Comment, {"body": body})
-        return _of(edited) if edited else None
+        edited = self._api.send_if_there("PATCH", path, ForgeComment, {"body": body})
+        return self._of(edited) if edited else None
 
     def delete_comment(self, number: int, comment: int) -> None:
         """See `Forge`."""
@@ -68,18 +79,18 @@ class GitHub:
     def find_pull_request(self, branch: str) -> int | None:
         """See `Forge`."""
         query = {"head": f"{self._owner}:{branch}", "state": "open", "sort": "created", "direction": "desc"}
-        opened = self._api.get(f"{self._root}/pulls", list[_PullRequest], **query)
+        opened = self._api.get(f"{self._root}/pulls", list[OpenedPullRequest], **query)
         return opened[0].number if opened else None
 
     def open_pull_request(self, proposal: Proposal) -> str:
         """See `Forge`."""
         body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
-        return self._api.send("POST", f"{self._root}/pulls", _PullRequest, body).html_url
+        return self._api.send("POST", f"{self._root}/pulls", OpenedPullRequest, body).html_url
 
     def edit_pull_request(self, number: int, proposal: Proposal) -> str:
         """See `Forge`."""
         body = {"title": proposal.title, "body": proposal.body}
-        return self._api.send("PATCH", f"{self._root}/pulls/{number}", _PullRequest, body).html_url
+        return self._api.send("PATCH", f"{self._root}/pulls/{number}", OpenedPullRequest, body).html_url
 
     def set_status(self, status: CommitStatus) -> None:
         """See `Forge`."""
@@ -90,7 +101,9 @@ class GitHub:
         }
         self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)
 
+    def _of(self, comment: ForgeComment) -> Comment:
+        user = comment.user or User()
+        return Comment(comment.id, user.login, self._is_program(user), comment.body or "", comment.html_url)
 
-def _of(comment: _Comment) -> Comment:
-    user = comment.user or _User(login="")
-    return Comment(comment.id, user.login, user.type == "Bot", comment.body or "", comment.html_url)
+    def _is_program(self, user: User) -> bool:
+        return user.type == "Bot"

@@ -37,10 +37,10 @@ def post(forge: Forge, number: int, marker: str, text: Callable[[str], str | Non
     for _ in range(_TRIES):
         present = _own(forge.comments(number), marker, own_name)
         if not present:
-            if _add(forge, number, text("") or "", lambda: _own(forge.comments(number), marker, own_name)):
-                present = _own(forge.comments(number), marker, own_name)
-                if len(present) <= 1:
-                    return Posted("written", present[0].url if present else "")
+            _add(forge, number, text("") or "", lambda: _own(forge.comments(number), marker, own_name))
+            present = _own(forge.comments(number), marker, own_name)
+            if len(present) <= 1:
+                return Posted("written", present[0].url if present else "")
             continue
         kept, *doubles = present
         for double in doubles:
@@ -71,14 +71,13 @@ def open_or_edit(forge: Forge, proposal: Proposal) -> Posted:
     return Posted("edited", forge.edit_pull_request(number, proposal))
 
 
-def _add(forge: Forge, number: int, body: str, look: Callable[[], list[Comment]]) -> bool:
+def _add(forge: Forge, number: int, body: str, look: Callable[[], list[Comment]]) -> None:
     """Add the comment. Where nobody knows whether the forge took it, it is looked for before anybody writes again."""
     try:
         forge.add_comment(number, body)
     except ForgeUnavailable:
         if not look():
             raise
-    return True
 
 
 def _own(comments: list[Comment], marker: str, own_name: str | None) -> list[Comment]:

@@ -32,12 +32,8 @@ def publish(clone: Clone, commit: str, expected_old: str | None, branch: str) ->
         )
     if clone.remote is None:
         return "pushed" if worktree.move_branch(clone, branch, commit, expected_old) == commit else "raced"
-    pushed = clone.git.run(
-        *("push", "--porcelain", "--no-verify", f"--force-with-lease={ref}:{expected_old or ''}"),
-        *("--", clone.remote, f"{commit}:{ref}"),
-        timeout=_PUSH_SECONDS,
-    )
-    now = _read_back(clone, ref, pushed)
+    lease = f"--force-with-lease={ref}:{expected_old or ''}"
+    pushed, now = _push(clone, f"{commit}:{ref}", ref, "--no-verify", lease, hooks=False)
     if now == commit or (now is not None and pushed.code == 0 and _built_upon(clone, now, commit)):
         # The next reader need not fetch to see it.
         clone.git.run("update-ref", f"{clone.mirror('heads')}/{branch}", now)
@@ -58,8 +54,7 @@ def push_tag(clone: Clone, name: str) -> None:
         return
     ref = f"refs/tags/{name}"
     own = clone.ref(ref)
-    pushed = clone.git.run("push", "--porcelain", "--", clone.remote, f"{ref}:{ref}", timeout=_PUSH_SECONDS, hooks=True)
-    now = _read_back(clone, ref, pushed)
+    pushed, now = _push(clone, f"{ref}:{ref}", ref)
     if own is not None and now == own:
         clone.git.run("update-ref", f"{clone.mirror('tags')}/{name}", own)
         return
@@ -72,17 +67,13 @@ def push_tag(clone: Clone, name: str) -> None:
 
 def push_branch(clone: Clone, branch: str, commit: str) -> None:
     """Push a user's branch with the user's hooks, set its upstream, and read it back. Raises PushRejected."""
-    remote, ref = str(clone.remote), f"refs/heads/{clone.upstream_of(branch)}"
+    ref = f"refs/heads/{clone.upstream_of(branch)}"
     clone.require_ref(ref)
     # Git sets no upstream for a commit, only for a branch.
-    pushed = clone.git.run(
-        *("push", "--porcelain", "--set-upstream", "--", remote, f"refs/heads/{branch}:{ref}"),
-        timeout=_PUSH_SECONDS,
-        hooks=True,
-    )
-    if _read_back(clone, ref, pushed) != commit:
+    pushed, now = _push(clone, f"refs/heads/{branch}:{ref}", ref, "--set-upstream")
+    if now != commit:
         raise PushRejected(
-            f"{remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
+            f"{clone.remote} did not take {commit[:12]} on {ref.removeprefix('refs/heads/')}",
             why=fetch.reason(pushed),
             fix=f"git pull --rebase --autostash && {clone.push_command(branch)}; or --branch <name> and a pull request",
         )
@@ -98,19 +89,22 @@ def replace_branch(clone: Clone, branch: str, commit: str, expected_old: str | N
     """
     ref = f"refs/heads/{branch}"
     clone.require_ref(ref)
-    pushed = clone.git.run(
-        *("push", "--porcelain", f"--force-with-lease={ref}:{expected_old or ''}"),
-        *("--", str(clone.remote), f"{commit}:{ref}"),
-        timeout=_PUSH_SECONDS,
-        hooks=True,
-    )
-    if _read_back(clone, ref, pushed) != commit:
+    pushed, now = _push(clone, f"{commit}:{ref}", ref, f"--force-with-lease={ref}:{expected_old or ''}")
+    if now != commit:
         raise PushRejected(
             f"{clone.remote} did not take {commit[:12]} on {branch}",
             why=fetch.reason(pushed),
             fix="run it again; if the branch is protected, choose another one: --branch <name>",
         )
     clone.git.run("update-ref", f"{clone.mirror('heads')}/{branch}", commit)
+
+
+def _push(clone: Clone, refspec: str, ref: str, *options: str, hooks: bool = True) -> tuple[GitResult, str | None]:
+    """Push one ref; what git said, and the object that the remote has at `ref` then. Raises as `_read_back`."""
+    pushed = clone.git.run(
+        *("push", "--porcelain", *options, "--", str(clone.remote), refspec), timeout=_PUSH_SECONDS, hooks=hooks
+    )
+    return pushed, _read_back(clone, ref, pushed)
 
 
 def _read_back(clone: Clone, ref: str, pushed: GitResult) -> str | None:
