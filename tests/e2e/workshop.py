@@ -283,3 +283,14 @@ def scratch_workshop(
         yield Workshop(folder, project, remote=remote)
     finally:
         remove_project(engine, project)
+
+
+@contextmanager
+def serving_v1(engine: docker.DockerClient, folder: Path, stem: str) -> Iterator[Workshop]:
+    """A scratch workshop whose dev serves v1.0.0."""
+    with scratch_workshop(engine, folder, stem) as workshop:
+        workshop.environment(drain="1s")
+        workshop.release("v1.0.0")
+        workshop.declare("v1.0.0")
+        workshop.sync()
+        yield workshop

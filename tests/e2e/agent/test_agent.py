@@ -17,7 +17,7 @@ import pytest
 
 from tests.e2e.engine.test_engine_ssh import host as ssh_host_fixture
 from tests.e2e.host import Host
-from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, scratch_workshop
+from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, serving_v1
 
 pytestmark = pytest.mark.alone
 ssh_host = ssh_host_fixture
@@ -150,11 +150,7 @@ def closed() -> int:
 
 @pytest.fixture(scope="module")
 def serving_workshop(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with scratch_workshop(engine, tmp_path_factory.mktemp("agent"), "agent") as workshop:
-        workshop.environment(drain="1s")
-        workshop.release("v1.0.0")
-        workshop.declare("v1.0.0")
-        workshop.sync()
+    with serving_v1(engine, tmp_path_factory.mktemp("agent"), "agent") as workshop:
         yield workshop
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.e2e.host import Host
-from tests.e2e.workshop import MODEL, Workshop, scratch_workshop
+from tests.e2e.workshop import MODEL, Workshop, serving_v1
 
 CHURN = f"environments/dev/models/{MODEL}.yaml"
 DEV = "environments/dev/environment.yaml"
@@ -54,11 +54,7 @@ class Standing:
 
 @pytest.fixture(scope="module")
 def standing(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    with scratch_workshop(engine, tmp_path_factory.mktemp("bad"), "bad-input") as workshop:
-        workshop.environment(drain="1s")
-        workshop.release("v1.0.0")
-        workshop.declare("v1.0.0")
-        workshop.sync()
+    with serving_v1(engine, tmp_path_factory.mktemp("bad"), "bad-input") as workshop:
         yield Standing(workshop, Host(engine, workshop.project))
 
 

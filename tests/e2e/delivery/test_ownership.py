@@ -12,7 +12,7 @@ import pytest
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from tests.conftest import remove_project
 from tests.e2e.host import Host
-from tests.e2e.workshop import MODEL, Workshop, scratch_workshop
+from tests.e2e.workshop import MODEL, Workshop, serving_v1
 
 
 @dataclass
@@ -54,11 +54,7 @@ class Strangers:
 @pytest.fixture
 def neighbour(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """Another project of gitops-ml that serves on the same engine."""
-    with scratch_workshop(engine, tmp_path_factory.mktemp("neighbour"), "neighbour") as theirs:
-        theirs.environment(drain="1s")
-        theirs.release("v1.0.0")
-        theirs.declare("v1.0.0")
-        theirs.sync()
+    with serving_v1(engine, tmp_path_factory.mktemp("neighbour"), "neighbour") as theirs:
         yield theirs
 
 

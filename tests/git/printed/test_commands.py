@@ -21,15 +21,9 @@ from tests.git.cli_clone import (
     publish,
     put_record,
     shell,
-    with_model,
     write,
 )
 from tests.git.conftest import commit_file, git
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return with_model(tmp_path)
 
 
 def test_a_folder_without_git(tmp_path: Path) -> None:

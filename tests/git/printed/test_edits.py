@@ -10,8 +10,6 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from tests.git.cli_clone import (
     V2,
     answer,
@@ -23,15 +21,9 @@ from tests.git.cli_clone import (
     publish,
     put_record,
     shell,
-    with_model,
     write,
 )
 from tests.git.conftest import commit_file, git
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    return with_model(tmp_path)
 
 
 def colleague(work: Path) -> Path:
