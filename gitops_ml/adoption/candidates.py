@@ -12,7 +12,6 @@ from gitops_ml.artifacts.mlflow_folder import MLMODEL
 from gitops_ml.artifacts.pickle_modules import MAYBE, format_of
 from gitops_ml.clients.artifacts.lookup import all_outputs
 from gitops_ml.clients.artifacts.named import declared_models
-from gitops_ml.clients.artifacts.templates import read_artifacts
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.outputs import Output
 from gitops_ml.errors import InputError
@@ -131,19 +130,13 @@ def _distinct(candidates: list[Candidate], declared: Mapping[str, Candidate], na
 
 def _declared(repo: Repository, commit: str, paths: Tracked) -> dict[str, Candidate]:
     """What the dvc.yaml files, and GTO's older artifacts.yaml, declare, by the model's name."""
-    declared = {
-        name: Candidate(path, name, "", True)
-        for name, path in declared_models(repo, commit).items()
-        if _holds(paths, path)
-    }
-    for file in paths.files:
-        folder = posixpath.dirname(file)
-        if posixpath.basename(file) == "dvc.yaml" and folder:
-            for name, spec in (read_artifacts(repo, commit, file) or {}).items():
-                path = posixpath.normpath(posixpath.join(folder, str(spec.get("path", ""))))
-                candidate = Candidate(path, name, folder, True)
-                if _holds(paths, path):
-                    declared[candidate.model] = candidate
+    folders = [posixpath.dirname(file) for file in paths.files if posixpath.basename(file) == "dvc.yaml"]
+    declared = {}
+    for folder in dict.fromkeys(("", *folders)):
+        for name, path in declared_models(repo, commit, folder).items():
+            candidate = Candidate(posixpath.normpath(posixpath.join(folder, path)), name, folder, True)
+            if _holds(paths, candidate.path):
+                declared[candidate.model] = candidate
     return {name: candidate for name, candidate in sorted(declared.items()) if not is_data(candidate.path)}
 
 

@@ -85,12 +85,10 @@ def _declaring(root: Path, file: str, models: Sequence[Adopted]) -> PlannedFile:
         }
         for model in models
     }
-    edited = set_fields(text, fields, file) if text.strip() else _new_dvc_yaml(fields)
+    edited = set_fields(text if text.strip() else _skeleton(models), fields, file)
     return PlannedFile(file, edited.encode(), "same" if edited == text else "edited" if text else "new")
 
 
-def _new_dvc_yaml(fields: Mapping[str, Mapping[str, str]]) -> str:
-    lines = ["artifacts:"]
-    for key, entry in fields.items():
-        lines += [f"  {key.removeprefix('artifacts.')}:", *(f"    {name}: {value}" for name, value in entry.items())]
-    return "\n".join(lines) + "\n"
+def _skeleton(models: Sequence[Adopted]) -> str:
+    """A dvc.yaml in the layout that people write, whose values the edit fills in, quoted where that is needed."""
+    return "artifacts:\n" + "".join(f"  {model.candidate.name}:\n    path: .\n    type: model\n" for model in models)

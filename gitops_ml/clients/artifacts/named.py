@@ -44,12 +44,16 @@ def path_of_model(repo: Repository, commit: str, model: str) -> str:
     return artifact_path(artifacts, file, model, name)
 
 
-def declared_models(repo: Repository, commit: str) -> dict[str, str]:
-    """Paths of the models that the root's files declare at `commit`, by name; a model without a path is left out."""
+def declared_models(repo: Repository, commit: str, folder: str = "") -> dict[str, str]:
+    """Paths of the models that the dvc.yaml in `folder` declares at `commit`, by name; for the root GTO's file too.
+
+    A path starts from the folder. A model without a path is left out.
+    """
     older: dict[str, Any] = {}
-    with contextlib.suppress(InputError):  # another program's file may have this name
-        older = GTO_FILES.read(repo, commit, GTO_FILE) or {}
-    artifacts = older | (read_artifacts(repo, commit, "dvc.yaml") or {})
+    if not folder:
+        with contextlib.suppress(InputError):  # another program's file may have this name
+            older = GTO_FILES.read(repo, commit, GTO_FILE) or {}
+    artifacts = older | (read_artifacts(repo, commit, posixpath.join(folder, "dvc.yaml")) or {})
     return {
         name: str(entry["path"]) for name, entry in artifacts.items() if isinstance(entry, dict) and "path" in entry
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gitops_ml.adoption.candidates import Candidate, data_files, find_candidates
 from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.writing import plan_of, write
 from gitops_ml.artifacts.manifest import parse_manifest
-from gitops_ml.clients.artifacts.resolution import resolve
+from gitops_ml.clients.artifacts.resolution import resolve, resolve_at
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, VersionNotFound
 from tests.git.conftest import git
@@ -116,6 +117,12 @@ def test_a_monorepo_names_each_model_after_its_pipelines_folder(team: Path) -> N
     assert [model.model for model in models] == ["fraud:scorer"], "declared ones count alone"
     (asked,) = found(team, "price/out/model.onnx", **{"n": "1"})
     assert (asked.model, asked.folder) == ("price:price", "price")
+
+
+def test_an_entry_that_is_no_mapping_is_left_out(team: Path) -> None:
+    text = "artifacts: {odd: model.pkl, scorer: {path: model.pkl}}\n"
+    models = found(team, **{"fraud/dvc.yaml": text, "fraud/model.pkl": "x"})
+    assert [model.model for model in models] == ["fraud:scorer"]
 
 
 def test_an_mlflow_folder_is_one_model(team: Path) -> None:
@@ -232,6 +239,17 @@ def test_the_model_is_declared_in_the_dvc_yaml_that_is_there(team: Path) -> None
     repo = committed(team)
     git(team, "tag", "-a", "-m", "x", "churn@v1.0.0")
     assert resolve(repo, "churn", "v1.0.0", local=True).path == "models/churn.pkl"
+
+
+def test_a_path_that_yaml_would_read_as_something_else_is_quoted(team: Path) -> None:
+    repo = committed(team, **{"models/a # b.pkl": "x"})
+    (planned,) = plan_of(repo, [replace(adopted(), candidate=Candidate("models/a # b.pkl", "churn", "", False))], {})[
+        -1:
+    ]
+    write(team, [planned])
+    assert planned.content.decode().startswith("artifacts:\n  churn:\n    path: ")
+    committed(team)
+    assert resolve_at(Repository.open(team), "churn", git(team, "rev-parse", "HEAD")).path == "models/a # b.pkl"
 
 
 def test_a_tag_that_is_older_than_the_models_name_holds_what_its_commit_has_there(team: Path) -> None:
