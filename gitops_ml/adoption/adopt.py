@@ -113,12 +113,12 @@ class Adoption:
         if MANIFEST in files:
             return Adopted(candidate, parse_manifest(files[MANIFEST]), {})
         stored = stored_model(candidate.path, files)
-        if not (asked or candidate.declared) and not holds_estimator(stored.format, files[stored.file]):
+        if not (asked or candidate.declared) and not holds_estimator(stored):
             raise NoModelError(
                 f"{candidate.path} names no class of a library that makes models",
                 fix=f"gitops-ml adopt {candidate.path}",
             )
-        needs, requirements = self._requirements(candidate, stored, files[stored.file], wishes)
+        needs, requirements = self._requirements(candidate, stored, wishes)
         inspection = self._inspect(candidate, stored, files, requirements, wishes)
         if inspection.errors:
             raise inspection.errors[0]
@@ -140,9 +140,7 @@ class Adoption:
         resolved = lookup.resolve_path(self._repo, self._commit, path)
         return resolution.read(self._repo, resolved, limit=MAX_MODEL_BYTES)
 
-    def _requirements(
-        self, candidate: Candidate, stored: StoredModel, content: bytes, wishes: Wishes
-    ) -> tuple[Needs | None, bytes]:
+    def _requirements(self, candidate: Candidate, stored: StoredModel, wishes: Wishes) -> tuple[Needs | None, bytes]:
         """The lock that is there already or was given, else a new one."""
         beside = self._repo.root / sidecar_path(candidate.model) / REQUIREMENTS
         given = wishes.requirements or (beside if beside.is_file() else None)
@@ -153,7 +151,7 @@ class Adoption:
         pinned = pinned_versions(self._repo, self._commit, candidate.folder or posixpath.dirname(candidate.path))
         source = f"{candidate.path}/{REQUIREMENTS}"
         pinned |= {name: (version, source) for name, version in stored.pins.items()}
-        needs = needs_of(content, stored.format, pinned, wishes.pins)
+        needs = needs_of(stored, pinned, wishes.pins)
         self._tell(f"{candidate.path}: locking {', '.join(sorted(needs.versions))}")
         return needs, lock(needs.versions, constraints_of(needs, pinned)).encode()
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from gitops_ml.adoption.stored_model import StoredFormat
-from gitops_ml.artifacts.pickle_modules import modules_in
+from gitops_ml.adoption.stored_model import StoredModel
+from gitops_ml.artifacts.pickle_modules import Format
 from gitops_ml.artifacts.requirements import folded
-from gitops_ml.artifacts.trained_with import scikit_learn_versions
 from gitops_ml.errors import InputError
+from gitops_ml.saving.imports import providers
 
 MODULES = {
     "PIL": "pillow",
@@ -34,9 +34,15 @@ MODULES = {
     "yaml": "pyyaml",
 }
 """The distributions of well-known modules whose names differ, and of those that models are made with."""
-_FIXED = {"onnx": ("onnxruntime",), "xgboost": ("xgboost",), "lightgbm": ("lightgbm",)}
 _ESTIMATORS = ("numpy", "pandas", "scikit-learn")
 """What the server hands to every estimator."""
+_FIXED: dict[Format, tuple[str, ...]] = {
+    "joblib": (*_ESTIMATORS, "joblib"),
+    "skops": (*_ESTIMATORS, "skops"),
+    "onnx": ("onnxruntime",),
+    "xgboost": ("xgboost",),
+    "lightgbm": ("lightgbm",),
+}
 SCIKIT_LEARN = "scikit-learn"
 _MAKERS = frozenset(
     ("catboost", "imblearn", "lightgbm", "sklearn", "skops", "statsmodels", "xgboost", "category_encoders")
@@ -51,9 +57,7 @@ class Needs:
     sources: Mapping[str, str]
 
 
-def needs_of(
-    content: bytes, model_format: StoredFormat, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]
-) -> Needs:
+def needs_of(stored: StoredModel, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]) -> Needs:
     """Find the packages that a model's file names, and their versions.
 
     A version is taken from what a person gave, else from the repository, else from the file itself (scikit-learn),
@@ -66,33 +70,29 @@ def needs_of(
     Raises:
         InputError: the repository pins another scikit-learn than the one that stored the model.
     """
-    names = set(_FIXED.get(model_format, ()))
-    trained = scikit_learn_versions(content) if model_format in ("joblib", "skops") else []
-    if model_format in ("joblib", "skops"):
-        names |= {*_ESTIMATORS, *(["skops"] if model_format == "skops" else ["joblib"])}
-        names |= _distributions(modules_in(content), pinned)
+    names = {*_FIXED[stored.format], *_distributions(stored.modules, pinned)}
     if "xgboost" in names:
         names = (names - {"xgboost"}) | {"xgboost" if "xgboost" in {**pinned, **given} else "xgboost-cpu"}
     names |= set(given)
     versions: dict[str, str | None] = {}
     sources: dict[str, str] = {}
-    here = _same_environment(trained)
+    here = _same_environment(stored.trained)
     for name in sorted(names):
-        versions[name], sources[name] = _version(name, pinned, given, trained, here)
-    _require_trained(versions, sources, trained)
+        versions[name], sources[name] = _version(name, pinned, given, stored.trained, here)
+    _require_trained(versions, sources, stored.trained)
     return Needs(versions, sources)
 
 
-def _distributions(modules: set[str], pinned: Mapping[str, tuple[str, str]]) -> set[str]:
-    installed = importlib.metadata.packages_distributions()
+def _distributions(modules: Set[str], pinned: Mapping[str, tuple[str, str]]) -> set[str]:
     names = set()
     for module in modules:
         top = module.partition(".")[0]
         owners = [MODULES[top]] if top in MODULES else []
         if not owners and folded(top) in pinned:
             owners = [folded(top)]
-        if not owners and "." in module and len(installed.get(top, ())) == 1 and not top.startswith(("gitops_ml", "_")):
-            owners = installed[top]
+        if not owners and "." in module and not top.startswith(("gitops_ml", "_")):
+            installed = providers().get(top, [])
+            owners = installed if len(installed) == 1 else []
         names |= {folded(owner) for owner in owners}
     return names
 
@@ -101,7 +101,7 @@ def _version(
     name: str,
     pinned: Mapping[str, tuple[str, str]],
     given: Mapping[str, str],
-    trained: list[str],
+    trained: Sequence[str],
     here: bool,
 ) -> tuple[str | None, str]:
     if name in given:
@@ -118,7 +118,7 @@ def _version(
     return None, "the newest that fits"
 
 
-def _same_environment(trained: list[str]) -> bool:
+def _same_environment(trained: Sequence[str]) -> bool:
     """Whether this environment may be the one of the training."""
     try:
         return not trained or importlib.metadata.version(SCIKIT_LEARN) in trained
@@ -126,7 +126,7 @@ def _same_environment(trained: list[str]) -> bool:
         return not trained
 
 
-def _require_trained(versions: Mapping[str, str | None], sources: Mapping[str, str], trained: list[str]) -> None:
+def _require_trained(versions: Mapping[str, str | None], sources: Mapping[str, str], trained: Sequence[str]) -> None:
     version = versions.get(SCIKIT_LEARN)
     if trained and version not in trained:
         raise InputError(
@@ -136,12 +136,9 @@ def _require_trained(versions: Mapping[str, str | None], sources: Mapping[str, s
         )
 
 
-def holds_estimator(model_format: StoredFormat, content: bytes) -> bool:
-    """Whether a file names a class of a library that makes models, and not only arrays and tables of data."""
-    if model_format != "joblib":
-        return True
-    tops = {module.partition(".")[0] for module in modules_in(content)}
-    return bool(tops & _MAKERS)
+def holds_estimator(stored: StoredModel) -> bool:
+    """Whether a model's file names a class of a library that makes models, and not only arrays and tables of data."""
+    return stored.format != "joblib" or bool({module.partition(".")[0] for module in stored.modules} & _MAKERS)
 
 
 def constraints_of(needs: Needs, pinned: Mapping[str, tuple[str, str]]) -> list[str]:

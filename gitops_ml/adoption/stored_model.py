@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.artifacts.mlflow_example import example_request
 from gitops_ml.artifacts.mlflow_folder import MLMODEL, folder_pins
 from gitops_ml.artifacts.model_files import REQUIREMENTS
-from gitops_ml.artifacts.pickle_modules import format_of
+from gitops_ml.artifacts.pickle_modules import Format, decompressed, format_of, modules_in
+from gitops_ml.artifacts.trained_with import scikit_learn_versions
 from gitops_ml.clients.artifacts.mlmodel import read_mlmodel
 from gitops_ml.errors import InputError, ModelRejected
 
-StoredFormat = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm"]
 KNOWN = ".pkl, .joblib, .skops, .onnx, .ubj; text or JSON of LightGBM and XGBoost; a folder with MLmodel"
 
 
@@ -27,12 +27,16 @@ class StoredModel:
     """The model's file and format.
 
     Args:
+        modules: the dotted names in a file of a Python object, most of them modules.
+        trained: the versions of scikit-learn that such a file names.
         pins: versions by normalized name, as the folder itself says.
         example: an example of the folder as columns, as `data_rows` gives them, from the file `example_file`.
     """
 
     file: str
-    format: StoredFormat
+    format: Format
+    modules: Set[str] = frozenset()
+    trained: Sequence[str] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
     example: dict[str, Any] | None = None
     example_file: str = ""
@@ -54,7 +58,7 @@ def stored_model(path: str, files: Mapping[str, bytes]) -> StoredModel:
     formats = {name: kind for name, content in files.items() if (kind := format_of(name, content))}
     if len(formats) == 1:
         file, kind = next(iter(formats.items()))
-        return StoredModel(file, kind)
+        return StoredModel(file, kind, *_named_in(kind, files[file]))
     if formats:
         raise InputError(
             f"{path} holds several models",
@@ -84,7 +88,16 @@ def _of_mlflow(path: str, files: Mapping[str, bytes]) -> StoredModel:
     if model.example in files and model.inputs:
         request = example_request(files[str(model.example)], model.inputs)
         example = _columns(request, model.inputs) if request else None
-    return StoredModel(model.file, model.format, folder_pins(model, requirements), example, model.example or "")
+    named = _named_in(model.format, files[model.file])
+    return StoredModel(model.file, model.format, *named, folder_pins(model, requirements), example, model.example or "")
+
+
+def _named_in(kind: Format, content: bytes) -> tuple[Set[str], Sequence[str]]:
+    """The modules and the versions of scikit-learn that a file of a Python object names; none for another file."""
+    if kind not in ("joblib", "skops"):
+        return frozenset(), ()
+    data = decompressed(content)
+    return modules_in(data), scikit_learn_versions(data)
 
 
 def _columns(request: Mapping[str, Any], inputs: tuple[Tensor, ...]) -> dict[str, Any]:

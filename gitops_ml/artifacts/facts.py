@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Given:
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class EstimatorFacts:
     """What was seen of a model.
 
     Args:
@@ -53,7 +53,7 @@ class ModelFacts:
     sample: Any
 
 
-def facts_of(model: Any, rows: Any, given: Given) -> ModelFacts:
+def facts_of(model: Any, rows: Any, given: Given) -> EstimatorFacts:
     """Ask a fitted estimator about itself and for answers to some of the rows.
 
     Args:
@@ -88,7 +88,7 @@ def facts_of(model: Any, rows: Any, given: Given) -> ModelFacts:
     if isinstance(rows, pd.DataFrame):
         texts = [tensor.name for tensor in tensors if tensor.datatype == "BYTES"]
         histograms = as_json(_histograms(rows, texts))
-    return ModelFacts(manifest, as_json(inference_request(pick(rows, [whole]), tensors)), histograms, sample)
+    return EstimatorFacts(manifest, as_json(inference_request(pick(rows, [whole]), tensors)), histograms, sample)
 
 
 def same(left: Any, right: Any) -> bool:
@@ -102,6 +102,11 @@ def same(left: Any, right: Any) -> bool:
     return bool(np.array_equal(left.astype(object), right.astype(object)))
 
 
+def unsteady(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The outputs that differ between two answers to the same rows."""
+    return [name for name in first if not same(first[name], second[name])]
+
+
 def as_json(content: Any) -> bytes:
     """The text of a JSON file that people read too."""
     return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()
@@ -110,8 +115,7 @@ def as_json(content: Any) -> bytes:
 def _steady_answers(model: Any, rows: Any, outputs: Sequence[str] | None) -> dict[str, Any]:
     """What the model answers. Raises `InputError` if it answers differently when it is asked again."""
     values = answers(model, rows, outputs)
-    again = answers(model, rows, outputs)
-    moved = [name for name in values if not same(values[name], again[name])]
+    moved = unsteady(values, answers(model, rows, outputs))
     if moved:
         raise InputError(
             f"{', '.join(moved)} of the model answers differently at each call",

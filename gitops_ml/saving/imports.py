@@ -43,14 +43,14 @@ def distributions(names: Iterable[tuple[str, str]]) -> dict[str, str]:
         InputError: a class or function belongs to the training script or to a file that no distribution provides. The
             model server would not find it.
     """
-    providers = _providers()
+    known = providers()
     pins: dict[str, str] = {}
     homeless: list[str] = []
     for module, name in sorted(set(names)):
         top = module.partition(".")[0]
         if top in sys.stdlib_module_names and top != "__main__":
             continue
-        owners = providers.get(top, [])
+        owners = known.get(top, [])
         if not owners:
             homeless.append(f"{module}.{name}")
         for owner in owners if len(owners) < 2 else _owners(module, owners):
@@ -81,7 +81,8 @@ def require_published(pins: Iterable[str]) -> None:
 
 
 @functools.cache  # a second, for a few hundred distributions
-def _providers() -> dict[str, list[str]]:
+def providers() -> dict[str, list[str]]:
+    """The installed distributions that provide each top-level module, sorted."""
     return {name: sorted(set(owners)) for name, owners in importlib.metadata.packages_distributions().items()}
 
 

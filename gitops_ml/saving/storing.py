@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.facts import as_json
 from gitops_ml.artifacts.manifest import MANIFEST, Manifest
 from gitops_ml.artifacts.skops_file import skops_bytes, untrusted_types
 from gitops_ml.errors import GitopsError, InputError
@@ -124,7 +124,7 @@ def store(
 def _write(folder: Path, model: ModelInMemory, manifest: Manifest, data: bytes, **stored: Any) -> Manifest:
     manifest = msgspec.structs.replace(manifest, **stored)
     (folder / str(manifest.file)).write_bytes(data)
-    (folder / MANIFEST).write_text(json.dumps(msgspec.to_builtins(manifest), indent=2) + "\n")
+    (folder / MANIFEST).write_bytes(as_json(msgspec.to_builtins(manifest)))
     rehearse(folder, model.rows, model.ask)
     return manifest
 

@@ -62,7 +62,6 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     notes: Sequence[str] = ()
     manifest: dict[str, Any] | None = None
     example: str | None = None
-    reference: str | None = None
     kind: str = ""
     sample: str | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from gitops_ml.artifacts.facts import same
+from gitops_ml.artifacts.facts import unsteady
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, ClassLabel, Manifest, Tensor, class_name, parse_manifest
 from gitops_ml.errors import GitopsError, InputError, ModelRejected
 from gitops_ml.serving.messages import NUMPY_TYPES
 from gitops_ml.serving.prediction.estimator import METHODS
 from gitops_ml.serving.prediction.loader import Model, load_estimator, load_model
 from gitops_ml.serving.prediction.outputs import WrongOutputError, conform, is_column
-from gitops_ml.serving.prediction.rehearsal import repeated
+from gitops_ml.serving.prediction.rehearsal import awaited, repeated
 from gitops_ml.serving.protocol import parse_request, read_columns
 
 EDIT = "correct the model's manifest.json"
@@ -120,7 +119,7 @@ def _against_answers(manifest: Manifest, model: Model, body: bytes) -> Iterator[
             return
         problems = list(_against_outputs(manifest, model, values, rows))
         yield from problems
-        moved = [name for name in names if not same(values[name], again[name])]
+        moved = unsteady(values, again)
         if moved:
             yield ModelRejected(
                 f"{_listed(moved)} of the model answers differently at each call",
@@ -176,16 +175,7 @@ def _answers_without(spec: Tensor, manifest: Manifest, model: Model, body: bytes
 
 
 def _answer(model: Model, columns: Mapping[str, Any], names: list[str]) -> Mapping[str, Any]:
-    import asyncio
-
-    values = model.predict(dict(columns), names)
-    if inspect.isawaitable(values):
-
-        async def wait() -> Any:
-            return await values
-
-        return dict(asyncio.run(wait()))
-    return dict(values)
+    return dict(awaited(model.predict(dict(columns), names)))
 
 
 def _mistake(what: str, why: str) -> ModelRejected:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gitops_ml.artifacts.description import answers, class_labels, in_fitted_order, task_of
-from gitops_ml.artifacts.facts import Given, ModelFacts, facts_of
+from gitops_ml.artifacts.facts import EstimatorFacts, Given, facts_of
 from gitops_ml.artifacts.manifest import Tensor
 from gitops_ml.errors import InputError, ModelRejected
 from gitops_ml.serving.inspection.description import Description, draft, name_of, notes_of, write_texts
@@ -24,8 +24,8 @@ def describe(folder: Path, job: dict[str, Any]) -> Description:
     """Describe the model in `folder`.
 
     Args:
-        job: `file`, `format`, `name`, `python`, `samples`, and what a person gave of `target`, `positive`, `outputs`
-            and `columns`.
+        job: `file`, `format`, `name`, `python`, `samples`, and what a person gave of `target`, `positive` and
+            `columns`.
 
     Raises:
         ModelRejected: the file cannot be loaded, or holds something else than a model.
@@ -67,14 +67,14 @@ def _describe_estimator(folder: Path, job: dict[str, Any]) -> Description:
             if target
             else []
         )
-    given = Given(name=job["name"], target=target, positive=job.get("positive"), outputs=job.get("outputs"))
+    given = Given(name=job["name"], target=target, positive=job.get("positive"))
     facts = _facts(model, kind, chosen, given)
     manifest = msgspec.structs.replace(facts.manifest, format=job["format"], file=job["file"], trusted_types=trusted)
     served = [spec.name for spec in manifest.outputs]
     write_texts(folder, manifest, facts.example)
     rehearse(folder, facts.sample, lambda part: answers(model, part, served))
-    # A histogram of a few rows would show drift where there is none.
-    return Description(manifest, facts.example, None, kind, name_of(chosen), notes_of(chosen, notes))
+    # Without reference.json: a histogram of a few rows would show drift where there is none.
+    return Description(manifest, facts.example, kind, name_of(chosen), notes_of(chosen, notes))
 
 
 def _without_its_code(file: str, error: ModelRejected) -> ModelRejected:
@@ -102,7 +102,7 @@ def _rows_of(model: Any, kind: str, job: dict[str, Any]) -> Chosen:
     return matrix(int(width), samples, kind)
 
 
-def _facts(model: Any, kind: str, chosen: Chosen, given: Given) -> ModelFacts:
+def _facts(model: Any, kind: str, chosen: Chosen, given: Given) -> EstimatorFacts:
     try:
         return facts_of(model, in_fitted_order(model, chosen.rows), given)
     except InputError as error:

@@ -111,7 +111,7 @@ def _asked(folder: Path, manifest: Manifest, chosen: Chosen, kind: str, notes: S
     seen = output_tensors({name: np.asarray(values[name]) for name in names})
     manifest = msgspec.structs.replace(manifest, outputs=seen)
     write_texts(folder, manifest, example)
-    return Description(manifest, example, None, kind, name_of(chosen), notes_of(chosen, notes))
+    return Description(manifest, example, kind, name_of(chosen), notes_of(chosen, notes))
 
 
 def _datatype(node: Any) -> str:

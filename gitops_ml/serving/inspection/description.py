@@ -15,11 +15,10 @@ from gitops_ml.serving.inspection.samples import Chosen
 
 @dataclass(frozen=True)
 class Description:
-    """A model's manifest, example.json and reference.json, its class, and the data file of its example, if any."""
+    """A model's manifest and example.json, its class, and the data file of its example, if any."""
 
     manifest: Manifest
     example: bytes
-    reference: bytes | None
     kind: str
     sample: str | None
     notes: list[str] = field(default_factory=list)
@@ -29,7 +28,6 @@ class Description:
         return {
             "manifest": msgspec.to_builtins(self.manifest),
             "example": self.example.decode(),
-            "reference": None if self.reference is None else self.reference.decode(),
             "kind": self.kind,
             "sample": self.sample,
             "notes": self.notes,

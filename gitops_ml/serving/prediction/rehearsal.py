@@ -34,9 +34,7 @@ def rehearse(inference: Inference, model_dir: Path) -> None:
     try:
         body = path.read_bytes()
         for each in (body, repeated(body)):
-            response = inference.answer(each).response
-            if inspect.isawaitable(response):
-                asyncio.run(_finish(response))
+            awaited(inference.answer(each).response)
     except Exception as error:  # the model is foreign code
         declared = isinstance(error, WrongOutputError)
         raise ModelRejected(
@@ -55,6 +53,11 @@ def repeated(body: bytes) -> bytes:
         tensor["shape"][0] *= REPEATED
         tensor["data"] *= REPEATED
     return msgspec.json.encode(request)
+
+
+def awaited(answer: Any) -> Any:
+    """The answer itself; of an asynchronous model, the answer once it is there."""
+    return asyncio.run(_finish(answer)) if inspect.isawaitable(answer) else answer
 
 
 async def _finish(answer: Awaitable[Any]) -> Any:
