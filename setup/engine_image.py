@@ -50,7 +50,8 @@ def pull(client: docker.APIClient, base: BaseImage) -> None:
         if "error" in event:
             raise DockerException(str(event["error"]))
     signal.alarm(0)
-    for event in client.build(fileobj=io.BytesIO(base.dockerfile.encode()), tag=base.name, rm=True, decode=True):
+    dockerfile = io.BytesIO(base.dockerfile.encode())
+    for event in client.build(fileobj=dockerfile, tag=base.name, nocache=True, rm=True, decode=True):
         if "error" in event:
             raise DockerException(str(event["error"]))
 

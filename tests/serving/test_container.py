@@ -41,7 +41,13 @@ LOCKED: dict[str, Any] = {
 
 def build(engine: docker.DockerClient, context: Iterable[bytes], tag: str, labels: dict[str, str]) -> str:
     image, _ = engine.images.build(
-        fileobj=io.BytesIO(b"".join(context)), custom_context=True, tag=tag, rm=True, forcerm=True, labels=labels
+        fileobj=io.BytesIO(b"".join(context)),
+        custom_context=True,
+        tag=tag,
+        labels=labels,
+        nocache=True,
+        rm=True,
+        forcerm=True,
     )
     return str(image.id)
 

@@ -66,6 +66,9 @@ class ImageCalls:
     ) -> str:
         """Build an image from a tar of its context and return its ID. Raises `EngineFailed` with the last lines.
 
+        Nothing is taken from the engine's cache: the classic builder reads every image there is to look for a step that
+        it has done before, and fails when another process removes one meanwhile.
+
         Args:
             context: the tar, whole or in pieces.
             network: the network of the build's steps: `none` or `default`.
@@ -81,6 +84,7 @@ class ImageCalls:
                 labels=dict(labels or {}),
                 buildargs=dict(buildargs or {}),
                 network_mode=network,
+                nocache=True,
                 rm=True,
                 forcerm=True,
                 decode=True,

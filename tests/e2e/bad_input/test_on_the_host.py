@@ -166,7 +166,7 @@ def test_a_server_with_another_digest_is_never_ready(standing: Standing) -> None
     # An image with the candidate's image name, but another digest in its metadata.
     other, incumbent = f"md5:{'0' * 32}.dir", standing.host.replicas()[0]["Image"]
     forged = f'FROM {incumbent}\nENTRYPOINT ["env", "GITOPS_ML_DIGEST={other}"]\nLABEL {DIGEST}={wanted.digest}\n'
-    list(api.build(fileobj=BytesIO(forged.encode()), tag=wanted.image, rm=True))
+    list(api.build(fileobj=BytesIO(forged.encode()), tag=wanted.image, nocache=True, rm=True))
     try:
         ran = workshop.sync(expect=3)
         assert f"ready fail dev/{MODEL}" in ran.err

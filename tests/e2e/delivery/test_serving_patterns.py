@@ -15,6 +15,7 @@ import pytest
 import tritonclient.http as triton
 
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
+from gitops_ml.core.generation import PROJECT
 from tests.e2e.workshop import EXAMPLE, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop
 
 
@@ -82,7 +83,7 @@ def _pinned(workshop: Workshop, generation: str) -> int:
 
 
 @pytest.fixture
-def image(engine: docker.DockerClient) -> str:
+def image(engine: docker.DockerClient, workshop: Workshop) -> str:
     """The ID of an image that serves files on port 8000, and no model."""
     dockerfile = (
         f"FROM {BASE_IMAGE}\nRUN mkdir /www && echo hello > /www/index.html\n"
@@ -94,7 +95,8 @@ def image(engine: docker.DockerClient) -> str:
         entry.size = len(dockerfile)
         archive.addfile(entry, io.BytesIO(dockerfile))
     context.seek(0)
-    built, _ = engine.images.build(fileobj=context, custom_context=True, rm=True)
+    labels = {PROJECT: workshop.project}
+    built, _ = engine.images.build(fileobj=context, custom_context=True, labels=labels, nocache=True, rm=True)
     return str(built.id)
 
 

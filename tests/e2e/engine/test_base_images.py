@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -120,6 +121,33 @@ def test_another_digest_than_the_pinned_one_is_refused(
     with pytest.raises(EngineFailed, match=r"tiny:1 \(sha256:0+\) is not on the engine"):
         ensure_base(place.engine, image.name)
     assert base_identity(place.engine, image.name) is None
+
+
+def test_a_build_succeeds_while_another_process_removes_images(place: Place) -> None:
+    """Without `nocache`, one build in four failed here: "unable to find image"."""
+    finished = threading.Event()
+
+    def build(name: str, number: int) -> None:
+        label = f"LABEL gitops-ml.project={place.project} number={number}"
+        tag = f"{place.project}:{name}"
+        place.engine.build(pack({"Dockerfile": f"FROM scratch\n{label} of={name}\n".encode()}), tag)
+        assert place.engine.remove_image(tag)
+
+    def build_until_told(name: str) -> None:
+        number = 0
+        while not finished.is_set():
+            number += 1
+            build(name, number)
+
+    with ThreadPoolExecutor() as pool:
+        others = [pool.submit(build_until_told, f"other-{n}") for n in range(3)]
+        try:
+            for number in range(20):
+                build("ours", number)
+        finally:
+            finished.set()
+        for other in others:
+            other.result()
 
 
 def test_images_of_other_ids_have_the_same_identity(place: Place) -> None:
