@@ -11,6 +11,7 @@ from gitops_ml.control.agent.status_board import PASS_SECONDS, Rollout, StatusBo
 from gitops_ml.control.agent.turns import PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT
+from gitops_ml.control.observation.view import View
 from gitops_ml.errors import EngineFailed, EngineUnavailable, SourceUnavailable
 from tests.unit.builders import NAME, wanted
 from tests.unit.control.canaries import TWO, serving_v1
@@ -92,9 +93,14 @@ def test_a_rollout_is_counted_once_and_earlier_ones_are_not() -> None:
     one_pass(host.declaring(wanted("v1")), frozenset(), board.looked)
     assert board.read().environments["dev"].rollouts == {}
     host.verdicts[TWO] = "Failed"
-    seen = []
+    seen: list[View] = []
+
+    def looked(view: View) -> None:
+        board.looked(view)
+        seen.append(view)
+
     for _ in range(6):
-        one_pass(host.declaring(wanted("v2")), frozenset(), lambda view: (board.looked(view), seen.append(view))[0])
+        one_pass(host.declaring(wanted("v2")), frozenset(), looked)
     assert board.read().environments["dev"].rollouts == {Rollout(NAME, "Failed", "failed"): 1}
     assert len(seen) > 6, "a pass that works on a deployment tells its later looks too"
 

@@ -151,7 +151,7 @@ def _labels(family: Any) -> list[str]:
 def test_prometheus_own_tools_accept_the_metrics(client: Client) -> None:
     _, body, headers = client.ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert headers["content-type"].startswith(openmetrics.exposition.CONTENT_TYPE_LATEST.split(";")[0])
-    assert list(openmetrics_parser.text_string_to_metric_families(body.decode()))
+    assert list(openmetrics_parser.text_string_to_metric_families(body.decode()))  # type: ignore[no-untyped-call]
     _, text, _ = client.ask("/metrics")
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False, timeout=60)
     assert (checked.returncode, checked.stderr.decode()) == (0, "")
@@ -191,8 +191,7 @@ def test_what_a_route_raises_is_logged(client: Client, caplog: pytest.LogCapture
 
 
 def test_clients_that_send_or_take_nothing_delay_no_other(client: Client) -> None:
-    host, port = client.address.split(":")
-    idle = [socket.create_connection((host, int(port))) for _ in range(250)]
+    idle = [socket.create_connection(_split(client.address)) for _ in range(250)]
     for each in idle[::2]:
         each.sendall(b"GET /metrics HTTP/1.1\r\nHost: ")
     try:
@@ -214,7 +213,7 @@ def test_closing_the_server_waits_for_no_client() -> None:
 
     server = HttpServer("127.0.0.1", 0, {"/slow": slow})
     server.start()
-    with socket.create_connection(tuple(_split(server.address))) as silent:
+    with socket.create_connection(_split(server.address)) as silent:
         silent.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
         assert entered.wait(10)
         began = time.monotonic()
