@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import asdict
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.commands.deploy import begin, show_trouble, visit
@@ -76,8 +77,8 @@ def plan(
             render.out(line)
         for s in view.plan.statuses if output == "text" else ():
             if s.waiting:
-                opens = readable_time(s.waiting.until)
-                render.out(f"wait {view.desired.name}/{s.name} {s.waiting.generation} because its window opens {opens}")
+                because = f"the next window opens {readable_time(s.waiting.until)}"
+                render.out(f"wait {view.desired.name}/{s.name} {s.waiting.generation} because {because}")
         show_trouble(view)
     if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
@@ -126,7 +127,7 @@ def _plan_json(view: View) -> dict[str, Any]:
             {"verb": a.verb, "deployment": a.deployment, "subject": a.subject, "because": a.because}
             for a in view.plan.actions
         ],
-        "waiting": [{"deployment": s.name, "rollout": s.waiting} for s in view.plan.statuses if s.waiting],
+        "waiting": [{"deployment": s.name, **asdict(s.waiting)} for s in view.plan.statuses if s.waiting],
         "refused": view.plan.refused,
         "broken": view.plan.broken,
     }

@@ -30,7 +30,7 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
     verification, message = _verification(context)
     awaited = waiting(context)
     if awaited:
-        opens = f"{awaited.version} waits for policy.windows, which open at {readable_time(awaited.until)}"
+        opens = f"{awaited.version} waits for the window that opens {readable_time(awaited.until)}"
         message = "; ".join(filter(None, (message, opens)))
     crashes = _crashes(context, running)
     message = "; ".join(filter(None, (message, crashes)))

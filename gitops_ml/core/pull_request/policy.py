@@ -75,12 +75,11 @@ def _environment(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> li
 
 def _windows(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> list[Finding]:
     """When the rollouts of the change may begin."""
-    windows = facts.after.environment.policy.windows if facts.after else ()
-    if not windows or not any(change.rolls_out for change in changes):
+    if not facts.windows or not any(change.rolls_out for change in changes):
         return []
-    if closes := open_until(windows, facts.now):
+    if closes := open_until(facts.windows, facts.now):
         return [Finding(level="met", what=f"{facts.name}: rollouts may begin until {readable_time(closes)}")]
-    opens = min(window.opens(facts.now) for window in windows)
+    opens = min(window.opens(facts.now) for window in facts.windows)
     return [
         Finding(
             level="look",

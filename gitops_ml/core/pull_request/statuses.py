@@ -56,9 +56,8 @@ def commit_statuses(
             found.append(_status(tip, context, "pending", f"on hold: {status.hold}"))
         elif status.waiting is not None:
             opens = readable_time(status.waiting.until)
-            found.append(
-                _status(tip, context, "pending", f"{status.waiting.version} begins when its window opens: {opens}")
-            )
+            description = f"{status.waiting.version} waits for the window that opens {opens}"
+            found.append(_status(tip, context, "pending", description))
         elif error is not None and status.sync == "OutOfSync":
             found.append(_status(tip, context, "pending", f"tried again after an error: {error.what}"))
         elif recent:
