@@ -59,7 +59,7 @@ class EnvironmentPasses:
 
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
-        looked: called with the first look of each pass.
+        looked: called with the looks of each pass.
     """
 
     def __init__(
