@@ -26,6 +26,8 @@ _TONES: dict[str, Tone] = {
     "advises": "warn",
     "Degraded": "bad",
     "Missing": "bad",
+    "Broken": "bad",
+    "Error": "bad",
     "Failed": "bad",
     "failed": "bad",
     "fail": "bad",
@@ -88,6 +90,16 @@ def figure(value: Figure) -> str:
 def figure_name(name: str) -> str:
     """The name of a figure as words."""
     return clean_line(name.replace("_", " "), 80)
+
+
+def outcome(attempt: RecordedAttempt) -> str:
+    """What came of a rollout, besides its verdict."""
+    over = attempt.incumbent or ""
+    if attempt.outcome == "reviewed":
+        return "judged again while it served"
+    if attempt.outcome == "promoted":
+        return f"replaced {over}" if over else "serves as the first"
+    return f"did not replace {over}" if over else "does not serve"
 
 
 def decisive(attempt: RecordedAttempt) -> CheckResult | None:

@@ -19,7 +19,8 @@ from gitops_ml.page.pictures.shapes import (
     text_at,
 )
 
-_ROW = 76.0
+_ROW, _MORE = 64.0, 12.0
+"""The height of a row, and of a second line of labels below it."""
 
 
 def holdout_picture(metric: str, figures: Mapping[str, object], tone: Tone) -> Picture | None:
@@ -42,10 +43,11 @@ def holdout_picture(metric: str, figures: Mapping[str, object], tone: Tone) -> P
     if "incumbent" in known:
         said.append(f"incumbent {plain(known['incumbent'])}")
     said += [f"{bound} {plain(known[bound])}" for bound in ("min", "max", "max_drop") if bound in known]
+    height += _ROW + (_MORE if "max" in known else 0.0)
     legend = [(f"bar {tone}", "95 % interval"), ("dot", "estimate")]
     legend += [("hollow", "incumbent")] if "incumbent" in known else []
     legend += [("bound", "bound")] if {"min", "max", "max_drop"} & known.keys() else []
-    return Picture(f"{metric} on held-out rows", "; ".join(said), height + _ROW, tuple(shapes), tuple(legend))
+    return Picture(f"{metric} on held-out rows", "; ".join(said), height, tuple(shapes), tuple(legend))
 
 
 def _gain_row(known: Mapping[str, float], tone: Tone) -> list[Shape]:
@@ -117,7 +119,7 @@ def range_picture(name: str, figures: Mapping[str, object], tone: Tone) -> Pictu
     shapes.append(Shape("rect", f"bar {tone}", axis.at(low), 30, max(2.0, axis.at(high) - axis.at(low)), 8))
     shapes += [Shape("dot", f"dot {tone}", axis.at(end), 34, 4.5) for end in dict.fromkeys((low, high))]
     said = "; ".join([f"value {value}", *(f"{bound} {plain(edge)}" for bound, edge in bounds)])
-    return Picture(name, said, _ROW, tuple(shapes), ((f"bar {tone}", "lowest to highest"), ("bound", "bound")))
+    return Picture(name, said, _ROW + _MORE, tuple(shapes), ((f"bar {tone}", "lowest to highest"), ("bound", "bound")))
 
 
 def _interval(axis: Axis, low: float, point: float, high: float, y: float, tone: Tone) -> list[Shape]:

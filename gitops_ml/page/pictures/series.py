@@ -89,10 +89,10 @@ def trend_picture(title: str, points: Sequence[Point], bounds: Mapping[str, floa
         return round(_BOTTOM - (value - low) / (high - low) * (_BOTTOM - _TOP), 2)
 
     newest = points[-1]
-    shapes = list(heading(14, title, plain(newest.value)))
-    for name, value in bounds.items():
-        shapes.append(Shape("line", "bound", LEFT, y(value), RIGHT, y(value)))
-        shapes.append(Shape("text", "label", LEFT, y(value) - 4, text=f"{name} {plain(value)}"))
+    shapes = list(
+        heading(14, ", ".join([title, *(f"{name} {plain(v)}" for name, v in bounds.items())]), plain(newest.value))
+    )
+    shapes += [Shape("line", "bound", LEFT, y(value), RIGHT, y(value)) for value in bounds.values()]
     step = (RIGHT - LEFT - 12) / max(1, len(points) - 1)
     places = [round(LEFT + 6 + step * number, 2) for number in range(len(points))]
     path = "M" + "L".join(f"{x} {y(point.value)}" for x, point in zip(places, points, strict=True))

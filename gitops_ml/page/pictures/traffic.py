@@ -42,11 +42,12 @@ def traffic_picture(figures: Mapping[str, object], tone: Tone) -> Picture | None
     shapes: list[Shape] = []
     if limit is not None:
         edge = axis.at(limit)
-        shapes.append(Shape("rect", "zone", edge, 20, max(0.0, RIGHT - edge), 62))
-        shapes.append(Shape("line", "bound", edge, 20, edge, 84))
-        shapes.append(text_at(edge, 96, f"{percent(limit)}: incumbent + {percent(margin or 0.0)}"))
+        shapes.append(text_at(edge, 92, f"{percent(limit)}: incumbent + {percent(margin or 0.0)}"))
     said = []
     for top, arm in zip((0, 38), _ARMS, strict=True):
+        if limit is not None:
+            shapes.append(Shape("rect", "zone", edge, top + 20, max(0.0, RIGHT - edge), 16))
+            shapes.append(Shape("line", "bound", edge, top + 19, edge, top + 37))
         bad, requests = counts[arm]
         value = f"{percent(shares[arm])}, {count(bad)} of {count(requests)}"
         shapes += heading(top + 14, f"bad, {arm}", value)

@@ -129,7 +129,7 @@ HISTORY = (
     ),
     attempt(5, READY, SMOKE, better(5), BAD_TRAFFIC, ALIVE),
     attempt(9, READY, SMOKE, COMMAND),
-    *(attempt(number, slower(number), SMOKE, better(number)) for number in range(10, 26)),
+    *(attempt(number, slower(number), SMOKE, better(number)) for number in range(10, 18)),
 )
 
 
