@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def pages(site: Site) -> Iterator[tuple[str, str]]:
 def contents(site: Site) -> Mapping[str, Callable[[], str]]:
     """What draws each page, by its path: a server draws only the page that it is asked for."""
     draws: dict[str, Callable[[], str]] = {
-        names.OVERVIEW: lambda: _overview(site),
-        names.DELIVERY: lambda: _delivery(site),
+        names.OVERVIEW: partial(_overview, site),
+        names.DELIVERY: partial(_delivery, site),
     }
     for deployment in site.deployments:
         draws |= _of_deployment(site, deployment)
@@ -56,12 +56,12 @@ def contents(site: Site) -> Mapping[str, Callable[[], str]]:
 def _of_deployment(site: Site, deployment: DeploymentFacts) -> dict[str, Callable[[], str]]:
     where = deployment.environment, deployment.name
     draws: dict[str, Callable[[], str]] = {
-        names.deployment_page(*where): lambda: _deployment(site, deployment),
-        names.lineage_page(*where): lambda: _lineage(site, deployment),
+        names.deployment_page(*where): partial(_deployment, site, deployment),
+        names.lineage_page(*where): partial(_lineage, site, deployment),
     }
     for place, attempt in enumerate(deployment.attempts):
         path = names.attempt_page(*where, attempt.id)
-        draws.setdefault(path, lambda place=place, path=path: _attempt(site, deployment, place, path))
+        draws.setdefault(path, partial(_attempt, site, deployment, place, path))
     return draws
 
 

@@ -28,7 +28,7 @@ def site(
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Write the page as static files: states, attempts, checks, lineage.
+    """Write a page of all states and attempts as static files.
 
     Without --live, or where a host does not answer, it shows what Git's records say. Exit 1 if an environment cannot be
     read, else 0.

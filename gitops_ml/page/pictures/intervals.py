@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gitops_ml.page.pictures.shapes import (
     LEFT,
@@ -78,7 +78,7 @@ def _value_row(metric: str, known: Mapping[str, float], top: float, tone: Tone) 
     return shapes
 
 
-def _bounds(axis: Axis, bounds: list[tuple[str, float]], top: float) -> list[Shape]:
+def _bounds(axis: Axis, bounds: Sequence[tuple[str, float]], top: float) -> list[Shape]:
     """Bounds as dashed lines, with the forbidden side behind them."""
     shapes: list[Shape] = []
     for name, value in bounds:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,10 +20,24 @@ HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=x onerror=alert(1)>
 COMMIT = "c" * 40
 
 
-def check(name: str, result: str = "pass", reason: str = "it answers", advisory: bool = False, **figures: Any) -> Any:
-    return msgspec.convert(
-        {"name": name, "result": result, "reason": reason, "advisory": advisory, "figures": figures}, CheckResult
-    )
+def check(
+    name: str,
+    result: str = "pass",
+    reason: str = "it answers",
+    *,
+    advisory: bool = False,
+    also: Mapping[str, Any] | None = None,
+    **figures: Any,
+) -> CheckResult:
+    """A check with these figures; `also` holds those whose names are no words."""
+    fields = {
+        "name": name,
+        "result": result,
+        "reason": reason,
+        "advisory": advisory,
+        "figures": {**figures, **(also or {})},
+    }
+    return msgspec.convert(fields, CheckResult)
 
 
 READY = check("ready", reason="its metadata is as declared after 2.1 s", ready_seconds=2.134)
@@ -31,45 +45,91 @@ SMOKE = check("smoke", reason="it answers its example request", seconds=0.0123, 
 HOLDOUT = check(
     "holdout roc_auc",
     reason="roc_auc 0.7123 against the incumbent's 0.7101: gain -0.0012 to +0.0056, not worse by 0.01",
-    **{"rows": 12000, "groups": 31, "group": "day", "candidate": 0.7123, "candidate_low": 0.7051},
-    **{"candidate_high": 0.7197, "min": 0.70, "max": None, "max_drop": 0.01, "incumbent": 0.7101, "gain": 0.0022},
-    **{"gain_low": -0.0012, "gain_high": 0.0056},
+    rows=12000,
+    groups=31,
+    group="day",
+    candidate=0.7123,
+    candidate_low=0.7051,
+    candidate_high=0.7197,
+    min=0.70,
+    max=None,
+    max_drop=0.01,
+    incumbent=0.7101,
+    gain=0.0022,
+    gain_low=-0.0012,
+    gain_high=0.0056,
 )
 LOSS = check(
     "holdout log_loss",
     "fail",
     "log_loss 0.6100 against the incumbent's 0.5401: gain -0.0812 to -0.0591, worse by more than 0.02",
-    **{"rows": 12000, "groups": 31, "group": "day", "candidate": 0.61, "candidate_low": 0.6, "candidate_high": 0.62},
-    **{"min": None, "max": 0.65, "max_drop": 0.02, "incumbent": 0.5401, "gain": -0.0699},
-    **{"gain_low": -0.0812, "gain_high": -0.0591},
+    rows=12000,
+    groups=31,
+    group="day",
+    candidate=0.61,
+    candidate_low=0.6,
+    candidate_high=0.62,
+    min=None,
+    max=0.65,
+    max_drop=0.02,
+    incumbent=0.5401,
+    gain=-0.0699,
+    gain_low=-0.0812,
+    gain_high=-0.0591,
 )
 FIRST = check(
     "holdout f1",
     reason="f1 0.8110 is within its bounds; there is no incumbent to compare with",
-    **{"rows": 900, "groups": 900, "group": "row", "candidate": 0.811, "candidate_low": 0.79, "candidate_high": 0.83},
-    **{"min": 0.75, "max": None, "max_drop": 0.01, "incumbent": None},
+    rows=900,
+    groups=900,
+    group="row",
+    candidate=0.811,
+    candidate_low=0.79,
+    candidate_high=0.83,
+    min=0.75,
+    max=None,
+    max_drop=0.01,
+    incumbent=None,
 )
 TRAFFIC = check(
     "traffic",
     reason="2 of 1042 requests to the candidate were bad, 31 of 19122 to the incumbent: worse by less than 0.01",
-    **{"candidate_requests": 1042, "candidate_bad": 2, "incumbent_requests": 19122, "incumbent_bad": 31},
-    **{"increase": 0.0003, "max_bad_increase": 0.01, "evidence_worse": 1.31, "evidence_harmless": 24.7},
-    **{"evidence_needed": 20.0, "seconds": 312.4},
+    candidate_requests=1042,
+    candidate_bad=2,
+    incumbent_requests=19122,
+    incumbent_bad=31,
+    increase=0.0003,
+    max_bad_increase=0.01,
+    evidence_worse=1.31,
+    evidence_harmless=24.7,
+    evidence_needed=20.0,
+    seconds=312.4,
 )
 BAD_TRAFFIC = check(
     "traffic",
     "fail",
     "41 of 305 requests to the candidate were bad, 6 of 5800 to the incumbent: worse",
-    **{"candidate_requests": 305, "candidate_bad": 41, "incumbent_requests": 5800, "incumbent_bad": 6},
-    **{"increase": 0.133, "max_bad_increase": 0.01, "evidence_worse": 812.0, "evidence_harmless": 1.0},
-    **{"evidence_needed": 20.0, "seconds": 41.0},
+    candidate_requests=305,
+    candidate_bad=41,
+    incumbent_requests=5800,
+    incumbent_bad=6,
+    increase=0.133,
+    max_bad_increase=0.01,
+    evidence_worse=812.0,
+    evidence_harmless=1.0,
+    evidence_needed=20.0,
+    seconds=41.0,
 )
 ALIVE = check("alive", "fail", "its container ended 2 times and was started again", restarts=2)
 AGREEMENT = check(
     "agreement",
     reason="18 of 400 live answers differ (2.9% to 7.0%)",
     advisory=True,
-    **{"rows": 400, "differing": 18, "share": 0.045, "share_low": 0.029, "share_high": 0.07},
+    rows=400,
+    differing=18,
+    share=0.045,
+    share_low=0.029,
+    share_high=0.07,
     mean_probability_change=0.0132,
 )
 DRIFT = check(
@@ -77,8 +137,10 @@ DRIFT = check(
     "fail",
     "1 of 5 features have moved: distance 0.31",
     advisory=True,
-    **{"rows": 500, "seen": 9000, "from": "2026-11-22", "to": "2026-11-23", "training_rows": 300000, "warn": 0.2},
-    **{"psi distance": 0.31, "psi dep_time": 0.08, "psi carrier": 0.04, "psi origin": 0.01, "psi month": 0.0},
+    rows=500,
+    seen=9000,
+    warn=0.2,
+    also={"psi distance": 0.31, "psi dep_time": 0.08, "psi carrier": 0.04, "psi origin": 0.01, "psi month": 0.0},
 )
 PROMETHEUS = check(
     "prometheus errors", reason="0.001 is within the bounds", series=2, min=None, max=0.01, lowest=0.0005, highest=0.001
@@ -139,9 +201,15 @@ def declared(**fields: Any) -> Deployment:
 
 def recorded(attempts: Sequence[RecordedAttempt]) -> Record:
     serving = next((a for a in attempts if a.outcome == "promoted"), None)
-    generation = serving and RecordedGeneration(
-        generation=serving.generation, version=serving.version, digest=serving.digest, commit=COMMIT, image="sha256:1f"
-    )
+    generation = None
+    if serving:
+        generation = RecordedGeneration(
+            generation=serving.generation,
+            version=serving.version,
+            digest=serving.digest,
+            commit=COMMIT,
+            image="sha256:1f",
+        )
     return Record(
         schema=1,
         deployment="delay",

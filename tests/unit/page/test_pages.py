@@ -217,7 +217,7 @@ def test_a_record_that_somebody_edited_is_shown_all_the_same() -> None:
         3,
         check("holdout x", candidate=1e308, candidate_low=-1e308, candidate_high=1e308, min="low"),
         check("traffic", candidate_requests=-1, candidate_bad=5, incumbent_requests=3, incumbent_bad=0),
-        check("drift", **{"psi ": 0.1, "warn": "?"}),
+        check("drift", also={"psi ": 0.1, "warn": "?"}),
         check(HOSTILE, reason=HOSTILE, odd=["a", 1, HOSTILE], none=None),
         id="../../../evil",
         settled="yesterday",
