@@ -12,7 +12,7 @@ from statistics import median
 
 import msgspec
 
-from gitops_ml.core.planning.rollout import BOOT_KEY
+from gitops_ml.core.planning.next_rollout import BOOT_KEY
 from gitops_ml.core.records.record import RecordedAttempt
 from gitops_ml.core.records.verified import parse_time
 
