@@ -11,7 +11,7 @@ from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.servable import lacking_for_service
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
-from gitops_ml.clients.files.environments import declared_environments, read_environment
+from gitops_ml.clients.files.environments import EnvironmentFiles, declared_environments, read_environment
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
@@ -191,16 +191,21 @@ def _use(repo: Repository, version: Version) -> str:
     return next_bump(repo, version.model, version.version)
 
 
-def next_bump(repo: Repository, model: str, version: str) -> str:
-    """The command that declares a version where it is tried first: in an environment that nothing is promoted to."""
+def first_environment(repo: Repository) -> EnvironmentFiles | None:
+    """The environment of HEAD where versions are tried first: nothing is promoted to it. None without environments."""
     head = repo.ref("HEAD")
     files = []
     for name in declared_environments(repo, head) if head else []:
         with contextlib.suppress(GitopsError):
             files.append(read_environment(repo, str(head), name))
-    if not files:
+    return min(files, key=lambda f: (f.environment.promotion is not None, f.name != "dev", f.name), default=None)
+
+
+def next_bump(repo: Repository, model: str, version: str) -> str:
+    """The command that declares a version in the first environment."""
+    first = first_environment(repo)
+    if first is None:
         return "gitops-ml init"
-    first = sorted(files, key=lambda f: (f.environment.promotion is not None, f.name != "dev", f.name))[0]
     declared = next((name for name, d in sorted(first.deployments.items()) if d.model == model), None)
     if declared is not None:
         return f"gitops-ml bump {first.name} {declared} {version}"
