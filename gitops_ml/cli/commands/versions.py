@@ -122,18 +122,10 @@ def bump(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
-        wish, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
-        place = edit_place(repository, wish, pr=pr, forge=forge, branch=own)
-        result = registration.bump(
-            repository,
-            environment,
-            deployment,
-            version,
-            model=model,
-            create=create,
-            allow_pickle=allow_pickle,
-            options=place.options,
-        )
+        requested, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
+        place = edit_place(repository, requested, pr=pr, forge=forge, branch=own)
+        also = registration.BumpOptions(model=model, create=create, allow_pickle=allow_pickle)
+        result = registration.bump(repository, environment, deployment, version, also, options=place.options)
         resolved, written = result.resolved, result.written
         for warning in result.warnings:
             render.progress(f"warning: {warning}")

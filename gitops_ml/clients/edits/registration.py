@@ -38,6 +38,22 @@ class Registered(NamedTuple):
     warnings: list[str]
 
 
+class BumpOptions(NamedTuple):
+    """What a bump may change besides the version.
+
+    `model`: of a first declaration; named as the deployment if None. `create`: write a first declaration where there is
+    none. `allow_pickle`: let the deployment load a pickle.
+    """
+
+    model: str | None = None
+    create: bool = False
+    allow_pickle: bool = False
+
+    def words(self) -> str:
+        """The same as options of a command line, each after a space."""
+        return (f" --model {self.model}" if self.model else "") + " --allow-pickle" * self.allow_pickle
+
+
 class Bumped(NamedTuple):
     """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new.
 
@@ -51,6 +67,7 @@ class Bumped(NamedTuple):
 
 
 WORK_TREE_ONLY = CommitOptions()
+VERSION_ONLY = BumpOptions()
 _LOOKED_AT = 50
 """How many earlier versions `register` compares: each takes a few milliseconds."""
 
@@ -246,17 +263,14 @@ def bump(
     environment: str,
     deployment: str,
     version: str,
+    also: BumpOptions = VERSION_ONLY,
     *,
-    model: str | None = None,
-    create: bool = False,
-    allow_pickle: bool = False,
     options: CommitOptions = WORK_TREE_ONLY,
 ) -> Bumped:
     """Write a version and its digest into a declaration of the work tree.
 
     Args:
-        create: write a first declaration where there is none, of `model` (default: named as the deployment).
-        allow_pickle: let the deployment load a pickle.
+        also: what else to write.
         options: whether the edit is committed and pushed.
 
     Raises:
@@ -265,25 +279,24 @@ def bump(
         PushRejected: the remote did not take the commit, which stays in this clone.
     """
     old = find_declaration(repo, environment, deployment, options.onto)
-    if old.text is None and not create:
-        also = (f" --model {model}" if model else "") + " --allow-pickle" * allow_pickle + options.words()
-        command = f"gitops-ml bump {environment} {deployment} {version} --create{also}"
+    if old.text is None and not also.create:
+        command = f"gitops-ml bump {environment} {deployment} {version} --create{also.words()}{options.words()}"
         read_declaration(repo, environment, deployment, command, options.onto)
     declared = None if old.text is None else get_field(old.text, "model", old.file)
-    if declared is not None and model not in (None, str(declared)):
+    if declared is not None and also.model not in (None, str(declared)):
         raise InputError(
             f"{old.file} declares the model {declared}",
-            why=f"--model {model} names another one, and only a new declaration takes it",
+            why=f"--model {also.model} names another one, and only a new declaration takes it",
             fix=f"edit `model:` in {old.file}",
         )
-    resolved = _resolve(repo, model or str(declared or deployment), version)
+    resolved = _resolve(repo, also.model or str(declared or deployment), version)
     base = before_edit(old, options)
     before = None if base is None else str(get_field(base, "version", old.file))
     if old.text is None:
         edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
-    if allow_pickle:
+    if also.allow_pickle:
         edited = set_fields(edited, {"serve.allow_pickle": True}, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
