@@ -10,7 +10,7 @@ import typer
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.adoption_result import AdoptionResult
-from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError, SourceError
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
 
 if TYPE_CHECKING:
     from gitops_ml.adoption.adopt import Adopted, AdoptOptions
@@ -84,10 +84,7 @@ def adopt(
     )
     texts = workflow_files(workflows) if workflows else {}
     with Repository.open(repo) as clone:
-        if clone.bare:
-            raise SourceError(
-                f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it"
-            )
+        clone.require_work_tree()
         adopted, failed = _look(clone, models or [], chosen, engine)
         planned = plan_of(clone, adopted, {**_environments(clone.root), **texts}) if adopted else []
         written = [] if dry_run else write(clone.root, planned)
