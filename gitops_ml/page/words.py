@@ -9,7 +9,7 @@ from gitops_ml.core.records.record import RecordedAttempt
 from gitops_ml.core.records.verified import readable_span
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Figure
-from gitops_ml.page.facts import DeploymentFacts
+from gitops_ml.page.facts import DeploymentFacts, RolloutFacts
 from gitops_ml.page.pictures.shapes import Tone
 
 _TONES: dict[str, Tone] = {
@@ -45,7 +45,8 @@ def troubles(deployment: DeploymentFacts) -> list[str]:
     """What of a deployment a person should look at: the states that are not as they should be."""
     status = deployment.status
     states = (status.sync, status.health, status.verification) if status else (deployment.verdict,)
-    words = [state for state in states if state not in _CALM]
+    calm = {*_CALM, *(("OutOfSync",) if status and status.waiting else ())}
+    words = [state for state in states if state not in calm]
     if deployment.broken:
         words.insert(0, "Broken")
     if status and status.error and not words:
@@ -100,6 +101,13 @@ def outcome(attempt: RecordedAttempt) -> str:
     if attempt.outcome == "promoted":
         return f"replaced {over}" if over else "serves as the first"
     return f"did not replace {over}" if over else "does not serve"
+
+
+def rollout(facts: RolloutFacts) -> str:
+    """A rollout under way in one sentence."""
+    over = f" over {facts.incumbent}" if facts.incumbent else ""
+    share = "" if facts.percent is None else f", {facts.percent} % of the requests"
+    return f"{facts.version}, {facts.strategy}{over}{share}"
 
 
 def decisive(attempt: RecordedAttempt) -> CheckResult | None:

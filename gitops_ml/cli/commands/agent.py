@@ -37,7 +37,7 @@ def agent(
     listen: Annotated[
         str | None,
         typer.Option(
-            help="Answer /healthz, /readyz and /metrics at HOST:PORT; a PORT alone is for this machine only.",
+            help="Answer the page, /healthz, /readyz and /metrics at HOST:PORT; a PORT alone: this machine only.",
             metavar="ADDRESS",
             show_default=False,
         ),
@@ -86,7 +86,7 @@ def agent(
         signal.signal(number, signal.default_int_handler)  # the second one does not wait for anything
         loop.stop()
 
-    server = _listen(listen, loop.board, seconds(ready_within), printer.say) if listen else None
+    server = _listen(listen, loop.board, root, seconds(ready_within), printer.say) if listen else None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     loop.run()
@@ -98,12 +98,17 @@ def agent(
     printer.close()
 
 
-def _listen(listen: str, board: StatusBoard, ready_within: float, say: Callable[[str], None]) -> HttpServer:
+def _listen(
+    listen: str, board: StatusBoard, clone: Path, ready_within: float, say: Callable[[str], None]
+) -> HttpServer:
     """Answer at this address from now on. Raises `InputError`."""
+    from gitops_ml.cli.site.lineage import lineage_of
+    from gitops_ml.control.agent.web.page import LivePage
     from gitops_ml.control.agent.web.routes import gets
     from gitops_ml.control.agent.web.server import HttpServer, parse_address
 
-    server = HttpServer(*parse_address(listen), gets(board, ready_within))
+    page = LivePage(board, clone, lineage_of)
+    server = HttpServer(*parse_address(listen), {**gets(board, ready_within), **page.gets()}, page.routes())
     server.start()
     say(f"listen http://{server.address}")
     return server
