@@ -11,7 +11,7 @@ import jinja2
 
 from gitops_ml.core.records.delivery import WINDOW, delivery
 from gitops_ml.core.records.record import RecordedAttempt
-from gitops_ml.page import names, svg, words
+from gitops_ml.page import markup, names, words
 from gitops_ml.page.facts import DeploymentFacts, Site, Trace
 from gitops_ml.page.pictures.choice import VERDICT_TONES, picture_of, trends_of
 from gitops_ml.page.pictures.shapes import Picture, Shape
@@ -31,7 +31,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"names": names, "words": words, "strip": strip, "picture_of": picture_of, "svg": svg}
+    environment.globals |= {"names": names, "words": words, "strip": strip, "picture_of": picture_of, "markup": markup}
     return environment
 
 
