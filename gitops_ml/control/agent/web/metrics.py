@@ -126,6 +126,12 @@ def _pass_families(status: AgentStatus) -> Iterator[Metric]:
         [((name,), each.looked_at) for name, each in environments if each.looked_at is not None],
     )
     yield gauge(
+        "gitops_ml_agent_last_review_timestamp_seconds",
+        "When a review of what serves last ended without an error.",
+        ("environment",),
+        [((name,), each.reviewed_at) for name, each in environments if each.reviewed_at is not None],
+    )
+    yield gauge(
         "gitops_ml_agent_errors",
         "What fails now and is tried again; deployment is empty for what concerns the whole environment.",
         _DEPLOYMENT,
