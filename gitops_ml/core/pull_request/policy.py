@@ -138,6 +138,8 @@ def _deployment(facts: EnvironmentFacts, change: DeploymentChange) -> list[Findi
         )
     if facts.upstream and (change.before is None or change.other_model):
         found += _promotion(facts, facts.upstream, change)
+    if reason := facts.overrides.get(change.name):
+        found.append(Finding(level="look", what=f"{where} is promoted against the rules, by --override", why=reason))
     status = facts.host.statuses.get(change.name) if facts.host else None
     if status and status.verification == "Failed" and status.version != declared.version:
         found.append(
