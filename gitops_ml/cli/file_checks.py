@@ -82,7 +82,7 @@ def _environment(clone: Repository, files: EnvironmentFiles, names: list[str]) -
     for name, deployment in sorted(files.deployments.items()):
         try:
             require_plausible(name, deployment)
-            if deployment.serve.pattern == "service":
+            if deployment.serve.uses_artifact:
                 _require_version(clone, deployment.model, deployment.version)
         except GitopsError as error:
             yield f"{files.name}/{name}", error

@@ -96,18 +96,19 @@ def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
         return CheckReport([ready], host.logs(candidates, LOG_TAIL))
     first = results[names[0]]
     checks = [ready]
-    if generation.pattern == "service":
+    if generation.artifact:
         checks.append(judge_smoke(first))
+    other = results.get(incumbents[0].alias) if incumbents else None
     if spec.holdout:
-        other = results.get(incumbents[0].alias) if incumbents else None
         checks += _judge_holdout(action, holdout, first, other, compared)
+    held_out = advisory.HeldOutAnswers(len(holdout.rows.labels), first, other) if holdout.bodies and other else None
     checks += _own_checks(host, action, candidates[0])
     live = candidates if action.review else incumbents
     if spec.drift:
         checks.append(advisory.drift(host, spec.drift, generation, live))
     if spec.agreement and incumbent and incumbents:
         pair = (candidates[0], generation), (incumbents[0], incumbent)
-        checks.append(advisory.agreement(host, spec.agreement, *pair, live))
+        checks.append(advisory.agreement(host, spec.agreement, *pair, live, held_out))
     failed = any(check.result == "fail" and not check.advisory for check in checks)
     return CheckReport(checks, host.logs(candidates[:1], LOG_TAIL) if failed else "")
 
@@ -152,7 +153,7 @@ def _load_holdout(
     if spec is None or action.holdout is None:
         return _Holdout()
     if files is None:
-        return _Holdout(refused="an image brings no manifest that says how to ask it")
+        return _Holdout(refused="serve has no `request:` that says how to ask the image")
     from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):

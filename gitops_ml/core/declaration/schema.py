@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
+from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
+from gitops_ml.core.declaration.mapping import AnswerMapping, Request, Response
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     ENGINE_PATTERN,
@@ -146,9 +148,10 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How the model is served.
 
     `service`: by our Open Inference Protocol v2 server. `image`: by any image. Then `image` (with its digest) and
-    `port` are required, and `health` is a path that answers 200 once the container is ready. `allow_pickle`: load a
-    model that is a pickle, which can run code. `start_timeout`: how long a replica may take to become ready,
-    from 1s to 1h.
+    `port` are required, and `health` is a path that answers 200 once the container is ready. `request` and `response`,
+    for `image`: how it is asked for predictions, so that `smoke`, `holdout` and `agreement` can judge its answers.
+    `allow_pickle`: load a model that is a pickle, which can run code. `start_timeout`: how long a replica may take to
+    become ready, from 1s to 1h.
     """
 
     pattern: Literal["service", "image"] = "service"
@@ -157,9 +160,21 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     health: HealthPath | None = None
     start_timeout: Duration = "60s"
+    request: Request | None = None
+    response: Response | None = None
 
     def __post_init__(self) -> None:
         require_within("start_timeout", self.start_timeout, "1s", "1h")
+
+    @property
+    def mapping(self) -> tuple[Request, Response] | None:
+        """How an image is asked for predictions, and where its answers are; None where it is not asked for any."""
+        return (self.request, self.response) if self.request and self.response else None
+
+    @property
+    def uses_artifact(self) -> bool:
+        """Whether what the model's version holds is read: to serve it, or to know what an image is asked."""
+        return self.pattern == "service" or self.mapping is not None
 
 
 class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -213,20 +228,15 @@ class Deployment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_onl
     hold: Hold | None = None
 
 
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """The folder `serving/<model>/` at `path` of `commit`. `digest` is the id of its Git tree."""
-
-    commit: str
-    path: str
-    digest: str
-
-
 class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A declaration whose version has been looked up in Git.
 
     `digest` is `md5:<hex>[.dir]` of the model artifact, `revision` the commit that the version names, `path` the
     artifact's path in that commit. `holdout` is the digest of the held-out rows in the declaring commit. `sidecar` is
     the folder of the files that make the artifact servable, where the artifact has none.
+
+    Of an image, `digest` is its reference, `revision` the declaring commit, `path` empty. `artifact` is then what its
+    model's version holds, which describes its inputs and outputs; None without a mapping.
     """
 
     name: str
@@ -236,6 +246,24 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     holdout: str | None = None
     sidecar: Sidecar | None = None
+    artifact: Artifact | None = None
+
+    @property
+    def content(self) -> str:
+        """The digests of all that the version brings. Only what has files beside it counts them, so that no other
+        model's name or fingerprint changes.
+        """
+        sidecar = self.artifact.sidecar if self.artifact else self.sidecar
+        parts = [self.digest, self.artifact.digest if self.artifact else "", sidecar.digest if sidecar else ""]
+        return " ".join(filter(None, parts))
+
+    @property
+    def mapping(self) -> AnswerMapping | None:
+        """How an image is asked for predictions; None where it is not, and for our own server."""
+        declared = self.declaration.serve.mapping
+        if declared is None or self.artifact is None:
+            return None
+        return AnswerMapping(request=declared[0], response=declared[1], artifact=self.artifact)
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

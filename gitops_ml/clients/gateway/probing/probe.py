@@ -97,6 +97,8 @@ class _TargetResult(msgspec.Struct):
     outputs: list[dict[str, list[Any]]]
     seconds: float
     rows: int
+    example_answers: list[str] = []
+    answers: list[str] = []
 
 
 def run_probe(
