@@ -86,7 +86,7 @@ class _Smoke(msgspec.Struct):
     outputs: dict[str, list[Any]]
 
 
-class _TargetResult(msgspec.Struct):
+class _TargetResult(msgspec.Struct, omit_defaults=True):
     """What the probe writes of one target."""
 
     ready: bool
