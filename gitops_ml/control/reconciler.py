@@ -139,7 +139,7 @@ def reconcile(
         backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
             successes are noted in it.
         commit: reconcile at this commit, and fetch nothing first.
-        looked: called with the pass's first look.
+        looked: called with the pass's first look, and with each that follows while deployments are worked on.
 
     Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
@@ -148,7 +148,7 @@ def reconcile(
         options = options or Options()
         view = _look(environment, options, commit)
         looked(view)
-        result = _reconcile(environment, view, options, backoff or Backoff())
+        result = _reconcile(environment, view, options, backoff or Backoff(), looked)
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -166,7 +166,9 @@ def _look(environment: Reconcilable, options: Options, commit: str | None) -> Vi
         return environment.look_back(options, error)
 
 
-def _reconcile(environment: Reconcilable, view: View, options: Options, backoff: Backoff) -> PassOutcome:
+def _reconcile(
+    environment: Reconcilable, view: View, options: Options, backoff: Backoff, looked: Callable[[View], None]
+) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
     due = backoff.due(view.plan.actions)
@@ -178,7 +180,7 @@ def _reconcile(environment: Reconcilable, view: View, options: Options, backoff:
     with environment.open(view, options, due) as (view, host):
         if options.retry:
             view = _lift_quarantine(environment, host, view, options)
-        result = _execute(environment, host, view, options, backoff)
+        result = _execute(environment, host, view, options, backoff, looked)
         _conclude(environment, host, result, backoff)
         return result
 
@@ -220,7 +222,14 @@ def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options:
     return environment.look_again(view.source, options, locked=True)
 
 
-def _execute(environment: Reconcilable, host: Host, view: View, options: Options, backoff: Backoff) -> PassOutcome:
+def _execute(
+    environment: Reconcilable,
+    host: Host,
+    view: View,
+    options: Options,
+    backoff: Backoff,
+    looked: Callable[[View], None],
+) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
     for refusal in view.removal_refusals.values():
         host.report(str(refusal))
@@ -233,6 +242,7 @@ def _execute(environment: Reconcilable, host: Host, view: View, options: Options
             except Exception as error:
                 _log.warning("%s could not be observed again", environment.environment, exc_info=error)
                 return None
+            looked(result.view)
             return result.view.plan
 
         result.execution = execute(view.plan, host, backoff, look_again)

@@ -17,7 +17,7 @@ import msgspec
 from gitops_ml.core.generation import DEPLOYMENT, ContainerSpec
 from gitops_ml.core.journal.entries import Intent
 from gitops_ml.core.journal.fold import Entry, encode, fold_entries
-from gitops_ml.core.journal.state import DeploymentState
+from gitops_ml.core.journal.state import DeploymentState, EnvironmentState
 from gitops_ml.core.observed import Backend, Container, Snapshot
 from gitops_ml.core.planning.index import INDEX
 from gitops_ml.core.planning.route import revision_of
@@ -50,6 +50,9 @@ class Engine:
     unsafe: list[str] = field(default_factory=list)
     made: int = 0
     locked_until: float = 0.0
+    _read: list[Entry] = field(default_factory=list)
+    _state: EnvironmentState = field(default_factory=EnvironmentState)
+    _files: dict[str, bytes] = field(default_factory=dict)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -79,11 +82,25 @@ class Engine:
             index=self.routes.get(INDEX, b""),
             loaded={n: revision_of(r) or "" for n, r in self.routes.items()} if up else {},
             backends={c.alias: Backend(alias=c.alias, up=True) for c in serving} if up else {},
-            journal={f"{n:010d}.json": encode(entry) for n, entry in enumerate(self.entries, 1)},
+            journal=dict(self._journal()[0]),
         )
 
     def state(self, name: str) -> DeploymentState:
-        return fold_entries(self.entries).of(name)
+        return self.environment_state().of(name)
+
+    def environment_state(self) -> EnvironmentState:
+        return self._journal()[1]
+
+    def _journal(self) -> tuple[dict[str, bytes], EnvironmentState]:
+        """The journal's files and their state. Entries are encoded and folded once: stories have thousands of looks."""
+        known = len(self._read)
+        if len(self.entries) < known or any(a is not b for a, b in zip(self._read, self.entries, strict=False)):
+            self._read, self._state, self._files, known = [], EnvironmentState(), {}, 0
+        new = self.entries[known:]
+        self._files.update((f"{n:010d}.json", encode(entry)) for n, entry in enumerate(new, known + 1))
+        self._state = fold_entries(new, self._state)
+        self._read += new
+        return self._files, self._state
 
     def replicas(self, name: str) -> list[Container]:
         return [c for c in self.containers.values() if c.role == "replica" and c.deployment == name]

@@ -150,7 +150,7 @@ class SimulatedSession:
 
     def __init__(self, engine: Engine, behaviour: Behaviour, report: Callable[[str], None]) -> None:
         self._engine, self._behaviour, self._report = engine, behaviour, report
-        self._state = fold_entries(engine.entries)
+        self._state = engine.environment_state()
         self._unwritten: list[Entry] = []
         self._images: dict[str, str] = {}
         self._stopped = False

@@ -8,12 +8,17 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitops_ml.cli import options, render
 from gitops_ml.errors import InputError
+
+if TYPE_CHECKING:
+    from gitops_ml.control.agent.status_board import StatusBoard
+    from gitops_ml.control.agent.web.server import HttpServer
+    from gitops_ml.control.observation.view import View
 
 SHORTEST_INTERVAL = 1.0
 MOST_LINES = 10_000
@@ -29,6 +34,15 @@ def add_to(app: typer.Typer) -> None:
 def agent(
     environments: options.Environments = None,
     interval: Annotated[str, typer.Option(help="How long to wait where there is nothing to do.")] = "30s",
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer /healthz, /readyz and /metrics at HOST:PORT; a PORT alone is for this machine only.",
+            metavar="ADDRESS",
+            show_default=False,
+        ),
+    ] = None,
+    ready_within: Annotated[str, typer.Option(help="How old the last good pass may be in /readyz.")] = "10m",
     statuses: options.Statuses = False,
     forge: options.Forge = None,
     output: options.Lines = "text",
@@ -53,7 +67,12 @@ def agent(
     with Repository.open(repo) as clone:
         root = clone.root
         reporter = status_reporter(clone, forge, printer.say) if statuses else None
-    look = reporter.look if reporter else lambda view: None
+
+    def look(view: View) -> None:
+        loop.board.looked(view)
+        if reporter:
+            reporter.look(view)
+
     loop = Agent(
         read_tip=lambda: read_tip(root),
         passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping, look),
@@ -67,13 +86,27 @@ def agent(
         signal.signal(number, signal.default_int_handler)  # the second one does not wait for anything
         loop.stop()
 
+    server = _listen(listen, loop.board, seconds(ready_within), printer.say) if listen else None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     loop.run()
+    if server:
+        server.close()
     if reporter:
         reporter.close(STATUS_SECONDS)
     printer.say("stopped; what serves goes on serving, and the next start goes on from here")
     printer.close()
+
+
+def _listen(listen: str, board: StatusBoard, ready_within: float, say: Callable[[str], None]) -> HttpServer:
+    """Answer at this address from now on. Raises `InputError`."""
+    from gitops_ml.control.agent.web.routes import gets
+    from gitops_ml.control.agent.web.server import HttpServer, parse_address
+
+    server = HttpServer(*parse_address(listen), gets(board, ready_within))
+    server.start()
+    say(f"listen http://{server.address}")
+    return server
 
 
 class Printer:

@@ -50,8 +50,8 @@ def sync(
 ) -> None:
     """Make the host match Git: roll out, verify, record, revert, heal.
 
-    Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive or on hold, 5 the record could
-    not be pushed.
+    Exit 0 done, 1 error, 3 verification failed (the incumbent serves), 4 inconclusive, on hold or waiting for a window,
+    5 the record could not be pushed.
     """
     clone, connections = begin(repo, environments)
     from gitops_ml.control import sync as loop

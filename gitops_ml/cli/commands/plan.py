@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec.structs import asdict
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.commands.deploy import begin, show_trouble, visit
@@ -52,7 +53,7 @@ def plan(
     It is written without the hosts too.
 
     Exit 0 nothing to do, 1 error, 2 changes are pending. Without pending changes, if what is declared still does not
-    serve: 3 its verification failed, 4 it is inconclusive or on hold.
+    serve: 3 its verification failed, 4 it is inconclusive, on hold or waits for a window.
     """
     if output == "markdown" or comment:
         place = CommentPlace(pull_request, forge) if comment else None
@@ -62,6 +63,7 @@ def plan(
     from gitops_ml.control.observation.target import list_targets, preview
     from gitops_ml.control.observation.view import Options
     from gitops_ml.control.proposal import require_untouched_records
+    from gitops_ml.core.declaration.windows import readable_time
 
     if base:
         rev = rev or "HEAD"
@@ -73,6 +75,10 @@ def plan(
     for view in views:
         for line in view.plan.lines() if output == "text" else ():
             render.out(line)
+        for s in view.plan.statuses if output == "text" else ():
+            if s.waiting:
+                because = f"the next window opens {readable_time(s.waiting.until)}"
+                render.out(f"wait {view.desired.name}/{s.name} {s.waiting.generation} because {because}")
         show_trouble(view)
     if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
@@ -121,6 +127,7 @@ def _plan_json(view: View) -> dict[str, Any]:
             {"verb": a.verb, "deployment": a.deployment, "subject": a.subject, "because": a.because}
             for a in view.plan.actions
         ],
+        "waiting": [{"deployment": s.name, **asdict(s.waiting)} for s in view.plan.statuses if s.waiting],
         "refused": view.plan.refused,
         "broken": view.plan.broken,
     }

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import FIRST_BACKOFF, PassResult, Trouble, Turns
 from gitops_ml.control.agent.world import Passes, Tip, World
 from gitops_ml.control.backoff import ENVIRONMENT
@@ -83,6 +84,7 @@ class Agent:
 
     Attributes:
         stopping: set by `stop`. A pass that is under way then ends before its next step.
+        board: what the loop tells of itself to other threads.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Agent:
         self._named = frozenset(named)
         self._spread = spread
         self.stopping = threading.Event()
+        self.board = StatusBoard(world.now)
         self._source = _Source(due=world.now())
         self._environments: dict[str, _Environment] = {}
 
@@ -119,7 +122,9 @@ class Agent:
             self._begin_fetch(now)
             for environment in self._environments.values():
                 self._begin_pass(environment, now)
-            self._world.wait(self._seconds_to_next(now))
+            seconds = self._seconds_to_next(now)
+            self.board.turned(now + seconds)
+            self._world.wait(seconds)
         deadline = self._world.now() + STOP_SECONDS
         while self._running() and self._world.now() < deadline:
             self._world.wait(deadline - self._world.now())
@@ -158,6 +163,7 @@ class Agent:
             tip = job.result()
         except BaseException as error:
             self._note_source_trouble(error)
+            self._tell_fetch("")
             source.due = now + min(self._interval, FIRST_BACKOFF * 2.0 ** min(source.failures - 1, 20)) * self._spread()
             return
         source.due = now + self._interval * self._spread()
@@ -165,6 +171,7 @@ class Agent:
         answers_again = source.trouble is not None and tip.outage is None
         source.tip = tip
         self._note_source_trouble(tip.outage)
+        self._tell_fetch(tip.commit)
         self._take_up(tip, now)
         if news or answers_again:
             for environment in self._environments.values():
@@ -185,6 +192,9 @@ class Agent:
             _log_unforeseen("fetching", error)
         source.trouble = trouble
 
+    def _tell_fetch(self, commit: str) -> None:
+        self.board.fetched(commit, self._source.trouble.message if self._source.trouble else "")
+
     def _take_up(self, tip: Tip, now: float) -> None:
         """Begin with environments that are new, and leave those that are not declared any more."""
         source = self._source
@@ -193,6 +203,7 @@ class Agent:
             if name not in self._environments:
                 turns = Turns(self._interval, self._spread, now)
                 self._environments[name] = _Environment(name, self._passes_over(name), turns)
+                self.board.took_up(name)
                 self._report(f"reconcile {name}")
         absent = (self._environments.keys() | source.absent | self._named) - set(wanted)
         for environment in list(self._environments.values()):
@@ -205,6 +216,7 @@ class Agent:
                 f" what runs there is left alone\n  fix: restore environments/{name}"
             )
         source.absent = frozenset(absent)
+        self.board.lacks(source.absent)
 
     # --- the passes -------------------------------------------------------------------------------------------------
 
@@ -213,6 +225,7 @@ class Agent:
             return
         environment.began, environment.woken = now, False
         environment.resting = environment.turns.resting(now)
+        self.board.began(environment.name)
         self._world.start(partial(environment.passes.run, environment.resting), partial(self._passed, environment))
 
     def _passed(self, environment: _Environment, job: Future[PassResult]) -> None:
@@ -227,6 +240,7 @@ class Agent:
         if ENVIRONMENT not in result.errors:
             environment.unfinished = result.unfinished or result.watching
         turns.ended(result, environment.resting, now)
+        self.board.ended(environment.name, turns.trouble, succeeded=ENVIRONMENT not in result.errors)
         self._report_changes(environment.name, before, turns.trouble)
         if environment.woken:
             turns.wake(now)
@@ -250,6 +264,7 @@ class Agent:
         """
         if environment.began is None and not environment.unfinished:
             del self._environments[environment.name]
+            self.board.dropped(environment.name)
             self._world.start(environment.passes.close, lambda _: None)
 
 

@@ -59,7 +59,7 @@ class EnvironmentPasses:
 
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
-        looked: called with the first look of each pass.
+        looked: called with the looks of each pass.
     """
 
     def __init__(
@@ -128,7 +128,10 @@ def one_pass(
         if not isinstance(action, plan.Publish) and name_of(action) not in errors
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
-    return PassResult(errors, unfinished=bool(advanced), watching=watching)
+    planned = outcome.view.plan
+    openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting]
+    opens_in = min((opening.total_seconds() for opening in openings), default=None)
+    return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in)
 
 
 def _refused(view: View) -> dict[str, GitopsError]:

@@ -31,11 +31,13 @@ class PassResult:
         errors: by the names of the back-off. With `ENVIRONMENT`, no deployment was worked on.
         unfinished: whether a pass that follows at once has something to do.
         watching: whether a candidate is among users, so that its requests have to be counted.
+        opens_in: seconds until the window opens that a rollout waits for; None if none waits.
     """
 
     errors: Mapping[str, BaseException] = field(default_factory=dict)
     unfinished: bool = False
     watching: bool = False
+    opens_in: float | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Turns:
         if result.watching:
             return min(self._interval, WATCH_EVERY)
         waits = [self._interval, *(max(0.0, trouble.retry_at - now) for trouble in self.trouble.values())]
+        if result.opens_in is not None:
+            waits.append(result.opens_in)
         if result.unfinished and self._busy_passes < MOST_PASSES:
             waits.append(0.0)
         return min(waits)

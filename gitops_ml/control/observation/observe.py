@@ -244,6 +244,7 @@ def _planned_deployment(
         pin_header=settings.pin_header,
         endpoint=settings.endpoint(name),
         boot=_boot(repo, desired, name, record, base) if blank and record else None,
+        windows=desired.environment.policy.windows,
     )
 
 

@@ -34,6 +34,7 @@ from gitops_ml.core.declaration.values import (
     require_within,
     size_bytes,
 )
+from gitops_ml.core.declaration.windows import Window
 
 RESERVED = {"gpus": "GPUs are not built yet, and models run on CPUs"}
 """Keys with a meaning in a later version: an error names the reason, since the nearest valid key would mislead."""
@@ -45,6 +46,7 @@ _MAX_CPUS = 1024
 _MAX_PIDS = 4 * 1024**2
 """The most that Linux takes: https://www.kernel.org/doc/html/latest/admin-guide/sysctl/kernel.html#pid-max."""
 _MAX_STEPS = 50
+_MAX_WINDOWS = 20
 
 
 _Percent = Annotated[int, Meta(ge=1, le=99)]
@@ -105,12 +107,13 @@ class Policy(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     `auto_revert`: a failed version is reverted in Git. `require_signed_commits`: only commits signed by a key in
     .gitops-ml/allowed_signers are applied. `max_removals`: the share of deployments that one pass may remove without
-    --confirm-removals.
+    --confirm-removals. `windows`: when rollouts may begin; at any time where there is none.
     """
 
     auto_revert: bool = True
     require_signed_commits: bool = False
     max_removals: Annotated[str, Meta(pattern=SHARE_PATTERN)] = "50%"
+    windows: Annotated[tuple[Window, ...], Meta(min_length=1, max_length=_MAX_WINDOWS)] = ()
 
 
 class Records(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -91,6 +91,13 @@ def returns_to_verified(state: DeploymentState, generation: Generation) -> bool:
     return any(_promoted_as_verified(a) and _same_model(a.generation, generation) for a in state.attempts)
 
 
+def goes_back(state: DeploymentState, generation: Generation) -> bool:
+    """Whether a rollout of `generation` brings back a version that was Verified here before."""
+    if state.serving is not None and _same_model(state.serving, generation):
+        return False
+    return any(_promoted_as_verified(a) and _same_model(a.generation, generation) for a in state.attempts)
+
+
 def _promoted_as_verified(attempt: Attempt) -> bool:
     return attempt.outcome == "promoted" and attempt.verdict == "Verified"
 

@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.declaration.windows import Window
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.journal.state import DeploymentState, quarantine_key
 from gitops_ml.core.observed import Container, Snapshot
@@ -26,7 +27,7 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A desired deployment, as this host would run it.
 
     `endpoint` is the URL where users reach it; `drain` is in seconds. `boot` is the last verified generation of the
-    record, which a blank host starts first.
+    record, which a blank host starts first. `windows`: when its rollouts may begin; at any time if empty.
     """
 
     resolved: ResolvedDeployment
@@ -37,6 +38,7 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     pin_header: bool
     endpoint: str
     boot: Generation | None = None
+    windows: tuple[Window, ...] = ()
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -20,10 +21,19 @@ class Replicas(msgspec.Struct, frozen=True, kw_only=True):
     ready: int
 
 
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout that begins once a window of the environment opens, which happens at `until`."""
+
+    version: str
+    generation: str
+    until: datetime
+
+
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Where one deployment stands: four states that are never mixed, and a message about them.
 
-    `error`: what the last work on it ended with, while there is still something to do.
+    `error`: what the last work on it ended with, while there is still something to do. `waiting`: the rollout that
+    waits for a window.
     """
 
     name: str
@@ -39,3 +49,4 @@ class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     message: str = ""
     error: LastError | None = None
+    waiting: Waiting | None = None

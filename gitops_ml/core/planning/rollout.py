@@ -33,10 +33,8 @@ from gitops_ml.core.planning.context import (
 )
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.healing import heal, remove_leftovers
+from gitops_ml.core.planning.next_rollout import cause, next_attempt
 from gitops_ml.core.planning.status import status_of
-
-BOOT_KEY = "boot"
-"""The quarantine key of every boot. If the last verified generation fails on this host, the declared one may not."""
 
 
 def plan_deployment(
@@ -97,59 +95,14 @@ def plan_withdrawal(name: str, snapshot: Snapshot) -> Steps:
 
 def _heal_or_begin(context: DeploymentContext) -> Steps:
     """No rollout is open: heal the serving generation, and begin a rollout if another one is declared."""
-    attempt, serving = _next_attempt(context), context.state.serving
+    attempt, serving = next_attempt(context), context.state.serving
     candidate = attempt.generation if attempt else None
     steps = heal(context, serving, spared=candidate) if serving else remove_leftovers(context, spared=candidate)
     if attempt:
-        because = _cause(context, attempt)
+        because = cause(context, attempt)
         begin = plan.Begin(deployment=context.name, generation=attempt.generation, attempt=attempt, because=because)
         steps += [begin, *_bring_up(context, attempt, because)]
     return steps
-
-
-def _next_attempt(context: DeploymentContext) -> Attempt | None:
-    """The rollout to begin now, if any. A hold stops every rollout except the boot of a blank host."""
-    wanted, state = context.wanted, context.state
-    generation, boot = wanted.generation, False
-    if state.serving is None and not state.attempts and wanted.boot:
-        boot = bool(context.on_hold) or wanted.boot.fingerprint != generation.fingerprint
-        generation = wanted.boot if boot else generation
-    if state.serving is not None and state.serving.fingerprint == generation.fingerprint:
-        return None
-    if not boot and (context.on_hold or wanted.key in state.quarantine):
-        return None
-    number = len(state.attempts) + 1
-    return Attempt(
-        id=f"{generation.fingerprint}-{context.now.strftime('%Y%m%dT%H%M%S')}-{number}",
-        generation=generation,
-        incumbent=state.serving,
-        strategy=_strategy(context, generation),
-        key=BOOT_KEY if boot else wanted.key,
-        started=context.now.isoformat(),
-        boot=boot,
-    )
-
-
-def _strategy(context: DeploymentContext, generation: Generation) -> str:
-    """The declared strategy. A return to a verified generation takes over at once: it waits for no user traffic."""
-    declared = context.wanted.resolved.declaration.rollout.strategy
-    at_once = declared in ("canary", "shadow") and returns_to_verified(context.state, generation)
-    return "blue-green" if at_once else declared
-
-
-def _cause(context: DeploymentContext, attempt: Attempt) -> str:
-    generation, serving = attempt.generation, context.state.serving
-    if attempt.boot:
-        return f"the host is blank and {generation.version} was verified last"
-    if serving is None:
-        return f"{generation.version} is declared and nothing serves"
-    if returns_to_verified(context.state, generation):
-        return f"{serving.version} failed a review and {generation.version} was verified before it"
-    if serving.version != generation.version:
-        return f"{generation.version} is declared and {serving.version} serves"
-    if serving.digest != generation.digest:
-        return f"{generation.version} has digest {generation.digest[4:12]} and {serving.digest[4:12]} serves"
-    return f"the spec of {generation.version} changed"
 
 
 def _bring_up(context: DeploymentContext, attempt: Attempt, because: str) -> Steps:

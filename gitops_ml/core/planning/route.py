@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from gitops_ml.core.generation import HEALTH_PATH, MODEL_PATH
 
 PIN_HEADER = "X-Gitops-Ml-Generation"
@@ -79,7 +81,8 @@ def route_file(
 def named_by_revision(name: str, http: Mapping[str, Any]) -> bytes:
     """The bytes of a route file. Its middleware `revision_name(name, "")` gets the name of the content's revision."""
     unnamed = revision_name(name, "")
-    text = json.dumps({"http": http}, indent=1, sort_keys=True, ensure_ascii=True)
+    # The same bytes as from `json.dumps` with `indent`, which takes four times as long: its encoder is in Python.
+    text = msgspec.json.format(json.dumps({"http": http}, sort_keys=True, ensure_ascii=True), indent=1)
     # The gateway's file provider expands Go templates before it parses the file.
     content = text.replace("{{", "{\\u007b").encode() + b"\n"
     named = revision_name(name, hashlib.sha256(content).hexdigest()[:12])

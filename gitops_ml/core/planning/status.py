@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from gitops_ml.core.declaration.windows import readable_time
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Attempt, LastError
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning.context import DeploymentContext, Steps
 from gitops_ml.core.planning.deployment_status import DeploymentStatus, Health, Replicas
+from gitops_ml.core.planning.next_rollout import waiting
 from gitops_ml.core.verification.verdict import Verdict
 
 CRASHES, RECENT = 2, timedelta(days=1)
@@ -26,6 +28,10 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
     ready = sum(1 for c in running if (backend := context.snapshot.backends.get(c.alias)) and backend.up)
     synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
     verification, message = _verification(context)
+    awaited = waiting(context)
+    if awaited:
+        opens = f"{awaited.version} waits for the window that opens {readable_time(awaited.until)}"
+        message = "; ".join(filter(None, (message, opens)))
     crashes = _crashes(context, running)
     message = "; ".join(filter(None, (message, crashes)))
     unpublished = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
@@ -45,6 +51,7 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
         replicas=Replicas(desired=context.replicas, ready=ready),
         endpoint=wanted.endpoint,
         message=message,
+        waiting=awaited,
     )
 
 

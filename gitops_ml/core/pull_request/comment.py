@@ -6,6 +6,7 @@ Everything that takes longer to read is folded.
 
 from __future__ import annotations
 
+from gitops_ml.core.declaration.windows import closed_until, readable_time
 from gitops_ml.core.pull_request.effect import HEAD, on_hold, row, sentence
 from gitops_ml.core.pull_request.facts import DeploymentChange, EnvironmentFacts, PullRequest, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
@@ -129,9 +130,11 @@ def _next_step(changed: list[EnvironmentChanges], rules: list[Finding]) -> str:
     if not rollouts:
         return "**Next**: merge; no rollout begins." if changed else ""
     (name, deployment), names = rollouts[0], list(dict.fromkeys(environment for environment, _ in rollouts))
+    opens = next((closed_until(f.windows, f.now) for f, _ in changed if f.name == name), None)
+    begins = f"begins the rollout once its window opens ({readable_time(opens)})" if opens else "begins the rollout"
     others = f" (and {', '.join(code(other) for other in names[1:4])})" if len(names) > 1 else ""
     return (
-        f"**Next**: merge, and the next sync of {code(name)}{others} begins the rollout. Its verdict comes back as a "
+        f"**Next**: merge, and the next sync of {code(name)}{others} {begins}. Its verdict comes back as a "
         f"commit. Follow it: {code(f'gitops-ml wait {name}')}. Go back: "
         f"{code(f'gitops-ml rollback {name} {deployment}')}."
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
+from gitops_ml.core.declaration.windows import Window
 from gitops_ml.core.generation import generation_of
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.records.record import Record
@@ -63,6 +64,11 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Upstream | None = None
     host: HostFacts | None = None
     unreached: str = ""
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """When rollouts may begin after the change; at any time if empty."""
+        return self.after.environment.policy.windows if self.after else ()
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):

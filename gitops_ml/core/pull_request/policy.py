@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from gitops_ml.core.declaration.windows import open_until, readable_time
 from gitops_ml.core.pull_request.effect import on_hold
 from gitops_ml.core.pull_request.facts import (
     DeploymentChange,
@@ -61,6 +62,7 @@ def _environment(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> li
         found.append(_of_text(facts.name, facts.unsigned))
     elif after is not None and after.environment.policy.require_signed_commits:
         found.append(Finding(level="met", what=f"{facts.name}: the last commit is signed by an allowed key"))
+    found += _windows(facts, changes)
     found += _removals(facts, changes)
     if before is not None and after is not None and before.environment != after.environment:
         old, new = msgspec.to_builtins(before.environment), msgspec.to_builtins(after.environment)
@@ -69,6 +71,22 @@ def _environment(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> li
         why = "; ".join(filter(None, (risky.get(key, "") for key in keys)))
         found.append(Finding(level="look", what=f"{facts.name}: environment.yaml changes {', '.join(keys)}", why=why))
     return found
+
+
+def _windows(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> list[Finding]:
+    """When the rollouts of the change may begin."""
+    if not facts.windows or not any(change.rolls_out for change in changes):
+        return []
+    if closes := open_until(facts.windows, facts.now):
+        return [Finding(level="met", what=f"{facts.name}: rollouts may begin until {readable_time(closes)}")]
+    opens = min(window.opens(facts.now) for window in facts.windows)
+    return [
+        Finding(
+            level="look",
+            what=f"{facts.name}: no rollout begins before {readable_time(opens)}",
+            why="its policy.windows are closed; a return to a version that was Verified there does not wait",
+        )
+    ]
 
 
 def _removals(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> list[Finding]:

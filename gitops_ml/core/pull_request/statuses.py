@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from gitops_ml.core.declaration.windows import readable_time
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.records.verified import parse_time
@@ -53,6 +54,10 @@ def commit_statuses(
             found.append(_status(deployment.open.generation.commit, context, "pending", _under_way(deployment.open)))
         elif status.hold is not None and status.sync == "OutOfSync":
             found.append(_status(tip, context, "pending", f"on hold: {status.hold}"))
+        elif status.waiting is not None:
+            opens = readable_time(status.waiting.until)
+            description = f"{status.waiting.version} waits for the window that opens {opens}"
+            found.append(_status(tip, context, "pending", description))
         elif error is not None and status.sync == "OutOfSync":
             found.append(_status(tip, context, "pending", f"tried again after an error: {error.what}"))
         elif recent:

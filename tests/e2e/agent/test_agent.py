@@ -8,6 +8,8 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +51,15 @@ class RunningAgent:
     def says(self, text: str) -> bool:
         return any(text in line for line in self.lines)
 
+    def asked(self, path: str) -> tuple[int, str]:
+        """Ask an agent that was started with `--listen`; returns status and body."""
+        address = next(line.removeprefix("listen ") for line in self.lines if line.startswith("listen "))
+        try:
+            with urllib.request.urlopen(f"{address}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
     def stop(self) -> float:
         """Send SIGTERM, and return how many seconds the process took to end."""
         began = time.monotonic()
@@ -89,14 +100,17 @@ def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.declare("v1.0.0", environment="staging")
-    with socket.socket() as other, running(workshop) as agent:
+    with socket.socket() as other, running(workshop, "--listen", "127.0.0.1:0") as agent:
         other.bind(("127.0.0.1", workshop.ports["staging"]))  # so that staging's gateway cannot have its port
         other.listen()
         until(serves(workshop, "v1.0.0"), "dev serves")
         until(lambda: agent.says("error staging: "), "staging's trouble is said")
+        until(lambda: '"dev":{"ready":true' in agent.asked("/readyz")[1], "dev is ready")
+        assert agent.asked("/readyz")[0] == 503, "staging is not"
 
         away = workshop.remote.rename(workshop.remote.with_name("away.git"))
         until(lambda: agent.says("error: "), "the outage is said")
+        assert "\ngitops_ml_agent_git_reachable 0.0\n" in agent.asked("/metrics")[1]
         remove_replica(host)
         healed = until(lambda: host.replicas() and serves(workshop, "v1.0.0")(), "dev is healed without the remote")
         assert healed < 15
@@ -117,6 +131,9 @@ def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop
         other.close()
         until(serves(workshop, "v1.0.0", "staging"), "staging recovers")
         until(lambda: agent.says("recovered staging"), "staging's recovery is said")
+        assert agent.asked("/readyz")[0] == 200
+        healthy = f'gitops_ml_deployment_health{{deployment="{MODEL}",environment="staging",state="Healthy"}} 1.0'
+        until(lambda: healthy in agent.asked("/metrics")[1], "its metrics say so too")
         time.sleep(2)  # so that the records are pushed and nothing is under way
         assert agent.stop() < 2
         assert agent.process.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_rollback_is_synced_like_any_other_commit(workshop: Workshop) -> None:
     assert workshop.status()["verification"] == "Verified"
 
 
-def test_a_hold_keeps_the_incumbent_until_it_is_released(workshop: Workshop) -> None:
+def test_a_hold_and_then_a_closed_window_keep_the_incumbent(workshop: Workshop) -> None:
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.sync()
@@ -61,6 +62,19 @@ def test_a_hold_keeps_the_incumbent_until_it_is_released(workshop: Workshop) -> 
     workshop.sync(expect=4)
     assert (workshop.serving(), workshop.status()["hold"]) == ("v1.0.0", "fair week")
     assert workshop.run("release", "dev", MODEL, "--push").code == 0
+    opens = datetime.now(UTC) + timedelta(hours=12)
+    window = {"schedule": f"0 {opens.hour} * * *", "duration": "1h"}
+    workshop.environment(policy={"windows": [window]})
+    workshop.commit("Roll out by night")
+    planned = workshop.run("plan", "dev")
+    assert (planned.code, planned.out.split(" because ")[1]) == (
+        4,
+        f"the next window opens {opens:%Y-%m-%d %H}:00 UTC\n",
+    )
+    workshop.sync(expect=4)
+    assert workshop.serving() == "v1.0.0"
+    workshop.environment(policy={"windows": [window, {"schedule": "* * * * *", "duration": "1m"}]})
+    workshop.commit("Roll out at any time")
     workshop.sync()
     assert workshop.serving() == "v2.0.0"
 

@@ -23,8 +23,9 @@ def test_all_commands_are_loaded_for_an_unknown_one() -> None:
 
 
 def test_the_help_of_a_command_is_the_same_alone_and_among_all() -> None:
+    everything = application(None)
     for command in (c for commands in MODULES.values() for c in commands):
-        alone, among = (CliRunner().invoke(application(c), [command, "--help"]) for c in (command, None))
+        alone, among = (CliRunner().invoke(app, [command, "--help"]) for app in (application(command), everything))
         assert alone.exit_code == 0
         assert alone.stdout == among.stdout
 

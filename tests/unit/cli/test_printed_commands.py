@@ -14,6 +14,7 @@ from gitops_ml.cli.main import application
 from tests.printed_commands import NOT_RUN, ROOT, RUN, commands_in, printed
 
 PRINTED = printed()
+COMMANDS = get_command(application())
 
 
 def test_every_printed_command_is_run_by_a_test_or_says_why_not() -> None:
@@ -32,13 +33,12 @@ def test_the_tests_that_run_them_exist() -> None:
 
 @pytest.mark.parametrize(("template", "words"), [(t, words) for t in PRINTED for words in commands_in(t, "gitops-ml")])
 def test_our_commands_have_the_arguments_that_are_printed(template: str, words: list[str]) -> None:
-    group = get_command(application())
     name, *arguments = words
-    command = group.commands[name]  # type: ignore[attr-defined]
+    command = COMMANDS.commands[name]  # type: ignore[attr-defined]
     if not arguments:
         return  # the command is only named
     try:
-        command.make_context(name, arguments, parent=typer.Context(group)).close()
+        command.make_context(name, arguments, parent=typer.Context(COMMANDS)).close()
     except typer.TyperException as error:
         pytest.fail(f"{template!r}: {error.format_message()}")
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.pull_request.comment import comment
-from gitops_ml.core.pull_request.facts import Upstream, deployment_changes
+from gitops_ml.core.pull_request.facts import EnvironmentFacts, Upstream, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
 from gitops_ml.core.pull_request.policy import findings
 from tests.unit.pull_request.builders import (
@@ -27,6 +28,7 @@ from tests.unit.pull_request.builders import (
 )
 from tests.unit.pull_request.examples import FOLDER, written
 
+OFFICE = {"schedule": "0 11 * * *", "duration": "2h", "timezone": "Europe/Zurich"}
 CANARY = {"strategy": "canary", "steps": [5, 50]}
 
 
@@ -128,6 +130,24 @@ def test_verified_upstream_soak_and_hold_each_say_what_fixes_them() -> None:
     assert rules(upstream=Upstream(name="staging", soak=0, records={})) == [
         "look prod/churn: staging/churn has nothing to promote"
     ]
+
+
+def test_a_closed_window_is_said_with_its_time_and_an_open_one_is_met() -> None:
+    """It is nine o'clock in London, and ten in Zurich."""
+
+    def change(after: ResolvedDeployment, **other: str) -> EnvironmentFacts:
+        policy = {"windows": [OFFICE | other]}
+        return facts(desired(deployment("v1"), policy=policy), desired(after, policy=policy))
+
+    def all_rules(changed: EnvironmentFacts) -> list[str]:
+        return [f"{f.level} {f.what}" for f in findings(request(changed))]
+
+    closed, opened = change(deployment("v2")), change(deployment("v2"), schedule="0 9 * * *")
+    assert "look prod: no rollout begins before 2026-11-23 11:00 Europe/Zurich" in all_rules(closed)
+    assert "begins the rollout once its window opens (2026-11-23 11:00 Europe/Zurich)." in comment(request(closed))
+    assert "met prod: rollouts may begin until 2026-11-23 11:00 Europe/Zurich" in all_rules(opened)
+    assert "begins the rollout." in comment(request(opened))
+    assert not [rule for rule in all_rules(change(deployment("v1", replicas=2))) if "begin" in rule]
 
 
 def test_what_a_sync_would_refuse_stops_it_and_says_so_in_the_summary() -> None:
