@@ -36,6 +36,7 @@ MODULES = {
     "training.diff": ("diff",),
     "training.trace": ("trace",),
     "training.retrain": ("retrain",),
+    "site.command": ("site",),
     "commands.schema": ("schema",),
     "demo": ("demo",),
 }

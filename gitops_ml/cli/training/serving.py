@@ -11,7 +11,7 @@ from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.observation.target import Target
 from gitops_ml.control.observation.view import Options
-from gitops_ml.core.records.record import Record
+from gitops_ml.core.records.record import Record, RecordedGeneration
 from gitops_ml.errors import EngineMismatch, InputError, Temporary
 from gitops_ml.retraining.provenance import Serving
 
@@ -51,9 +51,12 @@ def find_serving(clone: Repository, environment: str, deployment: str, live: boo
             why=f"neither the host nor a record has it; declared there: {names}",
             fix=f"gitops-ml sync {environment}",
         )
-    recorded = record.serving
     declaration = declared.deployments.get(deployment)
-    model = declaration.model if declaration else deployment
+    return recorded_serving(declaration.model if declaration else deployment, record.serving), record
+
+
+def recorded_serving(model: str, recorded: RecordedGeneration) -> Serving:
+    """What serves according to a record, which does not name the model."""
     return Serving(
         model=model,
         version=recorded.version,
@@ -61,4 +64,4 @@ def find_serving(clone: Repository, environment: str, deployment: str, live: boo
         generation=recorded.generation,
         commit=recorded.commit,
         image=recorded.image,
-    ), record
+    )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import git
 
 from gitops_ml.clients.git.clone import Clone
 from gitops_ml.errors import SourceError
+
+_AS_COMMITS = ("--no-commit-header", "--encoding=UTF-8", "--format=%H%n%an%n%ae%n%ct%n%B%x00")
+_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class Commit(NamedTuple):
@@ -37,12 +42,25 @@ def log(clone: Clone, path: str, n: int, rev: str) -> list[Commit]:
     GitPython's `iter_commits` fails on a commit that names an unknown encoding, and `git log` prints what the user's
     configuration adds; `rev-list` does neither.
     """
+    result = clone.git.must("rev-list", f"--max-count={n}", *_AS_COMMITS, rev, "--", *([path] if path else []))
+    return _parsed(result.out)
+
+
+def find_commits(clone: Clone, identities: Iterable[str]) -> dict[str, Commit]:
+    """These commits by their full ids, without those that this clone does not have, or that are no ids."""
+    names = sorted({identity for identity in identities if _ID.fullmatch(identity)})
+    if not names:
+        return {}
     result = clone.git.must(
-        *("rev-list", f"--max-count={n}", "--no-commit-header", "--encoding=UTF-8"),
-        *("--format=%H%n%an%n%ae%n%ct%n%B%x00", rev, "--", *([path] if path else [])),
+        *("rev-list", "--no-walk=unsorted", "--ignore-missing", *_AS_COMMITS, "--stdin"),
+        stdin="".join(f"{name}\n" for name in names).encode(),
     )
+    return {commit.id: commit for commit in _parsed(result.out)}
+
+
+def _parsed(output: bytes) -> list[Commit]:
     commits = []
-    for record in result.out.decode("utf-8", "replace").split("\0"):
+    for record in output.decode("utf-8", "replace").split("\0"):
         if record.strip():
             commit, author, email, time, message = record.lstrip("\n").split("\n", 4)
             commits.append(Commit(commit, author, email, int(time), message.split("\n", 1)[0], message.strip("\n")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -156,6 +156,10 @@ class Repository(Clone):
     def log(self, path: str = "", n: int = 20, rev: str | None = None) -> list[Commit]:
         """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`."""
         return history.log(self, path, n, self.resolve(rev) if rev else self.tip())
+
+    def find_commits(self, identities: Iterable[str]) -> dict[str, Commit]:
+        """These commits by their full ids; what this clone does not have is left out."""
+        return history.find_commits(self, identities)
 
     def merge_base(self, since: str, commit: str) -> str:
         """The commit where `commit` left `since`.

@@ -8,7 +8,7 @@ Z = 1.959964
 """The normal quantile of a two-sided 95 % interval."""
 
 
-def wilson_interval(hits: float, count: int) -> tuple[float, float]:
+def wilson_interval(hits: float, count: float) -> tuple[float, float]:
     """The 95 % score interval of `hits` of `count`, which is at least 1 (Wilson 1927, JASA 22:209-212)."""
     share, spread = hits / count, Z * Z / count
     middle = (share + spread / 2) / (1 + spread)

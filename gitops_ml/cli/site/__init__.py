@@ -1,0 +1,1 @@
+"""`site`: the page as static files."""

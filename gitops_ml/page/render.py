@@ -1,0 +1,132 @@
+"""Draws the pages. Every text is escaped by Jinja2, the one template engine here; pages hold no script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from gitops_ml.core.records.delivery import WINDOW, delivery
+from gitops_ml.core.records.record import RecordedAttempt
+from gitops_ml.page import names, words
+from gitops_ml.page.facts import DeploymentFacts, Site
+from gitops_ml.page.pictures.choice import VERDICT_TONES, picture_of, trends_of
+from gitops_ml.page.pictures.shapes import Picture, Shape
+
+TEMPLATES = Path(__file__).parent / "templates"
+_STRIP = 12
+"""The attempts in a strip of verdicts."""
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals |= {"names": names, "words": words, "strip": strip, "picture_of": picture_of}
+    return environment
+
+
+def pages(site: Site) -> Iterator[tuple[str, str]]:
+    """Every page of the site, by its path; paths are relative and name no folder above."""
+    yield names.STYLE, (TEMPLATES / names.STYLE).read_text()
+    for path, draw in contents(site).items():
+        yield path, draw()
+
+
+def contents(site: Site) -> Mapping[str, Callable[[], str]]:
+    """What draws each page, by its path: a server draws only the page that it is asked for."""
+    draws: dict[str, Callable[[], str]] = {
+        names.OVERVIEW: partial(_overview, site),
+        names.DELIVERY: partial(_delivery, site),
+    }
+    for deployment in site.deployments:
+        draws |= _of_deployment(site, deployment)
+    return draws
+
+
+def _of_deployment(site: Site, deployment: DeploymentFacts) -> dict[str, Callable[[], str]]:
+    where = deployment.environment, deployment.name
+    draws: dict[str, Callable[[], str]] = {
+        names.deployment_page(*where): partial(_deployment, site, deployment),
+        names.lineage_page(*where): partial(_lineage, site, deployment),
+    }
+    for place, attempt in enumerate(deployment.attempts):
+        path = names.attempt_page(*where, attempt.id)
+        draws.setdefault(path, partial(_attempt, site, deployment, place, path))
+    return draws
+
+
+def _draw(template: str, site: Site, path: str, **facts: Any) -> str:
+    return _environment().get_template(template).render(site=site, root=names.root_of(path), path=path, **facts)
+
+
+def _overview(site: Site) -> str:
+    cells = {(deployment.environment, deployment.name): deployment for deployment in site.deployments}
+    return _draw(
+        "overview.html",
+        site,
+        names.OVERVIEW,
+        rows=sorted({deployment.name for deployment in site.deployments}),
+        cells=cells,
+        trouble=[(deployment, found) for deployment in site.deployments if (found := words.troubles(deployment))],
+        holds=[(deployment, hold) for deployment in site.deployments if (hold := deployment.hold(site.at))],
+    )
+
+
+def _delivery(site: Site) -> str:
+    committed = {commit: facts.at for commit, facts in site.commits.items()}
+    figures = [
+        (
+            environment,
+            delivery((d.attempts for d in environment.deployments), committed, site.at),
+            [(d, delivery([d.attempts], committed, site.at)) for d in environment.deployments if d.attempts],
+        )
+        for environment in site.environments
+    ]
+    return _draw("delivery.html", site, names.DELIVERY, figures=figures, days=WINDOW.days)
+
+
+def _deployment(site: Site, deployment: DeploymentFacts) -> str:
+    path = names.deployment_page(deployment.environment, deployment.name)
+    return _draw("deployment.html", site, path, deployment=deployment, trends=trends_of(deployment.attempts))
+
+
+def _lineage(site: Site, deployment: DeploymentFacts) -> str:
+    path = names.lineage_page(deployment.environment, deployment.name)
+    return _draw("lineage.html", site, path, deployment=deployment)
+
+
+def _attempt(site: Site, deployment: DeploymentFacts, place: int, path: str) -> str:
+    attempts = deployment.attempts
+    attempt = attempts[place]
+    return _draw(
+        "attempt.html",
+        site,
+        path,
+        deployment=deployment,
+        attempt=attempt,
+        near=[other for other in attempts[max(0, place - 10) : place + 11] if other is not attempt],
+        newer=attempts[place - 1] if place else None,
+        older=attempts[place + 1] if place + 1 < len(attempts) else None,
+    )
+
+
+def strip(attempts: Sequence[RecordedAttempt]) -> Picture:
+    """The verdicts of the newest attempts as a row of bars, the oldest first; a failure is also lower."""
+    shown = list(reversed(attempts[:_STRIP]))
+    shapes = []
+    for place, attempt in enumerate(shown):
+        look = VERDICT_TONES.get(attempt.verdict, "plain")
+        height = {"good": 12.0, "bad": 5.0}.get(look, 8.0)
+        shapes.append(Shape("rect", f"bar {look}", 6.0 * place, 12 - height, 4, height))
+    said = ", ".join(f"{attempt.version} {attempt.verdict}" for attempt in shown)
+    return Picture("Last attempts", said, 12, tuple(shapes), width=6.0 * _STRIP)
