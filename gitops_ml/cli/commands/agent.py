@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 import threading
@@ -16,7 +17,7 @@ from gitops_ml.cli import options, render
 from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from gitops_ml.control.agent.status_board import StatusBoard
+    from gitops_ml.control.agent.loop import Agent
     from gitops_ml.control.agent.web.server import HttpServer
     from gitops_ml.control.observation.view import View
 
@@ -40,6 +41,12 @@ def agent(
             help="Answer /healthz, /readyz and /metrics at HOST:PORT; a PORT alone is for this machine only.",
             metavar="ADDRESS",
             show_default=False,
+        ),
+    ] = None,
+    hook_secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="The secret that forges sign POST /hooks/git with; else in GITOPS_ML_HOOK_SECRET.", show_default=False
         ),
     ] = None,
     ready_within: Annotated[str, typer.Option(help="How old the last good pass may be in /readyz.")] = "10m",
@@ -86,7 +93,10 @@ def agent(
         signal.signal(number, signal.default_int_handler)  # the second one does not wait for anything
         loop.stop()
 
-    server = _listen(listen, loop.board, seconds(ready_within), printer.say) if listen else None
+    server = _make_server(loop, listen, ready_within, hook_secret_file)
+    if server:
+        server.start()
+        printer.say(f"listen http://{server.address}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     loop.run()
@@ -98,15 +108,19 @@ def agent(
     printer.close()
 
 
-def _listen(listen: str, board: StatusBoard, ready_within: float, say: Callable[[str], None]) -> HttpServer:
-    """Answer at this address from now on. Raises `InputError`."""
-    from gitops_ml.control.agent.web.routes import gets
-    from gitops_ml.control.agent.web.server import HttpServer, parse_address
+def _make_server(agent: Agent, listen: str | None, ready_within: str, secret_file: Path | None) -> HttpServer | None:
+    """The agent's HTTP server; None if the agent shall not listen. Raises `InputError`."""
+    if listen is None:
+        if secret_file is not None:
+            raise InputError("--hook-secret-file is given without --listen", fix="--listen 127.0.0.1:9464")
+        return None
+    from gitops_ml.control.agent.web.hooks import read_secret
+    from gitops_ml.control.agent.web.routes import make_server
+    from gitops_ml.control.agent.web.server import parse_address
+    from gitops_ml.core.declaration.values import seconds
 
-    server = HttpServer(*parse_address(listen), gets(board, ready_within))
-    server.start()
-    say(f"listen http://{server.address}")
-    return server
+    secret = read_secret(os.environ, secret_file)
+    return make_server(agent, parse_address(listen), seconds(ready_within), secret)
 
 
 class Printer:

@@ -23,6 +23,8 @@ from gitops_ml.errors import GitopsError
 
 BUSY_FETCH = 1.0
 """Seconds between two fetches while a rollout is under way, so that a newer commit preempts it within 5 seconds."""
+HOOK_GAP = 0.5
+"""Seconds at least between two fetches that `fetch_soon` asks for: a flood of hooks is no flood of fetches."""
 LONG_PASS = 2.0
 """Seconds after which a pass is taken for a rollout."""
 STOP_SECONDS = 60.0
@@ -107,6 +109,7 @@ class Agent:
         self._spread = spread
         self.stopping = threading.Event()
         self.board = StatusBoard(world.now)
+        self._pushed = threading.Event()
         self._source = _Source(due=world.now())
         self._environments: dict[str, _Environment] = {}
 
@@ -114,6 +117,12 @@ class Agent:
         """Let `run` return soon; may be called from a signal handler."""
         self.stopping.set()
         self._world.wake()
+
+    def fetch_soon(self) -> None:
+        """Fetch at once, since something was pushed. Any thread may call it; calls before the fetch begins are one."""
+        if not self._pushed.is_set():
+            self._pushed.set()
+            self._world.wake()
 
     def run(self) -> None:
         """Fetch and reconcile until `stop`, then wait until the passes that are under way have ended."""
@@ -146,6 +155,8 @@ class Agent:
     # --- the clone --------------------------------------------------------------------------------------------------
 
     def _fetch_due(self, now: float) -> float:
+        if self._pushed.is_set():
+            return min(self._source.due, self._source.fetched + HOOK_GAP)
         if self._source.trouble is None and any(e.rolls_out(now) for e in self._environments.values()):
             return min(self._source.due, self._source.fetched + BUSY_FETCH)
         return self._source.due
@@ -153,6 +164,7 @@ class Agent:
     def _begin_fetch(self, now: float) -> None:
         if not self._source.fetching and now >= self._fetch_due(now):
             self._source.fetching = True
+            self._pushed.clear()
             self._world.start(self._read_tip, self._fetched)
 
     def _fetched(self, job: Future[Tip]) -> None:

@@ -22,6 +22,7 @@ from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
 from gitops_ml.control.agent.web.answers import Answer, Question
+from gitops_ml.control.agent.web.hooks import Hooks
 from gitops_ml.control.agent.web.metrics import Metrics
 from gitops_ml.control.agent.web.routes import gets
 from gitops_ml.control.agent.web.server import HttpServer, parse_address
@@ -139,7 +140,7 @@ def test_each_family_is_in_the_table_of_the_docs(board: StatusBoard) -> None:
             family.name + suffix.get(family.type, ""),
             ", ".join(f"`{label}`" for label in _labels(family) if label not in ("le",)),
         )
-        for family in Metrics(board, 600.0).families()
+        for family in Metrics(board, 600.0, Hooks(b"", lambda: None).families).families()
     }
     assert exported == told
 

@@ -1,21 +1,38 @@
-"""What the agent answers to GET requests, by path. Whatever else it shall show is added here."""
+"""What the agent answers, by path. Whatever else it shall show is added here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client.core import Metric
 
 from gitops_ml.control.agent.health import liveness, readiness
+from gitops_ml.control.agent.loop import Agent
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.web.answers import Answer, Get, Question, json_answer
+from gitops_ml.control.agent.web.hooks import Hooks
 from gitops_ml.control.agent.web.metrics import Metrics
+from gitops_ml.control.agent.web.server import HttpServer
 
 
-def gets(board: StatusBoard, ready_within: float) -> Mapping[str, Get]:
-    """The agent's answers.
+def make_server(agent: Agent, address: tuple[str, int], ready_within: float, secret: bytes | None) -> HttpServer:
+    """Make the server of an agent; it answers once it is started.
 
     Args:
         ready_within: how many seconds ago an environment's last good pass may have ended.
+        secret: what forges sign hooks with; None takes no hooks.
+
+    Raises `InputError` when the address cannot be listened at.
     """
+    hooks = Hooks(secret, agent.fetch_soon) if secret else None
+    answers = gets(agent.board, ready_within, hooks.families if hooks else lambda: ())
+    return HttpServer(*address, answers, [hooks.route] if hooks else [])
+
+
+def gets(
+    board: StatusBoard, ready_within: float, more_metrics: Callable[[], Iterable[Metric]] = lambda: ()
+) -> Mapping[str, Get]:
+    """What is answered to GET requests, by path. `more_metrics`: see `Metrics`."""
 
     def healthz(_: Question) -> Answer:
         live = liveness(board.read(), board.now())
@@ -25,4 +42,4 @@ def gets(board: StatusBoard, ready_within: float) -> Mapping[str, Get]:
         ready = readiness(board.read(), board.now(), ready_within)
         return json_answer(ready, 200 if ready.ready else 503)
 
-    return {"/healthz": healthz, "/readyz": readyz, "/metrics": Metrics(board, ready_within).answer}
+    return {"/healthz": healthz, "/readyz": readyz, "/metrics": Metrics(board, ready_within, more_metrics).answer}
