@@ -64,6 +64,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float = 1.0
     memory: int = 512 * 1024**2
     pids: int = 256
+    gpus: int = 0
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
     sidecar: Sidecar | None = None
@@ -103,6 +104,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float = 0.0
     memory: int = 0
     pids: int = 0
+    gpus: int = 0
     restart: Literal["no", "unless-stopped"] = "unless-stopped"
     stop_grace: int = 30
     log_max_size: str = "10m"
@@ -226,6 +228,7 @@ def generation_of(
         cpus=declared.resources.cpus,
         memory=size_bytes(declared.resources.memory),
         pids=declared.resources.pids,
+        gpus=declared.resources.gpus,
         env=declared_env(declared),
         secrets=dict(declared.secrets),
         sidecar=desired.sidecar,
@@ -288,5 +291,6 @@ def replica_spec(
         cpus=generation.cpus,
         memory=generation.memory,
         pids=generation.pids,
+        gpus=generation.gpus,
         stop_grace=max(1, round(drain)),
     )

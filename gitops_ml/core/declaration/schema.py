@@ -36,9 +36,6 @@ from gitops_ml.core.declaration.values import (
 )
 from gitops_ml.core.declaration.windows import Window
 
-RESERVED = {"gpus": "GPUs are not built yet, and models run on CPUs"}
-"""Keys with a meaning in a later version: an error names the reason, since the nearest valid key would mislead."""
-
 _MIN_MEMORY = 6 * 1024**2
 """Docker's own minimum: https://docs.docker.com/engine/containers/resource_constraints/."""
 _MAX_MEMORY = 64 * 1024**4
@@ -134,11 +131,14 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The limits of one replica: CPU cores, memory, and processes and threads (`pids`)."""
+    """The limits of one replica: CPU cores, memory, and processes and threads (`pids`); and how many of the host's GPUs
+    it gets.
+    """
 
     cpus: Annotated[float, Meta(ge=0.01, le=_MAX_CPUS)] = 1.0
     memory: Size = "512m"
     pids: Annotated[int, Meta(ge=16, le=_MAX_PIDS)] = 256
+    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
 
     def __post_init__(self) -> None:
         if size_bytes(self.memory) > _MAX_MEMORY:

@@ -90,11 +90,23 @@ def _require_mapping(name: str, deployment: Deployment) -> None:
         )
 
 
-def require_capacity(name: str, deployment: Deployment, cpus: int) -> None:
-    """Check that the engine's host, with this many CPUs (0: not known), can run a replica. Raises `InputError`.
+def require_capacity(name: str, deployment: Deployment, cpus: int, gpus: int | None = 0) -> None:
+    """Check that the engine's host, with this many CPUs (0: not known) and GPUs (None: some), can run a replica.
 
-    The engine refuses such a container only when it is made: with `recreate` the incumbent would be stopped by then.
+    The engine refuses such a container only when it is made or started: with `recreate` the incumbent would be stopped
+    by then. Raises `InputError`.
     """
+    wanted = deployment.resources.gpus
+    if wanted and gpus is not None and wanted > gpus:
+        raise InputError(
+            f"{name}: resources.gpus is {wanted}",
+            why=f"the engine offers {gpus}"
+            if gpus
+            else "the engine offers none: `docker info` names no GPU there, and no runtime nvidia",
+            fix=f"write {gpus} or less"
+            if gpus
+            else "set up NVIDIA's container toolkit for Docker on the engine's host, or remove resources.gpus",
+        )
     declared = deployment.resources.cpus
     if cpus and declared > cpus:
         raise InputError(
