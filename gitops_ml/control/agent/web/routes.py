@@ -8,7 +8,9 @@ from prometheus_client.core import Metric
 
 from gitops_ml.control.agent.health import liveness, readiness
 from gitops_ml.control.agent.loop import Agent
+from gitops_ml.control.agent.replica_metrics import ReplicaMetrics
 from gitops_ml.control.agent.status_board import StatusBoard
+from gitops_ml.control.agent.web import model_metrics
 from gitops_ml.control.agent.web.answers import Answer, Get, Question, json_answer
 from gitops_ml.control.agent.web.hooks import Hooks
 from gitops_ml.control.agent.web.metrics import Metrics
@@ -25,7 +27,10 @@ def make_server(agent: Agent, address: tuple[str, int], ready_within: float, sec
     Raises `InputError` when the address cannot be listened at.
     """
     hooks = Hooks(secret, agent.fetch_soon) if secret else None
-    answers = gets(agent.board, ready_within, hooks.families if hooks else lambda: ())
+    answers = {
+        **gets(agent.board, ready_within, hooks.families if hooks else lambda: ()),
+        **model_metrics.gets(ReplicaMetrics(agent.board).read),
+    }
     return HttpServer(*address, answers, [hooks.route] if hooks else [])
 
 
