@@ -31,7 +31,7 @@ from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
-from gitops_ml.core.verification.applications import Exchange, exchange_of, read_answers
+from gitops_ml.core.verification.applications import Exchange, exchange_in_job, exchange_of, read_answers
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult, read_results, unanswered
 from gitops_ml.core.verification.samples import Samples
@@ -237,6 +237,4 @@ def _target(name: str, container: Container, generation: Generation, exchange: E
 def _asked(generation: Generation, exchange: Exchange | None) -> dict[str, Any]:
     if exchange is None or generation.mapping is None:
         return {}
-    request = generation.mapping.request
-    asked = {"method": request.method, "path": request.path, "example": exchange.example, "bodies": exchange.bodies}
-    return {"exchange": asked}
+    return exchange_in_job(generation.mapping.request, exchange)

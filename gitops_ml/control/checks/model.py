@@ -51,10 +51,10 @@ def answers_in(result: TargetResult | None, manifest: Manifest | None) -> Answer
         return NoAnswer("it was not asked")
     if result.error:
         return NoAnswer(result.error)
-    outputs = list(result.outputs)
-    if result.row_counts:
-        outputs = [completed(each, rows, manifest) for each, rows in zip(outputs, result.row_counts, strict=True)]
     try:
+        outputs = list(result.outputs)
+        if result.row_counts:
+            outputs = [completed(each, rows, manifest) for each, rows in zip(outputs, result.row_counts, strict=True)]
         return answers_of(outputs, manifest)
     except (InputError, ModelRejected) as error:
         return NoAnswer(first_line(error), refused=True)

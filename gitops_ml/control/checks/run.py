@@ -55,7 +55,7 @@ def readiness(host: ReadOnlyHost, generation: Generation, containers: Sequence[C
     """Judge whether all these replicas came up as declared, within the generation's start time-out."""
     question = Question(generation, {c.alias: (c, generation) for c in containers})
     try:
-        return _ready(host.servers.ask(question, host.go_on), [c.alias for c in containers])
+        return _ready(host.servers.ask(question, host.go_on), [c.alias for c in containers], generation)
     except ModelRejected as error:
         return rejected(error)
 
@@ -91,7 +91,7 @@ def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
     question = Question(generation, targets, example=files.example if files else None, bodies=holdout.bodies)
     results = host.servers.ask(question, _go_on(host, action))
     names = [c.alias for c in candidates]
-    ready = _ready(results, names)
+    ready = _ready(results, names, generation)
     if ready.result != "pass":
         return CheckReport([ready], host.logs(candidates, LOG_TAIL))
     first = results[names[0]]
@@ -140,9 +140,11 @@ def _own_checks(host: ReadOnlyHost, action: plan.Verify, container: Container) -
     return run_own_checks(host, checks, action.generation, place, _go_on(host, action))
 
 
-def _ready(results: Mapping[str, TargetResult], names: Sequence[str]) -> CheckResult:
+def _ready(results: Mapping[str, TargetResult], names: Sequence[str], generation: Generation) -> CheckResult:
     """One result for all replicas: the first that is not ready decides."""
-    checks = [judge_ready(results.get(name, TargetResult())) for name in names] or [judge_ready(TargetResult())]
+    health = generation.health if generation.pattern == "image" else None
+    targets = [results.get(name, TargetResult()) for name in names] or [TargetResult()]
+    checks = [judge_ready(target, health) for target in targets]
     return next((check for check in checks if check.result != "pass"), checks[0])
 
 

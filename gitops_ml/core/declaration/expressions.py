@@ -24,6 +24,9 @@ FUNCTIONS = frozenset(
 )
 """All functions of JMESPath but `join`, whose result may be as large as the square of what it reads."""
 
+_BY_EXPRESSION = ("map", "max_by", "min_by", "sort_by")
+"""The functions that take an expression. Anywhere else it would itself be a value, which is no JSON."""
+
 
 def compile_expression(text: str) -> Any:
     """Compile a JMESPath expression; `search` of the result evaluates it.
@@ -38,7 +41,7 @@ def compile_expression(text: str) -> Any:
     try:
         compiled = jmespath.compile(text)
         _require_depth(compiled.parsed)
-        _require_functions(compiled.parsed)
+        _require_functions({"type": "expression", "children": [compiled.parsed]})
         growth = _growth(compiled.parsed)
     except jmespath.exceptions.JMESPathError as error:
         raise ValueError(f"`{text}` is no JMESPath: {str(error).splitlines()[0].rstrip(':')}") from error
@@ -59,7 +62,7 @@ def evaluate(compiled: Any, document: Any) -> Any:
         return compiled.search(document)
     except jmespath.exceptions.JMESPathError as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    except (TypeError, AttributeError, OverflowError, RecursionError) as error:  # of jmespath, for odd values
+    except (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:  # of jmespath
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
@@ -97,6 +100,8 @@ def _require_functions(node: dict[str, Any]) -> None:
     if node["type"] == "function_expression" and node["value"] not in FUNCTIONS:
         raise ValueError(f"`{node['value']}` is no function that a mapping may use: {', '.join(sorted(FUNCTIONS))}")
     for child in _children(node):
+        if child["type"] == "expref" and node.get("value") not in _BY_EXPRESSION:
+            raise ValueError(f"`&` belongs into {', '.join(_BY_EXPRESSION)} alone")
         _require_functions(child)
 
 

@@ -172,7 +172,9 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def mapping(self) -> tuple[Request, Response] | None:
         """How an image is asked for predictions, and where its answers are; None where it is not asked for any."""
-        return (self.request, self.response) if self.request and self.response else None
+        if self.pattern != "image" or self.request is None or self.response is None:
+            return None
+        return self.request, self.response
 
     @property
     def uses_artifact(self) -> bool:

@@ -37,6 +37,12 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[int, ...]
 
 
+def exchange_in_job(request: Request, exchange: Exchange) -> dict[str, Any]:
+    """What a probe's job says of a target that is asked in its own form; docs/serving.md describes it."""
+    asked = {"method": request.method, "path": request.path, "example": exchange.example, "bodies": exchange.bodies}
+    return {"exchange": asked}
+
+
 def exchange_of(request: Request, example: Mapping[str, Any] | None, bodies: Sequence[Mapping[str, Any]]) -> Exchange:
     """The requests of a mapping for inference requests of the Open Inference Protocol v2.
 
@@ -62,7 +68,7 @@ def _rendered(request: Request, bodies: Sequence[Mapping[str, Any]]) -> Iterator
         rows = list(_rows_of(body))
         for start in range(0, len(rows), request.rows_at_once):
             batch = rows[start : start + request.rows_at_once]
-            text = json.dumps(_filled(request.body, _document(batch, request.single)), allow_nan=False)
+            text = _text(request, batch)
             if len(text) > MAX_REQUEST_BYTES:
                 raise ModelRejected(
                     f"a request of {len(batch)} rows has {len(text):,} bytes by serve.request",
@@ -70,6 +76,16 @@ def _rendered(request: Request, bodies: Sequence[Mapping[str, Any]]) -> Iterator
                     fix="lower serve.request.batch",
                 )
             yield text, len(batch)
+
+
+def _text(request: Request, rows: list[dict[str, Any]]) -> str:
+    """The body of a request for these rows. Raises `ModelRejected`."""
+    try:
+        return json.dumps(_filled(request.body, _document(rows, request.single)), allow_nan=False)
+    except ValueError as error:  # JMESPath's to_number gives NaN for the text of that name
+        raise ModelRejected(
+            "serve.request gives a value that JSON does not have", why=str(error), fix="correct serve.request.body"
+        ) from error
 
 
 def _rows_of(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -133,19 +149,17 @@ def require_inputs(request: Request, manifest: Manifest) -> None:
     Raises `ModelRejected` that names the inputs that change nothing.
     """
 
-    def sent(rows: list[dict[str, Any]]) -> str:
-        return json.dumps(_filled(request.body, _document(rows, request.single)), allow_nan=False)
-
     def value(datatype: str, width: int, changed: bool) -> Any:
-        one: Any = f"text {changed:d}" if datatype == "BYTES" else changed if datatype == "BOOL" else 1 + changed
+        # Texts that to_number takes too, and of different lengths.
+        one: Any = "10"[: 1 + changed] if datatype == "BYTES" else changed if datatype == "BOOL" else 1 + changed
         return one if width == 1 else [one] * width
 
     def row(changed: str) -> dict[str, Any]:
         widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in manifest.inputs}
         return {t.name: value(t.datatype, widths[t.name], t.name == changed) for t in manifest.inputs}
 
-    before = sent([row("")])
-    unused = [tensor.name for tensor in manifest.inputs if sent([row(tensor.name)]) == before]
+    before = _text(request, [row("")])
+    unused = [tensor.name for tensor in manifest.inputs if _text(request, [row(tensor.name)]) == before]
     if unused:
         raise ModelRejected(
             f"serve.request does not send {', '.join(unused)[:_SHOWN]}",

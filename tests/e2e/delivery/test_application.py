@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import runpy
 import shutil
 import tarfile
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import docker
@@ -35,12 +38,15 @@ def team(workshop: Workshop) -> Workshop:
     return workshop
 
 
-def built(engine: docker.DockerClient, team: Workshop) -> str:
-    """The ID of the application's image, with the model that the work tree holds."""
+def built(engine: docker.DockerClient, team: Workshop, model: bytes) -> str:
+    """The ID of the application's image, with this model in it."""
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
-        for name in ("Dockerfile", "app.py", "model.json"):
+        for name in ("Dockerfile", "app.py"):
             archive.add(team.folder / name, arcname=name)
+        entry = tarfile.TarInfo("model.json")
+        entry.size = len(model)
+        archive.addfile(entry, io.BytesIO(model))
     context.seek(0)
     image, _ = engine.images.build(
         fileobj=context,
@@ -51,6 +57,13 @@ def built(engine: docker.DockerClient, team: Workshop) -> str:
         rm=True,
     )
     return str(image.id)
+
+
+def backwards(model: bytes) -> bytes:
+    """The same model with the opposite of each answer."""
+    content = json.loads(model)
+    weights = {name: -weight for name, weight in content["weights"].items()}
+    return json.dumps({"intercept": -content["intercept"], "weights": weights}).encode()
 
 
 def declared(team: Workshop, image: str) -> dict[str, Any]:
@@ -71,30 +84,30 @@ def score(team: Workshop) -> float:
 def test_an_application_is_judged_by_its_own_answers_and_a_worse_model_in_it_is_reverted(
     engine: docker.DockerClient, team: Workshop
 ) -> None:
-    first = built(engine, team)
+    good = (team.folder / "model.json").read_bytes()
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(partial(built, engine, team), (good, backwards(good)))
     team.run("register", MODEL, "--version", "v1.0.0", "--push")
     team.write(f"environments/dev/models/{MODEL}.yaml", yaml.safe_dump(declared(team, first)))
     team.commit("Declare the application")
     team.sync()
-    assert team.status(deployment=MODEL)["verification"] == "Verified"
     checks = {check["name"]: check for check in team.record(deployment=MODEL)["attempts"][0]["checks"]}
     assert {name: check["result"] for name, check in checks.items()} == dict.fromkeys(
         ("ready", "smoke", "holdout roc_auc"), "pass"
     )
     assert checks["holdout roc_auc"]["figures"]["candidate"] > 0.9
-    good = score(team)
+    answer = score(team)
 
     team.pull()
-    model = json.loads((team.folder / "model.json").read_text())
-    backwards = {name: -weight for name, weight in model["weights"].items()}
-    team.write("model.json", json.dumps({"intercept": -model["intercept"], "weights": backwards}))
+    team.write("model.json", backwards(good).decode())
     team.commit("Train a worse model")
-    second = built(engine, team)
     team.run("register", MODEL, "--version", "v1.1.0", "--push")
     bumped = team.run("bump", "dev", MODEL, "v1.1.0", "--image", second, "--push")
     assert bumped.code == 0, bumped.err
+    comment = team.run("plan", "dev", "-o", "markdown", "--base", "HEAD~1")
+    assert re.search(r"answers? flip|become wrong", comment.out), f"{comment.out}{comment.err}"
     team.sync(expect=3)
-    assert score(team) == good
+    assert score(team) == answer
     attempts = {attempt["version"]: attempt for attempt in team.record(deployment=MODEL)["attempts"]}
     assert attempts["v1.1.0"]["verdict"] == "Failed"
     assert "holdout roc_auc" in [c["name"] for c in attempts["v1.1.0"]["checks"] if c["result"] == "fail"]

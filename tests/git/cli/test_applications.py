@@ -14,7 +14,8 @@ from gitops_ml.clients.artifacts.source import ModelSource, read_declared, resol
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.generation import generation_of
 from gitops_ml.errors import InputError, VersionMoved
-from tests.git.cli_clone import answer, attempt, cli, generation, publish, put_record, with_model, write
+from gitops_ml.retraining.versions import applications
+from tests.git.cli_clone import answer, attempt, cli, finding, generation, publish, put_record, with_model, write
 from tests.git.conftest import git
 
 FIRST, SECOND = (f"shop@sha256:{digit * 64}" for digit in "12")
@@ -117,3 +118,30 @@ def test_lint_says_what_is_wrong_with_a_mapping_and_where(work: Path) -> None:
     assert done.exit_code == 1
     assert f"{STAGING}:8: serve.request" in done.stderr + done.stdout
     assert "is no template: write a whole text" in done.stderr + done.stdout
+
+
+def test_lint_compares_the_request_with_the_inputs_in_the_work_tree(work: Path) -> None:
+    assert cli(work, "lint").exit_code == 0
+    write(work, "serving/churn/manifest.json", MANIFEST.replace("]}", ', {"name": "plan", "datatype": "BYTES"}]}'))
+    assert cli(work, "lint").exit_code == 0
+    write(work, STAGING, declaration(SECOND, "clients").replace("${rows}", "${rows[].[age]}"))
+    done = cli(work, "lint")
+    assert done.exit_code == 1
+    assert "staging/churn: serve.request does not send plan" in done.stderr + done.stdout
+
+
+def test_doctor_says_that_a_version_does_not_resolve(work: Path) -> None:
+    write(work, STAGING, declaration(SECOND, "clients", version="v9.9.9"))
+    publish(work, "Declare what is not there")
+    assert finding(work, "staging/churn")["state"] == "missing"
+
+
+def test_a_difference_finds_the_application_of_each_version_in_what_head_declares(work: Path) -> None:
+    write(work, "environments/dev/environment.yaml", "schema: 1\ngateway: {port: 9103}\n")
+    write(work, "environments/dev/models/churn.yaml", "schema: 1\nmodel: churn\nversion: v3.0.0\n")
+    write(work, "environments/dev/models/broken.yaml", "schema: 1\nmodel:\n")
+    publish(work, "Declare dev")
+    with Repository.open(work) as repo:
+        found = applications(repo, "churn")
+        assert {version: each.serve.image for version, each in found.items()} == {"v1.0.0": FIRST, "v2.0.0": SECOND}
+        assert applications(repo, "other") == {}

@@ -64,6 +64,8 @@ def test_a_body_is_json_with_expressions(body: Any, single: bool, at_once: int) 
         ({"x": "${@}"}, "reads @"),
         ({"x": "${rows[}"}, "is no JMESPath"),
         ({"x": "${eval(rows)}"}, "`eval` is no function that a mapping may use"),
+        ({"x": "${[rows, &a]}"}, "belongs into map, max_by, min_by, sort_by alone"),
+        ({"x": "${to_array(&rows)}"}, "belongs into map, max_by, min_by, sort_by alone"),
         ({"x": "${join(',', rows)}"}, "`join` is no function"),
         ({"x": f"${{{'[rows, rows] | ' * 3}[@, @] | [@, @] | [@, @] | [@, @] | [@, @]}}"}, "times as much as it reads"),
         ({"x": "${" + "!" * 400 + "rows}"}, "too deeply"),
@@ -85,7 +87,7 @@ def test_one_row_at_a_time_takes_no_batch() -> None:
         Request(path="/score", body={"x": "${row.age}"}, batch=10)
 
 
-@pytest.mark.parametrize("response", [{}, {"predict": "a["}, {"predict": "a" * 501}, {"label": "a"}])
+@pytest.mark.parametrize("response", [{}, {"predict": "a["}, {"predict": "&a"}, {"predict": "a" * 501}, {"label": "a"}])
 def test_a_response_names_where_an_output_is(response: dict[str, str]) -> None:
     with pytest.raises((ValueError, msgspec.ValidationError)):
         msgspec.convert(response, Response)

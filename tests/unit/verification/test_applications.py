@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor, parse_manifest
+from gitops_ml.control.checks.model import answers_in
 from gitops_ml.core.declaration.mapping import Request, Response
+from gitops_ml.core.verification.answers import NoAnswer
 from gitops_ml.core.verification.applications import completed, exchange_of, read_answers, require_inputs
-from gitops_ml.core.verification.probe_result import read_results
-from gitops_ml.core.verification.verdict import judge_smoke
+from gitops_ml.core.verification.probe_result import TargetResult, read_results
+from gitops_ml.core.verification.verdict import judge_ready, judge_smoke
 from gitops_ml.errors import ModelRejected
 
 ROWS = {
@@ -56,6 +58,17 @@ def test_a_request_that_leaves_an_input_out_is_refused() -> None:
 def test_an_expression_that_does_not_fit_the_inputs_is_refused() -> None:
     with pytest.raises(ModelRejected, match="does not fit the model's inputs"):
         bodies_of({"x": "${abs(columns.plan)}"})
+
+
+def test_an_input_that_is_sent_as_a_number_or_by_its_length_is_sent() -> None:
+    require_inputs(Request(path="/", body="${rows[].[age, to_number(plan)]}"), MANIFEST)
+    require_inputs(Request(path="/", body={"x": "${columns.[age, map(&length(@), plan)]}"}), MANIFEST)
+
+
+def test_a_value_that_json_does_not_have_is_refused() -> None:
+    inputs = {"inputs": [{"name": "plan", "datatype": "BYTES", "shape": [1], "data": ["nan"]}]}
+    with pytest.raises(ModelRejected, match="a value that JSON does not have"):
+        exchange_of(Request(path="/", body={"x": "${rows[].to_number(plan)}"}), inputs, [])
 
 
 def result(answers: list[Any], response: dict[str, str], body: Any = "${rows}") -> Any:
@@ -176,3 +189,17 @@ def test_probabilities_complete_each_other_and_the_prediction(
 def test_what_cannot_be_completed_stays(outputs: dict[str, list[Any]]) -> None:
     manifest = MANIFEST if "predict_proba" in outputs else Manifest(name="price", inputs=MANIFEST.inputs)
     assert completed(outputs, 2, manifest) == outputs
+
+
+def test_a_number_beyond_all_floats_is_no_answer() -> None:
+    answered = TargetResult(ready=True, outputs=({"predict_proba": [10**400, 0.5]},), row_counts=(1,))
+    given = answers_in(answered, MANIFEST)
+    assert isinstance(given, NoAnswer) and given.refused
+
+
+def test_readiness_of_an_application_says_what_it_knows() -> None:
+    assert (
+        judge_ready(TargetResult(ready=True, ready_seconds=0.2), "/healthz").reason
+        == "/healthz answers 200 after 0.2 s"
+    )
+    assert "its metadata is as declared" in judge_ready(TargetResult(ready=True)).reason
