@@ -100,7 +100,7 @@ def promote(
     _require_same_model(repo, source, deployment, standing.commit, text, old.file)
     moved = moved_fields(standing.version, standing.digest)
     if "digest" not in moved:
-        moved |= _moved_with_image(_declared_at(repo, source.name, deployment, standing.commit), source.name)
+        moved |= _moved_with_image(declared_at(repo, source.name, deployment, standing.commit), source.name)
     edited = set_fields(text, moved, old.file)
     try:
         require_same_runtime(repo, source, deployment, standing, parse(edited.encode(), old.file, Deployment))
