@@ -46,7 +46,7 @@ def agent(
     listen: Annotated[
         str | None,
         typer.Option(
-            help="Answer /healthz, /readyz and /metrics at HOST:PORT; a PORT alone is for this machine only.",
+            help="Answer the page, /healthz, /readyz and /metrics at HOST:PORT; a PORT alone: this machine only.",
             metavar="ADDRESS",
             show_default=False,
         ),
@@ -111,7 +111,7 @@ def agent(
         judge = partial(review_environment, root, report=printer.say, stopping=loop.stopping)
         reviews = Reviews(judge, loop.board, seconds(verify_every), printer.say, loop.fetch_soon)
         reviews.start()
-    server = _make_server(loop, listen, ready_within, hook_secret_file)
+    server = _make_server(loop, root, listen, ready_within, hook_secret_file)
     if server:
         server.start()
         printer.say(f"listen http://{server.address}")
@@ -128,19 +128,25 @@ def agent(
     printer.close()
 
 
-def _make_server(agent: Agent, listen: str | None, ready_within: str, secret_file: Path | None) -> HttpServer | None:
+def _make_server(
+    agent: Agent, clone: Path, listen: str | None, ready_within: str, secret_file: Path | None
+) -> HttpServer | None:
     """The agent's HTTP server; None if the agent shall not listen. Raises `InputError`."""
     if listen is None:
         if secret_file is not None:
             raise InputError("--hook-secret-file is given without --listen", fix="--listen 127.0.0.1:9464")
         return None
+    from gitops_ml.cli.site.lineage import lineage_of
     from gitops_ml.control.agent.web.hooks import read_secret
+    from gitops_ml.control.agent.web.page import LivePage
     from gitops_ml.control.agent.web.routes import make_server
     from gitops_ml.control.agent.web.server import parse_address
     from gitops_ml.core.declaration.values import seconds
 
     secret = read_secret(os.environ, secret_file)
-    return make_server(agent, parse_address(listen), seconds(ready_within), secret)
+    return make_server(
+        agent, parse_address(listen), seconds(ready_within), secret, LivePage(agent.board, clone, lineage_of)
+    )
 
 
 class Printer:

@@ -14,10 +14,13 @@ from gitops_ml.control.agent.web import model_metrics
 from gitops_ml.control.agent.web.answers import Answer, Get, Question, json_answer
 from gitops_ml.control.agent.web.hooks import Hooks
 from gitops_ml.control.agent.web.metrics import Metrics
+from gitops_ml.control.agent.web.page import LivePage
 from gitops_ml.control.agent.web.server import HttpServer
 
 
-def make_server(agent: Agent, address: tuple[str, int], ready_within: float, secret: bytes | None) -> HttpServer:
+def make_server(
+    agent: Agent, address: tuple[str, int], ready_within: float, secret: bytes | None, page: LivePage | None = None
+) -> HttpServer:
     """Make the server of an agent; it answers once it is started.
 
     Args:
@@ -31,7 +34,9 @@ def make_server(agent: Agent, address: tuple[str, int], ready_within: float, sec
         **gets(agent.board, ready_within, hooks.families if hooks else lambda: ()),
         **model_metrics.gets(ReplicaMetrics(agent.board).read),
     }
-    return HttpServer(*address, answers, [hooks.route] if hooks else [])
+    routes = [*([hooks.route] if hooks else []), *(page.routes() if page else [])]
+    # The page answers for every other path, so it comes last.
+    return HttpServer(*address, {**answers, **(page.gets() if page else {})}, routes)
 
 
 def gets(
