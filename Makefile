@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs clean setup format lock
 bin := .venv/bin
-scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
+scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run .github/action/install .github/action/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 4
 # pytest keeps the tests that it has compiled. Where this is set, each of its workers would compile them all again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -174,10 +174,7 @@ RUN = {
     "git branch --set-upstream-to={}/<branch>": f"{_EDITS}::test_several_remotes",
     "git switch <branch>, or add a remote": f"{_EDITS}::test_no_branch_without_a_remote",
     "register a new version of it: gitops-ml register {}": f"{_EDITS}::test_a_version_that_was_taken_back",
-    "gitops-ml history {} {}; or gitops-ml bump, which needs no verdict": (
-        f"{_EDITS}::test_a_promotion_of_what_is_not_verified"
-    ),
-    "promote it then; or gitops-ml bump, which does not wait": f"{_EDITS}::test_a_promotion_before_its_soak_is_over",
+    "{}; or gitops-ml promote {} --to {} --override REASON": f"{_EDITS}::test_a_promotion_before_its_soak_is_over",
     "gitops-ml doctor, which says what is missing; or edit that file": f"{_EDITS}::test_a_second_init",
     "git -C {} switch {}, then the same command with --commit; or another name": (
         f"{_EDITS}::test_a_branch_that_exists_already"
@@ -201,6 +198,7 @@ NOT_RUN_FOR = {
         "gitops-ml sync {} --confirm-removals",
         "gitops-ml sync {} --retry",
         "gitops-ml sync {}, unless an agent or a job does that",
+        "gitops-ml sync {}, which judges it again",
         "gitops-ml status {}",
         "gitops-ml plan {}",
         "gitops-ml verify {} {}",

@@ -9,7 +9,7 @@ from gitops_ml.errors import InputError
 
 NAMES = ("plan.yml", "sync.yml", "verify.yml")
 FOLDER = ".github/workflows"
-_OWN = "./.github/actions/gitops-ml"
+_OWN = re.compile(r"uses: \./$", re.MULTILINE)
 _ACTION = re.compile(r"[\w.-]+/[\w.-]+@[\w./-]+")
 
 
@@ -28,9 +28,7 @@ def workflow_files(action: str) -> dict[str, bytes]:
             why="a workflow fetches the action from a repository, at a commit or a tag",
             fix="write --workflows OWNER/REPOSITORY@COMMIT, of the repository that you install from",
         )
-    repository, _, commit = action.partition("@")
-    uses = f"{repository}/{_OWN.removeprefix('./')}@{commit}"
-    return {f"{FOLDER}/{name}": (_source() / name).read_text().replace(_OWN, uses).encode() for name in NAMES}
+    return {f"{FOLDER}/{name}": _OWN.sub(f"uses: {action}", (_source() / name).read_text()).encode() for name in NAMES}
 
 
 def _source() -> Path:

@@ -52,7 +52,7 @@ Forge = Annotated[
     ),
 ]
 Statuses = Annotated[
-    bool, typer.Option("--statuses", help="Set commit statuses on the forge that follow the verdicts.")
+    bool, typer.Option("--statuses", help="Set commit statuses that follow the verdicts; show deployments on GitHub.")
 ]
 
 _OUTPUT = ("--output", "-o")

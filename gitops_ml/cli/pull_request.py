@@ -88,7 +88,8 @@ def status_reporter(repo: Repository, forge: str | None, say: Callable[[str], No
     from gitops_ml.errors import GitopsError
 
     try:
-        return StatusReporter(find_own_forge(repo, forge).set_status, say)
+        found = find_own_forge(repo, forge)
+        return StatusReporter(found.set_status, say, found.show_deployment)
     except GitopsError as error:
         say(f"warning: no commit status is set: {error}")
         return None

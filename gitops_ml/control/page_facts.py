@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-
-import msgspec
 
 from gitops_ml.clients.files.environments import EnvironmentFiles, environment_names, read_environment, read_project
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error, first_line
 from gitops_ml.control.observation.view import View
-from gitops_ml.core.records.record import Record
+from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.planning import plan
+from gitops_ml.core.records.record import Record, RecordedAttempt, updated
 from gitops_ml.core.text import clean_line
+from gitops_ml.core.verification.traffic import judge_traffic
+from gitops_ml.core.verification.verdict import clean_check
 from gitops_ml.errors import GitopsError
-from gitops_ml.page.facts import CommitFacts, DeploymentFacts, EnvironmentFacts, Origin, Site
+from gitops_ml.page.facts import CommitFacts, DeploymentFacts, EnvironmentFacts, RolloutFacts, Site
 
 Look = Callable[[str], View | GitopsError]
 """The state of an environment's host by the environment's name, or why it is not known."""
-Trace = Callable[[DeploymentFacts], Sequence[Origin]]
-"""Where what serves in a deployment comes from."""
 
 
-def gather(repo: Repository, commit: str, look: Look, trace: Trace, now: datetime) -> Site:
+def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
     """Gather the facts of all environments that a commit declares. One broken environment never hides the others.
 
     Raises:
@@ -35,58 +35,114 @@ def gather(repo: Repository, commit: str, look: Look, trace: Trace, now: datetim
     for name in environment_names(repo, commit):
         try:
             files = read_environment(repo, commit, name)
-            environments.append(_environment(files, read_records(repo, files), look(name), trace))
+            environments.append(environment_facts(files, read_records(repo, files), look(name)))
         except Exception as error:
             unreadable[clean_line(name)] = first_line(as_gitops_error(error, clean_line(name)))
-    found = repo.find_commits(
-        attempt.commit for environment in environments for d in environment.deployments for attempt in d.attempts
-    )
-    commits = {
-        commit.id: CommitFacts(
-            author=clean_line(commit.author),
-            at=datetime.fromtimestamp(commit.time, UTC),
-            subject=clean_line(commit.subject),
-        )
-        for commit in found.values()
-    }
     return Site(
         project=project,
         commit=commit,
         at=now,
         environments=tuple(environments),
-        commits=commits,
+        commits=commit_facts(repo, environments),
         unreadable=unreadable,
     )
 
 
-def _environment(
-    files: EnvironmentFiles, records: Mapping[str, Record], view: View | GitopsError, trace: Trace
-) -> EnvironmentFacts:
-    known = None if isinstance(view, GitopsError) else view
-    statuses = {status.name: status for status in known.plan.statuses} if known else {}
-    broken = files.broken | (dict(known.plan.broken) if known else {})
-    names = sorted({*files.deployments, *broken, *records, *statuses})
-    deployments = []
-    for name in names:
-        record = records.get(name)
-        facts = DeploymentFacts(
-            environment=files.name,
-            name=name,
-            declared=files.deployments.get(name),
-            broken=clean_line(str(broken.get(name, "")).split("\n", 1)[0]),
-            status=statuses.get(name),
-            record=record,
-            attempts=record.attempts if record else (),
+def commit_facts(repo: Repository, environments: Iterable[EnvironmentFacts]) -> dict[str, CommitFacts]:
+    """The commits that the attempts of these environments rolled out, as far as the clone has them."""
+    deployments = (deployment for environment in environments for deployment in environment.deployments)
+    commits = repo.find_commits(attempt.commit for deployment in deployments for attempt in deployment.attempts)
+    return {
+        id: CommitFacts(
+            author=clean_line(commit.author),
+            at=datetime.fromtimestamp(commit.time, UTC),
+            subject=clean_line(commit.subject),
         )
-        deployments.append(_with_lineage(facts, trace))
+        for id, commit in commits.items()
+    }
+
+
+def environment_facts(
+    files: EnvironmentFiles, records: Mapping[str, Record], look: View | GitopsError, trouble: str = ""
+) -> EnvironmentFacts:
+    """The facts of one environment.
+
+    Args:
+        look: what was observed, or why nothing was.
+        trouble: see `EnvironmentFacts`.
+    """
+    if isinstance(look, GitopsError):
+        names = sorted({*files.deployments, *files.broken, *records})
+        deployments = [_recorded(files, name, records.get(name)) for name in names]
+        engine = clean_line(files.environment.engine or "")
+        return EnvironmentFacts(
+            name=files.name,
+            commit=files.commit,
+            engine=engine,
+            unanswered=first_line(look),
+            deployments=tuple(deployments),
+        )
+    statuses = {status.name for status in look.plan.statuses}
+    names = sorted({*files.deployments, *files.broken, *look.plan.broken, *records, *statuses})
     return EnvironmentFacts(
         name=files.name,
-        commit=known.desired.commit if known else files.commit,
-        engine=known.snapshot.engine if known else clean_line(files.environment.engine or ""),
-        unanswered=first_line(view) if isinstance(view, GitopsError) else "",
-        deployments=tuple(deployments),
+        commit=look.desired.commit,
+        engine=look.snapshot.engine,
+        looked=look.snapshot.at,
+        trouble=trouble,
+        deployments=tuple(_observed(files, name, records.get(name), look) for name in names),
     )
 
 
-def _with_lineage(facts: DeploymentFacts, trace: Trace) -> DeploymentFacts:
-    return msgspec.structs.replace(facts, lineage=tuple(trace(facts)))
+def _recorded(files: EnvironmentFiles, name: str, record: Record | None) -> DeploymentFacts:
+    return DeploymentFacts(
+        environment=files.name,
+        name=name,
+        declared=files.deployments.get(name),
+        broken=_first_line(files.broken.get(name, "")),
+        record=record,
+        attempts=record.attempts if record else (),
+    )
+
+
+def _observed(files: EnvironmentFiles, name: str, record: Record | None, view: View) -> DeploymentFacts:
+    state = view.state.of(name)
+    return DeploymentFacts(
+        environment=files.name,
+        name=name,
+        declared=files.deployments.get(name),
+        broken=_first_line(view.plan.broken.get(name, files.broken.get(name, ""))),
+        status=next((status for status in view.plan.statuses if status.name == name), None),
+        record=record,
+        attempts=_with_unpublished(record, view, name),
+        rollout=_rollout(state.open, view, name) if state.open else None,
+    )
+
+
+def _with_unpublished(record: Record | None, view: View, name: str) -> tuple[RecordedAttempt, ...]:
+    """The recorded attempts, and those of the journal that are not in Git yet."""
+    state = view.state.of(name)
+    known = record.attempts if record else ()
+    if {attempt.id for attempt in state.attempts} <= {attempt.id for attempt in known}:
+        return known
+    return updated(record, state, name, view.snapshot.engine).attempts
+
+
+def _rollout(attempt: Attempt, view: View, name: str) -> RolloutFacts:
+    watch = next((a for a in view.plan.actions if isinstance(a, plan.Watch) and a.deployment == name), None)
+    checks = list(attempt.checks)
+    if watch and attempt.evidence and attempt.routed:
+        elapsed = (view.snapshot.at - datetime.fromisoformat(attempt.routed)).total_seconds()
+        checks.append(judge_traffic(watch.traffic, attempt.evidence, elapsed=max(0.0, elapsed), alpha=watch.alpha))
+    return RolloutFacts(
+        version=attempt.generation.version,
+        incumbent=attempt.incumbent.version if attempt.incumbent else None,
+        strategy=attempt.strategy,
+        started=attempt.started,
+        percent=watch.percent if watch else None,
+        checks=tuple(map(clean_check, checks)),
+    )
+
+
+def _first_line(text: str) -> str:
+    return clean_line(text.split("\n", 1)[0])

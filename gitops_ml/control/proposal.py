@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from gitops_ml.clients.artifacts.source import require_signature
+from gitops_ml.clients.edits.overrides import override_between
 from gitops_ml.clients.files.environments import (
     EnvironmentFiles,
     declared_environments,
@@ -84,7 +85,10 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
         upstream=upstream,
         unsigned=_unsigned(repo, files),
     )
-    if ask_hosts and deployment_changes(facts):
+    changed = deployment_changes(facts)
+    reasons = {change.name: override_between(repo, name, change.name, *commits) for change in changed}
+    facts = msgspec.structs.replace(facts, overrides={name: reason for name, reason in reasons.items() if reason})
+    if ask_hosts and changed:
         return _with_host(repo, facts, source)
     return facts
 

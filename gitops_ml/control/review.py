@@ -91,8 +91,11 @@ class Review:
         return 0 if verdicts <= {"Verified"} else 4
 
 
-def review(environment: Reconcilable, deployment: str | None = None) -> Review:
+def review(environment: Reconcilable, deployment: str | None = None, *, follow: bool = True) -> Review:
     """Judge the serving generation of each deployment of an environment, or of one.
+
+    Args:
+        follow: sync where a Failed verdict put a declaration back; otherwise the caller does.
 
     Raises what `Reconcilable.look` raises, `EngineFailed` when the environment has no gateway, and `InputError` for a
     deployment that is not declared.
@@ -101,7 +104,7 @@ def review(environment: Reconcilable, deployment: str | None = None) -> Review:
         result = _review(environment, deployment)
     finally:
         environment.end_pass(engine_lost=False)
-    if result.recorded and any(r.verdict == "Failed" and r.goes_back_to for r in result.reviews):
+    if follow and result.recorded and any(r.verdict == "Failed" and r.goes_back_to for r in result.reviews):
         result.synced = sync(environment)
     return result
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.observation.view import View
+from gitops_ml.core.pull_request.deployments import ForgeDeployment, forge_deployments
 from gitops_ml.core.pull_request.statuses import CommitStatus, commit_statuses
 
 Key = TypeVar("Key")
@@ -18,32 +19,37 @@ _MOST_WAITING, _MOST_KNOWN = 1_000, 5_000
 
 
 class StatusReporter:
-    """Sets commit statuses, each tried once.
+    """Sets commit statuses and shows deployments, each tried once.
 
     Args:
-        set_status: sets one status. May raise `ForgeRefused` and `ForgeUnavailable`.
+        set_status, show_deployment: tell one of them. May raise `ForgeRefused` and `ForgeUnavailable`.
         say: receives what went wrong, each text once.
     """
 
-    def __init__(self, set_status: Callable[[CommitStatus], None], say: Callable[[str], None]) -> None:
-        self._set, self._say = set_status, say
-        self._told: dict[tuple[str, str], CommitStatus] = {}
-        self._waiting: queue.Queue[CommitStatus | None] = queue.Queue(_MOST_WAITING)
+    def __init__(
+        self,
+        set_status: Callable[[CommitStatus], None],
+        say: Callable[[str], None],
+        show_deployment: Callable[[ForgeDeployment], None] = lambda deployment: None,
+    ) -> None:
+        self._set, self._say, self._show = set_status, say, show_deployment
+        self._told: dict[tuple[str, str], CommitStatus | ForgeDeployment] = {}
+        self._waiting: queue.Queue[CommitStatus | ForgeDeployment | None] = queue.Queue(_MOST_WAITING)
         self._said: dict[str, None] = {}
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def look(self, view: View) -> None:
-        """Have the statuses of one look told. Neither waits nor raises."""
+        """Have the statuses and deployments of one look told. Neither waits nor raises."""
         with contextlib.suppress(Exception):
-            desired = view.desired
-            for status in commit_statuses(
-                desired.name, desired.commit, view.state, view.plan.statuses, view.snapshot.at
-            ):
-                key = (status.commit, status.context)
-                if self._told.get(key) != status:
-                    self._waiting.put_nowait(status)
-                    _remember(self._told, key, status)
+            name, tip, statuses, now = view.desired.name, view.desired.commit, view.plan.statuses, view.snapshot.at
+            news: list[CommitStatus | ForgeDeployment] = [*commit_statuses(name, tip, view.state, statuses, now)]
+            news += forge_deployments(view.plan, view.state)
+            for one in news:
+                key = (one.commit, _subject(one))
+                if self._told.get(key) != one:
+                    self._waiting.put_nowait(one)
+                    _remember(self._told, key, one)
 
     def close(self, patience: float = 30.0) -> None:
         """Wait until all of them are told, for at most `patience` seconds."""
@@ -54,15 +60,23 @@ class StatusReporter:
             self._say("warning: not every commit status was set: the forge is slow")
 
     def _work(self) -> None:
-        while (status := self._waiting.get()) is not None:
+        while (news := self._waiting.get()) is not None:
             try:
-                self._set(status)
+                if isinstance(news, CommitStatus):
+                    self._set(news)
+                else:
+                    self._show(news)
             except Exception as raised:
-                error = as_gitops_error(raised, status.context)
-                text = f"warning: {status.context} has no commit status: {error}"
+                kind = "commit status" if isinstance(news, CommitStatus) else "deployment"
+                error = as_gitops_error(raised, _subject(news))
+                text = f"warning: {_subject(news)} has no {kind}: {error}"
                 if text not in self._said:
                     _remember(self._said, text, None)
                     self._say(text)
+
+
+def _subject(news: CommitStatus | ForgeDeployment) -> str:
+    return news.context if isinstance(news, CommitStatus) else news.place
 
 
 def _remember(known: dict[Key, Value], key: Key, value: Value) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import msgspec
 from gitops_ml.core.declaration.schema import Deployment, Hold
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.records.record import Record, RecordedAttempt
+from gitops_ml.core.verification.verdict import CheckResult
 
 
 class CommitFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,20 @@ class Origin(NamedTuple):
     details: tuple[str, ...] = ()
 
 
+class RolloutFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout under way. `percent` is the candidate's share of the traffic, None before it has any.
+
+    `checks` have passed already, but for the last one where traffic is being judged: it says what is known so far.
+    """
+
+    version: str
+    incumbent: str | None
+    strategy: str
+    started: str
+    percent: int | None = None
+    checks: tuple[CheckResult, ...] = ()
+
+
 class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment of one environment.
 
@@ -37,8 +52,8 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
         broken: what is wrong with the declaration.
         status: where it stands on the host; None if the host did not answer.
         record: what Git says of it; None before its first verdict.
-        attempts: all attempts that Git's records hold, the newest first.
-        lineage: from the container to the data; empty if nothing serves.
+        attempts: all settled attempts, the newest first: those of Git's records, and of the host's journal.
+        rollout: the rollout under way, as far as the host answered.
     """
 
     environment: str
@@ -48,7 +63,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     status: DeploymentStatus | None = None
     record: Record | None = None
     attempts: tuple[RecordedAttempt, ...] = ()
-    lineage: tuple[Origin, ...] = ()
+    rollout: RolloutFacts | None = None
 
     @property
     def verdict(self) -> str:
@@ -79,19 +94,28 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """One environment. `unanswered` says why the host's state is not known; empty if it is."""
+    """One environment.
+
+    Args:
+        unanswered: why the host's state is not known; empty if it is.
+        looked: when the host was observed, by its own clock.
+        trouble: why the agent cannot work on the environment; empty if it can.
+    """
 
     name: str
     commit: str
     engine: str
     unanswered: str = ""
+    looked: datetime | None = None
+    trouble: str = ""
     deployments: tuple[DeploymentFacts, ...] = ()
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is shown. `at` is when it was gathered; `commits` by id, as far as this clone has them.
 
-    `unreadable`: what is wrong with an environment that cannot be shown, by its name.
+    `unreadable`: what is wrong with an environment that cannot be shown, by its name. `live`: an agent shows the page,
+    which follows what happens. `notice`: what is wrong with all of it.
     """
 
     project: str
@@ -100,9 +124,15 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     environments: tuple[EnvironmentFacts, ...] = ()
     commits: Mapping[str, CommitFacts] = {}
     unreadable: Mapping[str, str] = {}
+    live: bool = False
+    notice: str = ""
 
     @property
     def deployments(self) -> Iterator[DeploymentFacts]:
         """The deployments of all environments."""
         for environment in self.environments:
             yield from environment.deployments
+
+
+Trace = Callable[[DeploymentFacts], Sequence[Origin]]
+"""Where what serves in a deployment comes from, from the container to the data; empty if nothing serves."""

@@ -6,6 +6,10 @@ import hashlib
 import re
 
 STYLE = "style.css"
+SCRIPT = "live.js"
+"""Follows what happens, on the page of an agent. Static pages have none."""
+EVENTS = "events"
+"""Where an agent tells that something has changed."""
 OVERVIEW = "index.html"
 DELIVERY = "delivery.html"
 _SAFE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")

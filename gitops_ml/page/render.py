@@ -11,8 +11,8 @@ import jinja2
 
 from gitops_ml.core.records.delivery import WINDOW, delivery
 from gitops_ml.core.records.record import RecordedAttempt
-from gitops_ml.page import names, words
-from gitops_ml.page.facts import DeploymentFacts, Site
+from gitops_ml.page import markup, names, words
+from gitops_ml.page.facts import DeploymentFacts, Site, Trace
 from gitops_ml.page.pictures.choice import VERDICT_TONES, picture_of, trends_of
 from gitops_ml.page.pictures.shapes import Picture, Shape
 
@@ -31,33 +31,43 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"names": names, "words": words, "strip": strip, "picture_of": picture_of}
+    environment.globals |= {"names": names, "words": words, "strip": strip, "picture_of": picture_of, "markup": markup}
     return environment
 
 
-def pages(site: Site) -> Iterator[tuple[str, str]]:
+def pages(site: Site, trace: Trace) -> Iterator[tuple[str, str]]:
     """Every page of the site, by its path; paths are relative and name no folder above."""
-    yield names.STYLE, (TEMPLATES / names.STYLE).read_text()
-    for path, draw in contents(site).items():
+    yield names.STYLE, style()
+    for path, draw in contents(site, trace).items():
         yield path, draw()
 
 
-def contents(site: Site) -> Mapping[str, Callable[[], str]]:
-    """What draws each page, by its path: a server draws only the page that it is asked for."""
+def style() -> str:
+    """The style sheet of all pages."""
+    return (TEMPLATES / names.STYLE).read_text()
+
+
+def script() -> str:
+    """What makes the page of an agent follow what happens."""
+    return (TEMPLATES / names.SCRIPT).read_text()
+
+
+def contents(site: Site, trace: Trace) -> Mapping[str, Callable[[], str]]:
+    """What draws each page, by its path: a server draws, and traces, only what it is asked for."""
     draws: dict[str, Callable[[], str]] = {
         names.OVERVIEW: partial(_overview, site),
         names.DELIVERY: partial(_delivery, site),
     }
     for deployment in site.deployments:
-        draws |= _of_deployment(site, deployment)
+        draws |= _of_deployment(site, deployment, trace)
     return draws
 
 
-def _of_deployment(site: Site, deployment: DeploymentFacts) -> dict[str, Callable[[], str]]:
+def _of_deployment(site: Site, deployment: DeploymentFacts, trace: Trace) -> dict[str, Callable[[], str]]:
     where = deployment.environment, deployment.name
     draws: dict[str, Callable[[], str]] = {
         names.deployment_page(*where): partial(_deployment, site, deployment),
-        names.lineage_page(*where): partial(_lineage, site, deployment),
+        names.lineage_page(*where): partial(_lineage, site, deployment, trace),
     }
     for place, attempt in enumerate(deployment.attempts):
         path = names.attempt_page(*where, attempt.id)
@@ -79,6 +89,8 @@ def _overview(site: Site) -> str:
         cells=cells,
         trouble=[(deployment, found) for deployment in site.deployments if (found := words.troubles(deployment))],
         holds=[(deployment, hold) for deployment in site.deployments if (hold := deployment.hold(site.at))],
+        rollouts=[deployment for deployment in site.deployments if deployment.rollout],
+        waiting=[(d, d.status.waiting) for d in site.deployments if d.status and d.status.waiting],
     )
 
 
@@ -100,9 +112,9 @@ def _deployment(site: Site, deployment: DeploymentFacts) -> str:
     return _draw("deployment.html", site, path, deployment=deployment, trends=trends_of(deployment.attempts))
 
 
-def _lineage(site: Site, deployment: DeploymentFacts) -> str:
+def _lineage(site: Site, deployment: DeploymentFacts, trace: Trace) -> str:
     path = names.lineage_page(deployment.environment, deployment.name)
-    return _draw("lineage.html", site, path, deployment=deployment)
+    return _draw("lineage.html", site, path, deployment=deployment, lineage=trace(deployment))
 
 
 def _attempt(site: Site, deployment: DeploymentFacts, place: int, path: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from gitops_ml.core.records.delivery import moment
 from gitops_ml.core.records.record import RecordedAttempt
 from gitops_ml.core.records.verified import readable_span
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Figure
-from gitops_ml.page.facts import DeploymentFacts
+from gitops_ml.page.facts import DeploymentFacts, RolloutFacts
 from gitops_ml.page.pictures.shapes import Tone
 
 _TONES: dict[str, Tone] = {
@@ -34,6 +35,8 @@ _TONES: dict[str, Tone] = {
 }
 _CALM = ("Synced", "Healthy", "Verified", "Unverified")
 _LONGEST = 200
+_KEPT = 4096
+"""Texts that are kept: a site says the same times and names thousands of times."""
 
 
 def tone(word: str) -> Tone:
@@ -45,7 +48,8 @@ def troubles(deployment: DeploymentFacts) -> list[str]:
     """What of a deployment a person should look at: the states that are not as they should be."""
     status = deployment.status
     states = (status.sync, status.health, status.verification) if status else (deployment.verdict,)
-    words = [state for state in states if state not in _CALM]
+    calm = {*_CALM, *(("OutOfSync",) if status and status.waiting else ())}
+    words = [state for state in states if state not in calm]
     if deployment.broken:
         words.insert(0, "Broken")
     if status and status.error and not words:
@@ -53,12 +57,14 @@ def troubles(deployment: DeploymentFacts) -> list[str]:
     return words
 
 
+@lru_cache(_KEPT)
 def when(time: str | datetime | None) -> str:
     """A time for people, in UTC; a record's text that is no time as it stands."""
     parsed = moment(time) if isinstance(time, str) else time
     return f"{parsed:%Y-%m-%d %H:%M}" if parsed else clean_line(str(time or ""), 40)
 
 
+@lru_cache(_KEPT)
 def machine_time(time: str | datetime | None) -> str:
     """The same time for programs."""
     parsed = moment(time) if isinstance(time, str) else time
@@ -87,6 +93,7 @@ def figure(value: Figure) -> str:
     return "none" if value is None else clean_line(str(value), _LONGEST)
 
 
+@lru_cache(_KEPT)
 def figure_name(name: str) -> str:
     """The name of a figure as words."""
     return clean_line(name.replace("_", " "), 80)
@@ -100,6 +107,13 @@ def outcome(attempt: RecordedAttempt) -> str:
     if attempt.outcome == "promoted":
         return f"replaced {over}" if over else "serves as the first"
     return f"did not replace {over}" if over else "does not serve"
+
+
+def rollout(facts: RolloutFacts) -> str:
+    """A rollout under way in one sentence."""
+    over = f" over {facts.incumbent}" if facts.incumbent else ""
+    share = "" if facts.percent is None else f", {facts.percent} % of the requests"
+    return f"{facts.version}, {facts.strategy}{over}{share}"
 
 
 def decisive(attempt: RecordedAttempt) -> CheckResult | None:

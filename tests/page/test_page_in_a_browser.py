@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from gitops_ml.cli.site.folder import write_site
 from gitops_ml.page import names
 from gitops_ml.page.render import pages
-from tests.unit.page.examples import HISTORY, site
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed; setup/services brings one")
+from tests.page.browsers import opened
+from tests.unit.page.examples import HISTORY, site, trace
 
 KINDS = {
     "overview": names.OVERVIEW,
@@ -36,42 +32,8 @@ RULES: Any = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-prac
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page") / "site"
-    write_site(folder, pages(site()))
+    write_site(folder, pages(site(), trace))
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox does not start as root, as which CI often runs.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def troubles() -> list[str]:
-    """What the browser reported: messages of the console, errors, and requests that are not for a file."""
-    return []
-
-
-def note_request(url: str, troubles: list[str]) -> None:
-    """Note a request that is for no file of the site."""
-    if not url.startswith(("file:", "data:")):
-        troubles.append(url)
-
-
-def opened(
-    browser: Browser, troubles: list[str], *, width: int, scheme: Literal["dark", "light"], scripts: bool = True
-) -> Page:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=scripts, java_script_enabled=scripts
-    )
-    page = context.new_page()
-    page.on("console", lambda message: troubles.append(message.text))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("request", lambda request: note_request(request.url, troubles))
-    return page
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
@@ -100,11 +62,11 @@ def test_it_works_without_scripts_and_by_keyboard(browser: Browser, folder: Path
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/staging/churn/index.html")
+    page.wait_for_url("**/dev/churn/index.html")
     page.go_back()
     page.get_by_role("row", name="delay").get_by_role("link", name="in staging").click()
     assert page.get_by_role("heading", level=1).inner_text() == "delay in staging"
-    page.get_by_role("link", name=HISTORY[1].version).click()
+    page.locator("ol.timeline").get_by_role("link").first.click()
     page.get_by_text("Figures of holdout log_loss").click()
     assert page.get_by_role("row", name="max drop").inner_text().split("\t")[-1].strip() == "0.02"
     page.context.close()

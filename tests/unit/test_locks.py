@@ -25,6 +25,13 @@ def test_both_locks_have_the_same_versions() -> None:
     assert {name: dev.get(name) for name in serving} == serving
 
 
+def test_the_action_installs_the_developers_versions_and_nothing_that_trains_or_tests() -> None:
+    runtime, dev = pins(ROOT / "requirements" / "runtime.txt"), pins(ROOT / "requirements" / "dev.txt")
+    assert {name: dev.get(name) for name in runtime} == runtime
+    assert {"dvc", "docker", "cronsim"} <= runtime.keys()
+    assert not {"pytest", "scikit-learn", "pandas", "mypy"} & runtime.keys()
+
+
 def test_serving_input_is_the_extra() -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
     lines = (ROOT / "requirements" / "serving.in").read_text().splitlines()

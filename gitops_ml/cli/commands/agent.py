@@ -8,6 +8,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gitops_ml.control.observation.view import View
 
 SHORTEST_INTERVAL = 1.0
+SHORTEST_REVIEWS = 10.0
 MOST_LINES = 10_000
 STATUS_SECONDS = 5.0
 """How long the end of the agent waits for commit statuses."""
@@ -35,10 +37,16 @@ def add_to(app: typer.Typer) -> None:
 def agent(
     environments: options.Environments = None,
     interval: Annotated[str, typer.Option(help="How long to wait where there is nothing to do.")] = "30s",
+    verify_every: Annotated[
+        str | None,
+        typer.Option(
+            help="Judge again what serves, as `verify` does, this often.", metavar="DURATION", show_default=False
+        ),
+    ] = None,
     listen: Annotated[
         str | None,
         typer.Option(
-            help="Answer /healthz, /readyz and /metrics at HOST:PORT; a PORT alone is for this machine only.",
+            help="Answer the page, /healthz, /readyz and /metrics at HOST:PORT; a PORT alone: this machine only.",
             metavar="ADDRESS",
             show_default=False,
         ),
@@ -63,12 +71,17 @@ def agent(
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.agent.loop import Agent
     from gitops_ml.control.agent.passes import EnvironmentPasses, read_tip
+    from gitops_ml.control.agent.reviews import Reviews, review_environment
     from gitops_ml.control.agent.threads import Threads
     from gitops_ml.core.declaration.values import seconds
 
     wait = seconds(interval)
     if wait < SHORTEST_INTERVAL:
         raise InputError(f"--interval {interval} is too short", why="it is at least 1s", fix="--interval 30s")
+    if verify_every and seconds(verify_every) < SHORTEST_REVIEWS:
+        raise InputError(
+            f"--verify-every {verify_every} is too short", why="it is at least 10s", fix="--verify-every 1h"
+        )
     printer = Printer(render.progress)
     render.print_log(printer.say)
     with Repository.open(repo) as clone:
@@ -93,13 +106,20 @@ def agent(
         signal.signal(number, signal.default_int_handler)  # the second one does not wait for anything
         loop.stop()
 
-    server = _make_server(loop, listen, ready_within, hook_secret_file)
+    reviews = None
+    if verify_every:
+        judge = partial(review_environment, root, report=printer.say, stopping=loop.stopping)
+        reviews = Reviews(judge, loop.board, seconds(verify_every), printer.say, loop.fetch_soon)
+        reviews.start()
+    server = _make_server(loop, root, listen, ready_within, hook_secret_file)
     if server:
         server.start()
         printer.say(f"listen http://{server.address}")
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     loop.run()
+    if reviews:
+        reviews.close()
     if server:
         server.close()
     if reporter:
@@ -108,19 +128,25 @@ def agent(
     printer.close()
 
 
-def _make_server(agent: Agent, listen: str | None, ready_within: str, secret_file: Path | None) -> HttpServer | None:
+def _make_server(
+    agent: Agent, clone: Path, listen: str | None, ready_within: str, secret_file: Path | None
+) -> HttpServer | None:
     """The agent's HTTP server; None if the agent shall not listen. Raises `InputError`."""
     if listen is None:
         if secret_file is not None:
             raise InputError("--hook-secret-file is given without --listen", fix="--listen 127.0.0.1:9464")
         return None
+    from gitops_ml.cli.site.lineage import lineage_of
     from gitops_ml.control.agent.web.hooks import read_secret
+    from gitops_ml.control.agent.web.page import LivePage
     from gitops_ml.control.agent.web.routes import make_server
     from gitops_ml.control.agent.web.server import parse_address
     from gitops_ml.core.declaration.values import seconds
 
     secret = read_secret(os.environ, secret_file)
-    return make_server(agent, parse_address(listen), seconds(ready_within), secret)
+    return make_server(
+        agent, parse_address(listen), seconds(ready_within), secret, LivePage(agent.board, clone, lineage_of)
+    )
 
 
 class Printer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,7 @@ def history(
     repo: options.Repo = Path(),
 ) -> None:
     """Show the recorded attempts, with the checks that decided them."""
+    from gitops_ml.clients.edits.overrides import override_at
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_records
     from gitops_ml.clients.git.repository import Repository
@@ -42,19 +44,27 @@ def history(
                 fix=f"gitops-ml sync {environment}",
             )
         records = {deployment: records[deployment]}
+    overrides = {
+        attempt.id: reason
+        for name, record in records.items()
+        for attempt in record.attempts
+        if (reason := override_at(clone, environment, name, attempt.commit))
+    }
     if output == "json":
-        documents.show(environment=environment, records=records)
+        documents.show(environment=environment, records=records, overrides=overrides)
         return
     for name in sorted(records):
-        _show(environment, name, records[name])
+        _show(environment, name, records[name], overrides)
     if not records:
         render.progress(f"{environment} has no records yet")
 
 
-def _show(environment: str, name: str, record: Record) -> None:
+def _show(environment: str, name: str, record: Record, overrides: Mapping[str, str]) -> None:
     render.out(f"{environment}/{name}")
     for attempt in record.attempts:
         render.out(f"  {_when(attempt)}  {attempt.version}  {attempt.generation}  {_verdict(attempt)}")
+        if reason := overrides.get(attempt.id):
+            render.out(f"    promoted by override: {reason}")
         for check in attempt.checks:
             render.out(f"    {render.check_line(check)}")
         for line in attempt.logs:

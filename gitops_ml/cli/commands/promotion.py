@@ -27,6 +27,10 @@ def promote(
         str, typer.Option("--to", help="The environment that gets the version.", autocompletion=completion.environments)
     ],
     create: Annotated[bool, typer.Option("--create", help="Write the declaration if there is none yet.")] = False,
+    override: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Promote it against the rules; the commit says why.", show_default=False),
+    ] = None,
     commit: options.Commit = False,
     branch: options.Branch = None,
     push: options.Push = False,
@@ -37,7 +41,8 @@ def promote(
 ) -> None:
     """Declare the version that is Verified in the environment before.
 
-    It must have soaked there, for as long as promotion.soak says.
+    It must have soaked there, for as long as promotion.soak says, and run in the same runtime. With --override, what
+    serves there is promoted all the same; where nothing does, what is declared there.
     """
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import promotion
@@ -47,7 +52,13 @@ def promote(
     with Repository.open(repo) as clone:
         wish, own = CommitOptions(commit, branch, push), f"promote/{to}-{deployment}"
         place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
-        moved = promotion.promote(clone, deployment, to, create=create, options=place.options, say=render.progress)
+        moved = promotion.promote(
+            clone, deployment, to, create=create, override=override, options=place.options, say=render.progress
+        )
+        for rule in moved.overridden:
+            render.progress(f"overridden: {rule}")
+        if override is not None and not moved.overridden:
+            render.progress("no rule stands against it: nothing was overridden")
         _show(clone, moved, place, (to, deployment), output)
 
 
@@ -86,7 +97,8 @@ def _show(repo: Repository, moved: VersionChange, place: EditPlace, target: tupl
     environment, deployment = target
     url = place.propose(repo, moved.written, environment)
     if output == "json":
-        fields = {"version": moved.version, "digest": moved.digest, "before": moved.before, "source": moved.source}
+        fields = moved._asdict()
+        del fields["written"]
         documents.show(**edits.as_dict(moved.written, environment, deployment=deployment, pull_request=url, **fields))
         return
     was = f" (was {moved.before})" if moved.before and moved.before != moved.version else ""

@@ -12,6 +12,7 @@ from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control.observation.view import View
     from gitops_ml.page.facts import Site
 
@@ -34,11 +35,15 @@ def site(
     read, else 0.
     """
     from gitops_ml.cli.site.folder import require_own_folder, write_site
+    from gitops_ml.cli.site.lineage import lineage_of
+    from gitops_ml.clients.git.repository import Repository
     from gitops_ml.page.render import pages
 
     require_own_folder(folder)
-    facts = _gather(repo, live=live, fetch=fetch)
-    count = write_site(folder, pages(facts))
+    render.print_log()
+    with Repository.open(repo) as clone:
+        facts = _gather(clone, live=live, fetch=fetch)
+        count = write_site(folder, pages(facts, lambda deployment: lineage_of(clone, deployment)))
     index = folder / "index.html"
     for name, error in facts.unreadable.items():
         render.error(error, name)
@@ -66,24 +71,20 @@ def site(
         raise typer.Exit(1)
 
 
-def _gather(path: Path, *, live: bool, fetch: bool) -> Site:
-    from gitops_ml.cli.site.lineage import lineage_of
-    from gitops_ml.clients.git.repository import Repository
+def _gather(clone: Repository, *, live: bool, fetch: bool) -> Site:
     from gitops_ml.control.boundary import as_gitops_error
     from gitops_ml.control.observation.target import Target
     from gitops_ml.control.observation.view import Options
     from gitops_ml.control.page_facts import gather
 
-    render.print_log()
-    with Repository.open(path) as clone:
-        commit = clone.fetch() if fetch else clone.tip()
+    commit = clone.fetch() if fetch else clone.tip()
 
-        def look(environment: str) -> View | GitopsError:
-            if not live:
-                return GitopsError("the host was not asked")
-            try:
-                return Target(clone, environment, render.progress).look(Options(), commit)
-            except Exception as error:
-                return as_gitops_error(error, environment)
+    def look(environment: str) -> View | GitopsError:
+        if not live:
+            return GitopsError("the host was not asked")
+        try:
+            return Target(clone, environment, render.progress).look(Options(), commit)
+        except Exception as error:
+            return as_gitops_error(error, environment)
 
-        return gather(clone, commit, look, lambda facts: lineage_of(clone, facts), datetime.now(UTC))
+    return gather(clone, commit, look, datetime.now(UTC))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
+from gitops_ml.clients.edits.overrides import Rules
+from gitops_ml.clients.edits.upstream import declared_at, declared_generation, require_same_runtime
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
@@ -21,7 +23,13 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bumped
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.records.record import FINGERPRINT_FIELDS, RecordedAttempt, restored_fields
+from gitops_ml.core.records.record import (
+    FINGERPRINT_FIELDS,
+    Record,
+    RecordedAttempt,
+    RecordedGeneration,
+    restored_fields,
+)
 from gitops_ml.core.records.verified import promotable, require_soaked, verified_attempts
 from gitops_ml.errors import GitopsError, InputError, Temporary
 
@@ -32,6 +40,7 @@ class VersionChange(NamedTuple):
     Args:
         before: the version that it named, None where it did not exist.
         source: the environment that the version comes from.
+        overridden: the rules that stand against it, and that a person overrode.
     """
 
     written: Written
@@ -39,6 +48,7 @@ class VersionChange(NamedTuple):
     digest: str
     before: str | None
     source: str
+    overridden: tuple[str, ...] = ()
 
 
 def promote(
@@ -47,6 +57,7 @@ def promote(
     environment: str,
     *,
     create: bool,
+    override: str | None,
     options: CommitOptions,
     say: Callable[[str], None],
 ) -> VersionChange:
@@ -54,12 +65,14 @@ def promote(
 
     Args:
         create: copy the source's declaration where this environment has none yet.
+        override: a person's reason to promote what serves or is declared there against the rules; the commit keeps it.
         say: reports what a person may want to know, such as that the engine's clock could not be read.
 
     Raises:
-        InputError: the environment has no `promotion`, the version is not Verified in the source or has not soaked, or
-            the two environments declare different models.
+        InputError: the environment has no `promotion`, or the two environments declare different models. Without
+            `override`: the version is not Verified in the source, has not soaked, or was judged in another runtime.
     """
+    rules = Rules(deployment, environment, override)
     tip = repo.fetch()
     target = read_environment(repo, tip, environment)
     promotion = target.environment.promotion
@@ -70,10 +83,12 @@ def promote(
             fix=f"add `promotion: {{from: <environment>}}` to it, or gitops-ml bump {environment} {deployment}",
         )
     source = read_environment(repo, tip, promotion.from_)
-    standing, since = promotable(source.name, deployment, read_records(repo, source).get(deployment))
-    soak = timedelta(seconds=seconds(promotion.soak))
-    if soak:
-        require_soaked(source.name, standing.version, since, soak, _clock(source, say))
+    record = read_records(repo, source).get(deployment)
+    try:
+        standing = _standing(source, deployment, record, seconds(promotion.soak), say)
+    except InputError as error:
+        rules.override(error)
+        standing = (record.serving if record else None) or declared_generation(repo, source, deployment)
     there = source.deployments.get(deployment)
     if there and there.version != standing.version:
         say(f"{source.name} declares {there.version}, which is not Verified; {standing.version} is what stands there")
@@ -83,13 +98,22 @@ def promote(
         read_declaration(repo, environment, deployment, command, options.onto)
     text = old.text if old.text is not None else _copy(repo, source, deployment, standing.commit)
     _require_same_model(repo, source, deployment, standing.commit, text, old.file)
-    edited = set_fields(text, moved_fields(standing.version, standing.digest), old.file)
+    moved = moved_fields(standing.version, standing.digest)
+    if "digest" not in moved:
+        moved |= _moved_with_image(declared_at(repo, source.name, deployment, standing.commit), source.name)
+    edited = set_fields(text, moved, old.file)
+    try:
+        require_same_runtime(repo, source, deployment, standing, parse(edited.encode(), old.file, Deployment))
+    except InputError as error:
+        rules.override(error)
     base = before_edit(old, options)
     before = str(get_field(base, "version", old.file)) if base is not None else None
-    message = _promote_message(deployment, before, standing.version, source.name, environment, standing.commit)
-    return VersionChange(
-        write(repo, old, edited, message, options), standing.version, standing.digest, before, source.name
+    was = f" from {before}" if before and before != standing.version else ""
+    message = f"Promote {deployment} in {environment}{was} to {standing.version}\n\n" + rules.message(
+        f"It stands Verified in {source.name}, as commit {standing.commit[:12]} declared it."
     )
+    written = write(repo, old, edited, message, options)
+    return VersionChange(written, standing.version, standing.digest, before, source.name, tuple(rules.overridden))
 
 
 def rollback(
@@ -132,9 +156,29 @@ def rollback(
     )
 
 
-def moved_fields(version: str, digest: str) -> dict[str, str]:
+def _moved_with_image(there: str, file: str) -> dict[str, Any]:
+    """What an image is promoted with, as its source declares it: the version's digest, and how the image is asked.
+
+    Without a mapping that is nothing: what the version holds is not read then.
+    """
+    if get_field(there, "serve.request", file) is None:
+        return {}
+    return {key: get_field(there, key, file) for key in ("digest", "serve.request", "serve.response")}
+
+
+def moved_fields(version: str, digest: str) -> dict[str, Any]:
     """The fields that a promotion changes. The digest of an image is its reference, in `serve.image`."""
     return bumped(version, digest) if digest.startswith("md5:") else {"version": version, "serve.image": digest}
+
+
+def _standing(
+    source: EnvironmentFiles, deployment: str, record: Record | None, soak: float, say: Callable[[str], None]
+) -> RecordedGeneration:
+    """What stands Verified in the source, for `soak` seconds already. Raises `InputError` if there is none."""
+    standing, since = promotable(source.name, deployment, record)
+    if soak:
+        require_soaked(source.name, standing.version, since, timedelta(seconds=soak), _clock(source, say))
+    return standing
 
 
 def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
@@ -152,26 +196,14 @@ def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
 
 def _copy(repo: Repository, source: EnvironmentFiles, deployment: str, commit: str) -> str:
     """The declaration that was verified in the source, without its hold."""
-    text = _declared_at(repo, source.name, deployment, commit)
+    text = declared_at(repo, source.name, deployment, commit)
     return set_fields(text, {"hold": None}, f"{source.name}/{deployment}")
-
-
-def _declared_at(repo: Repository, environment: str, deployment: str, commit: str) -> str:
-    path = f"environments/{environment}/models/{deployment}.yaml"
-    data = repo.read_file(commit, path)
-    if data is None:
-        raise InputError(
-            f"{path} is not in commit {commit[:12]}",
-            why="the record says that it was verified from there",
-            fix=f"gitops-ml history {environment} {deployment}",
-        )
-    return data.decode("utf-8", "replace")
 
 
 def _require_same_model(
     repo: Repository, source: EnvironmentFiles, deployment: str, commit: str, text: str, file: str
 ) -> None:
-    there = get_field(_declared_at(repo, source.name, deployment, commit), "model", source.name)
+    there = get_field(declared_at(repo, source.name, deployment, commit), "model", source.name)
     here = get_field(text, "model", file)
     if there != here:
         raise InputError(
@@ -184,7 +216,7 @@ def _require_same_model(
 def _as_declared(repo: Repository, environment: str, deployment: str, attempt: RecordedAttempt) -> Deployment | None:
     """The declaration at an attempt's commit, pinned to its digest of then; None when it cannot be read any more."""
     try:
-        text = _declared_at(repo, environment, deployment, attempt.commit)
+        text = declared_at(repo, environment, deployment, attempt.commit)
         then = parse(text.encode(), f"{environment}/{deployment}", Deployment)
     except GitopsError:
         return None
@@ -196,13 +228,3 @@ def _same_generation(now: Deployment, then: Deployment) -> bool:
     if now.digest and then.digest and now.digest.removesuffix(".dir") != then.digest.removesuffix(".dir"):
         return False
     return all(getattr(now, key) == getattr(then, key) for key in FINGERPRINT_FIELDS if key != "digest")
-
-
-def _promote_message(
-    deployment: str, before: str | None, version: str, source: str, environment: str, commit: str
-) -> str:
-    was = f" from {before}" if before and before != version else ""
-    return (
-        f"Promote {deployment} in {environment}{was} to {version}\n\n"
-        f"It stands Verified in {source}, as commit {commit[:12]} declared it.\n"
-    )

@@ -42,12 +42,19 @@ class BumpOptions(NamedTuple):
     """What a bump may change besides the version.
 
     `model`: of a first declaration; named as the deployment if None. `create`: write a first declaration where there is
-    none. `allow_pickle`: let the deployment load a pickle.
+    none. `allow_pickle`: let the deployment load a pickle. `image`: the digest of the application's image.
     """
 
     model: str | None = None
     create: bool = False
     allow_pickle: bool = False
+    image: str | None = None
+
+    @property
+    def serve(self) -> dict[str, object]:
+        """The keys of `serve:` to set."""
+        keys = {"serve.allow_pickle": self.allow_pickle or None, "serve.image": self.image}
+        return {key: value for key, value in keys.items() if value is not None}
 
     def words(self) -> str:
         """The same as options of a command line, each after a space."""
@@ -296,8 +303,7 @@ def bump(
         edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
-    if also.allow_pickle:
-        edited = set_fields(edited, {"serve.allow_pickle": True}, old.file)
+    edited = set_fields(edited, also.serve, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
     other_image = get_field(edited, "serve.pattern", old.file) == "image"

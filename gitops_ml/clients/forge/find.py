@@ -16,6 +16,7 @@ from gitops_ml.clients.forge.gitea import Gitea
 from gitops_ml.clients.forge.github import GitHub
 from gitops_ml.clients.forge.gitlab import GitLab
 from gitops_ml.clients.forge.http import Account
+from gitops_ml.clients.forge.links import Links, job_address
 from gitops_ml.errors import InputError
 
 TOKEN = "GITOPS_ML_FORGE_TOKEN"
@@ -28,6 +29,7 @@ _HOSTS: dict[str, Kind] = {
 }
 _WORDS: dict[str, Kind] = {"github": "github", "gitlab": "gitlab", "gitea": "gitea", "forgejo": "gitea"}
 _NAMES: dict[Kind, str] = {"github": "GitHub", "gitlab": "GitLab", "gitea": "Gitea"}
+_FILES: dict[Kind, str] = {"github": "blob", "gitlab": "-/blob", "gitea": "src/commit"}
 _SCHEMES: dict[Kind, str] = {"github": "Bearer", "gitlab": "Bearer", "gitea": "token"}
 _TOKENS: dict[Kind, tuple[str, ...]] = {
     "github": ("GITHUB_TOKEN", "GH_TOKEN"),
@@ -64,9 +66,18 @@ def find_forge(url: str, chosen: str | None, variables: Mapping[str, str]) -> Fo
     names, token = _token(address, variables)
     kind, api, remote = address
     account = Account(_NAMES[kind], api, token, _SCHEMES[kind], names)
+    page = _page(address)
+    links = Links(f"{page}/{_FILES[kind]}", job_address(variables))
     if kind == "gitlab":
-        return GitLab(account, remote.path, f"{api.removesuffix('/api/v4')}/{remote.path}")
-    return GitHub(account, remote.path) if kind == "github" else Gitea(account, remote.path)
+        return GitLab(account, remote.path, page, links)
+    return GitHub(account, remote.path, links) if kind == "github" else Gitea(account, remote.path, links)
+
+
+def _page(address: Address) -> str:
+    """The repository's address for people."""
+    home = re.sub(r"/api/v\d+$", "", address.api)
+    dedicated = home == address.api and address.kind == "github"
+    return f"{f'https://{address.remote.host}' if dedicated else home}/{address.remote.path}"
 
 
 def find_address(url: str, chosen: str | None, variables: Mapping[str, str]) -> Address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, Protocol
 
+from gitops_ml.core.pull_request.deployments import ForgeDeployment
 from gitops_ml.core.pull_request.statuses import CommitStatus
 
 Kind = Literal["github", "gitlab", "gitea"]
@@ -61,3 +62,6 @@ class Forge(Protocol):
 
     def set_status(self, status: CommitStatus) -> None:
         """Set the status of a commit, in place of an earlier one of the same context."""
+
+    def show_deployment(self, deployment: ForgeDeployment) -> None:
+        """Show a deployment with its present stage, and those before it. Does nothing where no forge shows any."""

@@ -8,6 +8,7 @@ import msgspec
 
 from gitops_ml.clients.forge.forge import Comment
 from gitops_ml.clients.forge.github import ForgeComment, GitHub, User
+from gitops_ml.core.pull_request.deployments import ForgeDeployment
 
 ACTIONS = ("gitea-actions", "forgejo-actions")
 """The accounts that a job's token writes comments as."""
@@ -46,6 +47,9 @@ class Gitea(GitHub):
         opened = self._api.pages(f"{self._root}/pulls", _PullRequest, limit="limit", state="open")
         own = [p.number for p in opened if p.head.ref == branch and p.head.repo_id == p.base.repo_id]
         return max(own, default=None)
+
+    def show_deployment(self, deployment: ForgeDeployment) -> None:
+        """See `Forge`. The server shows none."""
 
     def _is_program(self, user: User) -> bool:
         return user.login in ACTIONS

@@ -9,9 +9,13 @@ import msgspec
 
 from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
+from gitops_ml.clients.forge.links import Links
+from gitops_ml.core.pull_request.deployments import ForgeDeployment
 from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.errors import ForgeRefused
 
+TASK = "gitops-ml"
+"""What tells our deployments from those that GitHub itself makes for a job's environment."""
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
 
@@ -38,13 +42,27 @@ class OpenedPullRequest(msgspec.Struct, frozen=True):
     html_url: str = ""
 
 
+class ShownDeployment(msgspec.Struct, frozen=True):
+    """A deployment, as an answer has it."""
+
+    id: int
+
+
+class ShownStage(msgspec.Struct, frozen=True):
+    """A status of a deployment, as an answer has it."""
+
+    state: str = ""
+    description: str = ""
+
+
 class GitHub:
     """A repository on GitHub. See `forge.Forge`."""
 
     headers: Mapping[str, str] = HEADERS
 
-    def __init__(self, account: Account, repository: str) -> None:
+    def __init__(self, account: Account, repository: str, links: Links) -> None:
         self._api = Api(account, self.headers)
+        self._links = links
         self._root = f"/repos/{repository}"
         self._owner = repository.partition("/")[0]
 
@@ -98,8 +116,44 @@ class GitHub:
             "state": "error" if status.state == "cancelled" else status.state,
             "context": status.context,
             "description": status.description,
+            **_if_known(target_url=self._links.to(status.record)),
         }
         self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)
+
+    def show_deployment(self, deployment: ForgeDeployment) -> None:
+        """See `Forge`. A success makes the earlier ones of its environment inactive."""
+        place = f"{self._root}/deployments"
+        query = {"sha": deployment.commit, "environment": deployment.place, "task": TASK}
+        known = self._api.get(place, list[ShownDeployment], **query)
+        stages = list(deployment.stages)
+        if known:
+            number = known[0].id
+            told = self._api.get(f"{place}/{number}/statuses", list[ShownStage], per_page=1)  # the newest first
+            present = [n for n, stage in enumerate(stages) if told and told[0] == ShownStage(*stage)]
+            stages = stages[present[-1] + 1 :] if present else stages
+        else:
+            body = {
+                "ref": deployment.commit,
+                "environment": deployment.place,
+                "task": TASK,
+                "description": "by gitops-ml",
+                # Not what GitHub guesses from the place's name: a verdict waits for no other job, and merges nothing.
+                "auto_merge": False,
+                "required_contexts": [],
+                "production_environment": False,
+            }
+            number = self._api.send("POST", place, ShownDeployment, body).id
+        for stage in stages:
+            body = {
+                "state": stage.state,
+                "description": stage.description,
+                "auto_inactive": stage.state == "success",
+                **_if_known(
+                    log_url=self._links.to(deployment.record),
+                    environment_url=deployment.url if stage.state == "success" else "",
+                ),
+            }
+            self._api.send("POST", f"{place}/{number}/statuses", dict[str, Any], body)
 
     def _of(self, comment: ForgeComment) -> Comment:
         user = comment.user or User()
@@ -107,3 +161,7 @@ class GitHub:
 
     def _is_program(self, user: User) -> bool:
         return user.type == "Bot"
+
+
+def _if_known(**addresses: str) -> dict[str, str]:
+    return {name: address for name, address in addresses.items() if address}

@@ -9,6 +9,8 @@ import msgspec
 
 from gitops_ml.clients.forge.forge import Comment, Proposal
 from gitops_ml.clients.forge.http import Account, Api
+from gitops_ml.clients.forge.links import Links
+from gitops_ml.core.pull_request.deployments import ForgeDeployment
 from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.errors import ForgeRefused
 
@@ -38,8 +40,9 @@ class GitLab:
         page: the project's address for people, for links to notes: the API gives none.
     """
 
-    def __init__(self, account: Account, project: str, page: str) -> None:
+    def __init__(self, account: Account, project: str, page: str, links: Links) -> None:
         self._api = Api(account)
+        self._links = links
         self._root = f"/projects/{quote(project, safe='')}"
         self._page = page
 
@@ -93,11 +96,16 @@ class GitLab:
     def set_status(self, status: CommitStatus) -> None:
         """See `Forge`. A status that is so already is refused there, and that is no error."""
         body = {"state": _STATES[status.state], "name": status.context, "description": status.description}
+        if address := self._links.to(status.record):
+            body["target_url"] = address
         try:
             self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)
         except ForgeRefused as error:
             if "Cannot transition status" not in error.why:
                 raise
+
+    def show_deployment(self, deployment: ForgeDeployment) -> None:
+        """See `Forge`. GitLab's own are made by its jobs, and have no state for what was replaced."""
 
     def _notes(self, number: int) -> str:
         return f"{self._root}/merge_requests/{number}/notes"

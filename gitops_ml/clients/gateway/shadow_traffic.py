@@ -7,18 +7,13 @@ generations are counted in the same way. The shadow's answers reach no user.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.layout import script
-from gitops_ml.core.text import clean_line
-from gitops_ml.errors import EngineFailed
+from gitops_ml.clients.gateway.server_metrics import read_metrics
 
-_LONGEST_ANSWER = 4 << 20
-"""Bytes that are read of one server's metrics."""
 _NUMBER = r"(\d{1,15}(?:\.\d{1,15})?(?:e[+-]\d{1,2})?)"
 _CODE = re.compile(rf'gitops_ml_inference_requests_total\{{code="(\d{{3}})"\}} {_NUMBER}\s')
 _BUCKET = re.compile(rf'gitops_ml_inference_seconds_bucket\{{le="{_NUMBER}"\}} {_NUMBER}\s')
@@ -43,23 +38,12 @@ def read(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]], slow:
     Bad is 5xx, or slower than `slow` seconds, rounded up to the next bound of the server's histogram. Raises
     `EngineFailed` when the gateway cannot be asked.
     """
-    mark = secrets.token_hex(16)
-    words = (mark, str(_LONGEST_ANSWER), *(f"{alias}:{port}" for alias, port in servers))
-    result = engine.exec_in_shell(gateway, script("read-counters"), words, timeout=30.0)
-    if result.code != 0:
-        why = clean_line(result.stderr.decode(errors="replace"))
-        raise EngineFailed("the servers' counters could not be read", why=why)
-    return parse_tallies(result.stdout.decode(errors="replace"), mark, slow)
+    return tallies(read_metrics(engine, gateway, servers), slow)
 
 
-def parse_tallies(output: str, mark: str, slow: float | None) -> dict[str, Tally]:
-    """The counts in the output of the script `read-counters`, by alias. Lines that are no counter are skipped."""
-    tallies = {}
-    for part in output.split(f"{mark} ")[1:]:
-        address, _, text = part.partition("\n")
-        if "gitops_ml_" in text:
-            tallies[address.rpartition(":")[0]] = _tally(text, slow)
-    return tallies
+def tallies(metrics: Mapping[str, str], slow: float | None) -> dict[str, Tally]:
+    """The counts in the metrics of servers, by alias. Lines that are no counter are skipped."""
+    return {alias: _tally(text, slow) for alias, text in metrics.items() if "gitops_ml_" in text}
 
 
 def _tally(text: str, slow: float | None) -> Tally:

@@ -36,7 +36,8 @@ class EnvironmentStatus:
         since: when that was, on the agent's monotonic clock.
         began: when the pass under way began; None while none runs.
         succeeded: when the last pass that could work on the environment ended, on the monotonic clock.
-        succeeded_at, looked_at: the last success and the last look, in seconds since 1970.
+        succeeded_at, looked_at, reviewed_at: the last success, the last look and the last review without an error, in
+            seconds since 1970.
         took: how many passes took at most as long as each bound of `PASS_SECONDS`; last, those that took longer.
         trouble: what fails now, by the names of the back-off.
         view: the last look.
@@ -49,6 +50,7 @@ class EnvironmentStatus:
     succeeded: float | None = None
     succeeded_at: float | None = None
     looked_at: float | None = None
+    reviewed_at: float | None = None
     failures: int = 0
     seconds: float = 0.0
     took: tuple[int, ...] = (0,) * (len(PASS_SECONDS) + 1)
@@ -163,7 +165,11 @@ class StatusBoard:
             kept = {name: status for name, status in self._status.environments.items() if name != environment}
             self._status = replace(self._status, environments=kept)
 
-    # --- what a pass tells
+    # --- what a pass and a review tell
+
+    def reviewed(self, environment: str) -> None:
+        """Note that what serves was judged again."""
+        self._change(environment, lambda status: replace(status, reviewed_at=self._clock()))
 
     def looked(self, view: View) -> None:
         """Note a look. Rollouts that have settled since the look before are counted."""

@@ -73,7 +73,8 @@ class Window(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 def open_until(windows: Iterable[Window], now: datetime) -> datetime | None:
     """When the last of the open windows closes; None if all are closed."""
-    return max((closes for window in windows if (closes := window.closes(now))), default=None)
+    closings = (closes for window in windows if (closes := window.closes(now)))
+    return max(closings, key=datetime.timestamp, default=None)
 
 
 def closed_until(windows: Iterable[Window], now: datetime) -> datetime | None:
@@ -81,7 +82,8 @@ def closed_until(windows: Iterable[Window], now: datetime) -> datetime | None:
     windows = tuple(windows)
     if open_until(windows, now):
         return None
-    return min((window.opens(now) for window in windows), default=None)
+    # Of two times with the same zone, Python compares what the clocks show.
+    return min((window.opens(now) for window in windows), key=datetime.timestamp, default=None)
 
 
 def readable_time(time: datetime) -> str:

@@ -130,17 +130,29 @@ def _generation_service(servers: list[tuple[str, int]], health: str) -> dict[str
 def _routers(deployment: str, strip: str, pinned_generations: list[str]) -> dict[str, Any]:
     protocol = _segment(f"{MODEL_PATH}/{deployment}")
     stripped = _segment(f"/{deployment}")
+    # Each scrape would meet another replica. The agent offers the metrics of each.
+    no_metrics = f" && !({_segment(f'/{deployment}/metrics')})"
     routers: dict[str, Any] = {}
-    for kind, rule, middlewares in (("protocol", protocol, []), ("stripped", stripped, [strip])):
-        routers[f"{deployment}.{kind}"] = _router(rule, deployment, middlewares)
+    for kind, rule, unless, middlewares in (
+        ("protocol", protocol, "", []),
+        ("stripped", stripped, no_metrics, [strip]),
+    ):
+        routers[f"{deployment}.{kind}"] = _router(rule, unless, deployment, middlewares)
         for g in pinned_generations:
             rule_with_pin = f"({rule}) && Header(`{PIN_HEADER}`, `{g}`)"
-            routers[f"{deployment}.{kind}-{g}"] = _router(rule_with_pin, f"{deployment}.{g}", middlewares)
+            routers[f"{deployment}.{kind}-{g}"] = _router(rule_with_pin, unless, f"{deployment}.{g}", middlewares)
     return routers
 
 
-def _router(rule: str, service: str, middlewares: list[str]) -> dict[str, Any]:
-    router: dict[str, Any] = {"rule": rule, "service": service, "entryPoints": ["web"]}
+def _router(rule: str, unless: str, service: str, middlewares: list[str]) -> dict[str, Any]:
+    """A router of `rule` with the exception `unless`, which makes it no more important: Traefik goes by the length."""
+    router: dict[str, Any] = {
+        "rule": f"({rule}){unless}" if unless else rule,
+        "service": service,
+        "entryPoints": ["web"],
+    }
+    if unless:
+        router["priority"] = len(rule)
     if middlewares:
         router["middlewares"] = middlewares
     return router

@@ -50,6 +50,7 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
         before, after: None where it is not declared.
         error: why `after` could not be read.
         unsigned: why `after` may not be applied, where signatures are asked for.
+        overrides: why a promotion overrides its rules, by deployment.
         host: None where the engine was not reached, for the reason `unreached`.
         now: the engine's clock, or this machine's.
     """
@@ -62,6 +63,7 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
     unsigned: str = ""
     records: dict[str, Record] = {}
     upstream: Upstream | None = None
+    overrides: dict[str, str] = {}
     host: HostFacts | None = None
     unreached: str = ""
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.windows import open_until, readable_time
+from gitops_ml.core.declaration.windows import closed_until, open_until, readable_time
 from gitops_ml.core.pull_request.effect import on_hold
 from gitops_ml.core.pull_request.facts import (
     DeploymentChange,
@@ -79,7 +79,8 @@ def _windows(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> list[F
         return []
     if closes := open_until(facts.windows, facts.now):
         return [Finding(level="met", what=f"{facts.name}: rollouts may begin until {readable_time(closes)}")]
-    opens = min(window.opens(facts.now) for window in facts.windows)
+    if (opens := closed_until(facts.windows, facts.now)) is None:
+        return []
     return [
         Finding(
             level="look",
@@ -130,7 +131,7 @@ def _deployment(facts: EnvironmentFacts, change: DeploymentChange) -> list[Findi
         )
     if not change.rolls_out:
         return found
-    if declared.serve.pattern == "service":
+    if declared.serve.uses_artifact:
         found.append(_pinned(facts, change))
     if declared.serve.allow_pickle and not (change.before and change.before.declaration.serve.allow_pickle):
         found.append(
@@ -138,6 +139,8 @@ def _deployment(facts: EnvironmentFacts, change: DeploymentChange) -> list[Findi
         )
     if facts.upstream and (change.before is None or change.other_model):
         found += _promotion(facts, facts.upstream, change)
+    if reason := facts.overrides.get(change.name):
+        found.append(Finding(level="look", what=f"{where} is promoted against the rules, by --override", why=reason))
     status = facts.host.statuses.get(change.name) if facts.host else None
     if status and status.verification == "Failed" and status.version != declared.version:
         found.append(

@@ -32,7 +32,7 @@ def promotable(environment: str, deployment: str, record: Record | None) -> tupl
         raise InputError(
             f"{where} {serving.version} is not Verified",
             why=f"its last verdict there is {_last_verdict(record, serving)}",
-            fix=f"gitops-ml history {environment} {deployment}; or gitops-ml bump, which needs no verdict",
+            fix=f"gitops-ml history {environment} {deployment}",
         )
     since = next(a for a in record.attempts if a.generation == serving.generation and a.verdict == "Verified")
     return serving, parse_time(since.settled or since.started)
@@ -45,7 +45,7 @@ def require_soaked(environment: str, version: str, since: datetime, soak: timede
         raise InputError(
             f"{version} must stay Verified in {environment} for {readable_span(left)} more",
             why=f"it is Verified there since {since:%Y-%m-%d %H:%M} UTC, and promotion.soak is {readable_span(soak)}",
-            fix="promote it then; or gitops-ml bump, which does not wait",
+            fix="promote it then",
         )
 
 

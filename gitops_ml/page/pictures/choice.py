@@ -8,7 +8,7 @@ from gitops_ml.core.records.record import RecordedAttempt
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.page.pictures.intervals import agreement_picture, holdout_picture, range_picture
 from gitops_ml.page.pictures.series import Point, drift_picture, seconds_picture, trend_picture
-from gitops_ml.page.pictures.shapes import Picture, Tone, numbers
+from gitops_ml.page.pictures.shapes import Picture, Tone, is_drawable, numbers
 from gitops_ml.page.pictures.traffic import traffic_picture
 
 HOLDOUT = "holdout "
@@ -53,8 +53,8 @@ def picture_of(check: CheckResult, others: Iterable[RecordedAttempt] = ()) -> Pi
 def _times(attempts: Iterable[RecordedAttempt], name: str, key: str) -> Iterator[float]:
     for attempt in attempts:
         for check in attempt.checks:
-            if check.name == name and (value := numbers(check.figures).get(key)) is not None:
-                yield value
+            if check.name == name and is_drawable(value := check.figures.get(key)):
+                yield float(value)  # type: ignore[arg-type]
 
 
 def trends_of(attempts: Sequence[RecordedAttempt]) -> list[Picture]:

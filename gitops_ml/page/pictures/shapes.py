@@ -6,7 +6,6 @@ page's style sheet, so one picture serves a dark and a light screen, and its tex
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -67,15 +66,12 @@ class Axis:
 
 def numbers(figures: Mapping[str, object]) -> dict[str, float]:
     """The figures that can be drawn. A record can be edited, so a figure may be of any kind and size."""
-    return {
-        name: float(value)
-        for name, value in figures.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and _drawable(value)
-    }
+    return {name: float(value) for name, value in figures.items() if is_drawable(value)}  # type: ignore[arg-type]
 
 
-def _drawable(value: float) -> bool:
-    return -1e15 < value < 1e15 and math.isfinite(value)
+def is_drawable(value: object) -> bool:
+    """Whether a figure is a number of a size that can be drawn."""
+    return type(value) in (int, float) and -1e15 < value < 1e15  # type: ignore[operator]
 
 
 def text_at(x: float, y: float, text: str, look: str = "label") -> Shape:

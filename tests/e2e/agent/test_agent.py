@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -187,6 +189,46 @@ def test_an_agent_that_nobody_listens_to_goes_on_working(
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_metrics_of_each_replica_are_gathered(serving_workshop: Workshop) -> None:
+    workshop = serving_workshop
+    sample = re.compile(r'gitops_ml_inference_requests_total\{code="200",.*replica="(\d)".*\} (\d+)\.0')
+    workshop.declare("v1.0.0", replicas=2)
+    with running(workshop, "--listen", "127.0.0.1:0") as agent:
+
+        def counts() -> dict[str, int]:
+            return {replica: int(count) for replica, count in sample.findall(agent.asked("/metrics/models")[1])}
+
+        until(lambda: agent.says("listen "), "it listens")
+        until(lambda: agent.asked("/metrics/models")[1].count("gitops_ml_replica_up{") == 2, "two replicas run")
+        until(lambda: workshop.serving() and len(counts()) == 2, "both have answered requests")
+        until(lambda: agent.says("route "), "both are routed")
+        time.sleep(2.1)  # so that no earlier reading is used again
+        before = counts()
+        for _ in range(20):
+            assert workshop.serving() == "v1.0.0"
+        until(lambda: sum(counts().values()) == sum(before.values()) + 20, "all requests are counted")
+        assert all(count > before[replica] for replica, count in counts().items())
+        discovered = json.loads(agent.asked("/sd")[1])
+        assert [each["labels"]["replica"] for each in discovered] == ["0", "1"]
+        status, text = agent.asked(discovered[1]["labels"]["__metrics_path__"])
+        assert status == 200 and "gitops_ml_inference_requests_total" in text
+        agent.stop()
+    routed = f"http://127.0.0.1:{workshop.ports['dev']}/{MODEL}"
+    assert http_status(f"{routed}/v2/health/ready") == 200
+    for path in ("/metrics", "/metrics/", "//metrics", "/%6detrics", "/x/../metrics"):
+        assert http_status(f"{routed}{path}") == 404, (
+            "a scrape by the weighted route would meet another replica each time"
+        )
+
+
+def http_status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(

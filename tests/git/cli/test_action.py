@@ -1,19 +1,26 @@
-"""The composite action's script: what it tells GitHub, and what it keeps from everybody else."""
+"""The composite action: what its scripts tell GitHub, and what they keep from everybody else.
+
+Each test runs the steps that action.yml has, with its inputs and their defaults, as a runner does.
+"""
 
 from __future__ import annotations
 
 import base64
 import os
-import shutil
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from tests.git.conftest import run
 
-ACTION = Path(__file__).parents[3] / ".github" / "actions" / "gitops-ml"
+ROOT = Path(__file__).parents[3]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+EXPRESSION = re.compile(r"\$\{\{ (.+?) \}\}")
 PROGRAM = """\
 #!/bin/sh
 echo "said $# words: $*"
@@ -34,41 +41,51 @@ class Ran(NamedTuple):
 
 @pytest.fixture
 def action(tmp_path: Path) -> Path:
-    """The action as a runner has it, with a program in its place that says what it was given."""
-    folder = tmp_path / "action" / ".github" / "actions" / "gitops-ml"
-    folder.mkdir(parents=True)
-    shutil.copy(ACTION / "run", folder)
-    program = tmp_path / "action" / ".venv" / "bin" / "gitops-ml"
+    """A workspace, where the program on the PATH says what it was given."""
+    program = tmp_path / "workspace" / "bin" / "gitops-ml"
     program.parent.mkdir(parents=True)
     program.write_text(PROGRAM)
     program.chmod(0o755)
-    return folder
+    return tmp_path / "workspace"
 
 
-def act(action: Path, command: str = "plan prod", accept: str = "", code: int = 0, **inputs: str) -> Ran:
-    home = action.parents[2]
+def act(action: Path, command: str = "plan prod", code: int = 0, **chosen: str) -> Ran:
+    """Run the steps of the action for a job that has gitops-ml on its PATH. `chosen`: inputs, with `_` for `-`."""
+    inputs = {name: str(each.get("default", "")) for name, each in ACTION["inputs"].items()}
+    inputs |= {"command": command, "install": "false", "token": ""}
+    inputs |= {name.replace("_", "-"): value for name, value in chosen.items()}
     told = {
-        "GITHUB_ACTION_PATH": str(action),
-        "GITHUB_OUTPUT": str(home / "output"),
-        "GITHUB_STEP_SUMMARY": str(home / "summary"),
+        "GITHUB_ACTION_PATH": str(ROOT),
+        "GITHUB_OUTPUT": str(action / "output"),
+        "GITHUB_STEP_SUMMARY": str(action / "summary"),
         "GITHUB_SERVER_URL": "https://git.example.org",
-        "HOME": str(home),
-        "COMMAND": command,
-        "ACCEPT": accept,
+        "HOME": str(action),
+        "PATH": f"{action / 'bin'}:{os.environ['PATH']}",
         "CODE": str(code),
     }
     clean = {k: v for k, v in os.environ.items() if not k.startswith("SSH_")}
-    done = subprocess.run([action / "run"], env=clean | told | inputs, cwd=home, capture_output=True, text=True)
-    return Ran(done.returncode, done.stdout, (home / "output").read_text(), (home / "summary").read_text())
+    (step,) = (step for step in ACTION["runs"]["steps"] if step.get("if") != "inputs.install == 'true'")
+    given = {name: EXPRESSION.sub(lambda match: _value(match[1], inputs), text) for name, text in step["env"].items()}
+    script = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
+    done = subprocess.run(script, env=clean | told | given, cwd=action, capture_output=True, text=True)
+    files = [action / name for name in ("output", "summary")]
+    return Ran(done.returncode, done.stdout, *(file.read_text() if file.exists() else "" for file in files))
+
+
+def _value(expression: str, inputs: dict[str, str]) -> str:
+    """The value of an expression of GitHub's, as far as the action has them."""
+    if expression == "inputs.install == 'true' && steps.installed.outputs.folder || ''":
+        return ""
+    return inputs[expression.removeprefix("inputs.")]
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
 def test_the_exit_code_is_the_step_s_and_an_output(action: Path, code: int) -> None:
-    done = act(action, code=code)
+    done = act(action, "sync prod", code=code)
     assert (done.code, done.output.splitlines()[0]) == (code, f"exit-code={code}")
     assert ("::error" in done.said) == (code != 0)
     assert done.summary.startswith(
-        f"### `gitops-ml plan prod` ended with {code}\n\n``````text\nsaid 2 words: plan prod\n"
+        f"### `gitops-ml sync prod` ended with {code}\n\n``````text\nsaid 2 words: sync prod\n"
     )
 
 
@@ -85,20 +102,20 @@ def test_a_command_is_never_expanded(action: Path) -> None:
 
 
 def test_the_token_lives_in_the_step_s_environment_only(action: Path) -> None:
-    done = act(action, TOKEN="ghs_secret")
+    done = act(action, token="ghs_secret")
     basic = base64.b64encode(b"x-access-token:ghs_secret").decode()
     assert f"token= key= remote=AUTHORIZATION: basic {basic}\n" in done.said
     assert f"::add-mask::{basic}" in done.said
-    assert _files_with(action.parents[2], "ghs_secret") == []
+    assert _files_with(action, "ghs_secret") == []
 
 
 def test_the_key_goes_to_an_agent_that_ends_with_the_step(action: Path, tmp_path: Path) -> None:
     run(tmp_path, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "deploy key", "-f", str(tmp_path / "key"))
     key = (tmp_path / "key").read_text()
-    done = act(action, SSH_KEY=key, KNOWN_HOSTS="models.example.org ssh-ed25519 AAAA")
+    done = act(action, ssh_key=key, known_hosts="models.example.org ssh-ed25519 AAAA")
     assert "deploy key (ED25519)" in done.said
-    assert (action.parents[2] / ".ssh/known_hosts").read_text() == "models.example.org ssh-ed25519 AAAA\n"
-    assert _files_with(action.parents[2], key.splitlines()[1]) == []
+    assert (action / ".ssh/known_hosts").read_text() == "models.example.org ssh-ed25519 AAAA\n"
+    assert _files_with(action, key.splitlines()[1]) == []
 
 
 def _files_with(folder: Path, secret: str) -> list[Path]:
@@ -108,12 +125,62 @@ def _files_with(folder: Path, secret: str) -> list[Path]:
 
 
 def test_only_a_command_that_writes_to_the_forge_gets_the_token_for_that(action: Path) -> None:
-    assert "forge=s3cret\n" in act(action, "plan --base HEAD^1 --comment", TOKEN="s3cret").said
-    assert "forge=s3cret\n" in act(action, "sync prod --statuses", TOKEN="s3cret").said
-    assert "forge=\n" in act(action, "plan --base HEAD^1 -o markdown", TOKEN="s3cret").said
+    assert "forge=s3cret\n" in act(action, "plan --base HEAD^1 --comment", token="s3cret").said
+    assert "forge=s3cret\n" in act(action, "sync prod", statuses="true", token="s3cret").said
+    assert "forge=\n" in act(action, "plan --base HEAD^1 -o markdown", token="s3cret").said
 
 
 def test_later_steps_know_whether_a_plan_has_changes_and_where_its_comment_is(action: Path) -> None:
-    output = act(action, "plan --comment", accept="2", code=2).output.splitlines()
-    assert output == ["exit-code=2", "changed=true", "comment-url=https://git.example.org/team/shop/pull/7#c1"]
+    output = act(action, "plan", accept="2", code=2, comment="true").output.splitlines()
+    assert output[:4] == [
+        "exit-code=2",
+        "changed=true",
+        "verdict=",
+        "comment-url=https://git.example.org/team/shop/pull/7#c1",
+    ]
+    name, end = output[4].split("<<")
+    assert (name, output[5], output[-1]) == ("plan", "said 2 words: plan --comment", end)
+    assert not [line for line in output if line.startswith("comment edited")], "progress is no part of the plan"
+    assert output.count(end) == 1 and len(end) > 30
+    (action / "output").unlink()
     assert "changed=false" in act(action, "plan").output
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "verdict"),
+    [("sync", 0, "Verified"), ("sync", 3, "Failed"), ("wait", 4, "Inconclusive"), ("verify", 1, ""), ("plan", 4, "")],
+)
+def test_later_steps_know_the_verdict(action: Path, command: str, code: int, verdict: str) -> None:
+    output = act(action, command, code, environment="staging prod").output
+    assert f"verdict={verdict}\n" in output and ("said" in output) == (command == "plan")
+
+
+def test_environments_comment_and_statuses_become_words_of_the_command(action: Path) -> None:
+    assert "said 4 words: plan --base HEAD^1 prod\n" in act(action, "plan --base HEAD^1", environment="prod").said
+    assert "said 3 words: sync prod --statuses\n" in act(action, "sync", environment="prod", statuses="true").said
+    refused = act(action, comment="yes")
+    assert refused.code == 1 and "the input comment is 'yes', and must be true or false" in refused.said
+
+
+def test_a_clone_may_be_in_a_folder_of_the_workspace(action: Path) -> None:
+    run(action, "git", "init", "-q", "models")
+    run(action / "models", "git", "config", "user.name", "Ada")
+    (action / "bin/gitops-ml").write_text('#!/bin/sh\ngit config user.name; basename "$PWD"\n')
+    assert act(action, working_directory="models").said.splitlines()[-2:] == ["Ada", "models"]
+
+
+def test_github_would_take_the_action_and_the_workflows() -> None:
+    """By GitHub's published schemas, and as an attacker would read them."""
+    programs = Path(sys.executable).parent
+    workflows = sorted(str(path) for path in (ROOT / ".github/workflows").glob("*.yml"))
+    schemas = {"vendor.github-actions": ["action.yml"], "vendor.github-workflows": workflows}
+    for schema, files in schemas.items():
+        run(ROOT, str(programs / "check-jsonschema"), "--builtin-schema", schema, *files)
+    run(ROOT, str(programs / "zizmor"), "--offline", "--quiet", "action.yml", *workflows)
+
+
+def test_every_input_and_output_is_used() -> None:
+    texts = str(ACTION["runs"])
+    assert [name for name in ACTION["inputs"] if f"inputs.{name}" not in texts] == []
+    script = (ROOT / ".github/action/run").read_text()
+    assert [name for name in ACTION["outputs"] if f"{name}=" not in script and f"{name}<<" not in script] == []

@@ -90,7 +90,8 @@ def test_a_promotion_that_is_declared_already_makes_no_commit(work: Path) -> Non
 
 def test_what_was_never_judged_there_is_not_promoted(work: Path) -> None:
     assert error(work, "promote", "churn", "--to", "prod") == (
-        "staging/churn has nothing to promote: it has no record\n  fix: gitops-ml sync staging"
+        "staging/churn has nothing to promote: it has no record\n"
+        "  fix: gitops-ml sync staging; or gitops-ml promote churn --to prod --override REASON"
     )
 
 

@@ -22,7 +22,7 @@ def test_the_copies_use_the_action_of_the_other_repository() -> None:
     for content in files.values():
         (job,) = yaml.safe_load(content)["jobs"].values()
         uses = [step["uses"] for step in job["steps"]]
-        assert "acme/gitops-ml/.github/actions/gitops-ml@0123abc" in uses
+        assert "acme/gitops-ml@0123abc" in uses
         assert not any(each.startswith("./") for each in uses)
 
 

@@ -55,6 +55,17 @@ def test_one_open_window_is_enough_and_the_nearest_opens_next() -> None:
     assert next_opening("2026-11-27T10:00:00+00:00", late, early) == "2026-11-28 06:00 UTC"
 
 
+def test_times_are_compared_as_times_where_clocks_show_one_twice() -> None:
+    """01:30 UTC is half past two in Zurich for the second time, and half an hour before three."""
+    late, early = window("15 3 * * *", "1h", "Europe/Zurich"), window("*/30 * * * *", "1m", "Europe/Zurich")
+    opens = closed_until((late, early), at("2026-10-25T01:10:00+00:00"))
+    first, second = window("0 2 * * *", "50m", "Europe/Zurich"), window("0 2 * * *", "80m", "Europe/Zurich")
+    closes = open_until((first, second), at("2026-10-25T00:10:00+00:00"))
+    # Python calls no time of the hour that comes twice equal to one of another zone.
+    assert opens and opens.astimezone(UTC) == at("2026-10-25T01:30:00+00:00")
+    assert closes and closes.astimezone(UTC) == at("2026-10-25T01:20:00+00:00")
+
+
 def test_no_windows_mean_any_time() -> None:
     assert next_opening("2026-11-27T10:00:00+00:00") == "open"
 
@@ -110,7 +121,8 @@ def test_daily_windows_are_open_where_a_search_by_minutes_says_so(
         assert (daily.closes(now) is not None) == bool(opened)
     following = daily.opens(now)
     assert now < following <= now + timedelta(hours=26)
-    assert daily.closes(following) == following + timedelta(minutes=length)
+    closes = daily.closes(following)
+    assert closes and closes.astimezone(UTC) == following.astimezone(UTC) + timedelta(minutes=length)
     assert closed_until((daily,), following) is None
 
 

@@ -10,10 +10,10 @@ import msgspec
 
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.state import LastError
-from gitops_ml.core.planning.deployment_status import DeploymentStatus, Replicas
+from gitops_ml.core.planning.deployment_status import DeploymentStatus, Replicas, Waiting
 from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration
 from gitops_ml.core.verification.verdict import CheckResult, Verdict, overall
-from gitops_ml.page.facts import CommitFacts, DeploymentFacts, EnvironmentFacts, Origin, Site
+from gitops_ml.page.facts import CommitFacts, DeploymentFacts, EnvironmentFacts, Origin, RolloutFacts, Site
 from tests.unit.builders import NOW
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=x onerror=alert(1)>"
@@ -195,6 +195,9 @@ HISTORY = (
 )
 
 
+WAITING = Waiting(version="v1.41.0", generation="abc", until=NOW + timedelta(hours=9))
+
+
 def declared(**fields: Any) -> Deployment:
     return msgspec.convert({"schema": 1, "model": "delay", "version": "v1.39.0", **fields}, Deployment)
 
@@ -245,13 +248,19 @@ def deployment(environment: str, name: str, attempts: Sequence[RecordedAttempt] 
         "declared": declared(),
         "record": recorded(attempts) if attempts else None,
         "attempts": tuple(attempts),
-        "lineage": (
-            Origin("Container", "sha256:1f4b", ("generation 000000000001",)),
-            Origin("Version", "delay v1.39.0", (f"tag delay@v1.39.0 by {HOSTILE}",)),
-            Origin("Inputs", "2", ("data/flights.parquet: md5:1f", "train.py: md5:2c")),
-        ),
     }
     return DeploymentFacts(**(values | fields))
+
+
+def trace(deployment: DeploymentFacts) -> Sequence[Origin]:
+    """The lineage of everything that serves."""
+    if deployment.record is None:
+        return ()
+    return (
+        Origin("Container", "sha256:1f4b", ("generation 000000000001",)),
+        Origin("Version", "delay v1.39.0", (f"tag delay@v1.39.0 by {HOSTILE}",)),
+        Origin("Inputs", "2", ("data/flights.parquet: md5:1f", "train.py: md5:2c")),
+    )
 
 
 def site() -> Site:
@@ -269,7 +278,19 @@ def site() -> Site:
                 commit=COMMIT,
                 engine="ENGINE-1",
                 deployments=(
-                    deployment("dev", "churn", status=status("churn")),
+                    deployment(
+                        "dev",
+                        "churn",
+                        status=status("churn", sync="OutOfSync", waiting=WAITING),
+                        rollout=RolloutFacts(
+                            version="v1.40.0",
+                            incumbent="v1.39.0",
+                            strategy="canary",
+                            started=NOW.isoformat(),
+                            percent=25,
+                            checks=(READY, HOLDOUT, TRAFFIC),
+                        ),
+                    ),
                     deployment("dev", "delay", status=status("delay")),
                 ),
             ),
@@ -278,7 +299,7 @@ def site() -> Site:
                 commit=COMMIT,
                 engine="ENGINE-1",
                 deployments=(
-                    deployment("staging", "churn", (), declared=None, broken=f"churn.yaml:3: {HOSTILE}", lineage=()),
+                    deployment("staging", "churn", (), declared=None, broken=f"churn.yaml:3: {HOSTILE}"),
                     deployment(
                         "staging",
                         "delay",

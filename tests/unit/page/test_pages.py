@@ -16,10 +16,10 @@ from gitops_ml.page import names
 from gitops_ml.page.facts import DeploymentFacts, Site
 from gitops_ml.page.render import contents, pages
 from tests.unit.builders import NOW
-from tests.unit.page.examples import EVERY, HISTORY, HOSTILE, attempt, check, deployment, site
+from tests.unit.page.examples import EVERY, HISTORY, HOSTILE, attempt, check, deployment, site, trace
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "line", "circle", "path"}
-PAGES = dict(pages(site()))
+PAGES = dict(pages(site(), trace))
 HTML = sorted(path for path in PAGES if path.endswith(".html"))
 
 
@@ -143,6 +143,12 @@ def cell(environment: str, name: str) -> Element:
     return match
 
 
+def listed(section: str) -> list[Element]:
+    """The items of a section of the overview."""
+    (match,) = page(names.OVERVIEW).all("section", **{"aria-labelledby": section})
+    return match.all("li")
+
+
 def test_the_overview_says_what_status_says() -> None:
     for facts in site().deployments:
         if facts.status:
@@ -161,20 +167,29 @@ def test_a_host_that_did_not_answer_gets_no_state_of_a_host() -> None:
 
 
 def test_what_needs_a_look_comes_first() -> None:
+    assert [item.words.split()[0] for item in listed("attention")] == ["staging/churn", "staging/delay", "prod/delay"]
+    assert [item.words for item in listed("waiting")] == ["dev/churn v1.41.0 rolls out from 2026-11-23 18:00"]
+    (under_way,) = listed("rollouts")
+    assert "v1.40.0, canary over v1.39.0, 25 % of the requests" in under_way.words
     words = page(names.OVERVIEW).words
-    order = [words.index(text) for text in ("staging/churn", "staging/delay", "prod/delay", "Deployments")]
-    assert order == sorted(order)
-    assert "dev/" not in words
+    assert words.index("Needs attention") < words.index("Waiting for a window") < words.index("Deployments")
+
+
+def test_a_rollout_under_way_shows_its_evidence_so_far() -> None:
+    root = page(names.deployment_page("dev", "churn"))
+    (section,) = root.all("section", **{"aria-labelledby": "rollout"})
+    assert "v1.40.0, canary over v1.39.0, 25 % of the requests" in section.words
+    assert "Bad requests:" in (section.all("svg", role="img")[-1].attributes["aria-label"] or "")
 
 
 def test_a_calm_project_says_so() -> None:
     calm = msgspec.structs.replace(site(), environments=site().environments[:1], unreadable={})
-    assert "Nothing. Every deployment is as Git declares it." in read(contents(calm)[names.OVERVIEW]()).words
+    assert "Nothing. Every deployment is as Git declares it." in read(contents(calm, trace)[names.OVERVIEW]()).words
 
 
 def test_a_project_without_deployments_says_so() -> None:
     empty = Site(project="flights", commit="c" * 40, at=NOW)
-    assert "Nothing is declared yet." in read(contents(empty)[names.OVERVIEW]()).words
+    assert "Nothing is declared yet." in read(contents(empty, trace)[names.OVERVIEW]()).words
 
 
 def test_the_timeline_shows_every_attempt_with_what_decided_it() -> None:
@@ -229,7 +244,7 @@ def test_a_record_that_somebody_edited_is_shown_all_the_same() -> None:
     odd_site = msgspec.structs.replace(
         base, environments=(msgspec.structs.replace(base.environments[0], name="../up", deployments=(facts,)),)
     )
-    for path, text in pages(odd_site):
+    for path, text in pages(odd_site, trace):
         assert ".." not in path and not path.startswith("/")
         if path.endswith(".html"):
             read(text)

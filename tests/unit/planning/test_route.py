@@ -40,7 +40,8 @@ def test_the_route_of_one_generation() -> None:
         "m.stripped": {
             "entryPoints": ["web"],
             "middlewares": [revision],
-            "rule": "Path(`/m`) || PathPrefix(`/m/`)",
+            "priority": len("Path(`/m`) || PathPrefix(`/m/`)"),
+            "rule": "(Path(`/m`) || PathPrefix(`/m/`)) && !(Path(`/m/metrics`) || PathPrefix(`/m/metrics/`))",
             "service": "m",
         },
     }
@@ -78,7 +79,8 @@ def test_each_generation_has_its_own_health_path() -> None:
 def test_a_pinned_generation_needs_no_traffic() -> None:
     routers = _http(route_file("m", BACKENDS, weights={ONE: 100}, pin_header=True))["routers"]
     assert routers[f"m.protocol-{TWO}"]["service"] == f"m.{TWO}"
-    assert routers[f"m.stripped-{TWO}"]["rule"].endswith(f"&& Header(`X-Gitops-Ml-Generation`, `{TWO}`)")
+    assert routers[f"m.protocol-{TWO}"]["rule"].endswith(f"&& Header(`X-Gitops-Ml-Generation`, `{TWO}`)")
+    assert routers[f"m.stripped-{TWO}"]["priority"] > routers["m.stripped"]["priority"]
 
 
 def test_the_order_of_backends_does_not_matter() -> None:

@@ -11,19 +11,16 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
 
 from gitops_ml import __version__
 from gitops_ml.control.agent.health import readiness
 from gitops_ml.control.agent.status_board import PASS_SECONDS, AgentStatus, EnvironmentStatus, StatusBoard
 from gitops_ml.control.agent.web.answers import Answer, Question
+from gitops_ml.control.agent.web.exposition import Families, counter, gauge, scrape
 from gitops_ml.control.backoff import deployment_of
 from gitops_ml.core.planning.deployment_status import DeploymentStatus, Health, Sync
 from gitops_ml.core.verification.verdict import Verdict
@@ -45,19 +42,18 @@ class Metrics:
         self._board, self._within, self._more = board, ready_within, more
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(_Families(self.families))
+        self._registry.register(Families(self.families))
 
     def answer(self, question: Question) -> Answer:
         """The metrics now, in the text format or as OpenMetrics."""
-        encode, media_type = choose_encoder(question.headers.get("accept", ""))
-        return Answer(encode(self._registry), media_type)
+        return scrape(self._registry, question.headers.get("accept", ""))
 
     def families(self) -> Iterator[Metric]:
         """All families but those of the process."""
         status, now = self._board.read(), self._board.now()
         yield from _agent_families(status)
         ready = readiness(status, now, self._within).environments
-        yield _gauge(
+        yield gauge(
             "gitops_ml_agent_ready",
             "Whether the environment's last good pass is recent enough, as /readyz tells.",
             ("environment",),
@@ -66,17 +62,6 @@ class Metrics:
         yield from _pass_families(status)
         yield from _deployment_families(status)
         yield from self._more()
-
-
-class _Families(Collector):
-    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families()
-
-    def describe(self) -> Iterable[Metric]:
-        return ()
 
 
 def _agent_families(status: AgentStatus) -> Iterator[Metric]:
@@ -88,7 +73,7 @@ def _agent_families(status: AgentStatus) -> Iterator[Metric]:
             "commit": status.commit,
         },
     )
-    yield _counter(
+    yield counter(
         "gitops_ml_agent_fetches",
         "Fetches of the clone.",
         ("result",),
@@ -98,8 +83,8 @@ def _agent_families(status: AgentStatus) -> Iterator[Metric]:
         ],
     )
     reachable = float(bool(status.fetches) and not status.outage)
-    yield _gauge("gitops_ml_agent_git_reachable", "Whether the last fetch read the remote.", (), [((), reachable)])
-    yield _gauge(
+    yield gauge("gitops_ml_agent_git_reachable", "Whether the last fetch read the remote.", (), [((), reachable)])
+    yield gauge(
         "gitops_ml_agent_last_fetch_timestamp_seconds",
         "When the remote was last read.",
         (),
@@ -109,7 +94,7 @@ def _agent_families(status: AgentStatus) -> Iterator[Metric]:
 
 def _pass_families(status: AgentStatus) -> Iterator[Metric]:
     environments = status.environments.items()
-    yield _counter(
+    yield counter(
         "gitops_ml_agent_passes",
         "Passes; a failed one could not work on the environment at all.",
         (
@@ -128,25 +113,31 @@ def _pass_families(status: AgentStatus) -> Iterator[Metric]:
         buckets = list(zip(bounds, itertools.accumulate(each.took), strict=True))
         seconds.add_metric([name], buckets, each.seconds)
     yield seconds
-    yield _gauge(
+    yield gauge(
         "gitops_ml_agent_last_success_timestamp_seconds",
         "When the last good pass ended.",
         ("environment",),
         [((name,), each.succeeded_at) for name, each in environments if each.succeeded_at is not None],
     )
-    yield _gauge(
+    yield gauge(
         "gitops_ml_agent_last_look_timestamp_seconds",
         "When the environment was last observed: how old the states of its deployments are.",
         ("environment",),
         [((name,), each.looked_at) for name, each in environments if each.looked_at is not None],
     )
-    yield _gauge(
+    yield gauge(
+        "gitops_ml_agent_last_review_timestamp_seconds",
+        "When a review of what serves last ended without an error.",
+        ("environment",),
+        [((name,), each.reviewed_at) for name, each in environments if each.reviewed_at is not None],
+    )
+    yield gauge(
         "gitops_ml_agent_errors",
         "What fails now and is tried again; deployment is empty for what concerns the whole environment.",
         _DEPLOYMENT,
         [((name, deployment), count) for name, each in environments for deployment, count in _errors(each).items()],
     )
-    yield _counter(
+    yield counter(
         "gitops_ml_rollouts",
         "Rollouts that settled since the agent began.",
         (*_DEPLOYMENT, "verdict", "outcome"),
@@ -170,7 +161,7 @@ def _deployments(status: EnvironmentStatus) -> tuple[DeploymentStatus, ...]:
 def _deployment_families(status: AgentStatus) -> Iterator[Metric]:
     deployments = [(name, each) for name, status_ in status.environments.items() for each in _deployments(status_)]
     labels = ("model", "version", "generation")
-    yield _gauge(
+    yield gauge(
         "gitops_ml_deployment_info",
         "The generation that serves; the declared one where none does.",
         (*_DEPLOYMENT, *labels),
@@ -182,7 +173,7 @@ def _deployment_families(status: AgentStatus) -> Iterator[Metric]:
         "verification": ("The verdict on what is declared", get_args(Verdict), lambda each: each.verification),
     }
     for kind, (text, values, state_of) in states.items():
-        yield _gauge(
+        yield gauge(
             f"gitops_ml_deployment_{kind}",
             f"{text}: 1 for the present state, 0 for the others.",
             (*_DEPLOYMENT, "state"),
@@ -198,26 +189,9 @@ def _deployment_families(status: AgentStatus) -> Iterator[Metric]:
         "replicas_ready": ("Replicas of the serving generation that answer.", lambda each: each.replicas.ready),
     }
     for kind, (text, number_of) in numbers.items():
-        yield _gauge(
+        yield gauge(
             f"gitops_ml_deployment_{kind}",
             text,
             _DEPLOYMENT,
             [((name, each.name), number_of(each)) for name, each in deployments],
         )
-
-
-Samples = Iterable[tuple[tuple[str, ...], float]]
-
-
-def _gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, number in samples:
-        family.add_metric(values, number)
-    return family
-
-
-def _counter(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, number in samples:
-        family.add_metric(values, number)
-    return family

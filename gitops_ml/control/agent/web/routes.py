@@ -8,14 +8,19 @@ from prometheus_client.core import Metric
 
 from gitops_ml.control.agent.health import liveness, readiness
 from gitops_ml.control.agent.loop import Agent
+from gitops_ml.control.agent.replica_metrics import ReplicaMetrics
 from gitops_ml.control.agent.status_board import StatusBoard
+from gitops_ml.control.agent.web import model_metrics
 from gitops_ml.control.agent.web.answers import Answer, Get, Question, json_answer
 from gitops_ml.control.agent.web.hooks import Hooks
 from gitops_ml.control.agent.web.metrics import Metrics
+from gitops_ml.control.agent.web.page import LivePage
 from gitops_ml.control.agent.web.server import HttpServer
 
 
-def make_server(agent: Agent, address: tuple[str, int], ready_within: float, secret: bytes | None) -> HttpServer:
+def make_server(
+    agent: Agent, address: tuple[str, int], ready_within: float, secret: bytes | None, page: LivePage | None = None
+) -> HttpServer:
     """Make the server of an agent; it answers once it is started.
 
     Args:
@@ -25,8 +30,13 @@ def make_server(agent: Agent, address: tuple[str, int], ready_within: float, sec
     Raises `InputError` when the address cannot be listened at.
     """
     hooks = Hooks(secret, agent.fetch_soon) if secret else None
-    answers = gets(agent.board, ready_within, hooks.families if hooks else lambda: ())
-    return HttpServer(*address, answers, [hooks.route] if hooks else [])
+    answers = {
+        **gets(agent.board, ready_within, hooks.families if hooks else lambda: ()),
+        **model_metrics.gets(ReplicaMetrics(agent.board).read),
+    }
+    routes = [*([hooks.route] if hooks else []), *(page.routes() if page else [])]
+    # The page answers for every other path, so it comes last.
+    return HttpServer(*address, {**answers, **(page.gets() if page else {})}, routes)
 
 
 def gets(

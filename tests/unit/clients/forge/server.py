@@ -67,6 +67,7 @@ class LocalForge:
     texts: dict[int, dict[str, str]] = field(default_factory=dict)
     before_answer: Callable[[str, str], None] = lambda method, path: None
     statuses: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    deployments: list[dict[str, Any]] = field(default_factory=list)
     url: str = ""
     newest: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -120,6 +121,8 @@ class LocalForge:
         if path == "/user":
             name = "username" if self.kind == "gitlab" else "login"
             return (status, {name: self.account}) if self.account else (403, {"message": "not for apps"})
+        if "/deployments" in path:
+            return status, self._deployments(method, path, query, content)
         if "/statuses/" in path:
             self.statuses.append((path.rsplit("/", 1)[1], content))
             return status, {}
@@ -144,6 +147,20 @@ class LocalForge:
         if content is not None:
             found.body = content["body"]
         return status, self._shown(found)
+
+    def _deployments(self, method: str, path: str, query: dict[str, str], content: Any) -> Any:
+        """Deployments and their statuses, the newest first."""
+        if path.endswith("/deployments"):
+            if method == "POST":
+                self.deployments.insert(0, {"id": len(self.deployments) + 1, "statuses": [], **content})
+                return self.deployments[0]
+            wanted = {"ref" if key == "sha" else key: value for key, value in query.items()}
+            return [d for d in self.deployments if all(d[key] == value for key, value in wanted.items())]
+        shown = next(d for d in self.deployments if d["id"] == int(path.split("/")[-2]))
+        if method == "POST":
+            shown["statuses"].insert(0, content)
+            return content
+        return shown["statuses"][: int(query.get("per_page", 30))]
 
     def _shown(self, stored: Stored) -> dict[str, Any]:
         if self.kind == "gitlab":

@@ -1,0 +1,48 @@
+"""Reads the metrics of model servers. Only the gateway's container reaches them, so it is made to ask."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.layout import script
+from gitops_ml.core.text import clean_line
+from gitops_ml.errors import EngineFailed
+
+_LONGEST_ANSWER = 4 << 20
+
+
+def read_metrics(
+    engine: Engine,
+    gateway: str,
+    servers: Iterable[tuple[str, int]],
+    *,
+    longest: int = _LONGEST_ANSWER,
+    seconds: int = 2,
+) -> dict[str, str]:
+    """What these (alias, port) answer at /metrics, by alias; without the servers that do not answer.
+
+    Args:
+        longest: bytes that are read of one server's answer.
+        seconds: how long one server may take; they are asked one after the other.
+
+    Raises `EngineFailed` when the gateway cannot be asked.
+    """
+    mark = secrets.token_hex(16)
+    words = (mark, str(longest), str(seconds), *(f"{alias}:{port}" for alias, port in servers))
+    result = engine.exec_in_shell(gateway, script("read-metrics"), words, timeout=30.0)
+    if result.code != 0:
+        why = clean_line(result.stderr.decode(errors="replace"))
+        raise EngineFailed("the servers' metrics could not be read", why=why)
+    return split_metrics(result.stdout.decode(errors="replace"), mark)
+
+
+def split_metrics(output: str, mark: str) -> dict[str, str]:
+    """The answers in the output of the script `read-metrics`, by alias. Empty ones are left out."""
+    answers = {}
+    for part in output.split(f"{mark} ")[1:]:
+        address, _, text = part.partition("\n")
+        if text.strip():
+            answers[address.rpartition(":")[0]] = text
+    return answers

@@ -1,0 +1,84 @@
+"""A real Prometheus scrapes the agent's HTTP side, as docs/agent.md says how."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gitops_ml.control.agent.replica_metrics import Replica
+from gitops_ml.control.agent.status_board import StatusBoard
+from gitops_ml.control.agent.web import model_metrics
+from gitops_ml.control.agent.web.routes import gets
+from gitops_ml.control.agent.web.server import HttpServer
+from tests.e2e.observed_orders import require_prometheus
+from tests.e2e.workshop import free_port
+
+ROOT = Path(__file__).parents[3]
+REPLICAS = [Replica("dev", "churn", "v1", "1" * 12, str(n)) for n in range(2)]
+
+
+def configurations() -> list[Any]:
+    """The configurations of Prometheus in the docs."""
+    page = (ROOT / "docs" / "agent.md").read_text()
+    return [yaml.safe_load(text) for text in re.findall(r"```yaml\n(scrape_configs:.*?)```", page, re.DOTALL)]
+
+
+def test_prometheus_scrapes_the_agent_and_each_replica(tmp_path: Path) -> None:
+    require_prometheus()
+    board = StatusBoard(time.monotonic)
+    board.took_up("dev")
+    text = 'gitops_ml_inference_requests_total{code="200"} 7\n'
+    models = model_metrics.gets(lambda: {"dev": dict.fromkeys(REPLICAS, text)})
+    server = HttpServer("127.0.0.1", 0, {**gets(board, 600.0), **models})
+    server.start()
+    whole, discovered = configurations()
+    jobs = whole["scrape_configs"] + [{**job, "job_name": "discovered"} for job in discovered["scrape_configs"]]
+    config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+    file = tmp_path / "prometheus.yml"
+    file.write_text(json.dumps(config).replace("127.0.0.1:9464", server.address))
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            "prometheus",
+            f"--config.file={file}",
+            f"--storage.tsdb.path={tmp_path}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until_answers(port, 'up{job="gitops-ml"}', 1)
+        until_answers(port, 'gitops_ml_agent_ready{job="gitops-ml",environment="dev"}', 1)
+        for job in ("models", "discovered"):
+            found = until_answers(port, f'gitops_ml_inference_requests_total{{job="{job}"}}', 2)
+            assert [{name: each[name] for name in Replica._fields} for each in found] == [r._asdict() for r in REPLICAS]
+        until_answers(port, 'up{job="discovered"} == 1', 2)
+    finally:
+        process.kill()
+        process.wait()
+        server.close()
+
+
+def until_answers(port: int, query: str, series: int) -> list[dict[str, str]]:
+    """The labels of what Prometheus finds, once it finds so many series, in the order of replicas."""
+    url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
+    deadline = time.monotonic() + 60
+    found: list[dict[str, str]] = []
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                found = [each["metric"] for each in json.load(answer)["data"]["result"]]
+        except OSError:  # it has not started yet
+            found = []
+        if len(found) == series:
+            return sorted(found, key=lambda labels: labels.get("replica", ""))
+        time.sleep(0.2)
+    raise AssertionError(f"{query}: {found}")
