@@ -18,7 +18,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus, StatusBoard
 from gitops_ml.control.agent.web.answers import HTML, Answer, Get, Question, refusal
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.page_facts import commit_facts, environment_facts
+from gitops_ml.control.page_facts import commit_facts, environment_facts, with_history
 from gitops_ml.core.text import clean_line
 from gitops_ml.page import names
 from gitops_ml.page.facts import DeploymentFacts, EnvironmentFacts, Origin, Site
@@ -98,9 +98,9 @@ class LivePage:
             return self._drawn
 
     def _site(self, status: AgentStatus) -> Site:
-        environments = [_facts(name, status.environments[name]) for name in sorted(status.environments)]
         views = [environment.view for environment in status.environments.values() if environment.view]
         with Repository.open(self._clone) as repo:
+            environments = [_facts(repo, name, status.environments[name]) for name in sorted(status.environments)]
             commits = commit_facts(repo, environments)
         absent = dict.fromkeys(sorted(status.absent - status.environments.keys()), "its environment.yaml is gone")
         return Site(
@@ -169,10 +169,11 @@ def _trouble(status: EnvironmentStatus) -> str:
     return clean_line(trouble.message.split("\n", 1)[0]) if trouble else ""
 
 
-def _facts(name: str, status: EnvironmentStatus) -> EnvironmentFacts:
+def _facts(repo: Repository, name: str, status: EnvironmentStatus) -> EnvironmentFacts:
     if status.view is None:
         return EnvironmentFacts(name=name, commit="", engine="", unanswered=_trouble(status) or "no look has ended yet")
-    return environment_facts(status.view.source.files, status.view.records, status.view, _trouble(status))
+    files, records = status.view.source.files, status.view.records
+    return with_history(repo, files, records, environment_facts(files, records, status.view, _trouble(status)))
 
 
 def _tagged(body: bytes, kind: str, question: Question) -> Answer:
