@@ -1,4 +1,4 @@
-"""Runs `gitops-ml`, `dvc` and `gto` in processes of their own without importing everything again each time.
+"""Runs `gitops-ml` in a process of its own without importing everything again each time.
 
 Two thirds of a command's CPU time go into imports. A server process imports them once, and forks for each command: a
 new process with its own arguments, folder, environment, output and exit, as the console script has. `begin` of a
@@ -7,9 +7,7 @@ workshop, and the tests of start-up, interrupts and the demo, start the console 
 
 from __future__ import annotations
 
-import atexit
 import functools
-import gc
 import json
 import os
 import signal
@@ -18,38 +16,23 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _PACKAGES = ("gitops_ml.cli", "gitops_ml.control", "gitops_ml.clients", "gitops_ml.core", "gitops_ml.retraining")
-_LAZY = ("git", "numpy", "pyarrow.csv", "pyarrow.parquet", "dvc.repo", "dvc.cli.parser", "gto.cli")
-"""Imported by functions of the packages, or by the other programs."""
-PROGRAMS = ("gitops-ml", "dvc", "gto")
+_LAZY = ("git", "numpy", "pyarrow.csv", "pyarrow.parquet", "dvc.repo")
+"""Imported by functions of the packages only."""
 
 
-def run_command(
-    arguments: Sequence[str],
-    folder: Path,
-    timeout: float,
-    *,
-    program: str = "gitops-ml",
-    env: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """Run a program of `PROGRAMS` with these arguments. Raises `subprocess.TimeoutExpired` after killing it.
-
-    Args:
-        timeout: in seconds.
-        env: the whole environment; this process's if None.
-    """
+def run_command(arguments: Sequence[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
+    """Run `gitops-ml` with these arguments. Raises `subprocess.TimeoutExpired` after killing the command."""
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with theirs:
             socket.send_fds(_server(), [b"."], [theirs.fileno(), out.fileno(), err.fileno()])
-        command_line = [program, *arguments]
-        request = {"command": command_line, "folder": str(folder), "env": dict(os.environ if env is None else env)}
+        request = {"arguments": list(arguments), "folder": str(folder), "env": dict(os.environ)}
         ours.sendall(json.dumps(request).encode() + b"\n")
         answers = ours.makefile("r")
         command = int(answers.readline())
@@ -63,8 +46,8 @@ def run_command(
             file.seek(0)
             texts.append(file.read().decode())
         if not in_time:
-            raise subprocess.TimeoutExpired(command_line, timeout, *texts)
-        return subprocess.CompletedProcess(command_line, code, *texts)
+            raise subprocess.TimeoutExpired(["gitops-ml", *arguments], timeout, *texts)
+        return subprocess.CompletedProcess(["gitops-ml", *arguments], code, *texts)
 
 
 @functools.cache
@@ -127,29 +110,15 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["folder"])
-    sys.argv = request["command"]
+    sys.argv = ["gitops-ml", *request["arguments"]]
     sys.path.remove(str(ROOT))  # `-m` put the checkout there, which a console script does not have
-
-
-def _end(main: Callable[[], object]) -> NoReturn:
-    """Run a program and end as it does, but leave its memory to the kernel: freeing all modules takes 0.7 s."""
-    try:
-        code = main()
-    except SystemExit as ended:
-        code = ended.code
-    atexit._run_exitfuncs()
-    if isinstance(code, str):
-        print(code, file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else bool(code))
 
 
 if __name__ == "__main__":
     _import_all()
-    gc.freeze()  # a collection in a fork would copy all pages
-    mains = {script.name: script.load() for script in entry_points(group="console_scripts") if script.name in PROGRAMS}
     asked = _serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
+        from gitops_ml.cli.main import main
+
         _become(asked)
-        _end(mains[asked["command"][0]])
+        main()

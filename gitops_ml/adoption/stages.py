@@ -41,7 +41,7 @@ def declare_stages(repo: Repository, model: str, *, allow_pickle: bool) -> tuple
                     version.version,
                     model=model,
                     create=True,
-                    allow_pickle=allow_pickle,
+                    serve={"allow_pickle": True} if allow_pickle else {},
                 )
                 written.append(declaration_path(environment, deployment))
     return written, absent

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
-from gitops_ml.artifacts.model_files import REQUIREMENTS
+from gitops_ml.artifacts.model_files import REQUIREMENTS, read_model_files
 from gitops_ml.clients.artifacts.servable import text_mistakes
 from gitops_ml.clients.artifacts.sidecar import require_apart, sidecar_path
 from gitops_ml.clients.files.yaml_data import load
+from gitops_ml.core.declaration.mapping import Request
+from gitops_ml.core.verification.applications import require_inputs
 from gitops_ml.errors import InputError, ModelRejected, VersionNotFound
 from gitops_ml.suggest import did_you_mean
 
@@ -72,6 +74,21 @@ def check_texts(root: Path, model: str) -> list[ModelRejected]:
         return []  # another server may serve it; `register` and `bump` warn
     texts = {name: files[name].read_bytes() for name in (MANIFEST, EXAMPLE, REQUIREMENTS) if name in files}
     return text_mistakes(artifact.path, files.keys(), texts, artifact.beside)
+
+
+def check_mapping(root: Path, model: str, request: Request) -> None:
+    """Check that an application's request fits the texts of its model, where the work tree has them.
+
+    Raises `ModelRejected` for malformed texts, and for an input that the request does not send.
+    """
+    artifact = _declared(root, model.rpartition(":")[0]).get(model)
+    if artifact is None:
+        return
+    own, beside = _paths(root / artifact.path), _paths(root / artifact.beside)
+    files = own if MANIFEST in own else beside
+    if MANIFEST in files:
+        texts = {name: files[name].read_bytes() for name in (MANIFEST, EXAMPLE) if name in files}
+        require_inputs(request, read_model_files(texts).manifest)
 
 
 def _find(root: Path, asked: str) -> Artifact:

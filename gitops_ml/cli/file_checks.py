@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from gitops_ml.adoption.work_tree import check_texts
+from gitops_ml.adoption.work_tree import check_mapping, check_texts
 from gitops_ml.cli import render
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.files.environments import (
@@ -82,8 +82,10 @@ def _environment(clone: Repository, files: EnvironmentFiles, names: list[str]) -
     for name, deployment in sorted(files.deployments.items()):
         try:
             require_plausible(name, deployment)
-            if deployment.serve.pattern == "service":
+            if deployment.serve.uses_artifact:
                 _require_version(clone, deployment.model, deployment.version)
+            if deployment.serve.mapping:
+                check_mapping(clone.root, deployment.model, deployment.serve.mapping[0])
         except GitopsError as error:
             yield f"{files.name}/{name}", error
 

@@ -37,7 +37,7 @@ def describe(
     pairs: dict[tuple[str, str, str], DeploymentChange] = {}
     for facts in request.environments:
         for change in deployment_changes(facts):
-            if change.before and change.after and change.other_model and change.after.path:
+            if change.before and change.after and change.other_model and change.after.declaration.serve.uses_artifact:
                 old, new = change.before.declaration, change.after.declaration
                 pairs.setdefault((new.model, old.version, new.version), change)
     models = []
@@ -107,7 +107,10 @@ def _compare(
         error = f"{change.name} serves another model than before, {new.model} instead of {old.model}"
         return ModelFacts(model=model, before=before, after=after, error=error)
     # Both declarations are reviewed, and say by themselves whether a pickle may be loaded.
-    asked = RowsToAsk(allow_pickle=old.serve.allow_pickle and new.serve.allow_pickle)
+    asked = RowsToAsk(
+        allow_pickle=old.serve.allow_pickle and new.serve.allow_pickle,
+        applications={each.version: each for each in (old, new) if each.serve.mapping},
+    )
     try:
         return ModelFacts(
             model=model,

@@ -31,8 +31,9 @@ from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
+from gitops_ml.core.verification.applications import Exchange, exchange_in_job, exchange_of, read_answers
 from gitops_ml.core.verification.own_checks import Subject
-from gitops_ml.core.verification.probe_result import TargetResult, read_results
+from gitops_ml.core.verification.probe_result import TargetResult, read_results, unanswered
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
 from gitops_ml.core.verification.verdict import CheckResult
@@ -79,14 +80,22 @@ class EngineServers:
 
     def ask(self, question: Question, go_on: Callable[[], None]) -> Mapping[str, TargetResult]:
         """See `host.Servers.ask`. Readiness and the example are asked by the gateway; for all else there is a probe."""
-        asked = [_target(name, container, of) for name, (container, of) in question.targets.items()]
+        exchanges, refused = _exchanges(question)
+        asked = [
+            _target(name, *target, exchanges.get(name))
+            for name, target in question.targets.items()
+            if name not in refused
+        ]
         started = time.monotonic()
         self._check()
-        if not question.bodies and self._gateway():
+        if not question.bodies and not exchanges and self._gateway():
             results = self._ask_ready(question, asked, go_on)
             if results is not None:
                 return _read(question, results)
-        return _read(question, self._probe(question, asked, go_on, passed=time.monotonic() - started))
+        results = {**self._probe(question, asked, go_on, passed=time.monotonic() - started), **refused}
+        for name, exchange in exchanges.items():
+            results[name] = _mapped(question.targets[name][1], results.get(name, {}), exchange)
+        return _read(question, results)
 
     def _ask_ready(
         self, question: Question, asked: Sequence[Mapping[str, Any]], go_on: Callable[[], None]
@@ -191,9 +200,41 @@ def _read(question: Question, results: Mapping[str, Any]) -> dict[str, TargetRes
     return read
 
 
-def _target(name: str, container: Container, generation: Generation) -> dict[str, Any]:
+def _exchanges(question: Question) -> tuple[dict[str, Exchange], dict[str, dict[str, Any]]]:
+    """What is asked of the applications among the targets, in their own form; the results of those that cannot be.
+
+    Raises `ModelRejected` where it is the judged generation's own mapping that does not fit its model.
+    """
+    exchanges: dict[str, Exchange] = {}
+    refused: dict[str, dict[str, Any]] = {}
+    if question.example is None and not question.bodies:
+        return exchanges, refused
+    for name, (_, generation) in question.targets.items():
+        if generation.mapping is None:
+            continue
+        try:
+            exchanges[name] = exchange_of(generation.mapping.request, question.example, question.bodies)
+        except ModelRejected as error:
+            if generation.fingerprint == question.generation.fingerprint:
+                raise
+            refused[name] = unanswered(str(error))
+    return exchanges, refused
+
+
+def _mapped(generation: Generation, result: Mapping[str, Any], exchange: Exchange) -> Mapping[str, Any]:
+    mapping = generation.mapping
+    return read_answers(mapping.request, mapping.response, result, exchange) if mapping else result
+
+
+def _target(name: str, container: Container, generation: Generation, exchange: Exchange | None) -> dict[str, Any]:
     target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
     if generation.pattern == "image":
-        return target | {"health": generation.health}
+        return target | {"health": generation.health} | _asked(generation, exchange)
     expect = {"version": generation.version, "digest": generation.digest}
     return target | {"model": generation.deployment, "expect": expect}
+
+
+def _asked(generation: Generation, exchange: Exchange | None) -> dict[str, Any]:
+    if exchange is None or generation.mapping is None:
+        return {}
+    return exchange_in_job(generation.mapping.request, exchange)

@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment, Sidecar
+from gitops_ml.core.declaration.artifact import Artifact, Sidecar
+from gitops_ml.core.declaration.mapping import AnswerMapping
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.declaration.values import label_of, seconds, size_bytes
 
 PORT = 8080
@@ -62,9 +64,18 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float = 1.0
     memory: int = 512 * 1024**2
     pids: int = 256
+    gpus: int = 0
     env: dict[str, str] = {}
     secrets: dict[str, str] = {}
     sidecar: Sidecar | None = None
+    mapping: AnswerMapping | None = None
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The artifact of its model; None for an image without a mapping, which brings none."""
+        if self.pattern == "image":
+            return self.mapping.artifact if self.mapping else None
+        return Artifact(digest=self.digest, revision=self.revision, path=self.path, sidecar=self.sidecar)
 
 
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +104,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float = 0.0
     memory: int = 0
     pids: int = 0
+    gpus: int = 0
     restart: Literal["no", "unless-stopped"] = "unless-stopped"
     stop_grace: int = 30
     log_max_size: str = "10m"
@@ -181,11 +193,8 @@ def generation_of(
     declared = desired.declaration
     serve = declared.serve
     service = serve.pattern == "service"
-    # Only what has files beside it counts them, so that no other model's name or fingerprint changes.
-    beside = desired.sidecar.digest if desired.sidecar else ""
-    held = f"{desired.digest} {beside}" if beside else desired.digest
     image = (
-        image_tag(project, declared.model, declared.version, held, base, serving_version)
+        image_tag(project, declared.model, declared.version, desired.content, base, serving_version)
         if service
         else serve.image or ""
     )
@@ -193,7 +202,7 @@ def generation_of(
         "deployment": desired.name,
         "model": declared.model,
         "version": declared.version,
-        "digest": held,
+        "digest": desired.content,
         "base": base if service else None,
         "serving_version": serving_version if service else None,
         "resources": differing(declared.resources),
@@ -219,9 +228,11 @@ def generation_of(
         cpus=declared.resources.cpus,
         memory=size_bytes(declared.resources.memory),
         pids=declared.resources.pids,
+        gpus=declared.resources.gpus,
         env=declared_env(declared),
         secrets=dict(declared.secrets),
         sidecar=desired.sidecar,
+        mapping=desired.mapping,
     )
 
 
@@ -280,5 +291,6 @@ def replica_spec(
         cpus=generation.cpus,
         memory=generation.memory,
         pids=generation.pids,
+        gpus=generation.gpus,
         stop_grace=max(1, round(drain)),
     )

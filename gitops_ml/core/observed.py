@@ -39,6 +39,7 @@ class ContainerFacts(msgspec.Struct, frozen=True, kw_only=True):
     no_new_privileges: bool
     ports: dict[int, tuple[str, int]]
     aliases: tuple[str, ...]
+    gpus: int = 0
     restarts: int = 0
     started: str = ""
     out_of_memory: bool = False
@@ -96,7 +97,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One environment on one engine at one time, by the engine's own clock.
 
-    `cpus` is how many the engine's host has; 0 if that is not known. `routes` holds the route files on the
+    `cpus` is how many the engine's host has; 0 if that is not known. `gpus` is how many the engine offers; None if it
+    offers some, and does not say how many. `routes` holds the route files on the
     gateway's volume, by deployment, `index` the file of its bare port, and `strays` what else is in their folder,
     by its path there. `loaded` holds the revision of the route that the gateway has loaded, by deployment, and
     `backends` the servers that it knows, by alias. `unresponsive` holds the running replicas that answered no
@@ -113,6 +115,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     volume: bool = False
     base_id: str | None = None
     cpus: int = 0
+    gpus: int | None = 0
     routes: dict[str, bytes] = {}
     index: bytes = b""
     strays: tuple[str, ...] = ()

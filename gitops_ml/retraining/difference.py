@@ -33,7 +33,7 @@ def difference(
     Raises `VersionError` if a version does not resolve, and `InputError` if rows that `rows.data` names cannot be read.
     An engine or a model that does not answer costs the predictions alone.
     """
-    a, b = (_under_test(repo, model, version, rows) for version in between)
+    a, b = _under_test(repo, model, between, rows)
     made_a, made_b = lineage_of(repo, a.resolved), lineage_of(repo, b.resolved)
     commits = (a.resolved.commit, b.resolved.commit)
     inputs = changes(made_a.inputs, made_b.inputs)
@@ -91,10 +91,18 @@ def _predictions(
         return None, str(error)
 
 
-def _under_test(repo: Repository, model: str, version: str, rows: RowsToAsk) -> ModelUnderTest:
-    resolved = versions.find_version(repo, model, version)
+def _under_test(
+    repo: Repository, model: str, between: tuple[str, str], rows: RowsToAsk
+) -> tuple[ModelUnderTest, ModelUnderTest]:
     env = {ALLOW_PICKLE: "1"} if rows.allow_pickle else {}
-    return ModelUnderTest(resolved=resolved, files=versions.artifact(repo, resolved), env=env)
+    applications = versions.applications(repo, model) if rows.applications is None else rows.applications
+
+    def under_test(version: str) -> ModelUnderTest:
+        resolved = versions.find_version(repo, model, version)
+        files = versions.artifact(repo, resolved)
+        return ModelUnderTest(resolved=resolved, files=files, env=env, application=applications.get(resolved.version))
+
+    return under_test(between[0]), under_test(between[1])
 
 
 def new_inputs(before: Lineage, after: Lineage) -> list[str]:

@@ -20,9 +20,18 @@ from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.building.model_images import ensure_model_image, probe_image
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
-from gitops_ml.core.generation import ALIAS, LABEL, PORT, Generation, owner_labels, replica_spec, scoped
+from gitops_ml.core.declaration.artifact import Artifact
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
+from gitops_ml.core.generation import ALIAS, LABEL, Generation, generation_of, owner_labels, replica_spec, scoped
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
+from gitops_ml.core.verification.applications import (
+    completed,
+    exchange_in_job,
+    exchange_of,
+    read_answers,
+    require_inputs,
+)
 from gitops_ml.errors import EngineFailed, GitopsError, InputError, ModelRejected
 
 STARTED = LABEL + "panel"
@@ -35,11 +44,15 @@ _MEMORY = 1024**3
 
 
 class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
-    """A model to ask: its version, its artifact's files, and the environment variables of its server."""
+    """A model to ask: its version, its artifact's files, and the environment variables of its server.
+
+    `application`: the declaration of the application that holds the model, and is asked in the place of our server.
+    """
 
     resolved: ResolvedVersion
     files: Mapping[str, bytes]
     env: dict[str, str] = {}
+    application: Deployment | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -64,7 +77,8 @@ def ask(
         answers: dict[str, Answers | NoAnswer] = {}
         for name, model in models.items():
             generation = _generation(name, model)
-            images.append(generation.image)
+            if generation.mapping is None:
+                images.append(generation.image)
             answers[name] = _answers(engine, project, environment, generation, model, rows, labels)
         return answers
     finally:
@@ -79,6 +93,8 @@ def _generation(name: str, model: ModelUnderTest) -> Generation:
     key = hashlib.sha256(
         "\n".join((name, resolved.version, resolved.digest, secrets.token_hex(4))).encode()
     ).hexdigest()
+    if model.application is not None:
+        return msgspec.structs.replace(_application(name, model.application, resolved), fingerprint=key[:12])
     return Generation(
         fingerprint=key[:12],
         deployment=name,
@@ -97,6 +113,21 @@ def _generation(name: str, model: ModelUnderTest) -> Generation:
     )
 
 
+def _application(name: str, declaration: Deployment, version: ResolvedVersion) -> Generation:
+    """The generation that this declaration asks for, without secrets and GPUs: the engine's host may have neither."""
+    artifact = Artifact(digest=version.digest, revision=version.commit, path=version.path)
+    resolved = ResolvedDeployment(
+        name=name,
+        declaration=declaration,
+        digest=declaration.serve.image or "",
+        revision=version.commit,
+        path="",
+        artifact=artifact,
+    )
+    made = generation_of(resolved, project="", commit=version.commit, base="", serving_version=0)
+    return msgspec.structs.replace(made, secrets={}, gpus=0, start_timeout=START_SECONDS)
+
+
 def _answers(
     engine: Engine,
     project: str,
@@ -109,7 +140,14 @@ def _answers(
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
-        ensure_model_image(engine, generation, model.files, project=project)
+        exchange = None
+        if generation.mapping is None:
+            ensure_model_image(engine, generation, model.files, project=project)
+        else:
+            require_inputs(generation.mapping.request, manifest)
+            exchange = exchange_of(generation.mapping.request, None, bodies)
+            image = engine.image_id(generation.image) or engine.pull(generation.image)
+            generation = msgspec.structs.replace(generation, image_id=image)
     except (InputError, ModelRejected) as error:
         return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
@@ -117,10 +155,21 @@ def _answers(
     container = engine.create(spec)
     engine.start(container, spec.name)
     try:
-        target = _ask(engine, project, environment, generation, container, spec.labels[ALIAS], bodies)
-        if target.get("error"):
-            return NoAnswer(clean_line(str(target["error"])), refused=True)
-        return answers_of(target.get("outputs") or [], manifest)
+        target: dict[str, Any] = {"name": "model", "url": f"http://{spec.labels[ALIAS]}:{generation.port}"}
+        if generation.mapping is None or exchange is None:
+            expect = {"version": generation.version, "digest": generation.digest}
+            target |= {"model": generation.deployment, "expect": expect}
+            result = _ask(engine, project, environment, container, target, bodies)
+            outputs = result.get("outputs") or []
+        else:
+            target |= {"health": generation.health} | exchange_in_job(generation.mapping.request, exchange)
+            raw = _ask(engine, project, environment, container, target, [])
+            result = read_answers(generation.mapping.request, generation.mapping.response, raw, exchange)
+            each = zip(result.get("outputs") or [], exchange.rows, strict=False)
+            outputs = [completed(one, count, manifest) for one, count in each]
+        if result.get("error"):
+            return NoAnswer(clean_line(str(result["error"])), refused=True)
+        return answers_of(outputs, manifest)
     except (InputError, ModelRejected) as error:
         return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
     finally:
@@ -131,15 +180,12 @@ def _ask(
     engine: Engine,
     project: str,
     environment: str,
-    generation: Generation,
     container: str,
-    alias: str,
+    target: dict[str, Any],
     bodies: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    expect = {"version": generation.version, "digest": generation.digest}
-    url = f"http://{alias}:{PORT}"
     job = ProbeJob(
-        targets=[{"name": "model", "url": url, "model": generation.deployment, "expect": expect}],
+        targets=[target],
         seconds=START_SECONDS + ASK_SECONDS,
         ready_seconds=START_SECONDS,
         interval=0.05,

@@ -5,7 +5,7 @@ The answers come from both models, each in a container.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import read_project
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.checks import Bound
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gate, judge_gate
 from gitops_ml.core.verification.model_difference import Predictions
@@ -40,11 +41,14 @@ class RowsToAsk(NamedTuple):
         data: path of the rows at B's commit; the gate's if None, see `policy.gate_of`.
         group: column of dependent rows; the gate's if None.
         allow_pickle: let joblib files be loaded, in their containers.
+        applications: by version, the declarations of the applications that hold the model; those that HEAD declares if
+            None.
     """
 
     data: str | None = None
     group: str | None = None
     allow_pickle: bool = False
+    applications: Mapping[str, Deployment] | None = None
 
 
 class GateRows(NamedTuple):
@@ -65,7 +69,8 @@ def read_rows(repo: Repository, commit: str, model: str, asked: RowsToAsk) -> Ga
 
 def require_loadable(models: Sequence[ModelUnderTest], asked: RowsToAsk) -> None:
     """Raise `InputError` if a model is a pickle and none may be loaded, `ModelRejected` if its manifest is broken."""
-    pickles = [model.resolved.version for model in models if model.manifest.format == "joblib"]
+    loaded = [model for model in models if model.application is None]
+    pickles = [model.resolved.version for model in loaded if model.manifest.format == "joblib"]
     if pickles and not asked.allow_pickle:
         raise InputError(
             f"{' and '.join(pickles)} {'are pickles' if len(pickles) > 1 else 'is a pickle'}, and may run any code",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from gitops_ml.clients.artifacts.lookup import listing, resolve_path, store_for
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve, resolve_at
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
+from gitops_ml.clients.files.environments import declared_environments, read_environment
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.versions.lineage import flatten
 from gitops_ml.errors import GitopsError, VersionNotFound
 
@@ -38,6 +41,21 @@ def artifact(repo: Repository, resolved: ResolvedVersion) -> Mapping[str, bytes]
     """
     files = read(repo, resolved, limit=READ_BYTES)
     return with_sidecar(repo, files, find_sidecar(repo, resolved.model, resolved, repo.resolve("HEAD")))
+
+
+def applications(repo: Repository, model: str) -> dict[str, Deployment]:
+    """The declarations of applications that hold a version of the model and can be asked, as HEAD has them, by version.
+
+    An environment that cannot be read declares none.
+    """
+    commit = repo.resolve("HEAD")
+    declared: dict[str, Deployment] = {}
+    for name in declared_environments(repo, commit):
+        with contextlib.suppress(GitopsError):
+            for deployment in read_environment(repo, commit, name).deployments.values():
+                if deployment.model == model and deployment.serve.mapping:
+                    declared.setdefault(deployment.version, deployment)
+    return declared
 
 
 def files_of(repo: Repository, commit: str, path: str) -> dict[str, str]:

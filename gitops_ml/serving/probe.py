@@ -9,143 +9,22 @@ Whatever a server answers ends in that target's result, within bounds of bytes a
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
 
-from gitops_ml.serving.probe_answers import (
-    MAX_ANSWER_BYTES,
-    MAX_METADATA_BYTES,
-    NotYet,
-    TargetError,
-    error_text,
-    metadata_of,
-    outputs_of,
-    reason_of,
-    require_values,
-    short,
-)
+from gitops_ml.serving.probe_answers import NotYet, TargetError, require_values, short
+from gitops_ml.serving.probe_target import GRACE_SECONDS, ProbeTarget
 
 FOLDER = Path("/probe")
-CHECK_HEADER = "X-Gitops-Ml-Check"
-"""Tells our server that the request is no user's, so that its metrics leave it out."""
-CONNECT_SECONDS = 1.0
-GRACE_SECONDS = 5.0
-"""How long after the deadline a target's thread may still run: a name may be resolving."""
+MAX_KEPT_BYTES = 64 << 20
+"""Bytes of all answers that are kept of one application."""
 MAX_VALUES = 5_000_000
 """Values that are kept of one target's outputs; each takes 32 bytes of memory."""
-
-
-class ProbeTarget:
-    """One model server, over one kept-alive connection."""
-
-    def __init__(self, spec: dict[str, Any], deadline: float) -> None:
-        url = urlsplit(spec["url"])
-        self._host, self._port = url.hostname or "", url.port or 80
-        self._path = url.path.rstrip("/") + model_path(spec)
-        self._health: str | None = spec.get("health")
-        self._expect: dict[str, str] = spec.get("expect") or {}
-        self._deadline = deadline
-        self._connection: http.client.HTTPConnection | None = None
-
-    def metadata(self, deadline: float) -> dict[str, Any]:
-        """Ask for the model's metadata, once.
-
-        Of an image that is not ours, only the path is known that answers 200 when it is ready; the metadata is empty.
-
-        Args:
-            deadline: by time.monotonic(), for this answer.
-
-        Raises:
-            NotYet: no answer, or not 200.
-            TargetError: it answers for another version or digest than expected; waiting fixes nothing.
-        """
-        try:
-            status, body = self._ask("GET", self._health or self._path, MAX_METADATA_BYTES, deadline)
-        except (OSError, http.client.HTTPException) as error:
-            raise NotYet(reason_of(error)) from error
-        if status != 200:
-            raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {error_text(body)}")
-        return {} if self._health else metadata_of(body, self._expect)
-
-    def infer(self, body: bytes, rows: int) -> dict[str, list[Any]]:
-        """Outputs by name, row-major, for one inference request of `rows` rows.
-
-        Raises:
-            TargetError: no answer in time, not 200, not of the protocol, or not that many rows.
-        """
-        try:
-            status, answer = self._ask("POST", f"{self._path}/infer", MAX_ANSWER_BYTES, self._deadline, body)
-        except (OSError, http.client.HTTPException) as error:
-            raise TargetError(reason_of(error)) from error
-        if status != 200:
-            raise TargetError(f"HTTP {status}: {error_text(answer)}")
-        return outputs_of(answer, rows)
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _ask(self, method: str, path: str, limit: int, deadline: float, body: bytes | None = None) -> tuple[int, bytes]:
-        """Status and body of the answer; of a body longer than `limit` bytes, the first `limit` + 1."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the deadline has passed")
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(
-                    self._host, self._port, timeout=min(left, CONNECT_SECONDS)
-                )
-                self._connection.connect()
-            with _cut_off(self._connection.sock, deadline):
-                headers = {"Content-Type": "application/json"} if body is not None else {}
-                self._connection.request(method, path, body, {**headers, CHECK_HEADER: "1"})
-                response = self._connection.getresponse()
-                answer = response.status, response.read(limit + 1)
-        except BaseException as error:
-            self.close()
-            if isinstance(error, OSError | http.client.HTTPException) and time.monotonic() >= deadline:
-                raise TimeoutError("the deadline has passed") from error
-            raise
-        if time.monotonic() >= deadline:
-            self.close()  # what was read may be cut off
-            raise TimeoutError("the deadline has passed")
-        if response.will_close or not response.isclosed():
-            self.close()
-        return answer
-
-
-@contextlib.contextmanager
-def _cut_off(connection: socket.socket, deadline: float) -> Iterator[None]:
-    """Shut the connection down at the deadline. A socket's own timeout does not bound an answer that trickles."""
-
-    def shut_down() -> None:
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    left = max(0.0, deadline - time.monotonic())
-    connection.settimeout(left + GRACE_SECONDS)
-    timer = threading.Timer(left, shut_down)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def model_path(spec: Mapping[str, Any]) -> str:
-    """The path under which a target of a job answers for its model."""
-    return f"/v2/models/{quote(spec.get('model', ''), safe='')}"
 
 
 def encoded(body: dict[str, Any]) -> tuple[bytes, int]:
@@ -177,6 +56,9 @@ def probe_target(
         started = time.monotonic()
         result["metadata"] = _await_ready(target, ready_deadline or deadline, interval)
         result |= {"ready": True, "ready_seconds": round(time.monotonic() - started, 4)}
+        if spec.get("exchange"):
+            _exchange(target, spec["exchange"], result)
+            return result
         if example is not None:
             result["smoke"] = _smoke(target, *example)
             if not result["smoke"]["ok"]:
@@ -277,12 +159,50 @@ def _smoke(target: ProbeTarget, body: bytes, rows: int) -> dict[str, Any]:
     return result
 
 
+def _exchange(target: ProbeTarget, exchange: Mapping[str, Any], result: dict[str, Any]) -> None:
+    """Ask an application in its own form: first its example, then the rest. The answers are kept as they came.
+
+    Raises `TargetError` for the first request without an answer.
+    """
+    started = time.monotonic()
+    if exchange["example"]:
+        error = _ask_all(target, exchange, exchange["example"], result["example_answers"], "")
+        seconds = round(time.monotonic() - started, 4)
+        result["smoke"] = {"ok": error is None, "seconds": seconds, "error": error, "outputs": {}}
+        if error is not None:
+            raise TargetError(f"smoke: {error}")
+    started = time.monotonic()
+    error = _ask_all(target, exchange, exchange["bodies"], result["answers"], "request {} of {}: ")
+    result["seconds"] = round(time.monotonic() - started, 4)
+    if error is not None:
+        raise TargetError(error)
+
+
+def _ask_all(
+    target: ProbeTarget, exchange: Mapping[str, Any], bodies: Sequence[str], answers: list[str], which: str
+) -> str | None:
+    """Append the answers to all bodies; why the first of them that has none has none."""
+    kept = 0
+    for number, body in enumerate(bodies, 1):
+        try:
+            answer = target.exchange(exchange["method"], exchange["path"], body.encode())
+            kept += len(answer)
+            if kept > MAX_KEPT_BYTES:
+                raise TargetError(f"the answers have more than {MAX_KEPT_BYTES:,} bytes")
+        except TargetError as error:
+            return f"{which.format(number, len(bodies))}{error}"
+        answers.append(answer.decode())
+    return None
+
+
 def _unanswered(error: str | None) -> dict[str, Any]:
     nothing: dict[str, Any] = {
         "ready_seconds": None,
         "metadata": None,
         "smoke": None,
         "outputs": [],
+        "example_answers": [],
+        "answers": [],
         "seconds": 0.0,
         "rows": 0,
     }

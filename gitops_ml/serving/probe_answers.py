@@ -14,6 +14,8 @@ from typing import Any
 
 MAX_METADATA_BYTES = 1 << 20
 MAX_ANSWER_BYTES = 32 << 20
+MAX_JSON_BYTES = 8 << 20
+"""Bytes of one answer of an application in its own form."""
 MAX_BRACKETS = 1_000_000
 """Lists and objects in one answer. Each takes 64 bytes of memory for 2 bytes of JSON."""
 MAX_DEPTH = 32
@@ -85,6 +87,16 @@ def outputs_of(answer: bytes, rows: int) -> dict[str, list[Any]]:
     if wrong_rows or not values:
         raise TargetError(f"the answer has no {rows} rows in {short(wrong_rows) if wrong_rows else 'any output'}")
     return values
+
+
+def require_json(answer: bytes) -> None:
+    """Raise `TargetError` unless an application's answer is strict JSON of a bounded size and depth."""
+    if len(answer) > MAX_JSON_BYTES:
+        raise TargetError(f"the answer is longer than {MAX_JSON_BYTES:,} bytes")
+    try:
+        _parsed(answer)
+    except _MALFORMED as error:
+        raise TargetError(f"the answer is no JSON: {short(error)}") from error
 
 
 def require_values(outputs: Mapping[str, list[Any]]) -> None:

@@ -109,6 +109,7 @@ def container(spec: ContainerSpec, *, image_id: str = "", state: str = "running"
         cpus=spec.cpus,
         memory=spec.memory,
         pids=spec.pids,
+        gpus=spec.gpus,
         restart=spec.restart,
         user=spec.user,
         read_only=spec.read_only,

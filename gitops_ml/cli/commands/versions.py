@@ -107,6 +107,10 @@ def bump(
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Let this deployment load a pickle, which may run any code.")
     ] = False,
+    image: Annotated[
+        str | None,
+        typer.Option(help="With serve.pattern image: the application's image by digest, name@sha256:…", metavar="REF"),
+    ] = None,
     branch: options.Branch = None,
     commit: options.Commit = False,
     push: options.Push = False,
@@ -115,15 +119,18 @@ def bump(
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Put a version and its digest into a declaration."""
+    """Put a version and its digest into a declaration, and with --image the application that brings it."""
     from gitops_ml.cli.pull_request import edit_place
-    from gitops_ml.clients.edits import registration
+    from gitops_ml.clients.edits import declarations, registration
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
         wish, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
         place = edit_place(repository, wish, pr=pr, forge=forge, branch=own)
+        if image is not None:
+            declarations.require_image(repository, environment, deployment, image, at=place.options.onto)
+        serve = {"allow_pickle": True} if allow_pickle else {}
         result = registration.bump(
             repository,
             environment,
@@ -131,7 +138,7 @@ def bump(
             version,
             model=model,
             create=create,
-            allow_pickle=allow_pickle,
+            serve=serve if image is None else {**serve, "image": image},
             options=place.options,
         )
         resolved, written = result.resolved, result.written

@@ -198,12 +198,12 @@ def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) ->
 
 
 def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Finding]:
-    """Check that the declared version resolves, and that its artifact can be served as it is."""
-    if deployment.serve.pattern != "service":
+    """Check that the declared version resolves, and that our server can serve its artifact as it is."""
+    if not deployment.serve.uses_artifact:
         return
     try:
         resolved = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
-        if lacking := unservable(repo, resolved):
+        if deployment.serve.pattern == "service" and (lacking := unservable(repo, resolved)):
             yield missing(name, lacking)
     except GitopsError as error:
         yield missing(name, error)

@@ -15,7 +15,7 @@ from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
 from gitops_ml.clients.artifacts import lookup
 from gitops_ml.clients.artifacts.lookup import ResolvedPath
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Sidecar
+from gitops_ml.core.declaration.artifact import Sidecar
 from gitops_ml.core.versions.tags import split_model
 from gitops_ml.errors import ModelRejected, SourceError
 

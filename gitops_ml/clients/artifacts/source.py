@@ -8,6 +8,7 @@ from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
@@ -37,20 +38,36 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     `InputError` when the declaration, or a document of DVC's, cannot be accepted.
     """
     require_plausible(name, deployment)
-    if deployment.serve.pattern == "image":
-        image = deployment.serve.image or ""
+    image = deployment.serve.image or ""
+    if not deployment.serve.uses_artifact:
         return ResolvedDeployment(name=name, declaration=deployment, digest=image, revision=commit, path="")
     version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest, declared_at=commit)
     holdout = deployment.verify.holdout
     rows = lookup.resolve_path(repo, commit, holdout.data).digest if holdout else None
-    return ResolvedDeployment(
-        name=name,
-        declaration=deployment,
+    artifact = Artifact(
         digest=version.digest,
         revision=version.commit,
         path=version.path,
-        holdout=rows,
         sidecar=find_sidecar(repo, deployment.model, version, commit),
+    )
+    if deployment.serve.pattern == "image":
+        return ResolvedDeployment(
+            name=name,
+            declaration=deployment,
+            digest=image,
+            revision=commit,
+            path="",
+            holdout=rows,
+            artifact=artifact,
+        )
+    return ResolvedDeployment(
+        name=name,
+        declaration=deployment,
+        digest=artifact.digest,
+        revision=artifact.revision,
+        path=artifact.path,
+        holdout=rows,
+        sidecar=artifact.sidecar,
     )
 
 
@@ -82,8 +99,9 @@ class ModelSource:
 
         Raises `VersionMoved` when the path no longer holds the digest, else as `resolution.fetch` and `read_sidecar`.
         """
-        files = self._files(generation.revision, generation.path, generation.digest)
-        return with_sidecar(self._repo, files, generation.sidecar)
+        artifact = _artifact_of(generation)
+        files = self._files(artifact.revision, artifact.path, artifact.digest)
+        return with_sidecar(self._repo, files, artifact.sidecar)
 
     def data(self, commit: str, path: str, digest: str) -> bytes:
         """One data file as a commit pins it. Raises as `artifact`."""
@@ -113,7 +131,8 @@ class ModelSource:
 
         Raises as `artifact`, without reading bytes.
         """
-        resolved = lookup.resolve_path(self._repo, generation.revision, generation.path)
+        artifact = _artifact_of(generation)
+        resolved = lookup.resolve_path(self._repo, artifact.revision, artifact.path)
         made = lookup.lineage_of(self._repo, resolved)
         return frozenset([*made.inputs.values(), *made.data.values()])
 
@@ -124,3 +143,14 @@ class ModelSource:
                 raise VersionMoved(f"{path} of {commit[:12]} holds {resolved.digest}", why=f"{digest} is wanted")
             self._read[digest] = resolution.read(self._repo, resolved, limit=MAX_BYTES)
         return self._read[digest]
+
+
+def _artifact_of(generation: Generation) -> Artifact:
+    """The artifact of a generation's model. Raises `InputError` for an image without a mapping."""
+    if generation.artifact is None:
+        raise InputError(
+            f"{generation.deployment} {generation.version} brings no artifact",
+            why="it is an image, and serve has no `request:`",
+            fix=f"add `request:` and `response:` to serve of {generation.deployment}",
+        )
+    return generation.artifact

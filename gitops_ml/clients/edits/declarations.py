@@ -6,12 +6,15 @@ checks, environment and hold.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 from gitops_ml.clients.files.environments import ROOT, declared_environments
+from gitops_ml.clients.files.yaml_edit import get_field
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
+from gitops_ml.core.declaration.values import IMAGE_PATTERN
 from gitops_ml.errors import InputError, SourceError
 from gitops_ml.suggest import did_you_mean
 
@@ -76,6 +79,26 @@ def read_declaration(
             fix=create or f"gitops-ml bump {environment} {deployment} --create",
         )
     return declaration, declaration.text
+
+
+def require_image(repo: Repository, environment: str, deployment: str, image: str, at: str | None) -> None:
+    """Check that the deployment is served by an image, and that `image` is one by its digest.
+
+    Raises `InputError`, and as `read_declaration`.
+    """
+    declaration, text = read_declaration(repo, environment, deployment, at=at)
+    if get_field(text, "serve.pattern", declaration.file) != "image":
+        raise InputError(
+            f"{declaration.file} is not served by an image of yours",
+            why="--image changes `serve.image`, which only serve.pattern image reads",
+            fix=f"edit serve in {declaration.file}, or leave out --image",
+        )
+    if not re.fullmatch(IMAGE_PATTERN, image):
+        raise InputError(
+            f"{image[:100]!r} is no image by its digest",
+            why="a tag may name another image tomorrow",
+            fix="write name@sha256:…, or the ID of an image of that engine",
+        )
 
 
 def _text(data: bytes, file: str) -> str:

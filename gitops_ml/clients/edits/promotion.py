@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import structs
 
@@ -98,7 +98,10 @@ def promote(
         read_declaration(repo, environment, deployment, command, options.onto)
     text = old.text if old.text is not None else _copy(repo, source, deployment, standing.commit)
     _require_same_model(repo, source, deployment, standing.commit, text, old.file)
-    edited = set_fields(text, moved_fields(standing.version, standing.digest), old.file)
+    moved = moved_fields(standing.version, standing.digest)
+    if "digest" not in moved:
+        moved |= _moved_with_image(declared_at(repo, source.name, deployment, standing.commit), source.name)
+    edited = set_fields(text, moved, old.file)
     try:
         require_same_runtime(repo, source, deployment, standing, parse(edited.encode(), old.file, Deployment))
     except InputError as error:
@@ -153,7 +156,17 @@ def rollback(
     )
 
 
-def moved_fields(version: str, digest: str) -> dict[str, str]:
+def _moved_with_image(there: str, file: str) -> dict[str, Any]:
+    """What an image is promoted with, as its source declares it: the version's digest, and how the image is asked.
+
+    Without a mapping that is nothing: what the version holds is not read then.
+    """
+    if get_field(there, "serve.request", file) is None:
+        return {}
+    return {key: get_field(there, key, file) for key in ("digest", "serve.request", "serve.response")}
+
+
+def moved_fields(version: str, digest: str) -> dict[str, Any]:
     """The fields that a promotion changes. The digest of an image is its reference, in `serve.image`."""
     return bumped(version, digest) if digest.startswith("md5:") else {"version": version, "serve.image": digest}
 

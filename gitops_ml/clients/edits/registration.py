@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Literal, NamedTuple, cast
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.lookup import push_advice
@@ -244,14 +245,14 @@ def bump(
     *,
     model: str | None = None,
     create: bool = False,
-    allow_pickle: bool = False,
+    serve: Mapping[str, Any] | None = None,
     options: CommitOptions = WORK_TREE_ONLY,
 ) -> Bumped:
     """Write a version and its digest into a declaration of the work tree.
 
     Args:
         create: write a first declaration where there is none, of `model` (default: named as the deployment).
-        allow_pickle: let the deployment load a pickle.
+        serve: keys of `serve:` to set too, such as `allow_pickle` or `image`.
         options: whether the edit is committed and pushed.
 
     Raises:
@@ -261,7 +262,11 @@ def bump(
     """
     old = find_declaration(repo, environment, deployment, options.onto)
     if old.text is None and not create:
-        also = (f" --model {model}" if model else "") + " --allow-pickle" * allow_pickle + options.words()
+        also = (
+            (f" --model {model}" if model else "")
+            + " --allow-pickle" * ("allow_pickle" in (serve or {}))
+            + options.words()
+        )
         command = f"gitops-ml bump {environment} {deployment} {version} --create{also}"
         read_declaration(repo, environment, deployment, command, options.onto)
     declared = None if old.text is None else get_field(old.text, "model", old.file)
@@ -278,8 +283,7 @@ def bump(
         edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
-    if allow_pickle:
-        edited = set_fields(edited, {"serve.allow_pickle": True}, old.file)
+    edited = set_fields(edited, {f"serve.{key}": value for key, value in (serve or {}).items()}, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
     other_image = get_field(edited, "serve.pattern", old.file) == "image"

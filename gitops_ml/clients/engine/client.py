@@ -22,7 +22,7 @@ import requests
 import urllib3
 
 from gitops_ml.clients.engine.address import Address, resolve_address
-from gitops_ml.clients.engine.config import container_config
+from gitops_ml.clients.engine.config import container_config, offered_gpus
 from gitops_ml.clients.engine.errors import failed, unavailable
 from gitops_ml.clients.engine.exec import ExecCalls
 from gitops_ml.clients.engine.images import ImageCalls
@@ -122,6 +122,7 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
             now=datetime.fromisoformat(info["SystemTime"]),
             cpus=info["NCPU"],
             memory=info["MemTotal"],
+            gpus=offered_gpus(info),
             containerd_store=["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or ()),
         )
 

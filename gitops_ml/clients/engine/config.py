@@ -77,6 +77,9 @@ def container_config(spec: ContainerSpec) -> dict[str, Any]:
         "Volumes": {path: {} for path in spec.anonymous_volumes},
         "HostConfig": host,
     }
+    if spec.gpus:
+        # As `docker run --gpus N` asks; without a GPU the engine makes such a container, and does not start it.
+        host["DeviceRequests"] = [{"Driver": "", "Count": spec.gpus, "Capabilities": [["gpu"]]}]
     if spec.workdir:
         config["WorkingDir"] = spec.workdir
     if spec.command is not None:
@@ -118,6 +121,7 @@ def facts_of(inspected: Mapping[str, Any], image: ImageFacts) -> ContainerFacts:
         cpus=_cpus(host),
         memory=host.get("Memory") or 0,
         pids=max(0, host.get("PidsLimit") or 0),
+        gpus=_gpus(host),
         restart=(host.get("RestartPolicy") or {}).get("Name") or "no",
         user=config.get("User") or "",
         read_only=bool(host.get("ReadonlyRootfs")),
@@ -161,6 +165,35 @@ def _cpus(host: Mapping[str, Any]) -> float:
     if host.get("CpuQuota") and host.get("CpuPeriod"):
         return float(host["CpuQuota"]) / float(host["CpuPeriod"])
     return 0.0
+
+
+def _gpus(host: Mapping[str, Any]) -> int:
+    """The GPUs that a container was given, -1 for all."""
+    requests = host.get("DeviceRequests") or ()
+    return sum(int(r.get("Count") or len(r.get("DeviceIDs") or ())) for r in requests if ["gpu"] in _capabilities(r))
+
+
+def _capabilities(request: Mapping[str, Any]) -> list[list[str]]:
+    return list(request.get("Capabilities") or ())
+
+
+def offered_gpus(info: Mapping[str, Any]) -> int | None:
+    """How many GPUs an engine offers, by its own `info`; None if it offers some, and does not say how many.
+
+    It names devices of the Container Device Interface (`DiscoveredDevices`, from 28.2 on), resources that its operator
+    lists for Swarm (`GenericResources`), and the runtime that NVIDIA's container toolkit adds:
+    https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemInfo.
+    """
+    found = [str(device.get("ID") or "") for device in info.get("DiscoveredDevices") or ()]
+    numbered = {device for device in found if re.fullmatch(r"nvidia\.com/gpu=\d+", device)}
+    resources = 0
+    for resource in info.get("GenericResources") or ():
+        named, counted = resource.get("NamedResourceSpec") or {}, resource.get("DiscreteResourceSpec") or {}
+        if "gpu" in str(named.get("Kind") or counted.get("Kind") or "").lower():
+            resources += int(counted.get("Value") or 1)
+    if numbered or resources:
+        return max(len(numbered), resources)
+    return None if "nvidia" in (info.get("Runtimes") or {}) else 0
 
 
 def _mounts(mounts: Any) -> dict[str, str]:

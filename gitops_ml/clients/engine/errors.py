@@ -86,6 +86,12 @@ def failed(doing: str, why: str) -> GitopsError:
             why=_reason(why),
             fix="correct what it names: `env`, `secrets` or `resources` of the deployment, or the image",
         )
+    if "could not select device driver" in lower:
+        return InputError(
+            f"the engine's host gives containers no GPU ({doing})",
+            why=_reason(why),
+            fix="set up NVIDIA's container toolkit for Docker on that host, or remove resources.gpus of the deployment",
+        )
     if "range of cpus is from" in lower:
         return InputError(
             f"the engine's host has too few CPUs ({doing})",

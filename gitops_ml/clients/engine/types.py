@@ -12,7 +12,8 @@ from gitops_ml.errors import EngineFailed
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The engine and its host. `now` is the engine's own clock; `memory` is in bytes.
 
-    `containerd_store`: whether containerd stores the images, the default of new engines from 29 on.
+    `gpus`: how many GPUs it offers; None if it offers some, and does not say how many. `containerd_store`: whether
+    containerd stores the images, the default of new engines from 29 on.
     """
 
     id: str
@@ -21,6 +22,7 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     now: datetime
     cpus: int
     memory: int
+    gpus: int | None = 0
     containerd_store: bool = False
 
 

@@ -13,7 +13,6 @@ import msgspec
 from gitops_ml.clients.files.yaml_data import Lines, lines_of, load
 from gitops_ml.clients.files.yaml_forms import form_that_works
 from gitops_ml.clients.files.yaml_scalars import OWN, Dialect
-from gitops_ml.core.declaration.schema import RESERVED
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     DIGEST_PATTERN,
@@ -76,8 +75,6 @@ def _explain(error: msgspec.ValidationError, path: str, value: Any, lines: Lines
     valid = _keys_at(place, kind)
     advice = did_you_mean(key, valid, cutoff=0.5) or f"valid here: {', '.join(sorted(valid))}"
     line = _line_of(f"{place}.{key}", lines)
-    if key in RESERVED and place == "$.resources":
-        return InputError(f"{path}:{line}: `{key}` is reserved", why=RESERVED[key], fix=f"take it out of {path}")
     return InputError(f"{path}:{line}: unknown key `{key}`", why=advice, fix=f"edit {path}")
 
 

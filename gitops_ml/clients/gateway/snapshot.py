@@ -118,6 +118,7 @@ def take_snapshot(
             volume=has_volume(),
             base_id=base_id.result(),
             cpus=info.cpus,
+            gpus=info.gpus,
             routes=routes,
             index=files.get(f"{ROUTES}/{INDEX_FILE}", b""),
             strays=strays,

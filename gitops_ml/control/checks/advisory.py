@@ -6,6 +6,7 @@ Whatever goes wrong in such a check makes that check inconclusive, and changes n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from gitops_ml.control.boundary import as_gitops_error, first_line
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
@@ -13,6 +14,7 @@ from gitops_ml.control.host import Question, ReadOnlyHost
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
+from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import LockLost, Superseded
@@ -34,19 +36,38 @@ def drift(host: ReadOnlyHost, spec: DriftCheck, generation: Generation, live: Se
     return _advise("drift", host, generation, judge)
 
 
+class HeldOutAnswers(NamedTuple):
+    """What candidate and incumbent answered to the same held-out rows."""
+
+    rows: int
+    candidate: TargetResult
+    incumbent: TargetResult
+
+
 def agreement(
-    host: ReadOnlyHost, spec: AgreementCheck, candidate: Served, incumbent: Served, live: Sequence[Container]
+    host: ReadOnlyHost,
+    spec: AgreementCheck,
+    candidate: Served,
+    incumbent: Served,
+    live: Sequence[Container],
+    held_out: HeldOutAnswers | None = None,
 ) -> CheckResult:
-    """Have the live rows of the containers `live` answered once more by both, and compare the answers."""
+    """Have the live rows of the containers `live` answered once more by both, and compare the answers.
+
+    An application keeps no live rows: its answers to the held-out rows are compared, if there are any.
+    """
     generation, other = candidate[1], incumbent[1]
 
     def judge() -> CheckResult:
         from gitops_ml.core.verification.agreement import judge_agreement  # numpy
 
-        samples = _samples(host, live, other.port)
         manifest = manifest_of(host, generation)
         if manifest is None:
             return _inconclusive("agreement", "its model has no manifest")
+        if held_out and other.pattern == "image":
+            answers = answers_in(held_out.candidate, manifest), answers_in(held_out.incumbent, manifest_of(host, other))
+            return judge_agreement(spec, held_out.rows, *answers, manifest, kind="held-out")
+        samples = _samples(host, live, other.port)
         bodies = [samples.body()] if samples.rows >= spec.min_rows else []
         question = Question(generation, {"candidate": candidate, "incumbent": incumbent}, bodies=bodies)
         results = host.servers.ask(question, host.go_on) if bodies else {}

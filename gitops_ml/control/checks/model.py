@@ -10,6 +10,7 @@ from gitops_ml.control.boundary import first_line
 from gitops_ml.control.host import ReadOnlyHost
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.text import clean_line
+from gitops_ml.core.verification.applications import completed, require_inputs
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.errors import GitopsError, InputError, ModelRejected
 
@@ -18,11 +19,17 @@ if TYPE_CHECKING:
 
 
 def files_of(host: ReadOnlyHost, generation: Generation) -> ModelFiles | None:
-    """Read the files of a generation's model; None for an image, which brings none.
+    """Read the files of a generation's model; None for an image without a mapping, which brings none.
 
-    Raises `ModelRejected` for malformed files, `VersionError` when their bytes cannot be had.
+    Raises `ModelRejected` for malformed files and for a mapping that does not fit them, `VersionError` when their bytes
+    cannot be had.
     """
-    return read_model_files(host.models.artifact(generation)) if generation.pattern == "service" else None
+    if generation.artifact is None:
+        return None
+    files = read_model_files(host.models.artifact(generation))
+    if generation.mapping:
+        require_inputs(generation.mapping.request, files.manifest)
+    return files
 
 
 def manifest_of(host: ReadOnlyHost, generation: Generation | None) -> Manifest | None:
@@ -45,7 +52,10 @@ def answers_in(result: TargetResult | None, manifest: Manifest | None) -> Answer
     if result.error:
         return NoAnswer(result.error)
     try:
-        return answers_of(result.outputs, manifest)
+        outputs = list(result.outputs)
+        if result.row_counts:
+            outputs = [completed(each, rows, manifest) for each, rows in zip(outputs, result.row_counts, strict=True)]
+        return answers_of(outputs, manifest)
     except (InputError, ModelRejected) as error:
         return NoAnswer(first_line(error), refused=True)
     except (ValueError, TypeError, OverflowError) as error:  # numpy's words for rows of unequal length, or for texts

@@ -55,7 +55,7 @@ def readiness(host: ReadOnlyHost, generation: Generation, containers: Sequence[C
     """Judge whether all these replicas came up as declared, within the generation's start time-out."""
     question = Question(generation, {c.alias: (c, generation) for c in containers})
     try:
-        return _ready(host.servers.ask(question, host.go_on), [c.alias for c in containers])
+        return _ready(host.servers.ask(question, host.go_on), [c.alias for c in containers], generation)
     except ModelRejected as error:
         return rejected(error)
 
@@ -91,23 +91,24 @@ def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
     question = Question(generation, targets, example=files.example if files else None, bodies=holdout.bodies)
     results = host.servers.ask(question, _go_on(host, action))
     names = [c.alias for c in candidates]
-    ready = _ready(results, names)
+    ready = _ready(results, names, generation)
     if ready.result != "pass":
         return CheckReport([ready], host.logs(candidates, LOG_TAIL))
     first = results[names[0]]
     checks = [ready]
-    if generation.pattern == "service":
+    if generation.artifact:
         checks.append(judge_smoke(first))
+    other = results.get(incumbents[0].alias) if incumbents else None
     if spec.holdout:
-        other = results.get(incumbents[0].alias) if incumbents else None
         checks += _judge_holdout(action, holdout, first, other, compared)
+    held_out = advisory.HeldOutAnswers(len(holdout.rows.labels), first, other) if holdout.bodies and other else None
     checks += _own_checks(host, action, candidates[0])
     live = candidates if action.review else incumbents
     if spec.drift:
         checks.append(advisory.drift(host, spec.drift, generation, live))
     if spec.agreement and incumbent and incumbents:
         pair = (candidates[0], generation), (incumbents[0], incumbent)
-        checks.append(advisory.agreement(host, spec.agreement, *pair, live))
+        checks.append(advisory.agreement(host, spec.agreement, *pair, live, held_out))
     failed = any(check.result == "fail" and not check.advisory for check in checks)
     return CheckReport(checks, host.logs(candidates[:1], LOG_TAIL) if failed else "")
 
@@ -139,9 +140,11 @@ def _own_checks(host: ReadOnlyHost, action: plan.Verify, container: Container) -
     return run_own_checks(host, checks, action.generation, place, _go_on(host, action))
 
 
-def _ready(results: Mapping[str, TargetResult], names: Sequence[str]) -> CheckResult:
+def _ready(results: Mapping[str, TargetResult], names: Sequence[str], generation: Generation) -> CheckResult:
     """One result for all replicas: the first that is not ready decides."""
-    checks = [judge_ready(results.get(name, TargetResult())) for name in names] or [judge_ready(TargetResult())]
+    health = generation.health if generation.pattern == "image" else None
+    targets = [results.get(name, TargetResult()) for name in names] or [TargetResult()]
+    checks = [judge_ready(target, health) for target in targets]
     return next((check for check in checks if check.result != "pass"), checks[0])
 
 
@@ -152,7 +155,7 @@ def _load_holdout(
     if spec is None or action.holdout is None:
         return _Holdout()
     if files is None:
-        return _Holdout(refused="an image brings no manifest that says how to ask it")
+        return _Holdout(refused="serve has no `request:` that says how to ask the image")
     from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):

@@ -231,7 +231,7 @@ def _planned_deployment(
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]
     require_permitted(name, resolved.declaration, read_settings(os.environ))
-    require_capacity(name, resolved.declaration, snapshot.cpus)
+    require_capacity(name, resolved.declaration, snapshot.cpus, snapshot.gpus)
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments

@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
+from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
+from gitops_ml.core.declaration.mapping import AnswerMapping, Request, Response
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     ENGINE_PATTERN,
@@ -33,9 +35,6 @@ from gitops_ml.core.declaration.values import (
     size_bytes,
 )
 from gitops_ml.core.declaration.windows import Window
-
-RESERVED = {"gpus": "GPUs are not built yet, and models run on CPUs"}
-"""Keys with a meaning in a later version: an error names the reason, since the nearest valid key would mislead."""
 
 _MIN_MEMORY = 6 * 1024**2
 """Docker's own minimum: https://docs.docker.com/engine/containers/resource_constraints/."""
@@ -132,11 +131,14 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The limits of one replica: CPU cores, memory, and processes and threads (`pids`)."""
+    """The limits of one replica: CPU cores, memory, and processes and threads (`pids`); and how many of the host's GPUs
+    it gets.
+    """
 
     cpus: Annotated[float, Meta(ge=0.01, le=_MAX_CPUS)] = 1.0
     memory: Size = "512m"
     pids: Annotated[int, Meta(ge=16, le=_MAX_PIDS)] = 256
+    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
 
     def __post_init__(self) -> None:
         if size_bytes(self.memory) > _MAX_MEMORY:
@@ -149,9 +151,10 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How the model is served.
 
     `service`: by our Open Inference Protocol v2 server. `image`: by any image. Then `image` (with its digest) and
-    `port` are required, and `health` is a path that answers 200 once the container is ready. `allow_pickle`: load a
-    model that is a pickle, which can run code. `start_timeout`: how long a replica may take to become ready,
-    from 1s to 1h.
+    `port` are required, and `health` is a path that answers 200 once the container is ready. `request` and `response`,
+    for `image`: how it is asked for predictions, so that `smoke`, `holdout` and `agreement` can judge its answers.
+    `allow_pickle`: load a model that is a pickle, which can run code. `start_timeout`: how long a replica may take to
+    become ready, from 1s to 1h.
     """
 
     pattern: Literal["service", "image"] = "service"
@@ -160,9 +163,23 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     health: HealthPath | None = None
     start_timeout: Duration = "60s"
+    request: Request | None = None
+    response: Response | None = None
 
     def __post_init__(self) -> None:
         require_within("start_timeout", self.start_timeout, "1s", "1h")
+
+    @property
+    def mapping(self) -> tuple[Request, Response] | None:
+        """How an image is asked for predictions, and where its answers are; None where it is not asked for any."""
+        if self.pattern != "image" or self.request is None or self.response is None:
+            return None
+        return self.request, self.response
+
+    @property
+    def uses_artifact(self) -> bool:
+        """Whether what the model's version holds is read: to serve it, or to know what an image is asked."""
+        return self.pattern == "service" or self.mapping is not None
 
 
 class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -216,20 +233,15 @@ class Deployment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_onl
     hold: Hold | None = None
 
 
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """The folder `serving/<model>/` at `path` of `commit`. `digest` is the id of its Git tree."""
-
-    commit: str
-    path: str
-    digest: str
-
-
 class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A declaration whose version has been looked up in Git.
 
     `digest` is `md5:<hex>[.dir]` of the model artifact, `revision` the commit that the version names, `path` the
     artifact's path in that commit. `holdout` is the digest of the held-out rows in the declaring commit. `sidecar` is
     the folder of the files that make the artifact servable, where the artifact has none.
+
+    Of an image, `digest` is its reference, `revision` the declaring commit, `path` empty. `artifact` is then what its
+    model's version holds, which describes its inputs and outputs; None without a mapping.
     """
 
     name: str
@@ -239,6 +251,24 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     holdout: str | None = None
     sidecar: Sidecar | None = None
+    artifact: Artifact | None = None
+
+    @property
+    def content(self) -> str:
+        """The digests of all that the version brings. Only what has files beside it counts them, so that no other
+        model's name or fingerprint changes.
+        """
+        sidecar = self.artifact.sidecar if self.artifact else self.sidecar
+        parts = [self.digest, self.artifact.digest if self.artifact else "", sidecar.digest if sidecar else ""]
+        return " ".join(filter(None, parts))
+
+    @property
+    def mapping(self) -> AnswerMapping | None:
+        """How an image is asked for predictions; None where it is not, and for our own server."""
+        declared = self.declaration.serve.mapping
+        if declared is None or self.artifact is None:
+            return None
+        return AnswerMapping(request=declared[0], response=declared[1], artifact=self.artifact)
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,6 +45,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
             fix="add them to serve",
         )
+    _require_mapping(name, deployment)
     if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
         raise InputError(
             f"{name}: verify.traffic does not go with {rollout.strategy}",
@@ -60,18 +61,52 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             raise InputError(
                 f"{name}: verify.traffic can never pass", why=reason, fix="raise max_bad_increase or timeout"
             )
-    if verify.holdout and serve.pattern == "image":
-        raise InputError(f"{name}: verify.holdout needs serve.pattern service", fix="remove verify.holdout")
+    if verify.holdout and serve.pattern == "image" and not serve.mapping:
+        raise InputError(
+            f"{name}: verify.holdout cannot ask the image",
+            why="how it is asked for predictions is not declared",
+            fix="add `request:` and `response:` to serve, or remove verify.holdout",
+        )
     _require_holdout(name, verify)
     _require_own_checks(name, verify)
     _require_live_rows(name, deployment)
 
 
-def require_capacity(name: str, deployment: Deployment, cpus: int) -> None:
-    """Check that the engine's host, with this many CPUs (0: not known), can run a replica. Raises `InputError`.
+def _require_mapping(name: str, deployment: Deployment) -> None:
+    """Check that `request:` and `response:` come together, and with an image."""
+    serve = deployment.serve
+    if serve.pattern == "service" and (serve.request or serve.response):
+        raise InputError(
+            f"{name}: serve.{'request' if serve.request else 'response'} does not go with serve.pattern service",
+            why="the model server is asked by the Open Inference Protocol",
+            fix="remove it, or serve an image with pattern: image",
+        )
+    if bool(serve.request) != bool(serve.response):
+        has, lacks = ("request", "response") if serve.request else ("response", "request")
+        raise InputError(
+            f"{name}: serve has `{has}:` and no `{lacks}:`",
+            why="a check has to ask the image, and to read its answer",
+            fix=f"add `{lacks}:` to serve, or remove `{has}:`",
+        )
 
-    The engine refuses such a container only when it is made: with `recreate` the incumbent would be stopped by then.
+
+def require_capacity(name: str, deployment: Deployment, cpus: int, gpus: int | None = 0) -> None:
+    """Check that the engine's host, with this many CPUs (0: not known) and GPUs (None: some), can run a replica.
+
+    The engine refuses such a container only when it is made or started: with `recreate` the incumbent would be stopped
+    by then. Raises `InputError`.
     """
+    wanted = deployment.resources.gpus
+    if wanted and gpus is not None and wanted > gpus:
+        raise InputError(
+            f"{name}: resources.gpus is {wanted}",
+            why=f"the engine offers {gpus}"
+            if gpus
+            else "the engine offers none: `docker info` names no GPU there, and no runtime nvidia",
+            fix=f"write {gpus} or less"
+            if gpus
+            else "set up NVIDIA's container toolkit for Docker on the engine's host, or remove resources.gpus",
+        )
     declared = deployment.resources.cpus
     if cpus and declared > cpus:
         raise InputError(

@@ -131,7 +131,7 @@ def _deployment(facts: EnvironmentFacts, change: DeploymentChange) -> list[Findi
         )
     if not change.rolls_out:
         return found
-    if declared.serve.pattern == "service":
+    if declared.serve.uses_artifact:
         found.append(_pinned(facts, change))
     if declared.serve.allow_pickle and not (change.before and change.before.declaration.serve.allow_pickle):
         found.append(

@@ -16,7 +16,12 @@ from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 
 
 def judge_agreement(
-    spec: AgreementCheck, rows: int, candidate: Answers | NoAnswer, incumbent: Answers | NoAnswer, manifest: Manifest
+    spec: AgreementCheck,
+    rows: int,
+    candidate: Answers | NoAnswer,
+    incumbent: Answers | NoAnswer,
+    manifest: Manifest,
+    kind: str = "live",
 ) -> CheckResult:
     """The share of answers that differ, with its 95 % interval (Wilson 1927).
 
@@ -24,11 +29,12 @@ def judge_agreement(
     independent, which rows of one user are not.
 
     Args:
-        rows: how many recorded rows both models were asked.
+        rows: how many rows both models were asked.
+        kind: which rows they are, for people.
     """
     figures: dict[str, Figure] = {"rows": rows}
     if rows < spec.min_rows:
-        return _result("inconclusive", f"{rows} live rows, and {spec.min_rows} are needed", figures)
+        return _result("inconclusive", f"{rows} {kind} rows, and {spec.min_rows} are needed", figures)
     if isinstance(candidate, NoAnswer):
         return _result("inconclusive", f"the candidate gave no answers: {candidate.reason}", figures)
     if isinstance(incumbent, NoAnswer):
@@ -37,7 +43,7 @@ def judge_agreement(
         counts = f"{len(candidate.predicted)} and {len(incumbent.predicted)}"
         return _result("inconclusive", f"{counts} answers came back for {rows} rows", figures)
     if manifest.task == "regression":
-        return _compare_values(candidate, incumbent, figures)
+        return _compare_values(candidate, incumbent, figures, kind)
     differing = sum(
         class_name(new) != class_name(old) for new, old in zip(candidate.predicted, incumbent.predicted, strict=True)
     )
@@ -46,10 +52,10 @@ def judge_agreement(
     new, old = candidate.probability, incumbent.probability
     if new is not None and old is not None and new.shape == old.shape:
         figures["mean_probability_change"] = round(float(abs(new - old).mean()), 6)
-    return _result("pass", f"{differing} of {rows} live answers differ ({low:.1%} to {high:.1%})", figures)
+    return _result("pass", f"{differing} of {rows} {kind} answers differ ({low:.1%} to {high:.1%})", figures)
 
 
-def _compare_values(candidate: Answers, incumbent: Answers, figures: dict[str, Figure]) -> CheckResult:
+def _compare_values(candidate: Answers, incumbent: Answers, figures: dict[str, Figure], kind: str) -> CheckResult:
     new, old = (np.asarray(answers.predicted, dtype=float) for answers in (candidate, incumbent))
     change = np.abs(new - old)
     usable = np.isfinite(change)
@@ -63,7 +69,7 @@ def _compare_values(candidate: Answers, incumbent: Answers, figures: dict[str, F
         "largest_change": float(change.max()),
         "spread": float(old.std()),
     }
-    reason = f"{differing} of {len(change)} live answers differ, by {change.mean():.4g} on average"
+    reason = f"{differing} of {len(change)} {kind} answers differ, by {change.mean():.4g} on average"
     return _result("pass", reason, figures)
 
 

@@ -56,6 +56,7 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `ready_seconds` is how long it took to become ready; `error` the first thing that went wrong; `smoke` the answer to
     the example request, None if none was sent; `outputs` the answers to the requests, one for each, in their order.
+    `row_counts`: how many rows each of these requests had, where an application was asked through a mapping.
     """
 
     ready: bool = False
@@ -63,6 +64,7 @@ class TargetResult(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     smoke: SmokeResult | None = None
     outputs: tuple[Outputs, ...] = ()
+    row_counts: tuple[int, ...] = ()
 
 
 def read_results(targets: Mapping[str, Any]) -> dict[str, TargetResult]:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,6 @@ import docker
 import pytest
 
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop, scratch_workshop
-from tests.forked_command import run_command
 
 TRAIN = """
 import json, pathlib, shutil, yaml
@@ -54,9 +54,8 @@ retrain:
 
 def dvc(workshop: Workshop, *arguments: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [*arguments, "--quiet"]
-    ran = run_command(command, workshop.folder, 120, program="dvc", env=os.environ | {"PATH": path})
-    assert ran.returncode == 0, ran.stderr
+    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    subprocess.run(command, cwd=workshop.folder, env=os.environ | {"PATH": path}, check=True)
 
 
 def set_up(workshop: Workshop, *, per_day: int = 50) -> None:

@@ -194,7 +194,7 @@ def test_a_revert_restores_the_fields_of_the_fingerprint_and_no_others() -> None
         "model": "churn",
         "version": "v1",
         "digest": "md5:" + "a" * 32,
-        "resources": {"cpus": 1.0, "memory": "1g", "pids": 256},
+        "resources": {"cpus": 1.0, "memory": "1g", "pids": 256, "gpus": 0},
         "env": {"A": "1"},
         "secrets": None,
         "serve": None,

@@ -86,7 +86,7 @@ class _Smoke(msgspec.Struct):
     outputs: dict[str, list[Any]]
 
 
-class _TargetResult(msgspec.Struct):
+class _TargetResult(msgspec.Struct, omit_defaults=True):
     """What the probe writes of one target."""
 
     ready: bool
@@ -97,6 +97,8 @@ class _TargetResult(msgspec.Struct):
     outputs: list[dict[str, list[Any]]]
     seconds: float
     rows: int
+    example_answers: list[str] = []
+    answers: list[str] = []
 
 
 def run_probe(

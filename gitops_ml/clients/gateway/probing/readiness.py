@@ -19,8 +19,9 @@ from gitops_ml.clients.gateway.probing.answers import decoded, whole_answer
 from gitops_ml.clients.gateway.probing.container_watch import ContainerWatch, results_of_ended
 from gitops_ml.core.verification.probe_result import answered
 from gitops_ml.errors import EngineFailed, ModelRejected
-from gitops_ml.serving.probe import encoded, model_path
+from gitops_ml.serving.probe import encoded
 from gitops_ml.serving.probe_answers import NotYet, TargetError, metadata_of, outputs_of, require_values
+from gitops_ml.serving.probe_target import model_path
 
 LEFT_FOR_PROBE = 3.0
 """Seconds before the end of the start time-out at which the probe takes over, to say what is wrong."""
