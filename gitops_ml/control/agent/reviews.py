@@ -19,7 +19,7 @@ from gitops_ml.control.agent.passes import last_fetched
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
 from gitops_ml.control.observation.target import Target
-from gitops_ml.control.review import Review, review
+from gitops_ml.control.review import DeploymentReview, Review, review
 
 LONGEST_WAIT = 1.0
 """Seconds until an environment that is new is seen, and until `close` is."""
@@ -29,13 +29,28 @@ STOP_SECONDS = 5.0
 def review_environment(
     clone: Path, environment: str, report: Callable[[str], None], stopping: threading.Event
 ) -> Review:
-    """Judge what serves in an environment, at the tip that was fetched last. Raises as `review`."""
+    """Judge what serves in an environment, at the tip that was fetched last. Raises as `review`.
+
+    Results of checks are not reported: an agent runs for months, and `Reviews` says what has changed.
+    """
+
+    def report_others(line: str) -> None:
+        if getattr(line, "kind", "") != "check":
+            report(line)
+
     with Repository.open(clone) as repo:
-        target = Target(repo, environment, report, stopping=stopping, read_tip=last_fetched)
+        target = Target(repo, environment, report_others, stopping=stopping, read_tip=last_fetched)
         try:
             return review(target, follow=False)
         finally:
             target.connection.close()
+
+
+def _changed(environment: str, reviewed: DeploymentReview) -> str:
+    """The line of a verdict that changed, with the first check that explains it."""
+    reason = next((f": {c.name}, {c.reason}" for c in reviewed.checks if c.prevents_verified), "")
+    place = f"{environment}/{reviewed.name} {reviewed.version}"
+    return f"verify {place} {reviewed.verdict}, {reviewed.before or 'Unverified'} before{reason}"
 
 
 class Reviews:
@@ -101,8 +116,7 @@ class Reviews:
         else:
             for each in result.reviews:
                 if each.changed:
-                    place = f"{environment}/{each.name} {each.version}"
-                    self._report(f"verify {place} {each.verdict}, {each.before or 'Unverified'} before")
+                    self._report(_changed(environment, each))
             errors = {f"{environment}/{name}": error for name, error in result.errors.items()}
             if result.record_error:
                 errors[environment] = result.record_error

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gitops_ml.control.agent.reviews import Reviews
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.review import DeploymentReview, Review, review
+from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import EngineUnavailable, GitopsError
 from tests.unit.builders import NAME, wanted
 from tests.unit.control.canaries import serving_v1
@@ -22,7 +23,16 @@ def unchanged(environment: str) -> Review:
 
 def reviewed(verdict: str, before: str | None, recorded: str | None = None) -> Judge:
     """A judge that finds this."""
-    one = DeploymentReview(name="churn", version="v1", generation="1" * 12, verdict=verdict, before=before)  # type: ignore[arg-type]
+    ok = CheckResult(name="smoke", result="pass", reason="it answers its example request")
+    bad = CheckResult(name="holdout", result="fail", reason="roc_auc is 0.61, below 0.7")
+    one = DeploymentReview(
+        name="churn",
+        version="v1",
+        generation="1" * 12,
+        verdict=verdict,  # type: ignore[arg-type]
+        before=before,  # type: ignore[arg-type]
+        checks=(ok, bad),
+    )
     return lambda name: Review(name, "a" * 40, "engine", reviews=[one], recorded=recorded)
 
 
@@ -97,7 +107,7 @@ def test_an_environment_that_is_no_longer_kept_is_no_longer_judged() -> None:
 
 def test_a_verdict_that_changed_is_said_and_what_was_recorded_is_fetched() -> None:
     scheduled = Scheduled(reviewed("Failed", "Verified", recorded="b" * 40)).at(0).at(50)
-    assert scheduled.lines == ["verify dev/churn v1 Failed, Verified before"]
+    assert scheduled.lines == ["verify dev/churn v1 Failed, Verified before: holdout, roc_auc is 0.61, below 0.7"]
     assert scheduled.fetches == 1
 
 
