@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
+import msgspec
+
 from gitops_ml.clients.files.environments import EnvironmentFiles, environment_names, read_environment, read_project
+from gitops_ml.clients.files.record_history import all_attempts
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error, first_line
@@ -35,7 +38,9 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
     for name in environment_names(repo, commit):
         try:
             files = read_environment(repo, commit, name)
-            environments.append(environment_facts(files, read_records(repo, files), look(name)))
+            records = read_records(repo, files)
+            facts = environment_facts(files, records, look(name))
+            environments.append(with_history(repo, files, records, facts))
         except Exception as error:
             unreadable[clean_line(name)] = first_line(as_gitops_error(error, clean_line(name)))
     return Site(
@@ -46,6 +51,21 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
         commits=commit_facts(repo, environments),
         unreadable=unreadable,
     )
+
+
+def with_history(
+    repo: Repository, files: EnvironmentFiles, records: Mapping[str, Record], facts: EnvironmentFacts
+) -> EnvironmentFacts:
+    """The facts with the attempts that records have dropped, as far as the clone's history goes back."""
+    recorded = all_attempts(repo, files, records)
+
+    def whole(deployment: DeploymentFacts) -> DeploymentFacts:
+        known = {attempt.id for attempt in deployment.attempts}
+        older = [attempt for attempt in recorded.get(deployment.name, ()) if attempt.id not in known]
+        attempts = sorted((*deployment.attempts, *older), key=lambda a: (a.settled or "", a.id), reverse=True)
+        return msgspec.structs.replace(deployment, attempts=tuple(attempts)) if older else deployment
+
+    return msgspec.structs.replace(facts, deployments=tuple(map(whole, facts.deployments)))
 
 
 def commit_facts(repo: Repository, environments: Iterable[EnvironmentFacts]) -> dict[str, CommitFacts]:

@@ -58,6 +58,12 @@ def find_commits(clone: Clone, identities: Iterable[str]) -> dict[str, Commit]:
     return {commit.id: commit for commit in _parsed(result.out)}
 
 
+def list_objects(clone: Clone, rev: str, path: str) -> list[str]:
+    """The objects below `path` in `rev` and all commits before it, as `<id> <path>`; of each path the newest first."""
+    listed = clone.git.must("rev-list", "--objects", rev, "--", path).out.decode("utf-8", "replace")
+    return [line for line in listed.splitlines() if " " in line]
+
+
 def _parsed(output: bytes) -> list[Commit]:
     commits = []
     for record in output.decode("utf-8", "replace").split("\0"):

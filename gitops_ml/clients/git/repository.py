@@ -161,6 +161,10 @@ class Repository(Clone):
         """These commits by their full ids; what this clone does not have is left out."""
         return history.find_commits(self, identities)
 
+    def list_objects(self, rev: str, path: str) -> list[str]:
+        """The objects below `path` in all commits up to `rev`, as `<id> <path>`; of each path the newest first."""
+        return history.list_objects(self, rev, path)
+
     def merge_base(self, since: str, commit: str) -> str:
         """The commit where `commit` left `since`.
 

@@ -53,7 +53,7 @@ def holdout_picture(metric: str, figures: Mapping[str, object], tone: Tone) -> P
 def _gain_row(known: Mapping[str, float], tone: Tone) -> list[Shape]:
     low, high, allowed = known["gain_low"], known["gain_high"], known.get("max_drop")
     axis = Axis([low, high, known["gain"], 0.0, *([-allowed] if allowed is not None else [])])
-    shapes = list(heading(14, "gain over the incumbent", _with_interval(known, "gain", signed)))
+    shapes = list(heading(14, "gain", _with_interval(known, "gain", signed)))
     if allowed is not None:
         edge = axis.at(-allowed)
         shapes.append(Shape("rect", "zone", LEFT, 22, max(0.0, edge - LEFT), 24))

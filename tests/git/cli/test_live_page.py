@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gitops_ml.clients.files.records import record_path, write_record
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
 from gitops_ml.control.agent.web import page as page_module
@@ -21,6 +22,7 @@ from gitops_ml.page.facts import Origin
 from tests.git.cli.live_agent import failed_rollout, passes
 from tests.git.conftest import commit_file, git
 from tests.unit.builders import NAME
+from tests.unit.page.examples import HISTORY, recorded
 from tests.unit.page.test_pages import read
 
 PAGE = f"/dev/{NAME}/index.html"
@@ -84,12 +86,27 @@ def test_before_the_first_look_it_says_so(server: HttpServer) -> None:
     assert "no look has ended yet" in read(ask(server, "/")[1]).words
 
 
+def test_before_the_first_look_it_shows_what_the_records_say(
+    server: HttpServer, board: StatusBoard, clone: Path
+) -> None:
+    commit_file(clone, "environments/project.yaml", "schema: 1\nname: shop\n")
+    commit_file(clone, "environments/dev/environment.yaml", "schema: 1\ngateway: {port: 8081}\n")
+    commit_file(clone, record_path("dev", "delay"), write_record(recorded(HISTORY[:3])).decode())
+    board.fetched(git(clone, "rev-parse", "HEAD").strip(), "")
+    board.ended("dev", {ENVIRONMENT: Trouble(EngineUnavailable("the engine is away"), 1, 0.0)}, succeeded=False)
+    root = read(ask(server, "/")[1])
+    assert "the engine is away" in root.words
+    (cell,) = root.all("td", **{"data-environment": "dev", "data-deployment": "delay"})
+    assert HISTORY[0].version in cell.words and "Healthy" not in cell.words
+
+
 def test_trouble_of_the_agent_is_on_the_page(server: HttpServer, board: StatusBoard) -> None:
     failed_rollout(board)
     board.ended("dev", {ENVIRONMENT: Trouble(EngineUnavailable("the engine <went>"), 1, 0.0)}, succeeded=False)
     board.fetched("", "the remote is away")
     words = read(ask(server, "/")[1]).words
     assert "the engine <went>" in words and "Git cannot be read: the remote is away" in words
+    assert "host answers" not in words
 
 
 def test_a_client_that_has_the_page_gets_nothing_again(server: HttpServer, board: StatusBoard) -> None:

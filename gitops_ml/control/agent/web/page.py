@@ -14,12 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from gitops_ml.clients.files.environments import read_environment
+from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus, StatusBoard
 from gitops_ml.control.agent.web.answers import HTML, Answer, Get, Question, refusal
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.page_facts import commit_facts, environment_facts
+from gitops_ml.control.boundary import first_line
+from gitops_ml.control.page_facts import commit_facts, environment_facts, with_history
 from gitops_ml.core.text import clean_line
+from gitops_ml.errors import GitopsError
 from gitops_ml.page import names
 from gitops_ml.page.facts import DeploymentFacts, EnvironmentFacts, Origin, Site
 from gitops_ml.page.render import contents, script, style
@@ -50,7 +54,7 @@ class _Drawn:
 
 
 class LivePage:
-    """Answers for the page. Environments that were not looked at yet are named without deployments.
+    """Answers for the page. Of environments that were not looked at yet it says what Git's records say.
 
     Args:
         clone: the clone that the agent reads.
@@ -98,9 +102,11 @@ class LivePage:
             return self._drawn
 
     def _site(self, status: AgentStatus) -> Site:
-        environments = [_facts(name, status.environments[name]) for name in sorted(status.environments)]
         views = [environment.view for environment in status.environments.values() if environment.view]
         with Repository.open(self._clone) as repo:
+            environments = [
+                _facts(repo, status.commit, name, status.environments[name]) for name in sorted(status.environments)
+            ]
             commits = commit_facts(repo, environments)
         absent = dict.fromkeys(sorted(status.absent - status.environments.keys()), "its environment.yaml is gone")
         return Site(
@@ -169,10 +175,21 @@ def _trouble(status: EnvironmentStatus) -> str:
     return clean_line(trouble.message.split("\n", 1)[0]) if trouble else ""
 
 
-def _facts(name: str, status: EnvironmentStatus) -> EnvironmentFacts:
+def _facts(repo: Repository, commit: str, name: str, status: EnvironmentStatus) -> EnvironmentFacts:
     if status.view is None:
-        return EnvironmentFacts(name=name, commit="", engine="", unanswered=_trouble(status) or "no look has ended yet")
-    return environment_facts(status.view.source.files, status.view.records, status.view, _trouble(status))
+        return _unseen(repo, commit, name, GitopsError(_trouble(status) or "no look has ended yet"))
+    files, records = status.view.source.files, status.view.records
+    return with_history(repo, files, records, environment_facts(files, records, status.view, _trouble(status)))
+
+
+def _unseen(repo: Repository, commit: str, name: str, why: GitopsError) -> EnvironmentFacts:
+    """What Git says of an environment that the agent has not seen yet."""
+    try:
+        files = read_environment(repo, commit, name)
+        records = read_records(repo, files)
+    except GitopsError as error:
+        return EnvironmentFacts(name=name, commit=commit, engine="", unanswered=f"{why.what}; {first_line(error)}")
+    return with_history(repo, files, records, environment_facts(files, records, why))
 
 
 def _tagged(body: bytes, kind: str, question: Question) -> Answer:
