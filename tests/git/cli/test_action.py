@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,31 @@ def test_a_clone_may_be_in_a_folder_of_the_workspace(action: Path) -> None:
     run(action / "models", "git", "config", "user.name", "Ada")
     (action / "bin/gitops-ml").write_text('#!/bin/sh\ngit config user.name; basename "$PWD"\n')
     assert act(action, working_directory="models").said.splitlines()[-2:] == ["Ada", "models"]
+
+
+def test_the_cache_s_key_changes_with_all_that_is_installed(tmp_path: Path) -> None:
+    def key(**changed: str) -> str:
+        output = tmp_path / "output"
+        output.unlink(missing_ok=True)
+        told = {"RUNNER_TEMP": "/runner/temp", "RUNNER_OS": "Linux", "RUNNER_ARCH": "X64", "GITHUB_OUTPUT": str(output)}
+        script = str(tmp_path / "source/.github/action/install")
+        run(tmp_path, "env", *(f"{name}={value}" for name, value in (told | changed).items()), script, "key")
+        folder, name = (line.partition("=")[2] for line in output.read_text().splitlines())
+        assert folder.rpartition("-")[2] == name.rpartition("-")[2] and name.startswith("gitops-ml-Linux-X64-")
+        return name
+
+    for path in (".github/action", ".github/workflows", "requirements", "gitops_ml/cli"):
+        shutil.copytree(ROOT / path, tmp_path / "source" / path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "source")
+    first = key(PYTHON=sys.executable)
+    assert key(PYTHON=sys.executable) == first
+    assert key(PYTHON=sys.executable, RUNNER_TEMP="/other") != first
+    for path in ("requirements/runtime.txt", "gitops_ml/cli/main.py", ".github/workflows/plan.yml"):
+        with (tmp_path / "source" / path).open("a") as file:
+            file.write("# one more line\n")
+        second = key(PYTHON=sys.executable)
+        assert second != first, path
+        first = second
 
 
 def test_github_would_take_the_action_and_the_workflows() -> None:
