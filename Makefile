@@ -6,6 +6,8 @@ SHELL := bash
 bin := .venv/bin
 scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run .github/action/install .github/action/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 4
+# pytest keeps the tests that it has compiled. Where this is set, each of its workers would compile them all again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -37,7 +37,7 @@ SAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Wishes:
+class AdoptOptions:
     """What a person says of the models, as the options of `adopt`."""
 
     name: str | None = None
@@ -97,7 +97,7 @@ class Adoption:
         self._rows: dict[str, dict[str, Any] | None] = {}
         self._given_rows = functools.cache(lambda sample: read_rows(sample, str(sample)))
 
-    def adopt(self, candidate: Candidate, wishes: Wishes, *, asked: bool) -> Adopted:
+    def adopt(self, candidate: Candidate, chosen: AdoptOptions, *, asked: bool) -> Adopted:
         """Make the texts of one model.
 
         Args:
@@ -107,8 +107,8 @@ class Adoption:
             NoModelError: the file holds no model, and nobody said that it does.
             GitopsError: what is missing, with the option that says it.
         """
-        if wishes.sample is not None:
-            self._given_rows(wishes.sample)  # before anything takes long
+        if chosen.sample is not None:
+            self._given_rows(chosen.sample)  # before anything takes long
         files = self._files(candidate.path)
         if MANIFEST in files:
             return Adopted(candidate, parse_manifest(files[MANIFEST]), {})
@@ -118,8 +118,8 @@ class Adoption:
                 f"{candidate.path} names no class of a library that makes models",
                 fix=f"gitops-ml adopt {candidate.path}",
             )
-        needs, requirements = self._requirements(candidate, stored, wishes)
-        inspection = self._inspect(candidate, stored, files, requirements, wishes)
+        needs, requirements = self._requirements(candidate, stored, chosen)
+        inspection = self._inspect(candidate, stored, files, requirements, chosen)
         if inspection.errors:
             raise inspection.errors[0]
         if inspection.manifest is None or inspection.example is None:
@@ -140,10 +140,12 @@ class Adoption:
         resolved = lookup.resolve_path(self._repo, self._commit, path)
         return resolution.read(self._repo, resolved, limit=MAX_MODEL_BYTES)
 
-    def _requirements(self, candidate: Candidate, stored: StoredModel, wishes: Wishes) -> tuple[Needs | None, bytes]:
+    def _requirements(
+        self, candidate: Candidate, stored: StoredModel, chosen: AdoptOptions
+    ) -> tuple[Needs | None, bytes]:
         """The lock that is there already or was given, else a new one."""
         beside = self._repo.root / sidecar_path(candidate.model) / REQUIREMENTS
-        given = wishes.requirements or (beside if beside.is_file() else None)
+        given = chosen.requirements or (beside if beside.is_file() else None)
         if given is not None:
             text = _read(given)
             read_lock(text)
@@ -151,7 +153,7 @@ class Adoption:
         pinned = pinned_versions(self._repo, self._commit, candidate.folder or posixpath.dirname(candidate.path))
         source = f"{candidate.path}/{REQUIREMENTS}"
         pinned |= {name: (version, source) for name, version in stored.pins.items()}
-        needs = needs_of(stored, pinned, wishes.pins)
+        needs = needs_of(stored, pinned, chosen.pins)
         self._tell(f"{candidate.path}: locking {', '.join(sorted(needs.versions))}")
         return needs, lock(needs.versions, constraints_of(needs, pinned)).encode()
 
@@ -161,7 +163,7 @@ class Adoption:
         stored: StoredModel,
         files: Mapping[str, bytes],
         requirements: bytes,
-        wishes: Wishes,
+        chosen: AdoptOptions,
     ) -> Any:
         job = {
             "do": "describe",
@@ -169,10 +171,10 @@ class Adoption:
             "python": CONTAINER_PYTHON,
             "format": stored.format,
             "file": stored.file,
-            "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, stored, wishes)],
-            "columns": list(wishes.columns) or None,
-            "target": wishes.target,
-            "positive": wishes.positive,
+            "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, stored, chosen)],
+            "columns": list(chosen.columns) or None,
+            "target": chosen.target,
+            "positive": chosen.positive,
         }
         engine = self._connect()
         return inspect_model(
@@ -183,9 +185,11 @@ class Adoption:
             lambda line: self._tell(f"{candidate.path}: {line}"),
         )
 
-    def _samples(self, candidate: Candidate, stored: StoredModel, wishes: Wishes) -> list[tuple[str, dict[str, Any]]]:
-        if wishes.sample is not None:
-            return [(wishes.sample.name, self._given_rows(wishes.sample))]
+    def _samples(
+        self, candidate: Candidate, stored: StoredModel, chosen: AdoptOptions
+    ) -> list[tuple[str, dict[str, Any]]]:
+        if chosen.sample is not None:
+            return [(chosen.sample.name, self._given_rows(chosen.sample))]
         samples = [(f"{candidate.path}/{stored.example_file}", stored.example)] if stored.example else []
         for path in data_files(self._paths, candidate.path):
             for name, rows in self._rows_of(path).items():

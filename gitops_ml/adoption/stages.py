@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gitops_ml.clients.artifacts.resolution import models
 from gitops_ml.clients.edits.declarations import find_declaration
-from gitops_ml.clients.edits.registration import bump
+from gitops_ml.clients.edits.registration import BumpOptions, bump
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.declaration.values import label_of
@@ -34,14 +34,7 @@ def declare_stages(repo: Repository, model: str, *, allow_pickle: bool) -> tuple
                 continue
             deployment = label_of(model)
             if find_declaration(repo, environment, deployment).text is None:
-                bump(
-                    repo,
-                    environment,
-                    deployment,
-                    version.version,
-                    model=model,
-                    create=True,
-                    serve={"allow_pickle": True} if allow_pickle else {},
-                )
+                also = BumpOptions(model=model, create=True, allow_pickle=allow_pickle)
+                bump(repo, environment, deployment, version.version, also)
                 written.append(declaration_path(environment, deployment))
     return written, absent

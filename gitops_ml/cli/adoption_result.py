@@ -114,6 +114,7 @@ class AdoptionResult:
 
     def _next_of(self, clone: Repository, model: Adopted) -> list[str]:
         from gitops_ml.clients.artifacts.resolution import models
+        from gitops_ml.clients.edits.registration import first_environment
         from gitops_ml.core.declaration.values import label_of
 
         name = model.candidate.model
@@ -125,7 +126,9 @@ class AdoptionResult:
         commit = " --push" if clone.remote else " --commit"
         if self.declarations:
             return [*register, "gitops-ml sync"]
-        return [*register, f"gitops-ml bump dev {deployment} latest --create{''.join(words)}{commit}"]
+        first = first_environment(clone)
+        environment = first.name if first else "dev"  # which `adopt` has just written
+        return [*register, f"gitops-ml bump {environment} {deployment} latest --create{''.join(words)}{commit}"]
 
 
 def _lines(model: Adopted) -> Iterator[str]:

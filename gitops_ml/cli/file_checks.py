@@ -21,7 +21,7 @@ from gitops_ml.clients.files.environments import (
     require_own_port,
 )
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.clients.git.worktree import write_folder
+from gitops_ml.clients.git.worktree import tree_of_folder
 from gitops_ml.core.planning.validation import require_plausible
 from gitops_ml.core.versions.tags import choose_version
 from gitops_ml.errors import GitopsError, InputError, SourceError, VersionNotFound
@@ -39,9 +39,8 @@ def check_files(clone: Repository) -> tuple[list[str], int, list[Problem]]:
     Raises:
         SourceError: the clone is bare, or its project.yaml cannot be read.
     """
-    if clone.bare:
-        raise SourceError(f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
-    tree = write_folder(clone, ROOT)
+    clone.require_work_tree()
+    tree = tree_of_folder(clone, ROOT)
     read_project(clone, tree)
     names = environment_names(clone, tree)
     files, problems = _read(clone, tree, names)

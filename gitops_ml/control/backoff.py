@@ -15,9 +15,10 @@ from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, Stalled
 
 ENVIRONMENT, UPKEEP, JOURNAL, RECORD = "", "(upkeep)", "(journal)", "(record)"
-"""The names for the failures of what is no deployment: what the whole environment waits for, what nothing waits for
-(such as an orphaned container that cannot be removed), the last entries of a pass in the journal, and the push of the
-record.
+"""The names of failures that belong to no deployment.
+
+`ENVIRONMENT`: nothing can go on without it. `UPKEEP`: nothing waits for it, such as the removal of an orphaned
+container. `JOURNAL`: the last entries of a pass. `RECORD`: the push of the record.
 """
 _HEALING = " (healing)"
 

@@ -25,6 +25,9 @@ from gitops_ml.core.verification.verdict import CheckResult
 
 Result = TypeVar("Result")
 
+LOG_TAIL = 40
+"""How many of the last lines of a container go into a record."""
+
 
 class Models(Protocol):
     """Where bytes come from: model artifacts and held-out rows, hashed before they are handed out."""

@@ -22,6 +22,7 @@ from gitops_ml.stages.params import Evaluate, Ingest, Prepare, Train, load_secti
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = [
+    ".gitignore",
     ".dvc/config",
     ".dvc/.gitignore",
     ".dvcignore",

@@ -10,10 +10,10 @@ import typer
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.adoption_result import AdoptionResult
-from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError, SourceError
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
 
 if TYPE_CHECKING:
-    from gitops_ml.adoption.adopt import Adopted, Wishes
+    from gitops_ml.adoption.adopt import Adopted, AdoptOptions
     from gitops_ml.clients.git.repository import Repository
 
 
@@ -68,12 +68,12 @@ def adopt(
     Each model is looked into in a container, and what its file does not say is written into serving/<model>/. Nothing
     is overwritten.
     """
-    from gitops_ml.adoption.adopt import Wishes
+    from gitops_ml.adoption.adopt import AdoptOptions
     from gitops_ml.adoption.workflows import workflow_files
     from gitops_ml.adoption.writing import plan_of, write
     from gitops_ml.clients.git.repository import Repository
 
-    wishes = Wishes(
+    chosen = AdoptOptions(
         name=name,
         sample=sample,
         columns=tuple(filter(None, (columns or "").split(","))),
@@ -84,11 +84,8 @@ def adopt(
     )
     texts = workflow_files(workflows) if workflows else {}
     with Repository.open(repo) as clone:
-        if clone.bare:
-            raise SourceError(
-                f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it"
-            )
-        adopted, failed = _look(clone, models or [], wishes, engine)
+        clone.require_work_tree()
+        adopted, failed = _look(clone, models or [], chosen, engine)
         planned = plan_of(clone, adopted, {**_environments(clone.root), **texts}) if adopted else []
         written = [] if dry_run else write(clone.root, planned)
         result = AdoptionResult(adopted, planned, written)
@@ -107,7 +104,7 @@ def adopt(
 
 
 def _look(
-    clone: Repository, asked: list[str], wishes: Wishes, engine: str | None
+    clone: Repository, asked: list[str], chosen: AdoptOptions, engine: str | None
 ) -> tuple[list[Adopted], list[tuple[str, GitopsError]]]:
     """Look into each model; one that fails keeps no other from being adopted."""
     from gitops_ml.adoption.adopt import Adoption
@@ -121,9 +118,9 @@ def _look(
     adoption = Adoption(clone, head, paths, connected, render.progress)
     adopted: list[Adopted] = []
     failed: list[tuple[str, GitopsError]] = []
-    for candidate in find_candidates(clone, head, paths, asked, wishes.name):
+    for candidate in find_candidates(clone, head, paths, asked, chosen.name):
         try:
-            adopted.append(adoption.adopt(candidate, wishes, asked=bool(asked)))
+            adopted.append(adoption.adopt(candidate, chosen, asked=bool(asked)))
         except NoModelError as error:
             if asked or candidate.declared:
                 failed.append((candidate.path, error))

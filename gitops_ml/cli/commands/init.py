@@ -10,7 +10,7 @@ import typer
 
 from gitops_ml.cli import options, render
 from gitops_ml.cli.commands.schema import FOLDER, Kind, text
-from gitops_ml.errors import InputError, SourceError
+from gitops_ml.errors import InputError
 
 _PROJECT = """\
 # yaml-language-server: $schema={schema}/project.json
@@ -55,8 +55,7 @@ def init(
     from gitops_ml.clients.git.repository import Repository
 
     clone = Repository.open(repo)
-    if clone.bare:
-        raise SourceError(f"{clone.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
+    clone.require_work_tree()
     if not (clone.root / ".dvc").is_dir():
         raise InputError(
             f"{clone.root} is not a DVC repository",

@@ -126,21 +126,12 @@ def bump(
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
-        wish, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
-        place = edit_place(repository, wish, pr=pr, forge=forge, branch=own)
+        requested, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
+        place = edit_place(repository, requested, pr=pr, forge=forge, branch=own)
         if image is not None:
             declarations.require_image(repository, environment, deployment, image, at=place.options.onto)
-        serve = {"allow_pickle": True} if allow_pickle else {}
-        result = registration.bump(
-            repository,
-            environment,
-            deployment,
-            version,
-            model=model,
-            create=create,
-            serve=serve if image is None else {**serve, "image": image},
-            options=place.options,
-        )
+        also = registration.BumpOptions(model=model, create=create, allow_pickle=allow_pickle, image=image)
+        result = registration.bump(repository, environment, deployment, version, also, options=place.options)
         resolved, written = result.resolved, result.written
         for warning in result.warnings:
             render.progress(f"warning: {warning}")

@@ -61,7 +61,7 @@ def retrain(
     from gitops_ml.retraining.proposal import RetrainOptions
     from gitops_ml.retraining.retrain import retrain as run
 
-    wish = RetrainOptions(
+    chosen = RetrainOptions(
         settings=dict(setting(text) for text in settings or ()),
         until=until,
         environment=environment,
@@ -71,7 +71,7 @@ def retrain(
         push=push,
     )
     with Repository.open(repo) as clone:
-        result = run(clone, wish, now=time.time(), engine=lambda: Engine.connect(engine), report=render.progress)
+        result = run(clone, chosen, now=time.time(), engine=lambda: Engine.connect(engine), report=render.progress)
         address = _propose(clone, result, direct=direct)
     documents.show(pull_request=address, **_as_dict(result))
     if output == "text":

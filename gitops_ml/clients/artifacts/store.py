@@ -42,8 +42,8 @@ _CACHE = "gitops-ml-cache"
 class Store:
     """The caches and the remotes of one DVC project of one clone. `config`: local paths in it are absolute.
 
-    `remotes` are those whose addresses may be read. `refused` says why others may not, by their names; so also of
-    `remotes`, once the name of a host was looked up. `permitted`: what the host's operator permits, as
+    `remotes` are those whose addresses may be read. `refused`: why a remote may not be read, by its name; that of one
+    of `remotes` comes when its host's name was looked up. `permitted`: what the host's operator permits, as
     `why_unreachable` takes it.
     """
 

@@ -15,7 +15,7 @@ from gitops_ml.clients.files.yaml_edit import get_field
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.declaration.values import IMAGE_PATTERN
-from gitops_ml.errors import InputError, SourceError
+from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
 
 
@@ -42,8 +42,7 @@ def find_declaration(repo: Repository, environment: str, deployment: str, at: st
     Raises `SourceError` for a bare repository, `InputError` for an environment that is not declared, and for a file
     that is not UTF-8 or whose removal is not committed.
     """
-    if repo.bare:
-        raise SourceError(f"{repo.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
+    repo.require_work_tree()
     file = declaration_path(environment, deployment)
     _require_environment(repo, environment, at)
     path = repo.root / file

@@ -121,8 +121,8 @@ def commit_files(repo: Repository, files: Sequence[str], message: str, *, push: 
 
 
 def _require_branch(repo: Repository, options: CommitOptions) -> None:
-    if options.push and repo.remote is None:
-        raise InputError("there is no remote to push to", fix="git remote add origin <url>")
+    if options.push:
+        repo.require_remote()
     if options.branch is None and repo.checked_out is None:
         raise InputError(
             "no branch is checked out",

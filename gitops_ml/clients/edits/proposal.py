@@ -20,8 +20,7 @@ def push_proposal(repo: Repository, branch: str, onto: str, file: str, text: str
 
     Raises `InputError` if others have committed to the branch, `SourceError` and `PushRejected`.
     """
-    if repo.remote is None:
-        raise InputError("there is no remote to push to", fix="git remote add origin <url>")
+    repo.require_remote()
     if branch == repo.branch:
         raise InputError(
             f"{branch} is the tracked branch", why="a pull request needs another one", fix="leave out --branch"

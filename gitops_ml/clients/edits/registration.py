@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.lookup import push_advice
@@ -12,7 +11,7 @@ from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.servable import lacking_for_service
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
-from gitops_ml.clients.files.environments import declared_environments, read_environment
+from gitops_ml.clients.files.environments import EnvironmentFiles, declared_environments, read_environment
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
@@ -39,6 +38,29 @@ class Registered(NamedTuple):
     warnings: list[str]
 
 
+class BumpOptions(NamedTuple):
+    """What a bump may change besides the version.
+
+    `model`: of a first declaration; named as the deployment if None. `create`: write a first declaration where there is
+    none. `allow_pickle`: let the deployment load a pickle. `image`: the digest of the application's image.
+    """
+
+    model: str | None = None
+    create: bool = False
+    allow_pickle: bool = False
+    image: str | None = None
+
+    @property
+    def serve(self) -> dict[str, object]:
+        """The keys of `serve:` to set."""
+        keys = {"serve.allow_pickle": self.allow_pickle or None, "serve.image": self.image}
+        return {key: value for key, value in keys.items() if value is not None}
+
+    def words(self) -> str:
+        """The same as options of a command line, each after a space."""
+        return (f" --model {self.model}" if self.model else "") + " --allow-pickle" * self.allow_pickle
+
+
 class Bumped(NamedTuple):
     """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new.
 
@@ -52,6 +74,7 @@ class Bumped(NamedTuple):
 
 
 WORK_TREE_ONLY = CommitOptions()
+VERSION_ONLY = BumpOptions()
 _LOOKED_AT = 50
 """How many earlier versions `register` compares: each takes a few milliseconds."""
 
@@ -192,16 +215,21 @@ def _use(repo: Repository, version: Version) -> str:
     return next_bump(repo, version.model, version.version)
 
 
-def next_bump(repo: Repository, model: str, version: str) -> str:
-    """The command that declares a version where it is tried first: in an environment that nothing is promoted to."""
+def first_environment(repo: Repository) -> EnvironmentFiles | None:
+    """The environment of HEAD where versions are tried first: nothing is promoted to it. None without environments."""
     head = repo.ref("HEAD")
     files = []
     for name in declared_environments(repo, head) if head else []:
         with contextlib.suppress(GitopsError):
             files.append(read_environment(repo, str(head), name))
-    if not files:
+    return min(files, key=lambda f: (f.environment.promotion is not None, f.name != "dev", f.name), default=None)
+
+
+def next_bump(repo: Repository, model: str, version: str) -> str:
+    """The command that declares a version in the first environment."""
+    first = first_environment(repo)
+    if first is None:
         return "gitops-ml init"
-    first = sorted(files, key=lambda f: (f.environment.promotion is not None, f.name != "dev", f.name))[0]
     declared = next((name for name, d in sorted(first.deployments.items()) if d.model == model), None)
     if declared is not None:
         return f"gitops-ml bump {first.name} {declared} {version}"
@@ -242,17 +270,14 @@ def bump(
     environment: str,
     deployment: str,
     version: str,
+    also: BumpOptions = VERSION_ONLY,
     *,
-    model: str | None = None,
-    create: bool = False,
-    serve: Mapping[str, Any] | None = None,
     options: CommitOptions = WORK_TREE_ONLY,
 ) -> Bumped:
     """Write a version and its digest into a declaration of the work tree.
 
     Args:
-        create: write a first declaration where there is none, of `model` (default: named as the deployment).
-        serve: keys of `serve:` to set too, such as `allow_pickle` or `image`.
+        also: what else to write.
         options: whether the edit is committed and pushed.
 
     Raises:
@@ -261,29 +286,24 @@ def bump(
         PushRejected: the remote did not take the commit, which stays in this clone.
     """
     old = find_declaration(repo, environment, deployment, options.onto)
-    if old.text is None and not create:
-        also = (
-            (f" --model {model}" if model else "")
-            + " --allow-pickle" * ("allow_pickle" in (serve or {}))
-            + options.words()
-        )
-        command = f"gitops-ml bump {environment} {deployment} {version} --create{also}"
+    if old.text is None and not also.create:
+        command = f"gitops-ml bump {environment} {deployment} {version} --create{also.words()}{options.words()}"
         read_declaration(repo, environment, deployment, command, options.onto)
     declared = None if old.text is None else get_field(old.text, "model", old.file)
-    if declared is not None and model not in (None, str(declared)):
+    if declared is not None and also.model not in (None, str(declared)):
         raise InputError(
             f"{old.file} declares the model {declared}",
-            why=f"--model {model} names another one, and only a new declaration takes it",
+            why=f"--model {also.model} names another one, and only a new declaration takes it",
             fix=f"edit `model:` in {old.file}",
         )
-    resolved = _resolve(repo, model or str(declared or deployment), version)
+    resolved = _resolve(repo, also.model or str(declared or deployment), version)
     base = before_edit(old, options)
     before = None if base is None else str(get_field(base, "version", old.file))
     if old.text is None:
         edited = new_declaration(resolved.model, resolved.version, resolved.digest)
     else:
         edited = set_fields(old.text, bumped(resolved.version, resolved.digest), old.file)
-    edited = set_fields(edited, {f"serve.{key}": value for key, value in (serve or {}).items()}, old.file)
+    edited = set_fields(edited, also.serve, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
     other_image = get_field(edited, "serve.pattern", old.file) == "image"

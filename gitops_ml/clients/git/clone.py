@@ -73,6 +73,16 @@ class Clone(Objects):
         """End the process that reads objects, and what runs in other threads."""
         self.git.close()
 
+    def require_work_tree(self) -> None:
+        """Raise `SourceError` for a bare repository."""
+        if self.bare:
+            raise SourceError(f"{self.root} has no work tree", why="it is a bare repository", fix="go to a clone of it")
+
+    def require_remote(self) -> None:
+        """Raise `InputError` where there is nothing to push to."""
+        if self.remote is None:
+            raise InputError("there is no remote to push to", fix="git remote add origin <url>")
+
     @property
     def config(self) -> dict[str, str]:
         """Git's configuration for this clone. See `Git.config`."""

@@ -11,8 +11,9 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -97,6 +98,32 @@ def redact(text: str) -> str:
     return _CREDENTIALS.sub("***", text)
 
 
+class _Running:
+    """The commands that run, so that another thread, or the end of Python, can end them."""
+
+    def __init__(self) -> None:
+        self._processes: set[git.Git.AutoInterrupt] = set()
+        self._starting = threading.Lock()
+
+    def start(self, begin: Callable[[], git.Git.AutoInterrupt]) -> git.Git.AutoInterrupt:
+        """Start a command and note it, as one step: `end` never misses one that has just begun."""
+        with self._starting:
+            process = begin()
+            self._processes.add(process)
+        return process
+
+    def forget(self, process: git.Git.AutoInterrupt) -> None:
+        self._processes.discard(process)
+
+    def end(self) -> None:
+        """Ask all to end."""
+        started = self._starting.acquire(timeout=GRACE)
+        for process in list(self._processes):
+            _signal(process, signal.SIGTERM)
+        if started:
+            self._starting.release()
+
+
 class Git:
     """The git program in one folder, run by GitPython."""
 
@@ -105,9 +132,9 @@ class Git:
         self.folder = folder
         self.claims: Claims | None = None
         """Where commands claim their lock files; None outside of a repository."""
-        self._running: set[git.Git.AutoInterrupt] = set()
+        self._running = _Running()
         # Also runs when Python exits: a fetch in a thread would go on alone, and keep its locks.
-        weakref.finalize(self, _end_all, self._running)
+        weakref.finalize(self, self._running.end)
         commands.update_environment(**_OUR_VARIABLES)
         # For the commands that GitPython runs by itself. It uses the current folder if it cannot enter the
         # repository's; `-C` makes git fail instead.
@@ -152,10 +179,11 @@ class Git:
         variables = quiet | dict(env or {})
         own_index = "GIT_INDEX_FILE" in variables
         with nullcontext() if own_index else self.claim(arguments[0], timeout) as claim:
-            process = self.start(
-                *arguments, env=variables, stdin=stdin is not None, hooks=hooks, folder=folder, claim=claim
+            process = self._running.start(
+                lambda: self.start(
+                    *arguments, env=variables, stdin=stdin is not None, hooks=hooks, folder=folder, claim=claim
+                )
             )
-            self._running.add(process)
             try:
                 out, messages = process.communicate(stdin, timeout)
             except subprocess.TimeoutExpired:
@@ -165,7 +193,7 @@ class Git:
                 _end(process)
                 raise
             finally:
-                self._running.discard(process)
+                self._running.forget(process)
         return GitResult(process.returncode, out, redact(messages.decode("utf-8", "replace").strip()))
 
     def claim(self, command: str, seconds: float = QUICK) -> AbstractContextManager[int | None]:
@@ -215,7 +243,7 @@ class Git:
 
     def close(self) -> None:
         """Ask the commands that run in other threads to end, and end the reader of objects."""
-        _end_all(self._running)
+        self._running.end()
         self.commands.clear_cache()
 
 
@@ -236,11 +264,6 @@ def _end(process: git.Git.AutoInterrupt) -> None:
         _signal(process, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=GRACE)
-
-
-def _end_all(running: set[git.Git.AutoInterrupt]) -> None:
-    for process in list(running):
-        _signal(process, signal.SIGTERM)
 
 
 def _signal(process: git.Git.AutoInterrupt, number: signal.Signals) -> None:

@@ -56,8 +56,8 @@ def move_branch(clone: Clone, branch: str, new: str, old: str | None) -> str | N
     return clone.ref(ref)
 
 
-def write_folder(clone: Clone, folder: str) -> str:
-    """Write a folder of the work tree as Git would commit it, and return the id of a tree that holds it.
+def tree_of_folder(clone: Clone, folder: str) -> str:
+    """Return the id of a Git tree that holds a folder of the work tree as Git would commit it.
 
     The user's index is not touched: files that are not staged count, ignored ones do not. Raises `SourceError` when the
     folder does not exist.

@@ -19,7 +19,7 @@ from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.checks.own import Place, run_own_checks
 from gitops_ml.control.checks.rejected import rejected
-from gitops_ml.control.host import Question, ReadOnlyHost
+from gitops_ml.control.host import LOG_TAIL, Question, ReadOnlyHost
 from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -28,8 +28,6 @@ from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke
 from gitops_ml.errors import InputError, ModelRejected
-
-LOG_TAIL = 40
 
 
 @dataclass

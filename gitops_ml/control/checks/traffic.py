@@ -12,7 +12,7 @@ import msgspec
 
 from gitops_ml.control.checks.own import Place, run_own_checks
 from gitops_ml.control.events import Event, check_event
-from gitops_ml.control.host import Host
+from gitops_ml.control.host import LOG_TAIL, Host
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
 from gitops_ml.core.journal.state import Attempt
@@ -21,7 +21,6 @@ from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficT
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import CheckResult, overall
 
-LOG_TAIL = 40
 MIRRORED_PERCENT = 50
 """A mirror gives both generations the same number of requests, however large the share that is copied."""
 

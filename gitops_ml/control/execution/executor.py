@@ -99,7 +99,7 @@ def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgai
 class _Execution:
     """The deployments that are busy in one pass, and what came of the others.
 
-    `busy` is by deployment, and by `healing_of` one for what is healed beside its candidate.
+    A key of `busy` is a deployment, or its `healing_of` while it is healed during its own rollout.
     """
 
     def __init__(self, host: Host, backoff: Backoff) -> None:
@@ -211,7 +211,7 @@ class _Execution:
             outcome, deployment = run.outcome.result(), deployment_of(key)
             del self.busy[key]
             for name in outcome.tried:
-                # What is watched in back-off says nothing about what the back-off is for, unless the rollout ended.
+                # A canary is watched during back-off too. That does not end the back-off, unless the rollout is over.
                 self._note(name, outcome.errors.get(name), resting=name in run.resting and not outcome.settled)
             if outcome.settled:
                 self.result.settled.setdefault(deployment, []).extend(outcome.settled)

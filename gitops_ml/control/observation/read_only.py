@@ -1,4 +1,7 @@
-"""One environment on one engine as checks ask about it: the `ReadOnlyHost`. It changes nothing, and needs no lock."""
+"""One environment on one engine as checks ask about it: the `ReadOnlyHost`. It needs no lock.
+
+It changes nothing that serves. It may start containers of its own for a moment, and build the image that they run.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Target:
     # --- looking
 
     def look(self, options: Options, commit: str | None = None) -> View:
-        """Fetch, read, observe and plan; nothing is changed, and no lock is taken.
+        """Fetch, read, observe and plan. Nothing that serves is changed, and no lock is taken.
 
         Args:
             commit: look at this commit, and fetch nothing.

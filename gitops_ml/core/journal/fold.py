@@ -249,7 +249,7 @@ def _advance(
 
 
 def _retry(deployment: DeploymentState) -> DeploymentState:
-    """Lift the quarantine. What was refused to be reverted is tried again instead, so its revert is pending no more."""
+    """Lift the quarantine. The failed version is tried again, so a revert that was refused is not wanted any more."""
     attempts = tuple(msgspec.structs.replace(a, unreverted=False) for a in deployment.attempts)
     return msgspec.structs.replace(deployment, quarantine=(), attempts=attempts)
 

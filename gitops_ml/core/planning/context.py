@@ -20,7 +20,7 @@ from gitops_ml.core.planning.route import revision_of, route_file
 
 Steps = list[plan.Action]
 HANGING_GRACE = 5
-"""Seconds that a replica which does not answer gets to end: it may only be slow, and finish its requests."""
+"""Seconds that a replica which does not answer gets to end, in case it is only slow."""
 
 
 class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):

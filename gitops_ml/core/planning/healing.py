@@ -33,8 +33,8 @@ def heal(
 
     Args:
         spared: leave this generation's containers alone.
-        healing: mark the actions as healing. False if the next actions must wait until users are sent to `serving`:
-            to the replicas that it still has, or else to those that are started.
+        healing: mark the actions as healing. False: later actions wait until `serving` has the traffic. Its running
+            replicas are enough; if none runs, new ones must start first.
         rerouted: the cause to give for the route, if it leads to the candidate on purpose.
     """
     name, serving = context.name, context.current(serving)
@@ -62,7 +62,7 @@ def heal(
         steps.append(
             plan.Route(deployment=name, generation=serving, without=ids_of(leaving), because=because, healing=healing)
         )
-    # A process that hangs finishes no request: draining it would only take time.
+    # A replica that does not answer is not drained, which could wait in vain. Being slow is why it gets HANGING_GRACE.
     hanging = [(c, cause) for c, cause in bad if context.hangs(c, serving)]
     others = [(c, cause) for c, cause in bad if not context.hangs(c, serving)]
     if hanging:

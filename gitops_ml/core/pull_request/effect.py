@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
+from gitops_ml.core.declaration.checks import Traffic
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.planning.canary import MIRROR_PERCENT, stages
 from gitops_ml.core.pull_request.duration import Expected, expected
@@ -158,8 +159,7 @@ def _duration_cell(facts: EnvironmentFacts, change: DeploymentChange) -> str:
         return f"**never**: at least {requests}, and none came in {_span(facts.host.seconds)}"
     cell = f"at least {_span(duration.seconds)}: {requests} at {facts.host.rates.get(change.name, 0.0):.2g}/s"
     if duration.too_long is not None and change.after is not None:
-        traffic = change.after.declaration.verify.traffic
-        allowed = traffic.timeout if traffic else "10m"
+        allowed = (change.after.declaration.verify.traffic or Traffic()).timeout
         return f"**{cell}, and `verify.traffic.timeout` is {code(allowed)}**"
     return f"**{cell}**" if duration.seconds >= _A_DAY else cell
 
@@ -189,10 +189,9 @@ def decided_by(declaration: Deployment, *, first: bool) -> str:
             bounds += [f"{code(metric)} {word}{value:g}" for word, value in limits.items() if value is not None]
         parts.append(f"held-out rows ({', '.join(bounds)})")
     if declaration.rollout.strategy in ("canary", "shadow") and not first:
-        traffic = verify.traffic
-        share = 0.01 if traffic is None else traffic.max_bad_increase
-        slow = f", slower than {code(traffic.slow)} counts as bad" if traffic and traffic.slow else ""
-        parts.append(f"users' requests (at most {share:.3g} more bad ones in each{slow})")
+        traffic = verify.traffic or Traffic()
+        slow = f", slower than {code(traffic.slow)} counts as bad" if traffic.slow else ""
+        parts.append(f"users' requests (at most {traffic.max_bad_increase:.3g} more bad ones in each{slow})")
     parts += [f"{code(check.name)}" for check in verify.own]
     return ", ".join(parts)
 

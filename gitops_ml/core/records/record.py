@@ -123,13 +123,13 @@ def answered(record: Record, attempt: str, answer: str) -> Record:
     return msgspec.structs.replace(record, retrain=with_answer)
 
 
-def _newest(attempts: list[RecordedAttempt], standing: Collection[str]) -> list[RecordedAttempt]:
-    """The newest KEPT_ATTEMPTS, and those that say how the generations `standing` stand; the newest first.
+def _newest(attempts: list[RecordedAttempt], generations: Collection[str]) -> list[RecordedAttempt]:
+    """The newest KEPT_ATTEMPTS, the newest first; and of each of `generations` those that tell its verdict.
 
     Reviews are dropped first: many reviews must not push out rollouts.
     """
     kept = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
-    lasting = lasting_attempts((Settlement(a.id, a.generation, a.outcome, a.verdict) for a in kept), standing)
+    lasting = lasting_attempts((Settlement(a.id, a.generation, a.outcome, a.verdict) for a in kept), generations)
     while len(kept) > KEPT_ATTEMPTS:
         others = [a for a in reversed(kept[1:]) if a.id not in lasting]
         kept.remove(next((a for a in others if a.outcome == "reviewed"), others[0]))

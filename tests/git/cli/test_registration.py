@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from gitops_ml.cli.main import application
 from gitops_ml.clients.artifacts.resolution import resolve
 from gitops_ml.clients.edits.edit import CommitOptions
-from gitops_ml.clients.edits.registration import bump, register
+from gitops_ml.clients.edits.registration import BumpOptions, bump, register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import (
     GitopsError,
@@ -163,7 +163,7 @@ def test_bump_of_an_undeclared_deployment_needs_create(repo: Repository, project
     assert "--create" in caught.value.fix
     with pytest.raises(InputError, match="no name for a deployment"):
         bump(repo, "dev", "../evil", "v1.1.0")
-    result = bump(repo, "dev", "flight-delay", "v1.1.0", create=True, options=CommitOptions(commit=True))
+    result = bump(repo, "dev", "flight-delay", "v1.1.0", BumpOptions(create=True), options=CommitOptions(commit=True))
     text = (project / result.written.file).read_text()
     assert f"model: flight-delay\nversion: v1.1.0\ndigest: {result.resolved.digest}\n" in text
     assert git(project, "log", "-1", "--format=%s") == "Deploy flight-delay v1.1.0 to dev"

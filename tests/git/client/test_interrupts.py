@@ -8,10 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gitops_ml.clients import background
+from gitops_ml.clients.git.process import Git
 from gitops_ml.clients.git.repository import Repository
 from tests.git.client.test_process import locks, running, script, until
 from tests.git.conftest import git
@@ -88,3 +93,25 @@ def test_a_signal_to_any_command_ends_its_git(project: Path, tmp_path: Path, num
         assert [(error["what"], error["code"]) for error in errors] == [("interrupted", 130)]
     until(lambda: not running(tmp_path / "pid"))
     assert locks(project) == []
+
+
+def test_closing_ends_a_command_that_is_just_being_started(
+    lone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, start = threading.Event(), Git.start
+
+    def start_slowly(self: Git, *arguments: str, **options: Any) -> Any:
+        process = start(self, *arguments, **options)
+        started.set()
+        time.sleep(0.5)
+        return process
+
+    monkeypatch.setattr(Git, "start", start_slowly)
+    editor = script(tmp_path / "editor", "sleep 60")
+    git_in_thread = Git.at(lone)
+    result = background.begin(
+        lambda: git_in_thread.run("commit", "--allow-empty", env={"GIT_EDITOR": str(editor)}, timeout=60)
+    )
+    assert started.wait(20)
+    git_in_thread.close()
+    assert background.result_within(result, 20).code != 0

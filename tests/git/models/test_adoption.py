@@ -16,6 +16,7 @@ from gitops_ml.adoption.candidates import Candidate, data_files, find_candidates
 from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.writing import plan_of, write
 from gitops_ml.artifacts.manifest import parse_manifest
+from gitops_ml.cli.adoption_result import AdoptionResult
 from gitops_ml.clients.artifacts.resolution import resolve, resolve_at
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, VersionNotFound
@@ -264,3 +265,20 @@ def test_a_tag_that_is_older_than_the_models_name_holds_what_its_commit_has_ther
     repo = committed(team)
     again = resolve(repo, "churn", "v1.0.0", local=True, declared_at=repo.resolve("HEAD~1"))
     assert again.digest == old.digest, "the declaring commit says it, whatever HEAD is"
+
+
+@pytest.mark.parametrize("environment", ["dev", "live"])
+def test_the_first_version_goes_where_nothing_is_promoted_to(team: Path, environment: str) -> None:
+    repo = committed(
+        team,
+        **{
+            "models/churn.pkl": "x",
+            "environments/project.yaml": "schema: 1\nname: shop\n",
+            f"environments/{environment}/environment.yaml": "schema: 1\ngateway: {port: 8081}\n",
+            "environments/also/environment.yaml": (
+                f"schema: 1\ngateway: {{port: 8082}}\npromotion: {{from: {environment}}}\n"
+            ),
+        },
+    )
+    *_, bump = AdoptionResult([adopted()], [], []).next_commands(repo, dry_run=False)
+    assert bump == f"gitops-ml bump {environment} churn latest --create --allow-pickle --commit"

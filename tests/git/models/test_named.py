@@ -12,7 +12,7 @@ from gitops_ml.clients.artifacts.named import declared_models
 from gitops_ml.clients.artifacts.resolution import read, resolve_at
 from gitops_ml.clients.artifacts.source import resolve
 from gitops_ml.clients.edits.edit import CommitOptions
-from gitops_ml.clients.edits.registration import bump, register
+from gitops_ml.clients.edits.registration import BumpOptions, bump, register
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
@@ -36,7 +36,9 @@ def test_a_model_of_any_name_is_deployed(repo: Repository, project: Path, model:
     registered = register(repo, model, push=True)
     assert run(project, "gto", "check-ref", registered.tag, "--name").splitlines()[-1] == model
     label = label_of(model)
-    written = bump(repo, "dev", label, "latest", model=model, create=True, options=CommitOptions(push=True)).written
+    written = bump(
+        repo, "dev", label, "latest", BumpOptions(model, create=True), options=CommitOptions(push=True)
+    ).written
     assert written.file == f"environments/dev/models/{label}.yaml"
     tip = repo.fetch()
     declared = parse(repo.read_file(tip, written.file) or b"", written.file, Deployment)

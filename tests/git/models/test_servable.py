@@ -10,7 +10,7 @@ import pytest
 from gitops_ml.cli.doctor import clone as doctor
 from gitops_ml.clients.artifacts.resolution import resolve_at
 from gitops_ml.clients.artifacts.servable import unservable
-from gitops_ml.clients.edits.registration import bump, register
+from gitops_ml.clients.edits.registration import BumpOptions, bump, register
 from gitops_ml.clients.git.repository import Repository
 from tests.git.conftest import commit_file, git
 
@@ -39,7 +39,7 @@ def test_a_bare_file_is_said_at_register_bump_and_doctor(repo: Repository, proje
     registered = register(repo, "in-git", push=True)
     (warning,) = registered.warnings
     assert warning.startswith("plain/model.json is one file") and f"the folder holds {ALL}" in warning
-    edit = bump(repo, "dev", "in-git", "latest", create=True)
+    edit = bump(repo, "dev", "in-git", "latest", BumpOptions(create=True))
     assert edit.warnings == [warning]
     git(project, "add", "-A")
     git(project, "commit", "-qm", "Deploy it")

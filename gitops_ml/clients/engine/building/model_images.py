@@ -131,7 +131,7 @@ def ensure_model_image(
 class Builds:
     """The model images that are being made, each once, while the pass goes on.
 
-    An image belongs to no environment, so making an image needs no lock and begins before the lock is taken.
+    A build begins once the environment's lock is held, so that who waits for the lock begins none.
 
     Args:
         artifact: gives the files of a generation's model.
