@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.e2e.workshop import ROOT, Ran, free_port
+from tests.e2e.workshop import ROOT, Ran
 from tests.forked_command import run_command
+from tests.ports import free_port
 
 BIN = Path(sys.executable).parent
 PAGE = (ROOT / "docs" / "adopt.md").read_text()

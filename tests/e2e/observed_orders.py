@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.workshop import free_port
+from tests.ports import free_port
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.core.declaration.schema import Gateway
 from gitops_ml.core.generation import ALIAS, DEPLOYMENT, ContainerSpec, owner_labels, scoped
 from gitops_ml.core.observed import Snapshot
+from tests.ports import free_port
 
 SERVER = """
 import http.server, os, threading, time
@@ -128,8 +128,5 @@ class Place:
 @pytest.fixture
 def place_fixture(scratch_project: Callable[[], str]) -> Iterator[Place]:
     """A scratch environment; removed with everything in it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     with Engine.connect(None) as connected:
-        yield Place(connected, scratch_project(), port=port)
+        yield Place(connected, scratch_project(), port=free_port())

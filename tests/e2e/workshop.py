@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -24,6 +23,7 @@ import yaml
 
 from tests.conftest import SCRATCH, remove_project
 from tests.forked_command import run_command
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     import docker
@@ -94,13 +94,6 @@ class Ran:
         assert ": " in error.removeprefix("error: "), self.err
         assert "\n  fix: " in self.err, self.err
         assert "Traceback" not in self.err, self.err
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Workshop:

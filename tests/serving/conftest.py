@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from sklearn.pipeline import Pipeline
 
+from tests.ports import free_port
 from tests.serving.artifacts import train, write_artifact
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +33,7 @@ class ServerProcess:
     """A model server on a loopback port."""
 
     def __init__(self, model_dir: Path, log: Path, **env: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._log = log
         settings = {
             **IDENTITY,

@@ -19,7 +19,7 @@ from gitops_ml.control.agent.web import model_metrics
 from gitops_ml.control.agent.web.routes import gets
 from gitops_ml.control.agent.web.server import HttpServer
 from tests.e2e.observed_orders import require_prometheus
-from tests.e2e.workshop import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 REPLICAS = [Replica("dev", "churn", "v1", "1" * 12, str(n)) for n in range(2)]

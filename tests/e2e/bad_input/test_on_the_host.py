@@ -18,7 +18,8 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.observation.target import Target
 from gitops_ml.control.observation.view import Options
 from tests.e2e.bad_input.conftest import CHURN, DEV, Standing, churn_file
-from tests.e2e.workshop import MODEL, free_port
+from tests.e2e.workshop import MODEL
+from tests.ports import free_port
 
 
 def _on_engine(standing: Standing, engine: str) -> dict[str, str]:

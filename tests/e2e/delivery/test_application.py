@@ -20,7 +20,8 @@ import yaml
 
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.core.generation import PROJECT
-from tests.e2e.workshop import ROOT, Workshop, free_port
+from tests.e2e.workshop import ROOT, Workshop
+from tests.ports import free_port
 
 MODEL = "tumours"
 PATIENT = {"radius": 13.4, "texture": 18.2}

@@ -13,7 +13,8 @@ import pytest
 
 from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.core.planning.route import PIN_HEADER
-from tests.e2e.workshop import EXAMPLE, Workshop, free_port
+from tests.e2e.workshop import EXAMPLE, Workshop
+from tests.ports import free_port
 
 pytestmark = pytest.mark.alone
 

@@ -69,7 +69,7 @@ def test_a_header_selects_a_generation_only_if_pin_header_is_declared(workshop: 
 
 
 def _port(workshop: Workshop) -> int:
-    from tests.e2e.workshop import free_port
+    from tests.ports import free_port
 
     workshop.ports["dev"] = free_port()
     return workshop.ports["dev"]

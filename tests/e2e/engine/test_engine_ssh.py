@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.errors import EngineUnavailable, InputError
 from tests.e2e.place import Place, place_fixture
+from tests.ports import free_port
 
 place = place_fixture
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
@@ -29,9 +29,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         pytest.skip("openssh-server or openssh-client is not installed")
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     for key in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / key], check=True)
     (tmp_path / "sshd_config").write_text(

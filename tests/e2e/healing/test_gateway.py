@@ -11,7 +11,8 @@ import pytest
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from tests.e2e.healing.conftest import Standing
 from tests.e2e.host import Host, Inspected
-from tests.e2e.workshop import MODEL, free_port
+from tests.e2e.workshop import MODEL
+from tests.ports import free_port
 
 Meddle = Callable[[Host, Inspected], object]
 ROUTES = {

@@ -13,6 +13,7 @@ import pytest
 
 from tests.git.cli_clone import cli, clone, publish, shell, write
 from tests.git.conftest import git
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     import docker
@@ -41,11 +42,9 @@ def on_engine(work: Path, scratch_project: Callable[[], str], free_port: int) ->
     return work, name, free_port
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+@pytest.fixture(name="free_port")
+def port_fixture() -> int:
+    return free_port()
 
 
 @pytest.fixture
