@@ -63,7 +63,7 @@ def test_a_target_that_never_answers_does_not_hide_the_other(server: ServerProce
 
 
 def test_a_name_that_does_not_resolve_is_an_error() -> None:
-    result = run(job(target("gone", "http://no-such-name.invalid:8080"), deadline=0.2), [])
+    result = run(job(target("gone", "http://no-such-name.invalid:8080"), deadline=2.0), [])
     assert "its name does not resolve" in result["targets"]["gone"]["error"]
 
 
