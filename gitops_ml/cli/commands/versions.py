@@ -119,7 +119,7 @@ def bump(
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
-    """Put a version and its digest into a declaration, and with --image the application that brings it."""
+    """Put a version and its digest into a declaration."""
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import declarations, registration
     from gitops_ml.clients.edits.edit import CommitOptions
