@@ -1,4 +1,4 @@
-"""One real Chromium for all tests of the page."""
+"""A real Chromium for the tests of the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is open, Playwright's event loop counts as running in this thread, and other tests
+# could not run theirs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or Google's browser; a skip without either."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
