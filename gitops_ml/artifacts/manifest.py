@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.errors import InputError, ModelRejected
 
 MANIFEST = "manifest.json"
@@ -118,7 +119,7 @@ def parse_manifest(content: bytes) -> Manifest:
     if len(content) > MAX_MANIFEST_BYTES:
         raise broken_file(MANIFEST, f"it has {len(content):,} bytes, {MAX_MANIFEST_BYTES:,} are allowed")
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
+        manifest = decode(content, Manifest)
     except MALFORMED as error:
         raise broken_file(MANIFEST, error) from error
     contradictions = "; ".join(_contradictions(manifest))

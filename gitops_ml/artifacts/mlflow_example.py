@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.artifacts.manifest import MALFORMED, Tensor
 
 
@@ -22,7 +23,7 @@ def example_request(content: bytes, inputs: Sequence[Tensor]) -> dict[str, Any] 
         content: the file that `MlflowModel.example` names.
     """
     try:
-        example = msgspec.json.decode(content, type=_Example)
+        example = decode(content, _Example)
     except MALFORMED:
         return None
     columns = _columns(example, inputs)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import convert, decode
 from gitops_ml.artifacts.manifest import MALFORMED, Tensor
 from gitops_ml.artifacts.requirements import folded, pins
 from gitops_ml.errors import ModelRejected
@@ -65,7 +66,7 @@ def parse_mlmodel(document: Any) -> MlflowModel:
             a type in its signature that a request lacks. Names the key.
     """
     try:
-        mlmodel = msgspec.convert(document, _MLmodel)
+        mlmodel = convert(document, _MLmodel)
     except MALFORMED as error:
         raise _broken(str(error)) from error
     sklearn, function = mlmodel.flavors.sklearn, mlmodel.flavors.python_function
@@ -178,7 +179,7 @@ def _tensors(text: str | None, key: str, unnamed: str) -> tuple[Tensor, ...] | N
     if text is None:
         return None
     try:
-        columns = msgspec.json.decode(text, type=list[_Column])
+        columns = decode(text, list[_Column])
     except MALFORMED as error:
         raise _broken(f"`signature.{key}`: {error}") from error
     strange = [f"{column.name or unnamed!r} is {_kind(column)}" for column in columns if _datatype(column) is None]

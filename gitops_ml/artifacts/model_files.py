@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import convert
 from gitops_ml.artifacts.manifest import EXAMPLE, MALFORMED, MANIFEST, Manifest, broken_file, parse_manifest
 from gitops_ml.errors import ModelRejected
 
@@ -88,7 +89,7 @@ def parse_example(content: bytes) -> dict[str, Any]:
     """
     try:
         request = msgspec.json.decode(content)
-        example = msgspec.convert(request, Example)
+        example = convert(request, Example)
     except MALFORMED as error:
         raise broken_file(EXAMPLE, error) from error
     problems = "; ".join(_problems(example, request))

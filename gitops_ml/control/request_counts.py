@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.access_log import AccessLog
 from gitops_ml.clients.gateway.shadow_traffic import Tally, read, spread
@@ -59,7 +60,7 @@ class RequestCounts:
         self, watch: plan.Watch, attempt: Attempt, test: TrafficTest, live: Sequence[Container], slow: float | None
     ) -> Progress:
         """Feed what the servers have counted. The cursor of the result is the last reading of the counters, as JSON."""
-        before = msgspec.json.decode(attempt.cursor, type=dict[str, Tally]) if attempt.cursor[:1] == "{" else {}
+        before = decode(attempt.cursor, dict[str, Tally]) if attempt.cursor[:1] == "{" else {}
         is_candidate = {c.alias: c.generation == watch.generation.fingerprint for c in live}
         servers = [
             (alias, watch.generation.port if candidate else watch.incumbent.port)

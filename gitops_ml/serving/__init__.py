@@ -10,5 +10,5 @@ SERVING_VERSION = 7
 Raise it when the server's behaviour changes, and set SERVING_SOURCE to the value that the failing test prints.
 """
 
-SERVING_SOURCE = "f29480a098d4b09a34cbb073869381ff6618084ee5743f22f94a23b34878edfb"
+SERVING_SOURCE = "f34e0c83f622482bc9669f3345d17eefc6938fa34e2421aed9056ea0d41b1795"
 """SHA-256 over the files of the runtime image, part of its key; a test compares it with the files."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git.repository import Repository
@@ -60,5 +61,5 @@ def _count(data: bytes, spec: Holdout) -> int:
 
 def _read(path: Path) -> dict[str, int]:
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+        return decode(path.read_bytes(), dict[str, int])
     return {}

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import ImageFacts, facts_of, image_facts
@@ -114,7 +115,7 @@ def _actor(event: dict[str, Any]) -> str:
 def _read(cache: Path | None, engine: str) -> _Cache:
     if cache:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            content = msgspec.json.decode(cache.read_bytes(), type=_Cache)
+            content = decode(cache.read_bytes(), _Cache)
             if content.schema == _SCHEMA and content.engine == engine:
                 return content
     return _Cache()

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.building.model_images import ensure_runtime, find_runtime
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import TooMuchOutput
@@ -119,7 +120,7 @@ def inspect_model(
 def parse_inspection(content: bytes) -> Inspection:
     """Read result.json, which the model's own code may have written. What is malformed is a problem of the model."""
     try:
-        inspection = msgspec.json.decode(content, type=Inspection)
+        inspection = decode(content, Inspection)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         return _failed("what the container says of the model is malformed", clean_line(str(error), 300))
     return msgspec.structs.replace(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients import background
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.engine.client import Engine
@@ -59,7 +60,7 @@ def begin(folder: Path, environments: Iterable[str]) -> dict[str, Reconnection]:
     reconnections = {}
     for environment in names:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            last = msgspec.json.decode(_file(folder, environment).read_bytes(), type=_LastEngine)
+            last = decode(_file(folder, environment).read_bytes(), _LastEngine)
             reconnections[environment] = Reconnection(last.engine, last.gateway)
     return reconnections
 

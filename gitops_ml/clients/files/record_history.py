@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.records import read_record, record_path
@@ -98,6 +99,6 @@ def _versions(repo: Repository, declared: EnvironmentFiles) -> dict[str, list[st
 
 def _read_cache(repo: Repository) -> dict[str, _Found]:
     try:
-        return msgspec.json.decode((repo.cache / CACHE).read_bytes(), type=dict[str, _Found])
+        return decode((repo.cache / CACHE).read_bytes(), dict[str, _Found])
     except (OSError, msgspec.MsgspecError):
         return {}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import yaml
 
+from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
@@ -29,7 +30,7 @@ def record_path(environment: str, deployment: str) -> str:
 def read_record(data: bytes, path: str) -> Record | None:
     """Parse a record file. None when it cannot be read: a record that someone broke must not stop a rollout."""
     try:
-        return msgspec.convert(load(data, path, OWN), Record)
+        return convert(load(data, path, OWN), Record)
     except (InputError, msgspec.ValidationError):
         return None
 

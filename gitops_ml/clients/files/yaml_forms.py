@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import convert
 from gitops_ml.core.declaration.values import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
 
 _UNITS = {DURATION_PATTERN: "s", SIZE_PATTERN: "m", SHARE_PATTERN: "%"}
@@ -83,7 +84,7 @@ def _is_accepted(whole: Any, keys: list[Any], candidate: Any, kind: type, place:
         around = around[key]
     around[keys[-1]] = candidate
     try:
-        msgspec.convert(changed, kind)
+        convert(changed, kind)
     except msgspec.ValidationError as error:
         match = re.search(r"`([^`]*)`$", str(error))
         return match is not None and not f"{match[1]}.".startswith(f"{place}.")

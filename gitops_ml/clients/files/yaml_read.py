@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.yaml_data import Lines, lines_of, load
 from gitops_ml.clients.files.yaml_forms import form_that_works
 from gitops_ml.clients.files.yaml_scalars import OWN, Dialect
@@ -45,7 +46,7 @@ def parse(data: bytes, path: str, kind: type[T], dialect: Dialect = OWN) -> T:
             raise InputError(f"{path} is empty", fix="write it, or remove the file")
         value = {}
     try:
-        return msgspec.convert(value, kind)
+        return convert(value, kind)
     except msgspec.ValidationError as error:
         raise _explain(error, path, value, lines_of(data, path, dialect), kind) from error
 
@@ -92,7 +93,7 @@ def _with_key(place: str, text: str, value: Any, kind: type) -> str:
         for key in whole:
             around[last] = {key: whole[key]}
             try:
-                msgspec.convert(value, kind)
+                convert(value, kind)
             except msgspec.ValidationError as error:
                 if str(error) == text:
                     return f"{before}.{key}{after}"

@@ -16,6 +16,7 @@ import msgspec
 import requests
 from requests.auth import AuthBase
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import ForgeRefused, ForgeUnavailable
 
@@ -165,7 +166,7 @@ class Api:
         if content is None:
             raise self.missing(path)
         try:
-            return msgspec.json.decode(content, type=kind)
+            return decode(content, kind)
         except msgspec.MsgspecError as error:
             raise ForgeRefused(
                 f"{self.account.api}{path} does not answer as {self.account.name} does",

@@ -16,6 +16,7 @@ from datetime import datetime
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decoder
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.planning.route import is_users_router, service_generation
@@ -56,7 +57,7 @@ class _Line(msgspec.Struct):
     duration: int = msgspec.field(name="Duration", default=0)
 
 
-_decoder = msgspec.json.Decoder(_Line)
+_decoder = decoder(_Line)
 
 
 class AccessLog:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.building.base_images import base_identity
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
@@ -187,7 +188,7 @@ def _sort(files: dict[str, bytes]) -> tuple[dict[str, bytes], tuple[str, ...], d
 def _parse_loaded(raw_data: bytes) -> _Loaded:
     """What Traefik's `/api/rawdata` says; nothing when Traefik did not answer."""
     try:
-        answer = msgspec.json.decode(raw_data, type=_RawData)
+        answer = decode(raw_data, _RawData)
     except msgspec.MsgspecError:
         return _Loaded()
     loaded = _Loaded(revisions=dict(pair for name in answer.middlewares if (pair := loaded_revision(name))))

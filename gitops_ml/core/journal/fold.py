@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decoder
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import (
     Applied,
@@ -69,7 +70,7 @@ Entry = (
     | Checkpoint
 )
 
-_decoder = msgspec.json.Decoder(Entry)
+_decoder: msgspec.json.Decoder[Entry] = decoder(Entry)  # type: ignore[arg-type]  # a union is no type to mypy
 
 
 def encode(entry: Entry) -> bytes:

@@ -10,6 +10,7 @@ import re
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.core.pull_request.comment import comment
 from gitops_ml.core.pull_request.facts import PullRequest
 from gitops_ml.core.pull_request.length import LIMIT
@@ -64,7 +65,7 @@ def stored_comment(request: PullRequest, before: str = "") -> str:
 def _read(stored: str) -> _Memory | None:
     match = _STATE.search(stored)
     try:
-        return msgspec.json.decode(match[1], type=_Memory) if match else None
+        return decode(match[1], _Memory) if match else None
     except msgspec.MsgspecError:
         return None
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.artifacts.manifest import MALFORMED
 from gitops_ml.core.declaration.checks import DriftCheck
 from gitops_ml.core.verification.samples import Samples
@@ -77,7 +78,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 def parse_reference(content: bytes) -> Reference:
     """Parse reference.json. Raises `InputError` if it is malformed."""
     try:
-        return msgspec.json.decode(content, type=Reference)
+        return decode(content, Reference)
     except MALFORMED as error:
         raise InputError(
             "reference.json of the model cannot be read",

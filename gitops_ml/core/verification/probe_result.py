@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import convert
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import ModelRejected
 
@@ -78,7 +79,7 @@ def read_results(targets: Mapping[str, Any]) -> dict[str, TargetResult]:
 
 def _read_target(result: Any) -> TargetResult:
     try:
-        read = msgspec.convert(
+        read = convert(
             {
                 **result,
                 "error": _clean(result.get("error")),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decoder
 from gitops_ml.errors import InputError
 
 
@@ -39,7 +40,7 @@ class Samples(msgspec.Struct, frozen=True, kw_only=True):
         return {"inputs": msgspec.to_builtins(self.inputs)}
 
 
-_decoder = msgspec.json.Decoder(Samples)
+_decoder = decoder(Samples)
 
 
 def parse_samples(content: bytes) -> Samples:

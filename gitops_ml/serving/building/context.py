@@ -26,6 +26,7 @@ USER = "65532:65532"
 
 ARTIFACT_SOURCES = (
     "__init__.py",
+    "decoding.py",
     "description.py",
     "facts.py",
     "inputs.py",

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.types import TooMuchOutput
 from gitops_ml.clients.gateway.probing.container_watch import ContainerWatch, results_of_ended
@@ -186,7 +187,7 @@ def parse_results(content: bytes, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
         try:
             # Through the type and back: who reads the result finds every field, and of the right kind.
-            results[name] = msgspec.to_builtins(msgspec.convert(targets[name], _TargetResult))
+            results[name] = msgspec.to_builtins(convert(targets[name], _TargetResult))
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             results[name] = _malformed(error)
     return results
