@@ -15,7 +15,7 @@ help:  ## list these targets
 demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, in a scratch clone
 	@$(bin)/gitops-ml demo
 
-test: setup  ## all tests, on a real engine: about 22 minutes. ARGS='-k rollout' selects some
+test: setup  ## all tests, on a real engine: about half an hour. ARGS='-k rollout' selects some
 	@setup/services
 	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
 	@$(bin)/pytest -n 2 --dist loadfile -m alone $(ARGS) || [ $$? -eq 5 ]
