@@ -23,7 +23,7 @@ from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_pr
 from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import ALIAS, LABEL, Generation, generation_of, owner_labels, replica_spec, scoped
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
 from gitops_ml.core.verification.applications import (
     completed,
@@ -149,7 +149,7 @@ def _answers(
             image = engine.image_id(generation.image) or engine.pull(generation.image)
             generation = msgspec.structs.replace(generation, image_id=image)
     except (InputError, ModelRejected) as error:
-        return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
+        return NoAnswer(first_line(error), refused=True)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
     spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
     container = engine.create(spec)
@@ -171,7 +171,7 @@ def _answers(
             return NoAnswer(clean_line(str(result["error"])), refused=True)
         return answers_of(outputs, manifest)
     except (InputError, ModelRejected) as error:
-        return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
+        return NoAnswer(first_line(error), refused=True)
     finally:
         engine.remove(container, force=True)
 

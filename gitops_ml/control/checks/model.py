@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles, read_model_files
-from gitops_ml.control.boundary import first_line
 from gitops_ml.control.host import ReadOnlyHost
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.applications import completed, require_inputs
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.errors import GitopsError, InputError, ModelRejected

@@ -14,7 +14,6 @@ import msgspec
 
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles
-from gitops_ml.control.boundary import first_line
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.checks.own import Place, run_own_checks
@@ -24,7 +23,7 @@ from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke
 from gitops_ml.errors import InputError, ModelRejected
