@@ -119,7 +119,7 @@ class AdoptionResult:
 
     def _next_of(self, clone: Repository, model: Adopted, environment: str) -> list[str]:
         from gitops_ml.clients.artifacts.resolution import models
-        from gitops_ml.clients.edits.registration import BumpOptions
+        from gitops_ml.clients.edits.bump import BumpOptions
         from gitops_ml.core.declaration.values import label_of
 
         name = model.candidate.model
