@@ -13,11 +13,11 @@ import msgspec
 from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
-from gitops_ml.clients.files.records import read_record, record_path, records_commit
+from gitops_ml.clients.files.records import read_record, records_commit
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS
-from gitops_ml.core.records.record import Record, RecordedAttempt, newest_first
+from gitops_ml.core.records.record import Record, RecordedAttempt, newest_first, record_path
 
 MOST = 500
 """Attempts of one deployment that are read."""

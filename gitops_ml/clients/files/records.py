@@ -13,18 +13,13 @@ from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.records.record import Record
+from gitops_ml.core.records.record import Record, record_path
 from gitops_ml.errors import InputError
 
 RECORD_PATH = re.compile(rf"{ROOT}/[^/]+/records/.+")
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _KEPT = (10, 5, 2, 1)
 """How many of the newest attempts stay whole, tried one after the other until a record is small enough."""
-
-
-def record_path(environment: str, deployment: str) -> str:
-    """Where the record of a deployment is kept."""
-    return f"{ROOT}/{environment}/records/{deployment}.yaml"
 
 
 def read_record(data: bytes, path: str) -> Record | None:

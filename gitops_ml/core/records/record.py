@@ -123,6 +123,11 @@ def answered(record: Record, attempt: str, answer: str) -> Record:
     return msgspec.structs.replace(record, retrain=with_answer)
 
 
+def record_path(environment: str, deployment: str) -> str:
+    """Where Git keeps the record of a deployment."""
+    return f"environments/{environment}/records/{deployment}.yaml"
+
+
 def newest_first(attempts: Iterable[RecordedAttempt]) -> list[RecordedAttempt]:
     """The attempts in the order of a record."""
     return sorted(attempts, key=lambda attempt: (attempt.settled or "", attempt.id), reverse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.files.records import record_path, write_record
+from gitops_ml.clients.files.records import write_record
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
 from gitops_ml.control.agent.web import page as page_module
@@ -17,6 +17,7 @@ from gitops_ml.control.agent.web.page import LivePage
 from gitops_ml.control.agent.web.routes import gets
 from gitops_ml.control.agent.web.server import HttpServer
 from gitops_ml.control.backoff import ENVIRONMENT
+from gitops_ml.core.records.record import record_path
 from gitops_ml.errors import EngineUnavailable
 from gitops_ml.page.facts import Origin
 from tests.git.cli.live_agent import failed_rollout, passes
