@@ -156,7 +156,7 @@ def _load_holdout(
     from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):
-        if model and action.holdout in host.models.trained_on(model):
+        if model and model.artifact and action.holdout in host.models.trained_on(model):
             return _Holdout(refused=f"{spec.data} is among what the {whose} was trained on, {model.version}")
     data = host.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:
