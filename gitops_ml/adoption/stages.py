@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gitops_ml.clients.artifacts.resolution import models
+from gitops_ml.clients.edits.bump import BumpOptions, bump
 from gitops_ml.clients.edits.declarations import find_declaration
-from gitops_ml.clients.edits.registration import BumpOptions, bump
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.declaration.values import label_of

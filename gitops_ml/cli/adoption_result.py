@@ -110,11 +110,16 @@ class AdoptionResult:
             commands.append(f"git add {' '.join(tops)} && git commit -m 'Adopt gitops-ml'{push}")
         elif self.committed and not self.pushed and clone.remote:
             commands.append(clone.push_command())
-        return list(dict.fromkeys(commands + [line for model in self.adopted for line in self._next_of(clone, model)]))
-
-    def _next_of(self, clone: Repository, model: Adopted) -> list[str]:
-        from gitops_ml.clients.artifacts.resolution import models
         from gitops_ml.clients.edits.registration import first_environment
+
+        first = None if self.declarations else first_environment(clone)
+        environment = first.name if first else "dev"  # which `adopt` has just written
+        rest = [line for model in self.adopted for line in self._next_of(clone, model, environment)]
+        return list(dict.fromkeys(commands + rest))
+
+    def _next_of(self, clone: Repository, model: Adopted, environment: str) -> list[str]:
+        from gitops_ml.clients.artifacts.resolution import models
+        from gitops_ml.clients.edits.bump import BumpOptions
         from gitops_ml.core.declaration.values import label_of
 
         name = model.candidate.model
@@ -122,13 +127,11 @@ class AdoptionResult:
         versions = models(clone, local=True).get(name)
         register = [] if versions else [f"gitops-ml register {name}{remote}"]
         deployment = label_of(name)
-        words = ["" if deployment == name else f" --model {name}", " --allow-pickle" if model.is_pickle else ""]
+        also = BumpOptions(model=None if deployment == name else name, allow_pickle=model.is_pickle)
         commit = " --push" if clone.remote else " --commit"
         if self.declarations:
             return [*register, "gitops-ml sync"]
-        first = first_environment(clone)
-        environment = first.name if first else "dev"  # which `adopt` has just written
-        return [*register, f"gitops-ml bump {environment} {deployment} latest --create{''.join(words)}{commit}"]
+        return [*register, f"gitops-ml bump {environment} {deployment} latest --create{also.words()}{commit}"]
 
 
 def _lines(model: Adopted) -> Iterator[str]:

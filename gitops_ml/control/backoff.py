@@ -44,7 +44,7 @@ def is_healing(name: str) -> bool:
 
 def deployment_of(name: str) -> str:
     """The deployment that a name is about; empty for the environment's."""
-    return "" if name in (UPKEEP, JOURNAL, RECORD) else name.removesuffix(_HEALING)
+    return "" if name.startswith("(") else name.removesuffix(_HEALING)
 
 
 @dataclass(frozen=True)

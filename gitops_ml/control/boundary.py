@@ -36,8 +36,3 @@ def as_gitops_error(error: Exception, subject: str) -> GitopsError:
     )
     met.__cause__ = error
     return met
-
-
-def first_line(error: GitopsError) -> str:
-    """The error's first line, cleaned, as the reason of a check."""
-    return clean_line(str(error).split("\n", 1)[0])

@@ -11,12 +11,12 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, environment_n
 from gitops_ml.clients.files.record_history import all_attempts
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.boundary import as_gitops_error, first_line
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.observation.view import View
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
-from gitops_ml.core.records.record import Record, RecordedAttempt, updated
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.records.record import Record, RecordedAttempt, newest_first, updated
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import clean_check
 from gitops_ml.errors import GitopsError
@@ -37,10 +37,7 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
     unreadable: dict[str, str] = {}
     for name in environment_names(repo, commit):
         try:
-            files = read_environment(repo, commit, name)
-            records = read_records(repo, files)
-            facts = environment_facts(files, records, look(name))
-            environments.append(with_history(repo, files, records, facts))
+            environments.append(read_facts(repo, commit, name, look(name)))
         except Exception as error:
             unreadable[clean_line(name)] = first_line(as_gitops_error(error, clean_line(name)))
     return Site(
@@ -53,7 +50,28 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
     )
 
 
-def with_history(
+def read_facts(
+    repo: Repository, commit: str, name: str, look: View | GitopsError, trouble: str = ""
+) -> EnvironmentFacts:
+    """The facts of one environment of a commit.
+
+    Args:
+        look: what was observed, or why nothing was.
+        trouble: see `EnvironmentFacts`.
+
+    Raises as `read_environment`, where nothing was observed.
+    """
+    if isinstance(look, View):
+        files, records = look.source.files, look.records
+        facts = _observed_environment(files, records, look, trouble)
+    else:
+        files = read_environment(repo, commit, name)
+        records = read_records(repo, files)
+        facts = _recorded_environment(files, records, look)
+    return _with_history(repo, files, records, facts)
+
+
+def _with_history(
     repo: Repository, files: EnvironmentFiles, records: Mapping[str, Record], facts: EnvironmentFacts
 ) -> EnvironmentFacts:
     """The facts with the attempts that records have dropped, as far as the clone's history goes back."""
@@ -62,7 +80,7 @@ def with_history(
     def whole(deployment: DeploymentFacts) -> DeploymentFacts:
         known = {attempt.id for attempt in deployment.attempts}
         older = [attempt for attempt in recorded.get(deployment.name, ()) if attempt.id not in known]
-        attempts = sorted((*deployment.attempts, *older), key=lambda a: (a.settled or "", a.id), reverse=True)
+        attempts = newest_first([*deployment.attempts, *older])
         return msgspec.structs.replace(deployment, attempts=tuple(attempts)) if older else deployment
 
     return msgspec.structs.replace(facts, deployments=tuple(map(whole, facts.deployments)))
@@ -82,35 +100,40 @@ def commit_facts(repo: Repository, environments: Iterable[EnvironmentFacts]) -> 
     }
 
 
-def environment_facts(
-    files: EnvironmentFiles, records: Mapping[str, Record], look: View | GitopsError, trouble: str = ""
-) -> EnvironmentFacts:
-    """The facts of one environment.
-
-    Args:
-        look: what was observed, or why nothing was.
-        trouble: see `EnvironmentFacts`.
-    """
-    if isinstance(look, GitopsError):
-        names = sorted({*files.deployments, *files.broken, *records})
-        deployments = [_recorded(files, name, records.get(name)) for name in names]
-        engine = clean_line(files.environment.engine or "")
-        return EnvironmentFacts(
-            name=files.name,
-            commit=files.commit,
-            engine=engine,
-            unanswered=first_line(look),
-            deployments=tuple(deployments),
-        )
-    statuses = {status.name for status in look.plan.statuses}
-    names = sorted({*files.deployments, *files.broken, *look.plan.broken, *records, *statuses})
+def _recorded_environment(files: EnvironmentFiles, records: Mapping[str, Record], why: GitopsError) -> EnvironmentFacts:
+    names = sorted({*files.deployments, *files.broken, *records})
     return EnvironmentFacts(
         name=files.name,
-        commit=look.desired.commit,
-        engine=look.snapshot.engine,
-        looked=look.snapshot.at,
+        commit=files.commit,
+        engine=clean_line(files.environment.engine or ""),
+        unanswered=first_line(why),
+        deployments=tuple(_recorded(files, name, records.get(name)) for name in names),
+    )
+
+
+def _observed_environment(
+    files: EnvironmentFiles, records: Mapping[str, Record], view: View, trouble: str
+) -> EnvironmentFacts:
+    statuses = {status.name: status for status in view.plan.statuses}
+
+    def observed(name: str) -> DeploymentFacts:
+        record, state = records.get(name), view.state.of(name)
+        return msgspec.structs.replace(
+            _recorded(files, name, record),
+            broken=first_line(view.plan.broken.get(name, files.broken.get(name, ""))),
+            status=statuses.get(name),
+            attempts=_with_unpublished(record, view, name),
+            rollout=_rollout(state.open, view, name) if state.open else None,
+        )
+
+    names = sorted({*files.deployments, *files.broken, *view.plan.broken, *records, *statuses})
+    return EnvironmentFacts(
+        name=files.name,
+        commit=view.desired.commit,
+        engine=view.snapshot.engine,
+        looked=view.snapshot.at,
         trouble=trouble,
-        deployments=tuple(_observed(files, name, records.get(name), look) for name in names),
+        deployments=tuple(map(observed, names)),
     )
 
 
@@ -119,23 +142,9 @@ def _recorded(files: EnvironmentFiles, name: str, record: Record | None) -> Depl
         environment=files.name,
         name=name,
         declared=files.deployments.get(name),
-        broken=_first_line(files.broken.get(name, "")),
+        broken=first_line(files.broken.get(name, "")),
         record=record,
         attempts=record.attempts if record else (),
-    )
-
-
-def _observed(files: EnvironmentFiles, name: str, record: Record | None, view: View) -> DeploymentFacts:
-    state = view.state.of(name)
-    return DeploymentFacts(
-        environment=files.name,
-        name=name,
-        declared=files.deployments.get(name),
-        broken=_first_line(view.plan.broken.get(name, files.broken.get(name, ""))),
-        status=next((status for status in view.plan.statuses if status.name == name), None),
-        record=record,
-        attempts=_with_unpublished(record, view, name),
-        rollout=_rollout(state.open, view, name) if state.open else None,
     )
 
 
@@ -162,7 +171,3 @@ def _rollout(attempt: Attempt, view: View, name: str) -> RolloutFacts:
         percent=watch.percent if watch else None,
         checks=tuple(map(clean_check, checks)),
     )
-
-
-def _first_line(text: str) -> str:
-    return clean_line(text.split("\n", 1)[0])

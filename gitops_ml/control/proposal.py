@@ -86,7 +86,7 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
         unsigned=_unsigned(repo, files),
     )
     changed = deployment_changes(facts)
-    reasons = {change.name: override_between(repo, name, change.name, *commits) for change in changed}
+    reasons = {each.name: override_between(repo, name, each.name, *commits) for each in changed if each.rolls_out}
     facts = msgspec.structs.replace(facts, overrides={name: reason for name, reason in reasons.items() if reason})
     if ask_hosts and changed:
         return _with_host(repo, facts, source)

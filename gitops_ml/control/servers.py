@@ -26,6 +26,7 @@ from gitops_ml.clients.own_checks.command import CommandPlace
 from gitops_ml.control.host import CommandContext, Progress, Question
 from gitops_ml.control.request_counts import RequestCounts
 from gitops_ml.core.declaration.checks import OwnCheck
+from gitops_ml.core.declaration.mapping import AnswerMapping
 from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
@@ -40,6 +41,8 @@ from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError, ModelRejected
 
 HOLDOUT_SECONDS = 300.0
+_Mapped = tuple[AnswerMapping, Exchange]
+"""How an application is asked, and what it is asked now."""
 _log = logging.getLogger("gitops_ml")
 
 
@@ -93,8 +96,8 @@ class EngineServers:
             if results is not None:
                 return _read(question, results)
         results = {**self._probe(question, asked, go_on, passed=time.monotonic() - started), **refused}
-        for name, exchange in exchanges.items():
-            results[name] = _mapped(question.targets[name][1], results.get(name, {}), exchange)
+        for name, (mapping, exchange) in exchanges.items():
+            results[name] = read_answers(mapping.request, mapping.response, results.get(name, {}), exchange)
         return _read(question, results)
 
     def _ask_ready(
@@ -127,12 +130,13 @@ class EngineServers:
         place = ProbePlace(
             project=self._place.project, environment=self._place.environment, image=image, locked=self._place.locked
         )
+        protocol = any("exchange" not in target for target in asked)  # an application is asked in its own form alone
         job = ProbeJob(
             targets=asked,
             seconds=left + (HOLDOUT_SECONDS if bodies else 0.0),
             ready_seconds=left,
-            example=question.example,
-            bodies=bodies,
+            example=question.example if protocol else None,
+            bodies=bodies if protocol else (),
         )
         return run_probe(self._engine, place, job, watch=_watched(question), go_on=go_on).targets
 
@@ -200,12 +204,12 @@ def _read(question: Question, results: Mapping[str, Any]) -> dict[str, TargetRes
     return read
 
 
-def _exchanges(question: Question) -> tuple[dict[str, Exchange], dict[str, dict[str, Any]]]:
+def _exchanges(question: Question) -> tuple[dict[str, _Mapped], dict[str, dict[str, Any]]]:
     """What is asked of the applications among the targets, in their own form; the results of those that cannot be.
 
     Raises `ModelRejected` where it is the judged generation's own mapping that does not fit its model.
     """
-    exchanges: dict[str, Exchange] = {}
+    exchanges: dict[str, _Mapped] = {}
     refused: dict[str, dict[str, Any]] = {}
     if question.example is None and not question.bodies:
         return exchanges, refused
@@ -213,7 +217,8 @@ def _exchanges(question: Question) -> tuple[dict[str, Exchange], dict[str, dict[
         if generation.mapping is None:
             continue
         try:
-            exchanges[name] = exchange_of(generation.mapping.request, question.example, question.bodies)
+            exchange = exchange_of(generation.mapping.request, question.example, question.bodies)
+            exchanges[name] = generation.mapping, exchange
         except ModelRejected as error:
             if generation.fingerprint == question.generation.fingerprint:
                 raise
@@ -221,20 +226,10 @@ def _exchanges(question: Question) -> tuple[dict[str, Exchange], dict[str, dict[
     return exchanges, refused
 
 
-def _mapped(generation: Generation, result: Mapping[str, Any], exchange: Exchange) -> Mapping[str, Any]:
-    mapping = generation.mapping
-    return read_answers(mapping.request, mapping.response, result, exchange) if mapping else result
-
-
-def _target(name: str, container: Container, generation: Generation, exchange: Exchange | None) -> dict[str, Any]:
+def _target(name: str, container: Container, generation: Generation, mapped: _Mapped | None) -> dict[str, Any]:
     target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
     if generation.pattern == "image":
-        return target | {"health": generation.health} | _asked(generation, exchange)
+        asked = exchange_in_job(mapped[0].request, mapped[1]) if mapped else {}
+        return target | {"health": generation.health} | asked
     expect = {"version": generation.version, "digest": generation.digest}
     return target | {"model": generation.deployment, "expect": expect}
-
-
-def _asked(generation: Generation, exchange: Exchange | None) -> dict[str, Any]:
-    if exchange is None or generation.mapping is None:
-        return {}
-    return exchange_in_job(generation.mapping.request, exchange)

@@ -47,6 +47,11 @@ def clean_line(text: str, limit: int = MAX_LINE) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def first_line(text: object) -> str:
+    """The first line of a text, or of an error's, cleaned."""
+    return clean_line(str(text).split("\n", 1)[0])
+
+
 def _without_controls(text: str) -> str:
     return _SURROGATES.sub("\ufffd", _INVISIBLE.sub("", text))
 

@@ -90,7 +90,7 @@ class DeploymentFacts(msgspec.Struct, frozen=True, kw_only=True):
     def hold(self, now: datetime) -> Hold | None:
         """The hold that is in force."""
         hold = self.declared.hold if self.declared else None
-        return None if hold and hold.until is not None and hold.until <= now else hold
+        return hold if hold and hold.in_force(now) else None
 
 
 class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,7 @@
-"""Draws the pages. Every text is escaped by Jinja2, the one template engine here; pages hold no script."""
+"""Draws the pages. Jinja2 escapes the texts of templates, `markup` those of pictures and figures.
+
+Only the pages of an agent have a script.
+"""
 
 from __future__ import annotations
 

@@ -23,10 +23,9 @@ from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_pr
 from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import ALIAS, LABEL, Generation, generation_of, owner_labels, replica_spec, scoped
-from gitops_ml.core.text import clean_line
-from gitops_ml.core.verification.answers import Answers, NoAnswer, answers_of
+from gitops_ml.core.text import clean_line, first_line
+from gitops_ml.core.verification.answers import Answers, NoAnswer, read_outputs
 from gitops_ml.core.verification.applications import (
-    completed,
     exchange_in_job,
     exchange_of,
     read_answers,
@@ -140,38 +139,36 @@ def _answers(
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
-        exchange = None
-        if generation.mapping is None:
+        mapping, mapped = generation.mapping, None
+        if mapping is None:
             ensure_model_image(engine, generation, model.files, project=project)
         else:
-            require_inputs(generation.mapping.request, manifest)
-            exchange = exchange_of(generation.mapping.request, None, bodies)
+            require_inputs(mapping.request, manifest)
+            mapped = mapping, exchange_of(mapping.request, None, bodies)
             image = engine.image_id(generation.image) or engine.pull(generation.image)
             generation = msgspec.structs.replace(generation, image_id=image)
     except (InputError, ModelRejected) as error:
-        return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
+        return NoAnswer(first_line(error), refused=True)
     spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
     spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
     container = engine.create(spec)
     engine.start(container, spec.name)
     try:
         target: dict[str, Any] = {"name": "model", "url": f"http://{spec.labels[ALIAS]}:{generation.port}"}
-        if generation.mapping is None or exchange is None:
+        if mapped is None:
             expect = {"version": generation.version, "digest": generation.digest}
             target |= {"model": generation.deployment, "expect": expect}
             result = _ask(engine, project, environment, container, target, bodies)
-            outputs = result.get("outputs") or []
         else:
-            target |= {"health": generation.health} | exchange_in_job(generation.mapping.request, exchange)
+            mapping, exchange = mapped
+            target |= {"health": generation.health} | exchange_in_job(mapping.request, exchange)
             raw = _ask(engine, project, environment, container, target, [])
-            result = read_answers(generation.mapping.request, generation.mapping.response, raw, exchange)
-            each = zip(result.get("outputs") or [], exchange.rows, strict=False)
-            outputs = [completed(one, count, manifest) for one, count in each]
+            result = read_answers(mapping.request, mapping.response, raw, exchange)
         if result.get("error"):
             return NoAnswer(clean_line(str(result["error"])), refused=True)
-        return answers_of(outputs, manifest)
+        return read_outputs(result.get("outputs") or (), result.get("row_counts") or (), manifest)
     except (InputError, ModelRejected) as error:
-        return NoAnswer(clean_line(str(error).split("\n")[0]), refused=True)
+        return NoAnswer(first_line(error), refused=True)
     finally:
         engine.remove(container, force=True)
 

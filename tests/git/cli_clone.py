@@ -11,8 +11,8 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from gitops_ml.cli.main import application
-from gitops_ml.clients.files.records import record_path, write_record
-from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration
+from gitops_ml.clients.files.records import write_record
+from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration, record_path
 from gitops_ml.errors import GitopsError
 from tests.git.conftest import git
 

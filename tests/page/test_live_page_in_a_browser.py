@@ -12,18 +12,15 @@ from playwright.sync_api import Browser, expect
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.web.page import LivePage
 from gitops_ml.control.agent.web.server import HttpServer
-from tests.git.cli.live_agent import failed_rollout, passes
 from tests.git.conftest import commit_file, git
 from tests.page.browsers import opened
+from tests.unit.agent_http.live_agent import board_of_dev, failed_rollout, passes
 from tests.unit.builders import NAME
 
 
 @pytest.fixture
 def board() -> StatusBoard:
-    board = StatusBoard(time.monotonic)
-    board.fetched("a" * 40, "")
-    board.took_up("dev")
-    return board
+    return board_of_dev()
 
 
 @pytest.fixture

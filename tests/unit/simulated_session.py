@@ -24,7 +24,7 @@ from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.blocks import Arms
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
-from gitops_ml.errors import Superseded
+from gitops_ml.errors import InputError, Superseded
 from tests.unit.builders import DRAIN, ENVIRONMENT, PROJECT
 from tests.unit.simulated_engine import Engine
 
@@ -140,6 +140,8 @@ class SimulatedModels:
         return {}
 
     def trained_on(self, generation: Generation) -> frozenset[str]:
+        if generation.artifact is None:
+            raise InputError(f"{generation.version} brings no artifact", why="it is an image", fix="add `request:`")
         return frozenset()
 
 

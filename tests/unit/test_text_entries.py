@@ -14,12 +14,13 @@ from gitops_ml.cli import render
 from gitops_ml.clients.engine.address import Address
 from gitops_ml.clients.engine.errors import failed, unavailable
 from gitops_ml.clients.gateway.probing.probe import parse_results
-from gitops_ml.control.boundary import as_gitops_error, first_line
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.model import answers_in
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, PrometheusCheck
 from gitops_ml.core.journal.entries import Cleared, Judged
 from gitops_ml.core.journal.fold import Entry, Reviewed, encode, fold_entries
+from gitops_ml.core.text import first_line
 from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus
 from gitops_ml.core.verification.probe_result import TargetResult, read_results
 from gitops_ml.core.verification.verdict import CheckResult, clean_check

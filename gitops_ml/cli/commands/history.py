@@ -44,11 +44,13 @@ def history(
                 fix=f"gitops-ml sync {environment}",
             )
         records = {deployment: records[deployment]}
+    declared = {(name, attempt.commit) for name, record in records.items() for attempt in record.attempts}
+    reasons = {(name, commit): override_at(clone, environment, name, commit) for name, commit in declared}
     overrides = {
         attempt.id: reason
         for name, record in records.items()
         for attempt in record.attempts
-        if (reason := override_at(clone, environment, name, attempt.commit))
+        if (reason := reasons[name, attempt.commit])
     }
     if output == "json":
         documents.show(environment=environment, records=records, overrides=overrides)

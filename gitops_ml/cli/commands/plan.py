@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from msgspec.structs import asdict
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.commands.deploy import begin, show_trouble, visit
@@ -119,6 +118,8 @@ def _show_proposal(
 
 
 def _plan_json(view: View) -> dict[str, Any]:
+    from msgspec.structs import asdict
+
     return {
         "environment": view.desired.name,
         "commit": view.desired.commit,

@@ -121,17 +121,16 @@ def bump(
 ) -> None:
     """Put a version and its digest into a declaration."""
     from gitops_ml.cli.pull_request import edit_place
-    from gitops_ml.clients.edits import declarations, registration
+    from gitops_ml.clients.edits.bump import BumpOptions
+    from gitops_ml.clients.edits.bump import bump as bump_declaration
     from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
         requested, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
         place = edit_place(repository, requested, pr=pr, forge=forge, branch=own)
-        if image is not None:
-            declarations.require_image(repository, environment, deployment, image, at=place.options.onto)
-        also = registration.BumpOptions(model=model, create=create, allow_pickle=allow_pickle, image=image)
-        result = registration.bump(repository, environment, deployment, version, also, options=place.options)
+        also = BumpOptions(model=model, create=create, allow_pickle=allow_pickle, image=image)
+        result = bump_declaration(repository, environment, deployment, version, also, options=place.options)
         resolved, written = result.resolved, result.written
         for warning in result.warnings:
             render.progress(f"warning: {warning}")

@@ -10,7 +10,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError
 from gitops_ml.page.facts import DeploymentFacts, Origin
-from gitops_ml.retraining.provenance import Serving, Step, Trace, trace
+from gitops_ml.retraining.provenance import Step, Trace, trace
 
 _SHOWN = 40
 
@@ -24,18 +24,18 @@ def lineage_of(repo: Repository, facts: DeploymentFacts) -> tuple[Origin, ...]:
     if status and status.generation != serving.generation:
         return (Origin("generation", status.generation, ("its verdict is not in Git yet",)),)
     try:
-        return tuple(_origins(trace(repo, facts.environment, facts.name, serving, record), serving))
+        return tuple(_origins(trace(repo, facts.environment, facts.name, serving, record)))
     except GitopsError as error:
         return (Origin("generation", serving.generation, (clean_line(str(error)),)),)
 
 
-def _origins(traced: Trace, serving: Serving) -> Iterator[Origin]:
+def _origins(traced: Trace) -> Iterator[Origin]:
     yield Origin("Container", traced.image or "its image is not recorded", (f"generation {traced.generation}",))
     yield from _step("Deployed by commit", traced.declared)
     yield from _step("Declared by commit", traced.bumped)
     tag = (f"tag {traced.tag} by {traced.tagger}",) if traced.tag else ()
     missing = (traced.missing,) if traced.missing else ()
-    yield Origin("Version", f"{traced.model} {traced.version}", _clean((*tag, *missing, f"digest {serving.digest}")))
+    yield Origin("Version", f"{traced.model} {traced.version}", _clean((*tag, *missing, f"digest {traced.digest}")))
     yield from _step("Trained in commit", traced.trained)
     learnt = traced.learnt or {}
     if learnt.get("from"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from gitops_ml.clients.artifacts import lookup, resolution
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
@@ -38,36 +40,26 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     `InputError` when the declaration, or a document of DVC's, cannot be accepted.
     """
     require_plausible(name, deployment)
-    image = deployment.serve.image or ""
+    of_image = ResolvedDeployment(
+        name=name, declaration=deployment, digest=deployment.serve.image or "", revision=commit, path=""
+    )
     if not deployment.serve.uses_artifact:
-        return ResolvedDeployment(name=name, declaration=deployment, digest=image, revision=commit, path="")
+        return of_image
     version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest, declared_at=commit)
     holdout = deployment.verify.holdout
     rows = lookup.resolve_path(repo, commit, holdout.data).digest if holdout else None
-    artifact = Artifact(
-        digest=version.digest,
-        revision=version.commit,
-        path=version.path,
-        sidecar=find_sidecar(repo, deployment.model, version, commit),
-    )
+    sidecar = find_sidecar(repo, deployment.model, version, commit)
     if deployment.serve.pattern == "image":
-        return ResolvedDeployment(
-            name=name,
-            declaration=deployment,
-            digest=image,
-            revision=commit,
-            path="",
-            holdout=rows,
-            artifact=artifact,
-        )
+        artifact = Artifact(digest=version.digest, revision=version.commit, path=version.path, sidecar=sidecar)
+        return msgspec.structs.replace(of_image, holdout=rows, artifact=artifact)
     return ResolvedDeployment(
         name=name,
         declaration=deployment,
-        digest=artifact.digest,
-        revision=artifact.revision,
-        path=artifact.path,
+        digest=version.digest,
+        revision=version.commit,
+        path=version.path,
         holdout=rows,
-        sidecar=artifact.sidecar,
+        sidecar=sidecar,
     )
 
 

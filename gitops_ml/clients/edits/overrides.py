@@ -63,8 +63,7 @@ def override_at(repo: Repository, environment: str, deployment: str, commit: str
 
 def override_between(repo: Repository, environment: str, deployment: str, base: str, head: str) -> str:
     """The newest reason in the commits from `base` to `head` that touch a declaration; empty if there is none."""
-    touching = repo.log(declaration_path(environment, deployment), _COMMITS, head)
-    return _reason([commit for commit in touching if not repo.is_ancestor(commit.id, base)])
+    return _reason(repo.log(declaration_path(environment, deployment), _COMMITS, head, since=base))
 
 
 def _reason(commits: list[Commit]) -> str:

@@ -20,7 +20,7 @@ from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.edits import bumped
+from gitops_ml.core.declaration.edits import bumped, declaration_path
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.records.record import (
@@ -89,21 +89,25 @@ def promote(
     except InputError as error:
         rules.override(error)
         standing = (record.serving if record else None) or declared_generation(repo, source, deployment)
-    there = source.deployments.get(deployment)
-    if there and there.version != standing.version:
-        say(f"{source.name} declares {there.version}, which is not Verified; {standing.version} is what stands there")
+    declared = source.deployments.get(deployment)
+    if declared and declared.version != standing.version:
+        say(
+            f"{source.name} declares {declared.version}, which is not Verified; {standing.version} is what stands there"
+        )
     old = find_declaration(repo, environment, deployment, options.onto)
     if old.text is None and not create:
         command = f"gitops-ml promote {deployment} --to {environment} --create{options.words()}"
         read_declaration(repo, environment, deployment, command, options.onto)
-    text = old.text if old.text is not None else _copy(repo, source, deployment, standing.commit)
-    _require_same_model(repo, source, deployment, standing.commit, text, old.file)
+    there = declared_at(repo, source.name, deployment, standing.commit)
+    text = old.text if old.text is not None else set_fields(there, {"hold": None}, f"{source.name}/{deployment}")
+    _require_same_model(f"{source.name}/{deployment}", there, text, old.file)
     moved = moved_fields(standing.version, standing.digest)
     if "digest" not in moved:
-        moved |= _moved_with_image(declared_at(repo, source.name, deployment, standing.commit), source.name)
+        moved |= _moved_with_image(there, source.name)
     edited = set_fields(text, moved, old.file)
     try:
-        require_same_runtime(repo, source, deployment, standing, parse(edited.encode(), old.file, Deployment))
+        then = parse(there.encode(), declaration_path(source.name, deployment), Deployment)
+        require_same_runtime(repo, source, deployment, standing, then, parse(edited.encode(), old.file, Deployment))
     except InputError as error:
         rules.override(error)
     base = before_edit(old, options)
@@ -194,21 +198,13 @@ def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
         return datetime.now(UTC)
 
 
-def _copy(repo: Repository, source: EnvironmentFiles, deployment: str, commit: str) -> str:
-    """The declaration that was verified in the source, without its hold."""
-    text = declared_at(repo, source.name, deployment, commit)
-    return set_fields(text, {"hold": None}, f"{source.name}/{deployment}")
-
-
-def _require_same_model(
-    repo: Repository, source: EnvironmentFiles, deployment: str, commit: str, text: str, file: str
-) -> None:
-    there = get_field(declared_at(repo, source.name, deployment, commit), "model", source.name)
-    here = get_field(text, "model", file)
-    if there != here:
+def _require_same_model(place: str, there: str, text: str, file: str) -> None:
+    """Check that the declaration `text` is of the same model as the one of the source, `there` at `place`."""
+    declared, here = get_field(there, "model", place), get_field(text, "model", file)
+    if declared != here:
         raise InputError(
             f"{file} declares the model {here}",
-            why=f"{source.name}/{deployment} is {there}; a verdict on one model says nothing about another",
+            why=f"{place} is {declared}; a verdict on one model says nothing about another",
             fix=f"edit {file}",
         )
 

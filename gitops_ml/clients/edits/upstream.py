@@ -5,7 +5,6 @@ from __future__ import annotations
 from gitops_ml.clients.artifacts.resolution import resolve
 from gitops_ml.clients.artifacts.sidecar import find_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.declaration.schema import Deployment
@@ -40,24 +39,30 @@ def declared_generation(repo: Repository, source: EnvironmentFiles, deployment: 
             why=f"declared there: {', '.join(sorted(source.deployments)) or 'none'}",
             fix=f"gitops-ml status {source.name}",
         )
-    digest = declared.digest or declared.serve.image
-    if digest is None or declared.serve.pattern == "service":
-        digest = resolve(repo, declared.model, declared.version, declared.digest, declared_at=source.commit).digest
+    image = declared.serve.image if declared.serve.pattern == "image" else None
+    digest = image or resolve(repo, declared.model, declared.version, declared.digest, declared_at=source.commit).digest
     return RecordedGeneration(generation="", version=declared.version, digest=digest, commit=source.commit)
 
 
 def require_same_runtime(
-    repo: Repository, source: EnvironmentFiles, deployment: str, standing: RecordedGeneration, here: Deployment
+    repo: Repository,
+    source: EnvironmentFiles,
+    deployment: str,
+    standing: RecordedGeneration,
+    then: Deployment,
+    here: Deployment,
 ) -> None:
     """Check that `here` runs the version in the runtime where it was judged, as far as Git tells that.
 
     A version has one runtime, unless it is served another way, or files of `serving/` at the declaring commit say what
     it needs and have changed since.
 
+    Args:
+        then: the declaration in the source by which it was judged.
+
     Raises:
         InputError: the runtime is another one.
     """
-    then = _parsed(declared_at(repo, source.name, deployment, standing.commit), source.name, deployment)
     if then.serve.pattern != here.serve.pattern:
         raise InputError(
             f"serve.pattern is {here.serve.pattern}, and {then.serve.pattern} in {source.name}",
@@ -77,7 +82,3 @@ def require_same_runtime(
             why=f"commit {standing.commit[:12]} had other files there than {source.commit[:12]} has",
             fix=f"gitops-ml sync {source.name}, which judges it again",
         )
-
-
-def _parsed(text: str, environment: str, deployment: str) -> Deployment:
-    return parse(text.encode(), declaration_path(environment, deployment), Deployment)

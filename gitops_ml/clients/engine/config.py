@@ -169,12 +169,8 @@ def _cpus(host: Mapping[str, Any]) -> float:
 
 def _gpus(host: Mapping[str, Any]) -> int:
     """The GPUs that a container was given, -1 for all."""
-    requests = host.get("DeviceRequests") or ()
-    return sum(int(r.get("Count") or len(r.get("DeviceIDs") or ())) for r in requests if ["gpu"] in _capabilities(r))
-
-
-def _capabilities(request: Mapping[str, Any]) -> list[list[str]]:
-    return list(request.get("Capabilities") or ())
+    requests = [r for r in host.get("DeviceRequests") or () if ["gpu"] in (r.get("Capabilities") or ())]
+    return sum(int(r.get("Count") or len(r.get("DeviceIDs") or ())) for r in requests)
 
 
 def offered_gpus(info: Mapping[str, Any]) -> int | None:

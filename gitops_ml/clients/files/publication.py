@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
-from gitops_ml.clients.files.records import read_record, record_files, record_path, write_record
+from gitops_ml.clients.files.records import read_record, record_files, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
@@ -26,6 +26,7 @@ from gitops_ml.core.records.record import (
     Record,
     answered,
     commit_message,
+    record_path,
     restored_fields,
     revert_message,
     updated,

@@ -13,11 +13,11 @@ import msgspec
 from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
-from gitops_ml.clients.files.records import read_record, record_path
+from gitops_ml.clients.files.records import read_record, records_commit
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS
-from gitops_ml.core.records.record import Record, RecordedAttempt
+from gitops_ml.core.records.record import Record, RecordedAttempt, newest_first, record_path
 
 MOST = 500
 """Attempts of one deployment that are read."""
@@ -81,16 +81,13 @@ def _older(
             continue
         seen = {attempt.id: attempt for attempt in attempts} | seen
         place, step = place + step, KEPT_ATTEMPTS // 2
-    ordered = sorted(seen.values(), key=lambda attempt: (attempt.settled or "", attempt.id), reverse=True)
-    return tuple(ordered[:MOST])
+    return tuple(newest_first(seen.values())[:MOST])
 
 
 def _versions(repo: Repository, declared: EnvironmentFiles) -> dict[str, list[str]]:
     """The ids of all versions of the record files, the newest first, by path."""
-    branch = declared.environment.records.branch
-    tip = (repo.find_tip(branch) if branch and branch != repo.branch else None) or declared.commit
     versions: dict[str, list[str]] = {}
-    for line in repo.list_objects(tip, f"{ROOT}/{declared.name}/records"):
+    for line in repo.list_objects(records_commit(repo, declared), f"{ROOT}/{declared.name}/records"):
         identity, _, path = line.partition(" ")
         if path.endswith(".yaml"):
             versions.setdefault(path, []).append(identity)

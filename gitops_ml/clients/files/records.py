@@ -13,18 +13,13 @@ from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.records.record import Record
+from gitops_ml.core.records.record import Record, record_path
 from gitops_ml.errors import InputError
 
 RECORD_PATH = re.compile(rf"{ROOT}/[^/]+/records/.+")
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _KEPT = (10, 5, 2, 1)
 """How many of the newest attempts stay whole, tried one after the other until a record is small enough."""
-
-
-def record_path(environment: str, deployment: str) -> str:
-    """Where the record of a deployment is kept."""
-    return f"{ROOT}/{environment}/records/{deployment}.yaml"
 
 
 def read_record(data: bytes, path: str) -> Record | None:
@@ -37,12 +32,16 @@ def read_record(data: bytes, path: str) -> Record | None:
 
 def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Record]:
     """The readable records of an environment, from the branch that its policy names."""
-    files = dict(declared.records)
-    branch = declared.environment.records.branch
-    if branch and branch != repo.branch and (tip := repo.find_tip(branch)):
-        files = record_files(repo, tip, declared.name)
+    tip = records_commit(repo, declared)
+    files = declared.records if tip == declared.commit else record_files(repo, tip, declared.name)
     records = {name: read_record(data, record_path(declared.name, name)) for name, data in files.items()}
     return {name: record for name, record in records.items() if record is not None}
+
+
+def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:
+    """The commit with an environment's newest records: the tip of the branch that its policy names, if it is there."""
+    branch = declared.environment.records.branch
+    return (repo.find_tip(branch) if branch and branch != repo.branch else None) or declared.commit
 
 
 def record_files(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:

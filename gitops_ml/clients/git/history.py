@@ -36,13 +36,14 @@ def is_ancestor(clone: Clone, older: str, newer: str) -> bool:
         return False
 
 
-def log(clone: Clone, path: str, n: int, rev: str) -> list[Commit]:
-    """The last `n` commits up to `rev` that touched `path` (any, if empty), newest first.
+def log(clone: Clone, path: str, n: int, rev: str, since: str | None = None) -> list[Commit]:
+    """The last `n` commits up to `rev` that touched `path` (any, if empty), newest first; none that `since` has too.
 
     GitPython's `iter_commits` fails on a commit that names an unknown encoding, and `git log` prints what the user's
     configuration adds; `rev-list` does neither.
     """
-    result = clone.git.must("rev-list", f"--max-count={n}", *_AS_COMMITS, rev, "--", *([path] if path else []))
+    revisions = [rev, *([f"^{since}"] if since else [])]
+    result = clone.git.must("rev-list", f"--max-count={n}", *_AS_COMMITS, *revisions, "--", *([path] if path else []))
     return _parsed(result.out)
 
 

@@ -153,9 +153,13 @@ class Repository(Clone):
             self._tags[where] = tags.list_tags(self, root, where)
         return self._tags[where]
 
-    def log(self, path: str = "", n: int = 20, rev: str | None = None) -> list[Commit]:
-        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`."""
-        return history.log(self, path, n, self.resolve(rev) if rev else self.tip())
+    def log(self, path: str = "", n: int = 20, rev: str | None = None, since: str | None = None) -> list[Commit]:
+        """The last `n` commits that touched `path` (any, if empty), newest first, from the fetched tip or `rev`.
+
+        Args:
+            since: leave out this commit and those before it.
+        """
+        return history.log(self, path, n, self.resolve(rev) if rev else self.tip(), since)
 
     def find_commits(self, identities: Iterable[str]) -> dict[str, Commit]:
         """These commits by their full ids; what this clone does not have is left out."""

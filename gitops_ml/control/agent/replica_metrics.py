@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 from gitops_ml.clients import background
@@ -58,13 +57,14 @@ class ReplicaMetrics:
         self._lock = threading.Lock()
         self._readers: dict[str, _Reader] = {}
 
-    def read(self) -> dict[str, Reading | None]:
-        """Read all environments side by side; None for one whose replicas cannot be read in time."""
+    def read(self, only: str | None = None) -> dict[str, Reading | None]:
+        """Read all environments, or one, side by side; None for one whose replicas cannot be read in time."""
         views = {name: status.view for name, status in self._board.read().environments.items() if status.view}
         with self._lock:
             for name in self._readers.keys() - views.keys():
                 background.begin(self._readers.pop(name).close)
-            readers = {name: self._readers.setdefault(name, _Reader()) for name in views}
+            wanted = [name for name in views if only in (None, name)]
+            readers = {name: self._readers.setdefault(name, _Reader()) for name in wanted}
         begun = {name: reader.begin(views[name]) for name, reader in readers.items()}
         deadline = time.monotonic() + WITHIN
         return {name: _result(name, future, deadline) for name, future in begun.items()}
@@ -126,16 +126,12 @@ def _read(engine: Engine, view: View) -> Reading:
         return dict.fromkeys(replicas.values(), "")
     ports = _ports(view)
     servers = [(alias, ports.get(replica.generation, names.PORT)) for alias, replica in sorted(replicas.items())]
+    chunks = [servers[start : start + _IN_A_ROW] for start in range(0, len(servers), _IN_A_ROW)]
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         ask = partial(read_metrics, engine, gateway.id, longest=_LONGEST, seconds=_ONE_SERVER)
-        read = [threads.submit(ask, chunk) for chunk in _chunks(servers)]
+        read = [threads.submit(ask, chunk) for chunk in chunks]
         answers = {alias: text for each in read for alias, text in each.result().items()}
     return {replica: answers.get(alias, "") for alias, replica in replicas.items()}
-
-
-def _chunks(servers: Sequence[tuple[str, int]]) -> list[list[tuple[str, int]]]:
-    rest = iter(servers)
-    return [chunk for _ in range(0, len(servers), _IN_A_ROW) if (chunk := list(islice(rest, _IN_A_ROW)))]
 
 
 def _ports(view: View) -> dict[str, int]:

@@ -33,8 +33,7 @@ class EnvironmentStatus:
     """One environment, since the agent took it up.
 
     Attributes:
-        since: when that was, on the agent's monotonic clock.
-        began: when the pass under way began; None while none runs.
+        began: when the pass under way began, on the agent's monotonic clock; None while none runs.
         succeeded: when the last pass that could work on the environment ended, on the monotonic clock.
         succeeded_at, looked_at, reviewed_at: the last success, the last look and the last review without an error, in
             seconds since 1970.
@@ -45,7 +44,6 @@ class EnvironmentStatus:
         settled: the ids of the settled attempts in `view`.
     """
 
-    since: float
     began: float | None = None
     succeeded: float | None = None
     succeeded_at: float | None = None
@@ -132,7 +130,7 @@ class StatusBoard:
 
     def took_up(self, environment: str) -> None:
         """Note that the agent keeps an environment from now on."""
-        self._set(environment, EnvironmentStatus(since=self.now()))
+        self._set(environment, EnvironmentStatus())
 
     def began(self, environment: str) -> None:
         """Note that a pass begins."""

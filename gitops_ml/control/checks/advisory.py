@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from gitops_ml.control.boundary import as_gitops_error, first_line
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.host import Question, ReadOnlyHost
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
+from gitops_ml.core.text import first_line
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.verdict import CheckResult

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles, read_model_files
-from gitops_ml.control.boundary import first_line
 from gitops_ml.control.host import ReadOnlyHost
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.text import clean_line
-from gitops_ml.core.verification.applications import completed, require_inputs
+from gitops_ml.core.verification.applications import require_inputs
 from gitops_ml.core.verification.probe_result import TargetResult
-from gitops_ml.errors import GitopsError, InputError, ModelRejected
+from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
     from gitops_ml.core.verification.answers import Answers, NoAnswer
@@ -43,7 +41,7 @@ def manifest_of(host: ReadOnlyHost, generation: Generation | None) -> Manifest |
 
 def answers_in(result: TargetResult | None, manifest: Manifest | None) -> Answers | NoAnswer:
     """One model's answers to all rows, or why there are none."""
-    from gitops_ml.core.verification.answers import NoAnswer, answers_of  # numpy: only where rows are compared
+    from gitops_ml.core.verification.answers import NoAnswer, read_outputs  # numpy: only where rows are compared
 
     if manifest is None:
         return NoAnswer("its manifest cannot be read")
@@ -51,12 +49,4 @@ def answers_in(result: TargetResult | None, manifest: Manifest | None) -> Answer
         return NoAnswer("it was not asked")
     if result.error:
         return NoAnswer(result.error)
-    try:
-        outputs = list(result.outputs)
-        if result.row_counts:
-            outputs = [completed(each, rows, manifest) for each, rows in zip(outputs, result.row_counts, strict=True)]
-        return answers_of(outputs, manifest)
-    except (InputError, ModelRejected) as error:
-        return NoAnswer(first_line(error), refused=True)
-    except (ValueError, TypeError, OverflowError) as error:  # numpy's words for rows of unequal length, or for texts
-        return NoAnswer(clean_line(f"its outputs are not numbers: {error}"), refused=True)
+    return read_outputs(result.outputs, result.row_counts, manifest)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gitops_ml.control.boundary import as_gitops_error, first_line
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.host import CommandContext, ReadOnlyHost
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.own_checks import Subject, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError, InputError

@@ -14,7 +14,6 @@ import msgspec
 
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles
-from gitops_ml.control.boundary import first_line
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
 from gitops_ml.control.checks.own import Place, run_own_checks
@@ -24,7 +23,7 @@ from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
-from gitops_ml.core.text import clean_line
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.verdict import CheckResult, judge_ready, judge_smoke
 from gitops_ml.errors import InputError, ModelRejected
@@ -157,7 +156,7 @@ def _load_holdout(
     from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):
-        if model and action.holdout in host.models.trained_on(model):
+        if model and model.artifact and action.holdout in host.models.trained_on(model):
             return _Holdout(refused=f"{spec.data} is among what the {whose} was trained on, {model.version}")
     data = host.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:

@@ -7,6 +7,7 @@ than `MAX_GROWTH` times as large as what it reads. That bounds its time too.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ _BY_EXPRESSION = ("map", "max_by", "min_by", "sort_by")
 """The functions that take an expression. Anywhere else it would itself be a value, which is no JSON."""
 
 
+@functools.lru_cache(1024)
 def compile_expression(text: str) -> Any:
     """Compile a JMESPath expression; `search` of the result evaluates it.
 
@@ -66,6 +68,7 @@ def evaluate(compiled: Any, document: Any) -> Any:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
+@functools.lru_cache(1024)
 def names_read(text: str) -> frozenset[str]:
     """The names that an expression reads of its document itself; `@` for the whole of it. Raises as
     `compile_expression`.

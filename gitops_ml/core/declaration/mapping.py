@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from gitops_ml.core.declaration.artifact import Artifact
-from gitops_ml.core.declaration.expressions import compile_expression, names_read
+from gitops_ml.core.declaration.expressions import MAX_CHARACTERS, compile_expression, names_read
 from gitops_ml.core.declaration.values import DeclaredStruct, HealthPath
 
 ROWS_AT_ONCE = 100
@@ -23,7 +23,9 @@ _VARIABLES = ("row", "rows", "columns")
 _MAX_DEPTH = 16
 _MAX_VALUES = 1000
 _FOREIGN = ("{{", "{%", "{#")
-_Expression = Annotated[str, Meta(min_length=1, max_length=500, description="a JMESPath expression over the answer")]
+_Expression = Annotated[
+    str, Meta(min_length=1, max_length=MAX_CHARACTERS, description="a JMESPath expression over the answer")
+]
 
 
 class Request(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -209,6 +209,10 @@ class Hold(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True
         if self.until and self.until.tzinfo is None:
             raise ValueError("`until` must be a time with its zone, such as 2026-12-01T00:00:00Z")
 
+    def in_force(self, now: datetime) -> bool:
+        """Whether the hold has not ended; it ends at the second of `until`."""
+        return self.until is None or self.until > now
+
 
 class Deployment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`environments/<environment>/models/<deployment>.yaml`: one desired deployment, named by its file.

@@ -77,9 +77,8 @@ def open_until(windows: Iterable[Window], now: datetime) -> datetime | None:
     return max(closings, key=datetime.timestamp, default=None)
 
 
-def closed_until(windows: Iterable[Window], now: datetime) -> datetime | None:
+def closed_until(windows: tuple[Window, ...], now: datetime) -> datetime | None:
     """When the next window opens; None if one is open, or there are none: then rollouts may begin."""
-    windows = tuple(windows)
     if open_until(windows, now):
         return None
     # Of two times with the same zone, Python compares what the clocks show.

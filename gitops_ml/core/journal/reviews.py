@@ -88,13 +88,17 @@ def returns_to_verified(state: DeploymentState, generation: Generation) -> bool:
     serving = state.serving
     if serving is None or newest_verdict(state, serving) != "Failed":
         return False
-    return any(_promoted_as_verified(a) and _same_model(a.generation, generation) for a in state.attempts)
+    return _was_verified(state, generation)
 
 
 def goes_back(state: DeploymentState, generation: Generation) -> bool:
     """Whether a rollout of `generation` brings back a version that was Verified here before."""
     if state.serving is not None and _same_model(state.serving, generation):
         return False
+    return _was_verified(state, generation)
+
+
+def _was_verified(state: DeploymentState, generation: Generation) -> bool:
     return any(_promoted_as_verified(a) and _same_model(a.generation, generation) for a in state.attempts)
 
 

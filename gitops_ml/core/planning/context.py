@@ -80,9 +80,7 @@ class DeploymentContext(msgspec.Struct, frozen=True, kw_only=True):
     def on_hold(self) -> str | None:
         """The reason of the hold; None if there is none, or from the second of its expiry on."""
         hold = self.wanted.resolved.declaration.hold
-        if hold is None or (hold.until is not None and hold.until <= self.now):
-            return None
-        return hold.reason
+        return hold.reason if hold and hold.in_force(self.now) else None
 
     def current(self, generation: Generation) -> Generation:
         """The generation with its secret files as they are declared now, which its fingerprint does not cover."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from gitops_ml.core.declaration.windows import readable_time
 from gitops_ml.core.journal.state import LastError
 from gitops_ml.core.verification.verdict import Verdict
 
@@ -27,6 +28,11 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     generation: str
     until: datetime
+
+    @property
+    def sentence(self) -> str:
+        """What waits, and for what."""
+        return f"{self.version} waits for the window that opens {readable_time(self.until)}"
 
 
 class DeploymentStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,33 +20,35 @@ BOOT_KEY = "boot"
 
 def next_attempt(context: DeploymentContext) -> Attempt | None:
     """The rollout to begin now, if any."""
-    attempt = _due_attempt(context)
-    return None if attempt is None or _delayed_until(context, attempt) else attempt
+    attempt, opens = _due(context) or (None, None)
+    return None if opens else attempt
 
 
 def waiting(context: DeploymentContext) -> Waiting | None:
     """The rollout that would begin now if a window were open; None if there is none."""
-    attempt = None if context.state.open else _due_attempt(context)
-    until = _delayed_until(context, attempt) if attempt else None
-    if attempt is None or until is None:
+    attempt, opens = (None if context.state.open else _due(context)) or (None, None)
+    if attempt is None or opens is None:
         return None
-    return Waiting(version=attempt.generation.version, generation=attempt.generation.fingerprint, until=until)
+    return Waiting(version=attempt.generation.version, generation=attempt.generation.fingerprint, until=opens)
 
 
-def _due_attempt(context: DeploymentContext) -> Attempt | None:
-    """The rollout to begin in the next window. A hold stops every rollout except the boot of a blank host."""
+def _due(context: DeploymentContext) -> tuple[Attempt, datetime | None] | None:
+    """The rollout to begin, and when the next window opens if it has to wait for that.
+
+    A hold stops every rollout except the boot of a blank host.
+    """
     wanted, state = context.wanted, context.state
-    generation, boot = wanted.generation, False
-    if state.serving is None and not state.attempts and wanted.boot:
+    generation, blank = wanted.generation, state.serving is None and not state.attempts
+    boot = False
+    if blank and wanted.boot:
         boot = bool(context.on_hold) or wanted.boot.fingerprint != generation.fingerprint
         generation = wanted.boot if boot else generation
     if state.serving is not None and state.serving.fingerprint == generation.fingerprint:
         return None
     if not boot and (context.on_hold or wanted.key in state.quarantine):
         return None
-    number = len(state.attempts) + 1
-    return Attempt(
-        id=f"{generation.fingerprint}-{context.now.strftime('%Y%m%dT%H%M%S')}-{number}",
+    attempt = Attempt(
+        id=f"{generation.fingerprint}-{context.now.strftime('%Y%m%dT%H%M%S')}-{len(state.attempts) + 1}",
         generation=generation,
         incumbent=state.serving,
         strategy=_strategy(context, generation),
@@ -54,15 +56,8 @@ def _due_attempt(context: DeploymentContext) -> Attempt | None:
         started=context.now.isoformat(),
         boot=boot,
     )
-
-
-def _delayed_until(context: DeploymentContext, attempt: Attempt) -> datetime | None:
-    """When the next window opens, if the rollout has to wait for it."""
-    state, wanted = context.state, context.wanted
-    blank = state.serving is None and not state.attempts and wanted.boot is not None
-    if blank or goes_back(state, attempt.generation):
-        return None
-    return closed_until(wanted.windows, context.now)
+    at_once = (blank and wanted.boot is not None) or goes_back(state, generation)
+    return attempt, None if at_once else closed_until(wanted.windows, context.now)
 
 
 def _strategy(context: DeploymentContext, generation: Generation) -> str:

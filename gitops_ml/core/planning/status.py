@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from gitops_ml.core.declaration.windows import readable_time
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Attempt, LastError
 from gitops_ml.core.observed import Container
@@ -29,11 +28,8 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
     synced = serving is not None and serving.fingerprint == wanted.generation.fingerprint and not steps
     verification, message = _verification(context)
     awaited = waiting(context)
-    if awaited:
-        opens = f"{awaited.version} waits for the window that opens {readable_time(awaited.until)}"
-        message = "; ".join(filter(None, (message, opens)))
     crashes = _crashes(context, running)
-    message = "; ".join(filter(None, (message, crashes)))
+    message = "; ".join(filter(None, (message, awaited.sentence if awaited else "", crashes)))
     unpublished = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
     if unpublished:
         version = unpublished[-1].generation.version

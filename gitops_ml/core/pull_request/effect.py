@@ -44,7 +44,7 @@ def _touches_users(facts: EnvironmentFacts, change: DeploymentChange) -> bool:
 def on_hold(facts: EnvironmentFacts, change: DeploymentChange) -> bool:
     """Whether a hold keeps the change from being rolled out now."""
     hold = change.after.declaration.hold if change.after else None
-    return hold is not None and (hold.until is None or hold.until > facts.now)
+    return hold is not None and hold.in_force(facts.now)
 
 
 def _effect(facts: EnvironmentFacts, change: DeploymentChange) -> str:

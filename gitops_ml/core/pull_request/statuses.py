@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from gitops_ml.core.declaration.windows import readable_time
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
+from gitops_ml.core.records.record import record_path
 from gitops_ml.core.records.verified import parse_time
 from gitops_ml.core.text import clean_line
 
@@ -22,6 +22,9 @@ LONGEST = 140
 """The most characters that GitHub takes as a description."""
 _RECENT = timedelta(days=1)
 """A verdict is told again for so long, since a job that died may not have told it. GitHub keeps 1,000 of a kind."""
+
+
+State = Literal["pending", "success", "failure", "cancelled"]
 
 
 class RecordPlace(NamedTuple):
@@ -36,7 +39,7 @@ class CommitStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: str
     context: str
-    state: Literal["pending", "success", "failure", "cancelled"]
+    state: State
     description: str
     record: RecordPlace | None = None
 
@@ -63,9 +66,7 @@ def commit_statuses(
         elif status.hold is not None and status.sync == "OutOfSync":
             found.append(_status(tip, context, "pending", f"on hold: {status.hold}"))
         elif status.waiting is not None:
-            opens = readable_time(status.waiting.until)
-            description = f"{status.waiting.version} waits for the window that opens {opens}"
-            found.append(_status(tip, context, "pending", description))
+            found.append(_status(tip, context, "pending", status.waiting.sentence))
         elif error is not None and status.sync == "OutOfSync":
             found.append(_status(tip, context, "pending", f"tried again after an error: {error.what}"))
         elif recent:
@@ -81,7 +82,7 @@ def is_recent(attempt: Attempt, now: datetime) -> bool:
 
 def record_of(environment: str, attempt: Attempt) -> RecordPlace | None:
     """Where Git has the record of an attempt; None until it has been pushed."""
-    path = f"environments/{environment}/records/{attempt.deployment}.yaml"
+    path = record_path(environment, attempt.deployment)
     return RecordPlace(attempt.published, path) if attempt.published else None
 
 
@@ -93,8 +94,7 @@ def under_way(attempt: Attempt) -> str:
 
 def _verdict(environment: str, context: str, attempt: Attempt) -> CommitStatus:
     state, description = verdict_on(attempt)
-    status = _status(attempt.generation.commit, context, state, description)
-    return msgspec.structs.replace(status, record=record_of(environment, attempt))
+    return _status(attempt.generation.commit, context, state, description, record_of(environment, attempt))
 
 
 def verdict_on(attempt: Attempt) -> tuple[Literal["success", "failure", "cancelled"], str]:
@@ -109,10 +109,11 @@ def verdict_on(attempt: Attempt) -> tuple[Literal["success", "failure", "cancell
     if attempt.outcome == "promoted":
         return "success", f"{version} serves; nothing judged it"
     verdict = (attempt.verdict or attempt.outcome or "failed").lower()
-    return "failure", clean_line(f"{version} is {verdict}{serves}{reason}", LONGEST)
+    return "failure", f"{version} is {verdict}{serves}{reason}"
 
 
 def _status(
-    commit: str, context: str, state: Literal["pending", "success", "failure", "cancelled"], description: str
+    commit: str, context: str, state: State, description: str, record: RecordPlace | None = None
 ) -> CommitStatus:
-    return CommitStatus(commit=commit, context=context, state=state, description=clean_line(description, LONGEST))
+    text = clean_line(description, LONGEST)
+    return CommitStatus(commit=commit, context=context, state=state, description=text, record=record)

@@ -53,9 +53,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         """The share of changes that reached users and failed; None if none has reached them."""
         return min(1.0, self.failed / self.reached_users) if self.reached_users else None
 
-    def weekly(self, window: timedelta = WINDOW) -> float:
+    def weekly(self) -> float:
         """Promotions in a week."""
-        return self.deployed / (window / timedelta(weeks=1))
+        return self.deployed / (WINDOW / timedelta(weeks=1))
 
 
 def delivery(

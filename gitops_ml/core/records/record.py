@@ -6,7 +6,7 @@ so writing a record twice changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -123,12 +123,22 @@ def answered(record: Record, attempt: str, answer: str) -> Record:
     return msgspec.structs.replace(record, retrain=with_answer)
 
 
+def record_path(environment: str, deployment: str) -> str:
+    """Where Git keeps the record of a deployment."""
+    return f"environments/{environment}/records/{deployment}.yaml"
+
+
+def newest_first(attempts: Iterable[RecordedAttempt]) -> list[RecordedAttempt]:
+    """The attempts in the order of a record."""
+    return sorted(attempts, key=lambda attempt: (attempt.settled or "", attempt.id), reverse=True)
+
+
 def _newest(attempts: list[RecordedAttempt], generations: Collection[str]) -> list[RecordedAttempt]:
     """The newest KEPT_ATTEMPTS, the newest first; and of each of `generations` those that tell its verdict.
 
     Reviews are dropped first: many reviews must not push out rollouts.
     """
-    kept = sorted(attempts, key=lambda a: (a.settled or "", a.id), reverse=True)
+    kept = newest_first(attempts)
     lasting = lasting_attempts((Settlement(a.id, a.generation, a.outcome, a.verdict) for a in kept), generations)
     while len(kept) > KEPT_ATTEMPTS:
         others = [a for a in reversed(kept[1:]) if a.id not in lasting]

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Manifest, class_name
+from gitops_ml.core.text import clean_line, first_line
+from gitops_ml.core.verification.applications import completed
 from gitops_ml.core.verification.names import Metric, check_metric
+from gitops_ml.core.verification.probe_result import Outputs
 from gitops_ml.core.verification.statistics.metrics import Sample
-from gitops_ml.errors import InputError
+from gitops_ml.errors import InputError, ModelRejected
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,22 @@ class ModelAnswers:
 
     manifest: Manifest
     answers: Answers | NoAnswer
+
+
+def read_outputs(outputs: Sequence[Outputs], row_counts: Sequence[int], manifest: Manifest) -> Answers | NoAnswer:
+    """The answers in a probe's outputs, or why there are none.
+
+    Args:
+        row_counts: how many rows each request had, where an application was asked through a mapping; else empty.
+    """
+    try:
+        if row_counts:
+            outputs = [completed(each, rows, manifest) for each, rows in zip(outputs, row_counts, strict=True)]
+        return answers_of(outputs, manifest)
+    except (InputError, ModelRejected) as error:
+        return NoAnswer(first_line(error), refused=True)
+    except (ValueError, TypeError, OverflowError) as error:  # numpy's words for rows of unequal length, or for texts
+        return NoAnswer(clean_line(f"its outputs are not numbers: {error}"), refused=True)
 
 
 def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answers:

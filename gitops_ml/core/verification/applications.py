@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import Manifest, class_name
+from gitops_ml.artifacts.manifest import Manifest, Tensor, class_name
 from gitops_ml.core.declaration.expressions import compile_expression, evaluate
 from gitops_ml.core.declaration.mapping import Request, Response, expression_in
 from gitops_ml.core.verification.probe_result import Outputs, Scalar
@@ -64,10 +64,11 @@ def exchange_of(request: Request, example: Mapping[str, Any] | None, bodies: Seq
 
 def _rendered(request: Request, bodies: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
     """The request's body as JSON, and its rows, for all rows of these inference requests in their order."""
+    at_once = request.rows_at_once
     for body in bodies:
         rows = list(_rows_of(body))
-        for start in range(0, len(rows), request.rows_at_once):
-            batch = rows[start : start + request.rows_at_once]
+        for start in range(0, len(rows), at_once):
+            batch = rows[start : start + at_once]
             text = _text(request, batch)
             if len(text) > MAX_REQUEST_BYTES:
                 raise ModelRejected(
@@ -149,14 +150,14 @@ def require_inputs(request: Request, manifest: Manifest) -> None:
     Raises `ModelRejected` that names the inputs that change nothing.
     """
 
-    def value(datatype: str, width: int, changed: bool) -> Any:
+    def value(tensor: Tensor, changed: bool) -> Any:
         # Texts that to_number takes too, and of different lengths.
-        one: Any = "10"[: 1 + changed] if datatype == "BYTES" else changed if datatype == "BOOL" else 1 + changed
+        kind, width = tensor.datatype, math.prod(tensor.shape[1:])
+        one: Any = "10"[: 1 + changed] if kind == "BYTES" else changed if kind == "BOOL" else 1 + changed
         return one if width == 1 else [one] * width
 
     def row(changed: str) -> dict[str, Any]:
-        widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in manifest.inputs}
-        return {t.name: value(t.datatype, widths[t.name], t.name == changed) for t in manifest.inputs}
+        return {tensor.name: value(tensor, tensor.name == changed) for tensor in manifest.inputs}
 
     before = _text(request, [row("")])
     unused = [tensor.name for tensor in manifest.inputs if _text(request, [row(tensor.name)]) == before]
@@ -202,12 +203,12 @@ class _Mismatch(Exception):
 def _outputs(answer: str, response: Response, rows: int, single: bool) -> Outputs:
     document = json.loads(answer)
     return {
-        name: _values(place, evaluate_in(name, place, document), answer, rows, single)
+        name: _values(place, _evaluate(name, place, document), answer, rows, single)
         for name, place in response.places.items()
     }
 
 
-def evaluate_in(name: str, place: str, document: Any) -> Any:
+def _evaluate(name: str, place: str, document: Any) -> Any:
     """The value of an output's expression. Raises `_Mismatch`."""
     try:
         return evaluate(compile_expression(place), document)

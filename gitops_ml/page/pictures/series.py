@@ -8,7 +8,6 @@ from typing import NamedTuple
 from gitops_ml.page.pictures.shapes import (
     LEFT,
     RIGHT,
-    WIDTH,
     Axis,
     Picture,
     Shape,
@@ -93,7 +92,7 @@ def trend_picture(title: str, points: Sequence[Point], bounds: Mapping[str, floa
         heading(14, ", ".join([title, *(f"{name} {plain(v)}" for name, v in bounds.items())]), plain(newest.value))
     )
     shapes += [Shape("line", "bound", LEFT, y(value), RIGHT, y(value)) for value in bounds.values()]
-    step = (RIGHT - LEFT - 12) / max(1, len(points) - 1)
+    step = (RIGHT - LEFT - 12) / (len(points) - 1)
     places = [round(LEFT + 6 + step * number, 2) for number in range(len(points))]
     path = "M" + "L".join(f"{x} {y(point.value)}" for x, point in zip(places, points, strict=True))
     shapes.append(Shape("path", "trend", text=path))
@@ -104,7 +103,7 @@ def trend_picture(title: str, points: Sequence[Point], bounds: Mapping[str, floa
     shapes.append(Shape("text", "label", LEFT, _TREND_HEIGHT - 4, text=points[0].label))
     shapes.append(Shape("text", "label", RIGHT, _TREND_HEIGHT - 4, text=newest.label, anchor="end"))
     said = ", ".join(f"{point.label} {plain(point.value)}" for point in points)
-    return Picture(f"{title} by attempt", said, _TREND_HEIGHT, tuple(shapes), width=WIDTH)
+    return Picture(f"{title} by attempt", said, _TREND_HEIGHT, tuple(shapes))
 
 
 def _cut(text: str) -> str:

@@ -74,10 +74,10 @@ def is_drawable(value: object) -> bool:
     return type(value) in (int, float) and -1e15 < value < 1e15  # type: ignore[operator]
 
 
-def text_at(x: float, y: float, text: str, look: str = "label") -> Shape:
+def text_at(x: float, y: float, text: str) -> Shape:
     """A text at a mark, on the side that has room for it."""
     anchor: Literal["start", "middle", "end"] = "start" if x < WIDTH * 0.3 else "end" if x > WIDTH * 0.7 else "middle"
-    return Shape("text", look, x, y, text=text, anchor=anchor)
+    return Shape("text", "label", x, y, text=text, anchor=anchor)
 
 
 def heading(y: float, title: str, value: str) -> tuple[Shape, Shape]:

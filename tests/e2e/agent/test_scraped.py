@@ -36,7 +36,7 @@ def test_prometheus_scrapes_the_agent_and_each_replica(tmp_path: Path) -> None:
     board = StatusBoard(time.monotonic)
     board.took_up("dev")
     text = 'gitops_ml_inference_requests_total{code="200"} 7\n'
-    models = model_metrics.gets(lambda: {"dev": dict.fromkeys(REPLICAS, text)})
+    models = model_metrics.gets(lambda _: {"dev": dict.fromkeys(REPLICAS, text)})
     server = HttpServer("127.0.0.1", 0, {**gets(board, 600.0), **models})
     server.start()
     whole, discovered = configurations()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.files.records import record_path, write_record
+from gitops_ml.clients.files.records import write_record
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
 from gitops_ml.control.agent.web import page as page_module
@@ -17,10 +17,11 @@ from gitops_ml.control.agent.web.page import LivePage
 from gitops_ml.control.agent.web.routes import gets
 from gitops_ml.control.agent.web.server import HttpServer
 from gitops_ml.control.backoff import ENVIRONMENT
+from gitops_ml.core.records.record import record_path
 from gitops_ml.errors import EngineUnavailable
 from gitops_ml.page.facts import Origin
-from tests.git.cli.live_agent import failed_rollout, passes
 from tests.git.conftest import commit_file, git
+from tests.unit.agent_http.live_agent import board_of_dev, failed_rollout, passes
 from tests.unit.builders import NAME
 from tests.unit.page.examples import HISTORY, recorded
 from tests.unit.page.test_pages import read
@@ -37,10 +38,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def board() -> StatusBoard:
-    board = StatusBoard(time.monotonic)
-    board.fetched("a" * 40, "")
-    board.took_up("dev")
-    return board
+    return board_of_dev()
 
 
 @pytest.fixture

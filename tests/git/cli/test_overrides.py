@@ -160,3 +160,21 @@ def test_history_and_the_pull_request_show_it(tmp_path: Path) -> None:
     assert shown.count("promoted by override") == 1 and f"promoted by override: {REASON}" in shown
     told = json.loads(cli(work, "history", "prod", "churn", "-o", "json").stdout)
     assert told["overrides"] == {attempt(serving, age=timedelta()).id: REASON}
+
+
+def test_an_application_that_never_served_there_is_taken_with_its_image(tmp_path: Path) -> None:
+    work = with_model(tmp_path)
+    digest = digest_of_model(work)
+
+    def declared(version: str, image: str) -> str:
+        asked = "request: {path: /score, body: {rows: '${rows}'}}, response: {predict: labels}"
+        serve = f"serve: {{pattern: image, image: '{image}', port: 80, {asked}}}\n"
+        return f"schema: 1\nmodel: churn\nversion: {version}\ndigest: {digest}\n{serve}"
+
+    old, new = (f"registry/churn@sha256:{digit * 64}" for digit in "12")
+    write(work, STAGING, declared("v2.0.0", new))
+    write(work, PROD, declared("v1.0.0", old))
+    publish(work, "Serve churn by an application")
+    answer(work, *PROMOTE, "--override", REASON)
+    text = (work / PROD).read_text()
+    assert new in text and old not in text and "version: v2.0.0" in text and digest in text

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from gitops_ml.cli.main import application
 from gitops_ml.clients.artifacts.resolution import resolve
+from gitops_ml.clients.edits.bump import BumpOptions, bump
 from gitops_ml.clients.edits.edit import CommitOptions
-from gitops_ml.clients.edits.registration import BumpOptions, bump, register
+from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import (
     GitopsError,

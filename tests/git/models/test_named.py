@@ -11,8 +11,9 @@ from gto.index import FileIndexManager
 from gitops_ml.clients.artifacts.named import declared_models
 from gitops_ml.clients.artifacts.resolution import read, resolve_at
 from gitops_ml.clients.artifacts.source import resolve
+from gitops_ml.clients.edits.bump import BumpOptions, bump
 from gitops_ml.clients.edits.edit import CommitOptions
-from gitops_ml.clients.edits.registration import BumpOptions, bump, register
+from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment

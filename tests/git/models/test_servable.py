@@ -10,7 +10,8 @@ import pytest
 from gitops_ml.cli.doctor import clone as doctor
 from gitops_ml.clients.artifacts.resolution import resolve_at
 from gitops_ml.clients.artifacts.servable import unservable
-from gitops_ml.clients.edits.registration import BumpOptions, bump, register
+from gitops_ml.clients.edits.bump import BumpOptions, bump
+from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from tests.git.conftest import commit_file, git
 

@@ -13,11 +13,12 @@ import yaml
 from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import Publication, publish
-from gitops_ml.clients.files.records import read_record, record_path
+from gitops_ml.clients.files.records import read_record
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.journal.entries import Judged, Published
 from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
+from gitops_ml.core.records.record import record_path
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import InputError
 from tests.git.conftest import commit_file, git

@@ -11,10 +11,10 @@ import pytest
 from gitops_ml.clients.files import record_history
 from gitops_ml.clients.files.environments import read_environment
 from gitops_ml.clients.files.record_history import CACHE, all_attempts
-from gitops_ml.clients.files.records import read_records, record_path, write_record
+from gitops_ml.clients.files.records import read_records, write_record
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS
-from gitops_ml.core.records.record import RecordedAttempt
+from gitops_ml.core.records.record import RecordedAttempt, record_path
 from tests.git.conftest import commit_file, git
 from tests.unit.page.examples import READY, attempt, recorded
 

@@ -43,7 +43,7 @@ def samples_of(families: list[Metric], name: str) -> dict[Replica, float]:
 
 def scraped(readings: Readings) -> list[Metric]:
     """What Prometheus makes of `/metrics/models`."""
-    text = gets(lambda: readings)["/metrics/models"](Question()).body.decode()
+    text = gets(lambda _: readings)["/metrics/models"](Question()).body.decode()
     return list(text_string_to_metric_families(text))
 
 
@@ -123,7 +123,7 @@ def test_the_longest_hostile_text_is_read_within_seconds() -> None:
 
 def test_prometheus_discovers_each_replica_through_the_agent() -> None:
     readings: Readings = {"dev": {SECOND: "", FIRST: ""}, "prod": None}
-    answer = gets(lambda: readings)["/sd"](Question(headers={"host": "agent.example.com:9464"}))
+    answer = gets(lambda _: readings)["/sd"](Question(headers={"host": "agent.example.com:9464"}))
     assert answer.media_type == "application/json"
     first, second = json.loads(answer.body)
     assert first == {
@@ -137,7 +137,7 @@ def asked(readings: Readings, replica: Replica) -> tuple[int, str]:
     path = {"environment": replica.environment, "deployment": replica.deployment}
     path |= {"generation": replica.generation, "replica": replica.replica}
     one = "/metrics/models/{environment}/{deployment}/{generation}/{replica}"
-    answer = gets(lambda: readings)[one](Question(path=path))
+    answer = gets(lambda _: readings)[one](Question(path=path))
     return answer.status, answer.body.decode()
 
 

@@ -19,7 +19,6 @@ from prometheus_client import openmetrics
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.agent.replica_metrics import Replica
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
@@ -31,8 +30,8 @@ from gitops_ml.control.agent.web.routes import gets
 from gitops_ml.control.agent.web.server import HttpServer, parse_address
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, healing_of
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError
-from tests.unit.builders import NAME, wanted
-from tests.unit.control.canaries import TWO, serving_v1
+from tests.unit.agent_http.live_agent import board_of_dev, failed_rollout
+from tests.unit.builders import NAME
 
 ROOT = Path(__file__).parents[3]
 
@@ -58,16 +57,10 @@ class Client:
 
 def board_of_one_deployment() -> StatusBoard:
     """An agent that has read Git and rolled out v2 of a deployment, which failed."""
-    board = StatusBoard(time.monotonic)
+    board = board_of_dev()
     board.turned(time.monotonic() + 30)
-    board.fetched("a" * 40, "")
-    board.took_up("dev")
-    host = serving_v1(NAME)
-    host.verdicts[TWO] = "Failed"
     board.began("dev")
-    one_pass(host.declaring(wanted("v1")), frozenset(), board.looked)
-    for _ in range(4):
-        one_pass(host.declaring(wanted("v2")), frozenset(), board.looked)
+    failed_rollout(board)
     board.ended("dev", {}, succeeded=True)
     board.reviewed("dev")
     return board
@@ -97,9 +90,7 @@ def test_health_and_readiness_are_told_as_json(client: Client) -> None:
 
 
 def test_what_is_not_ready_is_named_with_its_reason() -> None:
-    board = StatusBoard(time.monotonic)
-    board.fetched("a" * 40, "")
-    board.took_up("dev")
+    board = board_of_dev()
     lost = Trouble(EngineUnavailable("the engine does not answer"), 1, 0.0)
     board.ended("dev", {ENVIRONMENT: lost}, succeeded=False)
     server = HttpServer("127.0.0.1", 0, gets(board, 600.0))

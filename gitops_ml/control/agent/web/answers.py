@@ -15,10 +15,9 @@ HTML, JSON, TEXT = "text/html; charset=utf-8", "application/json", "text/plain; 
 
 @dataclass(frozen=True)
 class Question:
-    """A GET request: the parts of its path that the route names, its query, and its headers by lower-case name."""
+    """A GET request: the parts of its path that the route names, and its headers by lower-case name."""
 
     path: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -25,10 +25,6 @@ class Families(Collector):
         """The families now."""
         return self._families()
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: no scrape is needed to register this."""
-        return ()
-
 
 def gauge(name: str, text: str, labels: tuple[str, ...], samples: Samples) -> Metric:
     """A family of gauges."""

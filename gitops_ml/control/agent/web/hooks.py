@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import Metric
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gitops_ml.control.agent.web.answers import Answer, json_answer, refusal
+from gitops_ml.control.agent.web.exposition import counter
 from gitops_ml.control.agent.web.server import respond
 from gitops_ml.errors import InputError
 
@@ -79,10 +80,8 @@ class Hooks:
 
     def families(self) -> Iterator[Metric]:
         """How many hooks came."""
-        family = CounterMetricFamily("gitops_ml_agent_hooks", "Requests to /hooks/git.", labels=["result"])
-        for result, count in self._counts.items():
-            family.add_metric([result], count)
-        yield family
+        samples = [((result,), count) for result, count in self._counts.items()]
+        yield counter("gitops_ml_agent_hooks", "Requests to /hooks/git.", ("result",), samples)
 
     async def _endpoint(self, request: Request) -> Response:
         answer = await self._answer(request)

@@ -149,7 +149,7 @@ def _errors(status: EnvironmentStatus) -> dict[str, float]:
     """How many errors each deployment has, 0 for those without."""
     counts = dict.fromkeys(["", *(each.name for each in _deployments(status))], 0.0)
     for name in status.trouble:
-        about = "" if name.startswith("(") else deployment_of(name)
+        about = deployment_of(name)
         counts[about] = counts.get(about, 0.0) + 1
     return counts
 

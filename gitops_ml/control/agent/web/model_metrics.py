@@ -25,16 +25,19 @@ _LABELS = Replica._fields
 Readings = Mapping[str, Reading | None]
 
 
-def gets(read: Callable[[], Readings]) -> Mapping[str, Get]:
-    """The answers about the metrics of models. `read` reads them, by environment; None for one that cannot be read."""
+def gets(read: Callable[[str | None], Readings]) -> Mapping[str, Get]:
+    """The answers about the metrics of models.
+
+    `read` reads those of one environment, or of all for None; None stands for an environment that cannot be read.
+    """
 
     def all_models(_: Question) -> Answer:
-        readings = read()
+        readings = read(None)
         return _answer(lambda: merged(readings))
 
     def one_replica(question: Question) -> Answer:
         path = question.path
-        readings = (read().get(path["environment"]) or {}).items()
+        readings = (read(path["environment"]).get(path["environment"]) or {}).items()
         for replica, text in readings:
             if all(getattr(replica, name) == value for name, value in path.items()):
                 return _answer_of_one(text)
@@ -43,7 +46,7 @@ def gets(read: Callable[[], Readings]) -> Mapping[str, Get]:
     def discovery(question: Question) -> Answer:
         # https://prometheus.io/docs/prometheus/latest/http_sd/
         address = question.headers.get("host", "")
-        replicas = sorted(replica for reading in read().values() for replica in reading or ())
+        replicas = sorted(replica for reading in read(None).values() for replica in reading or ())
         return json_answer(
             [
                 {"targets": [address], "labels": {"__metrics_path__": _path_of(replica), **replica._asdict()}}

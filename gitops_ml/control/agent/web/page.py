@@ -14,15 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from gitops_ml.clients.files.environments import read_environment
-from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus, StatusBoard
 from gitops_ml.control.agent.web.answers import HTML, Answer, Get, Question, refusal
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.boundary import first_line
-from gitops_ml.control.page_facts import commit_facts, environment_facts, with_history
-from gitops_ml.core.text import clean_line
+from gitops_ml.control.observation.view import View
+from gitops_ml.control.page_facts import commit_facts, read_facts
+from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.errors import GitopsError
 from gitops_ml.page import names
 from gitops_ml.page.facts import DeploymentFacts, EnvironmentFacts, Origin, Site
@@ -79,7 +77,7 @@ class LivePage:
 
     def gets(self) -> Mapping[str, Get]:
         """The paths of the page: every path that nothing else answers."""
-        return {"/": self.answer, "/{path:path}": self.answer}
+        return {"/{path:path}": self.answer}
 
     def routes(self) -> list[BaseRoute]:
         """The route of the events, which the framework has to stream."""
@@ -149,47 +147,30 @@ class LivePage:
 
 
 def _version(status: AgentStatus) -> Version:
-    """What the page depends on. A look is known by the object itself: comparing two of them would take longer."""
+    """What the page depends on. A look is known by its time: comparing two of them would take longer."""
     return (
         status.commit,
         status.outage,
         status.absent,
-        tuple((name, _Same(one.view), _trouble(one)) for name, one in sorted(status.environments.items())),
+        tuple((name, one.looked_at, _trouble(one)) for name, one in sorted(status.environments.items())),
     )
-
-
-class _Same:
-    """An object that is equal to itself alone, and stays alive while it is compared."""
-
-    def __init__(self, held: object) -> None:
-        self.held = held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.held is other.held
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _trouble(status: EnvironmentStatus) -> str:
     trouble = status.trouble.get(ENVIRONMENT)
-    return clean_line(trouble.message.split("\n", 1)[0]) if trouble else ""
+    return first_line(trouble.message) if trouble else ""
 
 
 def _facts(repo: Repository, commit: str, name: str, status: EnvironmentStatus) -> EnvironmentFacts:
-    if status.view is None:
-        return _unseen(repo, commit, name, GitopsError(_trouble(status) or "no look has ended yet"))
-    files, records = status.view.source.files, status.view.records
-    return with_history(repo, files, records, environment_facts(files, records, status.view, _trouble(status)))
-
-
-def _unseen(repo: Repository, commit: str, name: str, why: GitopsError) -> EnvironmentFacts:
-    """What Git says of an environment that the agent has not seen yet."""
+    """What was seen last; of an environment that the agent has not seen yet, what Git says."""
+    trouble = _trouble(status)
+    look = status.view or GitopsError(trouble or "no look has ended yet")
     try:
-        files = read_environment(repo, commit, name)
-        records = read_records(repo, files)
+        return read_facts(repo, commit, name, look, trouble)
     except GitopsError as error:
-        return EnvironmentFacts(name=name, commit=commit, engine="", unanswered=f"{why.what}; {first_line(error)}")
-    return with_history(repo, files, records, environment_facts(files, records, why))
+        if isinstance(look, View):
+            raise
+        return EnvironmentFacts(name=name, commit=commit, engine="", unanswered=f"{look.what}; {first_line(error)}")
 
 
 def _tagged(body: bytes, kind: str, question: Question) -> Answer:

@@ -127,9 +127,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _endpoint(get: Get) -> Callable[[Request], Response]:
     def endpoint(request: Request) -> Response:  # no coroutine: Starlette runs it in a thread
         question = Question(
-            path={name: str(value) for name, value in request.path_params.items()},
-            query=dict(request.query_params),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            path=request.path_params,
+            headers=dict(request.headers),  # by lower-case name, as ASGI has them
         )
         return respond(get(question))
 
