@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,7 +24,9 @@ from tests.ports import free_port
 
 
 class RunningChannel:
-    """A channel on a loopback port. `descriptor` and `file`, where they are set, replace its own answers."""
+    """A channel on a loopback port. `descriptor` and `file`, where they are set, replace its own answers: `file` that
+    for model.txt.
+    """
 
     def __init__(self, folder: Path, generation: str, version: str, port: int = 0, poll_seconds: int = 1) -> None:
         self.port = port or free_port()
@@ -59,8 +62,6 @@ class RunningChannel:
 
     def heard(self, subscriber: str) -> dict[str, object]:
         """The last acknowledgement of a subscriber; empty without one."""
-        import msgspec
-
         heard = self.channel._heard.get(subscriber)
         return msgspec.to_builtins(heard[1]) if heard else {}
 
@@ -73,7 +74,8 @@ class RunningChannel:
         return Response(self.descriptor) if self.descriptor is not None else await self.channel._describe(request)
 
     async def _replaced_file(self, request: Request) -> Response:
-        return Response(self.file) if self.file is not None else await self.channel._file(request)
+        replaced = self.file is not None and request.path_params["path"] == "model.txt"
+        return Response(self.file) if replaced else await self.channel._file(request)
 
 
 @contextlib.contextmanager

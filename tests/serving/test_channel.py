@@ -77,7 +77,3 @@ def test_an_event_stream_lasts_until_the_next_poll_and_holds_up_no_end(channel: 
     connection.getresponse()
     assert channel.ask("GET", "/gitops-ml/in-flight")[1] == {"in_flight": 0}
     assert channel.stop(20) == 0
-
-
-def test_a_server_that_does_not_publish_has_no_channel(server: ServerProcess) -> None:
-    assert server.ask("GET", "/channel")[0] == server.ask("GET", "/gitops-ml/subscribers")[0] == 404
