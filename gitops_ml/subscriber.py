@@ -4,7 +4,7 @@ It needs Python 3.11 on Unix and nothing else, not even the rest of gitops-ml: c
 
     subscriber = Subscriber("http://models:8080/churn/channel", "/var/lib/scorer", load=load_model, name="scorer-1")
     subscriber.start()
-    subscriber.model.predict(...)  # always a whole model: the old one until the new one has been loaded
+    subscriber.wait().model.predict(...)  # always a whole model: the old one until the new one has been loaded
 
 Whatever goes wrong (the channel, the network, the disk, a digest, the new model itself), the application keeps the
 model that it has. The protocol is in docs/publishing.md.
@@ -115,7 +115,7 @@ class Subscriber(Generic[Model]):
         self._headers, self._timeout = {SLOT_HEADER: str(slot_of(self.name)), **(headers or {})}, timeout
         self._failed = self._error = ""
         self._counts, self._counting = [0, 0], threading.Lock()
-        self._stopped = threading.Event()
+        self._ready, self._stopped = threading.Event(), threading.Event()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self._folder / "lock").open("w")
         try:
@@ -123,13 +123,11 @@ class Subscriber(Generic[Model]):
         except OSError as error:
             raise RuntimeError(f"another subscriber uses {self._folder}: give each its own folder") from error
 
-    @property
-    def model(self) -> Model:
-        """The model that the application runs. Raises `RuntimeError` until a first one has been loaded."""
-        current = self.current
-        if current is None:
-            raise RuntimeError(f"no model of {self._channel} has been loaded yet")
-        return current.model
+    def wait(self, seconds: float | None = None) -> Loaded[Model]:
+        """What the application runs. Waits for a first model. Raises `TimeoutError` after so many seconds."""
+        if not self._ready.wait(seconds) or self.current is None:
+            raise TimeoutError(f"no model of {self._channel} has been loaded yet")
+        return self.current
 
     def count(self, scored: int = 1, errors: int = 0) -> None:
         """Count what the application did with the present model, for the next acknowledgement."""
@@ -198,6 +196,7 @@ class Subscriber(Generic[Model]):
         with self._counting:
             self._counts = [0, 0]
         self.current = Loaded(model, descriptor.version, descriptor.generation, time.monotonic())
+        self._ready.set()
         try:
             staged = self._folder / "current.json.part"
             staged.write_bytes(descriptor.content)
