@@ -75,21 +75,31 @@ def require_plausible(name: str, deployment: Deployment) -> None:
 
 
 def _require_publishable(name: str, deployment: Deployment) -> None:
-    """Check that a published model asks for nothing that needs requests: its subscribers send none."""
+    """Check that a published model asks for nothing that needs requests, and no other one for subscribers."""
+    if deployment.verify.subscribers and (deployment.serve.pattern, deployment.rollout.strategy) != (
+        "publish",
+        "canary",
+    ):
+        raise InputError(
+            f"{name}: verify.subscribers judges a canary of a published model, and this is none",
+            why="no subscriber loads the candidate before it is judged",
+            fix="remove it, or write serve: {pattern: publish} and rollout: {strategy: canary}",
+        )
     if deployment.serve.pattern != "publish":
         return
-    strategy, verify = deployment.rollout.strategy, deployment.verify
-    if strategy in ("canary", "shadow"):
+    if deployment.rollout.strategy == "shadow":
         raise InputError(
-            f"{name}: rollout.strategy {strategy} does not go with serve.pattern publish",
-            why="subscribers load the model, and send no requests that could be shared out",
-            fix="write strategy: blue-green",
+            f"{name}: rollout.strategy shadow does not go with serve.pattern publish",
+            why="subscribers load the model, and send no requests that could be copied",
+            fix="write strategy: canary, or blue-green",
         )
-    if verify.drift or verify.agreement:
+    verify = deployment.verify
+    unanswered = {"traffic": verify.traffic, "drift": verify.drift, "agreement": verify.agreement}
+    for key in (key for key, check in unanswered.items() if check):
         raise InputError(
-            f"{name}: verify.{'drift' if verify.drift else 'agreement'} does not go with serve.pattern publish",
-            why="subscribers load the model, and send no rows that could be compared",
-            fix="remove it",
+            f"{name}: verify.{key} does not go with serve.pattern publish",
+            why="subscribers load the model, and send no requests that could be judged",
+            fix="remove it; verify.subscribers judges a canary",
         )
 
 

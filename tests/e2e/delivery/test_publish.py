@@ -11,7 +11,7 @@ from typing import Any
 import docker
 import pytest
 
-from gitops_ml.subscriber import Subscriber
+from gitops_ml.subscriber import Subscriber, slot_of
 from tests.e2e.workshop import HOLDOUT, MODEL, Workshop, scratch_workshop
 
 PUBLISH: dict[str, Any] = {"serve": {"pattern": "publish"}, "env": {"GITOPS_ML_POLL_SECONDS": "1"}}
@@ -29,12 +29,18 @@ def publishing(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def subscriber(publishing: Workshop, tmp_path: Path) -> Iterator[Subscriber[str]]:
-    """A subscriber that follows the channel; its model is the version that the model's file names."""
-    follower = Subscriber(channel(publishing), tmp_path / "scorer", version_in, name="scorer-1")
-    follower.start()
-    yield follower
-    follower.close()
+def follow(publishing: Workshop, tmp_path: Path) -> Iterator[Callable[[str], Subscriber[str]]]:
+    """Starts subscribers that follow the channel; their model is the version that the model's file names."""
+    followers: list[Subscriber[str]] = []
+
+    def follow(name: str) -> Subscriber[str]:
+        followers.append(Subscriber(channel(publishing), tmp_path / name, version_in, name=name))
+        followers[-1].start()
+        return followers[-1]
+
+    yield follow
+    for follower in followers:
+        follower.close()
 
 
 def channel(workshop: Workshop) -> str:
@@ -42,7 +48,10 @@ def channel(workshop: Workshop) -> str:
 
 
 def version_in(folder: Path) -> str:
-    return str(json.loads((folder / "behaviour.json").read_text())["version"])
+    behaviour = json.loads((folder / "behaviour.json").read_text())
+    if behaviour.get("unloadable"):
+        raise ValueError("an unknown type")
+    return str(behaviour["version"])
 
 
 def await_true(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -63,8 +72,9 @@ def subscribers(workshop: Workshop) -> dict[str, Any]:
 
 
 def test_a_version_reaches_the_applications_and_a_worse_one_does_not(
-    publishing: Workshop, subscriber: Subscriber[str]
+    publishing: Workshop, follow: Callable[[str], Subscriber[str]]
 ) -> None:
+    subscriber = follow("scorer-1")
     await_true(lambda: runs(subscriber) == "v1.0.0")
     assert publishing.status()["endpoint"] == channel(publishing)
     publishing.release("v2.0.0")
@@ -80,3 +90,25 @@ def test_a_version_reaches_the_applications_and_a_worse_one_does_not(
     assert runs(subscriber) == "v2.0.0"
     shown = publishing.run("status", "dev").out
     assert "scorer-1" in shown and "v2.0.0" in shown
+
+
+def test_a_canary_reaches_its_share_first_and_ends_where_they_cannot_load_it(
+    publishing: Workshop, follow: Callable[[str], Subscriber[str]]
+) -> None:
+    names = [f"scorer-{number}" for number in range(100)]
+    first, second = follow(min(names, key=slot_of)), follow(max(names, key=slot_of))
+    before = publishing.declared()["version"]
+    await_true(lambda: runs(first) == runs(second) == before)
+    canary = PUBLISH | {"rollout": {"strategy": "canary", "steps": [50]}}
+    publishing.release("v4.0.0")
+    publishing.declare("v4.0.0", **canary)
+    publishing.sync()
+    await_true(lambda: runs(second) == "v4.0.0")
+    assert first.current and second.current and first.current.since < second.current.since
+    publishing.release("v5.0.0", unloadable=True)
+    publishing.declare("v5.0.0", **canary)
+    publishing.sync(expect=3)
+    assert runs(first) == runs(second) == "v4.0.0"
+    assert publishing.declared()["version"] == "v4.0.0", "the revert is in Git"
+    reasons = [check["reason"] for check in publishing.record()["attempts"][0]["checks"]]
+    assert any(f"{first.name}: ValueError: an unknown type" in reason for reason in reasons), reasons
