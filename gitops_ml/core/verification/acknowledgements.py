@@ -56,7 +56,7 @@ def judge_acknowledgements(
     def result(word: Result, reason: str) -> CheckResult:
         return CheckResult(name="subscribers", result=word, reason=reason, figures=figures)
 
-    if len(failed) > (1 - spec.min_loaded) * len(share):
+    if len(share) - len(failed) < spec.min_loaded * len(share):
         return result("fail", f"{counts}, and {len(failed)} could not: {failed[0].subscriber}: {failed[0].error}")
     known = bool(reports) and all(report.uptime >= 2 * report.poll_seconds for report in reports)
     reason = counts if share else f"none of {len(live)} subscribers is in its {percent}%"
