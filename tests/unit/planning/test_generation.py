@@ -184,7 +184,7 @@ def test_allow_pickle_is_passed_to_the_server() -> None:
 
 
 def test_a_published_model_is_another_generation_whose_server_opens_a_channel() -> None:
-    served, published = made(), made(serve={"pattern": "publish"})
+    served, published = made(), made(resolved(serve={"pattern": "publish"}))
     assert published.fingerprint != served.fingerprint and published.artifact == served.artifact
     assert spec(published).env["GITOPS_ML_CHANNEL"] == "1"
     assert "GITOPS_ML_CHANNEL" not in spec(served).env
