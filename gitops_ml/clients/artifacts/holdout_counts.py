@@ -16,7 +16,7 @@ from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.declaration.schema import ResolvedDeployment
-from gitops_ml.core.verification.names import MIN_GROUPS
+from gitops_ml.core.verification.holdout_metrics import MIN_GROUPS
 from gitops_ml.errors import GitopsError, InputError
 
 _FILE = "gitops-ml/holdout-counts.json"

@@ -12,7 +12,7 @@ import pytest
 
 from gitops_ml.clients.artifacts import holdout_counts
 from gitops_ml.clients.artifacts.holdout_counts import require_enough
-from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
