@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 
 from gitops_ml.clients.artifacts import resolution
-from gitops_ml.clients.artifacts.holdout import labelled, load_rows
 from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
@@ -22,6 +21,7 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.files.publication import answer_request
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.rows.holdout import labelled, load_rows
 from gitops_ml.core.generation import declared_env
 from gitops_ml.core.records.record import RetrainRequest
 from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer

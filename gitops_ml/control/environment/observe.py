@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import msgspec
 
-from gitops_ml.clients.artifacts.holdout_counts import require_enough
 from gitops_ml.clients.artifacts.source import resolve_deployment
 from gitops_ml.clients.engine import reconnect
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
@@ -22,6 +21,7 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.rows.holdout_counts import require_enough
 from gitops_ml.control.boundary import as_gitops_error, log_unforeseen
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
