@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gitops_ml.clients.gateway.probing.channels import read_channels
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.core.generation import PORT
 from gitops_ml.core.observed import Container
 from gitops_ml.core.subscribers import Subscriber, subscribers_of
