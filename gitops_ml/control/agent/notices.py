@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from gitops_ml.clients.receivers import Kind
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.records.verified import readable_span
 from gitops_ml.core.text import clean_line

@@ -8,7 +8,7 @@ from gitops_ml.control.agent.notices import LASTS, STEADY, Notice, Notices
 from gitops_ml.control.agent.status_board import AgentStatus, StatusBoard
 from gitops_ml.control.agent.turns import Trouble
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment.view import Options
 from gitops_ml.errors import EngineUnavailable
 from tests.unit.agent_http.live_agent import board_of_dev, passes
 from tests.unit.builders import NAME, wanted
