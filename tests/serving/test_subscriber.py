@@ -189,10 +189,12 @@ def test_a_download_that_broke_off_is_resumed(tmp_path: Path, new: RunningChanne
     new.file = None
     ranges: list[str | None] = []
     opened = subscriber._open
-    subscriber._open = lambda path, headers=None, *more, **m: (  # type: ignore[method-assign]
-        ranges.append((headers or {}).get("Range")),
-        opened(path, headers, *more, **m),
-    )[1]
+
+    def noted(path: str, headers: Any = None, *more: Any) -> Any:
+        ranges.append((headers or {}).get("Range"))
+        return opened(path, headers, *more)
+
+    subscriber._open = noted  # type: ignore[method-assign]
     subscriber.poll()
     assert subscriber.wait(0).model == NEW["model.txt"]
     assert "bytes=400000-" in ranges
@@ -216,12 +218,17 @@ def test_a_following_subscriber_notices_the_end_of_a_channel_and_its_successor(
         await_true(lambda: subscriber.current is not None)
         seen: set[bytes] = set()
         stop = threading.Event()
-        reader = threading.Thread(target=lambda: [seen.add(subscriber.wait().model) for _ in iter(stop.is_set, True)])
-        reader.start()
+
+        def use() -> None:
+            while not stop.is_set():
+                seen.add(subscriber.wait().model)
+
+        user = threading.Thread(target=use)
+        user.start()
     with channel_of(written(tmp_path / "b", NEW), "g8", port=port):
         await_true(lambda: subscriber.wait(0).model == NEW["model.txt"])
     stop.set()
-    reader.join()
+    user.join()
     assert seen <= {b"old", NEW["model.txt"]}, "the application never sees half a model"
 
 

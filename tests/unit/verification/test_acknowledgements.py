@@ -19,7 +19,8 @@ OUTSIDE = [name for name in NAMES if slot_of(name) >= 25]
 
 
 def said(name: str, generation: str = NEW, **more: Any) -> Acknowledgement:
-    return Acknowledgement(**{"subscriber": name, "generation": generation, "heard": 1.0} | more)
+    settings: dict[str, Any] = {"heard": 1.0} | more
+    return Acknowledgement(subscriber=name, generation=generation, **settings)
 
 
 def judged(*acknowledgements: Acknowledgement, uptime: float = 100.0, last: bool = True, **more: Any) -> CheckResult:
