@@ -247,4 +247,4 @@ def test_a_record_that_somebody_edited_is_shown_all_the_same() -> None:
     for path, text, _ in pages(odd_site, trace):
         assert ".." not in path and not path.startswith("/")
         if path.endswith(".html"):
-            read(text)
+            read(text or "")
