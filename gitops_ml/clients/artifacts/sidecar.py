@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Set
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
 from gitops_ml.clients.artifacts import lookup
@@ -82,7 +83,9 @@ def read_sidecar(repo: Repository, sidecar: Sidecar) -> dict[str, bytes]:
     return contents
 
 
-def with_sidecar(repo: Repository, files: Mapping[str, bytes], sidecar: Sidecar | None) -> Mapping[str, bytes]:
+def with_sidecar(
+    repo: Repository, files: Mapping[str, FileContent], sidecar: Sidecar | None
+) -> Mapping[str, FileContent]:
     """The files of an artifact with those beside it, which say what they mean.
 
     Raises as `read_sidecar` and `require_apart`.
