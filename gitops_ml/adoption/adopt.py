@@ -21,7 +21,7 @@ from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
 from gitops_ml.artifacts.model_files import REQUIREMENTS, parse_example
 from gitops_ml.artifacts.pickle_modules import PICKLES
-from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.fetching import fetch
 from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.artifacts.sidecar import sidecar_path
@@ -138,7 +138,7 @@ class Adoption:
         return Adopted(candidate, manifest, texts, inspection.kind, inspection.sample, needs, inspection.notes)
 
     def _files(self, path: str) -> dict[str, FileContent]:
-        resolved = lookup.resolve_path(self._repo, self._commit, path)
+        resolved = path_digests.resolve_path(self._repo, self._commit, path)
         return resolution.read_large(self._repo, resolved)
 
     def _requirements(
@@ -209,7 +209,7 @@ class Adoption:
     def _read_rows(self, path: str) -> dict[str, Any]:
         rows: dict[str, Any] = {}
         try:
-            resolved = lookup.resolve_path(self._repo, self._commit, path)
+            resolved = path_digests.resolve_path(self._repo, self._commit, path)
             if (resolved.size or 0) > MAX_DATA_BYTES:
                 return {}
             with scratch_folder() as folder:

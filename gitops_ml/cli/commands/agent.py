@@ -20,7 +20,7 @@ from gitops_ml.errors import InputError
 if TYPE_CHECKING:
     from gitops_ml.control.agent.loop import Agent
     from gitops_ml.control.agent.web.server import HttpServer
-    from gitops_ml.control.observation.view import View
+    from gitops_ml.control.environment.view import View
 
 SHORTEST_INTERVAL = 1.0
 SHORTEST_REVIEWS = 10.0

@@ -20,7 +20,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from gitops_ml.adoption.stored_model import stored_model
-from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read_large
 from gitops_ml.clients.engine.building.model_check import checked_requirements
 from gitops_ml.clients.git.repository import Repository
