@@ -28,14 +28,14 @@ TABLE = pd.DataFrame(
 )
 
 
-class Price(mlflow.pyfunc.PythonModel):
+class Price(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
     """Gives a table of two columns."""
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         return pd.DataFrame({"price": model_input["age"] * model_input["visits"], "tariff": model_input["plan"] + "+"})
 
 
-class Norm(mlflow.pyfunc.PythonModel):
+class Norm(mlflow.pyfunc.PythonModel):  # type: ignore[misc, name-defined]
     """Takes one array, and gives one."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:

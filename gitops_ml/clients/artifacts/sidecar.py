@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Set
+from typing import TypeVar
 
-from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
 from gitops_ml.clients.artifacts import path_digests
@@ -19,6 +19,8 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.artifact import Sidecar
 from gitops_ml.core.versions.tags import split_model
 from gitops_ml.errors import ModelRejected, SourceError
+
+Content = TypeVar("Content")
 
 FOLDER = "serving"
 MAX_BYTES = 16 << 20
@@ -84,8 +86,8 @@ def read_sidecar(repo: Repository, sidecar: Sidecar) -> dict[str, bytes]:
 
 
 def with_sidecar(
-    repo: Repository, files: Mapping[str, FileContent], sidecar: Sidecar | None
-) -> Mapping[str, FileContent]:
+    repo: Repository, files: Mapping[str, Content], sidecar: Sidecar | None
+) -> Mapping[str, Content | bytes]:
     """The files of an artifact with those beside it, which say what they mean.
 
     Raises as `read_sidecar` and `require_apart`.
