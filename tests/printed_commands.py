@@ -282,6 +282,7 @@ NOT_RUN_FOR = {
         "`make setup` in a clone of gitops-ml makes it; or let that host reach its registry",
         "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
         "docker logs {}",
+        "pip install 'gitops-ml[notify]'",
         "pip install 'gitops-ml[stages]'",
         "pip install -r requirements/serving.txt",
         "install the lock, such as with pip install -r requirements.txt, and train again",
