@@ -105,7 +105,9 @@ def trap(tmp_path: Path) -> Iterator[Trap]:
 def test_the_trap_works(trap: Trap, tmp_path: Path) -> None:
     trap.bait(with_model(tmp_path))
     trap.arm()
-    subprocess.run(["git", "clone", "-q", tmp_path / "remote.git", tmp_path / "other"], capture_output=True, check=False)
+    subprocess.run(
+        ["git", "clone", "-q", tmp_path / "remote.git", tmp_path / "other"], capture_output=True, check=False
+    )
     assert trap.mark.exists()
 
 
@@ -152,4 +154,3 @@ def test_an_import_from_a_hostile_repository_runs_nothing_of_it(
     with Repository.open(lone) as repository:
         assert read(repository, resolve_path(repository, repository.tip(), "one.txt"))
     trap.require_unsprung()
-

@@ -28,8 +28,8 @@ if [ ! -e "$file" ]; then echo "wget: can't connect: Connection refused" >&2; ex
   [ "$code" = 0 ] && cat || cat >&2; } <"$file"
 exit "$code"
 """
-# The same for a server behind busybox's `nc HOST PORT -e PROGRAM…`, which runs a program with the connection as its input
-# and output. The fifth word of ours is the request's first line.
+# The same for a server behind busybox's `nc HOST PORT -e PROGRAM…`, which runs a program with the connection as its
+# input and output. The fifth word of ours is the request's first line.
 NC = """#!/bin/sh
 server=$1:$2
 shift 3
@@ -239,7 +239,7 @@ def test_readiness_prints_three_lines_for_each_server(gateway: Gateway) -> None:
     assert all(lines[n].isdigit() for n in (0, 2, 5))
 
 
-@pytest.mark.parametrize(("status", "ready"), [("204 No Content", True), ("302 Found", False), ("404 Not Found", False)])
+@pytest.mark.parametrize(("status", "ready"), [("204 Empty", True), ("302 Found", False), ("404 Not Found", False)])
 def test_only_a_success_is_ready_and_a_redirect_is_not_followed(gateway: Gateway, status: str, ready: bool) -> None:
     gateway.answer("http://a:80/m", f"HTTP/1.1 {status}\r\nLocation: http://b:80/m\r\n\r\n", 1)
     gateway.answer("http://b:80/m", "{}")
