@@ -72,7 +72,7 @@ _EDITS = "tests/git/printed/test_edits.py"
 _DVC = "tests/git/printed/test_dvc.py"
 _RECORDS = "tests/git/printed/test_records.py"
 _BAD_INPUT = "tests/e2e/bad_input/test_on_the_host.py"
-_PROPOSAL = "tests/git/cli/test_proposal.py"
+_COMMENT = "tests/git/cli/test_comment.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
 _HEALING = "tests/e2e/healing/test_gateway.py"
 RUN = {
@@ -188,8 +188,8 @@ RUN = {
     ),
     "git commit": f"{_EDITS}::test_a_clone_without_a_commit",
     "git fetch, or git log --all": f"{_EDITS}::test_a_revision_that_nobody_has",
-    "gitops-ml bump {} {} {}": f"{_PROPOSAL}::test_the_fixes_of_its_rules_work_as_printed",
-    "gitops-ml release {} {}": f"{_PROPOSAL}::test_the_fixes_of_its_rules_work_as_printed",
+    "gitops-ml bump {} {} {}": f"{_COMMENT}::test_the_fixes_of_its_rules_work_as_printed",
+    "gitops-ml release {} {}": f"{_COMMENT}::test_the_fixes_of_its_rules_work_as_printed",
     "git checkout {} -- {}": f"{_EDITS}::test_a_pull_request_that_edits_records",
     "gitops-ml history {} {}": f"{_EDITS}::test_a_promotion_of_what_is_not_verified",
     "git remote set-url origin <the repository's address>": f"{_EDITS}::test_a_remote_that_is_no_forge",
@@ -287,6 +287,7 @@ NOT_RUN_FOR = {
         "`make setup` in a clone of gitops-ml makes it; or let that host reach its registry",
         "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
         "docker logs {}",
+        "pip install 'gitops-ml[notify]'",
         "pip install 'gitops-ml[stages]'",
         "pip install -r requirements/serving.txt",
         "install the lock, such as with pip install -r requirements.txt, and train again",

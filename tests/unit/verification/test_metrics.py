@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as oracle
 
-from gitops_ml.core.verification.names import METRICS, check_metric, metric_named
+from gitops_ml.core.verification.holdout_metrics import METRICS, check_metric, metric_named
 from gitops_ml.core.verification.statistics import metrics
 from gitops_ml.core.verification.statistics.metrics import Sample, statistic
 from gitops_ml.errors import InputError
