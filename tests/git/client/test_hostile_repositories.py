@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
 from gitops_ml.clients.git.repository import Repository
 from tests.git.cli_clone import answer, cli, with_model, write
