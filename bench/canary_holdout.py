@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.support.scratch import machine, release_trees, scratch
 from gitops_ml.artifacts.manifest import parse_manifest
-from gitops_ml.clients.artifacts.holdout import load_rows, requests
 from gitops_ml.clients.engine.building.model_images import probe_image
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.snapshot import list_environment
+from gitops_ml.clients.rows.holdout import load_rows, requests
 from gitops_ml.core.generation import ContainerSpec, owner_labels, scoped
 from gitops_ml.core.observed import Container
 from tests.e2e.workshop import MODEL, Workshop

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from gitops_ml.core.verification.names import METRICS  # noqa: E402
+from gitops_ml.core.verification.holdout_metrics import METRICS  # noqa: E402
 from gitops_ml.core.verification.statistics.metrics import Sample, statistic  # noqa: E402  (needs the path above)
 from gitops_ml.core.verification.statistics.noninferiority import expanded_tail, paired_intervals  # noqa: E402
 

@@ -73,7 +73,7 @@ _HERE = "tests/git/printed/test_commands.py"
 _EDITS = "tests/git/printed/test_edits.py"
 _DVC = "tests/git/printed/test_dvc.py"
 _BAD_INPUT = "tests/e2e/bad_input/test_on_the_host.py"
-_PROPOSAL = "tests/git/cli/test_proposal.py"
+_COMMENT = "tests/git/cli/test_comment.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
 _HEALING = "tests/e2e/healing/test_gateway.py"
 RUN = {
@@ -189,8 +189,8 @@ RUN = {
     ),
     "git commit": f"{_EDITS}::test_a_clone_without_a_commit",
     "git fetch, or git log --all": f"{_EDITS}::test_a_revision_that_nobody_has",
-    "gitops-ml bump {} {} {}": f"{_PROPOSAL}::test_the_fixes_of_its_rules_work_as_printed",
-    "gitops-ml release {} {}": f"{_PROPOSAL}::test_the_fixes_of_its_rules_work_as_printed",
+    "gitops-ml bump {} {} {}": f"{_COMMENT}::test_the_fixes_of_its_rules_work_as_printed",
+    "gitops-ml release {} {}": f"{_COMMENT}::test_the_fixes_of_its_rules_work_as_printed",
     "git checkout {} -- {}": f"{_EDITS}::test_a_pull_request_that_edits_records",
 }
 NOT_RUN_FOR = {
@@ -284,6 +284,7 @@ NOT_RUN_FOR = {
         "`make setup` in a clone of gitops-ml makes it; or let that host reach its registry",
         "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
         "docker logs {}",
+        "pip install 'gitops-ml[notify]'",
         "pip install 'gitops-ml[stages]'",
         "pip install -r requirements/serving.txt",
         "install the lock, such as with pip install -r requirements.txt, and train again",

@@ -19,7 +19,7 @@ from gitops_ml.adoption.requirements import Needs, constraints_of, holds_estimat
 from gitops_ml.adoption.stored_model import NoModelError, StoredModel, stored_model
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
 from gitops_ml.artifacts.model_files import REQUIREMENTS, parse_example
-from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.fetching import fetch
 from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.artifacts.sidecar import sidecar_path
@@ -137,7 +137,7 @@ class Adoption:
         return Adopted(candidate, manifest, texts, inspection.kind, inspection.sample, needs, inspection.notes)
 
     def _files(self, path: str) -> dict[str, bytes]:
-        resolved = lookup.resolve_path(self._repo, self._commit, path)
+        resolved = path_digests.resolve_path(self._repo, self._commit, path)
         return resolution.read(self._repo, resolved, limit=MAX_MODEL_BYTES)
 
     def _requirements(
@@ -207,7 +207,7 @@ class Adoption:
     def _read_rows(self, path: str) -> dict[str, Any]:
         rows: dict[str, Any] = {}
         try:
-            resolved = lookup.resolve_path(self._repo, self._commit, path)
+            resolved = path_digests.resolve_path(self._repo, self._commit, path)
             if (resolved.size or 0) > MAX_DATA_BYTES:
                 return {}
             with scratch_folder() as folder:

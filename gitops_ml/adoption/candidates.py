@@ -10,8 +10,8 @@ from typing import NamedTuple
 from gitops_ml.adoption.data_rows import is_data
 from gitops_ml.artifacts.mlflow_folder import MLMODEL
 from gitops_ml.artifacts.pickle_modules import MAYBE, format_of
-from gitops_ml.clients.artifacts.lookup import all_outputs
-from gitops_ml.clients.artifacts.named import declared_models
+from gitops_ml.clients.artifacts.model_paths import declared_models
+from gitops_ml.clients.artifacts.path_digests import all_outputs
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.outputs import Output
 from gitops_ml.errors import InputError

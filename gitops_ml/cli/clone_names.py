@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from gitops_ml.clients.artifacts import named, resolution
+from gitops_ml.clients.artifacts import model_paths, resolution
 from gitops_ml.clients.files.environments import environment_names, read_environment
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.tags import version_order
@@ -43,7 +43,7 @@ def _declared(repo: Repository, environment: str) -> set[str]:
 def models(repo: Repository) -> set[str]:
     """The models that have a version, or that dvc.yaml declares."""
     tagged = [resolution.models(repo, local=local) for local in (True, False)]
-    return {*tagged[0], *tagged[1], *named.declared_models(repo, repo.resolve("HEAD"))}
+    return {*tagged[0], *tagged[1], *model_paths.declared_models(repo, repo.resolve("HEAD"))}
 
 
 def versions(repo: Repository, model: str) -> list[str]:

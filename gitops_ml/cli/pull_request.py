@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gitops_ml.clients.edits.edit import CommitOptions, Written
     from gitops_ml.clients.forge.forge import Forge
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observation.view import View
+    from gitops_ml.control.environment.view import View
     from gitops_ml.control.statuses import StatusReporter
     from gitops_ml.core.pull_request.facts import PullRequest
 
@@ -33,7 +33,7 @@ class EditPlace(NamedTuple):
         """
         if self.forge is None or written.commit is None:
             return None
-        from gitops_ml.cli.proposal import describe
+        from gitops_ml.cli.comment import describe
 
         request = describe(repo, (str(self.options.onto), written.commit), [environment], predictions=True)
         return open_pull_request(self.forge, (str(written.branch), repo.branch), written.subject, request)
@@ -50,14 +50,14 @@ def open_pull_request(
 
     Raises `ForgeRefused` and `ForgeUnavailable`.
     """
-    from gitops_ml.clients.forge.forge import Proposal
+    from gitops_ml.clients.forge.forge import NewPullRequest
     from gitops_ml.clients.forge.posting import open_or_edit
-    from gitops_ml.core.pull_request.history import stored_comment
     from gitops_ml.core.pull_request.markdown import prose
+    from gitops_ml.core.pull_request.stored_comment import stored_comment
 
     listed = "\n".join(f"- {prose(note, _NOTE)}" for note in notes[:_MOST_NOTES])
     text = stored_comment(request) + (f"\n\n{listed}" if listed else "")
-    posted = open_or_edit(forge, Proposal(*between, title, text))
+    posted = open_or_edit(forge, NewPullRequest(*between, title, text))
     render.progress(f"pull request {'opened' if posted.action == 'written' else posted.action}: {posted.url}")
     return posted.url
 

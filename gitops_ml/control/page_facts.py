@@ -12,7 +12,7 @@ from gitops_ml.clients.files.record_history import all_attempts
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
 from gitops_ml.core.records.record import Record, RecordedAttempt, newest_first, updated

@@ -15,11 +15,11 @@ from typing import Protocol, TypeVar
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.events import Event
 from gitops_ml.control.execution.error_entries import error_entries
 from gitops_ml.control.execution.executor import ExecutionResult, execute
 from gitops_ml.control.host import Host, ReadOnlyHost
-from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan

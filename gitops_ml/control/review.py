@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error
+from gitops_ml.control.environment.view import Options, View
 from gitops_ml.control.events import check_event
 from gitops_ml.control.host import ReadOnlyHost
 from gitops_ml.control.judgement import Judgement, judge, running_replicas
-from gitops_ml.control.observation.view import Options, View
 from gitops_ml.control.reconciler import Reconcilable, lock_held, record
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.core.generation import Generation

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.core.pull_request.deployments import ForgeDeployment, forge_deployments
 from gitops_ml.core.pull_request.statuses import CommitStatus, commit_statuses
 

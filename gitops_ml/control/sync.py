@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, deployment_of
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.observation.view import Options, View
+from gitops_ml.control.environment.view import Options, View
 from gitops_ml.control.reconciler import (
     LET_OTHERS,
     PassOutcome,

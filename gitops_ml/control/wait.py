@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gitops_ml.control.observation.view import Options, View
+from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, SourceError, Temporary

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.artifacts.requirements import pins
-from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
+from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.generation import ALLOW_PICKLE

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from gitops_ml.artifacts.manifest import MANIFEST, Manifest, parse_manifest
-from gitops_ml.clients.artifacts.holdout import Rows, requests
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.building.model_images import ensure_model_image, probe_image
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
+from gitops_ml.clients.rows.holdout import Rows, requests
 from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import ALIAS, LABEL, Generation, generation_of, owner_labels, replica_spec, scoped

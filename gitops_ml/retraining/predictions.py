@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Manifest, class_name
-from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows, tensor_column
-from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import read_project
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.rows.holdout import Rows, labelled, load_rows, tensor_column
 from gitops_ml.core.declaration.checks import Bound
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gitops_ml.artifacts.manifest import MANIFEST, parse_manifest
-from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.files.yaml_edit import get_field
 from gitops_ml.clients.git.history import Commit
@@ -89,7 +89,7 @@ def trace(repo: Repository, environment: str, deployment: str, serving: Serving,
     """Trace the generation that serves; `record` is the deployment's record, which holds the checks."""
     resolved, missing = None, ""
     try:
-        resolved = resolution.resolve(repo, serving.model, serving.version, serving.digest)
+        resolved = resolution.resolve_version(repo, serving.model, serving.version, serving.digest)
     except GitopsError as error:
         missing = str(error).split("\n")[0]
     return Trace(
@@ -105,7 +105,7 @@ def trace(repo: Repository, environment: str, deployment: str, serving: Serving,
         trained=_step(repo, resolved.commit) if resolved else None,
         declared=_step(repo, serving.commit),
         bumped=_bumped(repo, environment, deployment, serving.version, serving.commit),
-        made=lookup.lineage_of(repo, resolved) if resolved else Lineage(),
+        made=path_digests.lineage_of(repo, resolved) if resolved else Lineage(),
         learnt=_learnt(repo, resolved) if resolved else None,
         attempt=_attempt(record, serving.generation),
         missing=missing,

@@ -14,14 +14,14 @@ from typing import Any
 import msgspec
 
 from gitops_ml.clients.artifacts import resolution
-from gitops_ml.clients.artifacts.holdout import labelled, load_rows
-from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
+from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.publication import answer_request
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.rows.holdout import labelled, load_rows
 from gitops_ml.core.generation import declared_env
 from gitops_ml.core.records.record import RetrainRequest
 from gitops_ml.core.verification.answers import ModelAnswers, NoAnswer
@@ -29,11 +29,11 @@ from gitops_ml.core.verification.gate import Gated, judge_gate, made_within_a_da
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, VersionError
 from gitops_ml.retraining import versions
+from gitops_ml.retraining.bump_branch import Outcome, Retrained, RetrainOptions, propose
 from gitops_ml.retraining.difference import new_inputs
 from gitops_ml.retraining.model_runner import ModelUnderTest, ask
 from gitops_ml.retraining.pipeline import checked_out
 from gitops_ml.retraining.policy import Policy, read_policy
-from gitops_ml.retraining.proposal import Outcome, Retrained, RetrainOptions, propose
 
 OUTCOMES: dict[Verdict, Outcome] = {
     "Verified": "registered",
@@ -141,7 +141,7 @@ def _incumbent(repo: Repository, declared: EnvironmentFiles, policy: Policy) -> 
     """The declared version; else the highest version; None if there is no version."""
     declaration = declared.deployments.get(policy.name)
     if declaration is not None:
-        return resolution.resolve(repo, declaration.model, declaration.version, declaration.digest)
+        return resolution.resolve_version(repo, declaration.model, declaration.version, declaration.digest)
     if policy.name in declared.broken:
         raise InputError(f"{declared.name}/{policy.name} cannot be read", why=declared.broken[policy.name])
     if not _registered(repo, policy.model):

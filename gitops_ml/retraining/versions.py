@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from gitops_ml.clients.artifacts.lookup import listing, resolve_path, store_for
-from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve, resolve_at
+from gitops_ml.clients.artifacts.path_digests import listing, resolve_path, store_for
+from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve_at, resolve_version
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import declared_environments, read_environment
 from gitops_ml.clients.files.yaml_data import load
@@ -22,7 +22,7 @@ READ_BYTES = 4 << 30
 def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
     """Resolve `version` of `model`. Raises `VersionError`, `SourceUnavailable`."""
     try:
-        return resolve(repo, model, version, local=True, latest=True)
+        return resolve_version(repo, model, version, local=True, latest=True)
     except VersionNotFound as error:
         unknown = error
     try:
@@ -31,7 +31,7 @@ def find_version(repo: Repository, model: str, version: str) -> ResolvedVersion:
         if repo.remote is None:
             raise unknown from None
     repo.fetch(timeout=30.0)
-    return resolve(repo, model, version, latest=True)
+    return resolve_version(repo, model, version, latest=True)
 
 
 def artifact(repo: Repository, resolved: ResolvedVersion) -> Mapping[str, bytes]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.clients.artifacts.holdout import load_rows, requests
+from gitops_ml.clients.rows.holdout import load_rows, requests
 from gitops_ml.errors import InputError
 from gitops_ml.serving.prediction.loader import load_model
 from gitops_ml.stages.artifact import check_requirements, model_inputs, read_artifact

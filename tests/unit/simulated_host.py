@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import Publication
+from gitops_ml.control.environment.observe import without_beginnings
+from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.host import Host as ExecutorHost
-from gitops_ml.control.observation.observe import without_beginnings
-from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.control.reconciler import PassOutcome, reconcile
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.core.declaration.schema import Desired

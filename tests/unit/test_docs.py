@@ -14,7 +14,7 @@ from msgspec import inspect
 from gitops_ml.cli.main import MODULES
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.core.declaration.schema import Deployment, Environment, Project
-from gitops_ml.core.verification.names import METRICS
+from gitops_ml.core.verification.holdout_metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "environments.md").read_text()

@@ -14,8 +14,8 @@ from gitops_ml.errors import GitopsError
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.reconnect import Reconnection
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observation.target import Target
-    from gitops_ml.control.observation.view import View
+    from gitops_ml.control.environment.target import Target
+    from gitops_ml.control.environment.view import View
     from gitops_ml.control.sync import SyncResult
 
 T = TypeVar("T")
@@ -55,8 +55,8 @@ def sync(
     """
     clone, connections = begin(repo, environments)
     from gitops_ml.control import sync as loop
-    from gitops_ml.control.observation.target import list_targets
-    from gitops_ml.control.observation.view import Options
+    from gitops_ml.control.environment.target import list_targets
+    from gitops_ml.control.environment.view import Options
 
     chosen = Options(
         retry=retry,
@@ -94,8 +94,8 @@ def status(
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
     clone, connections = begin(repo, environments)
-    from gitops_ml.control.observation.target import list_targets
-    from gitops_ml.control.observation.view import Options
+    from gitops_ml.control.environment.target import list_targets
+    from gitops_ml.control.environment.view import Options
 
     chosen = Options()
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
@@ -204,7 +204,7 @@ def visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -
         The results, and the exit codes of the errors. An error in one environment does not keep others from their turn.
     """
     from gitops_ml.control.boundary import as_gitops_error
-    from gitops_ml.control.observation.target import undeclared
+    from gitops_ml.control.environment.target import undeclared
 
     results: list[T] = []
     errors: list[GitopsError] = []

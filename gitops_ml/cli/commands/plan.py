@@ -9,10 +9,10 @@ import typer
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.cli.commands.deploy import begin, show_trouble, visit
-from gitops_ml.cli.proposal import CommentPlace, describe, post_comment
+from gitops_ml.cli.comment import CommentPlace, describe, post_comment
 
 if TYPE_CHECKING:
-    from gitops_ml.control.observation.view import View
+    from gitops_ml.control.environment.view import View
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,12 +56,12 @@ def plan(
     """
     if output == "markdown" or comment:
         place = CommentPlace(pull_request, forge) if comment else None
-        _show_proposal(repo, (base, rev or "HEAD"), environments or [], place, predictions=predictions)
+        _show_comment(repo, (base, rev or "HEAD"), environments or [], place, predictions=predictions)
         return
     clone, connections = begin(repo, environments)
-    from gitops_ml.control.observation.target import list_targets, preview
-    from gitops_ml.control.observation.view import Options
-    from gitops_ml.control.proposal import require_untouched_records
+    from gitops_ml.control.environment.target import list_targets, preview
+    from gitops_ml.control.environment.view import Options
+    from gitops_ml.control.pull_request_facts import require_untouched_records
     from gitops_ml.core.declaration.windows import readable_time
 
     if base:
@@ -90,7 +90,7 @@ def plan(
     render.progress("nothing to do")
 
 
-def _show_proposal(
+def _show_comment(
     path: Path,
     between: tuple[str | None, str],
     environments: list[str],

@@ -32,7 +32,7 @@ def verify(
     rolled out. Exit 0 Verified, 1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
     """
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observation.target import Target
+    from gitops_ml.control.environment.target import Target
     from gitops_ml.control.review import review
 
     render.print_log()

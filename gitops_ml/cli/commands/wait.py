@@ -34,7 +34,7 @@ def wait(
     from gitops_ml.cli.commands.deploy import show_statuses, status_json
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control import wait as waiting
-    from gitops_ml.control.observation.target import Target
+    from gitops_ml.control.environment.target import Target
     from gitops_ml.core.declaration.values import seconds
 
     pause = seconds(interval)

@@ -202,7 +202,7 @@ def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Find
     if not deployment.serve.uses_artifact:
         return
     try:
-        resolved = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest)
+        resolved = resolution.resolve_version(repo, deployment.model, deployment.version, deployment.digest)
         if deployment.serve.pattern == "service" and (lacking := unservable(repo, resolved)):
             yield missing(name, lacking)
     except GitopsError as error:

@@ -13,7 +13,7 @@ from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.observation.view import View
+    from gitops_ml.control.environment.view import View
     from gitops_ml.page.facts import Site
 
 
@@ -73,8 +73,8 @@ def site(
 
 def _gather(clone: Repository, *, live: bool, fetch: bool) -> Site:
     from gitops_ml.control.boundary import as_gitops_error
-    from gitops_ml.control.observation.target import Target
-    from gitops_ml.control.observation.view import Options
+    from gitops_ml.control.environment.target import Target
+    from gitops_ml.control.environment.view import Options
     from gitops_ml.control.page_facts import gather
 
     commit = clone.fetch() if fetch else clone.tip()

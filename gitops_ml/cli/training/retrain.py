@@ -14,7 +14,7 @@ from gitops_ml.cli import documents, options, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.retraining.proposal import Retrained
+    from gitops_ml.retraining.bump_branch import Retrained
 
 _SHOWN = 12
 
@@ -57,8 +57,8 @@ def retrain(
     """
     from gitops_ml.clients.engine.client import Engine
     from gitops_ml.clients.git.repository import Repository
+    from gitops_ml.retraining.bump_branch import RetrainOptions
     from gitops_ml.retraining.pipeline import setting
-    from gitops_ml.retraining.proposal import RetrainOptions
     from gitops_ml.retraining.retrain import retrain as run
 
     chosen = RetrainOptions(
@@ -105,7 +105,7 @@ def propose_branch(clone: Repository, result: Retrained, title: str, notes: Sequ
 
     The model is registered by now. So a forge that is not known, or refuses, is no error: `gh` is tried then.
     """
-    from gitops_ml.cli.proposal import describe
+    from gitops_ml.cli.comment import describe
     from gitops_ml.cli.pull_request import find_own_forge, open_pull_request
     from gitops_ml.errors import GitopsError
     from gitops_ml.retraining import pull_request
@@ -114,7 +114,7 @@ def propose_branch(clone: Repository, result: Retrained, title: str, notes: Sequ
     try:
         forge = find_own_forge(clone, os.environ.get("GITOPS_ML_FORGE"))
         # The gate has compared both models on the same rows already: its checks are among the notes.
-        request = describe(clone, (clone.tip(), str(result.proposal)), [], predictions=False)
+        request = describe(clone, (clone.tip(), str(result.bump_commit)), [], predictions=False)
         return open_pull_request(forge, (branch, clone.branch), title, request, notes)
     except GitopsError as error:
         render.progress(f"no pull request by the forge's API: {error.what}")
@@ -128,7 +128,7 @@ def _show(result: Retrained) -> None:
         more = f" and {len(result.new) - _SHOWN} more" if len(result.new) > _SHOWN else ""
         render.out(f"new since {result.incumbent}: {', '.join(result.new[:_SHOWN])}{more}")
     render.out(f"{result.outcome}: {result.reason}")
-    if result.proposal:
+    if result.bump_commit:
         render.out(f"{result.tag} is {result.digest} at commit {(result.commit or '')[:12]}")
         where = "is pushed to" if result.pushed else "is on"
-        render.out(f"bump {(result.proposal or '')[:12]} {where} {result.branch}")
+        render.out(f"bump {(result.bump_commit or '')[:12]} {where} {result.branch}")

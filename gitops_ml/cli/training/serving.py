@@ -9,8 +9,8 @@ from gitops_ml.cli import render
 from gitops_ml.clients.files.environments import read_environment
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.observation.target import Target
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.view import Options
 from gitops_ml.core.records.record import Record, RecordedGeneration
 from gitops_ml.errors import EngineMismatch, InputError, Temporary
 from gitops_ml.retraining.provenance import Serving

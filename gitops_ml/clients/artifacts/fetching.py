@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gitops_ml.clients.artifacts import dvc
 from gitops_ml.clients.artifacts.imports import open_import
-from gitops_ml.clients.artifacts.lookup import (
+from gitops_ml.clients.artifacts.path_digests import (
     ResolvedPath,
     all_outputs,
     git_files,
@@ -26,7 +26,7 @@ from gitops_ml.clients.git.process import redact
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.operator_settings import DVC_REMOTES
 from gitops_ml.core.versions.imports import Origin
-from gitops_ml.core.versions.outputs import Output, manifest_digest
+from gitops_ml.core.versions.outputs import Output, listing_digest
 from gitops_ml.errors import ObjectCorrupt, ObjectMissing, VersionNotFound, VersionRefused
 
 
@@ -102,7 +102,7 @@ def _indirect(repo: Repository, resolved: ResolvedPath, folder: Path) -> list[Mo
             )
     for hashed in ("md5-dos2unix", "md5") if output.legacy else ("md5", "md5-dos2unix"):
         digests = {name: dvc.md5(path, hashed) for name, path in files.items()}
-        digest = manifest_digest(digests) if resolved.is_dir else f"md5:{next(iter(digests.values()), '')}"
+        digest = listing_digest(digests) if resolved.is_dir else f"md5:{next(iter(digests.values()), '')}"
         if digest == resolved.digest:
             return [ModelFile(name, path, path.stat().st_size) for name, path in sorted(files.items())]
     raise ObjectCorrupt(

@@ -13,14 +13,14 @@ from collections.abc import Container
 import msgspec
 
 from gitops_ml.clients.artifacts.fetching import ModelFile, fetch
-from gitops_ml.clients.artifacts.lookup import (
+from gitops_ml.clients.artifacts.model_paths import path_of_model
+from gitops_ml.clients.artifacts.path_digests import (
     ResolvedPath,
     listing,
     push_advice,
     resolve_path,
     store_for,
 )
-from gitops_ml.clients.artifacts.named import path_of_model
 from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.git.memo import Memo
@@ -45,7 +45,7 @@ class ResolvedVersion(ResolvedPath, frozen=True, kw_only=True):
     tag: str | None = None
 
 
-def resolve(
+def resolve_version(
     repo: Repository,
     model: str,
     version: str,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Set
 
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
-from gitops_ml.clients.artifacts import lookup
-from gitops_ml.clients.artifacts.lookup import ResolvedPath
+from gitops_ml.clients.artifacts import path_digests
+from gitops_ml.clients.artifacts.path_digests import ResolvedPath
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.artifact import Sidecar
 from gitops_ml.core.versions.tags import split_model
@@ -56,7 +56,7 @@ def artifact_names(repo: Repository, resolved: ResolvedPath) -> set[str]:
         return {posixpath.relpath(file, resolved.path) for file in files}
     if resolved.kind == "indirect":
         return set()
-    return set(lookup.listing(lookup.store_for(repo, resolved), resolved))
+    return set(path_digests.listing(path_digests.store_for(repo, resolved), resolved))
 
 
 def read_sidecar(repo: Repository, sidecar: Sidecar) -> dict[str, bytes]:

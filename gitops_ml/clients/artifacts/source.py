@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gitops_ml.clients.artifacts import lookup, resolution
+from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
@@ -33,7 +33,7 @@ def read_declared(repo: Repository, commit: str, environment: str) -> Environmen
     return declared
 
 
-def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) -> ResolvedDeployment:
+def resolve_deployment(repo: Repository, commit: str, name: str, deployment: Deployment) -> ResolvedDeployment:
     """Look up what the version and the held-out rows of one declared deployment hold.
 
     Raises `VersionError` when the version does not resolve, `VersionMoved` when it no longer holds the pinned digest,
@@ -45,9 +45,11 @@ def resolve(repo: Repository, commit: str, name: str, deployment: Deployment) ->
     )
     if not deployment.serve.uses_artifact:
         return of_image
-    version = resolution.resolve(repo, deployment.model, deployment.version, deployment.digest, declared_at=commit)
+    version = resolution.resolve_version(
+        repo, deployment.model, deployment.version, deployment.digest, declared_at=commit
+    )
     holdout = deployment.verify.holdout
-    rows = lookup.resolve_path(repo, commit, holdout.data).digest if holdout else None
+    rows = path_digests.resolve_path(repo, commit, holdout.data).digest if holdout else None
     sidecar = find_sidecar(repo, deployment.model, version, commit)
     if deployment.serve.pattern == "image":
         artifact = Artifact(digest=version.digest, revision=version.commit, path=version.path, sidecar=sidecar)
@@ -124,13 +126,13 @@ class ModelSource:
         Raises as `artifact`, without reading bytes.
         """
         artifact = _artifact_of(generation)
-        resolved = lookup.resolve_path(self._repo, artifact.revision, artifact.path)
-        made = lookup.lineage_of(self._repo, resolved)
+        resolved = path_digests.resolve_path(self._repo, artifact.revision, artifact.path)
+        made = path_digests.lineage_of(self._repo, resolved)
         return frozenset([*made.inputs.values(), *made.data.values()])
 
     def _files(self, commit: str, path: str, digest: str) -> dict[str, bytes]:
         if digest not in self._read:
-            resolved = lookup.resolve_path(self._repo, commit, path)
+            resolved = path_digests.resolve_path(self._repo, commit, path)
             if resolved.digest != digest:
                 raise VersionMoved(f"{path} of {commit[:12]} holds {resolved.digest}", why=f"{digest} is wanted")
             self._read[digest] = resolution.read(self._repo, resolved, limit=MAX_BYTES)

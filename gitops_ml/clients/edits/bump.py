@@ -106,12 +106,12 @@ def bump(
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:
     """Look up a version in this clone's tags, which may be new, else in the remote's. Neither may have revoked it."""
     try:
-        resolved = resolution.resolve(repo, model, version, local=True, latest=True)
+        resolved = resolution.resolve_version(repo, model, version, local=True, latest=True)
     except VersionNotFound:
         if repo.remote is None:
             raise
         repo.fetch(timeout=30.0)
-        return resolution.resolve(repo, model, version, latest=True)
+        return resolution.resolve_version(repo, model, version, latest=True)
     if resolved.tag is not None:
         choose_version(resolution.models(repo), model, resolved.version)
     return resolved

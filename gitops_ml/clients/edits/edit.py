@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from gitops_ml.clients.edits.declarations import Declaration, is_skipped
-from gitops_ml.clients.edits.proposal import push_proposal
+from gitops_ml.clients.edits.edit_branch import push_edit
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.commits import signs_off
 from gitops_ml.clients.git.repository import Repository
@@ -78,7 +78,7 @@ def write(repo: Repository, old: Declaration, edited: str, message: str, options
             return Written(old.file, False, subject)
         parse(edited.encode(), old.file, Deployment)
         branch = str(options.branch)
-        commit = push_proposal(repo, branch, options.onto, old.file, edited, message)
+        commit = push_edit(repo, branch, options.onto, old.file, edited, message)
         return Written(old.file, True, subject, commit, branch, pushed=True)
     if edited == old.text and not options.commits:
         return Written(old.file, False, subject, pending=_pending(repo, old))

@@ -6,7 +6,7 @@ import contextlib
 from typing import Literal, NamedTuple, cast
 
 from gitops_ml.clients.artifacts import resolution
-from gitops_ml.clients.artifacts.lookup import push_advice
+from gitops_ml.clients.artifacts.path_digests import push_advice
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.servable import lacking_for_service
 from gitops_ml.clients.files.environments import EnvironmentFiles, declared_environments, read_environment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitops_ml.clients.artifacts.resolution import resolve
+from gitops_ml.clients.artifacts.resolution import resolve_version
 from gitops_ml.clients.artifacts.sidecar import find_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.git.repository import Repository
@@ -40,7 +40,10 @@ def declared_generation(repo: Repository, source: EnvironmentFiles, deployment: 
             fix=f"gitops-ml status {source.name}",
         )
     image = declared.serve.image if declared.serve.pattern == "image" else None
-    digest = image or resolve(repo, declared.model, declared.version, declared.digest, declared_at=source.commit).digest
+    digest = (
+        image
+        or resolve_version(repo, declared.model, declared.version, declared.digest, declared_at=source.commit).digest
+    )
     return RecordedGeneration(generation="", version=declared.version, digest=digest, commit=source.commit)
 
 
@@ -72,7 +75,7 @@ def require_same_runtime(
     if here.serve.pattern != "service":
         return
     try:
-        version = resolve(repo, here.model, standing.version, declared_at=standing.commit)
+        version = resolve_version(repo, here.model, standing.version, declared_at=standing.commit)
         judged, now = (find_sidecar(repo, here.model, version, commit) for commit in (standing.commit, source.commit))
     except GitopsError:
         return  # the version's files are not in this clone: what it needs is not known here

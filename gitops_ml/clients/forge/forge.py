@@ -21,7 +21,7 @@ class Comment(NamedTuple):
     url: str
 
 
-class Proposal(NamedTuple):
+class NewPullRequest(NamedTuple):
     """A pull request to open: from `branch` into `base`, both of this repository."""
 
     branch: str
@@ -54,10 +54,10 @@ class Forge(Protocol):
     def find_pull_request(self, branch: str) -> int | None:
         """The number of the newest open pull request of a branch of this repository."""
 
-    def open_pull_request(self, proposal: Proposal) -> str:
+    def open_pull_request(self, wanted: NewPullRequest) -> str:
         """Open a pull request. Returns its address for people."""
 
-    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+    def edit_pull_request(self, number: int, wanted: NewPullRequest) -> str:
         """Replace title and text of a pull request. Returns its address for people."""
 
     def set_status(self, status: CommitStatus) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.clients.forge.forge import Comment, Proposal
+from gitops_ml.clients.forge.forge import Comment, NewPullRequest
 from gitops_ml.clients.forge.http import Account, Api
 from gitops_ml.clients.forge.links import Links
 from gitops_ml.core.pull_request.deployments import ForgeDeployment
@@ -100,14 +100,14 @@ class GitHub:
         opened = self._api.get(f"{self._root}/pulls", list[OpenedPullRequest], **query)
         return opened[0].number if opened else None
 
-    def open_pull_request(self, proposal: Proposal) -> str:
+    def open_pull_request(self, wanted: NewPullRequest) -> str:
         """See `Forge`."""
-        body = {"title": proposal.title, "head": proposal.branch, "base": proposal.base, "body": proposal.body}
+        body = {"title": wanted.title, "head": wanted.branch, "base": wanted.base, "body": wanted.body}
         return self._api.send("POST", f"{self._root}/pulls", OpenedPullRequest, body).html_url
 
-    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+    def edit_pull_request(self, number: int, wanted: NewPullRequest) -> str:
         """See `Forge`."""
-        body = {"title": proposal.title, "body": proposal.body}
+        body = {"title": wanted.title, "body": wanted.body}
         return self._api.send("PATCH", f"{self._root}/pulls/{number}", OpenedPullRequest, body).html_url
 
     def set_status(self, status: CommitStatus) -> None:

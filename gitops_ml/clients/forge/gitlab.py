@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gitops_ml.clients.forge.forge import Comment, Proposal
+from gitops_ml.clients.forge.forge import Comment, NewPullRequest
 from gitops_ml.clients.forge.http import Account, Api
 from gitops_ml.clients.forge.links import Links
 from gitops_ml.core.pull_request.deployments import ForgeDeployment
@@ -78,19 +78,19 @@ class GitLab:
         opened = self._api.get(f"{self._root}/merge_requests", list[_MergeRequest], **query)
         return opened[0].iid if opened else None
 
-    def open_pull_request(self, proposal: Proposal) -> str:
+    def open_pull_request(self, wanted: NewPullRequest) -> str:
         """See `Forge`."""
         body = {
-            "source_branch": proposal.branch,
-            "target_branch": proposal.base,
-            "title": proposal.title,
-            "description": proposal.body,
+            "source_branch": wanted.branch,
+            "target_branch": wanted.base,
+            "title": wanted.title,
+            "description": wanted.body,
         }
         return self._api.send("POST", f"{self._root}/merge_requests", _MergeRequest, body).web_url
 
-    def edit_pull_request(self, number: int, proposal: Proposal) -> str:
+    def edit_pull_request(self, number: int, wanted: NewPullRequest) -> str:
         """See `Forge`."""
-        body = {"title": proposal.title, "description": proposal.body}
+        body = {"title": wanted.title, "description": wanted.body}
         return self._api.send("PUT", f"{self._root}/merge_requests/{number}", _MergeRequest, body).web_url
 
     def set_status(self, status: CommitStatus) -> None:

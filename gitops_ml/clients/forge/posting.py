@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from gitops_ml.clients.forge.forge import Comment, Forge, Proposal
+from gitops_ml.clients.forge.forge import Comment, Forge, NewPullRequest
 from gitops_ml.errors import ForgeRefused, ForgeUnavailable
 
 _TRIES = 3
@@ -58,17 +58,17 @@ def post(forge: Forge, number: int, marker: str, text: Callable[[str], str | Non
     )
 
 
-def open_or_edit(forge: Forge, proposal: Proposal) -> Posted:
+def open_or_edit(forge: Forge, wanted: NewPullRequest) -> Posted:
     """Open the pull request of a branch, or edit the one that is open. Raises as `post`."""
-    number = forge.find_pull_request(proposal.branch)
+    number = forge.find_pull_request(wanted.branch)
     if number is None:
         try:
-            return Posted("written", forge.open_pull_request(proposal))
+            return Posted("written", forge.open_pull_request(wanted))
         except (ForgeUnavailable, ForgeRefused):
-            number = forge.find_pull_request(proposal.branch)  # another job was quicker, or the answer was lost
+            number = forge.find_pull_request(wanted.branch)  # another job was quicker, or the answer was lost
             if number is None:
                 raise
-    return Posted("edited", forge.edit_pull_request(number, proposal))
+    return Posted("edited", forge.edit_pull_request(number, wanted))
 
 
 def _add(forge: Forge, number: int, body: str, look: Callable[[], list[Comment]]) -> None:

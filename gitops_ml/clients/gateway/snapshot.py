@@ -23,7 +23,7 @@ from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.building.base_images import base_identity
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.config import listed_container
-from gitops_ml.clients.engine.facts import current_facts
+from gitops_ml.clients.engine.container_facts import current_facts
 from gitops_ml.clients.engine.streams import unpack
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name, volume_reader
 from gitops_ml.clients.gateway.journal import whole

@@ -17,8 +17,8 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
-from gitops_ml.control.observation.target import Target
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.view import View
 from gitops_ml.control.reconciler import Reconcilable, reconcile
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import (

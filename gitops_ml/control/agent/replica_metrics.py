@@ -19,7 +19,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.server_metrics import read_metrics
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.core import generation as names
 
 WITHIN = 8.0

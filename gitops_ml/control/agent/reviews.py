@@ -18,7 +18,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.passes import last_fetched
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
-from gitops_ml.control.observation.target import Target
+from gitops_ml.control.environment.target import Target
 from gitops_ml.control.review import DeploymentReview, Review, review
 
 LONGEST_WAIT = 1.0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gitops_ml.control.agent.turns import Trouble
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 
 PASS_SECONDS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Upper bounds of the histogram of how long passes take."""

@@ -153,7 +153,7 @@ def _load_holdout(
         return _Holdout()
     if files is None:
         return _Holdout(refused="serve has no `request:` that says how to ask the image")
-    from gitops_ml.clients.artifacts.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
+    from gitops_ml.clients.rows.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):
         if model and model.artifact and action.holdout in host.models.trained_on(model):

@@ -28,7 +28,7 @@ from gitops_ml.core.planning.context import (
     route_difference,
     split_route,
 )
-from gitops_ml.core.verification.names import ALPHA
+from gitops_ml.core.verification.holdout_metrics import ALPHA
 from gitops_ml.core.verification.verdict import alpha_per_test
 
 MIRROR_PERCENT = 100

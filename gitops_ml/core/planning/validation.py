@@ -15,7 +15,7 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.planning.canary import shared_alpha, stages
-from gitops_ml.core.verification.names import MIN_GROUPS, Metric, metric_named
+from gitops_ml.core.verification.holdout_metrics import MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.traffic import why_impossible
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean

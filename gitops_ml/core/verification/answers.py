@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.applications import completed
-from gitops_ml.core.verification.names import Metric, check_metric
+from gitops_ml.core.verification.holdout_metrics import Metric, check_metric
 from gitops_ml.core.verification.probe_result import Outputs
 from gitops_ml.core.verification.statistics.metrics import Sample
 from gitops_ml.errors import InputError, ModelRejected

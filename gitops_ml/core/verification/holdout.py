@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, sample_of
-from gitops_ml.core.verification.names import ALPHA, MIN_GROUPS, Metric, metric_named
+from gitops_ml.core.verification.holdout_metrics import ALPHA, MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.statistics.metrics import Sample, statistic
 from gitops_ml.core.verification.statistics.noninferiority import REPLICATES, Interval, paired_intervals, seed_of
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gitops_ml.core.declaration.checks import Traffic
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.verification.names import ALPHA
+from gitops_ml.core.verification.holdout_metrics import ALPHA
 from gitops_ml.core.verification.statistics.blocks import BLOCK, BLOCK_SECONDS
 from gitops_ml.core.verification.statistics.sequential import Evidence, least_requests
 from gitops_ml.core.verification.verdict import CheckResult, Figure

@@ -162,7 +162,7 @@ def dvc_outputs(document: DvcFile, file: str) -> list[Output]:
     return outputs
 
 
-def manifest_digest(files: Mapping[str, str]) -> str:
+def listing_digest(files: Mapping[str, str]) -> str:
     """`md5:<hex>` of DVC's manifest of a folder.
 
     Args:
@@ -173,7 +173,7 @@ def manifest_digest(files: Mapping[str, str]) -> str:
     return f"md5:{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"
 
 
-def read_manifest(data: bytes, path: str) -> dict[str, str]:
+def read_listing(data: bytes, path: str) -> dict[str, str]:
     """The md5 of each file of a folder, by its path in the folder, from DVC's manifest of it.
 
     Raises ObjectCorrupt if `data` is no manifest, or names a file outside the folder: whoever can write to a remote can
@@ -248,4 +248,4 @@ def _output(entry: Entry, path: str, file: str, notes: Notes) -> list[Output]:
 def _files_digest(files: Iterable[CloudFile]) -> str:
     """The digest of a cloud-versioned folder, which lists its files instead of a manifest; "" without their md5s."""
     digests = {file.relpath: file.md5 or "" for file in files}
-    return manifest_digest(digests) if digests and all(digests.values()) else ""
+    return listing_digest(digests) if digests and all(digests.values()) else ""

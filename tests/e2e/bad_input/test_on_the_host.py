@@ -15,8 +15,8 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Holder, Lock
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.observation.target import Target
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.view import Options
 from tests.e2e.bad_input.conftest import CHURN, DEV, Standing, churn_file
 from tests.e2e.workshop import MODEL
 from tests.ports import free_port

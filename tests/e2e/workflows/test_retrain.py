@@ -143,7 +143,7 @@ def test_a_better_model_is_registered_and_proposed_on_a_branch(team: Workshop) -
     assert team.git("ls-remote", "origin", "main").split()[0] == main
     team.git("fetch", "-q", "--tags")
     assert team.git("rev-parse", "churn@v1.1.0^{commit}") == done["commit"]
-    assert team.git("rev-parse", "origin/retrain/churn-v1.1.0") == done["proposal"]
+    assert team.git("rev-parse", "origin/retrain/churn-v1.1.0") == done["bump_commit"]
     changed = team.git("diff", "--name-only", "main", "origin/retrain/churn-v1.1.0").splitlines()
     assert changed == ["dvc.lock", f"environments/dev/models/{MODEL}.yaml", "params.yaml"]
     assert "# how the model is made" in team.git("show", "origin/retrain/churn-v1.1.0:params.yaml")

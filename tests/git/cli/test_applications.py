@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gitops_ml.artifacts.model_files import read_model_files
-from gitops_ml.clients.artifacts.source import ModelSource, read_declared, resolve
+from gitops_ml.clients.artifacts.source import ModelSource, read_declared, resolve_deployment
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.generation import generation_of
 from gitops_ml.errors import InputError, VersionMoved
@@ -78,7 +78,7 @@ def test_what_the_version_holds_describes_the_application(work: Path) -> None:
     with Repository.open(work) as repo:
         commit = repo.resolve("HEAD")
         files = read_declared(repo, commit, "staging")
-        resolved = resolve(repo, commit, "churn", files.deployments["churn"])
+        resolved = resolve_deployment(repo, commit, "churn", files.deployments["churn"])
         made = generation_of(resolved, project="shop", commit=commit, base="", serving_version=1)
         assert (made.image, made.digest, made.path) == (SECOND, SECOND, "")
         assert made.artifact and made.artifact.path == "model.json" and made.artifact.sidecar
@@ -91,7 +91,9 @@ def test_another_description_is_another_generation(work: Path) -> None:
     def fingerprint() -> str:
         with Repository.open(work) as repo:
             commit = repo.resolve("HEAD")
-            resolved = resolve(repo, commit, "churn", read_declared(repo, commit, "staging").deployments["churn"])
+            resolved = resolve_deployment(
+                repo, commit, "churn", read_declared(repo, commit, "staging").deployments["churn"]
+            )
             return generation_of(resolved, project="shop", commit=commit, base="", serving_version=1).fingerprint
 
     before = fingerprint()
@@ -109,7 +111,7 @@ def test_a_moved_tag_is_refused(work: Path) -> None:
     with Repository.open(work) as repo:
         commit = repo.resolve("HEAD")
         with pytest.raises(VersionMoved):
-            resolve(repo, commit, "churn", read_declared(repo, commit, "staging").deployments["churn"])
+            resolve_deployment(repo, commit, "churn", read_declared(repo, commit, "staging").deployments["churn"])
 
 
 def test_lint_says_what_is_wrong_with_a_mapping_and_where(work: Path) -> None:

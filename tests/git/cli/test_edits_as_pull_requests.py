@@ -11,7 +11,7 @@ import pytest
 from gitops_ml.cli.training.retrain import propose_branch
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import ForgeRefused, InputError
-from gitops_ml.retraining.proposal import Retrained
+from gitops_ml.retraining.bump_branch import Retrained
 from tests.git.cli_clone import V2, answer, attempt, cli, clone, generation, publish, put_record, with_model, write
 from tests.git.cli_forge import address, served_forge
 from tests.git.conftest import git
@@ -148,7 +148,7 @@ def test_a_retrained_models_branch_gets_the_same_text_and_what_the_gate_said(wor
         model="churn",
         reason="churn v2.0.0 passes the gate",
         version="v2.0.0",
-        proposal=bumped["bump_commit"],
+        bump_commit=bumped["bump_commit"],
         branch="retrain/churn-v2.0.0",
         pushed=True,
     )

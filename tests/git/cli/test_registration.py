@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gitops_ml.cli.main import application
-from gitops_ml.clients.artifacts.resolution import resolve
+from gitops_ml.clients.artifacts.resolution import resolve_version
 from gitops_ml.clients.edits.bump import BumpOptions, bump
 from gitops_ml.clients.edits.edit import CommitOptions
 from gitops_ml.clients.edits.registration import register
@@ -117,7 +117,7 @@ def test_a_model_that_nobody_else_could_fetch_is_not_registered(repo: Repository
 def test_bump_changes_two_lines(repo: Repository, project: Path) -> None:
     declare(project)
     result = bump(repo, "dev", "flight", "latest")
-    digest = resolve(repo, "flight-delay", "v1.1.0").digest
+    digest = resolve_version(repo, "flight-delay", "v1.1.0").digest
     assert (result.before, result.resolved.version, result.written.commit) == ("v1.0.0", "v1.1.0", None)
     expected = DECLARATION.replace("version: v1.0.0", "version: v1.1.0").replace(
         "# before the storm\n", f"# before the storm\ndigest: {digest}\n"

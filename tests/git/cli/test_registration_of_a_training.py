@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gitops_ml.clients.artifacts.resolution import read, resolve
+from gitops_ml.clients.artifacts.resolution import read, resolve_version
 from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import PushRejected, SourceUnavailable, VersionRefused
@@ -65,7 +65,7 @@ def test_versions_that_gto_registers_and_deprecates_are_listed(repo: Repository,
         "v0.9.0": "deregistered",
     }
     assert rows["v2.0.0"]["pushed"] is False and rows["v1.0.0"]["pushed"] is True
-    assert rows["v1.0.0"]["digest"] == resolve(repo, "flight-delay", "v1.0.0").digest
+    assert rows["v1.0.0"]["digest"] == resolve_version(repo, "flight-delay", "v1.0.0").digest
     assert [v["version"] for v in shown(project)] == ["v2.0.0", "v1.0.0"]
     assert [(v["version"], [s["stage"] for s in v["stages"]]) for v in shown(project)] == [
         (name, rows[name]["stages"]) for name in ("v2.0.0", "v1.0.0")
@@ -73,7 +73,7 @@ def test_versions_that_gto_registers_and_deprecates_are_listed(repo: Repository,
     assert rows["v2.0.0"]["stages"] == ["prod"]
     run(project, "gto", "deprecate", "flight-delay")
     with Repository.open(project) as fresh, pytest.raises(VersionRefused, match="deprecated"):
-        resolve(fresh, "flight-delay", "v2.0.0", local=True)
+        resolve_version(fresh, "flight-delay", "v2.0.0", local=True)
 
 
 def test_a_version_at_the_remote_is_taken(repo: Repository, project: Path, other: Clone) -> None:

@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.environment import preemption
+from gitops_ml.control.environment.preemption import TipWatch
+from gitops_ml.control.environment.view import View
 from gitops_ml.control.host import Host
-from gitops_ml.control.observation import preemption
-from gitops_ml.control.observation.preemption import TipWatch
-from gitops_ml.control.observation.view import View
 from gitops_ml.core.journal.fold import fold_entries
 from gitops_ml.core.journal.state import EnvironmentState
 from tests.git.conftest import commit_file, git

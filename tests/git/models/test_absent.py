@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.artifacts.fetching import fetch
-from gitops_ml.clients.artifacts.lookup import resolve_path
-from gitops_ml.clients.artifacts.resolution import places, read, resolve, resolve_at
+from gitops_ml.clients.artifacts.path_digests import resolve_path
+from gitops_ml.clients.artifacts.resolution import places, read, resolve_at, resolve_version
 from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, ObjectMissing, SourceUnavailable, VersionRefused
@@ -64,7 +64,7 @@ def test_a_remote_that_is_not_mounted_is_named(repo: Repository, project: Path, 
     storage = project.parent / "storage"
     shutil.rmtree(storage)
     storage.mkdir()
-    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.0.0")
     with pytest.raises(ObjectMissing, match=rf"{storage} \(remote storage\) holds no objects") as caught:
         fetch(repo, resolved, tmp_path)
     assert caught.value.fix == f"mount {storage} if that was forgotten; else dvc push, where the model was made"

@@ -17,7 +17,7 @@ from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.writing import plan_of, write
 from gitops_ml.artifacts.manifest import parse_manifest
 from gitops_ml.cli.adoption_result import AdoptionResult
-from gitops_ml.clients.artifacts.resolution import resolve, resolve_at
+from gitops_ml.clients.artifacts.resolution import resolve_at, resolve_version
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, VersionNotFound
 from tests.git.conftest import git
@@ -239,7 +239,7 @@ def test_the_model_is_declared_in_the_dvc_yaml_that_is_there(team: Path) -> None
     write(team, [planned])
     repo = committed(team)
     git(team, "tag", "-a", "-m", "x", "churn@v1.0.0")
-    assert resolve(repo, "churn", "v1.0.0", local=True).path == "models/churn.pkl"
+    assert resolve_version(repo, "churn", "v1.0.0", local=True).path == "models/churn.pkl"
 
 
 def test_a_path_that_yaml_would_read_as_something_else_is_quoted(team: Path) -> None:
@@ -257,13 +257,13 @@ def test_a_tag_that_is_older_than_the_models_name_holds_what_its_commit_has_ther
     repo = committed(team, **{"models/churn.pkl": "old"})
     git(team, "tag", "-a", "-m", "x", "churn@v1.0.0")
     with pytest.raises(VersionNotFound, match="not declared"):
-        resolve(repo, "churn", "v1.0.0", local=True)
+        resolve_version(repo, "churn", "v1.0.0", local=True)
     repo = committed(team, **{"dvc.yaml": "artifacts: {churn: {path: models/churn.pkl}}", "models/churn.pkl": "new"})
-    old = resolve(repo, "churn", "v1.0.0", local=True)
+    old = resolve_version(repo, "churn", "v1.0.0", local=True)
     assert old.digest == f"md5:{hashlib.md5(b'old').hexdigest()}"
     git(team, "rm", "-q", "dvc.yaml")
     repo = committed(team)
-    again = resolve(repo, "churn", "v1.0.0", local=True, declared_at=repo.resolve("HEAD~1"))
+    again = resolve_version(repo, "churn", "v1.0.0", local=True, declared_at=repo.resolve("HEAD~1"))
     assert again.digest == old.digest, "the declaring commit says it, whatever HEAD is"
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.artifacts.fetching import fetch
-from gitops_ml.clients.artifacts.lookup import resolve_path
-from gitops_ml.clients.artifacts.resolution import places, read, resolve, resolve_at
+from gitops_ml.clients.artifacts.path_digests import resolve_path
+from gitops_ml.clients.artifacts.resolution import places, read, resolve_at, resolve_version
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import (
     ObjectCorrupt,
@@ -28,7 +28,7 @@ from tests.git.models.objects import empty_cache, md5, object_of
 def test_bytes_come_from_the_cache_or_a_remote(repo: Repository, project: Path, cached: bool) -> None:
     if not cached:
         empty_cache(project)
-    resolved = resolve(repo, "flight-delay", "v1.1.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.1.0")
     assert read(repo, resolved)["manifest.json"] == b"depth: 5\n"
     assert places(repo, resolved) == (["cache", "storage"] if cached else ["storage"])
 
@@ -36,7 +36,7 @@ def test_bytes_come_from_the_cache_or_a_remote(repo: Repository, project: Path, 
 def test_missing_bytes_are_refused(repo: Repository, project: Path, tmp_path: Path) -> None:
     empty_cache(project)
     shutil.rmtree(project.parent / "storage")
-    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.0.0")
     with pytest.raises(ObjectMissing, match="storage") as caught:
         fetch(repo, resolved, tmp_path / "out")
     assert "dvc push" in caught.value.fix
@@ -79,11 +79,11 @@ def test_a_cache_elsewhere_and_a_linked_work_tree(repo: Repository, project: Pat
     shutil.rmtree(project.parent / "storage")
     git(project, "worktree", "add", "-q", "../linked", "-b", "linked")
     with Repository.open(project.parent / "linked") as linked:
-        assert read(linked, resolve(linked, "flight-delay", "v1.0.0"))
+        assert read(linked, resolve_version(linked, "flight-delay", "v1.0.0"))
     (project / ".dvc" / "cache").rename(project.parent / "big-disk")
     run(project, "dvc", "cache", "dir", "-q", "--local", "../big-disk")
     with Repository.open(project) as fresh:
-        assert read(fresh, resolve(fresh, "flight-delay", "v1.0.0"))
+        assert read(fresh, resolve_version(fresh, "flight-delay", "v1.0.0"))
 
 
 def test_a_remote_over_http(repo: Repository, project: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_remote_over_http(repo: Repository, project: Path) -> None:
         git(project, "push", "-q")
         empty_cache(project)
         repo.fetch()
-        resolved = resolve(repo, "flight-delay", "v1.0.0")
+        resolved = resolve_version(repo, "flight-delay", "v1.0.0")
         assert read(repo, resolved)["manifest.json"] == b"depth: 4\n"
         assert places(repo, resolved) == ["storage"]
         broken = object_of(project.parent / "storage", resolved.digest, ".dir")
@@ -125,7 +125,10 @@ def test_an_import_comes_through_dvc(repo: Repository, project: Path, lone: Path
     with Repository.open(lone) as repository:
         for cached in (True, False):
             resolved = resolve_path(repository, repository.tip(), "imported")
-            assert (resolved.kind, resolved.digest) == ("indirect", resolve(repo, "flight-delay", "v1.1.0").digest)
+            assert (resolved.kind, resolved.digest) == (
+                "indirect",
+                resolve_version(repo, "flight-delay", "v1.1.0").digest,
+            )
             assert read(repository, resolved, {"manifest.json"}) == {"manifest.json": b"depth: 5\n"}
             one = resolve_path(repository, repository.tip(), "one.txt")
             assert read(repository, one) == {"one.txt": b"depth: 5\n"}

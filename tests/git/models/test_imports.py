@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import places, read
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import GitopsError, InputError, ObjectMissing, SourceUnavailable, VersionRefused

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.clients.artifacts.lookup import resolve_path
-from gitops_ml.clients.artifacts.resolution import places, read, resolve, resolve_at
+from gitops_ml.clients.artifacts.path_digests import resolve_path
+from gitops_ml.clients.artifacts.resolution import places, read, resolve_at, resolve_version
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import ObjectMissing, VersionRefused
 from tests.git.conftest import commit_file, git, run
@@ -22,10 +22,10 @@ def test_only_the_remotes_that_the_operator_lists_are_read(
     storage = project.parent / "storage"
     monkeypatch.setenv("GITOPS_ML_DVC_REMOTES", f"s3://models,{storage}")
     with Repository.open(project) as permitted:
-        assert read(permitted, resolve(permitted, "flight-delay", "v1.0.0"))
+        assert read(permitted, resolve_version(permitted, "flight-delay", "v1.0.0"))
     monkeypatch.setenv("GITOPS_ML_DVC_REMOTES", f"s3://models,{storage}-2")
     with Repository.open(project) as refused:
-        resolved = resolve(refused, "flight-delay", "v1.0.0")
+        resolved = resolve_version(refused, "flight-delay", "v1.0.0")
         assert places(refused, resolved) == []
         with pytest.raises(ObjectMissing, match="the remote storage may not be read") as caught:
             read(refused, resolved)
@@ -43,7 +43,7 @@ def test_a_remote_whose_host_s_name_is_a_metadata_address_is_not_asked(
     git(project, "commit", "-qam", "Keep models elsewhere")
     git(project, "push", "-q")
     repo.fetch()
-    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.0.0")
     with pytest.raises(ObjectMissing, match=r"the remote storage may not be read: .*; 2852039166 resolves to it"):
         read(repo, resolved)
     assert places(repo, resolved) == []

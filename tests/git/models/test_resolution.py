@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from gitops_ml.clients.artifacts.fetching import fetch
-from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
-from gitops_ml.clients.artifacts.resolution import read, resolve, resolve_at
+from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
+from gitops_ml.clients.artifacts.resolution import read, resolve_at, resolve_version
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import (
@@ -25,7 +25,7 @@ from tests.git.models.objects import digest_in_lock, empty_cache, md5
 
 
 def test_a_version_that_gto_registered(repo: Repository, project: Path, tmp_path: Path) -> None:
-    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.0.0")
     assert resolved.commit == git(project, "rev-parse", "flight-delay@v1.0.0^{commit}") == repo.resolve("main~1")
     assert (resolved.path, resolved.kind, resolved.is_dir) == ("models/flight-delay", "dvc", True)
     assert resolved.digest == digest_in_lock(repo, resolved.commit, resolved.path)
@@ -36,9 +36,9 @@ def test_a_version_that_gto_registered(repo: Repository, project: Path, tmp_path
 
 def test_lineage_comes_from_the_commit_of_the_version(repo: Repository) -> None:
     """Held-out rows among these inputs would not be unseen rows."""
-    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.0.0")
     assert set(lineage_of(repo, resolved).inputs.values()) == {md5(b"depth: 4\n")}
-    added = resolve(repo, "rows", "v1.0.0")
+    added = resolve_version(repo, "rows", "v1.0.0")
     assert lineage_of(repo, added) == Lineage()
 
 
@@ -48,7 +48,7 @@ def test_the_work_tree_is_not_read(repo: Repository, project: Path) -> None:
     shutil.rmtree(project / "models")
     (project / ".dvc" / "config").write_text("")
     empty_cache(project)
-    resolved = resolve(repo, "flight-delay", "v1.0.0")
+    resolved = resolve_version(repo, "flight-delay", "v1.0.0")
     assert read(repo, resolved)["manifest.json"] == b"depth: 4\n"
 
 
@@ -66,7 +66,7 @@ def test_files_of_dvc_and_of_git_resolve(repo: Repository, tmp_path: Path) -> No
     inside = resolve_path(repo, tip, "models/flight-delay/code")
     assert inside.is_dir and read(repo, inside) == {"example.csv": b"a,b\n1,2\n"}
     assert resolve_at(repo, "inside", tip).digest == inside.digest
-    assert resolve(repo, "rows", "v1.0.0").path == "data/rows.csv"
+    assert resolve_version(repo, "rows", "v1.0.0").path == "data/rows.csv"
 
 
 def test_a_folder_in_git_has_the_digest_that_dvc_would_give_it(repo: Repository, project: Path) -> None:
@@ -82,13 +82,13 @@ def test_any_git_revision_is_a_version(repo: Repository, project: Path) -> None:
     git(project, "tag", "release-7", "main~1")
     git(project, "push", "-q", "origin", "release-7")
     repo.fetch()
-    older = resolve(repo, "flight-delay", "v1.0.0").digest
-    assert resolve(repo, "flight-delay", "release-7").digest == older
-    assert resolve(repo, "flight-delay", repo.resolve("main~1")[:12]).digest == older
-    newest = resolve(repo, "flight-delay", "latest", latest=True)
-    assert (newest.version, newest.digest) == ("v1.1.0", resolve(repo, "flight-delay", "main").digest)
+    older = resolve_version(repo, "flight-delay", "v1.0.0").digest
+    assert resolve_version(repo, "flight-delay", "release-7").digest == older
+    assert resolve_version(repo, "flight-delay", repo.resolve("main~1")[:12]).digest == older
+    newest = resolve_version(repo, "flight-delay", "latest", latest=True)
+    assert (newest.version, newest.digest) == ("v1.1.0", resolve_version(repo, "flight-delay", "main").digest)
     with pytest.raises(VersionNotFound):
-        resolve(repo, "flight-delay", "HEAD")
+        resolve_version(repo, "flight-delay", "HEAD")
 
 
 @pytest.mark.parametrize(
@@ -110,25 +110,25 @@ def test_an_unresolved_version_says_why(
     repo: Repository, model: str, version: str, kind: type[GitopsError], says: str
 ) -> None:
     with pytest.raises(kind, match=f"(?s){says}") as caught:
-        resolve(repo, model, version)
+        resolve_version(repo, model, version)
     assert caught.value.fix
 
 
 def test_a_moved_tag_is_refused_against_its_pin(repo: Repository, project: Path) -> None:
-    pinned = resolve(repo, "flight-delay", "v1.0.0").digest
-    assert resolve(repo, "flight-delay", "v1.0.0", f"{pinned}.dir").digest == pinned
+    pinned = resolve_version(repo, "flight-delay", "v1.0.0").digest
+    assert resolve_version(repo, "flight-delay", "v1.0.0", f"{pinned}.dir").digest == pinned
     git(project, "tag", "-f", "-a", "-m", "moved", "flight-delay@v1.0.0", "main")
     git(project, "push", "-q", "-f", "origin", "flight-delay@v1.0.0")
     repo.fetch()
     with pytest.raises(VersionMoved, match=pinned) as caught:
-        resolve(repo, "flight-delay", "v1.0.0", pinned)
+        resolve_version(repo, "flight-delay", "v1.0.0", pinned)
     assert "gitops-ml bump" in caught.value.fix
 
 
 def test_a_lightweight_tag_is_no_version(repo: Repository, project: Path) -> None:
     git(project, "tag", "flight-delay@v3.0.0")
     with pytest.raises(VersionNotFound, match="lightweight"):
-        resolve(repo, "flight-delay", "v3.0.0", local=True)
+        resolve_version(repo, "flight-delay", "v3.0.0", local=True)
 
 
 def test_links_and_lfs_pointers_are_refused(repo: Repository, project: Path) -> None:
@@ -167,7 +167,7 @@ def test_an_artifact_of_a_dvc_yaml_in_a_folder(repo: Repository, project: Path) 
     commit_file(project, "sub/one/model.json", "{}\n")
     commit_file(project, "sub/one/dvc.yaml", "artifacts:\n  tiny: {path: model.json, type: model}\n")
     run(project, "gto", "register", "sub/one:tiny", "--version", "v1.0.0")
-    resolved = resolve(repo, "sub/one:tiny", "v1.0.0", local=True)
+    resolved = resolve_version(repo, "sub/one:tiny", "v1.0.0", local=True)
     assert (resolved.path, resolved.digest) == ("sub/one/model.json", md5(b"{}\n"))
 
 

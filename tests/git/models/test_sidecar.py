@@ -11,7 +11,7 @@ import pytest
 from gitops_ml.clients.artifacts.resolution import resolve_at
 from gitops_ml.clients.artifacts.servable import unservable
 from gitops_ml.clients.artifacts.sidecar import MAX_BYTES
-from gitops_ml.clients.artifacts.source import ModelSource, resolve
+from gitops_ml.clients.artifacts.source import ModelSource, resolve_deployment
 from gitops_ml.clients.edits.registration import register
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
@@ -35,7 +35,7 @@ def add_sidecar(project: Path, model: str = "in-git", **more: str) -> str:
 def generation(repo: Repository, commit: str, model: str = "in-git", version: str = "v0.0.1") -> Generation:
     digest = resolve_at(repo, model, repo.resolve(f"{model}@{version}")).digest
     declared = Deployment(schema=1, model=model, version=version, digest=digest)
-    resolved = resolve(repo, commit, model, declared)
+    resolved = resolve_deployment(repo, commit, model, declared)
     return generation_of(resolved, project="shop", commit=commit, base="base", serving_version=1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gitops_ml.clients.artifacts.lookup import lineage_of, resolve_path
+from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import read, resolve_at
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, VersionNotFound

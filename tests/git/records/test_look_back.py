@@ -12,10 +12,10 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observation import last_good
-from gitops_ml.control.observation import target as target_module
-from gitops_ml.control.observation.target import Target, preview
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment import last_good
+from gitops_ml.control.environment import target as target_module
+from gitops_ml.control.environment.target import Target, preview
+from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.core.journal.entries import Applied
 from gitops_ml.core.journal.fold import Entry

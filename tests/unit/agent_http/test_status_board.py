@@ -11,7 +11,7 @@ from gitops_ml.control.agent.status_board import PASS_SECONDS, Rollout, StatusBo
 from gitops_ml.control.agent.turns import PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.errors import EngineFailed, EngineUnavailable, SourceUnavailable
 from tests.unit.builders import NAME, wanted
 from tests.unit.control.canaries import TWO, serving_v1

@@ -24,7 +24,7 @@ class Outer(msgspec.Struct):
 def read(wait, how):
     time.sleep(wait)
     assert how().inner.x == 1
-    print("read")
+    print("read\\n", end="")  # one write, which the other thread cannot break
 
 ways = [lambda: decode(b'{"inner": {"x": 1}}', Outer), lambda: convert({"inner": {"x": 1}}, Outer)]
 threads = [threading.Thread(target=read, args=(0.1 * n, way)) for n, way in enumerate(ways)]

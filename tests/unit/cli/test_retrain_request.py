@@ -9,7 +9,7 @@ from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Attempt, DeploymentState
 from gitops_ml.core.records.record import answered, updated, wants_retrain
 from gitops_ml.core.verification.verdict import Verdict
-from gitops_ml.retraining.proposal import Retrained
+from gitops_ml.retraining.bump_branch import Retrained
 from gitops_ml.retraining.retrain import admit_months
 
 ASKING = Deployment(schema=1, model="churn", version="v1.0.0", on_failure=("revert", "retrain"))

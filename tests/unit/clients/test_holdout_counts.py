@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.clients.artifacts import holdout_counts
-from gitops_ml.clients.artifacts.holdout_counts import require_enough
-from gitops_ml.clients.artifacts.lookup import resolve_path
+from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.rows import holdout_counts
+from gitops_ml.clients.rows.holdout_counts import require_enough
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.errors import InputError, ObjectMissing
 

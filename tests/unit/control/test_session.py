@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from gitops_ml.clients import background
-from gitops_ml.control.observation.session import Artifacts, Session
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment.session import Artifacts, Session
+from gitops_ml.control.environment.view import Options
 from gitops_ml.core.journal.entries import Withdrawn
 from gitops_ml.errors import LockLost, Superseded
 from tests.unit.builders import NAME, generation, replica, wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.control.backoff import RECORD, Backoff
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.control.sync import sync
 from gitops_ml.core.journal.entries import Applied

@@ -13,9 +13,9 @@ from gitops_ml.clients.files import publication
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observation import target as target_module
-from gitops_ml.control.observation.target import Target
-from gitops_ml.control.observation.view import Options
+from gitops_ml.control.environment import target as target_module
+from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import retry_while_locked
 from gitops_ml.core.generation import Generation
 from gitops_ml.errors import LockHeld

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from gitops_ml.artifacts.manifest import Manifest, Target, Tensor, Training
-from gitops_ml.clients.artifacts.holdout import Rows, labelled, load_rows, requests
+from gitops_ml.clients.rows.holdout import Rows, labelled, load_rows, requests
 from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.errors import InputError
 

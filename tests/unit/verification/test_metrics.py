@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gitops_ml.core.verification.names import METRICS, check_metric, metric_named
+from gitops_ml.core.verification.holdout_metrics import METRICS, check_metric, metric_named
 from gitops_ml.core.verification.statistics import metrics
 from gitops_ml.core.verification.statistics.metrics import Sample, statistic
 from gitops_ml.errors import InputError

@@ -14,10 +14,10 @@ from gitops_ml.core.versions.outputs import (
     artifact_path,
     dvc_outputs,
     find_output,
+    listing_digest,
     lock_outputs,
-    manifest_digest,
     path_from_root,
-    read_manifest,
+    read_listing,
 )
 from gitops_ml.core.versions.stages import locked_stages
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
@@ -83,7 +83,7 @@ def test_the_outputs_of_dvc_files() -> None:
     assert output(out={"cloud": {"far": {"version_id": "1"}}}).by_cloud
     files = [{"relpath": "x", "md5": B, "cloud": {}}]
     (by_cloud,) = dvc_outputs(dvc_file({"path": "d", "files": files}), "d.dvc")
-    assert (by_cloud.digest, by_cloud.is_dir, by_cloud.plain) == (manifest_digest({"x": B}), True, False)
+    assert (by_cloud.digest, by_cloud.is_dir, by_cloud.plain) == (listing_digest({"x": B}), True, False)
     assert dvc_outputs(DvcFile(), "x.dvc") == dvc_outputs(dvc_file({"path": "never-made"}), "x.dvc") == []
 
 
@@ -122,7 +122,7 @@ def test_an_artifact_is_found_by_its_name() -> None:
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../b", "a//b", "", "a/", ".", "a\\b", "a\0b", "x/."])
 def test_a_manifest_names_only_paths_below_its_folder(name: str) -> None:
     with pytest.raises(ObjectCorrupt):
-        read_manifest(json.dumps([{"md5": A, "relpath": name}]).encode(), "m")
+        read_listing(json.dumps([{"md5": A, "relpath": name}]).encode(), "m")
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_a_manifest_names_only_paths_below_its_folder(name: str) -> None:
 )
 def test_a_malformed_manifest_is_an_error(data: bytes) -> None:
     with pytest.raises(ObjectCorrupt):
-        read_manifest(data, "m")
+        read_listing(data, "m")
 
 
 def test_the_digest_of_a_manifest_does_not_depend_on_order() -> None:
-    assert manifest_digest({"b": B, "a": A}) == manifest_digest({"a": A, "b": B})
-    assert read_manifest(b"[]", "m") == {}
+    assert listing_digest({"b": B, "a": A}) == listing_digest({"a": A, "b": B})
+    assert read_listing(b"[]", "m") == {}

@@ -18,7 +18,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus, StatusBoard
 from gitops_ml.control.agent.web.answers import HTML, Answer, Get, Question, refusal
 from gitops_ml.control.backoff import ENVIRONMENT
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.control.page_facts import commit_facts, read_facts
 from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.errors import GitopsError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gitops_ml.core.verification.names import Metric
+from gitops_ml.core.verification.holdout_metrics import Metric
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

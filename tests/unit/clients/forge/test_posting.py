@@ -11,7 +11,7 @@ import pytest
 
 from gitops_ml.clients.forge import http
 from gitops_ml.clients.forge.find import find_forge
-from gitops_ml.clients.forge.forge import Forge, Proposal
+from gitops_ml.clients.forge.forge import Forge, NewPullRequest
 from gitops_ml.clients.forge.posting import open_or_edit, post
 from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.errors import ForgeRefused, ForgeUnavailable, GitopsError
@@ -205,10 +205,10 @@ def test_the_pull_request_of_a_branch_is_found(local: LocalForge) -> None:
 
 
 def test_a_pull_request_is_opened_once_then_edited(local: LocalForge) -> None:
-    proposal = Proposal("bump/prod-churn", "main", "Bump churn", "why")
-    opened = open_or_edit(client(local), proposal)
+    wanted = NewPullRequest("bump/prod-churn", "main", "Bump churn", "why")
+    opened = open_or_edit(client(local), wanted)
     assert (opened.action, opened.url) == ("written", f"{local.url}/pulls/1")
-    edited = open_or_edit(client(local), proposal._replace(body="why, again"))
+    edited = open_or_edit(client(local), wanted._replace(body="why, again"))
     assert (edited.action, edited.url) == ("edited", opened.url)
     assert local.texts == {1: {"title": "Bump churn", "body": "why, again"}}
 
@@ -219,14 +219,14 @@ def test_a_pull_request_that_another_job_opened_meanwhile_is_edited(local: Local
             local.pulls["bump"] = 4
 
     local.before_answer = overtake
-    assert open_or_edit(client(local), Proposal("bump", "main", "Bump", "why")).action == "edited"
+    assert open_or_edit(client(local), NewPullRequest("bump", "main", "Bump", "why")).action == "edited"
     assert local.texts[4]["body"] == "why"
 
 
 def test_a_pull_request_that_is_refused_is_an_error(local: LocalForge) -> None:
     local.faults = [Fault("POST", 422, body='{"message": "No commits between main and bump"}')]
     with pytest.raises(ForgeRefused, match="No commits between"):
-        open_or_edit(client(local), Proposal("bump", "main", "Bump", "why"))
+        open_or_edit(client(local), NewPullRequest("bump", "main", "Bump", "why"))
 
 
 @pytest.mark.parametrize("state", ["pending", "success", "failure", "cancelled"])

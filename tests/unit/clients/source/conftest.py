@@ -10,7 +10,7 @@ import pytest
 
 from gitops_ml.clients.artifacts.source import read_declared
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.observation.observe import read_source
+from gitops_ml.control.environment.observe import read_source
 from gitops_ml.core.declaration.schema import Desired
 
 MD5 = "0123456789abcdef0123456789abcdef"

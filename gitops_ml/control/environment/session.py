@@ -26,8 +26,8 @@ from gitops_ml.clients.engine.lock import Lock
 from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
-from gitops_ml.control.observation.read_only import ReadOnlySession
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.read_only import ReadOnlySession
+from gitops_ml.control.environment.view import View
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALIAS, PATTERN, PORT, Generation, replica_spec
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold_entries

@@ -25,15 +25,15 @@ def describe(
         environments: only these; all, if empty.
         predictions: ask both versions of each model, in containers of the local engine or DOCKER_HOST's.
 
-    Raises as `read_proposal`.
+    Raises as `read_pull_request`.
     """
     import msgspec
 
     from gitops_ml.clients.engine.client import Engine
-    from gitops_ml.control.proposal import read_proposal
+    from gitops_ml.control.pull_request_facts import read_pull_request
     from gitops_ml.core.pull_request.facts import deployment_changes
 
-    request = read_proposal(repo, *between, environments)
+    request = read_pull_request(repo, *between, environments)
     pairs: dict[tuple[str, str, str], DeploymentChange] = {}
     for facts in request.environments:
         for change in deployment_changes(facts):
@@ -63,7 +63,7 @@ def post_comment(repo: Repository, place: CommentPlace) -> Callable[[PullRequest
     from gitops_ml.cli.pull_request import find_own_forge
     from gitops_ml.clients.forge.find import number_in_ci
     from gitops_ml.clients.forge.posting import post
-    from gitops_ml.core.pull_request.history import commit_of, marker, stored_comment
+    from gitops_ml.core.pull_request.stored_comment import commit_of, marker, stored_comment
 
     forge = find_own_forge(repo, place.forge)
     number = place.number or number_in_ci(os.environ)

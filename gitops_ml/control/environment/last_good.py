@@ -14,8 +14,8 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observation.observe import observe, plan_view, read_source
-from gitops_ml.control.observation.view import Options, View
+from gitops_ml.control.environment.observe import observe, plan_view, read_source
+from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.journal.fold import fold_readable
 from gitops_ml.errors import GitopsError, InputError, SourceError
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitops_ml.core.pull_request.facts import PullRequest
-from gitops_ml.core.pull_request.history import commit_of, marker, stored_comment
 from gitops_ml.core.pull_request.length import LIMIT
+from gitops_ml.core.pull_request.stored_comment import commit_of, marker, stored_comment
 from tests.effort import examples
 from tests.unit.pull_request.builders import deployment, desired, facts, model, request
 

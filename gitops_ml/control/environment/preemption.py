@@ -17,9 +17,9 @@ from typing import Self
 from gitops_ml.clients import background
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.environment.observe import generation_at
+from gitops_ml.control.environment.view import View
 from gitops_ml.control.host import Host
-from gitops_ml.control.observation.observe import generation_at
-from gitops_ml.control.observation.view import View
 from gitops_ml.errors import GitopsError
 
 EVERY = 1.0

@@ -8,9 +8,9 @@ import pytest
 from gto.api import describe
 from gto.index import FileIndexManager
 
-from gitops_ml.clients.artifacts.named import declared_models
+from gitops_ml.clients.artifacts.model_paths import declared_models
 from gitops_ml.clients.artifacts.resolution import read, resolve_at
-from gitops_ml.clients.artifacts.source import resolve
+from gitops_ml.clients.artifacts.source import resolve_deployment
 from gitops_ml.clients.edits.bump import BumpOptions, bump
 from gitops_ml.clients.edits.edit import CommitOptions
 from gitops_ml.clients.edits.registration import register
@@ -43,7 +43,7 @@ def test_a_model_of_any_name_is_deployed(repo: Repository, project: Path, model:
     assert written.file == f"environments/dev/models/{label}.yaml"
     tip = repo.fetch()
     declared = parse(repo.read_file(tip, written.file) or b"", written.file, Deployment)
-    resolved = resolve(repo, tip, label, declared)
+    resolved = resolve_deployment(repo, tip, label, declared)
     assert (declared.model, resolved.revision) == (model, registered.resolved.commit)
     again = bump(repo, "dev", label, "latest")
     assert (again.resolved.model, again.written.changed) == (model, False)

@@ -12,8 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gitops_ml.clients.artifacts.holdout_counts import require_enough
-from gitops_ml.clients.artifacts.source import resolve
+from gitops_ml.clients.artifacts.source import resolve_deployment
 from gitops_ml.clients.engine import reconnect
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
@@ -22,8 +21,9 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.clients.rows.holdout_counts import require_enough
 from gitops_ml.control.boundary import as_gitops_error, log_unforeseen
-from gitops_ml.control.observation.view import Options, Source, View
+from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation, generation_of
@@ -52,7 +52,9 @@ def read_source(repo: Repository, files: EnvironmentFiles) -> Source:
     A deployment that cannot be resolved, for whatever reason, is left out and named in `broken`.
     """
     resolved, broken = _each(
-        files.name, files.deployments, lambda name: resolve(repo, files.commit, name, files.deployments[name])
+        files.name,
+        files.deployments,
+        lambda name: resolve_deployment(repo, files.commit, name, files.deployments[name]),
     )
     desired = Desired(
         project=files.project,
@@ -267,7 +269,7 @@ def generation_at(repo: Repository, files: EnvironmentFiles, name: str, base: st
     """
     if name not in files.deployments:
         raise SourceError(f"{name} is not declared in {files.commit[:12]}")
-    resolved = resolve(repo, files.commit, name, files.deployments[name])
+    resolved = resolve_deployment(repo, files.commit, name, files.deployments[name])
     return _generation(resolved, files.project, files.commit, base)
 
 

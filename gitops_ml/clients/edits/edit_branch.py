@@ -13,7 +13,7 @@ from gitops_ml.errors import InputError
 TRAILER = "Gitops-ML-Branch"
 
 
-def push_proposal(repo: Repository, branch: str, onto: str, file: str, text: str, message: str) -> str:
+def push_edit(repo: Repository, branch: str, onto: str, file: str, text: str, message: str) -> str:
     """Commit the content of one file on top of `onto`, and make the remote's `branch` that commit.
 
     Returns the commit: the one that is there, if it is the same change on the same commit.

@@ -24,8 +24,8 @@ from gitops_ml.clients.gateway.access_log import recent_rates
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.observation.observe import observe, plan_view, read_source
-from gitops_ml.control.observation.view import Options, Source
+from gitops_ml.control.environment.observe import observe, plan_view, read_source
+from gitops_ml.control.environment.view import Options, Source
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.pull_request.facts import EnvironmentFacts, HostFacts, PullRequest, Upstream, deployment_changes
@@ -34,7 +34,7 @@ from gitops_ml.errors import GitopsError, InputError, SourceError
 from gitops_ml.suggest import did_you_mean
 
 
-def read_proposal(
+def read_pull_request(
     repo: Repository, base: str, head: str, environments: Sequence[str], *, ask_hosts: bool = True
 ) -> PullRequest:
     """Read what `head` changes since it left `base`.

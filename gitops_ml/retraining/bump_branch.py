@@ -48,7 +48,7 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         new: names of the inputs that changed since the incumbent was trained.
         commit: the commit that holds the model.
-        proposal: the commit on top of it that bumps the version.
+        bump_commit: the commit on top of it that bumps the version.
     """
 
     outcome: Outcome
@@ -60,7 +60,7 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     digest: str | None = None
     commit: str | None = None
-    proposal: str | None = None
+    bump_commit: str | None = None
     branch: str | None = None
     pushed: bool = False
 
@@ -97,19 +97,19 @@ def propose(
     fields = bumped(version, gated.digest)
     edited = set_fields(text, fields, path) if text else new_declaration(policy.model, version, gated.digest)
     subject = bump_message(environment, policy.name, gated.incumbent if text else None, version)
-    proposal = repo.commit_files(commit, {path: edited.encode()}, f"{subject}\n{checks}\n")
+    bump_commit = repo.commit_files(commit, {path: edited.encode()}, f"{subject}\n{checks}\n")
     reason = f"{policy.model} {version} passes the gate"
-    result = msgspec.structs.replace(gated, reason=reason, version=version, commit=commit, proposal=proposal)
+    result = msgspec.structs.replace(gated, reason=reason, version=version, commit=commit, bump_commit=bump_commit)
     if options.direct:
         return _on_tracked_branch(repo, options, tip, result)
     return _on_branch(repo, options, result)
 
 
 def _on_tracked_branch(repo: Repository, options: RetrainOptions, tip: str, result: Retrained) -> Retrained:
-    assert result.proposal is not None
+    assert result.bump_commit is not None
     if not options.push and repo.remote is not None:
         raise InputError("--direct commits to the remote's branch", fix="add --push, or run it without --direct")
-    if repo.publish(result.proposal, tip) != "pushed":
+    if repo.publish(result.bump_commit, tip) != "pushed":
         raise PushRejected(
             f"{result.version} is registered, and {repo.branch} does not declare it",
             why="another push came first",
@@ -119,21 +119,21 @@ def _on_tracked_branch(repo: Repository, options: RetrainOptions, tip: str, resu
 
 
 def _on_branch(repo: Repository, options: RetrainOptions, result: Retrained) -> Retrained:
-    assert result.proposal is not None
+    assert result.bump_commit is not None
     branch = options.branch or f"retrain/{result.model.replace(':', '/')}-{result.version}"
     if not options.push or repo.remote is None:
-        created = repo.git.run("update-ref", f"refs/heads/{branch}", result.proposal, "0" * 40)
+        created = repo.git.run("update-ref", f"refs/heads/{branch}", result.bump_commit, "0" * 40)
         if created.code != 0:
             raise InputError(
                 f"the branch {branch} could not be made",
                 why=f"{result.version} is registered; {created.messages[-200:]}",
-                fix=f"git branch ANOTHER-NAME {result.proposal[:12]}",
+                fix=f"git branch ANOTHER-NAME {result.bump_commit[:12]}",
             )
         return msgspec.structs.replace(result, branch=branch)
-    if repo.publish(result.proposal, None, branch) != "pushed":
+    if repo.publish(result.bump_commit, None, branch) != "pushed":
         raise PushRejected(
             f"{repo.remote} has a branch {branch} already",
             why=f"{result.version} is registered",
-            fix=f"git push {repo.remote} {result.proposal[:12]}:refs/heads/ANOTHER-NAME",
+            fix=f"git push {repo.remote} {result.bump_commit[:12]}:refs/heads/ANOTHER-NAME",
         )
     return msgspec.structs.replace(result, branch=branch, pushed=True)

@@ -14,8 +14,8 @@ from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.snapshot import list_environment
+from gitops_ml.control.environment.view import View
 from gitops_ml.control.events import cleaned
-from gitops_ml.control.observation.view import View
 from gitops_ml.control.servers import EngineServers, ServersPlace
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container

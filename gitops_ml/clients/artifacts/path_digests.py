@@ -21,10 +21,10 @@ from gitops_ml.core.versions.outputs import (
     Output,
     dvc_outputs,
     find_output,
+    listing_digest,
     lock_outputs,
-    manifest_digest,
     path_from_root,
-    read_manifest,
+    read_listing,
 )
 from gitops_ml.errors import InputError, ObjectMissing, VersionNotFound, VersionRefused
 
@@ -59,7 +59,7 @@ _RESOLVED: Memo[tuple[str, str], ResolvedPath] = Memo()
 
 
 def resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
-    """Look up what `path`, relative to the repository's root, holds at `commit`. Raises as `resolution.resolve`."""
+    """Look up what `path`, relative to the repository's root, holds at `commit`. Raises as `resolve_version`."""
     memo = _RESOLVED.of(repo)
     resolved = memo.get((commit, path))
     if resolved is None:
@@ -86,7 +86,7 @@ def _resolve_path(repo: Repository, commit: str, path: str) -> ResolvedPath:
             fix=f"dvc repro (or dvc add {path}), then commit dvc.lock (or {path}.dvc)",
         )
     size, digests = _git_digests(repo, commit, path)
-    digest = manifest_digest(digests) if entry.is_folder else f"md5:{digests['']}"
+    digest = listing_digest(digests) if entry.is_folder else f"md5:{digests['']}"
     return ResolvedPath(commit=commit, path=path, digest=digest, kind="git", is_dir=entry.is_folder, size=size)
 
 
@@ -176,7 +176,7 @@ def _from_dvc(repo: Repository, commit: str, path: str, output: Output, inner: s
     return msgspec.structs.replace(
         whole,
         path=path,
-        digest=f"md5:{md5}" if md5 else manifest_digest(below),
+        digest=f"md5:{md5}" if md5 else listing_digest(below),
         is_dir=md5 is None,
         size=None,
         inner=inner,
@@ -224,7 +224,7 @@ def listing(store: Store, resolved: ResolvedPath) -> dict[str, str]:
     if not output.is_dir:
         return {"": output.digest.removeprefix("md5:")}
     data = store.read(f"{output.digest.removeprefix('md5:')}.dir", output.path)
-    files = read_manifest(data, output.path)
+    files = read_listing(data, output.path)
     if not resolved.inner:
         return files
     if resolved.inner in files:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyarrow import compute, parquet
 
 from gitops_ml.artifacts.manifest import Manifest, Tensor
-from gitops_ml.clients.artifacts import csv_text
+from gitops_ml.clients.rows import csv_text
 from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
 from gitops_ml.core.verification.statistics.noninferiority import seed_of

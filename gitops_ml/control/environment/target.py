@@ -32,14 +32,14 @@ from gitops_ml.clients.gateway.port import require_free_port
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
+from gitops_ml.control.environment.last_good import view_last_good
+from gitops_ml.control.environment.observe import generation_at, observe, plan_view, read_source
+from gitops_ml.control.environment.old_images import remove_old_images
+from gitops_ml.control.environment.preemption import TipWatch
+from gitops_ml.control.environment.read_only import ReadOnlySession
+from gitops_ml.control.environment.session import Artifacts, Session
+from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.host import Host
-from gitops_ml.control.observation.last_good import view_last_good
-from gitops_ml.control.observation.observe import generation_at, observe, plan_view, read_source
-from gitops_ml.control.observation.old_images import remove_old_images
-from gitops_ml.control.observation.preemption import TipWatch
-from gitops_ml.control.observation.read_only import ReadOnlySession
-from gitops_ml.control.observation.session import Artifacts, Session
-from gitops_ml.control.observation.view import Options, Source, View
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.planning import plan

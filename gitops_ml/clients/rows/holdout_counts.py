@@ -16,7 +16,7 @@ from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.declaration.schema import ResolvedDeployment
-from gitops_ml.core.verification.names import MIN_GROUPS
+from gitops_ml.core.verification.holdout_metrics import MIN_GROUPS
 from gitops_ml.errors import GitopsError, InputError
 
 _FILE = "gitops-ml/holdout-counts.json"
@@ -53,7 +53,7 @@ def require_enough(repo: Repository, commit: str, deployment: ResolvedDeployment
 
 def _count(data: bytes, spec: Holdout) -> int:
     # Here, since pyarrow takes a fifth of a second and most passes count nothing new.
-    from gitops_ml.clients.artifacts.holdout import groups_of, load_rows
+    from gitops_ml.clients.rows.holdout import groups_of, load_rows
 
     rows = load_rows(data, spec.data, spec.rows)
     return len(set(groups_of(rows, spec.group).tolist())) if spec.group else len(rows)

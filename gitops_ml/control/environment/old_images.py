@@ -11,7 +11,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files import records
 from gitops_ml.clients.files.environments import environment_names, read_environment
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.observation.view import View
+from gitops_ml.control.environment.view import View
 from gitops_ml.core.journal.state import EnvironmentState
 
 _log = logging.getLogger("gitops_ml")
