@@ -194,7 +194,7 @@ def test_a_download_that_broke_off_is_resumed(tmp_path: Path, new: RunningChanne
         ranges.append((headers or {}).get("Range"))
         return opened(path, headers, *more)
 
-    subscriber._open = noted  # type: ignore[method-assign]
+    subscriber._open = noted  # type: ignore[method-assign, assignment]
     subscriber.poll()
     assert subscriber.wait(0).model == NEW["model.txt"]
     assert "bytes=400000-" in ranges
