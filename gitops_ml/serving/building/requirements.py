@@ -22,8 +22,8 @@ SERVER_LOCK = Path(__file__).with_name("server-requirements.txt")
 """What the model server itself imports, locked by `make lock`."""
 CONTAINER_PYTHON = "3.11"
 OLDEST = {"h11": "0.14", "msgspec": "0.19", "prometheus-client": "0.21", "starlette": "0.45", "uvicorn": "0.34"}
-"""The oldest versions with which the server itself runs, as in pyproject.toml. Of numpy and pandas it calls little, so that
-a model may bring older ones."""
+"""The oldest versions with which the server itself runs, as in pyproject.toml. It calls little of numpy and
+pandas, so a model may bring older ones."""
 
 # Both begin at the start of a run of spaces only: else a long run would take time that grows with its square.
 _HASHES = re.compile(r"(?<!\s)(?:\s+--hash=(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))+\s*$")
