@@ -43,7 +43,7 @@ def pandas_3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds nothing but pandas 3."""
     folder = tmp_path_factory.mktemp("pandas-3")
     uv = Path(sys.executable).with_name("uv")
-    install = [uv, "pip", "install", "-q", "--target", folder, "--no-deps", f"pandas=={VERSION}"]
+    install = [str(uv), "pip", "install", "-q", "--target", str(folder), "--no-deps", f"pandas=={VERSION}"]
     subprocess.run(install, check=True, timeout=120)
     return folder
 
