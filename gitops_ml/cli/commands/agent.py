@@ -59,6 +59,7 @@ def agent(
     ] = None,
     ready_within: Annotated[str, typer.Option(help="How old the last good pass may be in /readyz.")] = "10m",
     statuses: options.Statuses = False,
+    public_url: options.PublicUrl = "",
     forge: options.Forge = None,
     output: options.Lines = "text",
     repo: options.Repo = Path(),
@@ -86,7 +87,7 @@ def agent(
     render.print_log(printer.say)
     with Repository.open(repo) as clone:
         root = clone.root
-        reporter = status_reporter(clone, forge, printer.say) if statuses else None
+        reporter = status_reporter(clone, forge, printer.say, public_url) if statuses else None
 
     def look(view: View) -> None:
         loop.board.looked(view)
