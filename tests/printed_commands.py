@@ -70,6 +70,7 @@ _STEPS = "tests/git/printed/test_next_steps.py"
 _HERE = "tests/git/printed/test_commands.py"
 _EDITS = "tests/git/printed/test_edits.py"
 _DVC = "tests/git/printed/test_dvc.py"
+_RECORDS = "tests/git/printed/test_records.py"
 _BAD_INPUT = "tests/e2e/bad_input/test_on_the_host.py"
 _COMMENT = "tests/git/cli/test_comment.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
@@ -196,6 +197,28 @@ RUN = {
     "gitops-ml bump {} {} {}": f"{_COMMENT}::test_the_fixes_of_its_rules_work_as_printed",
     "gitops-ml release {} {}": f"{_COMMENT}::test_the_fixes_of_its_rules_work_as_printed",
     "git checkout {} -- {}": f"{_EDITS}::test_a_pull_request_that_edits_records",
+    "gitops-ml history {} {}": f"{_EDITS}::test_a_promotion_of_what_is_not_verified",
+    "git remote set-url origin <the repository's address>": f"{_EDITS}::test_a_remote_that_is_no_forge",
+    "git -C {} commit {}": f"{_RECORDS}::test_an_edit_in_the_way_of_a_record",
+    "commit or stash your changes: git -C {} status": f"{_RECORDS}::test_an_index_that_cannot_be_written",
+    "git rebase --continue, or --abort": f"{_RECORDS}::test_a_branch_that_is_being_rebased",
+    "git commit --allow-empty -S -m test shows it too": f"{_RECORDS}::test_a_signature_that_cannot_be_made",
+    "gitops-ml rollback {} {}, as a pull request; or let this identity push to {}": (
+        f"{_RECORDS}::test_a_revert_that_a_protected_branch_refuses"
+    ),
+    "let this identity push to {}, or set records: {branch: <name>} in environment.yaml; "
+    "where a rule is on authors, sign-offs or signatures: gitops-ml doctor": (
+        f"{_RECORDS}::test_a_record_that_a_rule_refuses"
+    ),
+    "sync where pushing is allowed (CI), or log in to the remote; where a rule is on authors: "
+    "git config author.email <address>; on sign-offs: git config format.signOff true": (
+        "tests/git/cli/test_doctor.py::test_a_rule_of_the_remote_is_met_by_doctor_and_its_fix_works"
+    ),
+    "dvc update --rev BRANCH FILE.dvc": f"{_DVC}::test_an_import_of_a_revision_that_git_would_take_for_an_option",
+    "bring it in: dvc import-url, or make it the output of a stage": f"{_DVC}::test_a_model_outside_of_the_repository",
+    "dvc repro --dry says more": f"{_DVC}::test_a_template_that_dvc_cannot_resolve",
+    "dvc pull {}": f"{_DVC}::test_a_model_whose_bytes_are_not_here",
+    "dvc add {}, or git add {}; then commit": f"{_DVC}::test_a_model_that_was_never_committed",
 }
 NOT_RUN_FOR = {
     "it acts on containers; the end-to-end tests run this command with these options": (
@@ -210,7 +233,6 @@ NOT_RUN_FOR = {
         "gitops-ml verify {} {}",
         "docker start {}",
         "gitops-ml status dev",
-        "gitops-ml rollback {} {}, as a pull request; or let this identity push to {}",
         "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "
         "label={}={} --filter label={}={})",
     ),
@@ -225,10 +247,7 @@ NOT_RUN_FOR = {
     ),
     "it runs or repairs the team's own pipeline or DVC data; what it changes differs in each repository": (
         "dvc add MODEL or git add MODEL, and commit; then gitops-ml adopt MODEL",
-        "dvc add {}, or git add {}; then commit",
-        "dvc pull {}",
         "dvc repro train",
-        "dvc update",
         "import it from the repository that makes it: dvc import URL PATH",
         "remove it, and register a version of a later commit; set it for this clone alone: "
         "dvc remote modify --local {} {} <value>",
@@ -237,33 +256,19 @@ NOT_RUN_FOR = {
         "dvc commit {}",
         "dvc update {}.dvc, or dvc push it again from where it is right",
         "let DVC track the large ones: dvc add FILE",
-        "bring it in: dvc import-url, or make it the output of a stage",
         "dvc repro prepare",
-        "dvc repro --dry says more",
         "dvc pull {}, or give --reference and --rows",
         "dvc pull {}, or collect it: dvc repro ingest",
         "dvc push, then again",
         "look at data and training (`dvc metrics diff`), or review evaluate in params.yaml",
         "add it to ingest.sources in params.yaml, then `dvc repro`",
     ),
-    "a person has to fill in a value that only they know": (
+    "it is a choice, a step of several, a look at what is wrong, or holds a value that only a person knows": (
         "gitops-ml bump ENV DEPLOYMENT {} --push",
         "git remote set-url origin <its new address>",
-        "git remote set-url origin <the repository's address>",
-    ),
-    "it is a choice, a step of several, or a look at what is wrong, and not one command that repairs": (
         "start it, or correct {}; `gitops-ml doctor` looks closer",
         "fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
         "git help check-ref-format",
-        "sync where pushing is allowed (CI), or log in to the remote; where a rule is on authors: "
-        "git config author.email <address>; on sign-offs: git config format.signOff true",
-        "let this identity push to {}, or set records: {branch: <name>} in environment.yaml; "
-        "where a rule is on authors, sign-offs or signatures: gitops-ml doctor",
-        "git commit --allow-empty -S -m test shows it too",
-        "git -C {} commit {}",
-        "gitops-ml history {} {}",
-        "commit or stash your changes: git -C {} status",
-        "git rebase --continue, or --abort",
     ),
     "it changes the machine or its Docker engine, or asks a package index": (
         "apt-get install git",
@@ -289,6 +294,7 @@ NOT_RUN_FOR = {
         "`make setup` in a clone of gitops-ml makes it; or let that host reach its registry",
         "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
         "docker logs {}",
+        "pip install 'gitops-ml[notify]'",
         "pip install 'gitops-ml[stages]'",
         "pip install -r requirements/serving.txt",
         "install the lock, such as with pip install -r requirements.txt, and train again",

@@ -21,6 +21,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self):
+        if sys.argv[1].startswith("http:"):
+            self.send_response(302)
+            self.send_header("Location", sys.argv[1] + self.path)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         self.say({"name": "m", "versions": ["v1"], "parameters": {"version": "v1", "digest": sys.argv[1]}})
 
     def do_POST(self):
@@ -51,7 +56,10 @@ def request_of(*rows: float) -> dict[str, Any]:
 
 
 def start_model(place: Place, name: str, digest: str, delay: float = 0.0, restart: str = "unless-stopped") -> str:
-    """Start a server in the base image that names `digest`, after `delay` seconds. `broken` and `hungry` ones exit."""
+    """Start a server in the base image that names `digest`, after `delay` seconds.
+
+    `broken` and `hungry` ones exit; an `http:` address is where a server redirects to.
+    """
     place.ensure_network()
     command = ("python", "-c", MODEL, digest, str(delay))
     container = place.engine.create(place.spec(name, command=command, restart=restart))

@@ -19,11 +19,13 @@ from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:
     from gitops_ml.control.agent.loop import Agent
+    from gitops_ml.control.agent.notifications import Notifications
     from gitops_ml.control.agent.web.server import HttpServer
     from gitops_ml.control.environment.view import View
 
 SHORTEST_INTERVAL = 1.0
 SHORTEST_REVIEWS = 10.0
+SHORTEST_REMINDERS = 60.0
 MOST_LINES = 10_000
 STATUS_SECONDS = 5.0
 """How long the end of the agent waits for commit statuses."""
@@ -58,6 +60,11 @@ def agent(
         ),
     ] = None,
     ready_within: Annotated[str, typer.Option(help="How old the last good pass may be in /readyz.")] = "10m",
+    notify_file: Annotated[
+        Path | None,
+        typer.Option(help="Apprise URLs that are told what happens; else in GITOPS_ML_NOTIFY.", show_default=False),
+    ] = None,
+    remind_every: Annotated[str, typer.Option(help="How often trouble that lasts is told again.")] = "24h",
     statuses: options.Statuses = False,
     public_url: options.PublicUrl = "",
     forge: options.Forge = None,
@@ -112,6 +119,9 @@ def agent(
         judge = partial(review_environment, root, report=printer.say, stopping=loop.stopping)
         reviews = Reviews(judge, loop.board, seconds(verify_every), printer.say, loop.fetch_soon)
         reviews.start()
+    notifications = _make_notifications(loop, notify_file, remind_every, printer.say)
+    if notifications:
+        notifications.start()
     server = _make_server(loop, root, listen, ready_within, hook_secret_file)
     if server:
         server.start()
@@ -125,8 +135,29 @@ def agent(
         server.close()
     if reporter:
         reporter.close(STATUS_SECONDS)
+    if notifications:
+        notifications.close()
     printer.say("stopped; what serves goes on serving, and the next start goes on from here")
     printer.close()
+
+
+def _make_notifications(
+    agent: Agent, file: Path | None, remind_every: str, report: Callable[[str], None]
+) -> Notifications | None:
+    """What tells receivers of the agent's work; None if the operator names none. Raises `InputError`."""
+    from gitops_ml.clients.receivers import Receiver, read_addresses
+    from gitops_ml.control.agent.notifications import Notifications
+    from gitops_ml.core.declaration.values import seconds
+
+    if seconds(remind_every) < SHORTEST_REMINDERS:
+        raise InputError(
+            f"--remind-every {remind_every} is too short", why="it is at least 1m", fix="--remind-every 24h"
+        )
+    addresses = read_addresses(os.environ, file)
+    if not addresses:
+        return None
+    receivers = [Receiver(address, place) for place, address in enumerate(addresses, start=1)]
+    return Notifications(receivers, agent.board, seconds(remind_every), report)
 
 
 def _make_server(

@@ -52,7 +52,10 @@ def open_import(importer: Repository, origin: Origin) -> Iterator[ImportedReposi
             fix="import it from the repository that makes it: dvc import URL PATH",
         )
     if origin.rev and not _REVISION.fullmatch(origin.rev):
-        raise VersionRefused(f"an import from {redact(origin.url)} names the revision {origin.rev!r}", fix="dvc update")
+        raise VersionRefused(
+            f"an import from {redact(origin.url)} names the revision {origin.rev!r}",
+            fix="dvc update --rev BRANCH FILE.dvc",
+        )
     base = importer.folder or importer.root if isinstance(importer, ImportedRepository) else importer.root
     place = Path(base, os.path.expanduser(origin.url))  # noqa: PTH111 (leaves `~nobody` alone)
     folder = place if origin.url and place.is_dir() else None

@@ -33,10 +33,10 @@ _SETTINGS = (
 def script(name: str) -> str:
     """The text of `scripts/<name>.sh`, with the layout above as its variables ROOT, ROUTES, CERTIFICATE and so on.
 
-    The scripts need a POSIX `sh` and `mv`, `rm`, `cp`, `cat`, `sleep`, `date`, `tar`, `head`, `tr`, `timeout` and
-    `wget`: all that the gateway's image has to hold.
+    The scripts need a POSIX `sh` and `mv`, `rm`, `cp`, `cat`, `sleep`, `date`, `tar`, `head`, `sed`, `tr`, `wc`,
+    `timeout`, `wget` and the `nc` of busybox: all that the gateway's image has to hold.
     """
-    return _SETTINGS + (_SCRIPTS / f"{name}.sh").read_text()
+    return _SETTINGS + "".join((_SCRIPTS / f"{part}.sh").read_text() for part in ("ask", name))
 
 
 def tries(seconds: float) -> str:

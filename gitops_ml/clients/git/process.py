@@ -39,6 +39,7 @@ _LOCAL_VARIABLES = frozenset([
 _OUR_VARIABLES = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 _SETTINGS = (
     "protocol.ext.allow=never",  # `ext::` URLs run any command
+    "core.fsmonitor=false",  # a program for each command, also for an index that has no files
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=30",
     # What git prints is read by us, so it has one form, whatever the user's configuration says.

@@ -121,7 +121,12 @@ def _generation_service(servers: list[tuple[str, int]], health: str) -> dict[str
     return {
         "loadBalancer": {
             "servers": [{"url": f"http://{alias}:{port}"} for alias, port in servers],
-            "healthCheck": {"path": health, "interval": HEALTH_INTERVAL, "timeout": HEALTH_TIMEOUT},
+            "healthCheck": {
+                "path": health,
+                "interval": HEALTH_INTERVAL,
+                "timeout": HEALTH_TIMEOUT,
+                "followRedirects": False,  # a server must not choose what the gateway asks
+            },
             "passHostHeader": True,
         }
     }

@@ -21,7 +21,7 @@ from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock, this_process
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
-from gitops_ml.core.generation import DEPLOYMENT
+from gitops_ml.core.generation import DEPLOYMENT, PROJECT, ROLE
 from tests.e2e.host import Host
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop, scratch_workshop
 
@@ -98,6 +98,17 @@ def begin_and_end(
     code = process.wait(timeout=60)
     alarm.cancel()
     return code, "".join(said)
+
+
+def kill_at_event(standing: Standing, role: str, event: str) -> None:
+    """Begin a sync and kill it at the engine's next event of a container of this role."""
+    chosen = {"label": [f"{PROJECT}={standing.workshop.project}", f"{ROLE}={role}"], "event": [event]}
+    events = standing.host.api.events(filters=chosen, until=int(time.time() + WITHIN))
+    process = standing.workshop.begin("sync", "dev")
+    assert next(events, None), f"{event} of a {role} never came"
+    process.kill()
+    process.communicate()
+    events.close()
 
 
 def line_of(verb: str) -> Callable[[str], bool]:
@@ -183,6 +194,21 @@ def test_a_killed_removal_is_finished_by_the_next_sync(standing: Standing) -> No
     assert standing.workshop.serving(deployment="second") is None
     assert [c["Config"]["Labels"][DEPLOYMENT] for c in standing.host.replicas()] == [MODEL]
     standing.require_tidy()
+
+
+def test_a_replacement_of_the_gateway_killed_at_each_step_is_finished_by_the_next_sync(standing: Standing) -> None:
+    version = str(standing.workshop.serving())
+    standing.workshop.pull()
+    port = standing.workshop.ports["dev"]
+    standing.workshop.environment(gateway={"bind": "0.0.0.0", "port": port, "drain": "2s"})
+    standing.workshop.commit("Listen on all addresses")
+    # The trial of the new gateway; the end of the old one, which leaves users without any; the begin of the new one.
+    for role, event in (("probe", "start"), ("gateway", "die"), ("gateway", "start")):
+        kill_at_event(standing, role, event)
+    assert standing.colleague.sync().code == 0
+    (gateway,) = standing.host.of_role("gateway")
+    assert gateway["HostConfig"]["PortBindings"]["8080/tcp"][0]["HostIp"] == "0.0.0.0"
+    standing.require_settled_on(version)
 
 
 def test_a_killed_rollout_is_not_undone_from_a_stale_clone(standing: Standing, tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_a_wrong_answer_is_left_to_the_probe_at_once(asked: Place, digest: str) 
     assert time.monotonic() - started < 20
 
 
+def test_a_redirect_to_another_server_is_not_followed(asked: Place) -> None:
+    start_model(asked, "two", "md5:good")
+    start_model(asked, "one", "http://two:8080")
+    assert _ask(asked, "two") is not None
+    assert _ask(asked, "one", patience=1.0) is None
+
+
 def test_the_wait_for_a_server_that_accepts_and_never_answers_ends_at_once(asked: Place) -> None:
     listen = "import socket, time; s = socket.create_server(('', 8080)); time.sleep(600)"
     container = asked.engine.create(asked.spec("one", command=("python", "-c", listen)))

@@ -123,3 +123,57 @@ def test_an_import_whose_source_is_gone(project: Path, lone: Path) -> None:
     project.with_name("moved").rename(project)
     shell(lone, command)
     assert cli(lone, *compare).exit_code == 0
+
+
+def test_an_import_of_a_revision_that_git_would_take_for_an_option(project: Path, lone: Path) -> None:
+    run(lone, "dvc", "init", "-q")
+    run(lone, "dvc", "import", "-q", str(project), "model.txt", "-o", "one.txt")
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: one.txt, type: model}\n")
+    file = lone / "one.txt.dvc"
+    shutil.rmtree(lone / ".dvc/cache")
+    commit = next(line.split()[1] for line in file.read_text().splitlines() if "rev_lock" in line)
+    commit_file(lone, file.name, file.read_text().replace(commit, "--upload-pack=x"))
+    compare = ("diff", "one", "HEAD", "HEAD", "--no-predictions")
+    (lone / "one.txt").unlink()
+    shell(lone, fix_of(lone, *compare).replace("BRANCH", "main").replace("FILE.dvc", file.name))
+    git(lone, "commit", "-q", "-am", "Update the import")
+    assert cli(lone, *compare).exit_code == 0
+
+
+def test_a_model_outside_of_the_repository(project: Path) -> None:
+    elsewhere = project.parent / "elsewhere"
+    elsewhere.write_text("{}\n")
+    pipeline = (project / "dvc.yaml").read_text()
+    write(project, "dvc.yaml", pipeline.replace("s3://bucket/model", str(elsewhere)))
+    commit(project, "Name a model elsewhere")
+    command, _, other = fix_of(project, "register", "external").removeprefix("bring it in: ").partition(", or ")
+    assert other == "make it the output of a stage"
+    shell(project, f"{command} {elsewhere} brought.json")
+    write(project, "dvc.yaml", pipeline.replace("s3://bucket/model", "brought.json"))
+    commit(project, "Bring the model in")
+    assert answer(project, "register", "external")["tag"] == "external@v0.0.1"
+
+
+def test_a_template_that_dvc_cannot_resolve(project: Path) -> None:
+    pipeline = (project / "dvc.yaml").read_text()
+    write(project, "dvc.yaml", pipeline.replace("    outs:", "    wdir: ${nothing}\n    outs:"))
+    commit(project, "Use a template")
+    command = fix_of(project, "register", "single").removesuffix(" says more")
+    shown = subprocess.run(command, shell=True, cwd=project, capture_output=True, text=True, check=False)
+    assert shown.returncode != 0 and "nothing" in shown.stderr
+
+
+def test_a_model_whose_bytes_are_not_here(project: Path) -> None:
+    (project / "model.txt").unlink()
+    (fix,) = (line for line in cli(project, "check", "model.txt").output.splitlines() if "fix: " in line)
+    shell(project, fix.partition("fix: ")[2])
+    assert (project / "model.txt").exists()
+
+
+def test_a_model_that_was_never_committed(project: Path) -> None:
+    write(project, "booster.ubj", "{}\n")
+    add, _, other = fix_of(project, "adopt", "booster.ubj", "--dry-run").partition(", or ")
+    assert other == "git add booster.ubj; then commit"
+    shell(project, add)
+    commit(project, "Add the model")
+    assert "is neither a model" not in str(cli(project, "adopt", "booster.ubj", "--dry-run").exception)

@@ -232,3 +232,11 @@ def test_a_pull_request_that_edits_records(work: Path) -> None:
     shell(work, fix_of(work, "plan", "--against", before))
     publish(work, "Leave the record alone")
     assert "is edited since" not in str(cli(work, "plan", "--against", before).exception)
+
+
+def test_a_remote_that_is_no_forge(work: Path) -> None:
+    plan = ("plan", "--comment", "-o", "markdown", "--base", "HEAD")
+    command = fix_of(work, *plan)
+    assert command == "git remote set-url origin <the repository's address>"
+    shell(work, command.replace("<the repository's address>", "https://github.com/team/churn.git"))
+    assert "the remote is on no forge" not in str(cli(work, *plan).exception)

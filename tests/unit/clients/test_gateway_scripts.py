@@ -1,4 +1,4 @@
-"""The gateway's shell scripts by themselves, in a folder of their own, with a `wget` that answers from a table.
+"""The gateway's shell scripts by themselves, in a folder of their own, with a `wget` and `nc` that answer from a table.
 
 What they do beside a real Traefik is tested in `tests/e2e/gateway`.
 """
@@ -28,7 +28,25 @@ if [ ! -e "$file" ]; then echo "wget: can't connect: Connection refused" >&2; ex
   [ "$code" = 0 ] && cat || cat >&2; } <"$file"
 exit "$code"
 """
-SCRIPTS = sorted(path.stem for path in Path(layout.__file__).parent.glob("scripts/*.sh"))
+# The same for a server behind busybox's `nc HOST PORT -e PROGRAM…`, which runs a program with the connection as its
+# input and output. The fifth word of ours is the request's first line.
+NC = """#!/bin/sh
+server=$1:$2
+shift 3
+path=${5#* }
+url=http://$server${path% *}
+echo "$url" >>"$ANSWERS/asked"
+file=$ANSWERS/$(printf %s "$url" | tr -c 'a-z0-9\\n' _)
+if [ ! -e "$file" ]; then echo "nc: can't connect to remote host: Connection refused" >&2; exit 1; fi
+read -r code <"$file"
+case $code in
+  0) { printf 'HTTP/1.1 200 OK\\r\\nServer: x\\r\\n\\r\\n'; sed 1d "$file"; } | "$@" >/dev/null ;;
+  forever) { printf 'HTTP/1.1 200 OK\\r\\n\\r\\n'; exec yes 1; } | "$@" >/dev/null ;;
+  hang) exec sleep 60 ;;
+  *) sed 1d "$file" >&2; exit "$code" ;;
+esac
+"""
+SCRIPTS = sorted(path.stem for path in Path(layout.__file__).parent.glob("scripts/*.sh") if path.stem != "ask")
 
 
 @dataclass
@@ -59,9 +77,10 @@ class Gateway:
 def gateway(tmp_path: Path) -> Gateway:
     for folder in ("bin", "answers", *(f"volume/{name}" for name in (layout.ROUTES, layout.STAGE, layout.JOURNAL))):
         (tmp_path / folder).mkdir(parents=True)
-    wget = tmp_path / "bin" / "wget"
-    wget.write_text(WGET)
-    wget.chmod(0o755)
+    for name, program in (("wget", WGET), ("nc", NC)):
+        path = tmp_path / "bin" / name
+        path.write_text(program)
+        path.chmod(0o755)
     return Gateway(tmp_path / "volume", tmp_path / "answers")
 
 
@@ -76,7 +95,7 @@ def test_each_script_says_what_it_does_and_is_asked_for_by_name() -> None:
     sources = "".join(path.read_text() for path in Path(layout.__file__).parent.rglob("*.py"))
     for name in SCRIPTS:
         assert f'script("{name}")' in sources
-        first, second = layout.script(name).splitlines()[1:3]
+        first, second = (Path(layout.__file__).parent / f"scripts/{name}.sh").read_text().splitlines()[:2]
         assert first == "# shellcheck shell=busybox"
         assert second.startswith("# ")
 
@@ -190,28 +209,28 @@ def test_a_drain_does_not_wait_for_servers_that_are_gone(gateway: Gateway) -> No
 def test_metrics_of_each_server_are_bounded(gateway: Gateway) -> None:
     gateway.answer("http://a:8080/metrics", "x 1\n")
     gateway.answer("http://b:8080/metrics", "", "forever")
-    ran = gateway.run("read-metrics", "=", "10", "2", "a:8080", "b:8080", "c:8080")
-    assert ran.stdout == "= a:8080\nx 1\n\n= b:8080\n1\n1\n1\n1\n1\n\n= c:8080\n\n"
+    ran = gateway.run("read-metrics", "=", "50", "2", "a:8080", "b:8080", "c:8080")
+    assert ran.stdout == "= a:8080\nx 1\n\n= b:8080\n" + "1\n" * 15 + "= c:8080\n"
 
 
 def test_an_answer_that_came_whole_is_marked(gateway: Gateway) -> None:
-    gateway.answer("http://a/x", "rows")
-    assert gateway.run("read-url", "http://a/x", "5", "100").stdout == "rows\nok"
+    gateway.answer("http://a:80/x", "rows")
+    assert gateway.run("read-url", "http://a:80/x", "5", "100").stdout == "rows\nok"
 
 
 @pytest.mark.parametrize("code", ["forever", "hang", 1])
 def test_an_answer_that_is_cut_is_not_marked(gateway: Gateway, code: int | str) -> None:
-    gateway.answer("http://a/x", "rows", code)
-    ran = gateway.run("read-url", "http://a/x", "1", "100")
+    gateway.answer("http://a:80/x", "rows", code)
+    ran = gateway.run("read-url", "http://a:80/x", "1", "100")
     assert len(ran.stdout) <= 100
     assert not ran.stdout.endswith("ok")
 
 
 def test_readiness_prints_three_lines_for_each_server(gateway: Gateway) -> None:
     for name in "ab":
-        gateway.answer(f"http://{name}/m", f'{{"name":\n"{name}"}}')
-        gateway.answer(f"http://{name}/m/infer", '{"outputs":[]}')
-    urls = ("http://a/m", "http://a/m/infer", "http://b/m", "")
+        gateway.answer(f"http://{name}:80/m", f'{{"name":\n"{name}"}}')
+        gateway.answer(f"http://{name}:80/m/infer", '{"outputs":[]}')
+    urls = ("http://a:80/m", "http://a:80/m/infer", "http://b:80/m", "")
     ran = gateway.run("ask-ready", "5", "100", "1000", "{}", *urls)
     lines = ran.stdout.splitlines()
     assert (ran.returncode, len(lines)) == (0, 7)
@@ -220,28 +239,36 @@ def test_readiness_prints_three_lines_for_each_server(gateway: Gateway) -> None:
     assert all(lines[n].isdigit() for n in (0, 2, 5))
 
 
+@pytest.mark.parametrize(("status", "ready"), [("204 Empty", True), ("302 Found", False), ("404 Not Found", False)])
+def test_only_a_success_is_ready_and_a_redirect_is_not_followed(gateway: Gateway, status: str, ready: bool) -> None:
+    gateway.answer("http://a:80/m", f"HTTP/1.1 {status}\r\nLocation: http://b:80/m\r\n\r\n", 1)
+    gateway.answer("http://b:80/m", "{}")
+    assert gateway.run("ask-ready", "5", "10", "1000", "", "http://a:80/m", "").returncode == (0 if ready else 3)
+    assert set((gateway.answers / "asked").read_text().split()) == {"http://a:80/m"}
+
+
 def test_readiness_cuts_long_answers(gateway: Gateway) -> None:
-    gateway.answer("http://a/m", "", "forever")
+    gateway.answer("http://a:80/m", "", "forever")
     # The first look only asks for the status, which is bounded in time.
-    ran = gateway.run("ask-ready", "1", "10", "20", "", "http://a/m", "")
+    ran = gateway.run("ask-ready", "1", "10", "20", "", "http://a:80/m", "")
     assert ran.returncode in (0, 3)
     assert len(ran.stdout) < 100
 
 
-@pytest.mark.parametrize(("message", "code"), [("503", 3), ("wget: bad address 'a'", 4)])
+@pytest.mark.parametrize(("message", "code"), [("503", 3), ("nc: bad address 'a'", 4)])
 def test_readiness_says_why_it_waits(gateway: Gateway, message: str, code: int) -> None:
-    gateway.answer("http://a/m", message, 1)
-    assert gateway.run("ask-ready", "5", "10", "1000", "", "http://a/m", "").returncode == code
+    gateway.answer("http://a:80/m", message, 1)
+    assert gateway.run("ask-ready", "5", "10", "1000", "", "http://a:80/m", "").returncode == code
 
 
 def test_servers_that_answer_nothing_are_found(gateway: Gateway) -> None:
-    gateway.answer("http://ok/", "")
-    gateway.answer("http://busy/", "wget: server returned error: HTTP/1.1 503 Service Unavailable", 1)
-    gateway.answer("http://lost/", "wget: bad address 'lost'", 1)
-    gateway.answer("http://hangs/", "", "hang")
-    urls = [f"http://{name}/" for name in ("ok", "busy", "lost", "hangs", "refuses")]
+    gateway.answer("http://ok:80/", "")
+    gateway.answer("http://busy:80/", "HTTP/1.1 503 Service Unavailable", 1)
+    gateway.answer("http://lost:80/", "nc: bad address 'lost'", 1)
+    gateway.answer("http://hangs:80/", "", "hang")
+    urls = [f"http://{name}:80/" for name in ("ok", "busy", "lost", "hangs", "refuses")]
     ran = gateway.run("find-unresponsive", "2", "1", *urls)
-    assert sorted(ran.stdout.split()) == ["http://hangs/", "http://refuses/"]
+    assert sorted(ran.stdout.split()) == ["http://hangs:80/", "http://refuses:80/"]
     asked = (gateway.answers / "asked").read_text().split()
     assert [asked.count(url) for url in urls] == [1, 1, 1, 2, 2]
 

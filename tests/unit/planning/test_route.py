@@ -50,7 +50,12 @@ def test_the_route_of_one_generation() -> None:
         "m": {"weighted": {"healthCheck": {}, "services": [{"name": f"m.{ONE}", "weight": 100}]}},
         f"m.{ONE}": {
             "loadBalancer": {
-                "healthCheck": {"interval": "2s", "path": "/v2/health/ready", "timeout": "3s"},
+                "healthCheck": {
+                    "followRedirects": False,
+                    "interval": "2s",
+                    "path": "/v2/health/ready",
+                    "timeout": "3s",
+                },
                 "passHostHeader": True,
                 "servers": [{"url": "http://m-1-0:8080"}, {"url": "http://m-1-1:8080"}],
             }

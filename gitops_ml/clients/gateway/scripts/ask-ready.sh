@@ -12,12 +12,12 @@ now() {
   read -r t _ </proc/uptime
   t=${t%.*}${t#*.}
 }
-ask() {
-  { timeout "$seconds" wget -q -O - "$@" 2>/dev/null && printf '\nok'; } | head -c "$longest" | tr '\n\r' '  '
+ask_in_a_line() {
+  ask "$seconds" "$longest" "$@" 2>/dev/null | tr '\n\r' '  '
   echo
 }
 await() {
-  until answer=$(timeout 2 wget -q -O /dev/null "$1" 2>&1); do
+  until answer=$(ask 2 1000 "$1" 2>&1 >/dev/null); do
     case $answer in *"bad address"*) sleep 0.2; exit 4 ;; esac
     now
     [ "$t" -lt "$until" ] || exit 3
@@ -25,10 +25,10 @@ await() {
   done
 }
 print_answers() {
-  ask "$1"
+  ask_in_a_line "$1"
   now
   began=$t answer=
-  [ -z "$body" ] || [ -z "$2" ] || answer=$(ask --header 'Content-Type: application/json' --header 'X-Gitops-Ml-Check: 1' --post-data "$body" "$2")
+  [ -z "$body" ] || [ -z "$2" ] || answer=$(ask_in_a_line "$2" "$body")
   now
   echo "$((t - began))"
   echo "$answer"

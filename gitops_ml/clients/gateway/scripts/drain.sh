@@ -9,7 +9,7 @@ quiet=0
 while :; do
   total=0 unknown=0 answered=0
   for server in "$@"; do
-    answer=$(timeout 2 wget -q -O - "http://$server/gitops-ml/in-flight" 2>&1 | head -c 1000)
+    answer=$(ask 2 1000 "http://$server/gitops-ml/in-flight" 2>&1)
     n=
     case $answer in *'"in_flight":'*) n=${answer#*'"in_flight":'} n=${n%%[,\}]*} n=${n# } ;; esac
     case $n in

@@ -8,8 +8,8 @@ for url in "$@"; do
   (
     n=0
     while :; do
-      answer=$(timeout "$seconds" wget -q -O /dev/null "$url" 2>&1) && exit 0
-      case $answer in *HTTP/* | *"bad address"*) exit 0 ;; esac
+      answer=$(ask "$seconds" 1000 "$url" 2>&1 >/dev/null) && exit 0
+      case $answer in HTTP/* | *"bad address"*) exit 0 ;; esac
       n=$((n + 1))
       [ "$n" -lt "$tries" ] || break
       sleep 0.3
