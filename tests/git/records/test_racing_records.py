@@ -5,8 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import publish
 from gitops_ml.clients.files.records import read_record
@@ -30,14 +28,13 @@ def unchanged(declared: EnvironmentFiles, attempt: Attempt) -> bool:
     return True
 
 
-def push_records(clone: Path, name: str, count: int) -> list[str]:
+def push_records(clone: Path, rollouts: list[list[Entry]]) -> list[str]:
     """Publish one verdict after the other, as a host does that this clone stands for. Returns the commits."""
     entries: list[Entry] = []
     commits = []
     with Repository.open(clone) as repo:
-        for number in range(count):
-            of = msgspec.structs.replace(generation(f"v{number}", name), commit=repo.tip())
-            entries += promoted(of)[:-1]
+        for rollout in rollouts:
+            entries += rollout
             state = fold_entries(entries)
             tries = (
                 publish(repo, "dev", state, engine="engine-1", same_generation=unchanged) for _ in range(LATER_PASSES)
@@ -67,8 +64,10 @@ def race(folder: Path, clones: int, count: int) -> None:
     begin = git(remote, "rev-parse", "main")
     for name in names:
         git(folder, "clone", "-q", str(remote), name)
+    # Made here: msgspec, which the tests call directly, prepares a type in one thread at a time only.
+    rollouts = {name: [promoted(generation(f"v{n}", name))[:-1] for n in range(count)] for name in names}
     with ThreadPoolExecutor(clones) as pool:
-        racing = [pool.submit(push_records, folder / name, name, count) for name in names]
+        racing = [pool.submit(push_records, folder / name, rollouts[name]) for name in names]
         pushed = [commit for each in racing for commit in each.result()]
     assert len(set(pushed)) == clones * count
     on_remote = git(remote, "rev-list", f"{begin}..main").split()
