@@ -1,6 +1,6 @@
 """plan.yml runs: act executes it as GitHub's runner does, with the action of this tree and a forge on loopback.
 
-sync.yml, verify.yml and retrain.yml, which need an engine, run in tests/e2e/workflows/test_retrain.py.
+sync.yml and verify.yml, which need an engine, run in tests/e2e/workflows/test_retrain.py.
 """
 
 from __future__ import annotations
