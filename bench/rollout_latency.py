@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import docker
 
 from bench.support.scratch import conclude, median, ratio, release_trees, scratch
-from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, free_port
+from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop
+from tests.ports import free_port
 
 LIMIT = 1.3
 POLL = 0.02

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import joblib
 import psutil
 from sklearn.linear_model import LogisticRegression
 
+from tests.ports import free_port
 from tests.serving.artifacts import INPUTS, body, rows, train, write_artifact
 
 ROOT = Path(__file__).parents[2]
@@ -190,9 +190,3 @@ def request_body(model: Model, load: Load, seed: int = 1) -> dict[str, Any]:
     known = {spec["name"] for spec in model.inputs}
     inputs = [tensor for tensor in body(frame)["inputs"] if tensor["name"] in known]
     return {"inputs": inputs, "outputs": [{"name": name} for name in load.outputs]}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -17,8 +17,10 @@ from gitops_ml.adoption.data_rows import is_data, read_rows
 from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.requirements import Needs, constraints_of, holds_estimator, needs_of
 from gitops_ml.adoption.stored_model import NoModelError, StoredModel, stored_model
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
 from gitops_ml.artifacts.model_files import REQUIREMENTS, parse_example
+from gitops_ml.artifacts.pickle_modules import PICKLES
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.fetching import fetch
 from gitops_ml.clients.artifacts.scratch import scratch_folder
@@ -30,7 +32,6 @@ from gitops_ml.errors import GitopsError, InputError, ModelRejected
 from gitops_ml.saving.lock import lock
 from gitops_ml.serving.building.requirements import CONTAINER_PYTHON, read_lock, with_server
 
-MAX_MODEL_BYTES = 4 << 30
 MAX_DATA_BYTES = 512 << 20
 SAMPLES = 12
 """Data files that are looked at for one model."""
@@ -70,7 +71,7 @@ class Adopted:
     @property
     def is_pickle(self) -> bool:
         """Whether a deployment has to allow it."""
-        return self.manifest.format == "joblib"
+        return self.manifest.format in PICKLES
 
 
 class Adoption:
@@ -111,7 +112,7 @@ class Adoption:
             self._given_rows(chosen.sample)  # before anything takes long
         files = self._files(candidate.path)
         if MANIFEST in files:
-            return Adopted(candidate, parse_manifest(files[MANIFEST]), {})
+            return Adopted(candidate, parse_manifest(bytes(files[MANIFEST])), {})
         stored = stored_model(candidate.path, files)
         if not (asked or candidate.declared) and not holds_estimator(stored):
             raise NoModelError(
@@ -136,9 +137,9 @@ class Adoption:
         }
         return Adopted(candidate, manifest, texts, inspection.kind, inspection.sample, needs, inspection.notes)
 
-    def _files(self, path: str) -> dict[str, bytes]:
+    def _files(self, path: str) -> dict[str, FileContent]:
         resolved = path_digests.resolve_path(self._repo, self._commit, path)
-        return resolution.read(self._repo, resolved, limit=MAX_MODEL_BYTES)
+        return resolution.read_large(self._repo, resolved)
 
     def _requirements(
         self, candidate: Candidate, stored: StoredModel, chosen: AdoptOptions
@@ -161,7 +162,7 @@ class Adoption:
         self,
         candidate: Candidate,
         stored: StoredModel,
-        files: Mapping[str, bytes],
+        files: Mapping[str, FileContent],
         requirements: bytes,
         chosen: AdoptOptions,
     ) -> Any:
@@ -171,6 +172,7 @@ class Adoption:
             "python": CONTAINER_PYTHON,
             "format": stored.format,
             "file": stored.file,
+            "inputs": msgspec.to_builtins(stored.inputs),
             "samples": [{"name": name, "columns": rows} for name, rows in self._samples(candidate, stored, chosen)],
             "columns": list(chosen.columns) or None,
             "target": chosen.target,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitops_ml.adoption.work_tree import Artifact, read_artifact
-from gitops_ml.artifacts.manifest import EXAMPLE
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
+from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.clients.artifacts.servable import text_mistakes
 from gitops_ml.clients.engine.building.model_check import checked_requirements
 from gitops_ml.clients.engine.client import Engine
@@ -42,7 +43,8 @@ def check(
         files = read_artifact(root, artifact)
     except GitopsError as error:
         return Checked(artifact, [error])
-    mistakes: list[GitopsError] = list(text_mistakes(artifact.path, files.keys(), files, artifact.beside))
+    texts = {name: bytes(files[name]) for name in (MANIFEST, EXAMPLE, REQUIREMENTS) if name in files}
+    mistakes: list[GitopsError] = list(text_mistakes(artifact.path, files.keys(), texts, artifact.beside))
     try:
         requirements = checked_requirements(artifact.path, files)
     except ModelRejected as error:

@@ -42,6 +42,7 @@ _FIXED: dict[Format, tuple[str, ...]] = {
     "onnx": ("onnxruntime",),
     "xgboost": ("xgboost",),
     "lightgbm": ("lightgbm",),
+    "mlflow": ("mlflow-skinny", "numpy", "pandas"),
 }
 SCIKIT_LEARN = "scikit-learn"
 _MAKERS = frozenset(
@@ -73,6 +74,8 @@ def needs_of(stored: StoredModel, pinned: Mapping[str, tuple[str, str]], given: 
     names = {*_FIXED[stored.format], *_distributions(stored.modules, pinned)}
     if "xgboost" in names:
         names = (names - {"xgboost"}) | {"xgboost" if "xgboost" in {**pinned, **given} else "xgboost-cpu"}
+    if stored.format == "mlflow":
+        names |= set(stored.pins)  # all that MLflow saw the model import
     names |= set(given)
     versions: dict[str, str | None] = {}
     sources: dict[str, str] = {}

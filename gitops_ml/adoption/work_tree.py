@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import posixpath
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gitops_ml.artifacts.content import LARGE, FileContent, read_content
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REQUIREMENTS, read_model_files
+from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.artifacts.servable import text_mistakes
 from gitops_ml.clients.artifacts.sidecar import require_apart, sidecar_path
 from gitops_ml.clients.files.yaml_data import load
@@ -46,7 +49,7 @@ def find_artifacts(root: Path, asked: Sequence[str]) -> list[Artifact]:
     return [_find(root, each) for each in asked]
 
 
-def read_artifact(root: Path, artifact: Artifact) -> dict[str, bytes]:
+def read_artifact(root: Path, artifact: Artifact) -> dict[str, FileContent]:
     """The files of an artifact, with those beside it where it has no manifest of its own.
 
     Raises:
@@ -126,16 +129,24 @@ def _declared(root: Path, folder: str) -> dict[str, Artifact]:
     return declared
 
 
-def _files(path: Path, artifact: Artifact) -> Mapping[str, bytes]:
+def _files(path: Path, artifact: Artifact) -> Mapping[str, FileContent]:
     if not path.exists():
         raise VersionNotFound(
             f"{artifact.path} is not in the work tree", why="its bytes are not here", fix=f"dvc pull {artifact.path}"
         )
-    return {path.name: path.read_bytes()} if path.is_file() else _regular_files(path)
+    return {path.name: _content(path)} if path.is_file() else _regular_files(path)
 
 
-def _regular_files(folder: Path) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in _paths(folder).items()}
+def _regular_files(folder: Path) -> dict[str, FileContent]:
+    return {name: _content(path) for name, path in _paths(folder).items()}
+
+
+def _content(path: Path) -> FileContent:
+    """The content of a file that a training may write meanwhile. Raises `SourceUnavailable` for a full disk."""
+    if path.stat().st_size <= LARGE:
+        return path.read_bytes()
+    with scratch_folder() as folder, writing_to(folder / path.name):
+        return read_content(Path(shutil.copyfile(path, folder / path.name)))
 
 
 def _paths(folder: Path) -> dict[str, Path]:

@@ -21,6 +21,8 @@ MLMODEL = "MLmodel"
 MAX_BYTES = 1 << 20
 """Bytes of an `MLmodel` that are read."""
 
+FUNCTION = "python_function"
+"""The flavour that MLflow itself loads."""
 ARRAY = "X"
 """Name of an input that the signature leaves without one, as `save_model` names an array."""
 ANSWER = "predict"

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.decoding import convert
 from gitops_ml.artifacts.manifest import EXAMPLE, MALFORMED, MANIFEST, Manifest, broken_file, parse_manifest
 from gitops_ml.errors import ModelRejected
@@ -53,7 +54,7 @@ class Example(msgspec.Struct, frozen=True):
     inputs: tuple[ExampleTensor, ...]
 
 
-def read_model_files(files: Mapping[str, bytes]) -> ModelFiles:
+def read_model_files(files: Mapping[str, FileContent]) -> ModelFiles:
     """Read and check the text files of an artifact.
 
     Args:
@@ -73,11 +74,12 @@ def read_model_files(files: Mapping[str, bytes]) -> ModelFiles:
         size = len(files.get(name, b""))
         if size > limit:
             raise broken_file(name, f"it has {size:,} bytes, {limit:,} are allowed")
+    texts = {name: bytes(files[name]) for name in (MANIFEST, *MAX_BYTES) if name in files}
     return ModelFiles(
-        manifest=parse_manifest(files[MANIFEST]),
-        example=parse_example(files[EXAMPLE]) if EXAMPLE in files else None,
-        reference=files.get(REFERENCE),
-        requirements=files.get(REQUIREMENTS, b""),
+        manifest=parse_manifest(texts[MANIFEST]),
+        example=parse_example(texts[EXAMPLE]) if EXAMPLE in texts else None,
+        reference=texts.get(REFERENCE),
+        requirements=texts.get(REQUIREMENTS, b""),
     )
 
 

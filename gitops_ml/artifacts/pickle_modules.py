@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import json
 import lzma
 import re
@@ -18,7 +17,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Literal
 
-Format = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm"]
+from gitops_ml.artifacts.content import FileContent, opened
+
+Format = Literal["joblib", "skops", "onnx", "xgboost", "lightgbm", "mlflow"]
+PICKLES: frozenset[str] = frozenset(("joblib", "mlflow"))
+"""The formats whose loading runs code of the model."""
 
 MOST = 256 << 20
 """Bytes that are searched, decompressed."""
@@ -41,7 +44,7 @@ MAYBE = (".json", ".txt", ".model", ".bst", ".xgb", ".lgb")
 """Suffixes of boosters, and of much else."""
 
 
-def format_of(name: str, content: bytes | None = None) -> Format | None:
+def format_of(name: str, content: FileContent | None = None) -> Format | None:
     """The format of a model's file by its name, or by its first bytes where the name may mean anything.
 
     None for a file that is no model.
@@ -57,22 +60,22 @@ def format_of(name: str, content: bytes | None = None) -> Format | None:
     return "xgboost" if b'"learner"' in start or (start.startswith(b"{L") and b"learner" in start) else None
 
 
-def modules_in(content: bytes) -> set[str]:
+def modules_in(content: FileContent) -> set[str]:
     """The dotted names that a pickle or a skops file holds, most of which are modules."""
     data = decompressed(content)
-    if data.startswith(b"PK"):
+    if data[:2] == b"PK":
         return {name.decode() for name in _SKOPS_MODULE.findall(_member(data, "schema.json"))}
-    names = {match[1].decode() for match in _GLOBAL_LINE.finditer(data)}
-    for match in _SHORT_TEXT.finditer(data):
+    names = {match[1].decode() for match in _GLOBAL_LINE.finditer(data, 0, MOST)}
+    for match in _SHORT_TEXT.finditer(data, 0, MOST):
         length = (match[1] or match[2])[0]
         if len(match[3]) >= length:
             names.add(match[3][:length].decode())
     return {name for name in names if not name.endswith(".")}
 
 
-def decompressed(content: bytes) -> bytes:
-    """The bytes of a file that joblib may have compressed, at most `MOST` of them; as they are if they are corrupt."""
-    openers: dict[bytes, Callable[[io.BytesIO], Any]] = {
+def decompressed(content: FileContent) -> FileContent:
+    """The bytes of a file that joblib may have compressed, at most `MOST` of them; as they are if they are not."""
+    openers: dict[bytes, Callable[[IO[bytes]], Any]] = {
         b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
         b"BZh": bz2.BZ2File,
         b"\xfd7zXZ": lzma.LZMAFile,
@@ -80,14 +83,14 @@ def decompressed(content: bytes) -> bytes:
     }
     try:
         for magic, opener in openers.items():
-            if content.startswith(magic):
-                with opener(io.BytesIO(content)) as file:
+            if content[: len(magic)] == magic:
+                with opener(opened(content)) as file:
                     return _read(file)
-        if content.startswith(b"\x78"):
+        if content[:1] == b"\x78":
             return zlib.decompressobj().decompress(content, MOST)
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         pass
-    return content[:MOST]
+    return content
 
 
 def _read(file: IO[bytes]) -> bytes:
@@ -101,9 +104,9 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _member(data: bytes, name: str) -> bytes:
+def _member(data: FileContent, name: str) -> bytes:
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(name) as member:
+        with zipfile.ZipFile(opened(data)) as archive, archive.open(name) as member:
             return _read(member)
     except Exception:  # a malformed archive fails in many ways
         return json.dumps({}).encode()

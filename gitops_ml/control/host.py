@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Entry
@@ -32,7 +33,7 @@ LOG_TAIL = 40
 class Models(Protocol):
     """Where bytes come from: model artifacts and held-out rows, hashed before they are handed out."""
 
-    def artifact(self, generation: Generation) -> Mapping[str, bytes]:
+    def artifact(self, generation: Generation) -> Mapping[str, FileContent]:
         """The files of a generation's model, by their path inside the artifact. Raises `VersionError`."""
         ...
 

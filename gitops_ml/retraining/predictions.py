@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gitops_ml.artifacts.manifest import Manifest, class_name
+from gitops_ml.artifacts.pickle_modules import PICKLES
 from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
 from gitops_ml.clients.engine.client import Engine
@@ -40,7 +41,7 @@ class RowsToAsk(NamedTuple):
     Args:
         data: path of the rows at B's commit; the gate's if None, see `policy.gate_of`.
         group: column of dependent rows; the gate's if None.
-        allow_pickle: let joblib files be loaded, in their containers.
+        allow_pickle: let pickles be loaded, in their containers.
         applications: by version, the declarations of the applications that hold the model; those that HEAD declares if
             None.
     """
@@ -70,7 +71,7 @@ def read_rows(repo: Repository, commit: str, model: str, asked: RowsToAsk) -> Ga
 def require_loadable(models: Sequence[ModelUnderTest], asked: RowsToAsk) -> None:
     """Raise `InputError` if a model is a pickle and none may be loaded, `ModelRejected` if its manifest is broken."""
     loaded = [model for model in models if model.application is None]
-    pickles = [model.resolved.version for model in loaded if model.manifest.format == "joblib"]
+    pickles = [model.resolved.version for model in loaded if model.manifest.format in PICKLES]
     if pickles and not asked.allow_pickle:
         raise InputError(
             f"{' and '.join(pickles)} {'are pickles' if len(pickles) > 1 else 'is a pickle'}, and may run any code",

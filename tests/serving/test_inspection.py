@@ -28,6 +28,7 @@ from gitops_ml.errors import GitopsError, InputError, ModelRejected
 from gitops_ml.serving.inspection.__main__ import main
 from gitops_ml.serving.inspection.check import check
 from gitops_ml.serving.inspection.describe import describe
+from gitops_ml.serving.prediction.estimator import takes_texts
 
 RANDOM = np.random.default_rng(0)
 COUNT = 60
@@ -214,6 +215,31 @@ def test_a_class_of_the_training_script_is_told_with_what_can_be_done(tmp_path: 
 def test_a_file_that_holds_no_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelRejected, match="neither predict nor transform"):
         described(tmp_path, {"weights": [1, 2]})
+
+
+class Formula:
+    """Fitted results of another library than scikit-learn: they take a table, and name no columns."""
+
+    def predict(self, rows: pd.DataFrame) -> pd.Series[float]:
+        return rows["age"] * 2 + (rows["city"] == "Oslo")
+
+
+def test_a_model_of_another_library_takes_the_columns_that_a_person_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not say which columns it takes") as told:
+        described(tmp_path, Formula())
+    assert "--columns A,B" in told.value.fix and "predictor class" in told.value.fix
+    seen = described(tmp_path, Formula(), columns=["age", "city"])
+    assert tensors(seen.manifest.inputs) == ["age FP64 [-1]", "city BYTES [-1]"]
+    assert check(tmp_path)[0] == []
+
+
+@pytest.mark.parametrize(("kinds", "texts"), [(["string"], True), (["2darray"], False), (["2darray", "string"], False)])
+def test_an_estimator_of_before_scikit_learn_1_6_says_whether_it_takes_texts(kinds: list[str], texts: bool) -> None:
+    class Old:
+        def _get_tags(self) -> dict[str, Any]:
+            return {"X_types": kinds}
+
+    assert takes_texts(Old()) is texts
 
 
 def edited(folder: Path, **keys: Any) -> list[GitopsError]:

@@ -12,6 +12,7 @@ from collections.abc import Container
 
 import msgspec
 
+from gitops_ml.artifacts.content import FileContent, read_content
 from gitops_ml.clients.artifacts.fetching import ModelFile, fetch
 from gitops_ml.clients.artifacts.model_paths import path_of_model
 from gitops_ml.clients.artifacts.path_digests import (
@@ -35,6 +36,8 @@ from gitops_ml.errors import (
 )
 
 READ_BYTES = 64 << 20
+LARGEST = 4 << 30
+"""Bytes of one file of a model or of data."""
 
 
 class ResolvedVersion(ResolvedPath, frozen=True, kw_only=True):
@@ -139,8 +142,20 @@ def read(
 ) -> dict[str, bytes]:
     """Read the files of `resolved` that are in `names` (all if None), verified. Raises as `fetch`.
 
-    Also raises InputError for a file larger than `limit` bytes: use `fetch`.
+    Also raises InputError for a file larger than `limit` bytes: use `read_large`, or `fetch`.
     """
+    return {name: bytes(content) for name, content in _read(repo, resolved, names, limit).items()}
+
+
+def read_large(repo: Repository, resolved: ResolvedPath) -> dict[str, FileContent]:
+    """Read the files of `resolved`, verified; large ones stay on disk. Raises as `fetch`.
+
+    Also raises InputError for a file larger than `LARGEST`.
+    """
+    return _read(repo, resolved, None, LARGEST)
+
+
+def _read(repo: Repository, resolved: ResolvedPath, names: Container[str] | None, limit: int) -> dict[str, FileContent]:
     with scratch_folder() as folder, push_advice(repo, resolved):
         if resolved.kind == "dvc" and resolved.is_dir:
             store, files = store_for(repo, resolved), []
@@ -156,7 +171,7 @@ def read(
                 raise InputError(
                     f"{file.name} of {resolved.path} has {file.size} bytes", why=f"at most {limit} are read at once"
                 )
-        return {file.name: file.path.read_bytes() for file in files}
+        return {file.name: read_content(file.path) for file in files}
 
 
 def places(repo: Repository, resolved: ResolvedPath) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Set
+from typing import TypeVar
 
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REFERENCE, REQUIREMENTS
@@ -18,6 +19,8 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.artifact import Sidecar
 from gitops_ml.core.versions.tags import split_model
 from gitops_ml.errors import ModelRejected, SourceError
+
+Content = TypeVar("Content")
 
 FOLDER = "serving"
 MAX_BYTES = 16 << 20
@@ -82,7 +85,9 @@ def read_sidecar(repo: Repository, sidecar: Sidecar) -> dict[str, bytes]:
     return contents
 
 
-def with_sidecar(repo: Repository, files: Mapping[str, bytes], sidecar: Sidecar | None) -> Mapping[str, bytes]:
+def with_sidecar(
+    repo: Repository, files: Mapping[str, Content], sidecar: Sidecar | None
+) -> Mapping[str, Content | bytes]:
     """The files of an artifact with those beside it, which say what they mean.
 
     Raises as `read_sidecar` and `require_apart`.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
@@ -16,8 +17,6 @@ from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
 from gitops_ml.errors import InputError, SourceError, VersionMoved
 
-MAX_BYTES = 4 << 30
-"""Bytes of one file of a model or of data."""
 MAX_COMMIT_BYTES = 64 << 20
 """Bytes of all files of a commit that a team's own command may get."""
 
@@ -86,9 +85,9 @@ class ModelSource:
 
     def __init__(self, repo: Repository) -> None:
         self._repo = repo
-        self._read: dict[str, dict[str, bytes]] = {}
+        self._read: dict[str, dict[str, FileContent]] = {}
 
-    def artifact(self, generation: Generation) -> Mapping[str, bytes]:
+    def artifact(self, generation: Generation) -> Mapping[str, FileContent]:
         """The files of a generation's model, by their path inside the artifact, with those beside it in Git.
 
         Raises `VersionMoved` when the path no longer holds the digest, else as `resolution.fetch` and `read_sidecar`.
@@ -102,7 +101,7 @@ class ModelSource:
         files = self._files(commit, path, digest)
         if len(files) != 1:
             raise InputError(f"{path} is a folder", why="held-out rows are one file", fix="name the file in `data:`")
-        return next(iter(files.values()))
+        return bytes(next(iter(files.values())))
 
     def commit_files(self, commit: str) -> Mapping[str, bytes]:
         """The regular files that Git itself holds in a commit, by path.
@@ -130,12 +129,12 @@ class ModelSource:
         made = path_digests.lineage_of(self._repo, resolved)
         return frozenset([*made.inputs.values(), *made.data.values()])
 
-    def _files(self, commit: str, path: str, digest: str) -> dict[str, bytes]:
+    def _files(self, commit: str, path: str, digest: str) -> dict[str, FileContent]:
         if digest not in self._read:
             resolved = path_digests.resolve_path(self._repo, commit, path)
             if resolved.digest != digest:
                 raise VersionMoved(f"{path} of {commit[:12]} holds {resolved.digest}", why=f"{digest} is wanted")
-            self._read[digest] = resolution.read(self._repo, resolved, limit=MAX_BYTES)
+            self._read[digest] = resolution.read_large(self._repo, resolved)
         return self._read[digest]
 
 

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients.engine.shell import KeptShell, ShellLost
 from gitops_ml.clients.engine.streams import bounded, packed, split_frames, unpack
 from gitops_ml.clients.engine.types import ExecResult
@@ -111,7 +112,9 @@ class ExecCalls:
                 shell = self._shells[container] = KeptShell(self._api.exec_start(exec_id, socket=True))
             return shell
 
-    def put(self, container: str, directory: str, files: Mapping[str, bytes], *, executable: bool = False) -> None:
+    def put(
+        self, container: str, directory: str, files: Mapping[str, FileContent], *, executable: bool = False
+    ) -> None:
         """Write files below an existing directory of a container, running or not. Our containers' user owns them.
 
         A name that ends in a slash is a directory. A reader may meet a half-written file: stage and rename.

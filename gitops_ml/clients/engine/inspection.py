@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.building.model_images import ensure_runtime, find_runtime
 from gitops_ml.clients.engine.client import Engine
@@ -75,7 +76,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 def inspect_model(
     engine: Engine,
     requirements: bytes,
-    files: Mapping[str, bytes],
+    files: Mapping[str, FileContent],
     job: Mapping[str, Any],
     tell: Callable[[str], None] = lambda line: None,
 ) -> Inspection:
@@ -109,7 +110,7 @@ def inspect_model(
         )
     )
     try:
-        content = {f"model/{name}": data for name, data in files.items()}
+        content: dict[str, FileContent] = {f"model/{name}": data for name, data in files.items()}
         engine.put(container, FOLDER, with_folders(content | {"job.json": msgspec.json.encode(job)}))
         engine.start(container, "the inspection of a model")
         return _result(engine, container, _exit_code(engine, container))

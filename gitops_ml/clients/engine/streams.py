@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients.engine.types import TooMuchOutput
 from gitops_ml.serving.building import archive
 
@@ -23,11 +24,10 @@ def pack(files: Mapping[str, bytes], mode: int = 0o644) -> bytes:
     return archive.pack(files, owner=OWNER, mode=mode, time=int(time.time()))
 
 
-def packed(files: Mapping[str, bytes], mode: int = 0o644) -> bytes | Iterator[bytes]:
+def packed(files: Mapping[str, FileContent], mode: int = 0o644) -> bytes | Iterator[bytes]:
     """The tar of `pack`; in pieces where it is large, so that no file is held twice."""
-    if sum(map(len, files.values())) < _LARGE:
-        return pack(files, mode)
-    return archive.stream(files, owner=OWNER, mode=mode, time=int(time.time()))
+    pieces = archive.stream(files, owner=OWNER, mode=mode, time=int(time.time()))
+    return b"".join(pieces) if sum(map(len, files.values())) < _LARGE else pieces
 
 
 def unpack(chunks: Iterable[bytes], strip: int = 1) -> dict[str, bytes]:

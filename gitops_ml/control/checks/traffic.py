@@ -113,7 +113,7 @@ def _judge(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult)
 def _prometheus(action: plan.Watch, host: Host) -> list[CheckResult]:
     """Ask Prometheus about a candidate that has served users."""
     place = Place(endpoint=action.endpoint, container=None, commit=action.generation.commit)
-    checks = run_own_checks(host, action.then, action.generation, place, host.go_on)
+    checks = run_own_checks(host, action.prometheus, action.generation, place, host.go_on)
     for check in checks:
         host.report(check_event(host.environment, action.deployment, check))
     return checks

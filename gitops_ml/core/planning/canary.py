@@ -111,7 +111,7 @@ def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Genera
             new_test=not last and all_stages[number + 1].test != stage.test,
             alpha=alpha,
             goal=goal_of(number, all_stages, alpha),
-            then=declaration.verify.prometheus,
+            prometheus=declaration.verify.prometheus,
             endpoint=context.wanted.endpoint,
             because=f"stage {number + 1} of {len(all_stages)} is not decided",
         )

@@ -169,7 +169,7 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     """Count the requests of both generations for a while, and write what they decide into the journal.
 
     `alpha` is the error that this check may spend, and `goal` the e-value that ends this stage. `new_test`: the next
-    stage begins a test of its own. `then` lists the checks to run once the last stage has passed.
+    stage begins a test of its own. `prometheus` lists the checks to run once the last stage has passed.
     """
 
     incumbent: Generation
@@ -182,7 +182,7 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     new_test: bool
     alpha: float
     goal: float
-    then: tuple[PrometheusCheck, ...] = ()
+    prometheus: tuple[PrometheusCheck, ...] = ()
     endpoint: str = ""
 
     @property

@@ -6,6 +6,8 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gitops_ml.artifacts.content import FileContent
+
 _PIECE = 1 << 20
 
 
@@ -29,7 +31,7 @@ def pack(files: Mapping[str, bytes], *, owner: int = 0, mode: int = 0o444, time:
 
 
 def stream(
-    files: Mapping[str, bytes | Streamed], *, owner: int = 0, mode: int = 0o444, time: int = 0
+    files: Mapping[str, FileContent | Streamed], *, owner: int = 0, mode: int = 0o444, time: int = 0
 ) -> Iterator[bytes]:
     """Make the tar of `pack` piece by piece, so that large files are never held twice."""
     size = 0
@@ -50,7 +52,7 @@ def stream(
     yield bytes(_end(size) - size)
 
 
-def _pieces(content: bytes) -> Iterator[bytes]:
+def _pieces(content: FileContent) -> Iterator[bytes]:
     view = memoryview(content)
     for start in range(0, len(content), _PIECE):
         yield bytes(view[start : start + _PIECE])

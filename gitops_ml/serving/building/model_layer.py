@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.errors import InputError
 from gitops_ml.serving.building.archive import Streamed, stream
 from gitops_ml.serving.building.context import image_reference, with_folders
@@ -15,7 +16,7 @@ from gitops_ml.serving.building.context import image_reference, with_folders
 DOCKERFILE = "FROM {runtime}\nCOPY model /model\n"
 
 
-def model_context(model: Path | Iterable[tuple[str, bytes]], runtime_image: str) -> Iterator[bytes]:
+def model_context(model: Path | Iterable[tuple[str, FileContent]], runtime_image: str) -> Iterator[bytes]:
     """Make the build context (a tar) of a model image: the artifact at /model, readable by all, writable by none.
 
     Args:
@@ -31,7 +32,7 @@ def model_context(model: Path | Iterable[tuple[str, bytes]], runtime_image: str)
 
 
 def model_archive(
-    model: Iterable[tuple[str, bytes]], runtime: Mapping[str, Any], tag: str, labels: Mapping[str, str]
+    model: Iterable[tuple[str, FileContent]], runtime: Mapping[str, Any], tag: str, labels: Mapping[str, str]
 ) -> Iterator[bytes]:
     """Make the model image as an archive (a tar, as `docker save` writes) that holds only its one new layer.
 
@@ -66,7 +67,7 @@ def model_archive(
     layers = [*(f"{layer.removeprefix('sha256:')}/layer.tar" for layer in below), "model/layer.tar"]
     manifest = [{"Config": name, "RepoTags": [image_reference(tag)], "Layers": layers}]
     layer = Streamed(size, lambda: stream(files))
-    archive: dict[str, bytes | Streamed] = {
+    archive: dict[str, FileContent | Streamed] = {
         name: content,
         "manifest.json": json.dumps(manifest).encode(),
         "model/layer.tar": layer,
@@ -74,8 +75,8 @@ def model_archive(
     return stream(with_folders(archive))
 
 
-def _model_files(model: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
-    files = {}
+def _model_files(model: Iterable[tuple[str, FileContent]]) -> dict[str, FileContent]:
+    files: dict[str, FileContent] = {}
     for name, content in model:
         path = PurePosixPath(name)
         if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in name or "\0" in name:

@@ -97,9 +97,17 @@ def _rows_of(model: Any, kind: str, job: dict[str, Any]) -> Chosen:
     if takes_texts(model):
         return texts(samples, kind, class_labels(model))
     width = getattr(model, "n_features_in_", None)
-    if width is None:
-        raise InputError(f"{kind} does not say which columns it takes", fix=SAMPLE_FIX)
-    return matrix(int(width), samples, kind)
+    if width is not None:
+        return matrix(int(width), samples, kind)
+    columns = job.get("columns")
+    if not columns:
+        raise InputError(
+            f"{kind} does not say which columns it takes",
+            why="it is no estimator of scikit-learn",
+            fix="name them, if it takes a table: --sample FILE --columns A,B,…; or write a predictor class beside it: "
+            "see docs/serving.md",
+        )
+    return by_name(columns, samples, kind)
 
 
 def _facts(model: Any, kind: str, chosen: Chosen, given: Given) -> EstimatorFacts:

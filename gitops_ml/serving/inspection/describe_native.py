@@ -1,9 +1,10 @@
-"""Describes boosters and ONNX graphs: their files say more of their inputs than a pickle does, and less of classes."""
+"""Describes boosters, ONNX graphs and functions of MLflow, which say more of their inputs than a pickle does."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from gitops_ml.artifacts.facts import as_json
 from gitops_ml.artifacts.inputs import inference_request, input_tensors, pick
 from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.errors import ModelRejected
+from gitops_ml.serving.inspection.check import check
 from gitops_ml.serving.inspection.description import Description, draft, name_of, notes_of, write_texts
 from gitops_ml.serving.inspection.samples import Chosen, by_name, matrix, read_samples
-from gitops_ml.serving.messages import NUMPY_TYPES
+from gitops_ml.serving.messages import NUMPY_TYPES, Column
 from gitops_ml.serving.prediction.boosters import open_lightgbm, open_xgboost
 from gitops_ml.serving.prediction.loader import load_model
+from gitops_ml.serving.prediction.mlflow_function import load_function
 from gitops_ml.serving.protocol import parse_request, read_columns
 
 _ONNX_TYPES = {"float": "FP32", "double": "FP64", "float16": "FP16", "string": "BYTES", "bool": "BOOL"}
@@ -28,9 +31,11 @@ _LABELS = ("label", "output_label")
 
 
 def describe_native(folder: Path, job: dict[str, Any]) -> Description:
-    """As `describe.describe`, for a file that holds no Python object."""
+    """As `describe.describe`, for a model that is no estimator."""
     if job["format"] == "onnx":
         return _onnx(folder, job)
+    if job["format"] == "mlflow":
+        return _mlflow(folder, job)
     opened = {"xgboost": open_xgboost, "lightgbm": open_lightgbm}[job["format"]]
     native = opened(folder / job["file"], job["name"])
     kind = f"{job['format']} booster ({native.objective})"
@@ -79,6 +84,22 @@ def _onnx(folder: Path, job: dict[str, Any]) -> Description:
     return _with_classes(described) if classifies else described
 
 
+def _mlflow(folder: Path, job: dict[str, Any]) -> Description:
+    """The inputs are those of the folder's signature; the outputs what the function gives."""
+    inputs = msgspec.convert(job["inputs"], list[Tensor])
+    samples = read_samples(job)
+    kind = "function of MLflow"
+    wide = len(inputs[0].shape) > 1
+    chosen = matrix(inputs[0].shape[1], samples, kind) if wide else by_name([t.name for t in inputs], samples, kind)
+    manifest = draft(job, inputs)
+    function = load_function(folder, manifest)
+    columns, _ = _request(chosen, manifest)
+    with _told_if_it_fails(kind, chosen):
+        outputs = output_tensors(function.answer(columns))
+    notes = ["it is taken for a regression: edit `task` and `classes` in the manifest if its answers are classes"]
+    return _asked(folder, msgspec.structs.replace(manifest, outputs=outputs), chosen, kind, notes)
+
+
 def _with_classes(described: Description) -> Description:
     """With the classes 0, 1, … where the graph's labels are numbers; names of classes are read by a person."""
     outputs = described.manifest.outputs
@@ -94,24 +115,40 @@ def _with_classes(described: Description) -> Description:
 
 def _asked(folder: Path, manifest: Manifest, chosen: Chosen, kind: str, notes: Sequence[str]) -> Description:
     """Load the model as the server does, and declare the outputs as its answers have them."""
-    example = as_json(inference_request(pick(chosen.rows, [0]), manifest.inputs))
+    columns, example = _request(chosen, manifest)
     write_texts(folder, manifest, example)
     _, model = load_model(folder, allow_pickle=True)
-    columns, _ = read_columns(*parse_request(example, len(example)), manifest.inputs)
     names = [spec.name for spec in manifest.outputs]
-    try:
+    with _told_if_it_fails(kind, chosen):
         values = model.predict(columns, names)
+    assert isinstance(values, Mapping)
+    seen = output_tensors({name: np.asarray(values[name]) for name in names})
+    manifest = msgspec.structs.replace(manifest, outputs=seen)
+    write_texts(folder, manifest, example)
+    problems, more = check(folder)
+    if problems:
+        raise problems[0]
+    return Description(manifest, example, kind, name_of(chosen), notes_of(chosen, [*notes, *more]))
+
+
+def _request(chosen: Chosen, manifest: Manifest) -> tuple[Mapping[str, Column], bytes]:
+    """The first row as the model gets it from a client, and the example that holds it."""
+    example = as_json(inference_request(pick(chosen.rows, [0]), manifest.inputs))
+    columns, _ = read_columns(*parse_request(example, len(example)), manifest.inputs)
+    return columns, example
+
+
+@contextlib.contextmanager
+def _told_if_it_fails(kind: str, chosen: Chosen) -> Iterator[None]:
+    """Raise `ModelRejected` for whatever the model raises."""
+    try:
+        yield
     except Exception as error:  # the model is foreign code
         raise ModelRejected(
             f"the {kind} fails on rows of {name_of(chosen) or 'zeros'}",
             why=f"{type(error).__name__}: {error}",
             fix="give rows of its training data: --sample FILE",
         ) from error
-    assert isinstance(values, Mapping)
-    seen = output_tensors({name: np.asarray(values[name]) for name in names})
-    manifest = msgspec.structs.replace(manifest, outputs=seen)
-    write_texts(folder, manifest, example)
-    return Description(manifest, example, kind, name_of(chosen), notes_of(chosen, notes))
 
 
 def _datatype(node: Any) -> str:

@@ -102,15 +102,17 @@ def takes_texts(estimator: Any) -> bool:
     Given a DataFrame it would iterate over the names of the columns, without an error.
     """
     from sklearn.pipeline import Pipeline
-    from sklearn.utils import get_tags
 
     while isinstance(estimator, Pipeline):
         steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
         if not steps:
             return False
         estimator = steps[0]
-    tags = get_tags(estimator).input_tags
-    return bool(tags.string and not tags.two_d_array)
+    if hasattr(estimator, "__sklearn_tags__"):
+        tags = estimator.__sklearn_tags__().input_tags
+        return bool(tags.string and not tags.two_d_array)
+    kinds = estimator._get_tags()["X_types"] if hasattr(estimator, "_get_tags") else ()  # before scikit-learn 1.6
+    return "string" in kinds and "2darray" not in kinds
 
 
 def _class_of(estimator: Any) -> str:

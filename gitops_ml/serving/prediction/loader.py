@@ -28,6 +28,7 @@ from gitops_ml.serving.messages import Column
 from gitops_ml.serving.prediction.boosters import load_lightgbm, load_xgboost
 from gitops_ml.serving.prediction.estimator import Estimator, frame
 from gitops_ml.serving.prediction.manifest import model_file, read_manifest
+from gitops_ml.serving.prediction.mlflow_function import load_function
 
 Outputs = Mapping[str, Any]
 """What the model gives, by output; `outputs.conform` makes arrays of it."""
@@ -56,6 +57,7 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
         "onnx": lambda: _onnx(model_file(model_dir, manifest), manifest),
         "xgboost": lambda: load_xgboost(model_file(model_dir, manifest), manifest),
         "lightgbm": lambda: load_lightgbm(model_file(model_dir, manifest), manifest),
+        "mlflow": lambda: _mlflow(model_dir, manifest, allow_pickle),
         "predictor": lambda: _predictor(model_dir, manifest),
     }
     estimator = load_estimator(model_dir, manifest, allow_pickle=allow_pickle)
@@ -193,15 +195,24 @@ def _skops(path: Path, manifest: Manifest) -> Any:
 
 
 def _joblib(path: Path, allow_pickle: bool) -> Any:
-    if not allow_pickle:
-        raise ModelRejected(
-            f"{path.name} is a pickle, which runs any code when it is loaded",
-            why="the deployment does not allow pickles",
-            fix="train to skops, or review where the file comes from and set `serve: {allow_pickle: true}`",
-        )
+    _require_allowed(f"{path.name} is a pickle, which", allow_pickle)
     import joblib
 
     return joblib.load(path)
+
+
+def _mlflow(model_dir: Path, manifest: Manifest, allow_pickle: bool) -> Model:
+    _require_allowed("only MLflow can load the model, which", allow_pickle)
+    return load_function(model_dir, manifest)
+
+
+def _require_allowed(what: str, allow_pickle: bool) -> None:
+    if not allow_pickle:
+        raise ModelRejected(
+            f"{what} runs any code when it is loaded",
+            why="the deployment does not allow pickles",
+            fix="train to skops, or review where the file comes from and set `serve: {allow_pickle: true}`",
+        )
 
 
 def _onnx(path: Path, manifest: Manifest) -> Model:

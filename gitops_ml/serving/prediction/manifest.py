@@ -21,6 +21,7 @@ PLATFORMS = {
     "onnx": "onnxruntime_onnx",
     "xgboost": "xgboost_booster",
     "lightgbm": "lightgbm_booster",
+    "mlflow": "mlflow_pyfunc",
     "predictor": "python_predictor",
 }
 """`platform` in the model's metadata, by the manifest's `format`."""

@@ -8,7 +8,6 @@ import json
 import re
 import runpy
 import shutil
-import tarfile
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,6 +18,7 @@ import pytest
 import yaml
 
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
+from gitops_ml.clients.engine.streams import pack
 from gitops_ml.core.generation import PROJECT
 from tests.e2e.workshop import ROOT, Workshop
 from tests.ports import free_port
@@ -41,16 +41,9 @@ def team(workshop: Workshop) -> Workshop:
 
 def built(engine: docker.DockerClient, team: Workshop, model: bytes) -> str:
     """The ID of the application's image, with this model in it."""
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as archive:
-        for name in ("Dockerfile", "app.py"):
-            archive.add(team.folder / name, arcname=name)
-        entry = tarfile.TarInfo("model.json")
-        entry.size = len(model)
-        archive.addfile(entry, io.BytesIO(model))
-    context.seek(0)
+    files = {name: (team.folder / name).read_bytes() for name in ("Dockerfile", "app.py")}
     image, _ = engine.images.build(
-        fileobj=context,
+        fileobj=io.BytesIO(pack({**files, "model.json": model})),
         custom_context=True,
         labels={PROJECT: team.project},
         buildargs={"BASE": BASE_IMAGE},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import tarfile
 import urllib.error
 import urllib.request
 
@@ -15,6 +14,7 @@ import pytest
 import tritonclient.http as triton
 
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
+from gitops_ml.clients.engine.streams import pack
 from gitops_ml.core.generation import PROJECT
 from tests.e2e.workshop import EXAMPLE, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop
 
@@ -89,12 +89,7 @@ def image(engine: docker.DockerClient, workshop: Workshop) -> str:
         f"FROM {BASE_IMAGE}\nRUN mkdir /www && echo hello > /www/index.html\n"
         'CMD ["python3", "-m", "http.server", "8000", "--directory", "/www"]\n'
     ).encode()
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as archive:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(dockerfile)
-        archive.addfile(entry, io.BytesIO(dockerfile))
-    context.seek(0)
+    context = io.BytesIO(pack({"Dockerfile": dockerfile}))
     labels = {PROJECT: workshop.project}
     built, _ = engine.images.build(fileobj=context, custom_context=True, labels=labels, nocache=True, rm=True)
     return str(built.id)

@@ -51,7 +51,7 @@ def test_a_version_that_is_older_than_the_files_beside_it_is_served(repo: Reposi
     assert old.fingerprint != new.fingerprint and old.image != new.image
     files = ModelSource(repo).artifact(new)
     assert files.keys() == SIDECAR.keys() | {"model.json"}
-    assert json.loads(files["manifest.json"])["file"] == "model.json"
+    assert json.loads(bytes(files["manifest.json"]))["file"] == "model.json"
     again = msgspec.json.decode(msgspec.json.encode(new), type=Generation)
     commit_file(project, "serving/in-git/manifest.json", "{}")
     assert ModelSource(repo).artifact(again) == files, "what a journal holds means the same for ever"

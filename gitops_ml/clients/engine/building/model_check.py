@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.model_files import REQUIREMENTS, read_model_files
 from gitops_ml.artifacts.trained_with import scikit_learn_versions
 from gitops_ml.errors import ModelRejected
@@ -12,7 +13,7 @@ from gitops_ml.serving.building.requirements import Pin, read_lock, with_server
 _SCIKIT_LEARN = "scikit-learn"
 
 
-def checked_requirements(model: str, files: Mapping[str, bytes]) -> bytes:
+def checked_requirements(model: str, files: Mapping[str, FileContent]) -> bytes:
     """The requirements of a model's runtime image: the model's own lock, and what the server needs beside it.
 
     Args:
@@ -28,7 +29,7 @@ def checked_requirements(model: str, files: Mapping[str, bytes]) -> bytes:
             why="a model is served with the packages that trained it",
             fix="let the train stage write it beside the model, locked with hashes",
         )
-    pins = read_lock(files[REQUIREMENTS])
+    pins = read_lock(bytes(files[REQUIREMENTS]))
     if manifest.file and manifest.file in files:
         _require_same_scikit_learn(model, scikit_learn_versions(files[manifest.file]), pins)
     return with_server(pins)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
+from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.building.base_images import PYTHON, base_identity, ensure_base
 from gitops_ml.clients.engine.client import Engine
@@ -92,7 +93,7 @@ def _remove_old_steps(engine: Engine) -> None:
 
 
 def ensure_model_image(
-    engine: Engine, generation: Generation, files: Mapping[str, bytes], *, project: str, base: str = BASE_IMAGE
+    engine: Engine, generation: Generation, files: Mapping[str, FileContent], *, project: str, base: str = BASE_IMAGE
 ) -> str:
     """Have the image of a generation's model, and return its ID.
 
@@ -139,7 +140,7 @@ class Builds:
     """
 
     def __init__(
-        self, engine: Engine, artifact: Callable[[Generation], Mapping[str, bytes]], project: str, base: str
+        self, engine: Engine, artifact: Callable[[Generation], Mapping[str, FileContent]], project: str, base: str
     ) -> None:
         self._engine = engine
         self._project = project
