@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from gitops_ml.clients.files.environments import EnvironmentFiles, environment_names, read_environment, read_project
+from gitops_ml.clients.files.record_cache import cached_records
 from gitops_ml.clients.files.record_history import all_attempts
-from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.environment.view import View
@@ -66,7 +66,7 @@ def read_facts(
         facts = _observed_environment(files, records, look, trouble)
     else:
         files = read_environment(repo, commit, name)
-        records = read_records(repo, files)
+        records = cached_records(repo, files)
         facts = _recorded_environment(files, records, look)
     return _with_history(repo, files, records, facts)
 

@@ -1,16 +1,20 @@
-"""Writes pictures as inline SVG, and figures as tables. A template takes ten times as long, for 100,000 shapes.
+"""Writes what every page has many times: states, times, commits, figures, and pictures as inline SVG.
 
-All texts come from records, so all of them are escaped here. Looks are class names of this package.
+A template takes ten times as long. All texts come from records, so all of them are escaped here. Looks are class names
+of this package.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from functools import lru_cache
 from html import escape
 
 from markupsafe import Markup
 
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.page import words
+from gitops_ml.page.facts import CommitFacts
 from gitops_ml.page.pictures.shapes import Picture, Shape
 
 _KEYS = {
@@ -19,6 +23,28 @@ _KEYS = {
     "bar": '<rect class="{}" x="1" y="2" width="16" height="8"/>',
     "dot": '<circle class="{}" cx="9" cy="6" r="4.5"/>',
 }
+
+
+@lru_cache(words.KEPT)
+def state(word: str) -> Markup:
+    """A state, in the colour of what it means."""
+    return Markup(f'<span class="state {words.tone(word)}">{escape(word)}</span>')
+
+
+@lru_cache(words.KEPT)
+def time(value: str | datetime | None) -> Markup:
+    """A time, for people and for programs."""
+    shown, machine = escape(words.when(value)), words.machine_time(value)
+    return Markup(f'<time datetime="{machine}">{shown}</time>' if machine else shown or "unknown")
+
+
+def commit(id: str, facts: CommitFacts | None) -> Markup:
+    """A commit by its id, and its subject and author where the clone has it."""
+    code = f'<code title="{escape(id)}">{escape(id[:12])}</code>'
+    if facts is None:
+        return Markup(code)
+    author = f'<span class="quiet">by {escape(facts.author)}, {time(facts.at)}</span>'
+    return Markup(f"{code} {escape(facts.subject)} {author}")
 
 
 def figure(picture: Picture) -> Markup:

@@ -5,12 +5,15 @@ Only the pages of an agent have a script.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jinja2
+import msgspec
 
 from gitops_ml.core.records.delivery import WINDOW, delivery
 from gitops_ml.core.records.record import RecordedAttempt
@@ -20,8 +23,21 @@ from gitops_ml.page.pictures.choice import VERDICT_TONES, picture_of, trends_of
 from gitops_ml.page.pictures.shapes import Picture, Shape
 
 TEMPLATES = Path(__file__).parent / "templates"
+NEAR = 10
+"""The attempts before and after one whose times are shown beside its own."""
 _STRIP = 12
 """The attempts in a strip of verdicts."""
+
+
+class Page(NamedTuple):
+    """A file of the site. `path` is relative and names no folder above.
+
+    `text` is None where the page is as it was when it had the same `digest`.
+    """
+
+    path: str
+    text: str | None
+    digest: str = ""
 
 
 @cache
@@ -38,11 +54,42 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def pages(site: Site, trace: Trace) -> Iterator[tuple[str, str]]:
-    """Every page of the site, by its path; paths are relative and name no folder above."""
-    yield names.STYLE, style()
+def pages(site: Site, trace: Trace, known: Mapping[str, str] = MappingProxyType({})) -> Iterator[Page]:
+    """Every page of the site.
+
+    Args:
+        known: the digests of pages that need not be drawn, by path.
+    """
+    yield Page(names.STYLE, style())
+    digests = _digests(site)
     for path, draw in contents(site, trace).items():
-        yield path, draw()
+        digest = digests.get(path, "")
+        yield Page(path, None if digest and known.get(path) == digest else draw(), digest)
+
+
+def _digests(site: Site) -> dict[str, str]:
+    """A digest of all that an attempt's page is drawn from, by the page's path.
+
+    An attempt that is settled changes no more. So of 10,000 pages only those near a new attempt are drawn again.
+    """
+    program = _digest(*(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.*")) if path.is_file()))
+    digests: dict[str, str] = {}
+    for deployment in site.deployments:
+        where = deployment.environment, deployment.name
+        attempts = [_digest(msgspec.json.encode(attempt)) for attempt in deployment.attempts]
+        for place, attempt in enumerate(deployment.attempts):
+            commit = msgspec.json.encode(site.commits.get(attempt.commit))
+            near = attempts[max(0, place - NEAR) : place + NEAR + 1]
+            digest = _digest(program, repr((site.project, *where, min(place, NEAR))).encode(), commit, *near)
+            digests.setdefault(names.attempt_page(*where, attempt.id), digest.hex())
+    return digests
+
+
+def _digest(*parts: bytes) -> bytes:
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(hashlib.sha256(part).digest())
+    return hashed.digest()
 
 
 def style() -> str:
@@ -129,7 +176,7 @@ def _attempt(site: Site, deployment: DeploymentFacts, place: int, path: str) -> 
         path,
         deployment=deployment,
         attempt=attempt,
-        near=[other for other in attempts[max(0, place - 10) : place + 11] if other is not attempt],
+        near=[other for other in attempts[max(0, place - NEAR) : place + NEAR + 1] if other is not attempt],
         newer=attempts[place - 1] if place else None,
         older=attempts[place + 1] if place + 1 < len(attempts) else None,
     )

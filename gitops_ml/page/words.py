@@ -35,7 +35,7 @@ _TONES: dict[str, Tone] = {
 }
 _CALM = ("Synced", "Healthy", "Verified", "Unverified")
 _LONGEST = 200
-_KEPT = 4096
+KEPT = 4096
 """Texts that are kept: a site says the same times and names thousands of times."""
 
 
@@ -57,14 +57,14 @@ def troubles(deployment: DeploymentFacts) -> list[str]:
     return words
 
 
-@lru_cache(_KEPT)
+@lru_cache(KEPT)
 def when(time: str | datetime | None) -> str:
     """A time for people, in UTC; a record's text that is no time as it stands."""
     parsed = moment(time) if isinstance(time, str) else time
     return f"{parsed:%Y-%m-%d %H:%M}" if parsed else clean_line(str(time or ""), 40)
 
 
-@lru_cache(_KEPT)
+@lru_cache(KEPT)
 def machine_time(time: str | datetime | None) -> str:
     """The same time for programs."""
     parsed = moment(time) if isinstance(time, str) else time
@@ -93,7 +93,7 @@ def figure(value: Figure) -> str:
     return "none" if value is None else clean_line(str(value), _LONGEST)
 
 
-@lru_cache(_KEPT)
+@lru_cache(KEPT)
 def figure_name(name: str) -> str:
     """The name of a figure as words."""
     return clean_line(name.replace("_", " "), 80)

@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +59,16 @@ def agent(
             help="The secret that forges sign POST /hooks/git with; else in GITOPS_ML_HOOK_SECRET.", show_default=False
         ),
     ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name with a dot under which --listen is asked, such as a proxy's.", show_default=False),
+    ] = None,
+    user_header: Annotated[
+        str,
+        typer.Option(
+            help="The header in which a proxy names the user; the page is refused without it.", show_default=False
+        ),
+    ] = "",
     ready_within: Annotated[str, typer.Option(help="How old the last good pass may be in /readyz.")] = "10m",
     notify_file: Annotated[
         Path | None,
@@ -66,6 +76,7 @@ def agent(
     ] = None,
     remind_every: Annotated[str, typer.Option(help="How often trouble that lasts is told again.")] = "24h",
     statuses: options.Statuses = False,
+    public_url: options.PublicUrl = "",
     forge: options.Forge = None,
     output: options.Lines = "text",
     repo: options.Repo = Path(),
@@ -93,7 +104,7 @@ def agent(
     render.print_log(printer.say)
     with Repository.open(repo) as clone:
         root = clone.root
-        reporter = status_reporter(clone, forge, printer.say) if statuses else None
+        reporter = status_reporter(clone, forge, printer.say, public_url) if statuses else None
 
     def look(view: View) -> None:
         loop.board.looked(view)
@@ -121,7 +132,7 @@ def agent(
     notifications = _make_notifications(loop, notify_file, remind_every, printer.say)
     if notifications:
         notifications.start()
-    server = _make_server(loop, root, listen, ready_within, hook_secret_file)
+    server = _make_server(loop, root, listen, ready_within, hook_secret_file, host or [], user_header)
     if server:
         server.start()
         printer.say(f"listen http://{server.address}")
@@ -160,7 +171,13 @@ def _make_notifications(
 
 
 def _make_server(
-    agent: Agent, clone: Path, listen: str | None, ready_within: str, secret_file: Path | None
+    agent: Agent,
+    clone: Path,
+    listen: str | None,
+    ready_within: str,
+    secret_file: Path | None,
+    hosts: Sequence[str],
+    user_header: str,
 ) -> HttpServer | None:
     """The agent's HTTP server; None if the agent shall not listen. Raises `InputError`."""
     if listen is None:
@@ -168,6 +185,7 @@ def _make_server(
             raise InputError("--hook-secret-file is given without --listen", fix="--listen 127.0.0.1:9464")
         return None
     from gitops_ml.cli.site.lineage import lineage_of
+    from gitops_ml.control.agent.web.access import Access
     from gitops_ml.control.agent.web.hooks import read_secret
     from gitops_ml.control.agent.web.page import LivePage
     from gitops_ml.control.agent.web.routes import make_server
@@ -175,9 +193,10 @@ def _make_server(
     from gitops_ml.core.declaration.values import seconds
 
     secret = read_secret(os.environ, secret_file)
-    return make_server(
-        agent, parse_address(listen), seconds(ready_within), secret, LivePage(agent.board, clone, lineage_of)
-    )
+    address = parse_address(listen)
+    access = Access(frozenset(name.lower() for name in (address[0], *hosts)), user_header)
+    page = LivePage(agent.board, clone, lineage_of)
+    return make_server(agent, address, seconds(ready_within), secret, page, access)
 
 
 class Printer:

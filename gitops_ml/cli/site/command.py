@@ -34,7 +34,7 @@ def site(
     Without --live, or where a host does not answer, it shows what Git's records say. Exit 1 if an environment cannot be
     read, else 0.
     """
-    from gitops_ml.cli.site.folder import require_own_folder, write_site
+    from gitops_ml.cli.site.folder import require_own_folder, write_site, written_pages
     from gitops_ml.cli.site.lineage import lineage_of
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.page.render import pages
@@ -43,7 +43,8 @@ def site(
     render.print_log()
     with Repository.open(repo) as clone:
         facts = _gather(clone, live=live, fetch=fetch)
-        count = write_site(folder, pages(facts, lambda deployment: lineage_of(clone, deployment)))
+        known = written_pages(folder)
+        count = write_site(folder, pages(facts, lambda deployment: lineage_of(clone, deployment), known))
     index = folder / "index.html"
     for name, error in facts.unreadable.items():
         render.error(error, name)

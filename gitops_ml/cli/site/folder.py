@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.errors import InputError
+from gitops_ml.page.render import Page
 
 MARKER = ".gitops-ml-site"
-"""The file that says that a folder is a site, and may be written again."""
+"""The file that says that a folder is a site, and may be written again. Below its first line: the pages' digests."""
+_FIRST_LINE = b"Written by gitops-ml site, which overwrites what is here.\n"
 
 
 def require_own_folder(folder: Path) -> None:
@@ -21,8 +26,20 @@ def require_own_folder(folder: Path) -> None:
         )
 
 
-def write_site(folder: Path, pages: Iterable[tuple[str, str]]) -> int:
+def written_pages(folder: Path) -> dict[str, str]:
+    """The digests of the pages that an earlier site wrote and that are there still, by path."""
+    try:
+        digests = decode((folder / MARKER).read_bytes().removeprefix(_FIRST_LINE), dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+    return {path: digest for path, digest in digests.items() if (folder / path).is_file()}
+
+
+def write_site(folder: Path, pages: Iterable[Page]) -> int:
     """Write the pages, and remove those of an earlier site that are gone. Return how many pages there are.
+
+    Args:
+        pages: those without a text are left as they are.
 
     Raises:
         InputError: the folder holds other files, or cannot be written.
@@ -30,16 +47,20 @@ def write_site(folder: Path, pages: Iterable[tuple[str, str]]) -> int:
     require_own_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARKER).write_text("Written by gitops-ml site, which overwrites what is here.\n")
-        written = {folder / MARKER}
-        for path, text in pages:
+        (folder / MARKER).write_bytes(_FIRST_LINE)  # whoever is stopped now has written pages without digests
+        written, digests = {folder / MARKER}, {}
+        for path, text, digest in pages:
             file = folder / path
             if file.parent not in written:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 written.add(file.parent)
-            file.write_text(text, encoding="utf-8", errors="replace")
+            if text is not None:
+                file.write_text(text, encoding="utf-8", errors="replace")
             written.add(file)
+            if digest:
+                digests[path] = digest
         _remove_others(folder, written)
+        (folder / MARKER).write_bytes(_FIRST_LINE + msgspec.json.encode(digests))
     except OSError as error:
         raise InputError(
             f"{folder} cannot be written", why=error.strerror or str(error), fix="name a folder that you may write"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import yaml
@@ -32,10 +32,15 @@ def read_record(data: bytes, path: str) -> Record | None:
 
 def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Record]:
     """The readable records of an environment, from the branch that its policy names."""
-    tip = records_commit(repo, declared)
-    files = declared.records if tip == declared.commit else record_files(repo, tip, declared.name)
+    files = recorded_files(repo, declared)
     records = {name: read_record(data, record_path(declared.name, name)) for name, data in files.items()}
     return {name: record for name, record in records.items() if record is not None}
+
+
+def recorded_files(repo: Repository, declared: EnvironmentFiles) -> Mapping[str, bytes]:
+    """The record files of an environment, from the branch that its policy names, by deployment."""
+    tip = records_commit(repo, declared)
+    return declared.records if tip == declared.commit else record_files(repo, tip, declared.name)
 
 
 def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:

@@ -8,15 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gitops_ml.clients.files import record_history
+from gitops_ml.clients.files import record_cache, record_history
 from gitops_ml.clients.files.environments import read_environment
+from gitops_ml.clients.files.record_cache import cached_records
 from gitops_ml.clients.files.record_history import CACHE, all_attempts
 from gitops_ml.clients.files.records import read_records, write_record
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS
 from gitops_ml.core.records.record import RecordedAttempt, record_path
 from tests.git.conftest import commit_file, git
-from tests.unit.page.examples import READY, attempt, recorded
+from tests.unit.page.examples import READY, attempt, check, recorded
 
 ALL = [msgspec.structs.replace(attempt(100 - n, READY), id=f"a{n:03}") for n in range(70)]
 """The oldest first."""
@@ -109,3 +110,24 @@ def test_a_broken_version_hides_only_what_it_alone_held(clone: Path, attempts: C
             commit_file(clone, record_path("dev", "delay"), "attempts: <broken>")
         record(clone, until)
     assert attempts() == names(38)
+
+
+def test_records_of_the_cache_are_those_of_the_files(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drift = check("drift", psi=1e-300, rows=2**62, top=["a", 1, 0.5], none=None)
+    for name in ("delay", "churn"):
+        content = write_record(recorded([attempt(1, READY, drift)]))
+        commit_file(clone, record_path("dev", name), content.decode())
+    with Repository.open(clone) as repo:
+        declared = read_environment(repo, repo.tip(), "dev")
+        whole = read_records(repo, declared)
+        assert len(whole) == 2
+        assert cached_records(repo, declared) == whole
+        with monkeypatch.context() as patch:
+            patch.setattr(record_cache, "read_record", lambda *_: pytest.fail("a file is parsed again"))
+            assert cached_records(repo, declared) == whole
+        (cache,) = (repo.cache / "records").iterdir()
+        cache.write_bytes(b"\xff")
+        assert cached_records(repo, declared) == whole
+    commit_file(clone, record_path("dev", "delay"), "attempts: <broken>")
+    with Repository.open(clone) as repo:
+        assert list(cached_records(repo, read_environment(repo, repo.tip(), "dev"))) == ["churn"]

@@ -30,6 +30,7 @@ from gitops_ml.control.agent.web.routes import gets
 from gitops_ml.control.agent.web.server import HttpServer, parse_address
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, healing_of
 from gitops_ml.errors import EngineFailed, EngineUnavailable, InputError
+from gitops_ml.serving.metrics import Metrics as ServedMetrics
 from tests.unit.agent_http.live_agent import board_of_dev, failed_rollout
 from tests.unit.builders import NAME
 
@@ -142,6 +143,16 @@ def test_each_family_is_in_the_table_of_the_docs(board: StatusBoard) -> None:
         for family in families
     }
     assert exported == told
+
+
+def test_the_grafana_board_asks_for_nothing_that_is_not_exported() -> None:
+    asked = set(re.findall(r"\bgitops_ml_\w+", (ROOT / "docs" / "grafana.json").read_text()))
+    documented = set(re.findall(r"^\| `(gitops_ml_\w+)`", (ROOT / "docs" / "agent.md").read_text(), re.MULTILINE))
+    served = ServedMetrics({"deployment": "churn"})
+    served.answered(200, 1, 0.01)
+    of_models = set(re.findall(r"^gitops_ml_\w+", served.text(0).decode(), re.MULTILINE))
+    assert len(asked) > 15
+    assert {name for name in asked if name.removesuffix("_bucket") not in documented} - of_models == set()
 
 
 def _labels(family: Any) -> list[str]:

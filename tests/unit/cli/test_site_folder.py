@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gitops_ml.cli.site.folder import write_site
+from gitops_ml.cli.site.folder import write_site, written_pages
 from gitops_ml.errors import InputError
+from gitops_ml.page.render import Page
 
 
 def files(folder: Path) -> list[str]:
@@ -16,8 +18,8 @@ def files(folder: Path) -> list[str]:
 
 def test_pages_of_an_earlier_site_go(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "site"
-    assert write_site(folder, [("index.html", "a"), ("dev/old/index.html", "b"), ("style.css", "c")]) == 2
-    assert write_site(folder, [("index.html", "new"), ("style.css", "c")]) == 1
+    assert write_site(folder, [Page("index.html", "a"), Page("dev/old/index.html", "b"), Page("style.css", "c")]) == 2
+    assert write_site(folder, [Page("index.html", "new"), Page("style.css", "c")]) == 1
     assert files(folder) == [".gitops-ml-site", "index.html", "style.css"]
     assert not (folder / "dev").exists()
     assert (folder / "index.html").read_text() == "new"
@@ -26,7 +28,7 @@ def test_pages_of_an_earlier_site_go(tmp_path: Path) -> None:
 def test_somebodys_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match="holds other files"):
-        write_site(tmp_path, [("index.html", "a")])
+        write_site(tmp_path, [Page("index.html", "a")])
     assert files(tmp_path) == ["thesis.txt"]
 
 
@@ -39,7 +41,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_site(tmp_path / "file" / "site", [("index.html", "a")])
+        write_site(tmp_path / "file" / "site", [Page("index.html", "a")])
 
 
 def test_a_link_in_the_folder_is_removed_and_not_followed(tmp_path: Path) -> None:
@@ -47,7 +49,35 @@ def test_a_link_in_the_folder_is_removed_and_not_followed(tmp_path: Path) -> Non
     outside.mkdir()
     (outside / "kept").write_text("")
     folder = tmp_path / "site"
-    write_site(folder, [("index.html", "a")])
+    write_site(folder, [Page("index.html", "a")])
     (folder / "link").symlink_to(outside)
-    write_site(folder, [("index.html", "a")])
+    write_site(folder, [Page("index.html", "a")])
     assert files(outside) == ["kept"] and not (folder / "link").exists()
+
+
+def test_a_page_without_a_text_is_left_as_it_is_and_its_digest_is_kept(tmp_path: Path) -> None:
+    write_site(tmp_path, [Page("a.html", "a", "1"), Page("b.html", "b", "2"), Page("index.html", "i")])
+    assert written_pages(tmp_path) == {"a.html": "1", "b.html": "2"}
+    write_site(tmp_path, [Page("a.html", None, "1"), Page("b.html", "new", "3")])
+    assert (tmp_path / "a.html").read_text() == "a" and (tmp_path / "b.html").read_text() == "new"
+    assert written_pages(tmp_path) == {"a.html": "1", "b.html": "3"}
+    (tmp_path / "a.html").unlink()
+    assert written_pages(tmp_path) == {"b.html": "3"}
+
+
+def test_pages_of_a_run_that_was_stopped_are_drawn_again(tmp_path: Path) -> None:
+    def stopped() -> Iterator[Page]:
+        yield Page("a.html", "new", "2")
+        raise KeyboardInterrupt
+
+    write_site(tmp_path, [Page("a.html", "a", "1")])
+    with pytest.raises(KeyboardInterrupt):
+        write_site(tmp_path, stopped())
+    assert written_pages(tmp_path) == {}
+
+
+@pytest.mark.parametrize("marker", [b"", b"Written by gitops-ml site.\n", b"[1]", b"\xff"])
+def test_a_site_of_an_earlier_version_is_drawn_again(tmp_path: Path, marker: bytes) -> None:
+    write_site(tmp_path, [Page("a.html", "a", "1")])
+    (tmp_path / ".gitops-ml-site").write_bytes(marker)
+    assert written_pages(tmp_path) == {}

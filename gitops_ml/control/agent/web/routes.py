@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client.core import Metric
 
@@ -11,21 +12,28 @@ from gitops_ml.control.agent.loop import Agent
 from gitops_ml.control.agent.replica_metrics import ReplicaMetrics
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.web import model_metrics
+from gitops_ml.control.agent.web.access import Access, Guard
 from gitops_ml.control.agent.web.answers import Answer, Get, Question, json_answer
-from gitops_ml.control.agent.web.hooks import Hooks
+from gitops_ml.control.agent.web.hooks import PATH, Hooks
 from gitops_ml.control.agent.web.metrics import Metrics
 from gitops_ml.control.agent.web.page import LivePage
 from gitops_ml.control.agent.web.server import HttpServer
 
 
 def make_server(
-    agent: Agent, address: tuple[str, int], ready_within: float, secret: bytes | None, page: LivePage | None = None
+    agent: Agent,
+    address: tuple[str, int],
+    ready_within: float,
+    secret: bytes | None,
+    page: LivePage | None = None,
+    access: Access | None = None,
 ) -> HttpServer:
     """Make the server of an agent; it answers once it is started.
 
     Args:
         ready_within: how many seconds ago an environment's last good pass may have ended.
-        secret: what forges sign hooks with; None takes no hooks.
+        secret: what forges sign hooks with; None takes no hooks. A hook needs no more than that.
+        access: what any other request has to have.
 
     Raises `InputError` when the address cannot be listened at.
     """
@@ -36,7 +44,8 @@ def make_server(
     }
     routes = [*([hooks.route] if hooks else []), *(page.routes() if page else [])]
     # The page answers for every other path, so it comes last.
-    return HttpServer(*address, {**answers, **(page.gets() if page else {})}, routes)
+    guard = partial(Guard, access=access or Access(), machines=answers.keys(), unguarded={PATH})
+    return HttpServer(*address, {**answers, **(page.gets() if page else {})}, routes, guard)
 
 
 def gets(

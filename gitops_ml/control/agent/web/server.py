@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 from gitops_ml.control.agent.web.answers import Answer, Get, Question, refusal
 from gitops_ml.errors import InputError
@@ -36,17 +37,27 @@ _log = logging.getLogger("gitops_ml.agent")
 class HttpServer:
     """Answers `gets`, by path, and `routes`. A path may name parts, as in `/e/{environment}`.
 
+    Args:
+        guard: wraps the application, and sees each request first.
+
     Raises `InputError` when the address cannot be listened at.
     """
 
-    def __init__(self, host: str, port: int, gets: Mapping[str, Get], routes: Sequence[BaseRoute] = ()) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        gets: Mapping[str, Get],
+        routes: Sequence[BaseRoute] = (),
+        guard: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    ) -> None:
         self._socket = _listen(host, port)
         app = Starlette(
             routes=[*routes, *(Route(path, _endpoint(get)) for path, get in gets.items())],
             exception_handlers={HTTPException: _refused, Exception: _unforeseen},
         )
         config = uvicorn.Config(
-            app,
+            guard(app),
             http=bounded(MOST_CONNECTIONS),
             lifespan="off",
             ws="none",
