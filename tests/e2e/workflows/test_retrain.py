@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import docker
 import pytest
 
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop, scratch_workshop
+from tests.forked_command import run_command
 
 TRAIN = """
 import json, pathlib, shutil, yaml
@@ -54,8 +54,8 @@ retrain:
 
 def dvc(workshop: Workshop, *arguments: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
-    subprocess.run(command, cwd=workshop.folder, env=os.environ | {"PATH": path}, check=True)
+    env = os.environ | {"PATH": path}
+    run_command([*arguments, "--quiet"], workshop.folder, 120, program="dvc", env=env).check_returncode()
 
 
 def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
