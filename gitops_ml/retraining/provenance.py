@@ -13,10 +13,13 @@ import msgspec
 from gitops_ml.artifacts.manifest import MANIFEST, parse_manifest
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.files.applications import find_application
 from gitops_ml.clients.files.yaml_edit import get_field
+from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.records.record import Record, RecordedAttempt
 from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import GitopsError
@@ -51,6 +54,20 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None
 
 
+class TracedApplication(msgspec.Struct, frozen=True, kw_only=True):
+    """The application that the model is inside of.
+
+    Args:
+        image: its digest, where it was declared by that.
+        context: the folder that it is built from, else.
+        changed: the newest commit that changed that folder.
+    """
+
+    image: str | None = None
+    context: str | None = None
+    changed: Step | None = None
+
+
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
     """Where a serving model comes from.
 
@@ -64,6 +81,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         made: data, code and parameters, from the dvc.lock of `trained`.
         learnt: the training range; None unless the model is in this clone's cache.
         attempt: the rollout that promoted the generation, with its checks.
+        application: what the model is embedded in; None for other patterns.
         missing: why the version does not resolve; empty if it does.
     """
 
@@ -82,6 +100,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     made: Lineage
     learnt: dict[str, Any] | None
     attempt: RecordedAttempt | None
+    application: TracedApplication | None = None
     missing: str = ""
 
 
@@ -108,8 +127,23 @@ def trace(repo: Repository, environment: str, deployment: str, serving: Serving,
         made=path_digests.lineage_of(repo, resolved) if resolved else Lineage(),
         learnt=_learnt(repo, resolved) if resolved else None,
         attempt=_attempt(record, serving.generation),
+        application=_application(repo, environment, deployment, serving.commit),
         missing=missing,
     )
+
+
+def _application(repo: Repository, environment: str, deployment: str, commit: str) -> TracedApplication | None:
+    """The application as it was declared in the commit that was rolled out."""
+    path = declaration_path(environment, deployment)
+    try:
+        declared = parse(repo.read_file(commit, path) or b"", path, Deployment)
+        application = find_application(repo, declared, commit)
+        if application is None or application.image:
+            return TracedApplication(image=application.image) if application else None
+        log = repo.log(application.context, 1, application.commit)
+    except GitopsError:
+        return None
+    return TracedApplication(context=application.context, changed=_as_step(log[0]) if log else None)
 
 
 def _tagger(repo: Repository, model: str, version: str) -> str | None:

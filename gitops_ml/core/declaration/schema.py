@@ -13,9 +13,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
+from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
-from gitops_ml.core.declaration.mapping import AnswerMapping, Request, Response
+from gitops_ml.core.declaration.mapping import AnswerMapping
+from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     ENGINE_PATTERN,
@@ -25,7 +27,6 @@ from gitops_ml.core.declaration.values import (
     Duration,
     EnvName,
     EnvValue,
-    HealthPath,
     ModelName,
     Name,
     Secret,
@@ -147,41 +148,6 @@ class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"`memory` is {self.memory}, and no container may have less than 6m")
 
 
-class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the model is served.
-
-    `service`: by our Open Inference Protocol v2 server. `image`: by any image. Then `image` (with its digest) and
-    `port` are required, and `health` is a path that answers 200 once the container is ready. `request` and `response`,
-    for `image`: how it is asked for predictions, so that `smoke`, `holdout` and `agreement` can judge its answers.
-    `allow_pickle`: load a model that is a pickle, which can run code. `start_timeout`: how long a replica may take to
-    become ready, from 1s to 1h.
-    """
-
-    pattern: Literal["service", "image"] = "service"
-    allow_pickle: bool = False
-    image: str | None = None
-    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    health: HealthPath | None = None
-    start_timeout: Duration = "60s"
-    request: Request | None = None
-    response: Response | None = None
-
-    def __post_init__(self) -> None:
-        require_within("start_timeout", self.start_timeout, "1s", "1h")
-
-    @property
-    def mapping(self) -> tuple[Request, Response] | None:
-        """How an image is asked for predictions, and where its answers are; None where it is not asked for any."""
-        if self.pattern != "image" or self.request is None or self.response is None:
-            return None
-        return self.request, self.response
-
-    @property
-    def uses_artifact(self) -> bool:
-        """Whether what the model's version holds is read: to serve it, or to know what an image is asked."""
-        return self.pattern == "service" or self.mapping is not None
-
-
 class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the candidate takes over from the incumbent.
 
@@ -245,7 +211,8 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     the folder of the files that make the artifact servable, where the artifact has none.
 
     Of an image, `digest` is its reference, `revision` the declaring commit, `path` empty. `artifact` is then what its
-    model's version holds, which describes its inputs and outputs; None without a mapping.
+    model's version holds, which describes its inputs and outputs; None without a mapping. `application` is what the
+    model is embedded in; None for the other patterns.
     """
 
     name: str
@@ -256,23 +223,27 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     holdout: str | None = None
     sidecar: Sidecar | None = None
     artifact: Artifact | None = None
+    application: Application | None = None
 
     @property
     def content(self) -> str:
-        """The digests of all that the version brings. Only what has files beside it counts them, so that no other
-        model's name or fingerprint changes.
+        """The digests of all that is served. Only what has files beside it, or is embedded, counts those, so that no
+        other model's name or fingerprint changes.
         """
         sidecar = self.artifact.sidecar if self.artifact else self.sidecar
         parts = [self.digest, self.artifact.digest if self.artifact else "", sidecar.digest if sidecar else ""]
-        return " ".join(filter(None, parts))
+        return " ".join(filter(None, [*parts, self.application.content if self.application else ""]))
 
     @property
     def mapping(self) -> AnswerMapping | None:
-        """How an image is asked for predictions; None where it is not, and for our own server."""
+        """How an application is asked for predictions; None where it is not, and for our own server."""
         declared = self.declaration.serve.mapping
-        if declared is None or self.artifact is None:
+        if declared is None:
             return None
-        return AnswerMapping(request=declared[0], response=declared[1], artifact=self.artifact)
+        artifact = self.artifact or Artifact(
+            digest=self.digest, revision=self.revision, path=self.path, sidecar=self.sidecar
+        )
+        return AnswerMapping(request=declared[0], response=declared[1], artifact=artifact)
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
 from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.planning.canary import shared_alpha, stages
@@ -20,6 +21,7 @@ from gitops_ml.core.verification.traffic import why_impossible
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
 
+_READ_BY_EMBED = ("build", "model_path", "version_path")
 IMAGE = re.compile(r"([^@]+@)?sha256:[0-9a-f]{64}")
 OWN_CHECKS_SECONDS = 300.0
 """The longest that a team's own checks may take together: a third of the lock's lifetime."""
@@ -39,13 +41,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     """Check that the declaration of `name` can work. Raises `InputError` if it cannot."""
     serve, rollout, verify = deployment.serve, deployment.rollout, deployment.verify
     _require_settings(name, deployment)
-    if serve.pattern == "image" and not (serve.image and IMAGE.fullmatch(serve.image) and serve.port):
-        raise InputError(
-            f"{name}: serve.pattern is image",
-            why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
-            fix="add them to serve",
-        )
-    _require_mapping(name, deployment)
+    _require_pattern(name, serve)
     if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
         raise InputError(
             f"{name}: verify.traffic does not go with {rollout.strategy}",
@@ -61,9 +57,9 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             raise InputError(
                 f"{name}: verify.traffic can never pass", why=reason, fix="raise max_bad_increase or timeout"
             )
-    if verify.holdout and serve.pattern == "image" and not serve.mapping:
+    if verify.holdout and serve.pattern != "service" and not serve.mapping:
         raise InputError(
-            f"{name}: verify.holdout cannot ask the image",
+            f"{name}: verify.holdout cannot ask the application",
             why="how it is asked for predictions is not declared",
             fix="add `request:` and `response:` to serve, or remove verify.holdout",
         )
@@ -72,20 +68,45 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_live_rows(name, deployment)
 
 
-def _require_mapping(name: str, deployment: Deployment) -> None:
-    """Check that `request:` and `response:` come together, and with an image."""
-    serve = deployment.serve
+def _require_pattern(name: str, serve: Serve) -> None:
+    """Check that `serve:` has what its pattern needs, and nothing that its pattern does not read."""
+    by_digest = bool(serve.image and IMAGE.fullmatch(serve.image))
+    if serve.pattern == "image" and not (by_digest and serve.port):
+        raise InputError(
+            f"{name}: serve.pattern is image",
+            why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
+            fix="add them to serve",
+        )
+    if serve.pattern == "embed" and not ((by_digest or serve.build) and serve.model_path and serve.port):
+        raise InputError(
+            f"{name}: serve.pattern is embed",
+            why="it needs the application, as `image:` by digest or as `build:`, and `model_path:` and `port:`",
+            fix="add what is missing to serve",
+        )
+    if serve.build and serve.image:
+        raise InputError(
+            f"{name}: serve has both `image:` and `build:`",
+            why="either of them is the application",
+            fix="remove one of them",
+        )
+    unread = [key for key in _READ_BY_EMBED if getattr(serve, key)] if serve.pattern != "embed" else []
+    if unread:
+        raise InputError(
+            f"{name}: serve.{unread[0]} does not go with serve.pattern {serve.pattern}",
+            why="it is of an application that loads the model from its own container",
+            fix="remove it, or write pattern: embed",
+        )
     if serve.pattern == "service" and (serve.request or serve.response):
         raise InputError(
             f"{name}: serve.{'request' if serve.request else 'response'} does not go with serve.pattern service",
             why="the model server is asked by the Open Inference Protocol",
-            fix="remove it, or serve an image with pattern: image",
+            fix="remove it, or serve an application with pattern: image or embed",
         )
     if bool(serve.request) != bool(serve.response):
         has, lacks = ("request", "response") if serve.request else ("response", "request")
         raise InputError(
             f"{name}: serve has `{has}:` and no `{lacks}:`",
-            why="a check has to ask the image, and to read its answer",
+            why="a check has to ask the application, and to read its answer",
             fix=f"add `{lacks}:` to serve, or remove `{has}:`",
         )
 
