@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +18,7 @@ PROSE = re.compile(r"make (?!setup|demo)|gitops-ml (needs|in|makes|runs)\b|gitop
 """Words that only look like a command."""
 
 
+@cache
 def printed() -> dict[str, list[str]]:
     """The templates that name a command, each with the files that print it."""
     templates: dict[str, list[str]] = {}

@@ -45,7 +45,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     `fingerprint` has 12 hexadecimal digits. `revision` is the commit of the version, `commit` the one that declares it.
     `image_id` is known once the image was built or pulled. `start_timeout` is in seconds, `cpus` in cores, `memory` in
     bytes. `secrets` maps names to files on the engine's host. An embedded model has an `application`, which finds the
-    model at `model_path` and says at `version_path` (if there is one) what it has loaded.
+    model at `model_path` and says at `version_path` (if there is one) what it has loaded. `published`: its servers also
+    offer the model's files.
     """
 
     fingerprint: str
@@ -73,6 +74,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     application: Application | None = None
     model_path: str = ""
     version_path: str | None = None
+
+    published: bool = False
 
     @property
     def answers(self) -> bool:
@@ -174,7 +177,7 @@ def generation_of(
     """
     declared = desired.declaration
     serve = declared.serve
-    service = serve.pattern == "service"
+    service = serve.by_model_server
     # What an application's image is based on is in its content.
     made_from = (base, serving_version) if service else (serve.model_path or "", 0)
     image = (
@@ -205,7 +208,7 @@ def generation_of(
         path=desired.path,
         revision=desired.revision,
         commit=commit,
-        pattern=serve.pattern,
+        pattern="service" if serve.pattern == "publish" else serve.pattern,
         image=image,
         port=PORT if service else serve.port or 80,
         health=HEALTH_PATH if service else serve.health or "/",
@@ -221,6 +224,7 @@ def generation_of(
         application=desired.application,
         model_path=serve.model_path or "",
         version_path=serve.version_path,
+        published=serve.pattern == "publish",
     )
 
 
@@ -261,6 +265,7 @@ def replica_spec(
         **(served if generation.application is None else {}),
         "GITOPS_ML_GENERATION": generation.fingerprint,
         "GITOPS_ML_PORT": str(generation.port),
+        **({"GITOPS_ML_CHANNEL": "1"} if generation.published else {}),
     }
     service = generation.pattern == "service"
     return ContainerSpec(

@@ -237,14 +237,15 @@ def _planned_deployment(
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments
+    generation = _generation(resolved, desired.project, desired.commit, base)
     return PlannedDeployment(
         resolved=resolved,
-        generation=_generation(resolved, desired.project, desired.commit, base),
+        generation=generation,
         project=desired.project,
         environment=desired.name,
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
-        endpoint=settings.endpoint(name),
+        endpoint=settings.endpoint(name, published=generation.published),
         boot=_boot(repo, desired, name, record, base) if blank and record else None,
         windows=desired.environment.policy.windows,
     )

@@ -81,10 +81,11 @@ class Gateway(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 f"`bind` is {self.bind!r}, and must be an IP address: 127.0.0.1 for this host alone, 0.0.0.0 for all"
             ) from None
 
-    def endpoint(self, deployment: str) -> str:
-        """The URL where users reach a deployment."""
+    def endpoint(self, deployment: str, *, published: bool = False) -> str:
+        """The URL where users reach a deployment, or subscribers the channel of a published one."""
         host = f"[{self.bind}]" if ":" in self.bind else self.bind
-        return f"http://{host}:{self.port}/v2/models/{deployment}"
+        path = f"{deployment}/channel" if published else f"v2/models/{deployment}"
+        return f"http://{host}:{self.port}/{path}"
 
 
 class Promotion(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""`serve:` of a declaration: by what a model is served, and how that is asked."""
+"""How a deployment's model reaches its users, as its declaration says under `serve:`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from gitops_ml.core.declaration.values import DeclaredStruct, Duration, HealthPa
 class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the model is served.
 
-    `service`: by our Open Inference Protocol v2 server. `image`: by any image. Then `image` (with its digest) and
+    `service`: by our Open Inference Protocol v2 server. `publish`: by a channel, from which applications load the
+    model's files while they run. `image`: by any image. Then `image` (with its digest) and
     `port` are required, and `health` is a path that answers 200 once the container is ready. `embed`: by an application
     that loads the model from `model_path`, where the engine puts it on top of the application's image: `image`, or what
     `build` says. `version_path`: a path where that application answers with the version or the digest that it has
@@ -23,7 +24,7 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     run code. `start_timeout`: how long a replica may take to become ready, from 1s to 1h.
     """
 
-    pattern: Literal["service", "image", "embed"] = "service"
+    pattern: Literal["service", "image", "embed", "publish"] = "service"
     allow_pickle: bool = False
     image: str | None = None
     build: Build | None = None
@@ -41,9 +42,14 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def mapping(self) -> tuple[Request, Response] | None:
         """How an application is asked for predictions, and where its answers have them; None where it is not."""
-        if self.pattern == "service" or self.request is None or self.response is None:
+        if self.by_model_server or self.request is None or self.response is None:
             return None
         return self.request, self.response
+
+    @property
+    def by_model_server(self) -> bool:
+        """Whether our model server loads the model: to answer, or to judge it before its channel publishes it."""
+        return self.pattern in ("service", "publish")
 
     @property
     def uses_artifact(self) -> bool:

@@ -7,22 +7,19 @@ declaration alone, so `plan` reports them on a pull request.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.planning.canary import shared_alpha, stages
+from gitops_ml.core.planning.serving_pattern import require_pattern
 from gitops_ml.core.verification.holdout_metrics import MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.traffic import why_impossible
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
 
-_READ_BY_EMBED = ("build", "model_path", "version_path")
-IMAGE = re.compile(r"([^@]+@)?sha256:[0-9a-f]{64}")
 OWN_CHECKS_SECONDS = 300.0
 """The longest that a team's own checks may take together: a third of the lock's lifetime."""
 SETTINGS = {
@@ -31,6 +28,7 @@ SETTINGS = {
     "GITOPS_ML_PREDICT_SECONDS": 1,
     "GITOPS_ML_SAMPLES": 0,
     "GITOPS_ML_SAMPLES_PER_SECOND": 0,
+    "GITOPS_ML_POLL_SECONDS": 1,
 }
 """The model server's settings that `env` may have, each a whole number, with the smallest (`gitops_ml.serving`)."""
 SAMPLES, SAMPLES_VARIABLE = 512, "GITOPS_ML_SAMPLES"
@@ -41,7 +39,8 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     """Check that the declaration of `name` can work. Raises `InputError` if it cannot."""
     serve, rollout, verify = deployment.serve, deployment.rollout, deployment.verify
     _require_settings(name, deployment)
-    _require_pattern(name, serve)
+    require_pattern(name, serve)
+    _require_publishable(name, deployment)
     if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
         raise InputError(
             f"{name}: verify.traffic does not go with {rollout.strategy}",
@@ -57,7 +56,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             raise InputError(
                 f"{name}: verify.traffic can never pass", why=reason, fix="raise max_bad_increase or timeout"
             )
-    if verify.holdout and serve.pattern != "service" and not serve.mapping:
+    if verify.holdout and not (serve.by_model_server or serve.mapping):
         raise InputError(
             f"{name}: verify.holdout cannot ask the application",
             why="how it is asked for predictions is not declared",
@@ -68,46 +67,32 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_live_rows(name, deployment)
 
 
-def _require_pattern(name: str, serve: Serve) -> None:
-    """Check that `serve:` has what its pattern needs, and nothing that its pattern does not read."""
-    by_digest = bool(serve.image and IMAGE.fullmatch(serve.image))
-    if serve.pattern == "image" and not (by_digest and serve.port):
+def _require_publishable(name: str, deployment: Deployment) -> None:
+    """Check that a published model asks for nothing that needs requests, and no other one for subscribers."""
+    if deployment.verify.subscribers and (deployment.serve.pattern, deployment.rollout.strategy) != (
+        "publish",
+        "canary",
+    ):
         raise InputError(
-            f"{name}: serve.pattern is image",
-            why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
-            fix="add them to serve",
+            f"{name}: verify.subscribers judges a canary of a published model, and this is none",
+            why="no subscriber loads the candidate before it is judged",
+            fix="remove it, or write serve: {pattern: publish} and rollout: {strategy: canary}",
         )
-    if serve.pattern == "embed" and not ((by_digest or serve.build) and serve.model_path and serve.port):
+    if deployment.serve.pattern != "publish":
+        return
+    if deployment.rollout.strategy == "shadow":
         raise InputError(
-            f"{name}: serve.pattern is embed",
-            why="it needs the application, as `image:` by digest or as `build:`, and `model_path:` and `port:`",
-            fix="add what is missing to serve",
+            f"{name}: rollout.strategy shadow does not go with serve.pattern publish",
+            why="subscribers load the model, and send no requests that could be copied",
+            fix="write strategy: canary, or blue-green",
         )
-    if serve.build and serve.image:
+    verify = deployment.verify
+    unanswered = {"traffic": verify.traffic, "drift": verify.drift, "agreement": verify.agreement}
+    for key in (key for key, check in unanswered.items() if check):
         raise InputError(
-            f"{name}: serve has both `image:` and `build:`",
-            why="either of them is the application",
-            fix="remove one of them",
-        )
-    unread = [key for key in _READ_BY_EMBED if getattr(serve, key)] if serve.pattern != "embed" else []
-    if unread:
-        raise InputError(
-            f"{name}: serve.{unread[0]} does not go with serve.pattern {serve.pattern}",
-            why="it is of an application that loads the model from its own container",
-            fix="remove it, or write pattern: embed",
-        )
-    if serve.pattern == "service" and (serve.request or serve.response):
-        raise InputError(
-            f"{name}: serve.{'request' if serve.request else 'response'} does not go with serve.pattern service",
-            why="the model server is asked by the Open Inference Protocol",
-            fix="remove it, or serve an application with pattern: image or embed",
-        )
-    if bool(serve.request) != bool(serve.response):
-        has, lacks = ("request", "response") if serve.request else ("response", "request")
-        raise InputError(
-            f"{name}: serve has `{has}:` and no `{lacks}:`",
-            why="a check has to ask the application, and to read its answer",
-            fix=f"add `{lacks}:` to serve, or remove `{has}:`",
+            f"{name}: verify.{key} does not go with serve.pattern publish",
+            why="subscribers load the model, and send no requests that could be judged",
+            fix="remove it; verify.subscribers judges a canary",
         )
 
 
@@ -140,7 +125,7 @@ def require_capacity(name: str, deployment: Deployment, cpus: int, gpus: int | N
 def _require_settings(name: str, deployment: Deployment) -> None:
     """Check the variables of our server in `env`: one that it refuses would end each replica as it starts."""
     for key, value in deployment.env.items():
-        if not key.startswith("GITOPS_ML_") or (deployment.serve.pattern != "service" and key != ALLOW_PICKLE):
+        if not key.startswith("GITOPS_ML_") or (not deployment.serve.by_model_server and key != ALLOW_PICKLE):
             continue
         if key == ALLOW_PICKLE:
             raise InputError(

@@ -185,6 +185,13 @@ def test_allow_pickle_is_passed_to_the_server() -> None:
     assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made(resolved(env={"GITOPS_ML_ALLOW_PICKLE": "1"}))).env
 
 
+def test_a_published_model_is_another_generation_whose_server_opens_a_channel() -> None:
+    served, published = made(), made(resolved(serve={"pattern": "publish"}))
+    assert published.fingerprint != served.fingerprint and published.artifact == served.artifact
+    assert spec(published).env["GITOPS_ML_CHANNEL"] == "1"
+    assert "GITOPS_ML_CHANNEL" not in spec(served).env
+
+
 def test_a_replica_s_identity_is_in_its_labels() -> None:
     generation = made()
     made_spec = spec(generation, replica=2)

@@ -14,6 +14,7 @@ from gitops_ml.core.pull_request.comment import comment
 from gitops_ml.core.pull_request.facts import EnvironmentFacts, Upstream, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
 from gitops_ml.core.pull_request.policy import findings
+from tests.effort import examples
 from tests.unit.pull_request.builders import (
     NOW,
     deployment,
@@ -176,7 +177,7 @@ def test_a_removed_environment_and_one_that_cannot_be_read() -> None:
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=400)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     environments=st.integers(0, 60),
     deployments=st.integers(0, 40),
