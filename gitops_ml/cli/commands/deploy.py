@@ -45,6 +45,7 @@ def sync(
         bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
     ] = False,
     statuses: options.Statuses = False,
+    public_url: options.PublicUrl = "",
     forge: options.Forge = None,
     output: options.TableOrEvents = "text",
     repo: options.Repo = Path(),
@@ -71,7 +72,7 @@ def sync(
     from gitops_ml.cli.pull_request import status_reports
 
     try:
-        with LiveView() as view, status_reports(clone, forge, wanted=statuses) as look:
+        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
             results, trouble = visit(targets, lambda target: loop.sync(target, chosen, look), named=bool(environments))
     except KeyboardInterrupt:
