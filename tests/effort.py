@@ -9,7 +9,7 @@ QUICK = bool(os.environ.get("QUICK_TESTS"))
 
 def examples(full: int) -> int:
     """The number of examples to try where `make test` tries `full`."""
-    return max(5, full // 5) if QUICK else full
+    return max(5, full // 10) if QUICK else full
 
 
 def stride(quick: int) -> int:

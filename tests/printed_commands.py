@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -17,6 +18,7 @@ PROSE = re.compile(r"make (?!setup|demo)|gitops-ml (needs|in|makes|runs)\b|gitop
 """Words that only look like a command."""
 
 
+@cache
 def printed() -> dict[str, list[str]]:
     """The templates that name a command, each with the files that print it."""
     templates: dict[str, list[str]] = {}
@@ -75,7 +77,13 @@ _BAD_INPUT = "tests/e2e/bad_input/test_on_the_host.py"
 _COMMENT = "tests/git/cli/test_comment.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
 _HEALING = "tests/e2e/healing/test_gateway.py"
+_TRACE = "tests/git/cli/test_trace.py"
 RUN = {
+    "gitops-ml versions": f"{_TRACE}::test_what_nobody_knows_is_said",
+    "gitops-ml trace {} {}": f"{_TRACE}::test_what_nobody_knows_is_said",
+    "gitops-ml trace {}@{} -o cyclonedx, for what is known": (
+        f"{_TRACE}::test_what_no_stage_made_has_a_bill_and_no_provenance"
+    ),
     "gitops-ml sync {} --confirm-removals; or, if it went by mistake, restore its file": (
         f"{_REMOVALS}::test_the_last_deployment_is_removed_only_with_confirmation"
     ),
@@ -266,6 +274,7 @@ NOT_RUN_FOR = {
     ),
     "it changes the machine or its Docker engine, or asks a package index": (
         "apt-get install git",
+        "apt-get install gnupg",
         "lock with hashes: uv pip compile --generate-hashes --only-binary :all: --no-emit-index-url "
         "--python-version {} requirements.in -o requirements.txt",
         "make setup, in a clone of gitops-ml",

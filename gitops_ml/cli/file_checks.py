@@ -92,7 +92,7 @@ def _environment(clone: Repository, files: EnvironmentFiles, names: list[str]) -
 def _models(clone: Repository, files: list[EnvironmentFiles]) -> Iterator[Problem]:
     """What is wrong with the artifacts that the model server would serve, as they lie in the work tree."""
     deployments = [deployment for each in files for deployment in each.deployments.values()]
-    for model in sorted({deployment.model for deployment in deployments if deployment.serve.pattern == "service"}):
+    for model in sorted({deployment.model for deployment in deployments if deployment.serve.by_model_server}):
         try:
             for mistake in check_texts(clone.root, model):
                 yield model, mistake

@@ -54,6 +54,14 @@ Forge = Annotated[
 Statuses = Annotated[
     bool, typer.Option("--statuses", help="Set commit statuses that follow the verdicts; show deployments on GitHub.")
 ]
+PublicUrl = Annotated[
+    str,
+    typer.Option(
+        help="The page's address for people, which statuses link to, such as https://ml.example.org.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
 
 _OUTPUT = ("--output", "-o")
 _FORMAT = {"metavar": "FORMAT", "envvar": f"{VARIABLES}_OUTPUT", "show_default": False}

@@ -82,23 +82,32 @@ def find_own_forge(repo: Repository, chosen: str | None) -> Forge:
     return find_forge(forge_url(urls), chosen, os.environ)
 
 
-def status_reporter(repo: Repository, forge: str | None, say: Callable[[str], None]) -> StatusReporter | None:
-    """What sets commit statuses; None, which is said, where the forge is not known or has no token."""
+def status_reporter(
+    repo: Repository, forge: str | None, say: Callable[[str], None], public_url: str
+) -> StatusReporter | None:
+    """What sets commit statuses; None, which is said, where the forge is not known or has no token.
+
+    Raises `InputError` for a `public_url` that is no address.
+    """
+    from gitops_ml.clients.forge.links import require_address
     from gitops_ml.control.statuses import StatusReporter
     from gitops_ml.errors import GitopsError
 
+    page = require_address(public_url) if public_url else ""
     try:
         found = find_own_forge(repo, forge)
-        return StatusReporter(found.set_status, say, found.show_deployment)
+        return StatusReporter(found.set_status, say, found.show_deployment, page)
     except GitopsError as error:
         say(f"warning: no commit status is set: {error}")
         return None
 
 
 @contextmanager
-def status_reports(repo: Repository, forge: str | None, *, wanted: bool) -> Iterator[Callable[[View], None]]:
+def status_reports(
+    repo: Repository, forge: str | None, public_url: str, *, wanted: bool
+) -> Iterator[Callable[[View], None]]:
     """Set commit statuses meanwhile, from each look that the callable gets."""
-    reporter = status_reporter(repo, forge, render.progress) if wanted else None
+    reporter = status_reporter(repo, forge, render.progress, public_url) if wanted else None
     if reporter is None:
         yield lambda view: None
         return

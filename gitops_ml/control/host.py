@@ -18,6 +18,7 @@ from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
+from gitops_ml.core.subscribers import ChannelReport
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.samples import Samples
@@ -117,6 +118,10 @@ class Servers(Protocol):
 
         `live` are the replicas of both generations.
         """
+        ...
+
+    def channels(self, live: Sequence[Container]) -> list[ChannelReport]:
+        """What subscribers told these containers; without those that are no channel or do not answer."""
         ...
 
 

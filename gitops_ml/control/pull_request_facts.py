@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from gitops_ml.clients.artifacts.source import require_signature
 from gitops_ml.clients.edits.overrides import override_between
 from gitops_ml.clients.files.environments import (
     EnvironmentFiles,
@@ -20,6 +19,7 @@ from gitops_ml.clients.files.environments import (
     read_project,
 )
 from gitops_ml.clients.files.records import RECORD_PATH, read_records
+from gitops_ml.clients.files.signers import require_signed_history
 from gitops_ml.clients.gateway.access_log import recent_rates
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error
@@ -83,7 +83,7 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
         now=now,
         records=dict(source.records),
         upstream=upstream,
-        unsigned=_unsigned(repo, files),
+        unsigned=_unsigned(repo, name, commits),
     )
     changed = deployment_changes(facts)
     reasons = {each.name: override_between(repo, name, each.name, *commits) for each in changed if each.rolls_out}
@@ -93,13 +93,17 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
     return facts
 
 
-def _unsigned(repo: Repository, files: EnvironmentFiles) -> str:
-    """Why the commit may not be applied where signatures are asked for; empty where it may."""
-    if files.environment.policy.require_signed_commits:
-        try:
-            require_signature(repo, files.commit)
-        except SourceError as error:
-            return str(error)
+def _unsigned(repo: Repository, name: str, commits: tuple[str, str]) -> str:
+    """Why a commit of the change may not be applied where signatures are asked for; empty where all may.
+
+    A job of GitHub's works on a merge that was made for the job: then the change ends at the second parent.
+    """
+    before, after = commits
+    proposed = repo.find_commit(f"{after}^2") if repo.find_commit(f"{after}^1") == before else None
+    try:
+        require_signed_history(repo, name, before, proposed or after)
+    except SourceError as error:
+        return str(error)
     return ""
 
 

@@ -18,6 +18,7 @@ from gitops_ml.clients import background
 from gitops_ml.clients.engine.building.model_images import probe_image
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.container import WEB_PORT, gateway_name
+from gitops_ml.clients.gateway.probing.channels import read_channels
 from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.gateway.probing.readiness import LEFT_FOR_PROBE, ask_ready
 from gitops_ml.clients.gateway.probing.samples import read_samples
@@ -27,11 +28,12 @@ from gitops_ml.control.host import CommandContext, Progress, Question
 from gitops_ml.control.request_counts import RequestCounts
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.declaration.mapping import AnswerMapping
-from gitops_ml.core.generation import MODEL_PATH, Generation, scoped
+from gitops_ml.core.generation import MODEL_PATH, PORT, Generation, scoped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
+from gitops_ml.core.subscribers import ChannelReport
 from gitops_ml.core.verification.applications import Exchange, exchange_in_job, exchange_of, read_answers
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult, read_results, unanswered
@@ -180,6 +182,10 @@ class EngineServers:
         """See `host.Servers.count`."""
         counts = RequestCounts(self._engine, self._gateway(), self._now)
         return counts.count(watch, attempt, test, live)
+
+    def channels(self, live: Sequence[Container]) -> list[ChannelReport]:
+        """See `host.Servers.channels`."""
+        return list(read_channels(self._engine, self._gateway(), [(c.alias, PORT) for c in live]).values())
 
 
 def _path(generation: Generation) -> str:

@@ -8,10 +8,13 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+import msgspec
+
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.environment.view import View
 from gitops_ml.core.pull_request.deployments import ForgeDeployment, forge_deployments
 from gitops_ml.core.pull_request.statuses import CommitStatus, commit_statuses
+from gitops_ml.page.names import deployment_page
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -24,6 +27,7 @@ class StatusReporter:
     Args:
         set_status, show_deployment: tell one of them. May raise `ForgeRefused` and `ForgeUnavailable`.
         say: receives what went wrong, each text once.
+        public_url: the address of the agent's page for people, without `/` at its end; empty if it has none.
     """
 
     def __init__(
@@ -31,7 +35,9 @@ class StatusReporter:
         set_status: Callable[[CommitStatus], None],
         say: Callable[[str], None],
         show_deployment: Callable[[ForgeDeployment], None] = lambda deployment: None,
+        public_url: str = "",
     ) -> None:
+        self._public_url = public_url
         self._set, self._say, self._show = set_status, say, show_deployment
         self._told: dict[tuple[str, str], CommitStatus | ForgeDeployment] = {}
         self._waiting: queue.Queue[CommitStatus | ForgeDeployment | None] = queue.Queue(_MOST_WAITING)
@@ -45,11 +51,18 @@ class StatusReporter:
             name, tip, statuses, now = view.desired.name, view.desired.commit, view.plan.statuses, view.snapshot.at
             news: list[CommitStatus | ForgeDeployment] = [*commit_statuses(name, tip, view.state, statuses, now)]
             news += forge_deployments(view.plan, view.state)
-            for one in news:
+            for one in map(self._with_page, news):
                 key = (one.commit, _subject(one))
                 if self._told.get(key) != one:
                     self._waiting.put_nowait(one)
                     _remember(self._told, key, one)
+
+    def _with_page(self, news: CommitStatus | ForgeDeployment) -> CommitStatus | ForgeDeployment:
+        if not self._public_url:
+            return news
+        environment, deployment = _subject(news).split("/")[-2:]
+        page = f"{self._public_url}/{deployment_page(environment, deployment)}"
+        return msgspec.structs.replace(news, page=page)
 
     def close(self, patience: float = 30.0) -> None:
         """Wait until all of them are told, for at most `patience` seconds."""

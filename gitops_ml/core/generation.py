@@ -44,7 +44,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     `fingerprint` has 12 hexadecimal digits. `revision` is the commit of the version, `commit` the one that declares it.
     `image_id` is known once the image was built or pulled. `start_timeout` is in seconds, `cpus` in cores, `memory` in
-    bytes. `secrets` maps names to files on the engine's host.
+    bytes. `secrets` maps names to files on the engine's host. `published`: its servers also offer the model's files.
     """
 
     fingerprint: str
@@ -69,6 +69,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     sidecar: Sidecar | None = None
     mapping: AnswerMapping | None = None
+    published: bool = False
 
     @property
     def artifact(self) -> Artifact | None:
@@ -192,7 +193,7 @@ def generation_of(
     """
     declared = desired.declaration
     serve = declared.serve
-    service = serve.pattern == "service"
+    service = serve.by_model_server
     image = (
         image_tag(project, declared.model, declared.version, desired.content, base, serving_version)
         if service
@@ -220,7 +221,7 @@ def generation_of(
         path=desired.path,
         revision=desired.revision,
         commit=commit,
-        pattern=serve.pattern,
+        pattern="service" if service else "image",
         image=image,
         port=PORT if service else serve.port or 80,
         health=HEALTH_PATH if service else serve.health or "/",
@@ -233,6 +234,7 @@ def generation_of(
         secrets=dict(declared.secrets),
         sidecar=desired.sidecar,
         mapping=desired.mapping,
+        published=serve.pattern == "publish",
     )
 
 
@@ -271,6 +273,7 @@ def replica_spec(
         "GITOPS_ML_DIGEST": generation.digest,
         "GITOPS_ML_GENERATION": generation.fingerprint,
         "GITOPS_ML_PORT": str(generation.port),
+        **({"GITOPS_ML_CHANNEL": "1"} if generation.published else {}),
     }
     service = generation.pattern == "service"
     return ContainerSpec(

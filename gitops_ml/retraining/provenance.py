@@ -1,18 +1,23 @@
-"""Traces a serving model back to its version, commit and data, who declared it, and the checks that it passed.
+"""Traces a model back to its version, commit and data, who declared it, and the checks that it passed; and forwards to
+where it runs.
 
 All of it is read from Git. A model file is read only if this clone has it already.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from gitops_ml.artifacts.manifest import MANIFEST, parse_manifest
+from gitops_ml.artifacts.manifest import MANIFEST, Manifest, parse_manifest
+from gitops_ml.artifacts.model_files import REQUIREMENTS
+from gitops_ml.artifacts.requirements import pins
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
+from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.yaml_edit import get_field
 from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
@@ -20,6 +25,7 @@ from gitops_ml.core.declaration.edits import declaration_path
 from gitops_ml.core.records.record import Record, RecordedAttempt
 from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import GitopsError
+from gitops_ml.retraining.uses import Use
 
 MAX_COMMITS = 200
 """Commits of a declaration that are searched for the bump."""
@@ -34,46 +40,43 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
 
 
-class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """The generation that serves.
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trace begins with: a generation of a deployment, or a version of a model alone.
 
     Args:
-        generation: its fingerprint.
-        commit: the commit that was rolled out.
+        environment, deployment, generation: None for a version alone; `generation` is the fingerprint.
+        commit: the commit that was rolled out; None for a version alone.
         image: the engine's ID of its image; None if unknown.
     """
 
     model: str
     version: str
     digest: str
-    generation: str
-    commit: str
-    image: str | None
+    environment: str | None = None
+    deployment: str | None = None
+    generation: str | None = None
+    commit: str | None = None
+    image: str | None = None
 
 
-class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a serving model comes from.
+class Trace(Subject, frozen=True, kw_only=True):
+    """Where a model comes from, and where it runs.
 
     Args:
-        generation, image: as in `Serving`.
         tag: the version's tag; None if the version is another revision.
         tagger: who made the tag, and when.
         trained: the commit that holds the model; None if the version does not resolve.
         declared: the commit that was rolled out.
         bumped: the commit that declared this version.
         made: data, code and parameters, from the dvc.lock of `trained`.
-        learnt: the training range; None unless the model is in this clone's cache.
-        attempt: the rollout that promoted the generation, with its checks.
+        learnt: the training range; None unless the manifest is in this clone.
+        task: `classification` or `regression`; None as `learnt`.
+        packages: the version of each pinned package, by name; empty as `learnt`.
+        attempt: the rollout that promoted the generation, with its checks; else its last one.
+        uses: every deployment that runs or declares the version, or has tried it; see `uses.find_uses`.
         missing: why the version does not resolve; empty if it does.
     """
 
-    environment: str
-    deployment: str
-    model: str
-    version: str
-    digest: str
-    generation: str
-    image: str | None
     tag: str | None
     tagger: str | None
     trained: Step | None
@@ -81,33 +84,34 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     bumped: Step | None
     made: Lineage
     learnt: dict[str, Any] | None
+    task: str | None
+    packages: dict[str, str]
     attempt: RecordedAttempt | None
+    uses: tuple[Use, ...] = ()
     missing: str = ""
 
 
-def trace(repo: Repository, environment: str, deployment: str, serving: Serving, record: Record | None) -> Trace:
-    """Trace the generation that serves; `record` is the deployment's record, which holds the checks."""
+def trace(repo: Repository, subject: Subject, record: Record | None = None) -> Trace:
+    """Trace a generation or a version; `record` is the deployment's record, which holds the checks."""
     resolved, missing = None, ""
     try:
-        resolved = resolution.resolve_version(repo, serving.model, serving.version, serving.digest)
+        resolved = resolution.resolve_version(repo, subject.model, subject.version, subject.digest)
     except GitopsError as error:
         missing = str(error).split("\n")[0]
+    files = _texts(repo, resolved) if resolved else {}
+    manifest = _manifest(files)
     return Trace(
-        environment=environment,
-        deployment=deployment,
-        model=serving.model,
-        version=serving.version,
-        digest=serving.digest,
-        generation=serving.generation,
-        image=serving.image,
+        **msgspec.structs.asdict(subject),
         tag=resolved.tag if resolved else None,
-        tagger=_tagger(repo, serving.model, serving.version),
+        tagger=_tagger(repo, subject.model, subject.version),
         trained=_step(repo, resolved.commit) if resolved else None,
-        declared=_step(repo, serving.commit),
-        bumped=_bumped(repo, environment, deployment, serving.version, serving.commit),
+        declared=_step(repo, subject.commit) if subject.commit else None,
+        bumped=_bumped(repo, subject),
         made=path_digests.lineage_of(repo, resolved) if resolved else Lineage(),
-        learnt=_learnt(repo, resolved) if resolved else None,
-        attempt=_attempt(record, serving.generation),
+        learnt=dict(msgspec.to_builtins(manifest.training)) if manifest and manifest.training else None,
+        task=manifest.task if manifest else None,
+        packages=pins(files.get(REQUIREMENTS, b"").decode("utf-8", "replace")),
+        attempt=_attempt(record, subject.generation),
         missing=missing,
     )
 
@@ -131,17 +135,19 @@ def _as_step(commit: Commit) -> Step:
     return Step(commit=commit.id, author=author, at=_time(commit.time), subject=commit.subject)
 
 
-def _bumped(repo: Repository, environment: str, deployment: str, version: str, commit: str) -> Step | None:
-    """The newest commit up to `commit` that changed the declaration to this version."""
-    path = declaration_path(environment, deployment)
+def _bumped(repo: Repository, subject: Subject) -> Step | None:
+    """The newest commit up to the one that was rolled out that changed the declaration to this version."""
+    if not (subject.environment and subject.deployment and subject.commit):
+        return None
+    path = declaration_path(subject.environment, subject.deployment)
     try:
-        log = repo.log(path, MAX_COMMITS, commit)
+        log = repo.log(path, MAX_COMMITS, subject.commit)
     except GitopsError:
         return None
     bump = None
     for candidate in log:
         text = repo.read_file(candidate.id, path)
-        if text is None or _version(text.decode("utf-8", "replace"), path) != version:
+        if text is None or _version(text.decode("utf-8", "replace"), path) != subject.version:
             break
         bump = candidate
     return _as_step(bump) if bump else None
@@ -154,19 +160,26 @@ def _version(text: str, path: str) -> Any:
         return None
 
 
-def _learnt(repo: Repository, resolved: ResolvedVersion) -> dict[str, Any] | None:
-    if not {"cache", "git"} & set(resolution.places(repo, resolved)):
-        return None
+def _texts(repo: Repository, resolved: ResolvedVersion) -> Mapping[str, bytes]:
+    """The manifest and the requirements of a version, as far as this clone has them."""
     try:
-        manifest = parse_manifest(resolution.read(repo, resolved, {MANIFEST})[MANIFEST])
+        here = {"cache", "git"} & set(resolution.places(repo, resolved))
+        files = resolution.read(repo, resolved, {MANIFEST, REQUIREMENTS}) if here else {}
+        return with_sidecar(repo, files, find_sidecar(repo, resolved.model, resolved, repo.tip()))
+    except GitopsError:
+        return {}
+
+
+def _manifest(files: Mapping[str, bytes]) -> Manifest | None:
+    try:
+        return parse_manifest(files[MANIFEST])
     except (GitopsError, KeyError):
         return None
-    return dict(msgspec.to_builtins(manifest.training)) if manifest.training else None
 
 
-def _attempt(record: Record | None, generation: str) -> RecordedAttempt | None:
-    attempts = record.attempts if record else ()
-    return next((a for a in attempts if a.generation == generation and a.outcome == "promoted"), None)
+def _attempt(record: Record | None, generation: str | None) -> RecordedAttempt | None:
+    attempts = [a for a in (record.attempts if record else ()) if a.generation == generation]
+    return next((a for a in attempts if a.outcome == "promoted"), attempts[0] if attempts else None)
 
 
 def _time(seconds: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.bodies import Bodies
+from gitops_ml.serving.channel import Channel
 from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.messages import IndexRequest, ProtocolError
 from gitops_ml.serving.metrics import Metrics
@@ -26,7 +28,15 @@ from gitops_ml.serving.prediction.inference import Inference
 from gitops_ml.serving.prediction.loader import Model
 from gitops_ml.serving.prediction.manifest import PLATFORMS
 from gitops_ml.serving.prediction.scheduling import Scheduler
-from gitops_ml.serving.replies import config_tensor, failed, http_error, json_reply, protocol_error
+from gitops_ml.serving.replies import (
+    config_tensor,
+    failed,
+    forwarded,
+    http_error,
+    json_reply,
+    protocol_error,
+    require_inside,
+)
 from gitops_ml.serving.samples import Samples
 
 log = logging.getLogger("gitops_ml.serving")
@@ -53,6 +63,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class ModelApp:
     """ASGI application around one model.
 
+    Args:
+        published: the folder of the model's files, where a channel offers them to subscribers.
+
     Attributes:
         inference: answers requests without HTTP.
         in_flight: requests that are not answered yet, without those for health, metrics and this count.
@@ -60,7 +73,9 @@ class ModelApp:
             request over a kept-alive connection that is about to close.
     """
 
-    def __init__(self, model: Model, manifest: Manifest, identity: Identity, limits: Limits) -> None:
+    def __init__(
+        self, model: Model, manifest: Manifest, identity: Identity, limits: Limits, published: Path | None = None
+    ) -> None:
         self.in_flight = 0
         self.draining = False
         self.limits = limits
@@ -71,6 +86,7 @@ class ModelApp:
         self._samples = Samples(manifest.inputs, limits.samples, limits.samples_per_second)
         self.inference = Inference(model, manifest, identity.deployment, identity.version, self._samples, limits)
         self._scheduler = Scheduler(self.inference, limits, threaded=model.threaded, stuck=self._stop)
+        self._channel = self._open_channel(published) if published else None
         self._quiet: set[str] = set()
         self._metadata = msgspec.json.encode(self._describe())
         self._api = msgspec.json.encode(describe_api(identity.deployment, identity.version, manifest))
@@ -95,6 +111,16 @@ class ModelApp:
     def _stop(self) -> None:
         self.draining = True
 
+    def _open_channel(self, folder: Path) -> Channel:
+        return Channel(
+            folder,
+            msgspec.to_builtins(self._identity),
+            streams=self.limits.connections // 2,
+            poll_seconds=self.limits.poll_seconds,
+            stopping=lambda: self.draining,
+            bodies=self._bodies,
+        )
+
     def _routes(self) -> ASGIApp:
         name = self._identity.deployment
         health: dict[str, Callable[[Request], Awaitable[Response]]]
@@ -102,6 +128,9 @@ class ModelApp:
         health |= {"/gitops-ml/in-flight": self._count, "/gitops-ml/samples": self._sampled}
         routes = [Route("/v2", self._server), Route("/openapi.json", self._openapi)]
         routes += [Route("/v2/models", self._models), Route("/v2/repository/index", self._index, methods=["POST"])]
+        if self._channel:
+            routes += self._channel.routes()
+            health |= self._channel.quiet_routes()
         for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             routes.append(Route(f"{model}/infer", self._infer, methods=["POST"]))
             routes.append(Route(model, self._model_metadata))
@@ -131,9 +160,8 @@ class ModelApp:
         return json_reply({"in_flight": self.in_flight})
 
     async def _sampled(self, request: Request) -> Response:
-        """Answers only requests from the environment's own network; the gateway marks requests that it forwards."""
-        if _forwarded(request):
-            raise ProtocolError("Not Found", 404)
+        """Answers only requests from the environment's own network."""
+        require_inside(request)
         return Response(self._samples.content(), media_type="application/json")
 
     async def _scrape(self, _: Request) -> Response:
@@ -199,7 +227,7 @@ class ModelApp:
         try:
             body = await self._bodies.read(request)
             started = time.perf_counter()
-            sampled = _forwarded(request) and _is_users(request)
+            sampled = forwarded(request) and _is_users(request)
             response, rows = await self._scheduler.answer(body, request, sampled=sampled)
             self._bodies.hold_answer(request.scope, len(response.body))
             code = 200
@@ -245,11 +273,6 @@ class ModelApp:
             await send(message)
 
         return closing
-
-
-def _forwarded(request: Request) -> bool:
-    """Whether the gateway forwarded the request: then it is a user's. Probes and the reconciler ask directly."""
-    return any(name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"])
 
 
 def _is_users(request: Request) -> bool:

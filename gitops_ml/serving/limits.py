@@ -21,6 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         body_seconds: how long a body may take to arrive.
         predict_seconds: how long one prediction may take.
         samples, samples_per_second: for `Samples`, the rows kept and the rows a second.
+        poll_seconds: how often the subscribers of a published model ask.
     """
 
     body_bytes: int = 64 * MIB
@@ -32,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     predict_seconds: float = 60.0
     samples: int = ROWS
     samples_per_second: int = PER_SECOND
+    poll_seconds: int = 20
 
 
 def limits_within(free: int) -> Limits:

@@ -1,4 +1,4 @@
-"""Answers of the model server: JSON, and errors."""
+"""Answers of the model server: JSON and errors, and who may have an answer."""
 
 from __future__ import annotations
 
@@ -70,3 +70,14 @@ def predictions(content: bytes, length: int | None) -> Response:
 async def failed(_: Request, error: Exception) -> Response:
     """Answer 500 with the error that the model raised; the traceback is only logged."""
     return json_reply({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)
+
+
+def forwarded(request: Request) -> bool:
+    """Whether the gateway forwarded the request: then it is a user's. Probes and the reconciler ask directly."""
+    return any(name.startswith(b"x-forwarded-") for name, _ in request.scope["headers"])
+
+
+def require_inside(request: Request) -> None:
+    """Raise `ProtocolError` unless the request comes from the environment's own network."""
+    if forwarded(request):
+        raise ProtocolError("Not Found", 404)

@@ -79,7 +79,9 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     model_dir = Path(env.get("GITOPS_ML_MODEL_DIR", "/model"))
     manifest, model = load_model(model_dir, allow_pickle=env.get("GITOPS_ML_ALLOW_PICKLE") == "1")
     limits = _limits(env)
-    app = ModelApp(model, manifest, Identity(**{field: env[name] for field, name in names.items()}), limits)
+    identity = Identity(**{field: env[name] for field, name in names.items()})
+    published = model_dir if env.get("GITOPS_ML_CHANNEL") == "1" else None
+    app = ModelApp(model, manifest, identity, limits, published)
     rehearse(app.inference, model_dir)
     return app, port
 
@@ -152,6 +154,7 @@ def _limits(env: Mapping[str, str]) -> Limits:
         predict_seconds=float(_number(env, "GITOPS_ML_PREDICT_SECONDS", int(own.predict_seconds))),
         samples=_number(env, "GITOPS_ML_SAMPLES", own.samples),
         samples_per_second=_number(env, "GITOPS_ML_SAMPLES_PER_SECOND", own.samples_per_second),
+        poll_seconds=max(1, _number(env, "GITOPS_ML_POLL_SECONDS", own.poll_seconds)),
     )
 
 

@@ -218,9 +218,10 @@ class Workshop:
     def url(self, environment: str = "dev", deployment: str = MODEL) -> str:
         return f"http://127.0.0.1:{self.ports[environment]}/v2/models/{deployment}"
 
-    def serving(self, environment: str = "dev", deployment: str = MODEL) -> str | None:
+    def serving(self, environment: str = "dev", deployment: str = MODEL, request_id: str = "") -> str | None:
         """The version that users get through the gateway; None if nothing answers."""
-        request = urllib.request.Request(self.url(environment, deployment) + "/infer", json.dumps(EXAMPLE).encode())
+        url, headers = self.url(environment, deployment) + "/infer", {"X-Request-Id": request_id} if request_id else {}
+        request = urllib.request.Request(url, json.dumps(EXAMPLE).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return str(json.load(answer)["model_version"])

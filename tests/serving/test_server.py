@@ -287,3 +287,7 @@ def test_a_trailing_slash_is_no_redirect(server: ServerProcess, path: str) -> No
     status, answer = server.ask("GET", path, headers={"Host": "models.example", "X-Forwarded-Proto": "https"})
     assert (status, bool(answer)) == (200, True)
     assert server.ask("POST", INFER + "/", body(rows(1)))[0] == 200
+
+
+def test_a_server_that_does_not_publish_has_no_channel(server: ServerProcess) -> None:
+    assert server.ask("GET", "/channel")[0] == server.ask("GET", "/gitops-ml/subscribers")[0] == 404

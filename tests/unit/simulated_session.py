@@ -18,6 +18,7 @@ from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
+from gitops_ml.core.subscribers import ChannelReport
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import SmokeResult, TargetResult
 from gitops_ml.core.verification.samples import Samples
@@ -105,6 +106,9 @@ class SimulatedServers:
         self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         return [CheckResult(name="http", result="pass", reason="it answers") for _ in checks]
+
+    def channels(self, live: Sequence[Container]) -> list[ChannelReport]:
+        return []
 
     def count(self, watch: plan.Watch, attempt: Attempt, test: TrafficTest, live: Sequence[Container]) -> Progress:
         """Every second call counts nothing. Requests that decide are spread over blocks of half a minute."""

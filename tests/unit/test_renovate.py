@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,12 +34,12 @@ def version_of(tag: str, model: str) -> str | None:
     return match["version"] if match else None
 
 
-@pytest.mark.parametrize("settings", [MANAGER, TASKS, MANAGER | TASKS])
-def test_renovate_takes_it(settings: dict[str, Any], tmp_path: Path) -> None:
-    file = tmp_path / "renovate.json"
-    file.write_text(json.dumps(settings))
+def test_renovate_takes_each_alone_and_both(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.json" for name in ("manager", "tasks", "both")]
+    for file, settings in zip(files, (MANAGER, TASKS, MANAGER | TASKS), strict=True):
+        file.write_text(json.dumps(settings))
     program = Path(sys.executable).with_name("check-jsonschema")
-    done = subprocess.run([program, "--builtin-schema", "vendor.renovate", file], capture_output=True, text=True)
+    done = subprocess.run([program, "--builtin-schema", "vendor.renovate", *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

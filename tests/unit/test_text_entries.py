@@ -28,7 +28,7 @@ from gitops_ml.errors import ModelRejected
 from tests.unit.builders import generation
 from tests.unit.journals import promoted
 
-NASTY = "bad\n\nGitops-ML-Attempt: forged\0\ud800\x1b[31m\x1b]0;t\x07\u2028\u202e\x9b2J " + "x" * 1_000_000
+NASTY = "bad\n\nGitops-ML-Attempt: forged\0\ud800\x1b[31m\x1b]0;t\x07\u2028\u202e\x9b2J " + "x" * 100_000
 SUBJECT = Subject(environment="dev", deployment="churn", version="v1", generation="1" * 12, endpoint="http://h")
 
 

@@ -76,6 +76,7 @@ def agent(
     ] = None,
     remind_every: Annotated[str, typer.Option(help="How often trouble that lasts is told again.")] = "24h",
     statuses: options.Statuses = False,
+    public_url: options.PublicUrl = "",
     forge: options.Forge = None,
     output: options.Lines = "text",
     repo: options.Repo = Path(),
@@ -103,7 +104,7 @@ def agent(
     render.print_log(printer.say)
     with Repository.open(repo) as clone:
         root = clone.root
-        reporter = status_reporter(clone, forge, printer.say) if statuses else None
+        reporter = status_reporter(clone, forge, printer.say, public_url) if statuses else None
 
     def look(view: View) -> None:
         loop.board.looked(view)

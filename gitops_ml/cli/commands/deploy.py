@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitops_ml.control.environment.target import Target
     from gitops_ml.control.environment.view import View
     from gitops_ml.control.sync import SyncResult
+    from gitops_ml.core.subscribers import Subscriber
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ def sync(
         bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
     ] = False,
     statuses: options.Statuses = False,
+    public_url: options.PublicUrl = "",
     forge: options.Forge = None,
     output: options.TableOrEvents = "text",
     repo: options.Repo = Path(),
@@ -70,7 +72,7 @@ def sync(
     from gitops_ml.cli.pull_request import status_reports
 
     try:
-        with LiveView() as view, status_reports(clone, forge, wanted=statuses) as look:
+        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
             results, trouble = visit(targets, lambda target: loop.sync(target, chosen, look), named=bool(environments))
     except KeyboardInterrupt:
@@ -87,9 +89,9 @@ def sync(
 def status(
     environments: options.Environments = None, output: options.Table = "text", repo: options.Repo = Path()
 ) -> None:
-    """Show where every deployment stands, in four states.
+    """Show where every deployment stands, in four states, and which subscribers run what.
 
-    They are sync, health, verification and hold.
+    The states are sync, health, verification and hold.
 
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
@@ -99,11 +101,19 @@ def status(
 
     chosen = Options()
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
-    views, trouble = visit(targets, lambda target: target.look(chosen), named=bool(environments))
+    from gitops_ml.control.environment.subscribers import read_subscribers
+
+    def look(target: Target) -> tuple[View, list[Subscriber]]:
+        view = target.look(chosen)
+        return view, read_subscribers(target.connection, view)
+
+    results, trouble = visit(targets, look, named=bool(environments))
+    views = [view for view, _ in results]
     rows = [row for view in views for row in _rows(view)]
-    documents.show(environments=[status_json(view) for view in views])
+    documents.show(environments=[status_json(view) | {"subscribers": listed} for view, listed in results])
     if rows and output != "json":
         render.show_table(_HEAD, rows, _SPARE)
+        show_subscribers(results, every=output == "wide")
     elif not rows and not trouble:
         render.progress("nothing is declared")
     for view in views:
@@ -114,6 +124,41 @@ def status(
         raise typer.Exit(_worst(trouble))
 
 
+def show_subscribers(results: list[tuple[View, list[Subscriber]]], *, every: bool) -> None:
+    """Print what the subscribers run; where there are many, those first that could not load what is published."""
+    rows = [
+        [
+            view.desired.name,
+            s.deployment,
+            s.subscriber,
+            s.version or "-",
+            s.generation or "-",
+            s.since.isoformat(timespec="seconds") if s.since else "-",
+            s.heard.isoformat(timespec="seconds"),
+            s.error or "-",
+        ]
+        for view, subscribers in results
+        for s in sorted(subscribers, key=lambda s: not s.failed)
+    ]
+    if rows:
+        shown = rows if every else rows[:_SHOWN_SUBSCRIBERS]
+        render.out()
+        render.show_table(_SUBSCRIBERS_HEAD, shown, ("GENERATION", "HEARD"))
+        if len(shown) < len(rows):
+            render.progress(f"not shown: {render.counted(len(rows) - len(shown), 'subscriber')} (-o wide)")
+
+
+_SHOWN_SUBSCRIBERS = 20
+_SUBSCRIBERS_HEAD = (
+    "ENVIRONMENT",
+    "DEPLOYMENT",
+    "SUBSCRIBER",
+    "RUNS",
+    "GENERATION",
+    "SINCE",
+    "HEARD",
+    "FAILED",
+)
 _HEAD = (
     "ENVIRONMENT",
     "DEPLOYMENT",

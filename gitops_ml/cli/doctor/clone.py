@@ -203,7 +203,7 @@ def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Find
         return
     try:
         resolved = resolution.resolve_version(repo, deployment.model, deployment.version, deployment.digest)
-        if deployment.serve.pattern == "service" and (lacking := unservable(repo, resolved)):
+        if deployment.serve.by_model_server and (lacking := unservable(repo, resolved)):
             yield missing(name, lacking)
     except GitopsError as error:
         yield missing(name, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gitops_ml.cli.training.serving import recorded_serving
+from gitops_ml.cli.training.subject import recorded_subject
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError
@@ -20,13 +20,13 @@ def lineage_of(repo: Repository, facts: DeploymentFacts) -> tuple[Origin, ...]:
     record, status = facts.record, facts.status
     if record is None or record.serving is None:
         return ()
-    serving = recorded_serving(facts.model or facts.name, record.serving)
-    if status and status.generation != serving.generation:
+    subject = recorded_subject(facts.environment, facts.name, facts.model or facts.name, record.serving)
+    if status and status.generation != record.serving.generation:
         return (Origin("generation", status.generation, ("its verdict is not in Git yet",)),)
     try:
-        return tuple(_origins(trace(repo, facts.environment, facts.name, serving, record)))
+        return tuple(_origins(trace(repo, subject, record)))
     except GitopsError as error:
-        return (Origin("generation", serving.generation, (clean_line(str(error)),)),)
+        return (Origin("generation", record.serving.generation, (clean_line(str(error)),)),)
 
 
 def _origins(traced: Trace) -> Iterator[Origin]:

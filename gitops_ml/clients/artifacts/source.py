@@ -10,12 +10,13 @@ from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
+from gitops_ml.clients.files.signers import require_signature
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
-from gitops_ml.errors import InputError, SourceError, VersionMoved
+from gitops_ml.errors import InputError, VersionMoved
 
 MAX_COMMIT_BYTES = 64 << 20
 """Bytes of all files of a commit that a team's own command may get."""
@@ -62,18 +63,6 @@ def resolve_deployment(repo: Repository, commit: str, name: str, deployment: Dep
         holdout=rows,
         sidecar=sidecar,
     )
-
-
-def require_signature(repo: Repository, commit: str) -> None:
-    """Raise `SourceError` unless a key in .gitops-ml/allowed_signers signed the commit."""
-    allowed = repo.read_file(commit, ".gitops-ml/allowed_signers")
-    if allowed is None:
-        raise SourceError(
-            f"commit {commit[:12]} cannot be checked",
-            why="policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent",
-            fix="commit .gitops-ml/allowed_signers",
-        )
-    repo.verify_commit_signature(commit, allowed)
 
 
 class ModelSource:

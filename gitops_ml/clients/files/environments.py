@@ -19,6 +19,7 @@ from gitops_ml.errors import InputError, SourceError
 from gitops_ml.suggest import did_you_mean
 
 ROOT = "environments"
+PROJECT_FILE = f"{ROOT}/project.yaml"
 LOCAL_ENGINE = "unix:///var/run/docker.sock"
 
 
@@ -64,7 +65,7 @@ def _declarations(repo: Repository, commit: str, environment: str) -> list[str]:
 
 def read_project(repo: Repository, commit: str) -> Project:
     """Read `environments/project.yaml` at a commit. Raises `SourceError` when absent, `InputError` when wrong."""
-    path = f"{ROOT}/project.yaml"
+    path = PROJECT_FILE
     if repo.entry(commit, path) is None:
         raise SourceError(
             f"{path} is not in commit {commit[:12]}",

@@ -8,6 +8,8 @@ does not hold up the other.
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,7 +38,9 @@ from gitops_ml.core.records.record import (
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
-MAX_TRIES = 5
+PATIENCE = 20.0
+"""How long a push is tried again while others push, in seconds."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
 _Records = Mapping[str, Record | None]
 
@@ -187,18 +191,23 @@ def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], wh
         what: what the commit publishes, for messages.
 
     Raises:
-        PushRejected: the remote refused, or others pushed five times in a row.
+        PushRejected: the remote refused, or others were faster for `PATIENCE` seconds.
     """
-    for _ in range(MAX_TRIES):
+    started, longest = time.monotonic(), _FIRST_WAIT
+    while True:
         tip = repo.fetch()
         parent = repo.find_tip(branch)
         content = build(tip, parent or tip)
         commit = repo.commit_files(parent or tip, content.files, content.message) if content.files else parent or tip
         if commit == (parent or tip) or repo.publish(commit, parent, branch) == "pushed":
             return commit
-    raise PushRejected(
-        f"{what} is not in Git", why=f"others pushed {MAX_TRIES} times in between", fix="run the command again"
-    )
+        if time.monotonic() - started > PATIENCE:
+            raise PushRejected(
+                f"{what} is not in Git", why=f"others were faster for {PATIENCE:.0f} s", fix="run the command again"
+            )
+        # A random wait ("full jitter"): clones that raced once would go on to race in step.
+        time.sleep(random.uniform(0, longest))
+        longest = min(2 * longest, _LONGEST_WAIT)
 
 
 def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
@@ -282,7 +291,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
 def answer_request(repo: Repository, environment: str, deployment: str, attempt: str, answer: str) -> None:
     """Record the answer to a request to retrain. Nothing is written if the record asks for another attempt by now.
 
-    Raises `PushRejected`: the remote refused, or others pushed five times in a row; the request stays open.
+    Raises `PushRejected`: the remote refused, or others were faster for `PATIENCE` seconds; the request stays open.
     """
     path = record_path(environment, deployment)
     branch = read_environment(repo, repo.fetch(), environment).environment.records.branch or repo.branch

@@ -116,7 +116,7 @@ class GitHub:
             "state": "error" if status.state == "cancelled" else status.state,
             "context": status.context,
             "description": status.description,
-            **_if_known(target_url=self._links.to(status.record)),
+            **_if_known(target_url=self._links.of_status(status)),
         }
         self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)
 
@@ -149,8 +149,8 @@ class GitHub:
                 "description": stage.description,
                 "auto_inactive": stage.state == "success",
                 **_if_known(
-                    log_url=self._links.to(deployment.record),
-                    environment_url=deployment.url if stage.state == "success" else "",
+                    log_url=self._links.of_log(deployment),
+                    environment_url=(deployment.url or deployment.page) if stage.state == "success" else "",
                 ),
             }
             self._api.send("POST", f"{place}/{number}/statuses", dict[str, Any], body)

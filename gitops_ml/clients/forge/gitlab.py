@@ -96,7 +96,7 @@ class GitLab:
     def set_status(self, status: CommitStatus) -> None:
         """See `Forge`. A status that is so already is refused there, and that is no error."""
         body = {"state": _STATES[status.state], "name": status.context, "description": status.description}
-        if address := self._links.to(status.record):
+        if address := self._links.of_status(status):
             body["target_url"] = address
         try:
             self._api.send("POST", f"{self._root}/statuses/{status.commit}", dict[str, Any], body)

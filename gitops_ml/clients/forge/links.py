@@ -1,11 +1,15 @@
-"""Where a status links to: the record of a verdict in Git, else the job that is at work."""
+"""Where statuses and deployments link to: the page, the record of a verdict in Git, the job that is at work."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from gitops_ml.core.pull_request.statuses import RecordPlace
+from gitops_ml.core.pull_request.deployments import ForgeDeployment
+from gitops_ml.core.pull_request.statuses import CommitStatus, RecordPlace
+from gitops_ml.core.text import clean_line
+from gitops_ml.errors import InputError
 
 _LONGEST = 2_000
 
@@ -21,9 +25,16 @@ class Links(NamedTuple):
     files: str
     job: str = ""
 
-    def to(self, record: RecordPlace | None) -> str:
-        """The address of a record; without one, that of the job. Empty if there is none."""
-        return f"{self.files}/{record.commit}/{record.path}" if record else self.job
+    def of_status(self, status: CommitStatus) -> str:
+        """The page, which links to the record; without it the record, else the job. Empty if there is none."""
+        return status.page or self._of_record(status.record) or self.job
+
+    def of_log(self, deployment: ForgeDeployment) -> str:
+        """The record; without it the page, else the job. Empty if there is none."""
+        return self._of_record(deployment.record) or deployment.page or self.job
+
+    def _of_record(self, record: RecordPlace | None) -> str:
+        return f"{self.files}/{record.commit}/{record.path}" if record else ""
 
 
 def job_address(variables: Mapping[str, str]) -> str:
@@ -32,5 +43,19 @@ def job_address(variables: Mapping[str, str]) -> str:
     address = variables.get("CI_JOB_URL", "")
     if run.isdecimal() and repository:
         address = f"{variables.get('GITHUB_SERVER_URL', 'https://github.com')}/{repository}/actions/runs/{run}"
+    return address if _is_plain(address) else ""
+
+
+def require_address(url: str) -> str:
+    """An address for people, without `/` at its end. Raises `InputError` for what a forge would not link to."""
+    parts = urlsplit(url)
+    if not _is_plain(url) or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise InputError(
+            f"`{clean_line(url)}` is no address of a page", why="a forge links to it", fix="write https://HOST[/PATH]"
+        )
+    return url.rstrip("/")
+
+
+def _is_plain(address: str) -> bool:
     plain = address.isascii() and address.isprintable() and " " not in address and len(address) <= _LONGEST
-    return address if plain and address.startswith(("https://", "http://")) else ""
+    return plain and address.startswith(("https://", "http://"))

@@ -8,6 +8,8 @@ one client could stop or hide a candidate with those.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import queue
 import time
 from collections import Counter
@@ -19,6 +21,7 @@ import msgspec
 from gitops_ml.artifacts.decoding import decoder
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.container import REQUEST_ID
 from gitops_ml.core.planning.route import is_users_router, service_generation
 
 CLIENT_CLOSED = 499
@@ -31,6 +34,8 @@ A pass reads what is new, instead of all five log files: a pass that ended befor
 anything new. With more requests a second some are not counted, of both arms alike, and are reported as lost.
 """
 _TICK = 0.05
+_BEGINNING, _WHOLE_LINES, _WHOLE_BYTES = 1.0, 10_000_000, 128 << 20
+"""More than the engine keeps of a gateway's log: five files of 20 MB."""
 _RECENT_SECONDS, _RECENT_LINES, _RECENT_BYTES = 3600.0, 10_000, 16 << 20
 
 
@@ -55,6 +60,7 @@ class _Line(msgspec.Struct):
     service: str = msgspec.field(name="ServiceName", default="")
     status: int = msgspec.field(name="DownstreamStatus", default=0)
     duration: int = msgspec.field(name="Duration", default=0)
+    request_id: str = msgspec.field(name=f"request_{REQUEST_ID}", default="")
 
 
 _decoder = decoder(_Line)
@@ -139,6 +145,22 @@ def recent_rates(engine: Engine, gateway: str, now: datetime, started: str | Non
     window = max(1.0, now.timestamp() - begin)
     counts = Counter(deployment for deployment, _ in requests)
     return {deployment: count / window for deployment, count in counts.items()}, window
+
+
+def find_answer(engine: Engine, gateway: str, request_id: str) -> tuple[str, str] | None:
+    """The deployment and the fingerprint of the generation that answered a request last, by the request's X-Request-Id.
+
+    None where the log, of which the engine keeps the end, does not have the request.
+    """
+    named = json.dumps(request_id).encode()
+    log = engine.read_log(gateway, _BEGINNING, _WHOLE_LINES, _WHOLE_BYTES)
+    for line in reversed(log.splitlines()):
+        if named in line:
+            with contextlib.suppress(msgspec.MsgspecError):
+                entry = _decoder.decode(line.partition(b" ")[2])
+                if entry.request_id == request_id and (service := service_generation(entry.service)):
+                    return service
+    return None
 
 
 def _request(line: bytes, deployment: str) -> Request | None:

@@ -20,6 +20,8 @@ _GRACE = 30
 """Seconds that requests in flight have when somebody stops the gateway. Not the environment's `drain`: then a change of
 it would replace the gateway, and Traefik does not take every duration that people may write.
 """
+REQUEST_ID = "X-Request-Id"
+"""The header by which a client names a request; the access log keeps it, so that `trace` finds who answered."""
 _MEMORY = 512 * 1024**2
 _PIDS = 512
 _FIELDS = [
@@ -68,6 +70,7 @@ def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = 
         "--accessLog.fields.defaultMode=drop",
         *(f"--accessLog.fields.names.{name}=keep" for name in _FIELDS),
         "--accessLog.fields.headers.defaultMode=drop",
+        f"--accessLog.fields.headers.names.{REQUEST_ID}=keep",
         "--log.level=ERROR",
         "--log.format=json",
         "--global.checkNewVersion=false",

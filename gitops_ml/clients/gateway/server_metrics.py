@@ -1,4 +1,4 @@
-"""Reads the metrics of model servers. Only the gateway's container reaches them, so it is made to ask."""
+"""Reads one page of each model server, such as its metrics. Only the gateway's container reaches them, so it asks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,20 @@ def read_metrics(
     longest: int = _LONGEST_ANSWER,
     seconds: int = 2,
 ) -> dict[str, str]:
-    """What these (alias, port) answer at /metrics, by alias; without the servers that do not answer.
+    """What these (alias, port) answer at /metrics, by alias; see `read_each`."""
+    return read_each(engine, gateway, servers, "/metrics", longest=longest, seconds=seconds)
+
+
+def read_each(
+    engine: Engine,
+    gateway: str,
+    servers: Iterable[tuple[str, int]],
+    path: str,
+    *,
+    longest: int,
+    seconds: int = 2,
+) -> dict[str, str]:
+    """What these (alias, port) answer at a path, by alias; without the servers that do not answer.
 
     Args:
         longest: bytes that are read of one server's answer.
@@ -30,16 +43,16 @@ def read_metrics(
     Raises `EngineFailed` when the gateway cannot be asked.
     """
     mark = secrets.token_hex(16)
-    words = (mark, str(longest), str(seconds), *(f"{alias}:{port}" for alias, port in servers))
-    result = engine.exec_in_shell(gateway, script("read-metrics"), words, timeout=30.0)
+    words = (mark, str(longest), str(seconds), path, *(f"{alias}:{port}" for alias, port in servers))
+    result = engine.exec_in_shell(gateway, script("read-each"), words, timeout=30.0)
     if result.code != 0:
         why = clean_line(result.stderr.decode(errors="replace"))
-        raise EngineFailed("the servers' metrics could not be read", why=why)
-    return split_metrics(result.stdout.decode(errors="replace"), mark)
+        raise EngineFailed(f"{path} of the servers could not be read", why=why)
+    return split_answers(result.stdout.decode(errors="replace"), mark)
 
 
-def split_metrics(output: str, mark: str) -> dict[str, str]:
-    """The answers in the output of the script `read-metrics`, by alias. Empty ones are left out."""
+def split_answers(output: str, mark: str) -> dict[str, str]:
+    """The answers in the output of the script `read-each`, by alias. Empty ones are left out."""
     answers = {}
     for part in output.split(f"{mark} ")[1:]:
         address, _, text = part.partition("\n")

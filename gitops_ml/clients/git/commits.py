@@ -107,30 +107,3 @@ def _with_sign_off(message: str, name: str, email: str) -> str:
     lines = message.rstrip("\n").split("\n")
     joined = len(lines) > 1 and re.match(r"[A-Za-z0-9-]+: ", lines[-1])
     return "\n".join([*lines, *([] if joined else [""]), f"Signed-off-by: {name} <{email}>"]) + "\n"
-
-
-def verify_commit_signature(clone: Clone, commit: str, allowed_signers: bytes) -> str:
-    """Who signed `commit`, by the SSH keys of `allowed_signers`. Raises SourceError when none of them did."""
-    fix = "sign it (git commit --amend -S), or add the key to .gitops-ml/allowed_signers in a signed commit"
-    found = clone.read_object(f"{commit}^{{commit}}")
-    header = (found.data or b"").partition(b"\n\n")[0] if found else b""
-    # A GPG signature would be judged by the keyring of whoever runs this, and not by the repository's own list.
-    if b"-----BEGIN SSH SIGNATURE-----" not in header:
-        raise SourceError(f"commit {commit[:12]} is not signed with an SSH key", fix=fix)
-    with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
-        signers = Path(folder) / "allowed_signers"
-        signers.write_bytes(allowed_signers)
-        options = (f"gpg.ssh.allowedSignersFile={signers}", "gpg.ssh.revocationFile=", "gpg.ssh.program=ssh-keygen")
-        verified = clone.git.run(
-            *(word for option in options for word in ("-c", option)),
-            # Not `rev-list`, which does not read gpg.ssh.* (Git 2.39).
-            *("log", "--max-count=1", "--no-show-signature", "--format=%G?%n%GS", commit),
-        )
-    state, _, signer = verified.text.partition("\n")
-    if verified.code != 0 or state != "G":
-        raise SourceError(
-            f"commit {commit[:12]} is not signed by anyone in .gitops-ml/allowed_signers",
-            why=verified.messages.split("\n")[-1] or f"git says '{state}'",
-            fix=fix,
-        )
-    return signer.strip()

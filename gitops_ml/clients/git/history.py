@@ -59,6 +59,22 @@ def find_commits(clone: Clone, identities: Iterable[str]) -> dict[str, Commit]:
     return {commit.id: commit for commit in _parsed(result.out)}
 
 
+def commits_that_touch(clone: Clone, since: str, tip: str, paths: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """The commits of `tip` that `since` has not, and that changed a path, each with its parents; the oldest first.
+
+    A merge counts if it differs there from any of its parents: `rev-list` with paths leaves out one that takes a side.
+    """
+    listed = clone.git.must("rev-list", "--topo-order", "--reverse", "--parents", tip, f"^{since}").lines
+    parents = {commit: before for commit, *before in map(str.split, listed)}
+    # Prints a commit's id for each parent that it differs from, and the paths, which are longer names.
+    differing = clone.git.must(
+        *("diff-tree", "--stdin", "-r", "-m", "--root", "--name-only", "--no-renames", "--", *paths),
+        stdin="".join(f"{commit}\n" for commit in parents).encode(),
+    )
+    touching = parents.keys() & set(differing.lines)
+    return [(commit, before) for commit, before in parents.items() if commit in touching]
+
+
 def list_objects(clone: Clone, rev: str, path: str) -> list[str]:
     """The objects below `path` in `rev` and all commits before it, as `<id> <path>`; of each path the newest first."""
     listed = clone.git.must("rev-list", "--objects", rev, "--", path).out.decode("utf-8", "replace")

@@ -11,11 +11,12 @@ from typing import Self
 import git
 
 from gitops_ml.clients import background
-from gitops_ml.clients.git import commits, fetch, history, push, tags
+from gitops_ml.clients.git import commits, fetch, history, push, signatures, tags
 from gitops_ml.clients.git.clone import Clone
 from gitops_ml.clients.git.commits import Author
 from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.push import Published
+from gitops_ml.clients.git.signatures import Signers
 from gitops_ml.core.versions.tags import Tag
 from gitops_ml.errors import SourceUnavailable, VersionNotFound
 
@@ -183,9 +184,16 @@ class Repository(Clone):
         """
         return history.changed_files(self, self.resolve(since), self.resolve(commit))
 
-    def verify_commit_signature(self, commit: str, allowed_signers: bytes) -> str:
-        """Who signed `commit`, by the SSH keys of `allowed_signers`. Raises SourceError when none of them did."""
-        return commits.verify_commit_signature(self, commit, allowed_signers)
+    def commits_that_touch(self, since: str, tip: str, paths: Iterable[str]) -> list[tuple[str, list[str]]]:
+        """The commits of `tip` that `since` has not, and that changed a path, each with its parents; the oldest first.
+
+        A merge counts if it differs there from any of its parents.
+        """
+        return history.commits_that_touch(self, since, tip, paths)
+
+    def verify_commit_signature(self, commit: str, signers: Signers) -> str:
+        """Who signed `commit`. Raises SourceError if none of `signers` did."""
+        return signatures.verify_commit_signature(self, commit, signers)
 
     # What is written
 

@@ -1,11 +1,13 @@
 """Watching a candidate among users: its requests and the incumbent's, until they decide or this pass is over.
 
-What has been counted is written into the journal before the pass lets go of the lock, so that the next pass, here or
-elsewhere, goes on with the same test. A decision is written at once: the same pass acts on it.
+Of a published candidate its subscribers are watched. What has been counted is written into the journal before the pass
+lets go of the lock, so that the next pass, here or elsewhere, goes on with the same test. A decision is written at
+once: the same pass acts on it.
 """
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 import msgspec
@@ -17,10 +19,13 @@ from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
+from gitops_ml.core.verification.acknowledgements import judge_acknowledgements
 from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficTest
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import CheckResult, overall
 
+WATCH_SECONDS, PAUSE_SECONDS = 2.0, 0.5
+"""How long one pass watches subscribers, and the pause between two looks."""
 MIRRORED_PERCENT = 50
 """A mirror gives both generations the same number of requests, however large the share that is copied."""
 
@@ -31,6 +36,9 @@ def watch(action: plan.Watch, host: Host) -> None:
     crashed = _crashed(action, host)
     if crashed:
         _judge(action, host, attempt, crashed)
+        return
+    if action.generation.published:
+        _watch_subscribers(action, host, attempt)
         return
     test = TrafficTest(action.traffic.max_bad_increase, attempt.evidence)
     test.step(MIRRORED_PERCENT if action.mirror else action.percent)
@@ -53,18 +61,43 @@ def watch(action: plan.Watch, host: Host) -> None:
 
 
 def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence) -> None:
-    now = host.now()
-    elapsed = (now - datetime.fromisoformat(attempt.routed or now.isoformat())).total_seconds()
+    elapsed = _elapsed(host, attempt)
     check = judge_traffic(action.traffic, evidence, elapsed=elapsed, alpha=action.alpha)
     if attempt.lost:
         check = msgspec.structs.replace(
             check, figures=check.figures | {"log": "some requests were rotated away unread"}
         )
-    last = action.stage + 1 >= action.stages
+    _act(action, host, attempt, check, evidence.shows_harmless(action.goal), action.traffic.timeout)
+
+
+def _watch_subscribers(action: plan.Watch, host: Host, attempt: Attempt) -> None:
+    """Ask the channels what their subscribers have loaded, until that decides or this pass is over."""
+    deadline = time.monotonic() + WATCH_SECONDS
+    while True:
+        check = judge_acknowledgements(
+            action.subscribers,
+            host.servers.channels([c for c in host.containers(action.deployment) if c.state == "running"]),
+            action.generation.fingerprint,
+            percent=action.percent,
+            last=_is_last(action),
+            elapsed=_elapsed(host, attempt),
+        )
+        if check.result != "inconclusive" or time.monotonic() >= deadline:
+            break
+        host.go_on()
+        time.sleep(PAUSE_SECONDS)
+    _act(action, host, attempt, check, check.result == "pass", action.subscribers.timeout)
+
+
+def _act(
+    action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult, stage_passed: bool, timeout: str
+) -> None:
+    """Report a check, and write what follows from it: a verdict, or the next stage."""
+    elapsed = _elapsed(host, attempt)
     host.report(
         Event(
-            f"traffic {host.environment}/{action.deployment} at {action.percent}%: {check.reason}",
-            "traffic",
+            f"{check.name} {host.environment}/{action.deployment} at {action.percent}%: {check.reason}",
+            check.name,
             environment=host.environment,
             deployment=action.deployment,
             percent=action.percent,
@@ -72,15 +105,25 @@ def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence
             reason=check.reason,
             figures=check.figures,
             elapsed=round(elapsed, 1),
-            timeout=seconds(action.traffic.timeout),
+            timeout=seconds(timeout),
         )
     )
-    if check.result == "fail" or (check.result == "pass" and last):
+    if check.result == "fail" or (check.result == "pass" and _is_last(action)):
         _judge(action, host, attempt, check)
-    elif evidence.shows_harmless(action.goal) and not last:
+    elif stage_passed and not _is_last(action):
         _next_stage(action, host, attempt, check)
-    elif elapsed >= seconds(action.traffic.timeout):
+    elif elapsed >= seconds(timeout):
         _judge(action, host, attempt, check)
+
+
+def _elapsed(host: Host, attempt: Attempt) -> float:
+    """Seconds since the candidate's test began."""
+    now = host.now()
+    return (now - datetime.fromisoformat(attempt.routed or now.isoformat())).total_seconds()
+
+
+def _is_last(action: plan.Watch) -> bool:
+    return action.stage + 1 >= action.stages
 
 
 def _next_stage(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult) -> None:

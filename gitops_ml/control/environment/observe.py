@@ -18,6 +18,7 @@ from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files import records
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment, require_own_port
+from gitops_ml.clients.files.signers import require_signed_history
 from gitops_ml.clients.gateway.container import gateway_spec
 from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
@@ -95,7 +96,8 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
 
     Raises:
         EngineMismatch: the records name another engine.
-        SourceError: the commit does not descend from what the host runs.
+        SourceError: the commit does not descend from what the host runs, or one between them is not signed as the
+            policy asks.
         InputError: another environment uses the port, and the gateway on the host does not hold it.
     """
     _require_port(repo, source, snapshot)
@@ -217,9 +219,11 @@ def _require_port(repo: Repository, source: Source, snapshot: Snapshot) -> None:
 
 def _require_descent(repo: Repository, source: Source, state: EnvironmentState, options: Options) -> None:
     applied, name = state.applied, source.files.name
-    if applied is None or applied == source.commit or options.allow_older or options.rev:
+    if applied is None or applied == source.commit or options.rev:
         return
-    if not repo.is_ancestor(applied, source.commit):
+    if repo.is_ancestor(applied, source.commit):
+        require_signed_history(repo, name, applied, source.commit)
+    elif not options.allow_older:
         raise SourceError(
             f"{source.commit[:12]} does not descend from {applied[:12]}, which {name} runs",
             why="this clone is stale, or history was rewritten",
@@ -237,14 +241,15 @@ def _planned_deployment(
     settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments
+    generation = _generation(resolved, desired.project, desired.commit, base)
     return PlannedDeployment(
         resolved=resolved,
-        generation=_generation(resolved, desired.project, desired.commit, base),
+        generation=generation,
         project=desired.project,
         environment=desired.name,
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
-        endpoint=settings.endpoint(name),
+        endpoint=settings.endpoint(name, published=generation.published),
         boot=_boot(repo, desired, name, record, base) if blank and record else None,
         windows=desired.environment.policy.windows,
     )

@@ -27,6 +27,7 @@ from gitops_ml.clients.files.environments import (
     require_own_port,
 )
 from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.signers import require_signed_history
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
 from gitops_ml.clients.gateway.port import require_free_port
 from gitops_ml.clients.git.repository import Repository
@@ -168,6 +169,7 @@ class Target:
         """The source at a newer commit; `source` where that cannot be read, or has other settings than the pass."""
         try:
             files = read_declared(self.repo, commit, self.environment)
+            require_signed_history(self.repo, self.environment, source.commit, commit)
             return read_source(self.repo, files) if files.environment == source.files.environment else source
         except Exception as error:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)

@@ -60,6 +60,20 @@ class Traffic(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
             require_within("slow", self.slow, "1ms", "1h")
 
 
+class SubscribersCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many subscribers of a published canary must have loaded it.
+
+    `min_loaded`: the part of those in its share; the canary fails once more of the others could not load it than that
+    leaves. `timeout`: how long to wait for them (1s to 30d).
+    """
+
+    min_loaded: Annotated[float, Meta(gt=0, le=1)] = 0.9
+    timeout: Duration = "10m"
+
+    def __post_init__(self) -> None:
+        require_within("timeout", self.timeout, "1s", "30d")
+
+
 class PrometheusCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A Prometheus query, and the bounds that every value of its answer must be within."""
 
@@ -125,6 +139,7 @@ class Checks(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     holdout: Holdout | None = None
     traffic: Traffic | None = None
+    subscribers: SubscribersCheck | None = None
     prometheus: tuple[PrometheusCheck, ...] = ()
     http: tuple[HttpCheck, ...] = ()
     command: tuple[CommandCheck, ...] = ()

@@ -15,7 +15,8 @@ from msgspec import Meta, field
 
 from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
-from gitops_ml.core.declaration.mapping import AnswerMapping, Request, Response
+from gitops_ml.core.declaration.mapping import AnswerMapping
+from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     ENGINE_PATTERN,
@@ -25,7 +26,6 @@ from gitops_ml.core.declaration.values import (
     Duration,
     EnvName,
     EnvValue,
-    HealthPath,
     ModelName,
     Name,
     Secret,
@@ -80,10 +80,11 @@ class Gateway(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 f"`bind` is {self.bind!r}, and must be an IP address: 127.0.0.1 for this host alone, 0.0.0.0 for all"
             ) from None
 
-    def endpoint(self, deployment: str) -> str:
-        """The URL where users reach a deployment."""
+    def endpoint(self, deployment: str, *, published: bool = False) -> str:
+        """The URL where users reach a deployment, or subscribers the channel of a published one."""
         host = f"[{self.bind}]" if ":" in self.bind else self.bind
-        return f"http://{host}:{self.port}/v2/models/{deployment}"
+        path = f"{deployment}/channel" if published else f"v2/models/{deployment}"
+        return f"http://{host}:{self.port}/{path}"
 
 
 class Promotion(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,41 +146,6 @@ class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"`memory` is {self.memory}, and can be 65536g at most")
         if size_bytes(self.memory) < _MIN_MEMORY:
             raise ValueError(f"`memory` is {self.memory}, and no container may have less than 6m")
-
-
-class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the model is served.
-
-    `service`: by our Open Inference Protocol v2 server. `image`: by any image. Then `image` (with its digest) and
-    `port` are required, and `health` is a path that answers 200 once the container is ready. `request` and `response`,
-    for `image`: how it is asked for predictions, so that `smoke`, `holdout` and `agreement` can judge its answers.
-    `allow_pickle`: load a model that is a pickle, which can run code. `start_timeout`: how long a replica may take to
-    become ready, from 1s to 1h.
-    """
-
-    pattern: Literal["service", "image"] = "service"
-    allow_pickle: bool = False
-    image: str | None = None
-    port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    health: HealthPath | None = None
-    start_timeout: Duration = "60s"
-    request: Request | None = None
-    response: Response | None = None
-
-    def __post_init__(self) -> None:
-        require_within("start_timeout", self.start_timeout, "1s", "1h")
-
-    @property
-    def mapping(self) -> tuple[Request, Response] | None:
-        """How an image is asked for predictions, and where its answers are; None where it is not asked for any."""
-        if self.pattern != "image" or self.request is None or self.response is None:
-            return None
-        return self.request, self.response
-
-    @property
-    def uses_artifact(self) -> bool:
-        """Whether what the model's version holds is read: to serve it, or to know what an image is asked."""
-        return self.pattern == "service" or self.mapping is not None
 
 
 class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):

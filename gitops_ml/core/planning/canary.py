@@ -11,7 +11,7 @@ import math
 
 import msgspec
 
-from gitops_ml.core.declaration.checks import Traffic
+from gitops_ml.core.declaration.checks import SubscribersCheck, Traffic
 from gitops_ml.core.declaration.schema import Deployment, Rollout
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import Attempt
@@ -104,6 +104,7 @@ def plan_traffic(context: DeploymentContext, attempt: Attempt, incumbent: Genera
             incumbent=incumbent,
             attempt=attempt,
             traffic=declaration.verify.traffic or Traffic(),
+            subscribers=declaration.verify.subscribers or SubscribersCheck(),
             stage=number,
             stages=len(all_stages),
             percent=stage.percent,

@@ -161,9 +161,13 @@ def split_route(
     mirror: bool,
     pin_header: bool,
 ) -> bytes:
-    """The route file that gives a candidate `percent` of the traffic. With `mirror` it gets a copy of it instead."""
+    """The route file that gives a candidate `percent` of the traffic. With `mirror` it gets a copy of it instead; if it
+    is published, it gets that share of the subscribers, always the same ones.
+    """
     (old, _), (new, _) = incumbent, candidate
-    weights = {old.fingerprint: 100} if mirror else {old.fingerprint: 100 - percent, new.fingerprint: percent}
+    weights = {old.fingerprint: 100 - percent, new.fingerprint: percent}
+    if mirror or new.published:
+        weights = {old.fingerprint: 100}
     return route_file(
         deployment,
         [
@@ -173,6 +177,7 @@ def split_route(
         ],
         weights=weights,
         mirror={new.fingerprint: percent} if mirror else None,
+        subscribers={new.fingerprint: percent} if new.published else None,
         pin_header=pin_header,
         health={old.fingerprint: old.health, new.fingerprint: new.health},
     )

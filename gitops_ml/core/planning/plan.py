@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, Traffic
+from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, SubscribersCheck, Traffic
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
@@ -166,7 +166,8 @@ class Shift(_GenerationAction, frozen=True, kw_only=True, tag="shift"):
 
 
 class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
-    """Count the requests of both generations for a while, and write what they decide into the journal.
+    """Count the requests of both generations for a while, and write what they decide into the journal. Where the
+    candidate is published, its subscribers decide.
 
     `alpha` is the error that this check may spend, and `goal` the e-value that ends this stage. `new_test`: the next
     stage begins a test of its own. `prometheus` lists the checks to run once the last stage has passed.
@@ -175,6 +176,7 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     incumbent: Generation
     attempt: Attempt
     traffic: Traffic
+    subscribers: SubscribersCheck
     stage: int
     stages: int
     percent: int

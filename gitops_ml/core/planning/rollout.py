@@ -70,7 +70,7 @@ def plan_broken(
         environment=desired.name,
         drain=seconds(gateway.drain),
         pin_header=gateway.pin_header,
-        endpoint=gateway.endpoint(name),
+        endpoint=gateway.endpoint(name, published=serving.published),
     )
     steps, status = plan_deployment(wanted, snapshot, state, now)
     message = desired.broken[name].split("\n", 1)[0]

@@ -20,7 +20,7 @@ import msgspec
 
 from gitops_ml.core.generation import HEALTH_PATH, MODEL_PATH
 
-PIN_HEADER = "X-Gitops-Ml-Generation"
+PIN_HEADER, SLOT_HEADER = "X-Gitops-Ml-Generation", "X-Gitops-Ml-Slot"
 HEALTH_INTERVAL = "2s"
 # Longer than a small batch blocks the server's loop, so that a busy server does not count as dead. A dead one refuses
 # the connection at once.
@@ -34,6 +34,7 @@ def route_file(
     *,
     weights: Mapping[str, int],
     mirror: Mapping[str, int] | None = None,
+    subscribers: Mapping[str, int] | None = None,
     pin_header: bool = False,
     health: str | Mapping[str, str] = HEALTH_PATH,
 ) -> bytes:
@@ -44,6 +45,7 @@ def route_file(
         backends: (network alias, port, generation) of every replica.
         weights: share of the traffic by generation; only their ratios count.
         mirror: percent of the requests that are copied, by generation. The copies' answers are dropped.
+        subscribers: percent of the subscribers that reach a generation whatever the weights, by generation.
         pin_header: let a request header choose any generation, even one without weight.
         health: the path that answers 200 if a replica is ready; one for all, or by generation.
     """
@@ -52,7 +54,7 @@ def route_file(
         servers.setdefault(generation, []).append((alias, port))
     weighted = {g: w for g, w in sorted(weights.items()) if w > 0}
     mirrored = {g: p for g, p in sorted((mirror or {}).items()) if p > 0}
-    served = sorted({*weighted, *mirrored, *(servers if pin_header else ())})
+    served = sorted({*weighted, *mirrored, *(subscribers or ()), *(servers if pin_header else ())})
     services: dict[str, Any] = {
         f"{deployment}.{g}": _generation_service(
             sorted(servers.get(g, [])), health if isinstance(health, str) else health.get(g, HEALTH_PATH)
@@ -67,11 +69,14 @@ def route_file(
         services[deployment] = {"mirroring": {"service": f"{deployment}.split", "mirrors": copies, "healthCheck": {}}}
     else:
         services[deployment] = split
-    pinned_generations = served if pin_header else []
+    chosen = {f"-{g}": (f"Header(`{PIN_HEADER}`, `{g}`)", g) for g in (served if pin_header else ())}
+    for g, percent in (subscribers or {}).items():
+        slots = "|".join(map(str, range(percent)))
+        chosen[f"-share-{g}"] = f"HeaderRegexp(`{SLOT_HEADER}`, `^({slots})$`)", g
 
     strip = revision_name(deployment, "")
     http = {
-        "routers": _routers(deployment, strip, pinned_generations),
+        "routers": _routers(deployment, strip, chosen),
         "middlewares": {strip: {"stripPrefix": {"prefixes": [f"/{deployment}"]}}},
         "services": services,
     }
@@ -132,7 +137,8 @@ def _generation_service(servers: list[tuple[str, int]], health: str) -> dict[str
     }
 
 
-def _routers(deployment: str, strip: str, pinned_generations: list[str]) -> dict[str, Any]:
+def _routers(deployment: str, strip: str, chosen: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    """The routers of a deployment. `chosen`: which requests reach one generation alone, by the router's suffix."""
     protocol = _segment(f"{MODEL_PATH}/{deployment}")
     stripped = _segment(f"/{deployment}")
     # Each scrape would meet another replica. The agent offers the metrics of each.
@@ -143,9 +149,9 @@ def _routers(deployment: str, strip: str, pinned_generations: list[str]) -> dict
         ("stripped", stripped, no_metrics, [strip]),
     ):
         routers[f"{deployment}.{kind}"] = _router(rule, unless, deployment, middlewares)
-        for g in pinned_generations:
-            rule_with_pin = f"({rule}) && Header(`{PIN_HEADER}`, `{g}`)"
-            routers[f"{deployment}.{kind}-{g}"] = _router(rule_with_pin, unless, f"{deployment}.{g}", middlewares)
+        for suffix, (condition, g) in chosen.items():
+            narrower = f"({rule}) && {condition}"
+            routers[f"{deployment}.{kind}{suffix}"] = _router(narrower, unless, f"{deployment}.{g}", middlewares)
     return routers
 
 

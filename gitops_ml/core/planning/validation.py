@@ -29,6 +29,7 @@ SETTINGS = {
     "GITOPS_ML_PREDICT_SECONDS": 1,
     "GITOPS_ML_SAMPLES": 0,
     "GITOPS_ML_SAMPLES_PER_SECOND": 0,
+    "GITOPS_ML_POLL_SECONDS": 1,
 }
 """The model server's settings that `env` may have, each a whole number, with the smallest (`gitops_ml.serving`)."""
 SAMPLES, SAMPLES_VARIABLE = 512, "GITOPS_ML_SAMPLES"
@@ -46,6 +47,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             fix="add them to serve",
         )
     _require_mapping(name, deployment)
+    _require_publishable(name, deployment)
     if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
         raise InputError(
             f"{name}: verify.traffic does not go with {rollout.strategy}",
@@ -72,12 +74,42 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     _require_live_rows(name, deployment)
 
 
+def _require_publishable(name: str, deployment: Deployment) -> None:
+    """Check that a published model asks for nothing that needs requests, and no other one for subscribers."""
+    if deployment.verify.subscribers and (deployment.serve.pattern, deployment.rollout.strategy) != (
+        "publish",
+        "canary",
+    ):
+        raise InputError(
+            f"{name}: verify.subscribers judges a canary of a published model, and this is none",
+            why="no subscriber loads the candidate before it is judged",
+            fix="remove it, or write serve: {pattern: publish} and rollout: {strategy: canary}",
+        )
+    if deployment.serve.pattern != "publish":
+        return
+    if deployment.rollout.strategy == "shadow":
+        raise InputError(
+            f"{name}: rollout.strategy shadow does not go with serve.pattern publish",
+            why="subscribers load the model, and send no requests that could be copied",
+            fix="write strategy: canary, or blue-green",
+        )
+    verify = deployment.verify
+    unanswered = {"traffic": verify.traffic, "drift": verify.drift, "agreement": verify.agreement}
+    for key in (key for key, check in unanswered.items() if check):
+        raise InputError(
+            f"{name}: verify.{key} does not go with serve.pattern publish",
+            why="subscribers load the model, and send no requests that could be judged",
+            fix="remove it; verify.subscribers judges a canary",
+        )
+
+
 def _require_mapping(name: str, deployment: Deployment) -> None:
     """Check that `request:` and `response:` come together, and with an image."""
     serve = deployment.serve
-    if serve.pattern == "service" and (serve.request or serve.response):
+    if serve.by_model_server and (serve.request or serve.response):
+        key = "request" if serve.request else "response"
         raise InputError(
-            f"{name}: serve.{'request' if serve.request else 'response'} does not go with serve.pattern service",
+            f"{name}: serve.{key} does not go with serve.pattern {serve.pattern}",
             why="the model server is asked by the Open Inference Protocol",
             fix="remove it, or serve an image with pattern: image",
         )
@@ -119,7 +151,7 @@ def require_capacity(name: str, deployment: Deployment, cpus: int, gpus: int | N
 def _require_settings(name: str, deployment: Deployment) -> None:
     """Check the variables of our server in `env`: one that it refuses would end each replica as it starts."""
     for key, value in deployment.env.items():
-        if not key.startswith("GITOPS_ML_") or (deployment.serve.pattern != "service" and key != ALLOW_PICKLE):
+        if not key.startswith("GITOPS_ML_") or (not deployment.serve.by_model_server and key != ALLOW_PICKLE):
             continue
         if key == ALLOW_PICKLE:
             raise InputError(

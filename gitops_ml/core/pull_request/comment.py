@@ -11,7 +11,7 @@ from gitops_ml.core.pull_request.effect import HEAD, on_hold, row, sentence
 from gitops_ml.core.pull_request.facts import DeploymentChange, EnvironmentFacts, PullRequest, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
 from gitops_ml.core.pull_request.markdown import code, details, prose, table
-from gitops_ml.core.pull_request.model_section import model_section
+from gitops_ml.core.pull_request.model_section import is_worse, model_section
 from gitops_ml.core.pull_request.policy import Finding, findings
 
 EnvironmentChanges = tuple[EnvironmentFacts, list[DeploymentChange]]
@@ -31,7 +31,7 @@ def comment(request: PullRequest, limit: int = LIMIT) -> str:
         *(_environment_part(facts, changes) for facts, changes in changed),
         *_model_parts(request),
         _rules_part(rules),
-        Part(name="the next step", importance=8, forms=(_next_step(changed, rules), "")),
+        Part(name="the next step", importance=8, forms=(_next_step(changed, rules, _worse(request)), "")),
         Part(name="the commits", importance=7, forms=(_commits(request), "")),
     ]
     return fit([part for part in parts if part.forms[0]], limit)
@@ -122,13 +122,28 @@ def _rule(rule: Finding) -> str:
     return f"- {_SIGNS[rule.level]} {prose(rule.what)}{why}{fix}"
 
 
-def _next_step(changed: list[EnvironmentChanges], rules: list[Finding]) -> str:
+def _worse(request: PullRequest) -> list[str]:
+    """The bumped models that are worse on the same rows, with their new versions."""
+    return [f"{code(m.model)} {code(m.after, 40)}" for m in request.models if is_worse(m)]
+
+
+def _next_step(changed: list[EnvironmentChanges], rules: list[Finding], worse: list[str]) -> str:
     stops = sum(rule.level == "stop" for rule in rules)
     if stops:
         return f"**Next**: fix what is marked {_SIGNS['stop']} ({stops}), and push; this comment is then written anew."
     rollouts = [(f.name, c.name) for f, changes in changed for c in changes if c.rolls_out and not on_hold(f, c)]
     if not rollouts:
+        held = [(f.name, c.name) for f, changes in changed for c in changes if c.rolls_out]
+        if held:
+            released = code(f"gitops-ml release {' '.join(held[0])}")
+            return f"**Next**: merge; no rollout begins until the hold ends, or {released} ends it."
         return "**Next**: merge; no rollout begins." if changed else ""
+    if worse:
+        models = " and ".join(worse[:_SENTENCES])
+        return (
+            f"**Next**: do not merge before somebody says why {models} should serve: users lose by "
+            f"{'it' if len(worse) == 1 else 'them'}. If merged, the checks above decide, and what fails is put back."
+        )
     (name, deployment), names = rollouts[0], list(dict.fromkeys(environment for environment, _ in rollouts))
     opens = next((closed_until(f.windows, f.now) for f, _ in changed if f.name == name), None)
     begins = f"begins the rollout once its window opens ({readable_time(opens)})" if opens else "begins the rollout"

@@ -37,7 +37,7 @@ class ForgeDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """What a forge is to show of a generation. `place` names environment and deployment, `commit` declares it.
 
     `stages` are its states until now, the present one last. `url` is where users reach it; empty where only its own
-    host does. `record` is what Git has of its end.
+    host does. `record` is what Git has of its end. `page` is the address of its page; empty if the page has none.
     """
 
     commit: str
@@ -45,6 +45,7 @@ class ForgeDeployment(msgspec.Struct, frozen=True, kw_only=True):
     stages: tuple[Stage, ...]
     url: str = ""
     record: RecordPlace | None = None
+    page: str = ""
 
 
 def forge_deployments(planned: Plan, state: EnvironmentState) -> list[ForgeDeployment]:

@@ -126,12 +126,12 @@ def row(facts: EnvironmentFacts, change: DeploymentChange) -> tuple[str, ...]:
         return code(change.name), f"{old} → removed", "-", "-", "-"
     declaration = change.after.declaration
     first = _is_first(facts, change)
-    decides = decided_by(declaration, first=first) if change.rolls_out else "-"
+    shows_checks = change.rolls_out or {"rollout", "verify"} & change.fields.keys()
     return (
         code(change.name),
         _from_to(facts, change),
-        _strategy(declaration, first=first) if change.rolls_out else "no rollout",
-        decides,
+        _strategy(declaration, first=first) if change.rolls_out else _later_strategy(change),
+        decided_by(declaration, first=first) if shows_checks else "-",
         "on hold" if on_hold(facts, change) else _duration_cell(facts, change),
     )
 
@@ -171,6 +171,14 @@ def _strategy(declaration: Deployment, *, first: bool) -> str:
     if strategy == "canary":
         return f"canary {_steps(declaration)}"
     return f"shadow, then {declaration.rollout.then}" if strategy == "shadow" else strategy
+
+
+def _later_strategy(change: DeploymentChange) -> str:
+    """The strategy of a change that begins no rollout, if it is another one."""
+    if change.before is None or change.after is None or "rollout" not in change.fields:
+        return "no rollout"
+    old, new = (_strategy(each.declaration, first=False) for each in (change.before, change.after))
+    return f"no rollout now; the next one is {f'{new} instead of {old}' if old != new else new}"
 
 
 def _steps(declaration: Deployment) -> str:

@@ -54,11 +54,21 @@ def model_section(facts: ModelFacts) -> ModelSection:
     )
 
 
+def is_worse(facts: ModelFacts) -> bool:
+    """Whether the new version is surely worse by a metric on the same rows."""
+    predictions = facts.difference.predictions if facts.difference else None
+    return predictions is not None and bool(_worse_metrics(predictions.checks))
+
+
+def _worse_metrics(checks: Sequence[CheckResult]) -> list[str]:
+    return [check.name.removeprefix("holdout ") for check in checks if (gain := _gain(check)) and gain[1] < 0]
+
+
 def _judgement(checks: Sequence[CheckResult]) -> str:
     """What the paired intervals say together. A metric whose interval holds 0 says nothing."""
     ends = {check.name.removeprefix("holdout "): _gain(check) for check in checks}
     better = [code(name) for name, gain in ends.items() if gain and gain[0] > 0]
-    worse = [code(name) for name, gain in ends.items() if gain and gain[1] < 0]
+    worse = [code(name) for name in _worse_metrics(checks)]
     if worse:
         return f"**is worse** on held-out rows ({', '.join(worse)})" + (
             f", better by {', '.join(better)}" if better else ""

@@ -61,7 +61,9 @@ def _environment(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> li
     if facts.unsigned:
         found.append(_of_text(facts.name, facts.unsigned))
     elif after is not None and after.environment.policy.require_signed_commits:
-        found.append(Finding(level="met", what=f"{facts.name}: the last commit is signed by an allowed key"))
+        found.append(
+            Finding(level="met", what=f"{facts.name}: each commit that touches it is signed by an allowed key")
+        )
     found += _windows(facts, changes)
     found += _removals(facts, changes)
     if before is not None and after is not None and before.environment != after.environment:

@@ -35,13 +35,17 @@ class RecordPlace(NamedTuple):
 
 
 class CommitStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The status of one commit. `context` names environment and deployment, `record` is what Git has of a verdict."""
+    """The status of one commit. `context` names environment and deployment, `record` is what Git has of a verdict.
+
+    `page` is the address of the deployment's page; empty if the page has none.
+    """
 
     commit: str
     context: str
     state: State
     description: str
     record: RecordPlace | None = None
+    page: str = ""
 
 
 def commit_statuses(

@@ -1,4 +1,4 @@
-"""`retrain`, its gate, `diff` and `trace`, with real models.
+"""`retrain`, its gate, `diff` and `trace`, with real models; and sync.yml and verify.yml, run by act.
 
 The pipeline is one stage that writes the workshop's predictor, so that a test can train a better or a worse one in a
 second; DVC, Git, the engine and the judgement are the real ones.
@@ -12,14 +12,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
+from tests.act import act, add_workflow, on_forge
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop, scratch_workshop
+from tests.git.cli_forge import address
+from tests.unit.clients.forge.server import LocalForge, served
 
 TRAIN = """
 import json, pathlib, shutil, yaml
@@ -60,7 +63,10 @@ def dvc(workshop: Workshop, *arguments: str) -> None:
 
 def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
     """A pipeline, a DVC remote, and v1.0.0 of a mediocre model, declared in dev."""
-    workshop.write(".dvc/config", "[core]\n    analytics = false\n")
+    # Not `dvc remote add`, which writes a path from here: a workflow runs in a copy of the clone.
+    storage = workshop.folder.parent / "storage"
+    remote = f"['remote \"storage\"']\n    url = {storage}\n"
+    workshop.write(".dvc/config", f"[core]\n    analytics = false\n    remote = storage\n{remote}")
     workshop.write(".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
     workshop.write("train.py", TRAIN)
     workshop.write("dvc.yaml", DVC)
@@ -72,7 +78,6 @@ def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
     }.items():
         workshop.write(f"template/{name}", text)
     shutil.copy(ROOT / "requirements" / "serving.txt", workshop.folder / "template" / "requirements.txt")
-    dvc(workshop, "remote", "add", "--default", "storage", str(workshop.folder.parent / "storage"))
     train(workshop, "v1.0.0", noise=3)
     workshop.declare("v1.0.0", verify=HOLDOUT, on_failure=["revert", "retrain"])
 
@@ -174,31 +179,74 @@ def test_diff_shows_the_rest_where_no_engine_answers(team: Workshop) -> None:
     assert "unix:///nowhere.sock does not answer" in found["unanswered"]
 
 
-def test_a_merged_proposal_serves_and_is_traced(team: Workshop) -> None:
-    team.git("merge", "-q", "--ff-only", "origin/retrain/churn-v1.1.0")
+@pytest.fixture(scope="module")
+def forge() -> Iterator[LocalForge]:
+    with served(LocalForge(kind="github", account=None, writes_as="github-actions[bot]", automatic=True)) as forge:
+        yield forge
+    assert forge.violations == []
+
+
+@pytest.fixture(scope="module")
+def automated(team: Workshop, forge: LocalForge) -> Callable[..., str]:
+    """Runs a workflow of the team on a GitHub on loopback, with the exit code that it expects."""
+    for name in ("sync.yml", "verify.yml"):
+        add_workflow(team.folder, name, {"environment: [staging, prod]": "environment: [dev]"})
+    team.commit("Automate")
+    address(team.folder)
+
+    def run(event: str, workflow: str, payload: dict[str, object], expect: int = 0) -> str:
+        team.pull()
+        code, printed = act(team.folder, event, workflow, payload, *on_forge(forge), "--var", "GITOPS_ML_SYNC=true")
+        assert code == expect, printed
+        team.pull()
+        return printed
+
+    return run
+
+
+def test_a_merged_proposal_is_synced_verified_and_traced(
+    team: Workshop, automated: Callable[..., str], forge: LocalForge, engine: docker.DockerClient
+) -> None:
+    team.git("fetch", "-q")
+    team.git("merge", "-q", "--no-edit", "origin/retrain/churn-v1.1.0")
     team.git("push", "-q", "origin", "HEAD:main")
-    team.sync()
+    declared = team.git("rev-parse", "HEAD")
+    printed = automated("push", "sync.yml", {"ref": "refs/heads/main"})
+    assert "::set-output:: verdict=Verified" in printed
     assert team.serving() == "v1.1.0"
-    ran = team.run("trace", "dev", MODEL, "-o", "json")
-    assert ran.code == 0, ran.err
-    found = json.loads(ran.out)
+    assert (forge.statuses[-1][0], forge.statuses[-1][1]["state"]) == (declared, "success")
+    assert forge.deployments[-1]["statuses"][0]["state"] == "success"
+    assert "::set-output:: verdict=Verified" in automated("workflow_dispatch", "verify.yml", {})
+    traced = trace(team, "dev", MODEL)
     trained = team.git("rev-parse", "churn@v1.1.0^{commit}")
-    assert (found["version"], found["tag"], found["trained"]["commit"]) == ("v1.1.0", "churn@v1.1.0", trained)
-    assert found["bumped"]["commit"] == team.git(
-        "log", "-1", "--format=%H", "--", f"environments/dev/models/{MODEL}.yaml"
-    )
-    assert found["made"]["params"] == {"params.yaml:train.noise": 0}
-    assert sorted(found["made"]["inputs"]) == ["template", "train.py"]
-    assert found["attempt"]["verdict"] == "Verified"
-    by_record = json.loads(team.run("trace", "dev", MODEL, "--no-live", "-o", "json").out)
-    assert by_record["generation"] == found["generation"]
+    assert (traced["version"], traced["tag"], traced["trained"]["commit"]) == ("v1.1.0", "churn@v1.1.0", trained)
+    path = f"environments/dev/models/{MODEL}.yaml"
+    assert traced["bumped"]["commit"] == team.git("log", "-1", "--format=%H", "--", path)
+    assert traced["made"]["params"] == {"params.yaml:train.noise": 0}
+    assert sorted(traced["made"]["inputs"]) == ["template", "train.py"]
+    assert traced["attempt"]["verdict"] == "Verified"
+    assert trace(team, "dev", MODEL, "--no-live")["generation"] == traced["generation"]
+    (replica,) = engine.containers.list(filters={"label": f"gitops-ml.generation={traced['generation']}"})
+    assert team.serving(request_id="answer-7") == "v1.1.0"
+    for name in (replica.name, replica.id, replica.attrs["Image"], "answer-7", traced["generation"]):
+        assert trace(team, str(name)) == traced, name
+    assert trace(team, "churn@v1.1.0")["uses"] == traced["uses"]
 
 
-def test_a_rollback_requests_a_new_model_once(team: Workshop) -> None:
+def trace(workshop: Workshop, *words: str) -> dict[str, Any]:
+    ran = workshop.run("trace", *words, "-o", "json")
+    assert ran.code == 0, ran.err
+    return dict(json.loads(ran.out))
+
+
+def test_a_rollback_requests_a_new_model_once(team: Workshop, automated: Callable[..., str], forge: LocalForge) -> None:
     """The last test that shares the team: v2.0.0 is worse and rolled back, and the next model answers the request."""
     train(team, "v2.0.0", noise=30)
     team.declare("v2.0.0", verify=HOLDOUT, on_failure=["revert", "retrain"])
-    team.sync(expect=3)
+    printed = automated("push", "sync.yml", {"ref": "refs/heads/main"}, expect=1)
+    assert "::set-output:: verdict=Failed" in printed
+    (failed,) = [each for each in forge.deployments if each["ref"] == team.git("rev-parse", "HEAD~1")]
+    assert [stage["state"] for stage in failed["statuses"]][:2] == ["inactive", "failure"], "it was reverted"
     asked = team.record()["retrain"]
     assert asked["state"] == "requested"
     assert asked["attempt"] == team.record()["attempts"][0]["id"]

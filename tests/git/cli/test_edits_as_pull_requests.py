@@ -10,7 +10,7 @@ import pytest
 
 from gitops_ml.cli.training.retrain import propose_branch
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.errors import ForgeRefused, InputError
+from gitops_ml.errors import ForgeRefused, InputError, PushRejected
 from gitops_ml.retraining.bump_branch import Retrained
 from tests.git.cli_clone import V2, answer, attempt, cli, clone, generation, publish, put_record, with_model, write
 from tests.git.cli_forge import address, served_forge
@@ -92,6 +92,24 @@ def test_a_branch_with_commits_of_others_is_left_alone(work: Path, forge: LocalF
         done = cli(work, *command, "--pr")
         assert isinstance(done.exception, InputError), done.output
     assert remote(work, "rev-parse", "bump/prod-churn") == theirs
+
+
+def test_a_branch_that_was_deleted_or_put_back_is_pushed_again(work: Path, forge: LocalForge) -> None:
+    first = answer(work, "bump", "prod", "churn", "v2.0.0", "--pr")
+    for spoil in (("branch", "-D", "bump/prod-churn"), ("branch", "-f", "bump/prod-churn", "main")):
+        git(work.parent / "remote.git", *spoil)
+        again = answer(work, "bump", "prod", "churn", "v2.0.0", "--pr")
+        assert remote(work, "rev-parse", "bump/prod-churn") == again["bump_commit"]
+        assert again["pull_request"] == first["pull_request"]
+
+
+def test_a_protected_branch_gets_no_pull_request(work: Path, forge: LocalForge) -> None:
+    hook = work.parent / "remote.git/hooks/update"
+    hook.write_text("#!/bin/sh\necho 'bump/* is protected' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    done = cli(work, "bump", "prod", "churn", "v2.0.0", "--pr")
+    assert isinstance(done.exception, PushRejected) and "is protected" in str(done.exception)
+    assert not forge.pulls
 
 
 def test_hold_release_promote_and_rollback_have_it_too(work: Path, forge: LocalForge) -> None:

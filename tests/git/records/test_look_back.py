@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,11 +88,27 @@ def leave_unsigned(clone: Path) -> None:
     commit_file(clone, DEV, f"{GOOD}policy: {{require_signed_commits: true}}\n")
 
 
+def hide_an_unsigned_commit(clone: Path) -> None:
+    key = clone.parent / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    for name, value in {"gpg.format": "ssh", "user.signingkey": str(key), "commit.gpgsign": "true"}.items():
+        git(clone, "config", name, value)
+    commit_file(clone, ".gitops-ml/allowed_signers", f"ada@example.org {key.with_suffix('.pub').read_text()}")
+    commit_file(clone, DEV, f"{GOOD}policy: {{require_signed_commits: true}}\n")
+    git(clone, "config", "commit.gpgsign", "false")
+    commit_file(clone, DEV, f"{GOOD}policy: {{require_signed_commits: true, max_removals: 100%}}\n")
+    git(clone, "config", "commit.gpgsign", "true")
+    commit_file(clone, "README.md", "The tip is signed.\n")
+
+
 def rewrite_history(clone: Path) -> None:
     git(clone, "commit", "-q", "--amend", "-m", "Another history")
 
 
-@pytest.mark.parametrize("spoil", [break_environment, break_project, vanish, leave_unsigned, rewrite_history])
+SPOILT = [break_environment, break_project, vanish, leave_unsigned, hide_an_unsigned_commit, rewrite_history]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
 def test_a_pass_goes_on_at_the_commit_that_was_applied_last(
     clone: Path, target: Callable[[Snapshot], Target], spoil: Callable[[Path], None]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +13,33 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from gitops_ml.artifacts.pickle_modules import format_of, modules_in
-from gitops_ml.artifacts.skops_file import skops_bytes
 from gitops_ml.artifacts.trained_with import scikit_learn_versions
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
-MODEL = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, ROWS[:, 0] > 0)
 NAMED = {"sklearn.pipeline", "sklearn.linear_model._logistic", "sklearn.preprocessing._data"}
+
+
+@cache
+def model() -> Any:
+    """A pipeline of scikit-learn, which is imported here: each worker of a test run imports this module."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, ROWS[:, 0] > 0)
 
 
 def dumped(**options: Any) -> bytes:
     file = io.BytesIO()
-    joblib.dump(MODEL, file, **options)
+    joblib.dump(model(), file, **options)
     return file.getvalue()
 
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_pickle_of_each_protocol_names_its_modules(protocol: int) -> None:
-    assert modules_in(pickle.dumps(MODEL, protocol=protocol)) >= NAMED
+    assert modules_in(pickle.dumps(model(), protocol=protocol)) >= NAMED
 
 
 @pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("lzma", 3), ("xz", 3)])
@@ -44,7 +50,9 @@ def test_a_file_of_joblib_names_its_modules_and_scikit_learn_however_it_is_compr
 
 
 def test_a_skops_file_names_its_modules() -> None:
-    assert modules_in(skops_bytes(MODEL)) >= NAMED
+    from gitops_ml.artifacts.skops_file import skops_bytes
+
+    assert modules_in(skops_bytes(model())) >= NAMED
 
 
 @given(st.binary(max_size=400))

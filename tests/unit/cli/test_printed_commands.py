@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from functools import cache
+from typing import Any
 
 import pytest
 import typer
@@ -14,7 +16,11 @@ from gitops_ml.cli.main import application
 from tests.printed_commands import NOT_RUN, ROOT, RUN, commands_in, printed
 
 PRINTED = printed()
-COMMANDS = get_command(application())
+
+
+@cache
+def commands() -> Any:
+    return get_command(application())
 
 
 def test_every_printed_command_is_run_by_a_test_or_says_why_not() -> None:
@@ -34,11 +40,11 @@ def test_the_tests_that_run_them_exist() -> None:
 @pytest.mark.parametrize(("template", "words"), [(t, words) for t in PRINTED for words in commands_in(t, "gitops-ml")])
 def test_our_commands_have_the_arguments_that_are_printed(template: str, words: list[str]) -> None:
     name, *arguments = words
-    command = COMMANDS.commands[name]  # type: ignore[attr-defined]
+    command = commands().commands[name]
     if not arguments:
         return  # the command is only named
     try:
-        command.make_context(name, arguments, parent=typer.Context(COMMANDS)).close()
+        command.make_context(name, arguments, parent=typer.Context(commands())).close()
     except typer.TyperException as error:
         pytest.fail(f"{template!r}: {error.format_message()}")
 

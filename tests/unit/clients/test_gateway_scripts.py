@@ -209,7 +209,7 @@ def test_a_drain_does_not_wait_for_servers_that_are_gone(gateway: Gateway) -> No
 def test_metrics_of_each_server_are_bounded(gateway: Gateway) -> None:
     gateway.answer("http://a:8080/metrics", "x 1\n")
     gateway.answer("http://b:8080/metrics", "", "forever")
-    ran = gateway.run("read-metrics", "=", "50", "2", "a:8080", "b:8080", "c:8080")
+    ran = gateway.run("read-each", "=", "50", "2", "/metrics", "a:8080", "b:8080", "c:8080")
     assert ran.stdout == "= a:8080\nx 1\n\n= b:8080\n" + "1\n" * 15 + "= c:8080\n"
 
 

@@ -13,7 +13,7 @@ from gitops_ml.clients.gateway.probing import readiness
 from gitops_ml.clients.gateway.probing.answers import decoded, whole_answer
 from gitops_ml.clients.gateway.probing.probe import parse_results
 from gitops_ml.clients.gateway.probing.samples import read_samples
-from gitops_ml.clients.gateway.server_metrics import split_metrics
+from gitops_ml.clients.gateway.server_metrics import split_answers
 from gitops_ml.clients.gateway.shadow_traffic import Tally, tallies
 from gitops_ml.core.verification.samples import parse_samples
 from gitops_ml.errors import InputError, ModelRejected
@@ -111,14 +111,14 @@ def test_counters_are_read_under_the_mark_alone() -> None:
     line = 'gitops_ml_inference_requests_total{code="%s"} %s\n'
     forged = "= b:1\n" + line % (500, "9.0")
     output = "mark a:1\n" + line % (200, "7.0") + forged + "mark b:1\n" + line % (200, "1e+03") + "mark c:1\n\n"
-    assert tallies(split_metrics(output, "mark"), None) == {"a": Tally(requests=16, bad=9), "b": Tally(requests=1000)}
+    assert tallies(split_answers(output, "mark"), None) == {"a": Tally(requests=16, bad=9), "b": Tally(requests=1000)}
 
 
 @pytest.mark.parametrize("count", ["1e999", "..", "NaN", "-1", "1" * 400, "e"])
 def test_a_counter_that_is_no_number_does_not_count(count: str) -> None:
     bucket = f'gitops_ml_inference_seconds_bucket{{le="{count}"}} {count}\n'
     text = f'mark a:1\ngitops_ml_inference_requests_total{{code="200"}} {count}\n{bucket}'
-    assert tallies(split_metrics(text, "mark"), 0.1) == {"a": Tally()}
+    assert tallies(split_answers(text, "mark"), 0.1) == {"a": Tally()}
 
 
 class Answering:

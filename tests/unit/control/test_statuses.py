@@ -10,6 +10,7 @@ from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.statuses import StatusReporter
 from gitops_ml.control.sync import sync
 from gitops_ml.core.declaration.schema import Hold
+from gitops_ml.core.pull_request.deployments import ForgeDeployment
 from gitops_ml.core.pull_request.statuses import CommitStatus
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import EngineFailed, ForgeRefused, ForgeUnavailable, GitopsError
@@ -42,6 +43,16 @@ def test_the_last_status_is_the_verdict(verdict: Verdict, state: str, descriptio
     *before, last = told(host, host.declaring(wanted("v2")))
     assert last[:2] == (state, f"gitops-ml/dev/{NAME}") and last[2].startswith(description)
     assert {each[0] for each in before[1:]} <= {"pending"}, "the first one is of the version that served before"
+
+
+def test_statuses_and_deployments_name_the_page_of_their_deployment() -> None:
+    heard: list[CommitStatus | ForgeDeployment] = []
+    host = serving_v1(NAME)
+    reporter = StatusReporter(heard.append, pytest.fail, heard.append, "https://ml.example.org")
+    sync(host.declaring(wanted("v2")), looked=reporter.look)
+    reporter.close()
+    assert {type(each) for each in heard} == {CommitStatus, ForgeDeployment}
+    assert {each.page for each in heard} == {f"https://ml.example.org/dev/{NAME}/index.html"}
 
 
 def test_a_canary_is_pending_until_its_users_decide() -> None:

@@ -24,6 +24,7 @@ from gitops_ml.core.planning.planner import make_plan
 from gitops_ml.core.planning.validation import require_capacity, require_plausible
 from gitops_ml.errors import InputError
 from tests.declared_values import Path, put, walk
+from tests.effort import stride
 from tests.unit.builders import ENVIRONMENT, PROJECT, generation, replica
 from tests.unit.snapshots import inputs, serving
 
@@ -31,7 +32,7 @@ MINIMAL: dict[type, dict[str, Any]] = {
     Deployment: {"schema": 1, "model": "churn", "version": "v2.0.0"},
     Environment: {"schema": 1, "gateway": {"port": 8081}},
 }
-DEPLOYMENTS = list(walk(json_schema("deployment")))
+DEPLOYMENTS = list(walk(json_schema("deployment")))[:: stride(3)]
 ENVIRONMENTS = list(walk(json_schema("environment")))
 V1 = generation("v1")
 HARMFUL = (plan.Stop, plan.Retire, plan.Remove, plan.Unroute, plan.Shift)

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from gitops_ml.core.declaration.checks import Holdout
-from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment, Resources, Serve
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment, Resources
+from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.generation import Generation, differing, generation_of, image_tag, replica_spec, threads_env
 from gitops_ml.core.records.record import FINGERPRINT_FIELDS
 
@@ -181,6 +182,13 @@ def test_allow_pickle_is_passed_to_the_server() -> None:
     assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made()).env
     assert spec(made(resolved(serve={"allow_pickle": True}))).env["GITOPS_ML_ALLOW_PICKLE"] == "1"
     assert "GITOPS_ML_ALLOW_PICKLE" not in spec(made(resolved(env={"GITOPS_ML_ALLOW_PICKLE": "1"}))).env
+
+
+def test_a_published_model_is_another_generation_whose_server_opens_a_channel() -> None:
+    served, published = made(), made(resolved(serve={"pattern": "publish"}))
+    assert published.fingerprint != served.fingerprint and published.artifact == served.artifact
+    assert spec(published).env["GITOPS_ML_CHANNEL"] == "1"
+    assert "GITOPS_ML_CHANNEL" not in spec(served).env
 
 
 def test_a_replica_s_identity_is_in_its_labels() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -140,3 +141,14 @@ def test_any_health_path_survives_template_and_yaml(path: str) -> None:
 )
 def test_only_requests_routed_by_weight_are_users(router: str, dealt: bool) -> None:
     assert is_users_router(router) is dealt
+
+
+def test_a_share_of_the_subscribers_reaches_the_candidate_and_nobody_else_does() -> None:
+    http = _http(route_file("m", BACKENDS, weights={ONE: 100}, subscribers={TWO: 25}))
+    assert [share["name"] for share in http["services"]["m"]["weighted"]["services"]] == [f"m.{ONE}"]
+    shares = {name: router for name, router in http["routers"].items() if "share" in name}
+    assert {router["service"] for router in shares.values()} == {f"m.{TWO}"} and len(shares) == 2
+    for router in shares.values():
+        pattern = re.search(r"HeaderRegexp\(`X-Gitops-Ml-Slot`, `(.*?)`\)", router["rule"])
+        assert pattern and [n for n in range(100) if re.search(pattern[1], str(n))] == list(range(25))
+        assert not re.search(pattern[1], "") and not re.search(pattern[1], "24x")

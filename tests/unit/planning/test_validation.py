@@ -13,6 +13,7 @@ from gitops_ml.errors import InputError
 from gitops_ml.serving.samples import ROWS
 
 IMAGE = {"pattern": "image", "image": "app@sha256:" + "0" * 64, "port": 80}
+PUBLISH = {"pattern": "publish"}
 PROMETHEUS = {"name": "p", "url": "http://p", "query": "up"}
 
 
@@ -37,6 +38,10 @@ def holdout(metrics: dict[str, Any], **more: Any) -> Deployment:
         (holdout({"r2": {"min": 1.1}}), ["r2.min is 1.1", "between -inf and 1"]),
         (holdout({"f1": {"max_drop": 2}}), ["f1.max_drop is 2"]),
         (holdout({"roc_auc": {"min": 0.7}}, rows=9), ["verify.holdout.rows is 9", "fewer than 10"]),
+        (declared(serve=PUBLISH, rollout={"strategy": "shadow"}), ["shadow does not go with", "strategy: canary"]),
+        (declared(serve=PUBLISH, verify={"agreement": {}}), ["verify.agreement does not go with", "send no requests"]),
+        (declared(serve=PUBLISH, verify={"subscribers": {}}), ["verify.subscribers judges a canary", "is none"]),
+        (declared(rollout={"strategy": "canary"}, verify={"subscribers": {}}), ["verify.subscribers judges a canary"]),
         (declared(verify={"prometheus": [PROMETHEUS | {"min": 2, "max": 1}]}), ["prometheus p has min 2 above max 1"]),
         (declared(verify={"drift": {"min_rows": 513}}), ["drift.min_rows is 513", "1 x 512 live rows"]),
         (declared(verify={"agreement": {"min_rows": 2000}}, replicas=3), ["3 x 512 live rows", "GITOPS_ML_SAMPLES"]),
@@ -62,6 +67,7 @@ def test_checks_that_can_never_pass_or_never_fail_are_refused(deployment: Deploy
         declared(verify={"drift": {"min_rows": 4000}}, env={"GITOPS_ML_SAMPLES": "4000"}),
         declared(env={"GITOPS_ML_MAX_BODY_BYTES": "1024", "LOG_LEVEL": "debug", "GITOPS_MODE": "x"}),
         declared(serve=IMAGE, env={"GITOPS_ML_TOKEN": "x"}),
+        declared(serve=PUBLISH, rollout={"strategy": "canary"}, verify={"subscribers": {"min_loaded": 0.5}}),
     ],
 )
 def test_checks_that_can_pass_and_fail_are_accepted(deployment: Deployment) -> None:

@@ -53,9 +53,23 @@ def examples() -> dict[str, PullRequest]:
     return {
         "better-model": _bump(models=(model(),)),
         "worse-model": _bump(
-            models=(model(slice_of("carrier", "UA", 0.34), slice_of("month", "7", 0.2), checks=_WORSE),)
+            models=(
+                model(
+                    slice_of("carrier", "UA", 0.34),
+                    slice_of("month", "7", 0.2),
+                    checks=_WORSE,
+                    flips=(410, 1_190),
+                    metrics={"roc_auc": (0.76, 0.72)},
+                ),
+            )
         ),
-        "equal-model": _bump(models=(model(slice_of("carrier", "UA", 0.01), checks=_EQUAL),)),
+        "equal-model": _bump(
+            models=(
+                model(
+                    slice_of("carrier", "UA", 0.02), checks=_EQUAL, flips=(61, 58), metrics={"roc_auc": (0.76, 0.76)}
+                ),
+            )
+        ),
         "data-only": request(facts(desired(blue), desired(blue))),
         "scale": request(facts(desired(deployment(replicas=2)), desired(deployment(replicas=3)), host=host(12.0))),
         "strategy": request(

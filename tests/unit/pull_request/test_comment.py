@@ -14,6 +14,7 @@ from gitops_ml.core.pull_request.comment import comment
 from gitops_ml.core.pull_request.facts import EnvironmentFacts, Upstream, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
 from gitops_ml.core.pull_request.policy import findings
+from tests.effort import examples
 from tests.unit.pull_request.builders import (
     NOW,
     deployment,
@@ -115,6 +116,21 @@ def test_the_judgement_of_the_models_is_read_before_any_table() -> None:
     assert lines[1] == "`churn` `v2` **is worse** on held-out rows (`roc_auc`), better by `brier`.  "[:-2]
 
 
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("better-model", "merge, and the next sync of `prod` begins the rollout"),
+        ("equal-model", "merge, and the next sync of `prod` begins the rollout"),
+        ("worse-model", "do not merge before somebody says why `churn` `v2` should serve"),
+        ("hold", "merge; no rollout begins until the hold ends, or `gitops-ml release prod churn` ends it"),
+        ("strategy", "merge; no rollout begins."),
+        ("broken-file", "fix what is marked ❌ (1)"),
+    ],
+)
+def test_the_next_step_answers_whether_to_merge(name: str, step: str) -> None:
+    assert f"**Next**: {step}" in written()[name]
+
+
 def test_verified_upstream_soak_and_hold_each_say_what_fixes_them() -> None:
     def upstream(version: str, minutes: int, verdict: str = "Verified") -> Upstream:
         recorded = record(version, settled=NOW - timedelta(minutes=minutes), verdict=verdict)
@@ -176,7 +192,7 @@ def test_a_removed_environment_and_one_that_cannot_be_read() -> None:
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=400)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     environments=st.integers(0, 60),
     deployments=st.integers(0, 40),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gitops_ml.core.pull_request.facts import PullRequest
 from gitops_ml.core.pull_request.length import LIMIT
 from gitops_ml.core.pull_request.stored_comment import commit_of, marker, stored_comment
+from tests.effort import examples
 from tests.unit.pull_request.builders import deployment, desired, facts, model, request
 
 
@@ -48,7 +49,7 @@ def test_what_somebody_wrote_into_the_memory_is_shown_as_text_or_forgotten() -> 
     assert "Earlier" not in stored_comment(at("b"), broken)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.text(st.characters(codec="utf-8") | st.sampled_from("<>@#-"), max_size=400), st.integers(0, 30))
 def test_with_its_memory_it_is_never_longer_than_a_forge_takes(text: str, count: int) -> None:
     deployments = [deployment(name=f"m{n}") for n in range(count)]

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn import metrics as oracle
 
 from gitops_ml.core.verification.holdout_metrics import METRICS, check_metric, metric_named
 from gitops_ml.core.verification.statistics import metrics
@@ -37,6 +36,8 @@ def _case(seed: int, rows: int, groups: int, levels: int) -> tuple[Sample, Sampl
 
 
 def _expected(name: str, sample: Sample, weight: Floats) -> float:
+    from sklearn import metrics as oracle
+
     score = sample.probability[:, 1] if sample.probability is not None else None
     by_score = {"roc_auc": oracle.roc_auc_score, "average_precision": oracle.average_precision_score}
     by_probability = {"brier": oracle.brier_score_loss, "log_loss": oracle.log_loss}
@@ -95,6 +96,8 @@ def test_a_ranking_metric_of_one_class_is_undefined(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["accuracy", "balanced_accuracy", "f1", "log_loss", "brier"])
 def test_three_classes_equal_scikit_learn(name: str) -> None:
+    from sklearn import metrics as oracle
+
     generator = np.random.default_rng(7)
     truth = generator.integers(0, 3, 200).astype(float)
     probability = generator.dirichlet([1, 1, 1], 200)

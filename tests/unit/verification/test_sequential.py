@@ -11,6 +11,7 @@ import pytest
 
 from gitops_ml.core.verification.statistics.blocks import BLOCK, Arms, block_length, start_block
 from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficTest, least_requests
+from tests.effort import examples
 
 Request = tuple[bool, bool]
 
@@ -200,7 +201,7 @@ def test_requests_dealt_at_random_make_every_block_fair() -> None:
     outcomes = np.zeros(length, dtype=bool)
     outcomes[[3, 60, 61, 62, 63, 64, 199]] = True
     values = []
-    for _ in range(4000):
+    for _ in range(examples(4000)):
         test = _test()
         own = generator.random(length) < 0.1
         for number in range(length):

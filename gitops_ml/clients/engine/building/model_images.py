@@ -22,6 +22,7 @@ BASE_IMAGE = PYTHON.name
 DIGEST = LABEL + "digest"
 _OCI = "org.opencontainers.image."
 TITLE = _OCI + "title"
+IMAGE_VERSION = _OCI + "version"
 _STEP_SECONDS = 3600.0
 """How long a build may take before its steps count as left behind."""
 _builds: dict[tuple[str, str], threading.Lock] = {}
@@ -117,7 +118,7 @@ def ensure_model_image(
         ROLE: "model",
         DIGEST: generation.digest,
         TITLE: generation.model,
-        _OCI + "version": generation.version,
+        IMAGE_VERSION: generation.version,
         _OCI + "revision": generation.revision,
         _OCI + "base.name": runtime,
         _OCI + "base.digest": runtime_id,

@@ -64,6 +64,7 @@ class LocalForge:
     asked: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     pulls: dict[str, int] = field(default_factory=dict)
+    closed: dict[str, int] = field(default_factory=dict)
     texts: dict[int, dict[str, str]] = field(default_factory=dict)
     before_answer: Callable[[str, str], None] = lambda method, path: None
     statuses: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -175,7 +176,7 @@ class LocalForge:
             branch = content.get("head", content.get("source_branch", ""))
             if branch in self.pulls:
                 return 409 if self.kind != "github" else 422, {"message": "a pull request exists already"}
-            number = self.pulls[branch] = len(self.pulls) + 1
+            number = self.pulls[branch] = max([0, *self.pulls.values(), *self.closed.values()]) + 1
         else:
             number = int(path.rsplit("/", 1)[1])
         self.texts[number] = text
@@ -183,14 +184,14 @@ class LocalForge:
         return status, {"iid": number, "web_url": url} if self.kind == "gitlab" else {"number": number, "html_url": url}
 
     def _pulls(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        only_open = query.get("state") == ("opened" if self.kind == "gitlab" else "open")
+        pulls = self.pulls if only_open else self.closed | self.pulls
         if self.kind == "gitea":
             own = {"repo_id": 1}
-            return [
-                {"number": n, "head": {"ref": b, **own}, "base": {"ref": "main", **own}} for b, n in self.pulls.items()
-            ]
+            return [{"number": n, "head": {"ref": b, **own}, "base": {"ref": "main", **own}} for b, n in pulls.items()]
         branch = query["source_branch"] if self.kind == "gitlab" else query["head"].partition(":")[2]
         key = "iid" if self.kind == "gitlab" else "number"
-        return [{key: self.pulls[branch]}] if branch in self.pulls else []
+        return [{key: pulls[branch]}] if branch in pulls else []
 
 
 @contextmanager

@@ -8,15 +8,16 @@ import pytest
 
 from gitops_ml.clients.forge.find import find_forge
 from gitops_ml.clients.forge.forge import Forge
-from gitops_ml.clients.forge.links import job_address
+from gitops_ml.clients.forge.links import job_address, require_address
 from gitops_ml.core.pull_request.deployments import ForgeDeployment, Stage
 from gitops_ml.core.pull_request.statuses import CommitStatus, RecordPlace
-from gitops_ml.errors import ForgeRefused
+from gitops_ml.errors import ForgeRefused, InputError
 from tests.unit.clients.forge.server import PREFIX, TOKEN, Fault, LocalForge, served
 
 COMMIT = "c" * 40
 RUN = {"GITHUB_RUN_ID": "77", "GITHUB_REPOSITORY": "team/shop", "GITHUB_SERVER_URL": "https://git.example.org"}
 RECORD = RecordPlace("d" * 40, "environments/prod/records/churn.yaml")
+PAGE = "https://ml.example.org/prod/churn/index.html"
 QUEUED = Stage("queued", "canary of v2 is under way")
 AT_WORK = Stage("in_progress", "canary of v2 is under way")
 SUCCESS = Stage("success", "v2 is Verified and serves")
@@ -109,6 +110,35 @@ def test_a_commit_status_links_to_the_record(kind: str, files: str) -> None:
         told = local.statuses[0][1]
     assert told["target_url"].endswith(f"/team/shop/{files}/{'d' * 40}/{RECORD.path}")
     assert local.violations == []
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
+def test_the_page_comes_first_in_a_commit_status(kind: str) -> None:
+    status = CommitStatus(commit=COMMIT, context="c", state="success", description="d", record=RECORD, page=PAGE)
+    with served(LocalForge(kind=kind)) as local:
+        client(local).set_status(status)
+        assert local.statuses[0][1]["target_url"] == PAGE
+    assert local.violations == []
+
+
+def test_a_deployment_links_to_page_and_record(github: LocalForge) -> None:
+    client(github, **RUN).show_deployment(deployment(AT_WORK, SUCCESS, page=PAGE))
+    done, at_work = github.deployments[0]["statuses"]
+    assert done["log_url"].endswith(RECORD.path) and done["environment_url"] == PAGE
+    assert "environment_url" not in at_work
+    client(github, **RUN).show_deployment(
+        ForgeDeployment(commit="e" * 40, place="prod/churn", stages=(AT_WORK,), page=PAGE)
+    )
+    assert github.deployments[0]["statuses"][0]["log_url"] == PAGE
+
+
+@pytest.mark.parametrize(
+    "url", ["ml.example.org", "ftp://ml.example.org", "https://", "https://a:b@c", "https://c/?a=b", "https://c/ d"]
+)
+def test_what_is_no_address_of_a_page_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match="is no address of a page"):
+        require_address(url)
+    assert require_address("https://ml.example.org/page/") == "https://ml.example.org/page"
 
 
 @pytest.mark.parametrize(

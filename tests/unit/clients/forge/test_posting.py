@@ -91,6 +91,15 @@ def test_the_token_of_a_job_finds_its_comment_without_asking_who_it_is(local: Lo
     assert bodies(local) == ["merge me", "two"]
 
 
+def test_one_that_somebody_edited_is_put_right(local: LocalForge) -> None:
+    written(local, "one")
+    local.comments[0].body = f"{MARKER}\n\nmerge me"
+    assert written(local, "one") == "edited"
+    local.comments[0].body = "all of it is gone, the marker too"
+    assert written(local, "one") == "written"
+    assert bodies(local)[-1] == "one"
+
+
 def test_one_that_is_deleted_at_this_moment_is_written_anew(local: LocalForge) -> None:
     written(local, "one")
 
@@ -211,6 +220,13 @@ def test_a_pull_request_is_opened_once_then_edited(local: LocalForge) -> None:
     edited = open_or_edit(client(local), wanted._replace(body="why, again"))
     assert (edited.action, edited.url) == ("edited", opened.url)
     assert local.texts == {1: {"title": "Bump churn", "body": "why, again"}}
+
+
+def test_a_pull_request_that_was_closed_stays_closed_and_another_one_is_opened(local: LocalForge) -> None:
+    local.closed = {"bump": 3}
+    opened = open_or_edit(client(local), NewPullRequest("bump", "main", "Bump", "why"))
+    assert (opened.action, opened.url) == ("written", f"{local.url}/pulls/4")
+    assert list(local.texts) == [4]
 
 
 def test_a_pull_request_that_another_job_opened_meanwhile_is_edited(local: LocalForge) -> None:

@@ -97,5 +97,7 @@ def test_signed_commits_need_a_list_of_signers(folder: Path) -> None:
     commit = write(folder, {"environments/dev/environment.yaml": strict})
     with Repository.open(folder) as repo, pytest.raises(SourceError) as caught:
         read_declared(repo, commit, "dev")
-    assert caught.value.why == "policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent"
+    assert caught.value.why == (
+        "policy.require_signed_commits is set, and .gitops-ml/allowed_signers is absent, as are keys in .gitops-ml/gpg"
+    )
     assert caught.value.fix == "commit .gitops-ml/allowed_signers"

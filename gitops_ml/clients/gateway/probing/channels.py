@@ -1,0 +1,28 @@
+"""Reads what subscribers told the channels of published models. Only the environment's own network may ask them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.gateway.server_metrics import read_each
+from gitops_ml.core.subscribers import ChannelReport
+
+_PATH = "/gitops-ml/subscribers"
+_LONGEST = 16 << 20
+
+
+def read_channels(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]]) -> dict[str, ChannelReport]:
+    """What these (alias, port) were told, by alias; without the servers that do not answer as a channel does.
+
+    Raises `EngineFailed` when the gateway cannot be asked.
+    """
+    reports: dict[str, ChannelReport] = {}
+    for alias, text in read_each(engine, gateway, servers, _PATH, longest=_LONGEST).items():
+        try:
+            reports[alias] = msgspec.json.decode(text, type=ChannelReport)
+        except (msgspec.DecodeError, RecursionError):
+            continue
+    return reports
