@@ -1,4 +1,4 @@
-"""Runs `gitops-ml` in a process of its own without importing everything again each time.
+"""Runs `gitops-ml` or `dvc` in a process of its own without importing everything again each time.
 
 Two thirds of a command's CPU time go into imports. A server process imports them once, and forks for each command: a
 new process with its own arguments, folder, environment, output and exit, as the console script has. `begin` of a
@@ -16,27 +16,36 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 ROOT = Path(__file__).parents[1]
 _PACKAGES = ("gitops_ml.cli", "gitops_ml.control", "gitops_ml.clients", "gitops_ml.core", "gitops_ml.retraining")
-_LAZY = ("git", "numpy", "pyarrow.csv", "pyarrow.parquet", "dvc.repo")
-"""Imported by functions of the packages only."""
+_DVC = ("dvc.repo", "dvc.cli.parser", "dvc.data_cloud", "dulwich.worktree", "networkx", "pygit2")
+_LAZY = ("git", "numpy", "pyarrow.csv", "pyarrow.parquet", *_DVC)
+"""Imported by functions only."""
 
 
-def run_command(arguments: Sequence[str], folder: Path, timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run `gitops-ml` with these arguments. Raises `subprocess.TimeoutExpired` after killing the command."""
+def run_command(
+    arguments: Sequence[str],
+    folder: Path,
+    timeout: float,
+    *,
+    program: Literal["gitops-ml", "dvc"] = "gitops-ml",
+    env: Mapping[str, str] = os.environ,
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with these arguments. Raises `subprocess.TimeoutExpired` after killing the command."""
+    command = [program, *arguments]
     ours, theirs = socket.socketpair()
     with ours, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with theirs:
             socket.send_fds(_server(), [b"."], [theirs.fileno(), out.fileno(), err.fileno()])
-        request = {"arguments": list(arguments), "folder": str(folder), "env": dict(os.environ)}
+        request = {"command": command, "folder": str(folder), "env": dict(env)}
         ours.sendall(json.dumps(request).encode() + b"\n")
         answers = ours.makefile("r")
-        command = int(answers.readline())
-        overdue = threading.Timer(timeout, os.kill, (command, signal.SIGKILL))
+        process = int(answers.readline())
+        overdue = threading.Timer(timeout, os.kill, (process, signal.SIGKILL))
         overdue.start()
         code = int(answers.readline())
         in_time = overdue.is_alive()
@@ -46,8 +55,8 @@ def run_command(arguments: Sequence[str], folder: Path, timeout: float) -> subpr
             file.seek(0)
             texts.append(file.read().decode())
         if not in_time:
-            raise subprocess.TimeoutExpired(["gitops-ml", *arguments], timeout, *texts)
-        return subprocess.CompletedProcess(["gitops-ml", *arguments], code, *texts)
+            raise subprocess.TimeoutExpired(command, timeout, *texts)
+        return subprocess.CompletedProcess(command, code, *texts)
 
 
 @functools.cache
@@ -110,7 +119,7 @@ def _become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["folder"])
-    sys.argv = ["gitops-ml", *request["arguments"]]
+    sys.argv = request["command"]
     sys.path.remove(str(ROOT))  # `-m` put the checkout there, which a console script does not have
 
 
@@ -118,7 +127,11 @@ if __name__ == "__main__":
     _import_all()
     asked = _serve(socket.socket(fileno=int(sys.argv[1])))
     if asked is not None:
-        from gitops_ml.cli.main import main
+        import dvc.cli
+
+        import gitops_ml.cli.main
 
         _become(asked)
-        main()
+        if sys.argv[0] == "dvc":
+            sys.exit(dvc.cli.main())
+        gitops_ml.cli.main.main()

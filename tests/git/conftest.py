@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.git.repository import Repository
+from tests.forked_command import run_command
 
 BIN = Path(sys.executable).parent
 PIPELINE = """\
@@ -60,7 +61,11 @@ def environment(home: Path) -> dict[str, str]:
 
 def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> str:
     """A command in `folder`; its standard output. A failure fails the test with what the command said."""
-    done = subprocess.run(command, cwd=folder, env=os.environ | (env or {}), capture_output=True, text=True)
+    environ = os.environ | (env or {})
+    if command[0] == "dvc":
+        done = run_command(command[1:], folder, 120, program="dvc", env=environ)
+    else:
+        done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout.strip()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ import pytest
 from gitops_ml.stages.ingest import ingest
 from gitops_ml.stages.params import Ingest, Prepare, load_section
 from gitops_ml.stages.prepare import prepare
+from tests.forked_command import run_command
 
-GITOPS_ML = Path(sys.executable).with_name("gitops-ml")
 PARAMS = """
 ingest:
   until: "{until}"
@@ -65,7 +63,7 @@ def collect(clone: Path, until: str) -> None:
 
 
 def run(clone: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    result = subprocess.run([GITOPS_ML, "data", *arguments, "-o", "json"], cwd=clone, capture_output=True, text=True)
+    result = run_command(["data", *arguments, "-o", "json"], clone, 120)
     return result.returncode, json.loads(result.stdout or "{}"), result.stderr
 
 

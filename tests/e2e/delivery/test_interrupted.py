@@ -25,8 +25,6 @@ from gitops_ml.core.generation import DEPLOYMENT, PROJECT, ROLE
 from tests.e2e.host import Host
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop, scratch_workshop
 
-pytestmark = pytest.mark.alone
-
 WITHIN = 60.0  # seconds; longer than any sync here takes
 
 

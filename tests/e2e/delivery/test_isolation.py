@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from gitops_ml.cli.demo.steady_load import SteadyLoad
 from tests.e2e.workshop import EXAMPLE, MODEL, Workshop
-
-pytestmark = pytest.mark.alone
 
 CANARY: dict[str, Any] = {
     "rollout": {"strategy": "canary", "steps": [25, 50]},

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 from tests.act import act, add_workflow, on_forge
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop, scratch_workshop
+from tests.forked_command import run_command
 from tests.git.cli_forge import address
 from tests.unit.clients.forge.server import LocalForge, served
 
@@ -57,8 +57,8 @@ retrain:
 
 def dvc(workshop: Workshop, *arguments: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
-    subprocess.run(command, cwd=workshop.folder, env=os.environ | {"PATH": path}, check=True)
+    env = os.environ | {"PATH": path}
+    run_command([*arguments, "--quiet"], workshop.folder, 120, program="dvc", env=env).check_returncode()
 
 
 def set_up(workshop: Workshop, *, per_day: int = 50) -> None:
