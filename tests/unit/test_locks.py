@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON, BaseImage
+from gitops_ml.serving.building.requirements import OLDEST
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -43,6 +44,11 @@ def test_serving_input_is_the_extra() -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
     lines = (ROOT / "requirements" / "serving.in").read_text().splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == extra
+
+
+def test_the_oldest_versions_of_the_server_are_those_of_the_extra() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
+    assert {f"{name}>={version}" for name, version in OLDEST.items()} <= set(extra)
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
