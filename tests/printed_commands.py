@@ -1,72 +1,10 @@
-"""Every command that the source prints as a fix or as the next one, found by a machine, and the test that runs it.
+"""Every command that the source prints as a fix or as the next one, and the test that runs it.
 
-A printed text is a template here: what an f-string fills in is `{}`. `RUN` names the test that runs what is printed.
-`NOT_RUN_FOR` says why no test does. A text in neither fails `tests/unit/cli/test_printed_commands.py`.
+`printed_templates` finds them. `RUN` names the test that runs what is printed. `NOT_RUN_FOR` says why no test does. A
+text in neither fails `tests/unit/cli/test_printed_commands.py`.
 """
 
 from __future__ import annotations
-
-import ast
-import re
-from functools import cache
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-PROGRAMS = re.compile(r"(?<![\w./-])(gitops-ml|git|dvc|docker|pip|apt-get|make|journalctl)(?: [a-z{-]+)")
-"""Where a command may begin."""
-PROSE = re.compile(r"make (?!setup|demo)|gitops-ml (needs|in|makes|runs)\b|gitops-ml \{\}$|git lfs untrack it")
-"""Words that only look like a command."""
-
-
-@cache
-def printed() -> dict[str, list[str]]:
-    """The templates that name a command, each with the files that print it."""
-    templates: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "gitops_ml").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            for template in _of(node) if isinstance(node, ast.Call) else ():
-                if PROGRAMS.search(PROSE.sub("", template)):
-                    templates.setdefault(template, []).append(str(path.relative_to(ROOT)))
-    return templates
-
-
-def _of(call: ast.Call) -> list[str]:
-    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-    values = [keyword.value for keyword in call.keywords if keyword.arg == "fix"]
-    if name in ("missing", "note"):  # findings of `doctor`
-        values += call.args[2:3]
-    texts = [text for value in values for text in _texts(value)]
-    if name in ("progress", "say", "report", "out"):
-        texts += [text for value in call.args for text in _texts(value) if text.startswith("next: ")]
-    return texts
-
-
-def _texts(value: ast.expr) -> list[str]:
-    """The texts that an expression may give, as templates."""
-    match value:
-        case ast.Constant(value=str(text)):
-            return [text]
-        case ast.JoinedStr():
-            return ["".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in value.values)]
-        case ast.IfExp():
-            return _texts(value.body) + _texts(value.orelse)
-        case ast.BinOp():
-            return [a + b for a in _texts(value.left) or ["{}"] for b in _texts(value.right) or ["{}"]]
-        case ast.BoolOp():
-            return [text for each in value.values for text in _texts(each)]
-    return []
-
-
-def commands_in(template: str, program: str) -> list[list[str]]:
-    """The commands of one program in a template, as words; placeholders are `x`."""
-    found = []
-    for match in re.finditer(rf"(?<![\w./-]){program} ([^`,;()…&|]+)", PROSE.sub("", template)):
-        text = re.split(r" (?:and|or|in|where|which|from|says|shows|starts|looks|on|again|it)\b|:\s|\.$", match[1])[0]
-        text = text.replace("'", "").replace('"', "").replace("{}", "x")
-        words = [re.sub(r"^<.+>$|^[A-Z][A-Z-]*$", "x", word) for word in text.split()]
-        found.append(words)
-    return found
-
 
 _STEPS = "tests/git/printed/test_next_steps.py"
 _HERE = "tests/git/printed/test_commands.py"
@@ -76,6 +14,7 @@ _RECORDS = "tests/git/printed/test_records.py"
 _BAD_INPUT = "tests/e2e/bad_input/test_on_the_host.py"
 _COMMENT = "tests/git/cli/test_comment.py"
 _REMOVALS = "tests/e2e/delivery/test_environments.py"
+_VERIFY = "tests/e2e/workflows/test_verify.py"
 _HEALING = "tests/e2e/healing/test_gateway.py"
 _TRACE = "tests/git/cli/test_trace.py"
 RUN = {
@@ -221,16 +160,22 @@ RUN = {
     "dvc repro --dry says more": f"{_DVC}::test_a_template_that_dvc_cannot_resolve",
     "dvc pull {}": f"{_DVC}::test_a_model_whose_bytes_are_not_here",
     "dvc add {}, or git add {}; then commit": f"{_DVC}::test_a_model_that_was_never_committed",
+    "gitops-ml sync {} --rebind, if that is intended": (
+        f"{_BAD_INPUT}::test_another_engine_than_recorded_is_refused_until_rebind"
+    ),
+    "gitops-ml sync {} --confirm-removals": f"{_REMOVALS}::test_the_last_deployment_is_removed_only_with_confirmation",
+    "gitops-ml sync {} --retry": (
+        "tests/e2e/delivery/test_rollout.py::test_a_failed_version_stays_in_quarantine_until_retry"
+    ),
+    "gitops-ml sync {}": f"{_VERIFY}::test_neither_an_undeclared_deployment_nor_a_stopped_replica_gets_a_verdict",
+    "gitops-ml status {}": f"{_VERIFY}::test_neither_an_undeclared_deployment_nor_a_stopped_replica_gets_a_verdict",
+    "`docker ps --filter publish={}` or `ss -ltnp 'sport = :{}'` on that host names it; stop "
+    "it, or change gateway.port in environment.yaml": "tests/e2e/engine/test_engine.py::test_a_taken_port_is_named",
 }
 NOT_RUN_FOR = {
     "it acts on containers; the end-to-end tests run this command with these options": (
-        "gitops-ml sync {} --rebind, if that is intended",
-        "gitops-ml sync {}",
-        "gitops-ml sync {} --confirm-removals",
-        "gitops-ml sync {} --retry",
         "gitops-ml sync {}, unless an agent or a job does that",
         "gitops-ml sync {}, which judges it again",
-        "gitops-ml status {}",
         "gitops-ml plan {}",
         "gitops-ml verify {} {}",
         "docker start {}",
@@ -288,8 +233,6 @@ NOT_RUN_FOR = {
         "`docker context ls` lists them; `docker context use default`, or set `engine:` in environment.yaml",
         "docker context inspect {}",
         "docker inspect {}",
-        "`docker ps --filter publish={}` or `ss -ltnp 'sport = :{}'` on that host names it; stop "
-        "it, or change gateway.port in environment.yaml",
         "`docker system df` shows what fills it, `docker image prune` frees unused images",
         "`docker network prune` on that host frees those of unused networks; "
         "`default-address-pools` in its daemon.json allows more",

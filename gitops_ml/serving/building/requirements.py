@@ -14,12 +14,16 @@ from pathlib import Path
 from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName, default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from gitops_ml.errors import ModelRejected
 
 SERVER_LOCK = Path(__file__).with_name("server-requirements.txt")
 """What the model server itself imports, locked by `make lock`."""
 CONTAINER_PYTHON = "3.11"
+OLDEST = {"h11": "0.14", "msgspec": "0.19", "prometheus-client": "0.21", "starlette": "0.45", "uvicorn": "0.34"}
+"""The oldest versions with which the server itself runs, as in pyproject.toml. It calls little of numpy and
+pandas, so a model may bring older ones."""
 
 # Both begin at the start of a run of spaces only: else a long run would take time that grows with its square.
 _HASHES = re.compile(r"(?<!\s)(?:\s+--hash=(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))+\s*$")
@@ -68,8 +72,22 @@ def with_server(pins: Iterable[Pin], server: bytes | None = None) -> bytes:
 
     Args:
         server: the server's own lock; None takes `SERVER_LOCK`.
+
+    Raises:
+        ModelRejected: the lock has a version with which the server does not run. Names both versions.
     """
     own = list(pins)
+    old = [pin for pin in own if pin.applies and Version(pin.version) < Version(OLDEST.get(pin.name, "0"))]
+    if old:
+        raise ModelRejected(
+            f"the model and the model server cannot agree on {', '.join(pin.name for pin in old)}",
+            why="; ".join(
+                f"the model's requirements.txt pins {pin.name} {pin.version}, and the server needs "
+                f"{OLDEST[pin.name]} or newer"
+                for pin in old
+            ),
+            fix="leave it out of requirements.txt if the model does not import it, or train with a newer version",
+        )
     names = {pin.name for pin in own if pin.applies}
     added = [pin for pin in read_lock(SERVER_LOCK.read_bytes() if server is None else server) if pin.name not in names]
     return "".join(f"{pin.line}\n" for pin in sorted([*own, *added], key=lambda pin: pin.line)).encode()

@@ -93,6 +93,7 @@ def test_a_failed_version_stays_in_quarantine_until_retry(workshop: Workshop) ->
     assert workshop.declared()["version"] == "v2.0.0"
     ran = workshop.sync(expect=3)
     assert "begin" not in ran.err
+    assert "to try it again: gitops-ml sync dev --retry" in workshop.status()["message"]
     ran = workshop.sync("dev", "--retry", expect=3)
     assert "begin" in ran.err
     assert workshop.serving() == "v1.0.0"

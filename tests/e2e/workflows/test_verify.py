@@ -113,12 +113,15 @@ def test_neither_an_undeclared_deployment_nor_a_stopped_replica_gets_a_verdict(
     start(workshop, "v1.0.0")
     ran = workshop.run("verify", "dev", "chrun")
     assert (ran.code, "declared are churn" in ran.err) == (1, True)
+    assert "\n  fix: gitops-ml status dev\n" in ran.err
+    assert MODEL in workshop.run("status", "dev").out
     label = {"label": [f"gitops-ml.project={workshop.project}", f"gitops-ml.deployment={MODEL}"]}
     engine.api.kill(engine.api.containers(filters=label)[0]["Id"])
     before = tip(workshop)
-    assert "no replica of churn v1.0.0 runs" in verify(workshop, expect=1)["err"]
+    message = verify(workshop, expect=1)["err"]
+    assert "no replica of churn v1.0.0 runs" in message and "fix: gitops-ml sync dev" in message
     assert tip(workshop) == before
-    workshop.sync()
+    workshop.sync("dev")
     verify(workshop)
 
 

@@ -18,6 +18,7 @@ import pytest
 from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.errors import SourceError
 from tests.git.cli_clone import answer, cli, with_model, write
 from tests.git.conftest import git, run
 from tests.git.models.objects import empty_cache
@@ -154,3 +155,22 @@ def test_an_import_from_a_hostile_repository_runs_nothing_of_it(
     with Repository.open(lone) as repository:
         assert read(repository, resolve_path(repository, repository.tip(), "one.txt"))
     trap.require_unsprung()
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", ".git"])
+def test_a_folder_that_leads_out_of_the_repository_is_refused(tmp_path: Path, name: str) -> None:
+    """Git refuses to check such a tree out, and hands it over all the same."""
+    work = with_model(tmp_path)
+    other = tmp_path / "attacker"
+    git(tmp_path, "clone", "-q", str(tmp_path / "remote.git"), str(other))
+    file = bytes.fromhex(git(other, "rev-parse", "HEAD:model.json"))
+    write_tree = ["git", "hash-object", "-t", "tree", "-w", "--stdin", "--literally"]
+    tree = subprocess.run(
+        write_tree, cwd=other, input=f"100644 {name}\0".encode() + file, capture_output=True, check=True
+    )
+    commit = git(other, "commit-tree", "-p", "HEAD", "-m", "Lead out", tree.stdout.decode().strip())
+    git(other, "push", "-q", "origin", f"{commit}:main")
+    with Repository.open(work) as repository:
+        repository.fetch()
+        with pytest.raises(SourceError, match="is malformed: "):
+            repository.read_files(repository.tip(), "")

@@ -107,13 +107,14 @@ def test_dvc_writes_nothing_where_the_repository_says(
 @pytest.mark.parametrize(
     ("extra", "key"),
     [
-        ("config: {{core: {{site_cache_dir: '{}'}}}}", "core.site_cache_dir"),
-        ("config: '{}'", "config"),
+        ("repo:\n    config: {{core: {{site_cache_dir: '{}'}}}}", "core.site_cache_dir"),
+        ("repo:\n    config: '{}'", "config"),
         (
-            "config: {{remote: {{x: {{url: 'webdavs://a/b', bearer_token_command: 'touch {}'}}}}}}",
+            "repo:\n    config: {{remote: {{x: {{url: 'webdavs://a/b', bearer_token_command: 'touch {}'}}}}}}",
             "bearer_token_command",
         ),
-        ("remote: {{url: 's3://bucket', configpath: '{}'}}", "configpath"),
+        ("repo:\n    remote: {{url: 's3://bucket', configpath: '{}'}}", "configpath"),
+        ("fs_config: {{bearer_token_command: 'touch {}'}}\n  repo:", "bearer_token_command"),
     ],
 )
 def test_an_import_says_nothing_of_this_machine(
@@ -125,7 +126,7 @@ def test_an_import_says_nothing_of_this_machine(
     run(lone, "dvc", "import", "-q", str(project), "model.txt", "-o", "one.txt")
     mark = tmp_path / "mark"
     file = lone / "one.txt.dvc"
-    file.write_text(file.read_text().replace("  repo:\n", f"  repo:\n    {extra.format(mark)}\n"))
+    file.write_text(file.read_text().replace("  repo:\n", f"  {extra.format(mark)}\n"))
     git(lone, "add", "-A")
     git(lone, "commit", "-qm", "Import the model, and name a file of this machine")
     empty_cache(lone)

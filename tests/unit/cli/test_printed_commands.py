@@ -13,7 +13,8 @@ import typer
 from typer.main import get_command
 
 from gitops_ml.cli.main import application
-from tests.printed_commands import NOT_RUN, ROOT, RUN, commands_in, printed
+from tests.printed_commands import NOT_RUN, RUN
+from tests.printed_templates import ROOT, commands_in, printed
 
 PRINTED = printed()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.cli.wrapping import fit
-from tests.printed_commands import PROGRAMS, PROSE, printed
+from tests.printed_templates import PROGRAMS, PROSE, printed
 
 
 @pytest.mark.parametrize(

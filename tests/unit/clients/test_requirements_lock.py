@@ -163,3 +163,12 @@ def test_a_pickles_scikit_learn_is_read_without_loading_it(protocol: int) -> Non
 def test_a_malformed_manifest_is_refused_before_anything_is_built() -> None:
     with pytest.raises(ModelRejected, match=r"manifest\.json"):
         checked_requirements("m v1", {"manifest.json": b"{}", "requirements.txt": b""})
+
+
+def test_a_model_that_pins_what_the_server_cannot_run_with_is_told_both_versions() -> None:
+    old = f"starlette==0.20.4 --hash=sha256:{'0' * 64}\n"
+    with pytest.raises(ModelRejected, match="cannot agree on starlette") as told:
+        with_server(read_lock(old.encode()))
+    assert "0.20.4" in told.value.why and "0.45" in told.value.why
+    elsewhere = old.replace(" --hash", " ; sys_platform == 'win32' --hash")
+    assert b"starlette==0.20.4" in with_server(read_lock(elsewhere.encode())), "no container installs it"

@@ -12,11 +12,12 @@ ask() {
     set -- "GET $path HTTP/1.0"
   fi
   # At the end of its input nc would close its half of the connection, and some servers then answer nothing. So a
-  # program writes the request and reads the answer.
+  # program writes the request and reads the answer. Alpine's nc says nothing of a refused connection.
   # shellcheck disable=SC2016  # the inner shell expands them
   {
     timeout "$seconds" nc "${server%:*}" "${server##*:}" -e sh -c 'printf "%s\r\n" "$@"; printf %s "$0"; exec cat >&2' \
-      "$body" "$@" "Host: $server" 'Connection: close' '' 2>&1 && printf '\nok'
+      "$body" "$@" "Host: $server" 'Connection: close' '' 2>&1
+    case $? in 0) printf '\nok' ;; 1) echo 'nc: refused' ;; esac
   } | head -c "$longest" | {
     read -r protocol status rest
     case $protocol\ $status in
