@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint unit bench docs clean setup format lock
+.PHONY: help agent-image demo test check lint unit bench docs clean setup format lock
 bin := .venv/bin
 scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run .github/action/install .github/action/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 4
@@ -10,7 +10,7 @@ JOBS ?= 4
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, in a scratch clone
 	@$(bin)/gitops-ml demo
@@ -37,6 +37,9 @@ unit: .venv  ## unit tests; of long property tests a part
 
 bench:  ## list the measurements; NAME=<one of them> runs it
 	@setup/bench $(NAME)
+
+agent-image: setup  ## the agent as an image, gitops-ml/agent:<version>, built here and tried
+	@$(bin)/python setup/agent_image.py
 
 docs: .venv  ## build docs/ as a site into build/site; any warning is an error
 	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --strict

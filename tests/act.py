@@ -51,7 +51,7 @@ def act(work: Path, event: str, workflow: str, payload: dict[str, object], *opti
     words = ["act", event, "-W", f".github/workflows/{workflow}", "-e", str(work.parent / "event.json")]
     words += ["-P", "ubuntu-latest=-self-hosted", "--no-cache-server", *options]
     words += [word for each in sorted(remote) for word in ("--local-repository", f"{each}={stub}")]
-    done = subprocess.run(words, cwd=work, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, cwd=work, env=environment, capture_output=True, text=True, timeout=400)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -102,14 +102,15 @@ def _compare(
 
     model, before, after = versions
     assert change.before is not None and change.after is not None
-    old, new = change.before.declaration, change.after.declaration
+    deployments = change.before, change.after
+    old, new = (deployment.declaration for deployment in deployments)
     if old.model != new.model:
         error = f"{change.name} serves another model than before, {new.model} instead of {old.model}"
         return ModelFacts(model=model, before=before, after=after, error=error)
     # Both declarations are reviewed, and say by themselves whether a pickle may be loaded.
     asked = RowsToAsk(
         allow_pickle=old.serve.allow_pickle and new.serve.allow_pickle,
-        applications={each.version: each for each in (old, new) if each.serve.mapping},
+        applications={each.declaration.version: each for each in deployments if each.mapping},
     )
     try:
         return ModelFacts(

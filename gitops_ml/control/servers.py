@@ -84,7 +84,7 @@ class EngineServers:
         self._gateway, self._check, self._now = gateway, check, now
 
     def ask(self, question: Question, go_on: Callable[[], None]) -> Mapping[str, TargetResult]:
-        """See `host.Servers.ask`. Readiness and the example are asked by the gateway; for all else there is a probe."""
+        """See `host.Servers.ask`. The gateway asks for readiness and the example; for all else there is a probe."""
         exchanges, refused = _exchanges(question)
         asked = [
             _target(name, *target, exchanges.get(name))
@@ -93,7 +93,7 @@ class EngineServers:
         ]
         started = time.monotonic()
         self._check()
-        if not question.bodies and not exchanges and self._gateway():
+        if not question.bodies and not exchanges and not question.generation.version_path and self._gateway():
             results = self._ask_ready(question, asked, go_on)
             if results is not None:
                 return _read(question, results)
@@ -234,8 +234,9 @@ def _exchanges(question: Question) -> tuple[dict[str, _Mapped], dict[str, dict[s
 
 def _target(name: str, container: Container, generation: Generation, mapped: _Mapped | None) -> dict[str, Any]:
     target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
-    if generation.pattern == "image":
-        asked = exchange_in_job(mapped[0].request, mapped[1]) if mapped else {}
-        return target | {"health": generation.health} | asked
     expect = {"version": generation.version, "digest": generation.digest}
-    return target | {"model": generation.deployment, "expect": expect}
+    if generation.pattern == "service":
+        return target | {"model": generation.deployment, "expect": expect}
+    proof = {"version_path": generation.version_path, "expect": expect} if generation.version_path else {}
+    asked = exchange_in_job(mapped[0].request, mapped[1]) if mapped else {}
+    return target | {"health": generation.health} | proof | asked

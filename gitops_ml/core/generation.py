@@ -6,16 +6,16 @@ alone, and compared with what was asked for.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
+from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.mapping import AnswerMapping
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
-from gitops_ml.core.declaration.values import label_of, seconds, size_bytes
+from gitops_ml.core.declaration.values import differing, label_of, seconds, size_bytes
 
 PORT = 8080
 SERVER_USER = "65532:65532"
@@ -44,7 +44,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
     `fingerprint` has 12 hexadecimal digits. `revision` is the commit of the version, `commit` the one that declares it.
     `image_id` is known once the image was built or pulled. `start_timeout` is in seconds, `cpus` in cores, `memory` in
-    bytes. `secrets` maps names to files on the engine's host. `published`: its servers also offer the model's files.
+    bytes. `secrets` maps names to files on the engine's host. An embedded model has an `application`, which finds the
+    model at `model_path` and says at `version_path` (if there is one) what it has loaded. `published`: its servers also
+    offer the model's files.
     """
 
     fingerprint: str
@@ -55,7 +57,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     revision: str
     commit: str
-    pattern: Literal["service", "image"]
+    pattern: Literal["service", "image", "embed"]
     image: str
     image_id: str | None = None
     port: int = PORT
@@ -69,7 +71,16 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     secrets: dict[str, str] = {}
     sidecar: Sidecar | None = None
     mapping: AnswerMapping | None = None
+    application: Application | None = None
+    model_path: str = ""
+    version_path: str | None = None
+
     published: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be asked for predictions: our server, and an application with a mapping."""
+        return self.pattern == "service" or self.mapping is not None
 
     @property
     def artifact(self) -> Artifact | None:
@@ -156,33 +167,6 @@ def threads_env(cpus: float) -> dict[str, str]:
     return dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
 
 
-@functools.cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(kind)
-
-
-def differing(declared: Any) -> Any:
-    """A declaration as plain data, with only the values that differ from their defaults.
-
-    Resources and `serve` go through this function before they are hashed. A key that a newer version adds must not
-    change the hash of those who do not use it, or an upgrade of the tool would roll every host. So no default may ever
-    change, either.
-    """
-    if isinstance(declared, msgspec.Struct):
-        values = {}
-        for field in _fields(type(declared)):
-            value = getattr(declared, field.name)
-            default = field.default_factory() if callable(field.default_factory) else field.default
-            if value != default:
-                values[field.encode_name] = differing(value)
-        return values
-    if isinstance(declared, dict):
-        return {key: differing(value) for key, value in declared.items()}
-    if isinstance(declared, tuple | list):
-        return [differing(value) for value in declared]
-    return declared
-
-
 def generation_of(
     desired: ResolvedDeployment, *, project: str, commit: str, base: str, serving_version: int
 ) -> Generation:
@@ -194,10 +178,12 @@ def generation_of(
     declared = desired.declaration
     serve = declared.serve
     service = serve.by_model_server
+    # What an application's image is based on is in its content.
+    made_from = (base, serving_version) if service else (serve.model_path or "", 0)
     image = (
-        image_tag(project, declared.model, declared.version, desired.content, base, serving_version)
-        if service
-        else serve.image or ""
+        serve.image or ""
+        if serve.pattern == "image"
+        else image_tag(project, declared.model, declared.version, desired.content, *made_from)
     )
     content = {
         "deployment": desired.name,
@@ -209,7 +195,8 @@ def generation_of(
         "resources": differing(declared.resources),
         "env": declared.env,
         "secrets": sorted(declared.secrets),
-        "serve": differing(serve),
+        # The files that an application is built from are in its content, wherever they are.
+        "serve": differing(msgspec.structs.replace(serve, build=None)),
     }
     fingerprint = hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()[:12]
     return Generation(
@@ -221,7 +208,7 @@ def generation_of(
         path=desired.path,
         revision=desired.revision,
         commit=commit,
-        pattern="service" if service else "image",
+        pattern="service" if serve.pattern == "publish" else serve.pattern,
         image=image,
         port=PORT if service else serve.port or 80,
         health=HEALTH_PATH if service else serve.health or "/",
@@ -234,6 +221,9 @@ def generation_of(
         secrets=dict(declared.secrets),
         sidecar=desired.sidecar,
         mapping=desired.mapping,
+        application=desired.application,
+        model_path=serve.model_path or "",
+        version_path=serve.version_path,
         published=serve.pattern == "publish",
     )
 
@@ -264,13 +254,15 @@ def replica_spec(
         ALIAS: alias(generation.deployment, generation.fingerprint, replica, suffix),
     }
     # The server's identity comes last, so that a declared variable cannot make it claim another one.
+    # An application that holds an embedded model learns the version from the model's files alone: so it proves that it
+    # has read them.
+    served = {"GITOPS_ML_VERSION": generation.version, "GITOPS_ML_DIGEST": generation.digest}
     env = {
         **threads_env(generation.cpus),
         **generation.env,
         "GITOPS_ML_DEPLOYMENT": generation.deployment,
         "GITOPS_ML_MODEL": generation.model,
-        "GITOPS_ML_VERSION": generation.version,
-        "GITOPS_ML_DIGEST": generation.digest,
+        **(served if generation.application is None else {}),
         "GITOPS_ML_GENERATION": generation.fingerprint,
         "GITOPS_ML_PORT": str(generation.port),
         **({"GITOPS_ML_CHANNEL": "1"} if generation.published else {}),

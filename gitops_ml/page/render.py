@@ -72,7 +72,8 @@ def _digests(site: Site) -> dict[str, str]:
 
     An attempt that is settled changes no more. So of 10,000 pages only those near a new attempt are drawn again.
     """
-    program = _digest(*(path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.*")) if path.is_file()))
+    sources = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".html"))
+    program = _digest(*(path.read_bytes() for path in sources))
     digests: dict[str, str] = {}
     for deployment in site.deployments:
         where = deployment.environment, deployment.name

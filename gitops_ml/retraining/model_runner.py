@@ -9,8 +9,8 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,8 +20,8 @@ from gitops_ml.clients.engine.building.model_images import ensure_model_image, p
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.probing.probe import ProbeJob, ProbePlace, run_probe
 from gitops_ml.clients.rows.holdout import Rows, requests
-from gitops_ml.core.declaration.artifact import Artifact
-from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
+from gitops_ml.core.declaration.application import Application
+from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.generation import ALIAS, LABEL, Generation, generation_of, owner_labels, replica_spec, scoped
 from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.answers import Answers, NoAnswer, read_outputs
@@ -45,13 +45,13 @@ _MEMORY = 1024**3
 class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
     """A model to ask: its version, its artifact's files, and the environment variables of its server.
 
-    `application`: the declaration of the application that holds the model, and is asked in the place of our server.
+    `application`: the deployment of the application that holds the model, and is asked in the place of our server.
     """
 
     resolved: ResolvedVersion
     files: Mapping[str, bytes]
     env: dict[str, str] = {}
-    application: Deployment | None = None
+    application: ResolvedDeployment | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -59,26 +59,46 @@ class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
         return parse_manifest(self.files.get(MANIFEST, b""))
 
 
+class _Run(NamedTuple):
+    """Where models are asked: a scratch environment, and the labels of what is made there.
+
+    `build_context`: see `ensure_application`.
+    """
+
+    engine: Engine
+    project: str
+    environment: str
+    labels: dict[str, str]
+    build_context: Callable[[Application], bytes]
+
+
 def ask(
-    engine: Engine, project: str, models: Mapping[str, ModelUnderTest], rows: Rows
+    engine: Engine,
+    project: str,
+    models: Mapping[str, ModelUnderTest],
+    rows: Rows,
+    build_context: Callable[[Application], bytes] = lambda _: b"",
 ) -> dict[str, Answers | NoAnswer]:
-    """Ask each model for all rows; its answers by the names of `models`. Only runtime images stay on the engine.
+    """Ask each model for all rows; its answers by the names of `models`. Images with a model do not stay on the engine.
+
+    Args:
+        build_context: see `ensure_application`.
 
     Raises `EngineUnavailable` and `EngineFailed` for faults that are not a model's.
     """
     environment = f"panel-{secrets.token_hex(4)}"
     network = scoped(project, environment)
-    labels = {STARTED: str(int(time.time()))}
+    run = _Run(engine, project, environment, {STARTED: str(int(time.time()))}, build_context)
     _sweep(engine, project)
     images: list[str] = []
     try:
-        engine.ensure_network(network, owner_labels(project, environment, "network") | labels)
+        engine.ensure_network(network, owner_labels(project, environment, "network") | run.labels)
         answers: dict[str, Answers | NoAnswer] = {}
         for name, model in models.items():
             generation = _generation(name, model)
-            if generation.mapping is None:
+            if generation.pattern != "image":
                 images.append(generation.image)
-            answers[name] = _answers(engine, project, environment, generation, model, rows, labels)
+            answers[name] = _answers(run, generation, model, rows)
         return answers
     finally:
         _remove(engine, engine.list_containers(owner_labels(project, environment, "")), network)
@@ -92,8 +112,13 @@ def _generation(name: str, model: ModelUnderTest) -> Generation:
     key = hashlib.sha256(
         "\n".join((name, resolved.version, resolved.digest, secrets.token_hex(4))).encode()
     ).hexdigest()
+    # Not the name that a rollout uses, since this image is removed afterwards.
+    image = f"gitops-ml/panel:{key[:16]}"
     if model.application is not None:
-        return msgspec.structs.replace(_application(name, model.application, resolved), fingerprint=key[:12])
+        made = _application(name, model.application)
+        return msgspec.structs.replace(
+            made, fingerprint=key[:12], image=made.image if made.pattern == "image" else image
+        )
     return Generation(
         fingerprint=key[:12],
         deployment=name,
@@ -104,65 +129,53 @@ def _generation(name: str, model: ModelUnderTest) -> Generation:
         revision=resolved.commit,
         commit=resolved.commit,
         pattern="service",
-        # Not the name that a rollout uses, since this image is removed afterwards.
-        image=f"gitops-ml/panel:{key[:16]}",
+        image=image,
         start_timeout=START_SECONDS,
         memory=_MEMORY,
         env=model.env,
     )
 
 
-def _application(name: str, declaration: Deployment, version: ResolvedVersion) -> Generation:
-    """The generation that this declaration asks for, without secrets and GPUs: the engine's host may have neither."""
-    artifact = Artifact(digest=version.digest, revision=version.commit, path=version.path)
-    resolved = ResolvedDeployment(
-        name=name,
-        declaration=declaration,
-        digest=declaration.serve.image or "",
-        revision=version.commit,
-        path="",
-        artifact=artifact,
-    )
-    made = generation_of(resolved, project="", commit=version.commit, base="", serving_version=0)
+def _application(name: str, deployment: ResolvedDeployment) -> Generation:
+    """The generation that a deployment asks for, without secrets and GPUs: the engine's host may have neither."""
+    resolved = msgspec.structs.replace(deployment, name=name)
+    made = generation_of(resolved, project="", commit=deployment.revision, base="", serving_version=0)
     return msgspec.structs.replace(made, secrets={}, gpus=0, start_timeout=START_SECONDS)
 
 
-def _answers(
-    engine: Engine,
-    project: str,
-    environment: str,
-    generation: Generation,
-    model: ModelUnderTest,
-    rows: Rows,
-    labels: dict[str, str],
-) -> Answers | NoAnswer:
+def _image(run: _Run, generation: Generation, files: Mapping[str, bytes]) -> str:
+    if generation.pattern == "image":
+        return run.engine.image_id(generation.image) or run.engine.pull(generation.image)
+    return ensure_model_image(run.engine, generation, files, run.build_context, project=run.project)
+
+
+def _answers(run: _Run, generation: Generation, model: ModelUnderTest, rows: Rows) -> Answers | NoAnswer:
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
         mapping, mapped = generation.mapping, None
-        if mapping is None:
-            ensure_model_image(engine, generation, model.files, project=project)
-        else:
+        if mapping is not None:
             require_inputs(mapping.request, manifest)
             mapped = mapping, exchange_of(mapping.request, None, bodies)
-            image = engine.image_id(generation.image) or engine.pull(generation.image)
-            generation = msgspec.structs.replace(generation, image_id=image)
+        generation = msgspec.structs.replace(generation, image_id=_image(run, generation, model.files))
     except (InputError, ModelRejected) as error:
         return NoAnswer(first_line(error), refused=True)
-    spec = replica_spec(generation, project=project, environment=environment, replica=0, suffix="panel", drain=1.0)
-    spec = msgspec.structs.replace(spec, labels=spec.labels | labels, restart="no")
-    container = engine.create(spec)
-    engine.start(container, spec.name)
+    spec = replica_spec(
+        generation, project=run.project, environment=run.environment, replica=0, suffix="panel", drain=1.0
+    )
+    spec = msgspec.structs.replace(spec, labels=spec.labels | run.labels, restart="no")
+    container = run.engine.create(spec)
+    run.engine.start(container, spec.name)
     try:
         target: dict[str, Any] = {"name": "model", "url": f"http://{spec.labels[ALIAS]}:{generation.port}"}
         if mapped is None:
             expect = {"version": generation.version, "digest": generation.digest}
             target |= {"model": generation.deployment, "expect": expect}
-            result = _ask(engine, project, environment, container, target, bodies)
+            result = _ask(run, container, target, bodies)
         else:
             mapping, exchange = mapped
             target |= {"health": generation.health} | exchange_in_job(mapping.request, exchange)
-            raw = _ask(engine, project, environment, container, target, [])
+            raw = _ask(run, container, target, [])
             result = read_answers(mapping.request, mapping.response, raw, exchange)
         if result.get("error"):
             return NoAnswer(clean_line(str(result["error"])), refused=True)
@@ -170,17 +183,10 @@ def _answers(
     except (InputError, ModelRejected) as error:
         return NoAnswer(first_line(error), refused=True)
     finally:
-        engine.remove(container, force=True)
+        run.engine.remove(container, force=True)
 
 
-def _ask(
-    engine: Engine,
-    project: str,
-    environment: str,
-    container: str,
-    target: dict[str, Any],
-    bodies: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
+def _ask(run: _Run, container: str, target: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]:
     job = ProbeJob(
         targets=[target],
         seconds=START_SECONDS + ASK_SECONDS,
@@ -188,8 +194,8 @@ def _ask(
         interval=0.05,
         bodies=bodies,
     )
-    place = ProbePlace(project=project, environment=environment, image=probe_image(engine))
-    return dict(run_probe(engine, place, job, watch=[container]).targets["model"])
+    place = ProbePlace(project=run.project, environment=run.environment, image=probe_image(run.engine))
+    return dict(run_probe(run.engine, place, job, watch=[container]).targets["model"])
 
 
 def _sweep(engine: Engine, project: str) -> None:

@@ -16,12 +16,13 @@ from gitops_ml.artifacts.manifest import Manifest, class_name
 from gitops_ml.artifacts.pickle_modules import PICKLES
 from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read
+from gitops_ml.clients.artifacts.source import ModelSource
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import read_project
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.clients.rows.holdout import Rows, labelled, load_rows, tensor_column
 from gitops_ml.core.declaration.checks import Bound
-from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer
 from gitops_ml.core.verification.gate import Gate, judge_gate
 from gitops_ml.core.verification.model_difference import Predictions
@@ -42,14 +43,14 @@ class RowsToAsk(NamedTuple):
         data: path of the rows at B's commit; the gate's if None, see `policy.gate_of`.
         group: column of dependent rows; the gate's if None.
         allow_pickle: let pickles be loaded, in their containers.
-        applications: by version, the declarations of the applications that hold the model; those that HEAD declares if
+        applications: by version, the deployments of the applications that hold the model; those that HEAD declares if
             None.
     """
 
     data: str | None = None
     group: str | None = None
     allow_pickle: bool = False
-    applications: Mapping[str, Deployment] | None = None
+    applications: Mapping[str, ResolvedDeployment] | None = None
 
 
 class GateRows(NamedTuple):
@@ -95,7 +96,7 @@ def ask_both(
     rows, path, gate = judged
     versions = {"a": a.resolved.version, "b": b.resolved.version}
     project = read_project(repo, repo.resolve("HEAD")).name
-    answers = ask(engine, project, {"a": a, "b": b}, rows)
+    answers = ask(engine, project, {"a": a, "b": b}, rows, ModelSource(repo).build_context)
     silent = {name: answer.reason for name, answer in answers.items() if isinstance(answer, NoAnswer)}
     if silent:
         raise InputError(

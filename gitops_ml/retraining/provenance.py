@@ -18,10 +18,13 @@ from gitops_ml.artifacts.requirements import pins
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
+from gitops_ml.clients.files.applications import find_application
 from gitops_ml.clients.files.yaml_edit import get_field
+from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.records.record import Record, RecordedAttempt
 from gitops_ml.core.versions.lineage import Lineage
 from gitops_ml.errors import GitopsError
@@ -59,6 +62,20 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     image: str | None = None
 
 
+class TracedApplication(msgspec.Struct, frozen=True, kw_only=True):
+    """The application that the model is inside of.
+
+    Args:
+        image: its digest, where it was declared by that.
+        context: the folder that it is built from, else.
+        changed: the newest commit that changed that folder.
+    """
+
+    image: str | None = None
+    context: str | None = None
+    changed: Step | None = None
+
+
 class Trace(Subject, frozen=True, kw_only=True):
     """Where a model comes from, and where it runs.
 
@@ -74,6 +91,7 @@ class Trace(Subject, frozen=True, kw_only=True):
         packages: the version of each pinned package, by name; empty as `learnt`.
         attempt: the rollout that promoted the generation, with its checks; else its last one.
         uses: every deployment that runs or declares the version, or has tried it; see `uses.find_uses`.
+        application: what the generation's model is embedded in; None for other patterns.
         missing: why the version does not resolve; empty if it does.
     """
 
@@ -88,6 +106,7 @@ class Trace(Subject, frozen=True, kw_only=True):
     packages: dict[str, str]
     attempt: RecordedAttempt | None
     uses: tuple[Use, ...] = ()
+    application: TracedApplication | None = None
     missing: str = ""
 
 
@@ -112,8 +131,26 @@ def trace(repo: Repository, subject: Subject, record: Record | None = None) -> T
         task=manifest.task if manifest else None,
         packages=pins(files.get(REQUIREMENTS, b"").decode("utf-8", "replace")),
         attempt=_attempt(record, subject.generation),
+        application=_application(repo, subject),
         missing=missing,
     )
+
+
+def _application(repo: Repository, subject: Subject) -> TracedApplication | None:
+    """The application as it was declared in the commit that was rolled out."""
+    commit = subject.commit
+    if commit is None or subject.environment is None or subject.deployment is None:
+        return None
+    path = declaration_path(subject.environment, subject.deployment)
+    try:
+        declared = parse(repo.read_file(commit, path) or b"", path, Deployment)
+        application = find_application(repo, declared, commit)
+        if application is None or application.image:
+            return TracedApplication(image=application.image) if application else None
+        log = repo.log(application.context, 1, application.commit)
+    except GitopsError:
+        return None
+    return TracedApplication(context=application.context, changed=_as_step(log[0]) if log else None)
 
 
 def _tagger(repo: Repository, model: str, version: str) -> str | None:

@@ -9,10 +9,11 @@ from typing import Any
 from gitops_ml.clients.artifacts.path_digests import listing, resolve_path, store_for
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion, read, resolve_at, resolve_version
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
+from gitops_ml.clients.artifacts.source import resolve_deployment
 from gitops_ml.clients.files.environments import declared_environments, read_environment
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.versions.lineage import flatten
 from gitops_ml.errors import GitopsError, VersionNotFound
 
@@ -43,18 +44,19 @@ def artifact(repo: Repository, resolved: ResolvedVersion) -> Mapping[str, bytes]
     return with_sidecar(repo, files, find_sidecar(repo, resolved.model, resolved, repo.resolve("HEAD")))
 
 
-def applications(repo: Repository, model: str) -> dict[str, Deployment]:
-    """The declarations of applications that hold a version of the model and can be asked, as HEAD has them, by version.
+def applications(repo: Repository, model: str) -> dict[str, ResolvedDeployment]:
+    """The deployments of applications that hold a version of the model and can be asked, as HEAD has them, by version.
 
     An environment that cannot be read declares none.
     """
     commit = repo.resolve("HEAD")
-    declared: dict[str, Deployment] = {}
-    for name in declared_environments(repo, commit):
+    declared: dict[str, ResolvedDeployment] = {}
+    for environment in declared_environments(repo, commit):
         with contextlib.suppress(GitopsError):
-            for deployment in read_environment(repo, commit, name).deployments.values():
-                if deployment.model == model and deployment.serve.mapping:
-                    declared.setdefault(deployment.version, deployment)
+            for name, deployment in read_environment(repo, commit, environment).deployments.items():
+                if deployment.model == model and deployment.serve.mapping and deployment.version not in declared:
+                    with contextlib.suppress(GitopsError):
+                        declared[deployment.version] = resolve_deployment(repo, commit, name, deployment)
     return declared
 
 

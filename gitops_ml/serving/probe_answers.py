@@ -63,6 +63,27 @@ def metadata_of(body: bytes, expect: Mapping[str, str]) -> dict[str, Any]:
     return dict(metadata)
 
 
+def require_version(body: bytes, expect: Mapping[str, str], path: str) -> None:
+    """Check what an application answers at `path`: the version or the digest that it has loaded, as text, or as
+    `version` or `digest` in a JSON object.
+
+    Raises:
+        NotYet: it names neither.
+        TargetError: it names another one; waiting changes nothing.
+    """
+    try:
+        answer = _parsed(body)
+    except _MALFORMED:
+        answer = body.decode("utf-8", "replace").strip()
+    named = [answer.get(key) for key in expect] if isinstance(answer, dict) else [answer]
+    texts = [name for name in named if isinstance(name, str) and name]
+    others = [text for text in texts if text not in expect.values()]
+    if others:
+        raise TargetError(f"{path} names {short(others[0])}, not {' or '.join(expect.values())}")
+    if not texts:
+        raise NotYet(f"{path} names neither {' nor '.join(expect.values())}")
+
+
 def outputs_of(answer: bytes, rows: int) -> dict[str, list[Any]]:
     """Read the outputs by name, each flat in row-major order, of an answer to `rows` rows.
 

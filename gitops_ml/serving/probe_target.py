@@ -22,6 +22,7 @@ from gitops_ml.serving.probe_answers import (
     outputs_of,
     reason_of,
     require_json,
+    require_version,
 )
 
 CHECK_HEADER = "X-Gitops-Ml-Check"
@@ -39,6 +40,7 @@ class ProbeTarget:
         self._host, self._port = url.hostname or "", url.port or 80
         self._path = url.path.rstrip("/") + model_path(spec)
         self._health: str | None = spec.get("health")
+        self._version_path: str | None = spec.get("version_path")
         self._expect: dict[str, str] = spec.get("expect") or {}
         self._deadline = deadline
         self._connection: http.client.HTTPConnection | None = None
@@ -46,7 +48,8 @@ class ProbeTarget:
     def metadata(self, deadline: float) -> dict[str, Any]:
         """Ask for the model's metadata, once.
 
-        Of an image that is not ours, only the path is known that answers 200 when it is ready; the metadata is empty.
+        Of an image that is not ours, only the path is known that answers 200 when it is ready, and for an embedded
+        model perhaps the one that answers with what is loaded; the metadata is empty.
 
         Args:
             deadline: by time.monotonic(), for this answer.
@@ -55,13 +58,23 @@ class ProbeTarget:
             NotYet: no answer, or not 200.
             TargetError: it answers for another version or digest than expected; waiting fixes nothing.
         """
+        if self._health is None:
+            return metadata_of(self._get(self._path, "metadata", deadline), self._expect)
+        self._get(self._health, self._health, deadline)
+        if self._version_path is not None:
+            body = self._get(self._version_path, self._version_path, deadline)
+            require_version(body, self._expect, self._version_path)
+        return {}
+
+    def _get(self, path: str, name: str, deadline: float) -> bytes:
+        """The answer at a path. Raises `NotYet` when there is none, or another status than 200."""
         try:
-            status, body = self._ask("GET", self._health or self._path, MAX_METADATA_BYTES, deadline)
+            status, body = self._ask("GET", path, MAX_METADATA_BYTES, deadline)
         except (OSError, http.client.HTTPException) as error:
             raise NotYet(reason_of(error)) from error
         if status != 200:
-            raise NotYet(f"{self._health or 'metadata'}: HTTP {status}: {error_text(body)}")
-        return {} if self._health else metadata_of(body, self._expect)
+            raise NotYet(f"{name}: HTTP {status}: {error_text(body)}")
+        return body
 
     def exchange(self, method: str, path: str, body: bytes) -> bytes:
         """The JSON that an application answers to a request of its own form, as it sent it.

@@ -108,3 +108,56 @@ def test_the_request_that_failed_is_named(application: Callable[[Answer], str]) 
     assert result["smoke"]["ok"]
     assert result["error"] == "request 2 of 3: HTTP 400: no such row"
     assert result["answers"] == ["{}"]
+
+
+DIGEST = f"md5:{'a' * 32}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"v1.1.0\n", b'"v1.1.0"', DIGEST.encode(), b'{"version": "v1.1.0"}', f'{{"digest": "{DIGEST}"}}'.encode()],
+)
+def test_an_application_that_names_what_it_has_loaded_is_ready(
+    application: Callable[[Answer], str], content: bytes
+) -> None:
+    assert versioned(application, content)["ready"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"v1.0.0",
+        b'{"version": "v1.0.0"}',
+        f'{{"version": "v1.0.0", "digest": "{DIGEST}"}}'.encode(),
+        b"<html>hello</html>",
+    ],
+)
+def test_an_application_that_ignores_the_model_path_is_not_ready_and_is_not_waited_for(
+    application: Callable[[Answer], str], content: bytes
+) -> None:
+    result = versioned(application, content)
+    assert not result["ready"]
+    assert result["error"].startswith("/version names ") and f"not v1.1.0 or {DIGEST}" in result["error"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"version": null}', b"[]", b"7"])
+def test_an_application_that_names_no_version_is_waited_for(
+    application: Callable[[Answer], str], content: bytes
+) -> None:
+    later = iter([content])
+    assert versioned(application, lambda: next(later, b"v1.1.0"))["ready"]
+    result = versioned(application, content, deadline=0.2)
+    assert result["error"] == f"not ready within the deadline: /version names neither v1.1.0 nor {DIGEST}"
+
+
+def versioned(
+    application: Callable[[Answer], str], content: bytes | Callable[[], bytes], deadline: float = 10.0
+) -> dict[str, Any]:
+    def answer(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        if path == "/healthz":
+            return 200, b""
+        return 200, content() if callable(content) else content
+
+    expect = {"version": "v1.1.0", "digest": DIGEST}
+    target = {"name": "app", "url": application(answer), "health": "/healthz", "version_path": "/version"}
+    return dict(run({"deadline": deadline, "targets": [target | {"expect": expect}]}, [])["targets"]["app"])

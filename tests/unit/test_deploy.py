@@ -1,7 +1,8 @@
-"""The unit of systemd, read by systemd's own tool."""
+"""The unit of systemd, read by systemd's own tool, and the recipe of the image that `make agent-image` builds."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gitops_ml.clients.engine.building.base_images import PYTHON
 from gitops_ml.control.agent.loop import STOP_SECONDS
 from tests.unit.cli.test_printed_commands import test_our_commands_have_the_arguments_that_are_printed as require_valid
 
@@ -50,3 +52,12 @@ def test_the_unit_starts_the_agent_and_lets_it_end() -> None:
     require_valid("", command[1].split()[1:])
     stop = re.search(r"^TimeoutStopSec=(\d+)s$", text, re.MULTILINE)
     assert stop is not None and int(stop[1]) > STOP_SECONDS
+
+
+def test_the_image_starts_the_agent_without_root() -> None:
+    recipe = (ROOT / "deploy" / "agent" / "Dockerfile").read_text()
+    assert re.findall(r"^ARG BASE=(.*)$", recipe, re.MULTILINE) == [PYTHON.official]
+    assert re.findall(r"^USER (.*)$", recipe, re.MULTILINE) == ["65532:65532"]
+    last = {name: json.loads(value) for name, value in re.findall(r"^(ENTRYPOINT|CMD) (.*)$", recipe, re.MULTILINE)}
+    assert last["ENTRYPOINT"] == ["gitops-ml"]
+    require_valid("", last["CMD"])

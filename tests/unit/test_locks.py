@@ -33,6 +33,13 @@ def test_the_action_installs_the_developers_versions_and_nothing_that_trains_or_
     assert not {"pytest", "scikit-learn", "pandas", "mypy"} & runtime.keys()
 
 
+def test_the_agents_image_has_the_actions_versions_and_notifications() -> None:
+    agent, runtime = pins(ROOT / "requirements" / "agent.txt"), pins(ROOT / "requirements" / "runtime.txt")
+    dev = pins(ROOT / "requirements" / "dev.txt")
+    assert {name: dev.get(name) for name in agent} == agent
+    assert agent.items() > runtime.items() and "apprise" in agent
+
+
 def test_serving_input_is_the_extra() -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["serving"]
     lines = (ROOT / "requirements" / "serving.in").read_text().splitlines()

@@ -109,7 +109,9 @@ def bump(
     ] = False,
     image: Annotated[
         str | None,
-        typer.Option(help="With serve.pattern image: the application's image by digest, name@sha256:…", metavar="REF"),
+        typer.Option(
+            help="With serve.pattern image or embed: the application's image by digest, name@sha256:…", metavar="REF"
+        ),
     ] = None,
     branch: options.Branch = None,
     commit: options.Commit = False,

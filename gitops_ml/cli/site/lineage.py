@@ -31,6 +31,10 @@ def lineage_of(repo: Repository, facts: DeploymentFacts) -> tuple[Origin, ...]:
 
 def _origins(traced: Trace) -> Iterator[Origin]:
     yield Origin("Container", traced.image or "its image is not recorded", (f"generation {traced.generation}",))
+    if traced.application:
+        application = traced.application.image or f"built from {traced.application.context}/"
+        yield Origin("Application", clean_line(application))
+        yield from _step("Changed by commit", traced.application.changed)
     yield from _step("Deployed by commit", traced.declared)
     yield from _step("Declared by commit", traced.bumped)
     tag = (f"tag {traced.tag} by {traced.tagger}",) if traced.tag else ()

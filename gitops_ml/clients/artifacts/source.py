@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 
 import msgspec
@@ -9,17 +10,21 @@ import msgspec
 from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients.artifacts import path_digests, resolution
 from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
+from gitops_ml.clients.files.applications import find_application
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.signers import require_signature
+from gitops_ml.clients.git.objects import File
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.planning.validation import require_plausible
 from gitops_ml.errors import InputError, VersionMoved
+from gitops_ml.serving.building.application import application_context
 
 MAX_COMMIT_BYTES = 64 << 20
-"""Bytes of all files of a commit that a team's own command may get."""
+"""Bytes of all files of a commit that a team's own command may get, or the build of an application."""
 
 
 def read_declared(repo: Repository, commit: str, environment: str) -> EnvironmentFiles:
@@ -62,6 +67,7 @@ def resolve_deployment(repo: Repository, commit: str, name: str, deployment: Dep
         path=version.path,
         holdout=rows,
         sidecar=sidecar,
+        application=find_application(repo, deployment, commit),
     )
 
 
@@ -97,16 +103,27 @@ class ModelSource:
 
         Raises `InputError` when they are more than `MAX_COMMIT_BYTES`.
         """
-        files = self._repo.read_files(commit, "", limit=MAX_COMMIT_BYTES)
-        regular = {path: file for path, file in files.items() if file.regular and ".." not in path.split("/")}
-        size = sum(file.size for file in regular.values())
+        files = {path: file for path, file in self._bounded_files(commit, "").items() if file.regular}
+        return {path: file.data for path, file in files.items() if file.data is not None}
+
+    def build_context(self, application: Application) -> bytes:
+        """The build context (a tar) of an application: the files and links that Git holds in its folder.
+
+        Raises as `commit_files`.
+        """
+        files = self._bounded_files(application.commit, application.context)
+        return application_context({path: (f.mode, f.data) for path, f in files.items() if f.data is not None})
+
+    def _bounded_files(self, commit: str, folder: str) -> dict[str, File]:
+        files = self._repo.read_files(commit, folder, limit=MAX_COMMIT_BYTES)
+        size = sum(file.size for file in files.values())
         if size > MAX_COMMIT_BYTES:
             raise InputError(
-                f"commit {commit[:12]} holds {size >> 20} MB of files",
-                why=f"a command gets the commit's files, and at most {MAX_COMMIT_BYTES >> 20} MB",
+                f"{f'{folder} of' if folder else 'commit'} {commit[:12]} holds {size >> 20} MB of files",
+                why=f"a container gets at most {MAX_COMMIT_BYTES >> 20} MB of a commit's files",
                 fix="let DVC track the large ones: dvc add FILE",
             )
-        return {path: file.data for path, file in regular.items() if file.data is not None}
+        return {posixpath.relpath(path, folder or "."): file for path, file in files.items()}
 
     def trained_on(self, generation: Generation) -> frozenset[str]:
         """The digests of all code and data in the lineage of a generation's model; empty where no stage made it.

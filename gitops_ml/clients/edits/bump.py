@@ -99,8 +99,8 @@ def bump(
     edited = set_fields(edited, also.serve, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
-    other_image = get_field(edited, "serve.pattern", old.file) == "image"
-    return Bumped(resolved, before, written, [] if other_image else lacking_for_service(repo, resolved))
+    application = get_field(edited, "serve.pattern", old.file) in ("image", "embed")
+    return Bumped(resolved, before, written, [] if application else lacking_for_service(repo, resolved))
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:

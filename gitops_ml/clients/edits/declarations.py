@@ -81,15 +81,16 @@ def read_declaration(
 
 
 def require_image(repo: Repository, environment: str, deployment: str, image: str, at: str | None) -> None:
-    """Check that the deployment is served by an image, and that `image` is one by its digest.
+    """Check that the deployment is served by an image of the team's, and that `image` is one by its digest.
 
     Raises `InputError`, and as `read_declaration`.
     """
     declaration, text = read_declaration(repo, environment, deployment, at=at)
-    if get_field(text, "serve.pattern", declaration.file) != "image":
+    pattern, build = (get_field(text, f"serve.{key}", declaration.file) for key in ("pattern", "build"))
+    if pattern not in ("image", "embed") or build is not None:
         raise InputError(
             f"{declaration.file} is not served by an image of yours",
-            why="--image changes `serve.image`, which only serve.pattern image reads",
+            why="--image changes `serve.image`, which only serve.pattern image reads, and embed without `build:`",
             fix=f"edit serve in {declaration.file}, or leave out --image",
         )
     if not re.fullmatch(IMAGE_PATTERN, image):

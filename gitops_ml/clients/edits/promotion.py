@@ -15,6 +15,7 @@ from gitops_ml.clients.edits.declarations import find_declaration, read_declarat
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
 from gitops_ml.clients.edits.overrides import Rules
 from gitops_ml.clients.edits.upstream import declared_at, declared_generation, require_same_runtime
+from gitops_ml.clients.files.applications import pinned_build, restored_build
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
@@ -102,8 +103,7 @@ def promote(
     text = old.text if old.text is not None else set_fields(there, {"hold": None}, f"{source.name}/{deployment}")
     _require_same_model(f"{source.name}/{deployment}", there, text, old.file)
     moved = moved_fields(standing.version, standing.digest)
-    if "digest" not in moved:
-        moved |= _moved_with_image(there, source.name)
+    moved |= _moved_with_application(repo, there, standing.commit, f"{source.name}/{deployment}")
     edited = set_fields(text, moved, old.file)
     try:
         then = parse(there.encode(), declaration_path(source.name, deployment), Deployment)
@@ -125,7 +125,8 @@ def rollback(
 ) -> VersionChange:
     """Declare again the newest generation that was Verified in `environment`, other than the one at the fetched tip.
 
-    Only the fields of a generation are restored, as they were declared then. Replicas, rollout, verify and hold stay.
+    Only the fields of a generation are restored, as they were declared then, and an application that has changed since
+    is built from the commit of then. Replicas, rollout, verify and hold stay.
 
     Args:
         to: a version that was Verified in the environment; None takes the newest.
@@ -140,7 +141,7 @@ def rollback(
     # Not what this clone declares: repeating a rollback whose push was refused would go back twice.
     now = declared.deployments.get(deployment) or parse(text.encode(), old.file, Deployment)
     for attempt in (a for a in verified if to is None or a.version == to):
-        then = _as_declared(repo, environment, deployment, attempt)
+        then = _as_declared(repo, declared, deployment, attempt, now)
         if then is None or (to is None and _same_generation(now, then)):
             continue
         edited = set_fields(text, restored_fields(then), old.file)
@@ -160,12 +161,18 @@ def rollback(
     )
 
 
-def _moved_with_image(there: str, file: str) -> dict[str, Any]:
-    """What an image is promoted with, as its source declares it: the version's digest, and how the image is asked.
+def _moved_with_application(repo: Repository, there: str, commit: str, file: str) -> dict[str, Any]:
+    """What an application is promoted with, as its source declared it in `commit`: how it is asked; and of an embedded
+    model the application itself, as that commit has it.
 
-    Without a mapping that is nothing: what the version holds is not read then.
+    Of an image without a mapping that is nothing: what the version holds is not read then.
     """
-    if get_field(there, "serve.request", file) is None:
+    pattern = get_field(there, "serve.pattern", file)
+    if pattern == "embed":
+        keys = ("image", "model_path", "version_path", "request", "response")
+        moved = {f"serve.{key}": get_field(there, f"serve.{key}", file) for key in keys}
+        return moved | {"serve.build": pinned_build(repo, parse(there.encode(), file, Deployment), commit)}
+    if pattern != "image" or get_field(there, "serve.request", file) is None:
         return {}
     return {key: get_field(there, key, file) for key in ("digest", "serve.request", "serve.response")}
 
@@ -209,11 +216,17 @@ def _require_same_model(place: str, there: str, text: str, file: str) -> None:
         )
 
 
-def _as_declared(repo: Repository, environment: str, deployment: str, attempt: RecordedAttempt) -> Deployment | None:
-    """The declaration at an attempt's commit, pinned to its digest of then; None when it cannot be read any more."""
+def _as_declared(
+    repo: Repository, environment: EnvironmentFiles, deployment: str, attempt: RecordedAttempt, now: Deployment
+) -> Deployment | None:
+    """The declaration at an attempt's commit, pinned to its digest of then; None when it cannot be read any more.
+
+    `now`: what the environment declares, which the application stays as if it is the same.
+    """
     try:
-        text = declared_at(repo, environment, deployment, attempt.commit)
-        then = parse(text.encode(), f"{environment}/{deployment}", Deployment)
+        text = declared_at(repo, environment.name, deployment, attempt.commit)
+        then = parse(text.encode(), f"{environment.name}/{deployment}", Deployment)
+        then = restored_build(repo, then, attempt.commit, now, environment.commit)
     except GitopsError:
         return None
     return structs.replace(then, digest=attempt.digest) if attempt.digest.startswith("md5:") else then

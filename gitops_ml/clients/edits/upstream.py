@@ -72,7 +72,7 @@ def require_same_runtime(
             why="a verdict on one runtime says nothing about another",
             fix=f"edit {declaration_path(source.name, deployment)} and judge it there",
         )
-    if not here.serve.by_model_server:
+    if here.serve.pattern == "image":
         return
     try:
         version = resolve_version(repo, here.model, standing.version, declared_at=standing.commit)

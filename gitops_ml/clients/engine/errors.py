@@ -119,5 +119,6 @@ def build_failed(tag: str, why: str, last: str) -> GitopsError:
     return EngineFailed(
         f"image {tag} could not be built",
         why=f"{_reason(why)}; its last lines:\n{last}",
-        fix="fix what they name: most often the model's requirements.txt, or that host's access to PyPI",
+        fix="fix what they name: most often the model's requirements.txt, the application's Dockerfile, or that host's "
+        "access to PyPI",
     )

@@ -59,6 +59,7 @@ class ImageCalls:
         context: bytes | Iterator[bytes],
         tag: str,
         *,
+        dockerfile: str = "Dockerfile",
         labels: Mapping[str, str] | None = None,
         buildargs: Mapping[str, str] | None = None,
         network: str = "none",
@@ -71,6 +72,7 @@ class ImageCalls:
 
         Args:
             context: the tar, whole or in pieces.
+            dockerfile: a path in it.
             network: the network of the build's steps: `none` or `default`.
             timeout: the longest silence of the build, in seconds.
         """
@@ -81,6 +83,7 @@ class ImageCalls:
                 fileobj=io.BytesIO(context) if isinstance(context, bytes) else context,
                 custom_context=True,
                 tag=tag,
+                dockerfile=dockerfile,
                 labels=dict(labels or {}),
                 buildargs=dict(buildargs or {}),
                 network_mode=network,

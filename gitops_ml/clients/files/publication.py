@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
 from gitops_ml.clients.files.records import read_record, record_files, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
@@ -259,7 +260,7 @@ def _reverts(repo: Repository, declared: EnvironmentFiles, news: _News) -> tuple
 def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attempt: Attempt) -> _Revert | None:
     """The revert that an attempt asks for; None if it asks for none, or a person has moved on.
 
-    Raises `InputError` when the declaration cannot be edited.
+    Raises `InputError` when the declaration cannot be edited, or the application's files are gone.
     """
     name = attempt.deployment
     declaration = declared.deployments.get(name)
@@ -279,9 +280,8 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
         verified = parse(before, path, Deployment)
     except GitopsError:
         return None
-    fields = restored_fields(verified)
-    if back.pattern == "service":
-        fields["digest"] = back.digest
+    verified = restored_build(repo, verified, back.commit, declaration, declared.commit)
+    fields = restored_fields(verified) | ({"digest": back.digest} if back.pattern != "image" else {})
     # A field of equal meaning stays as a person wrote it, even a default that is spelt out.
     meant = msgspec.structs.replace(verified, digest=fields["digest"])
     fields = {key: value for key, value in fields.items() if getattr(declaration, key) != getattr(meant, key)}

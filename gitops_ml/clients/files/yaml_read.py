@@ -14,6 +14,7 @@ from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.yaml_data import Lines, lines_of, load
 from gitops_ml.clients.files.yaml_forms import form_that_works
 from gitops_ml.clients.files.yaml_scalars import OWN, Dialect
+from gitops_ml.core.declaration.application import COMMIT_PATTERN, FOLDER_PATTERN, MODEL_PATH_PATTERN
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     DIGEST_PATTERN,
@@ -113,6 +114,9 @@ def _reason(text: str) -> str:
         (ENGINE_PATTERN, "an engine's address: unix:///path/to/socket, ssh://user@host or tcp://host:port"),
         (PATH_PATTERN, "the absolute path of a file on the engine's host"),
         (TEXT_PATTERN, "text without a NUL"),
+        (FOLDER_PATTERN, "a path of the repository below its root, and not in environments/"),
+        (MODEL_PATH_PATTERN, "a folder in the container, not below /tmp, /proc, /sys, /dev or /run"),
+        (COMMIT_PATTERN, "a full commit id"),
         (BRANCH_PATTERN, "the name of a branch, as Git takes it"),
         (SHARE_PATTERN, "a share from 0% to 100%"),
         (VERSION_PATTERN, "a tag of the model such as v1.2.0, or a Git revision, in one line"),

@@ -65,7 +65,7 @@ def agreement(
         manifest = manifest_of(host, generation)
         if manifest is None:
             return _inconclusive("agreement", "its model has no manifest")
-        if held_out and other.pattern == "image":
+        if held_out and other.pattern != "service":
             answers = answers_in(held_out.candidate, manifest), answers_in(held_out.incumbent, manifest_of(host, other))
             return judge_agreement(spec, held_out.rows, *answers, manifest, kind="held-out")
         samples = _samples(host, live, other.port)

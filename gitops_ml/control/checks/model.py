@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def files_of(host: ReadOnlyHost, generation: Generation) -> ModelFiles | None:
-    """Read the files of a generation's model; None for an image without a mapping, which brings none.
+    """Read the files of a generation's model; None for an application without a mapping, which is not asked.
 
     Raises `ModelRejected` for malformed files and for a mapping that does not fit them, `VersionError` when their bytes
     cannot be had.
     """
-    if generation.artifact is None:
+    if not generation.answers:
         return None
     files = read_model_files(host.models.artifact(generation))
     if generation.mapping:

@@ -93,7 +93,7 @@ def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
         return CheckReport([ready], host.logs(candidates, LOG_TAIL))
     first = results[names[0]]
     checks = [ready]
-    if generation.artifact:
+    if generation.answers:
         checks.append(judge_smoke(first))
     other = results.get(incumbents[0].alias) if incumbents else None
     if spec.holdout:
@@ -139,10 +139,19 @@ def _own_checks(host: ReadOnlyHost, action: plan.Verify, container: Container) -
 
 def _ready(results: Mapping[str, TargetResult], names: Sequence[str], generation: Generation) -> CheckResult:
     """One result for all replicas: the first that is not ready decides."""
-    health = generation.health if generation.pattern == "image" else None
     targets = [results.get(name, TargetResult()) for name in names] or [TargetResult()]
-    checks = [judge_ready(target, health) for target in targets]
+    checks = [judge_ready(target, *_evidence(generation)) for target in targets]
     return next((check for check in checks if check.result != "pass"), checks[0])
+
+
+def _evidence(generation: Generation) -> tuple[str, ...]:
+    """What shows that a replica of the generation is ready and is what was declared, and what nothing shows."""
+    if generation.pattern == "service":
+        return ()
+    if generation.version_path:
+        return (f"{generation.version_path} names what was declared",)
+    unproven = f"that it has loaded {generation.version} could not be proven: serve has no version_path"
+    return f"{generation.health} answers 200", unproven if generation.pattern == "embed" else ""
 
 
 def _load_holdout(

@@ -120,13 +120,13 @@ class Target:
         """
         engine, files = self.connection.to(view.source.files), view.source.files
         models = ModelSource(self.repo)
-        builds = Builds(engine, models.artifact, files.project, BASE_IMAGE)
+        builds = Builds(engine, models, files.project, BASE_IMAGE)
         bases = (BASE_IMAGE, GATEWAY_IMAGE) if view.wanted else (GATEWAY_IMAGE,)
         pulls = background.begin(lambda: [ensure_base(engine, base) for base in bases])
         background.result_within(pulls, math.inf, self._go_on)
         with Lock.acquire(engine, files.project, files.name, GATEWAY_IMAGE) as lock:
             for action in actions:
-                if isinstance(action, plan.Build) and action.generation.pattern == "service":
+                if isinstance(action, plan.Build) and action.generation.pattern != "image":
                     builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, field
 
+from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.declaration.mapping import AnswerMapping
@@ -211,7 +212,8 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     the folder of the files that make the artifact servable, where the artifact has none.
 
     Of an image, `digest` is its reference, `revision` the declaring commit, `path` empty. `artifact` is then what its
-    model's version holds, which describes its inputs and outputs; None without a mapping.
+    model's version holds, which describes its inputs and outputs; None without a mapping. `application` is what the
+    model is embedded in; None for the other patterns.
     """
 
     name: str
@@ -222,23 +224,27 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     holdout: str | None = None
     sidecar: Sidecar | None = None
     artifact: Artifact | None = None
+    application: Application | None = None
 
     @property
     def content(self) -> str:
-        """The digests of all that the version brings. Only what has files beside it counts them, so that no other
-        model's name or fingerprint changes.
+        """The digests of all that is served. Only what has files beside it, or is embedded, counts those, so that no
+        other model's name or fingerprint changes.
         """
         sidecar = self.artifact.sidecar if self.artifact else self.sidecar
         parts = [self.digest, self.artifact.digest if self.artifact else "", sidecar.digest if sidecar else ""]
-        return " ".join(filter(None, parts))
+        return " ".join(filter(None, [*parts, self.application.content if self.application else ""]))
 
     @property
     def mapping(self) -> AnswerMapping | None:
-        """How an image is asked for predictions; None where it is not, and for our own server."""
+        """How an application is asked for predictions; None where it is not, and for our own server."""
         declared = self.declaration.serve.mapping
-        if declared is None or self.artifact is None:
+        if declared is None:
             return None
-        return AnswerMapping(request=declared[0], response=declared[1], artifact=self.artifact)
+        artifact = self.artifact or Artifact(
+            digest=self.digest, revision=self.revision, path=self.path, sidecar=self.sidecar
+        )
+        return AnswerMapping(request=declared[0], response=declared[1], artifact=artifact)
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from gitops_ml.core.declaration.application import Build, ModelPath
 from gitops_ml.core.declaration.mapping import Request, Response
 from gitops_ml.core.declaration.values import DeclaredStruct, Duration, HealthPath, require_within
 
@@ -14,18 +15,23 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """How the model is served.
 
     `service`: by our Open Inference Protocol v2 server. `publish`: by a channel, from which applications load the
-    model's files while they run. `image`: by any image. Then `image` (with its digest) and `port` are required, and
-    `health` is a path that answers 200 once the container is ready. `request` and `response`, for `image`: how it is
-    asked for predictions, so that `smoke`, `holdout` and `agreement` can judge its answers.
-    `allow_pickle`: load a model that is a pickle, which can run code. `start_timeout`: how long a replica may take to
-    become ready, from 1s to 1h.
+    model's files while they run. `image`: by any image. Then `image` (with its digest) and
+    `port` are required, and `health` is a path that answers 200 once the container is ready. `embed`: by an application
+    that loads the model from `model_path`, where the engine puts it on top of the application's image: `image`, or what
+    `build` says. `version_path`: a path where that application answers with the version or the digest that it has
+    loaded. `request` and `response`, for `image` and `embed`: how the application is asked for predictions, so that
+    `smoke`, `holdout` and `agreement` can judge its answers. `allow_pickle`: load a model that is a pickle, which can
+    run code. `start_timeout`: how long a replica may take to become ready, from 1s to 1h.
     """
 
-    pattern: Literal["service", "image", "publish"] = "service"
+    pattern: Literal["service", "image", "embed", "publish"] = "service"
     allow_pickle: bool = False
     image: str | None = None
+    build: Build | None = None
+    model_path: ModelPath | None = None
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
     health: HealthPath | None = None
+    version_path: HealthPath | None = None
     start_timeout: Duration = "60s"
     request: Request | None = None
     response: Response | None = None
@@ -35,8 +41,8 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     @property
     def mapping(self) -> tuple[Request, Response] | None:
-        """How an image is asked for predictions, and where its answers are; None where it is not asked for any."""
-        if self.pattern != "image" or self.request is None or self.response is None:
+        """How an application is asked for predictions, and where its answers have them; None where it is not."""
+        if self.by_model_server or self.request is None or self.response is None:
             return None
         return self.request, self.response
 
@@ -48,4 +54,4 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def uses_artifact(self) -> bool:
         """Whether what the model's version holds is read: to serve it, or to know what an image is asked."""
-        return self.by_model_server or self.mapping is not None
+        return self.pattern != "image" or self.mapping is not None

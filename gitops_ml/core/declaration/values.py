@@ -5,8 +5,9 @@ Durations and sizes stay the text that a person wrote. `seconds` and `size_bytes
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -110,3 +111,30 @@ def size_bytes(size: str) -> int:
     if not match:
         raise InputError(f"`{size}` is not a size", fix="write a number with k, m or g, such as 512m")
     return int(match[1]) * _BYTES[match[2]]
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
+
+
+def differing(declared: Any) -> Any:
+    """A declaration as plain data, with only the values that differ from their defaults.
+
+    Resources and `serve` go through this function before they are hashed. A key that a newer version adds must not
+    change the hash of those who do not use it, or an upgrade of the tool would roll every host. So no default may ever
+    change, either.
+    """
+    if isinstance(declared, msgspec.Struct):
+        values = {}
+        for field in _fields(type(declared)):
+            value = getattr(declared, field.name)
+            default = field.default_factory() if callable(field.default_factory) else field.default
+            if value != default:
+                values[field.encode_name] = differing(value)
+        return values
+    if isinstance(declared, dict):
+        return {key: differing(value) for key, value in declared.items()}
+    if isinstance(declared, tuple | list):
+        return [differing(value) for value in declared]
+    return declared

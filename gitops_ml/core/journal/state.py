@@ -12,7 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.generation import Generation, differing
+from gitops_ml.core.declaration.values import differing
+from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.verification.statistics.sequential import Evidence
 from gitops_ml.core.verification.verdict import CheckResult, Verdict

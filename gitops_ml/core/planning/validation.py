@@ -7,7 +7,6 @@ declaration alone, so `plan` reports them on a pull request.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
@@ -15,12 +14,12 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.planning.canary import shared_alpha, stages
+from gitops_ml.core.planning.serving_pattern import require_pattern
 from gitops_ml.core.verification.holdout_metrics import MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.traffic import why_impossible
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import did_you_mean
 
-IMAGE = re.compile(r"([^@]+@)?sha256:[0-9a-f]{64}")
 OWN_CHECKS_SECONDS = 300.0
 """The longest that a team's own checks may take together: a third of the lock's lifetime."""
 SETTINGS = {
@@ -40,13 +39,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
     """Check that the declaration of `name` can work. Raises `InputError` if it cannot."""
     serve, rollout, verify = deployment.serve, deployment.rollout, deployment.verify
     _require_settings(name, deployment)
-    if serve.pattern == "image" and not (serve.image and IMAGE.fullmatch(serve.image) and serve.port):
-        raise InputError(
-            f"{name}: serve.pattern is image",
-            why="it needs `image:` by digest (name@sha256:…, or an image ID of that engine) and `port:`",
-            fix="add them to serve",
-        )
-    _require_mapping(name, deployment)
+    require_pattern(name, serve)
     _require_publishable(name, deployment)
     if rollout.strategy in ("recreate", "blue-green") and verify.traffic:
         raise InputError(
@@ -63,9 +56,9 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             raise InputError(
                 f"{name}: verify.traffic can never pass", why=reason, fix="raise max_bad_increase or timeout"
             )
-    if verify.holdout and serve.pattern == "image" and not serve.mapping:
+    if verify.holdout and not (serve.by_model_server or serve.mapping):
         raise InputError(
-            f"{name}: verify.holdout cannot ask the image",
+            f"{name}: verify.holdout cannot ask the application",
             why="how it is asked for predictions is not declared",
             fix="add `request:` and `response:` to serve, or remove verify.holdout",
         )
@@ -100,25 +93,6 @@ def _require_publishable(name: str, deployment: Deployment) -> None:
             f"{name}: verify.{key} does not go with serve.pattern publish",
             why="subscribers load the model, and send no requests that could be judged",
             fix="remove it; verify.subscribers judges a canary",
-        )
-
-
-def _require_mapping(name: str, deployment: Deployment) -> None:
-    """Check that `request:` and `response:` come together, and with an image."""
-    serve = deployment.serve
-    if serve.by_model_server and (serve.request or serve.response):
-        key = "request" if serve.request else "response"
-        raise InputError(
-            f"{name}: serve.{key} does not go with serve.pattern {serve.pattern}",
-            why="the model server is asked by the Open Inference Protocol",
-            fix="remove it, or serve an image with pattern: image",
-        )
-    if bool(serve.request) != bool(serve.response):
-        has, lacks = ("request", "response") if serve.request else ("response", "request")
-        raise InputError(
-            f"{name}: serve has `{has}:` and no `{lacks}:`",
-            why="a check has to ask the image, and to read its answer",
-            fix=f"add `{lacks}:` to serve, or remove `{has}:`",
         )
 
 

@@ -77,7 +77,8 @@ def _rollout(
     facts: EnvironmentFacts, change: DeploymentChange, before: ResolvedDeployment, after: ResolvedDeployment
 ) -> str:
     name, old, new = code(change.name), _version(before), _version(after)
-    what = f"from {old} to {new}" if old != new else f"to {new} with other settings"
+    other = "in another application" if _other_application(before, after) else "with other settings"
+    what = f"from {old} to {new}" if old != new else f"to {new} {other}"
     duration = duration_of(facts, change)
     match after.declaration.rollout.strategy:
         case "recreate":
@@ -92,6 +93,12 @@ def _rollout(
                 f"users of {name} keep getting {old} while {new} answers copies of their requests{_within(duration)}; "
                 f"then they move {then}"
             )
+
+
+def _other_application(before: ResolvedDeployment, after: ResolvedDeployment) -> bool:
+    """Whether a model stays and what it is embedded in changes."""
+    applications = [each.application.content if each.application else "" for each in (before, after)]
+    return applications[0] != applications[1]
 
 
 def _within(duration: Expected | None) -> str:

@@ -63,18 +63,20 @@ def alpha_per_test(alpha: float, tests: int) -> float:
     return alpha / max(1, tests)
 
 
-def judge_ready(target: TargetResult, health: str | None = None) -> CheckResult:
+def judge_ready(target: TargetResult, evidence: str = "its metadata is as declared", unproven: str = "") -> CheckResult:
     """Judge whether the candidate is ready and is what was declared.
 
-    Ready means that its own metadata names the expected version and digest. An HTTP status of 200 is not enough.
+    Of our server its own metadata names the expected version and digest; an HTTP status of 200 is not enough. An image
+    was declared by its digest. The application of an embedded model says what it has loaded, if it can.
 
     Args:
-        health: of an application, which has no such metadata, the path that answers 200; its image was declared.
+        evidence: what shows that, for the reason of a pass.
+        unproven: what nothing shows.
     """
     figures: dict[str, Figure] = {"ready_seconds": target.ready_seconds}
     if target.ready:
         after = "" if target.ready_seconds is None else f" after {target.ready_seconds:.1f} s"
-        reason = f"{health} answers 200{after}" if health else f"its metadata is as declared{after}"
+        reason = f"{evidence}{after}" + (f"; {unproven}" if unproven else "")
         return CheckResult(name="ready", result="pass", reason=reason, figures=figures)
     return CheckResult(name="ready", result="fail", reason=_reason(target.error, _NOT_READY), figures=figures)
 

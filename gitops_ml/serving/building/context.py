@@ -149,12 +149,18 @@ def build_args(env: Mapping[str, str] | None = None) -> dict[str, str]:
     not change which bytes are installed, since a hash locks every package. They may hold credentials: never log them.
     """
     env = os.environ if env is None else env
-    args = {name: env[name] for name in (*PASSED_ON, *PROXIES) if env.get(name)}
+    args = proxy_args(env) | {name: env[name] for name in PASSED_ON if env.get(name)}
     for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
         urls = [url for url in args.pop(name, "").split() if urlsplit(url).scheme in ("http", "https")]
         if urls:
             args[name] = " ".join(urls)
     return args
+
+
+def proxy_args(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The caller's proxies as build arguments, which the engine leaves out of an image's history."""
+    env = os.environ if env is None else env
+    return {name: env[name] for name in PROXIES if env.get(name)}
 
 
 def pip_certificates(env: Mapping[str, str] | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Makes the image of a model: the artifact as one layer on a runtime image. Piece by piece, since models are large."""
+"""Makes the image of a model: the artifact as one layer on another image. Piece by piece, since models are large."""
 
 from __future__ import annotations
 
@@ -13,22 +13,33 @@ from gitops_ml.errors import InputError
 from gitops_ml.serving.building.archive import Streamed, stream
 from gitops_ml.serving.building.context import image_reference, with_folders
 
-DOCKERFILE = "FROM {runtime}\nCOPY model /model\n"
+DOCKERFILE = "FROM {below}\nCOPY model {path}\n"
+IDENTITY = "gitops-ml.json"
+MODEL_PATH = "/model"
+"""Where our server finds the artifact."""
 
 
-def model_context(model: Path | Iterable[tuple[str, FileContent]], runtime_image: str) -> Iterator[bytes]:
-    """Make the build context (a tar) of a model image: the artifact at /model, readable by all, writable by none.
+def model_context(
+    model: Path | Iterable[tuple[str, FileContent]], below: str, path: str = MODEL_PATH
+) -> Iterator[bytes]:
+    """Make the build context (a tar) of a model image: the artifact at `path`, readable by all, writable by none.
 
     Args:
-        model: the artifact's folder, or its files as (path below /model, content).
-        runtime_image: reference or ID of the runtime image.
+        model: the artifact's folder, or its files as (path in it, content).
+        below: reference or ID of the image that the artifact is put on: the runtime image, or an application's.
 
     Raises:
         InputError: a path leaves the artifact, the folder holds a link or a special file, or there is no file.
     """
     files = _model_files(_folder_files(model) if isinstance(model, Path) else model)
-    files["Dockerfile"] = DOCKERFILE.format(runtime=image_reference(runtime_image)).encode()
+    files["Dockerfile"] = DOCKERFILE.format(below=image_reference(below), path=path).encode()
     return stream(with_folders(files))
+
+
+def identity_file(model: str, version: str, digest: str) -> dict[str, bytes]:
+    """The file that says beside an embedded artifact what the artifact is, by its name."""
+    content = {"model": model, "version": version, "digest": digest}
+    return {IDENTITY: json.dumps(content, sort_keys=True, ensure_ascii=False).encode() + b"\n"}
 
 
 def model_archive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import msgspec
@@ -9,8 +10,10 @@ import pytest
 
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_model_image, ensure_runtime, probe_image
 from gitops_ml.clients.engine.types import EngineInfo
-from gitops_ml.core.generation import Generation, image_tag
+from gitops_ml.core.declaration.application import Application
+from gitops_ml.core.generation import PROJECT, Generation, image_tag
 from gitops_ml.errors import ModelRejected
+from gitops_ml.serving.building.archive import pack
 from tests.e2e.place import Place, place_fixture
 from tests.e2e.workshop import ROOT
 
@@ -96,3 +99,20 @@ def test_a_built_image_equals_a_loaded_one(
     for key in ("Labels", "Env", "User", "Cmd", "WorkingDir", "ExposedPorts", "Entrypoint"):
         assert loaded["Config"].get(key) == built["Config"].get(key), key
     assert loaded["RootFS"]["Layers"][:-1] == built["RootFS"]["Layers"][:-1]
+
+
+def test_a_model_is_put_into_an_application_whose_image_has_no_shell(place: Place, generation: Generation) -> None:
+    context = pack({"Dockerfile": b'FROM scratch\nCOPY start /bin/start\nCMD ["/bin/start"]\n', "start": b"\x7fELF"})
+    below = place.engine.build(context, f"{place.project}:shop", labels={PROJECT: place.project})
+    embedded = msgspec.structs.replace(
+        generation, pattern="embed", application=Application(image=below), model_path="/srv/model"
+    )
+    image = ensure_model_image(place.engine, embedded, {"weights.bin": b"w"}, project=place.project)
+    place.ensure_network()
+    container = place.engine.create(place.spec("holds", image=image, command=None))
+    files = place.engine.get(container, "/srv/model")
+    identity = {"model": place.project, "version": "v1.0.0", "digest": generation.digest}
+    assert json.loads(files.pop("gitops-ml.json")) == identity and files == {"weights.bin": b"w"}
+    inspected = place.engine.inspect_image(image)
+    assert inspected and inspected["Config"]["Cmd"] == ["/bin/start"]
+    place.engine.remove(container)

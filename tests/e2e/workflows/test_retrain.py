@@ -226,7 +226,8 @@ def test_a_merged_proposal_is_synced_verified_and_traced(
     assert sorted(traced["made"]["inputs"]) == ["template", "train.py"]
     assert traced["attempt"]["verdict"] == "Verified"
     assert trace(team, "dev", MODEL, "--no-live")["generation"] == traced["generation"]
-    (replica,) = engine.containers.list(filters={"label": f"gitops-ml.generation={traced['generation']}"})
+    labels = [f"gitops-ml.project={team.project}", f"gitops-ml.generation={traced['generation']}"]
+    (replica,) = engine.containers.list(filters={"label": labels})
     assert team.serving(request_id="answer-7") == "v1.1.0"
     for name in (replica.name, replica.id, replica.attrs["Image"], "answer-7", traced["generation"]):
         assert trace(team, str(name)) == traced, name

@@ -143,7 +143,11 @@ def test_a_difference_finds_the_application_of_each_version_in_what_head_declare
     write(work, "environments/dev/models/churn.yaml", "schema: 1\nmodel: churn\nversion: v3.0.0\n")
     write(work, "environments/dev/models/broken.yaml", "schema: 1\nmodel:\n")
     publish(work, "Declare dev")
+    git(work, "tag", "-a", "-m", "first", "churn@v1.0.0")
+    git(work, "push", "-q", "origin", "churn@v1.0.0")
     with Repository.open(work) as repo:
+        repo.fetch()
         found = applications(repo, "churn")
-        assert {version: each.serve.image for version, each in found.items()} == {"v1.0.0": FIRST, "v2.0.0": SECOND}
+        images = {version: each.declaration.serve.image for version, each in found.items()}
+        assert images == {"v1.0.0": FIRST, "v2.0.0": SECOND}
         assert applications(repo, "other") == {}

@@ -291,3 +291,19 @@ def dirty(check: CheckResult, reason: str) -> CheckResult:
 def second_try(entries: list[Entry]) -> list[Entry]:
     """The entries of a rollout as those of another attempt."""
     return [msgspec.convert(msgspec.to_builtins(entry) | {"attempt": "again"}, Entry) for entry in entries]
+
+
+def test_a_revert_names_the_commit_whose_application_was_verified(together: Place) -> None:
+    serve = "serve: {pattern: embed, build: {context: shop}, model_path: /model, port: 80}\n"
+    commit_file(together.folder, "shop/Dockerfile", "FROM scratch\n")
+    text = f"schema: 1\nmodel: churn\nversion: v1\ndigest: {MD5}\n{serve}"
+    verified = commit_file(together.folder, DECLARATION, text)
+    tip = commit_file(together.folder, "shop/Dockerfile", "FROM scratch\nLABEL a=b\n")
+    git(together.folder, "push", "-q", "origin", "main")
+    v1 = msgspec.structs.replace(generation("v1", pattern="embed"), commit=verified, digest=MD5)
+    v2 = msgspec.structs.replace(generation("v2", pattern="embed"), commit=tip)
+    state = fold_entries([*promoted(v1), *failed(v2, v1)[:-1]])
+    publish(together.repo, "dev", state, engine=ENGINE, same_generation=lambda *_: True)
+    content = yaml.safe_load(git(together.remote, "show", f"main:{DECLARATION}"))
+    assert content["serve"]["build"] == {"context": "shop", "dockerfile": "Dockerfile", "commit": verified}
+    assert git(together.remote, "show", "main:shop/Dockerfile") != "FROM scratch", "code is left alone"

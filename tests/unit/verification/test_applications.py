@@ -199,7 +199,7 @@ def test_a_number_beyond_all_floats_is_no_answer() -> None:
 
 def test_readiness_of_an_application_says_what_it_knows() -> None:
     assert (
-        judge_ready(TargetResult(ready=True, ready_seconds=0.2), "/healthz").reason
+        judge_ready(TargetResult(ready=True, ready_seconds=0.2), "/healthz answers 200").reason
         == "/healthz answers 200 after 0.2 s"
     )
     assert "its metadata is as declared" in judge_ready(TargetResult(ready=True)).reason

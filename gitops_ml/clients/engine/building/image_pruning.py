@@ -21,7 +21,8 @@ def prune_model_images(engine: Engine, project: str, spoken_of: Callable[[], str
     Args:
         spoken_of: gives text with the IDs or the names of images that may be needed again. Called if anything is old.
     """
-    by_model: dict[str, list[dict[str, Any]]] = {}
+    # Those of applications that models are embedded in have no title: the newest few of the project are kept.
+    by_model: dict[str, list[dict[str, Any]]] = {"": engine.list_images({PROJECT: project, ROLE: "application"})}
     for image in engine.list_images({PROJECT: project, ROLE: "model"}):
         by_model.setdefault((image["Labels"] or {}).get(TITLE, ""), []).append(image)
     crowded = [images for images in by_model.values() if len(images) > KEPT_PER_MODEL]

@@ -1,7 +1,8 @@
 """The images that models run in. An image that the engine lacks is pulled or built there: no registry is needed.
 
 A runtime image holds a model's own locked requirements and our server; all models with the same requirements share it.
-A model image adds the artifact in one layer. The name of each says what is in it, so a host that has it builds nothing.
+A model image adds the artifact in one layer, to a runtime image or to an application's. The name of each says what is
+in it, so a host that has it builds nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from typing import Protocol
 
 from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients import background
+from gitops_ml.clients.engine.building.application_images import ensure_application
 from gitops_ml.clients.engine.building.base_images import PYTHON, base_identity, ensure_base
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.generation import LABEL, PROJECT, ROLE, Generation
 
 BASE_IMAGE = PYTHON.name
@@ -94,12 +98,19 @@ def _remove_old_steps(engine: Engine) -> None:
 
 
 def ensure_model_image(
-    engine: Engine, generation: Generation, files: Mapping[str, FileContent], *, project: str, base: str = BASE_IMAGE
+    engine: Engine,
+    generation: Generation,
+    files: Mapping[str, FileContent],
+    build_context: Callable[[Application], bytes] = lambda _: b"",
+    *,
+    project: str,
+    base: str = BASE_IMAGE,
 ) -> str:
     """Have the image of a generation's model, and return its ID.
 
     Args:
-        files: the model's artifact, by path below /model.
+        files: the model's artifact, by path in it.
+        build_context: see `ensure_application`, for a model that is embedded.
         project: whose image it is; removing a project removes its images.
 
     Raises `ModelRejected` when a file of the artifact cannot be used, and `EngineFailed` when the build fails.
@@ -109,10 +120,15 @@ def ensure_model_image(
         return str(image["Id"])
     # Packs our own sources: only a pass that lacks an image needs that.
     from gitops_ml.clients.engine.building.model_check import checked_requirements
-    from gitops_ml.serving.building.model_layer import model_archive, model_context
+    from gitops_ml.serving.building.model_layer import identity_file, model_archive, model_context
 
-    requirements = checked_requirements(f"{generation.model} {generation.version}", files)
-    runtime, runtime_id = ensure_runtime(engine, requirements, base)
+    application = generation.application
+    if application is not None:
+        below, below_id = ensure_application(engine, application, build_context, project=project)
+        files = {**files, **identity_file(generation.model, generation.version, generation.digest)}
+    else:
+        requirements = checked_requirements(f"{generation.model} {generation.version}", files)
+        below, below_id = ensure_runtime(engine, requirements, base)
     labels = {
         PROJECT: project,
         ROLE: "model",
@@ -120,14 +136,27 @@ def ensure_model_image(
         TITLE: generation.model,
         IMAGE_VERSION: generation.version,
         _OCI + "revision": generation.revision,
-        _OCI + "base.name": runtime,
-        _OCI + "base.digest": runtime_id,
+        _OCI + "base.name": below,
+        _OCI + "base.digest": below_id,
     }
     content = sorted(files.items())
-    runtime_image = engine.inspect_image(runtime_id)
+    if application is not None:
+        # A build keeps the folders above the model's as the application has them; a layer by hand would replace them.
+        return engine.build(model_context(content, below_id, generation.model_path), generation.image, labels=labels)
+    runtime_image = engine.inspect_image(below_id)
     if runtime_image and not engine.info().containerd_store:
         return engine.load(model_archive(content, runtime_image, generation.image, labels), generation.image)
-    return engine.build(model_context(content, runtime), generation.image, labels=labels)
+    return engine.build(model_context(content, below), generation.image, labels=labels)
+
+
+class ImageSources(Protocol):
+    """What images are made of."""
+
+    def artifact(self, generation: Generation) -> Mapping[str, FileContent]:
+        """The files of a generation's model, by their path in it."""
+
+    def build_context(self, application: Application) -> bytes:
+        """The tar that the application of an embedded model is built from."""
 
 
 class Builds:
@@ -136,16 +165,14 @@ class Builds:
     A build begins once the environment's lock is held, so that who waits for the lock begins none.
 
     Args:
-        artifact: gives the files of a generation's model.
+        sources: gives what a generation's image is made of.
         project: whose images they are.
     """
 
-    def __init__(
-        self, engine: Engine, artifact: Callable[[Generation], Mapping[str, FileContent]], project: str, base: str
-    ) -> None:
+    def __init__(self, engine: Engine, sources: ImageSources, project: str, base: str) -> None:
         self._engine = engine
         self._project = project
-        self._artifact = artifact
+        self._sources = sources
         self._base = base
         self._begun: dict[str, Future[str]] = {}
         self._beginning = threading.Lock()
@@ -169,13 +196,19 @@ class Builds:
         Args:
             go_on: called again and again; an exception of it ends the waiting.
 
-        Raises as `ensure_model_image` and as `artifact`.
+        Raises as `ensure_model_image` and as `ImageSources.artifact`.
         """
         return background.result_within(self.begin(generation), math.inf, go_on)
 
     def _make(self, generation: Generation) -> str:
-        files = self._artifact(generation)
-        return ensure_model_image(self._engine, generation, files, project=self._project, base=self._base)
+        return ensure_model_image(
+            self._engine,
+            generation,
+            self._sources.artifact(generation),
+            self._sources.build_context,
+            project=self._project,
+            base=self._base,
+        )
 
 
 def probe_image(engine: Engine, base: str = BASE_IMAGE) -> str:
