@@ -11,9 +11,9 @@ from gitops_ml.core.subscribers import Subscriber, subscribers_of
 
 
 def read_subscribers(connection: Connection, view: View) -> list[Subscriber]:
-    """The subscribers by deployment and name. Raises `EngineFailed`."""
+    """The subscribers by deployment and name; none while the gateway does not run. Raises `EngineFailed`."""
     gateway, channels = view.snapshot.gateway, _channels(view)
-    if gateway is None or not channels:
+    if gateway is None or not view.snapshot.gateway_runs or not channels:
         return []
     addresses = [(c.alias, PORT) for containers in channels.values() for c in containers]
     reports = read_channels(connection.to(view.source.files), gateway.id, addresses)
