@@ -12,7 +12,8 @@ from gitops_ml.clients.gateway.server_metrics import read_each
 from gitops_ml.core.subscribers import ChannelReport
 
 _PATH = "/gitops-ml/subscribers"
-_LONGEST = 16 << 20
+_LONGEST = 64 << 20
+"""Bytes of one answer: more than the most subscribers of a channel can make it."""
 
 
 def read_channels(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]]) -> dict[str, ChannelReport]:
