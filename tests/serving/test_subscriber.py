@@ -223,6 +223,7 @@ def test_a_following_subscriber_notices_the_end_of_a_channel_and_its_successor(
         def use() -> None:
             while not stop.is_set():
                 seen.add(subscriber.wait().model)
+                time.sleep(0.001)  # a loop without a pause would starve the thread that it looks at
 
         user = threading.Thread(target=use)
         user.start()
