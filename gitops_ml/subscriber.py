@@ -12,6 +12,7 @@ model that it has. The protocol is in docs/publishing.md.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import http.client
@@ -94,7 +95,8 @@ class Subscriber(Generic[Model]):
         channel: the channel's URL, `http://<gateway>/<deployment>/channel`.
         folder: a folder of this subscriber's own; the present model and the one before are kept there.
         load: makes a model of the folder that holds its files. If it raises, the generation has failed here.
-        name: unique among the channel's subscribers: letters, digits, `.`, `_` and `-`; by default the host's name.
+        name: unique among the channel's subscribers: a letter or digit, then letters, digits, `.`, `_` and `-`; by
+            default the host's name.
         headers: sent with each request, such as what a proxy before the gateway wants.
         timeout: seconds that the channel may stay silent.
     """
@@ -110,6 +112,8 @@ class Subscriber(Generic[Model]):
         timeout: float = 30.0,
     ) -> None:
         self.name = name or socket.gethostname()
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name):
+            raise ValueError(f"{self.name!r} is no name: use letters, digits, `.`, `_` and `-`, at most 100")
         self.current: Loaded[Model] | None = None
         self._channel, self._folder, self._load = channel.rstrip("/"), Path(folder), load
         self._headers, self._timeout = {SLOT_HEADER: str(slot_of(self.name)), **(headers or {})}, timeout
@@ -180,15 +184,27 @@ class Subscriber(Generic[Model]):
 
     def _try(self, descriptor: Descriptor) -> None:
         self._failed = ""
+        if self.current and self.current.generation == descriptor.generation:
+            return
+        tried = threading.Event()
+        threading.Thread(target=self._repeat, args=(tried, descriptor.poll_seconds), daemon=True).start()
         try:
-            if self.current is None or self.current.generation != descriptor.generation:
-                self._download(descriptor)
-                self._take_up(descriptor)
+            self._download(descriptor)
+            self._take_up(descriptor)
         except Unreachable:
             raise
         except Exception as error:  # of the disk, of a digest, or whatever the application's `load` raises
-            self._failed, self._error = descriptor.generation, f"{type(error).__name__}: {error}"[:500]
+            self._failed, text = descriptor.generation, f"{type(error).__name__}: {error}"[:500]
+            self._error = text.encode(errors="replace").decode()  # a name of a file may be no Unicode
             _log.warning("%s keeps its model, and cannot load %s: %s", self.name, descriptor.version, self._error)
+        finally:
+            tried.set()
+
+    def _repeat(self, tried: threading.Event, seconds: float) -> None:
+        """Acknowledge the present model while a new one is tried: who is silent counts as gone."""
+        while not tried.wait(seconds):
+            with contextlib.suppress(Unreachable):
+                self._acknowledge()
 
     def _take_up(self, descriptor: Descriptor) -> None:
         """Load a model whose files are here, and swap it in by one assignment."""
@@ -201,9 +217,8 @@ class Subscriber(Generic[Model]):
             staged = self._folder / "current.json.part"
             staged.write_bytes(descriptor.content)
             staged.replace(self._folder / "current.json")
-            kept = {descriptor.generation, before.generation if before else ""}
-            for each in self._folder.iterdir():
-                if each.is_dir() and each.name not in kept:
+            for each in self._folder.iterdir() if before else ():
+                if each.is_dir() and before and each.name not in (descriptor.generation, before.generation):
                     shutil.rmtree(each, ignore_errors=True)
         except OSError as error:
             _log.warning("%s runs %s, and cannot note it: %s", self.name, descriptor.version, error)
@@ -218,9 +233,10 @@ class Subscriber(Generic[Model]):
             return
         folder, staged = self._folder / descriptor.generation, self._folder / f"{descriptor.generation}.part"
         shutil.rmtree(folder, ignore_errors=True)
-        size, free = sum(file.size for file in descriptor.files), shutil.disk_usage(self._folder).free
+        have = sum(path.stat().st_size for path in staged.rglob("*") if path.is_file())
+        size, free = sum(file.size for file in descriptor.files) - have, shutil.disk_usage(self._folder).free
         if size > free:
-            raise OSError(f"the model has {size} bytes, and the disk {free} left")
+            raise OSError(f"{size} more bytes are needed, and the disk has {free} left")
         for file in descriptor.files:
             target = staged / file.path
             target.parent.mkdir(parents=True, exist_ok=True)

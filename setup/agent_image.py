@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[1]
 CONTEXT = ROOT / "build" / "agent"
 IMAGE = f"gitops-ml/agent:{__version__}"
 TRIED = (
-    "git --version && ssh -V && gitops-ml --version && gitops-ml agent --help >/dev/null && python -c 'import apprise'"
+    "git --version && gpg --version && ssh -V && gitops-ml --version && gitops-ml agent --help >/dev/null"
+    " && python -c 'import apprise'"
 )
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from gitops_ml.clients import background
 from gitops_ml.core.text import clean
 from gitops_ml.errors import InputError
 
@@ -67,6 +70,7 @@ class Receiver:
             image_url_logo="",
             storage_mode="memory",
             async_mode=False,
+            service_timeout=0,  # ours is in `send`: Apprise leaves a late call in a pool that all receivers share
         )
         service = Apprise.instantiate(address, asset=asset)
         if service is None:
@@ -78,17 +82,25 @@ class Receiver:
         self.name = f"receiver {place} ({service.service_name})"
         self._sender = Apprise(service, asset=asset)
         self._kinds, self._format = NotifyType, NotifyFormat.TEXT
+        self._call: Future[Any] | None = None
 
     def send(self, kind: Kind, title: str, body: str) -> str:
         """Send one message as plain text. Return why it was not taken, empty if it was. Raises nothing."""
-        try:
-            result = self._sender.notify(
+        if self._call and not self._call.done():
+            return "it does not answer"  # its last call still runs
+        self._call = background.begin(
+            partial(
+                self._sender.notify,
                 title=_harmless(title),
                 body=_harmless(body),
                 notify_type=self._kinds(kind),
                 body_format=self._format,
-                timeout=SECONDS,
             )
+        )
+        try:
+            result = background.result_within(self._call, SECONDS)
+        except TimeoutError:
+            return "it does not answer"
         except Exception as error:  # a defect of one of some 130 services
             return f"unforeseen {type(error).__name__}"
         if result:

@@ -80,7 +80,8 @@ def judge(
     """Run the checks that the tip declares on the serving generation."""
     spec, started = wanted.resolved.declaration.verify, host.now()
     key = quarantine_key(serving, wanted.resolved.declaration, wanted.resolved.holdout)
-    endpoint = "" if candidate_has_users(state) else wanted.endpoint
+    # A published model's own checks ask its server, as they did before it was published: users never reach that.
+    endpoint = "" if candidate_has_users(state) or serving.published else wanted.endpoint
     report = checks.verify(
         host,
         plan.Verify(

@@ -180,6 +180,8 @@ def generation_of(
     service = serve.by_model_server
     # What an application's image is based on is in its content.
     made_from = (base, serving_version) if service else (serve.model_path or "", 0)
+    if serve.pattern == "publish":  # an image that was built for `service` may hold a server without a channel
+        made_from = f"{base} channel", serving_version
     image = (
         serve.image or ""
         if serve.pattern == "image"

@@ -168,13 +168,14 @@ def _answers(run: _Run, generation: Generation, model: ModelUnderTest, rows: Row
     run.engine.start(container, spec.name)
     try:
         target: dict[str, Any] = {"name": "model", "url": f"http://{spec.labels[ALIAS]}:{generation.port}"}
+        expect = {"version": generation.version, "digest": generation.digest}
         if mapped is None:
-            expect = {"version": generation.version, "digest": generation.digest}
             target |= {"model": generation.deployment, "expect": expect}
             result = _ask(run, container, target, bodies)
         else:
             mapping, exchange = mapped
-            target |= {"health": generation.health} | exchange_in_job(mapping.request, exchange)
+            proof = {"version_path": generation.version_path, "expect": expect} if generation.version_path else {}
+            target |= {"health": generation.health} | proof | exchange_in_job(mapping.request, exchange)
             raw = _ask(run, container, target, [])
             result = read_answers(mapping.request, mapping.response, raw, exchange)
         if result.get("error"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -222,6 +223,7 @@ def test_a_following_subscriber_notices_the_end_of_a_channel_and_its_successor(
         def use() -> None:
             while not stop.is_set():
                 seen.add(subscriber.wait().model)
+                time.sleep(0.001)  # a loop without a pause would starve the thread that it looks at
 
         user = threading.Thread(target=use)
         user.start()
@@ -238,3 +240,54 @@ def test_slots_are_spread_evenly() -> None:
         counts[slot_of(f"scorer-{number}")] += 1
     assert min(counts) > 140 and max(counts) < 260
     assert slot_of("scorer-1") == int(hashlib.sha256(b"scorer-1").hexdigest()[:8], 16) % 100
+
+
+def test_a_subscriber_speaks_while_it_loads(old: RunningChannel, new: RunningChannel, tmp_path: Path) -> None:
+    loads, go_on = threading.Event(), threading.Event()
+
+    def load(folder: Path) -> bytes:
+        if folder.name == "g8":
+            loads.set()
+            assert go_on.wait(20)
+        return read_model(folder)
+
+    subscriber = Subscriber(old.url, tmp_path / "slow", load, name="slow", timeout=5.0)
+    subscriber.poll()
+    subscriber._channel = new.url
+    polling = threading.Thread(target=subscriber.poll, daemon=True)
+    polling.start()
+    assert loads.wait(20)
+    await_true(lambda: new.heard("slow").get("generation") == "g7")
+    go_on.set()
+    polling.join(20)
+    await_true(lambda: new.heard("slow")["generation"] == "g8")
+    subscriber.close()
+
+
+def test_a_restart_keeps_the_model_before(old: RunningChannel, new: RunningChannel, subscribe: Subscribe) -> None:
+    subscriber = subscribe(old.url)
+    subscriber.poll()
+    switched(subscriber, new)
+    subscriber.close()
+    again = subscribe(new.url)
+    again.restore()
+    assert again.wait(0).generation == "g8"
+    assert sorted(p.name for p in again._folder.iterdir() if p.is_dir()) == ["g7", "g8"]
+
+
+def test_what_an_earlier_attempt_has_downloaded_needs_no_room(
+    new: RunningChannel, subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscriber = subscribe(new.url)
+    written(subscriber._folder / "g8.part", {"model.txt": NEW["model.txt"][:500_000]})
+    left = len(NEW["model.txt"]) - 500_000 + len(NEW["deep/words.txt"])
+    room = shutil.disk_usage(subscriber._folder)._replace(free=left)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+    subscriber.poll()
+    assert subscriber.wait(0).model == NEW["model.txt"]
+
+
+@pytest.mark.parametrize("name", [".hidden", "a b", "x" * 101])
+def test_a_name_that_the_channel_would_refuse_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is no name"):
+        Subscriber("http://127.0.0.1:1/m/channel", tmp_path / "s", read_model, name=name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from gitops_ml.cli import documents, options, render
+from gitops_ml.core.text import first_line
 from gitops_ml.errors import GitopsError
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ def sync(
 def status(
     environments: options.Environments = None, output: options.Table = "text", repo: options.Repo = Path()
 ) -> None:
-    """Show where every deployment stands, in four states, and which subscribers run what.
+    """Show where every deployment stands, in four states.
 
-    The states are sync, health, verification and hold.
+    The states are sync, health, verification and hold. For published models also which subscribers run what.
 
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
@@ -105,7 +106,11 @@ def status(
 
     def look(target: Target) -> tuple[View, list[Subscriber]]:
         view = target.look(chosen)
-        return view, read_subscribers(target.connection, view)
+        try:
+            return view, read_subscribers(target.connection, view)
+        except GitopsError as error:
+            render.progress(f"what subscribers of {view.desired.name} run is not known: {first_line(error)}")
+            return view, []
 
     results, trouble = visit(targets, look, named=bool(environments))
     views = [view for view, _ in results]

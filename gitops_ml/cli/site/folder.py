@@ -32,7 +32,11 @@ def written_pages(folder: Path) -> dict[str, str]:
         digests = decode((folder / MARKER).read_bytes().removeprefix(_FIRST_LINE), dict[str, str])
     except (OSError, msgspec.MsgspecError):
         return {}
-    return {path: digest for path, digest in digests.items() if (folder / path).is_file()}
+    return {
+        path: digest
+        for path, digest in digests.items()
+        if (folder / path).is_file() and not (folder / path).is_symlink()
+    }
 
 
 def write_site(folder: Path, pages: Iterable[Page]) -> int:
@@ -52,9 +56,13 @@ def write_site(folder: Path, pages: Iterable[Page]) -> int:
         for path, text, digest in pages:
             file = folder / path
             if file.parent not in written:
+                for parent in file.parents:
+                    if folder in parent.parents and parent.is_symlink():
+                        parent.unlink()  # what it leads to is not ours
                 file.parent.mkdir(parents=True, exist_ok=True)
                 written.add(file.parent)
             if text is not None:
+                file.unlink(missing_ok=True)  # it may be a link
                 file.write_text(text, encoding="utf-8", errors="replace")
             written.add(file)
             if digest:

@@ -79,8 +79,10 @@ def find_named(clone: Repository, name: str, live: bool) -> Start:
         except GitopsError as error:
             render.progress(f"{environment} is left out: {error.what}")
             continue
-        asked = _ask_engine(place, name) if place.view else _Asked()
-        for subject in place.subjects():
+        subjects = list(place.subjects())
+        named = any(name in (subject.generation, subject.image) for subject in subjects)
+        asked = _ask_engine(place, name) if place.view and not named else _Asked()
+        for subject in subjects:
             if asked.means(subject) or name in (subject.generation, subject.image):
                 return subject, place.records.get(subject.deployment or "")
         labelled = labelled or (asked.version and _of_version(clone, *asked.version))
@@ -175,8 +177,10 @@ def _ask_engine(place: _Place, name: str) -> _Asked:
             labels = image["Config"].get("Labels") or {}
             of_ours = labels.get(PROJECT) == place.files.project and {TITLE, IMAGE_VERSION} <= labels.keys()
             return _Asked(image=image["Id"], version=(labels[TITLE], labels[IMAGE_VERSION]) if of_ours else None)
-    gateway = view.snapshot.gateway
-    return _Asked(generation=find_answer(engine, gateway.id, name) if gateway else None)
+    with contextlib.suppress(EngineFailed):
+        if gateway := view.snapshot.gateway:
+            return _Asked(generation=find_answer(engine, gateway.id, name))
+    return _Asked()
 
 
 def _of_generation(environment: str, generation: Generation) -> Subject:

@@ -93,7 +93,7 @@ def _show(trace: Trace) -> None:
     _show_line("image", trace.image)
     _show_line("tag", f"{trace.tag} by {trace.tagger}" if trace.tag else trace.missing or "none: another revision")
     if trace.application:
-        _show_line("application", trace.application.image or f"built from {trace.application.context}/")
+        _show_line("inside", trace.application.image or f"built from {trace.application.context}/")
         _show_step("changed", trace.application.changed)
     _show_step("trained", trace.trained)
     if trace.learnt and trace.learnt.get("from"):
@@ -122,13 +122,13 @@ def _show_step(name: str, step: Step | None) -> None:
 
 def _show_line(name: str, value: str | None) -> None:
     if value:
-        render.out(f"{name:<12}{value}")
+        render.out(f"{name:<11}{value}")
 
 
 def _show_several(name: str, values: dict[str, Any]) -> None:
     for number, (key, value) in enumerate(values.items()):
         if number == _SHOWN:
-            render.out(f"{'':<12}and {len(values) - _SHOWN} more (-o json)")
+            render.out(f"{'':<11}and {len(values) - _SHOWN} more (-o json)")
             return
         text = str(value)
-        render.out(f"{name if not number else '':<12}{key} {text if len(text) <= 60 else text[:57] + '...'}")
+        render.out(f"{name if not number else '':<11}{key} {text if len(text) <= 60 else text[:57] + '...'}")

@@ -8,8 +8,6 @@ does not hold up the other.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +15,7 @@ import msgspec
 
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
+from gitops_ml.clients.files.pushing import Commit, push_commit
 from gitops_ml.clients.files.records import read_record, record_files, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import parse
@@ -39,9 +38,6 @@ from gitops_ml.core.records.record import (
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
-PATIENCE = 20.0
-"""How long a push is tried again while others push, in seconds."""
-_FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
 _Records = Mapping[str, Record | None]
 
@@ -77,13 +73,6 @@ class _News(NamedTuple):
     attempts: tuple[Attempt, ...]
     unreverted: tuple[Attempt, ...]
     same_generation: SameGeneration
-
-
-class Commit(NamedTuple):
-    """What a commit changes (None removes a file), and its message."""
-
-    files: Mapping[str, bytes | None]
-    message: str
 
 
 class _Revert(NamedTuple):
@@ -127,7 +116,7 @@ def _publish_together(repo: Repository, news: _News) -> Publication:
         files = _record_files(news, declared, records) | {r.path: r.content for r in reverts}
         return Commit(files, _record_message(news, reverts, records))
 
-    published = _published(news, lambda: _push(repo, repo.branch, build, f"the record of {news.environment}"))
+    published = _published(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
     return _with_refused(published, refused)
 
 
@@ -139,7 +128,7 @@ def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequen
         records = _read(news, record_files(repo, parent, news.environment))
         return Commit(_record_files(news, declared, records), _record_message(news, reverts, records))
 
-    return _published(news, lambda: _push(repo, branch, build, f"the record of {news.environment}"))
+    return _published(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
 
 
 def _published(news: _News, push: Callable[[], str]) -> Publication:
@@ -165,7 +154,7 @@ def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], 
         return Commit({r.path: r.content for r in reverts}, message)
 
     try:
-        _push(repo, repo.branch, build, f"the revert in {news.environment}")
+        push_commit(repo, repo.branch, build, f"the revert in {news.environment}")
     except PushRejected as error:
         refused += [_refused(repo, news.environment, r.attempt, error.why or error.what) for r in reverts]
         return (), refused
@@ -180,35 +169,6 @@ def _refused(repo: Repository, environment: str, attempt: Attempt, why: str) -> 
         fix=f"gitops-ml rollback {environment} {name}, as a pull request; or let this identity push to {repo.branch}",
     )
     return _Refused(attempt, error)
-
-
-def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str) -> str:
-    """Build a commit on the fetched tip of `branch` and push it, again while others push in between.
-
-    Nothing is pushed where the commit would change nothing.
-
-    Args:
-        build: makes the commit's content, from the tracked branch's tip and the commit's parent.
-        what: what the commit publishes, for messages.
-
-    Raises:
-        PushRejected: the remote refused, or others were faster for `PATIENCE` seconds.
-    """
-    started, longest = time.monotonic(), _FIRST_WAIT
-    while True:
-        tip = repo.fetch()
-        parent = repo.find_tip(branch)
-        content = build(tip, parent or tip)
-        commit = repo.commit_files(parent or tip, content.files, content.message) if content.files else parent or tip
-        if commit == (parent or tip) or repo.publish(commit, parent, branch) == "pushed":
-            return commit
-        if time.monotonic() - started > PATIENCE:
-            raise PushRejected(
-                f"{what} is not in Git", why=f"others were faster for {PATIENCE:.0f} s", fix="run the command again"
-            )
-        # A random wait ("full jitter"): clones that raced once would go on to race in step.
-        time.sleep(random.uniform(0, longest))
-        longest = min(2 * longest, _LONGEST_WAIT)
 
 
 def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
@@ -291,7 +251,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
 def answer_request(repo: Repository, environment: str, deployment: str, attempt: str, answer: str) -> None:
     """Record the answer to a request to retrain. Nothing is written if the record asks for another attempt by now.
 
-    Raises `PushRejected`: the remote refused, or others were faster for `PATIENCE` seconds; the request stays open.
+    Raises `PushRejected`: the remote refused, or others were faster for long; the request stays open.
     """
     path = record_path(environment, deployment)
     branch = read_environment(repo, repo.fetch(), environment).environment.records.branch or repo.branch
@@ -305,4 +265,4 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
         return Commit(files, message)
 
     if repo.find_tip(branch) is not None:
-        _push(repo, branch, build, f"the answer to the request of {environment}/{deployment}")
+        push_commit(repo, branch, build, f"the answer to the request of {environment}/{deployment}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from gitops_ml import __version__
 from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.files.environments import EnvironmentFiles
@@ -20,7 +21,9 @@ _Parsed = dict[str, Record]
 
 def cached_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Record]:
     """The readable records of an environment, as `read_records`; only files that have changed are parsed."""
-    cache = repo.cache / "records" / f"{hashlib.sha256(declared.name.encode()).hexdigest()[:16]}.json"
+    # Another release may keep other parts of a record.
+    key = hashlib.sha256(f"{__version__} {declared.name}".encode()).hexdigest()[:16]
+    cache = repo.cache / "records" / f"{key}.json"
     before, parsed = _read(cache), _Parsed()
     records = {}
     for name, data in recorded_files(repo, declared).items():

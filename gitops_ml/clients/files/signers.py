@@ -6,6 +6,7 @@ to satisfy all its parents: a key that one of them has taken out signs nothing.
 
 from __future__ import annotations
 
+import functools
 import posixpath
 
 from gitops_ml.clients.files.environments import PROJECT_FILE, ROOT, read_environment
@@ -29,19 +30,29 @@ def require_signature(repo: Repository, commit: str, lists_at: str | None = None
 
 
 def require_signed_history(repo: Repository, environment: str, since: str, tip: str) -> None:
-    """Check each commit after `since` up to `tip` that touched the environment or the lists.
+    """Check each commit after `since` up to `tip` that touched the environment, what it builds, or the lists.
 
     It is judged by the lists of its parents; of `since` where a parent asked for no signatures, and by its own where
     nothing before did. So the commit that takes the policy back has to be signed, too.
 
     Raises `SourceError`.
     """
-    paths = (f"{ROOT}/{environment}", PROJECT_FILE, posixpath.dirname(SSH_SIGNERS))
+    paths = [f"{ROOT}/{environment}", PROJECT_FILE, posixpath.dirname(SSH_SIGNERS), *_built(repo, environment, tip)]
+    requires = functools.cache(lambda commit: _requires(repo, commit, environment))
     for commit, parents in repo.commits_that_touch(since, tip, paths):
         for parent in parents or [since]:
-            asking = (each for each in (parent, since, commit) if _requires(repo, each, environment))
+            asking = (each for each in (parent, since, commit) if requires(each))
             if lists_at := next(asking, None):
                 require_signature(repo, commit, lists_at)
+
+
+def _built(repo: Repository, environment: str, commit: str) -> set[str]:
+    """The folders that the environment's applications are built from. Nothing is built of what cannot be read."""
+    try:
+        declared = read_environment(repo, commit, environment).deployments.values()
+    except GitopsError:
+        return set()
+    return {declaration.serve.build.context for declaration in declared if declaration.serve.build}
 
 
 def _requires(repo: Repository, commit: str, environment: str) -> bool:

@@ -21,13 +21,13 @@ from gitops_ml.core.declaration.values import (
     DURATION_PATTERN,
     ENGINE_PATTERN,
     ENV_PATTERN,
-    HEALTH_PATTERN,
     MODEL_PATTERN,
     NAME_PATTERN,
     PATH_PATTERN,
     SHARE_PATTERN,
     SIZE_PATTERN,
     TEXT_PATTERN,
+    URL_PATH_PATTERN,
     VERSION_PATTERN,
 )
 from gitops_ml.errors import InputError
@@ -120,7 +120,7 @@ def _reason(text: str) -> str:
         (BRANCH_PATTERN, "the name of a branch, as Git takes it"),
         (SHARE_PATTERN, "a share from 0% to 100%"),
         (VERSION_PATTERN, "a tag of the model such as v1.2.0, or a Git revision, in one line"),
-        (HEALTH_PATTERN, "the path of a URL, such as /healthz, at most 200 characters"),
+        (URL_PATH_PATTERN, "the path of a URL, such as /healthz, at most 200 characters"),
         (DIGEST_PATTERN, "what `gitops-ml bump` wrote: md5: and 32 hexadecimal digits"),
     ):
         if repr(pattern) in text:

@@ -58,6 +58,7 @@ def gateway_spec(project: str, environment: str, gateway: Gateway, image: str = 
         "--providers.providersThrottleDuration=10ms",
         f"--entryPoints.web.address=:{WEB_PORT}",
         f"--entryPoints.web.transport.lifeCycle.graceTimeOut={_GRACE}s",
+        "--entryPoints.web.http.maxHeaderBytes=16384",  # the log keeps X-Request-Id whole
         f"--entryPoints.traefik.address={API.removeprefix('http://')}",
         "--api.insecure=true",
         "--api.dashboard=false",

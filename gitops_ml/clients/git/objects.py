@@ -146,9 +146,11 @@ class Objects:
     def _tree(self, name: str) -> dict[str, Entry]:
         if name not in self._trees:
             tree = self.read_object(name)
+            if tree is None:
+                return {}  # not remembered: a later fetch may bring it
             try:
                 # GitPython refuses names that no folder has, and that would lead out of where files are written.
-                listed = tree_entries_from_data(tree.data or b"") if tree and tree.type == "tree" else []
+                listed = tree_entries_from_data(tree.data or b"") if tree.type == "tree" else []
             except ValueError as error:
                 raise SourceError(
                     f"a folder in {self.git.folder} is malformed", why=str(error), fix=f"git -C {self.git.folder} fsck"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ from gitops_ml.errors import SourceError
 SSH_SIGNERS = ".gitops-ml/allowed_signers"
 GPG_KEYS = ".gitops-ml/gpg"
 _SECONDS = 30.0
+_SIGNATURE = re.compile(rb"^gpgsig(?:-sha256)? (.+)$", re.MULTILINE)
+"""An author's name or a merged tag may hold what looks like a signature, too."""
+_BY_GPG = {b"-----BEGIN SSH SIGNATURE-----": False, b"-----BEGIN PGP SIGNATURE-----": True}
+_OTHERS = "gpg.x509.program=false"
 
 
 class Signers(NamedTuple):
@@ -35,8 +40,9 @@ def verify_commit_signature(clone: Clone, commit: str, signers: Signers) -> str:
     fix = f"sign it (git commit --amend -S), or add the key to {SSH_SIGNERS} or {GPG_KEYS} in a signed commit"
     found = clone.read_object(f"{commit}^{{commit}}")
     header = (found.data or b"").partition(b"\n\n")[0] if found else b""
-    by_gpg = b"-----BEGIN PGP SIGNATURE-----" in header
-    if not by_gpg and b"-----BEGIN SSH SIGNATURE-----" not in header:
+    kinds = _SIGNATURE.findall(header)
+    by_gpg = _BY_GPG.get(kinds[0]) if len(kinds) == 1 else None
+    if by_gpg is None:
         raise SourceError(f"commit {commit[:12]} is not signed with an SSH or GPG key", fix=fix)
     with tempfile.TemporaryDirectory(prefix="gitops-ml-") as folder:
         options = _with_keyring(Path(folder), signers) if by_gpg else _with_list(Path(folder), signers)
@@ -59,7 +65,8 @@ def verify_commit_signature(clone: Clone, commit: str, signers: Signers) -> str:
 def _with_list(folder: Path, signers: Signers) -> tuple[str, ...]:
     allowed = folder / "allowed_signers"
     allowed.write_bytes(signers.ssh)
-    return f"gpg.ssh.allowedSignersFile={allowed}", "gpg.ssh.revocationFile=", "gpg.ssh.program=ssh-keygen"
+    others = "gpg.program=false", "gpg.openpgp.program=false", _OTHERS
+    return f"gpg.ssh.allowedSignersFile={allowed}", "gpg.ssh.revocationFile=", "gpg.ssh.program=ssh-keygen", *others
 
 
 def _with_keyring(folder: Path, signers: Signers) -> tuple[str, ...]:
@@ -75,4 +82,5 @@ def _with_keyring(folder: Path, signers: Signers) -> tuple[str, ...]:
             raise SourceError(
                 "GPG signatures cannot be checked", why=str(error), fix="apt-get install gnupg"
             ) from error
-    return "gpg.program=gpg", "gpg.openpgp.program=gpg", "gpg.minTrustLevel=undefined"
+    others = "gpg.ssh.program=false", _OTHERS
+    return "gpg.program=gpg", "gpg.openpgp.program=gpg", "gpg.minTrustLevel=undefined", *others

@@ -48,12 +48,13 @@ class Condition:
 
 @dataclass(frozen=True)
 class _Lasting:
-    """A condition since it began, with the times of the loop's clock."""
+    """A condition since it began, with the times of the loop's clock. `states`: the words that were told of it."""
 
     condition: Condition
     since: float
     seen: float
     told: float | None
+    states: frozenset[str] = frozenset()
 
 
 def conditions(status: AgentStatus) -> dict[str, Condition]:
@@ -113,8 +114,10 @@ class Notices:
     def _wrong(self, wrong: Mapping[str, Condition], now: float) -> Iterator[Notice]:
         for place, condition in wrong.items():
             before = self._lasting.get(place)
-            if before is None or before.condition.state != condition.state:
+            if before is None:
                 before = _Lasting(condition, now, now, now if condition.told else None)
+            elif before.told is not None and condition.state not in before.states:
+                before = replace(before, told=now if condition.told else None)
             if before.told is None and now - before.since >= LASTS:
                 yield Notice("failure", f"{place} {condition.state}", condition.text)
                 before = replace(before, told=now)
@@ -122,7 +125,8 @@ class Notices:
                 span = readable_span(timedelta(seconds=now - before.since))
                 yield Notice("warning", f"{place} still {condition.state}", f"for {span}\n{condition.text}")
                 before = replace(before, told=now)
-            self._lasting[place] = replace(before, condition=condition, seen=now)
+            states = before.states | {condition.state} if before.told is not None else before.states
+            self._lasting[place] = replace(before, condition=condition, seen=now, states=states)
 
     def _over(self, status: AgentStatus, wrong: Mapping[str, Condition], now: float) -> Iterator[Notice]:
         for place, lasting in list(self._lasting.items()):

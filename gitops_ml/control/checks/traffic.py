@@ -73,14 +73,18 @@ def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence
 def _watch_subscribers(action: plan.Watch, host: Host, attempt: Attempt) -> None:
     """Ask the channels what their subscribers have loaded, until that decides or this pass is over."""
     deadline = time.monotonic() + WATCH_SECONDS
+    published = {g.fingerprint for g in (action.generation, action.incumbent) if g.published}
     while True:
+        live = [c for c in host.containers(action.deployment) if c.generation in published and c.state == "running"]
+        reports = host.servers.channels(live)
         check = judge_acknowledgements(
             action.subscribers,
-            host.servers.channels([c for c in host.containers(action.deployment) if c.state == "running"]),
+            reports,
             action.generation.fingerprint,
             percent=action.percent,
             last=_is_last(action),
             elapsed=_elapsed(host, attempt),
+            complete=len(reports) == len(live) and {c.generation for c in live} == published,
         )
         if check.result != "inconclusive" or time.monotonic() >= deadline:
             break

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from gitops_ml.core.declaration.artifact import Artifact
 from gitops_ml.core.declaration.expressions import MAX_CHARACTERS, compile_expression, names_read
-from gitops_ml.core.declaration.values import DeclaredStruct, HealthPath
+from gitops_ml.core.declaration.values import DeclaredStruct, UrlPath
 
 ROWS_AT_ONCE = 100
 """Rows in one request, where the body takes several and `batch` is not declared."""
@@ -36,7 +36,7 @@ class Request(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
     (an object of lists by name). `batch`: the most rows in one request, by default 100; not with `row`.
     """
 
-    path: HealthPath
+    path: UrlPath
     body: Any
     method: Literal["POST", "PUT"] = "POST"
     batch: Annotated[int, Meta(ge=1, le=10_000)] | None = None

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from gitops_ml.core.declaration.application import Build, ModelPath
 from gitops_ml.core.declaration.mapping import Request, Response
-from gitops_ml.core.declaration.values import DeclaredStruct, Duration, HealthPath, require_within
+from gitops_ml.core.declaration.values import DeclaredStruct, Duration, UrlPath, require_within
 
 
 class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,8 +30,8 @@ class Serve(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     build: Build | None = None
     model_path: ModelPath | None = None
     port: Annotated[int, Meta(ge=1, le=65535)] | None = None
-    health: HealthPath | None = None
-    version_path: HealthPath | None = None
+    health: UrlPath | None = None
+    version_path: UrlPath | None = None
     start_timeout: Duration = "60s"
     request: Request | None = None
     response: Response | None = None

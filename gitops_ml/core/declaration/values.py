@@ -24,7 +24,7 @@ SHARE_PATTERN = r"^(100|[0-9]{1,2})%$(?!\n)"
 DIGEST_PATTERN = r"^md5:[0-9a-f]{32}(\.dir)?$(?!\n)"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]{0,127}$(?!\n)"
 VERSION_PATTERN = r"^(?!-)[^\x00-\x1f\x7f]+$(?!\n)"
-HEALTH_PATTERN = r"^/([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2}){0,199}$(?!\n)"
+URL_PATH_PATTERN = r"^/([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2}){0,199}$(?!\n)"
 """The path and query of a URL (RFC 3986), which the gateway asks every two seconds."""
 PATH_PATTERN = r"^/[^\x00]+$"
 TEXT_PATTERN = r"^[^\x00]*$"
@@ -68,8 +68,8 @@ Version = Annotated[
     str,
     Meta(pattern=VERSION_PATTERN, max_length=200, description="a tag of the model such as v1.2.0, or a Git revision"),
 ]
-HealthPath = Annotated[
-    str, Meta(pattern=HEALTH_PATTERN, description="the path of a URL, which begins with /, at most 200 characters")
+UrlPath = Annotated[
+    str, Meta(pattern=URL_PATH_PATTERN, description="the path of a URL, which begins with /, at most 200 characters")
 ]
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -73,8 +73,11 @@ def attempt_alpha(context: DeploymentContext, attempt: Attempt) -> float:
 
 
 def shared_alpha(declaration: Deployment, traffic_stages: tuple[Stage, ...]) -> float:
-    """The part of ALPHA for each check: the holdout, if it is declared, and each test of these stages share it."""
-    tests = {stage.test for stage in traffic_stages}
+    """The part of ALPHA for each check: the holdout, if it is declared, and each test of these stages share it.
+
+    What the subscribers of a published model say is counted, not estimated, and spends nothing.
+    """
+    tests = set() if declaration.serve.pattern == "publish" else {stage.test for stage in traffic_stages}
     return alpha_per_test(ALPHA, (declaration.verify.holdout is not None) + len(tests))
 
 

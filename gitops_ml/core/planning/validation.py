@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from gitops_ml.core.declaration.checks import Bound, Checks, Traffic
+from gitops_ml.core.declaration.checks import Bound, Checks, SubscribersCheck, Traffic
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALLOW_PICKLE
@@ -47,7 +47,7 @@ def require_plausible(name: str, deployment: Deployment) -> None:
             why="no user traffic reaches the candidate before it is promoted",
             fix="use canary, or remove verify.traffic",
         )
-    if rollout.strategy in ("canary", "shadow"):
+    if rollout.strategy in ("canary", "shadow") and serve.pattern != "publish":
         # Each test of a rollout has the whole timeout for itself.
         reason = why_impossible(
             verify.traffic or Traffic(), shared_alpha(deployment, stages(rollout, rollout.strategy))
@@ -93,6 +93,14 @@ def _require_publishable(name: str, deployment: Deployment) -> None:
             f"{name}: verify.{key} does not go with serve.pattern publish",
             why="subscribers load the model, and send no requests that could be judged",
             fix="remove it; verify.subscribers judges a canary",
+        )
+    poll = int(deployment.env.get("GITOPS_ML_POLL_SECONDS", "20"))
+    timeout = (verify.subscribers or SubscribersCheck()).timeout
+    if deployment.rollout.strategy == "canary" and 2 * poll >= seconds(timeout):
+        raise InputError(
+            f"{name}: verify.subscribers can never pass",
+            why=f"each channel listens for two polls of {poll} s first, and timeout is {timeout}",
+            fix="raise verify.subscribers.timeout, or lower GITOPS_ML_POLL_SECONDS",
         )
 
 

@@ -47,6 +47,8 @@ def expected(declaration: Deployment, rate: float | None, record: Record | None,
     """
     if first or declaration.rollout.strategy not in ("canary", "shadow"):
         return Expected(seconds=_last_took(record, ("blue-green", "recreate")), measured=True)
+    if declaration.serve.pattern == "publish":  # its subscribers decide, not users' requests
+        return Expected(seconds=_last_took(record, ("canary",)), measured=True)
     tests = _blocks(declaration)
     requests = sum(blocks * length for test in tests for blocks, length in test)
     if rate is None:

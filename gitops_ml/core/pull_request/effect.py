@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import timedelta
 
-from gitops_ml.core.declaration.checks import Traffic
+from gitops_ml.core.declaration.checks import SubscribersCheck, Traffic
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.planning.canary import MIRROR_PERCENT, stages
 from gitops_ml.core.pull_request.duration import Expected, expected
@@ -203,7 +203,12 @@ def decided_by(declaration: Deployment, *, first: bool) -> str:
             limits = {"≥ ": bound.min, "≤ ": bound.max, "drop ≤ ": bound.max_drop}
             bounds += [f"{code(metric)} {word}{value:g}" for word, value in limits.items() if value is not None]
         parts.append(f"held-out rows ({', '.join(bounds)})")
-    if declaration.rollout.strategy in ("canary", "shadow") and not first:
+    if declaration.serve.pattern == "publish" and declaration.rollout.strategy == "canary" and not first:
+        check = verify.subscribers or SubscribersCheck()
+        parts.append(
+            f"subscribers (at least {check.min_loaded:.0%} of each share load it, within {code(check.timeout)})"
+        )
+    elif declaration.rollout.strategy in ("canary", "shadow") and not first:
         traffic = verify.traffic or Traffic()
         slow = f", slower than {code(traffic.slow)} counts as bad" if traffic.slow else ""
         parts.append(f"users' requests (at most {traffic.max_bad_increase:.3g} more bad ones in each{slow})")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gitops_ml.core.declaration.checks import SubscribersCheck
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.subscribers import ChannelReport, latest
+from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.subscriber import slot_of
 
@@ -25,6 +26,7 @@ def judge_acknowledgements(
     percent: int,
     last: bool,
     elapsed: float,
+    complete: bool = True,
 ) -> CheckResult:
     """Judge a candidate that `percent` of the subscribers get, by what they say now.
 
@@ -37,6 +39,8 @@ def judge_acknowledgements(
         generation: the candidate's.
         last: whether no step follows.
         elapsed: seconds since the candidate was published first.
+        complete: whether a report of each such container is here. Without one, nothing passes: subscribers that only
+            that container knows would count for nothing.
     """
     patience = LIVE_POLLS * max((report.poll_seconds for report in reports), default=0.0)
     live = [said for said in latest(reports) if said.heard <= patience]
@@ -54,11 +58,11 @@ def judge_acknowledgements(
     counts = f"{len(loaded)} of {len(share)} subscribers have loaded it"
 
     def result(word: Result, reason: str) -> CheckResult:
-        return CheckResult(name="subscribers", result=word, reason=reason, figures=figures)
+        return CheckResult(name="subscribers", result=word, reason=clean_line(reason), figures=figures)
 
     if len(share) - len(failed) < spec.min_loaded * len(share):
         return result("fail", f"{counts}, and {len(failed)} could not: {failed[0].subscriber}: {failed[0].error}")
-    known = bool(reports) and all(report.uptime >= 2 * report.poll_seconds for report in reports)
+    known = complete and bool(reports) and all(report.uptime >= 2 * report.poll_seconds for report in reports)
     reason = counts if share else f"none of {len(live)} subscribers is in its {percent}%"
     if known and len(loaded) >= spec.min_loaded * len(share) and (share or not last):
         return result("pass", reason)

@@ -196,16 +196,17 @@ def test_a_killed_removal_is_finished_by_the_next_sync(standing: Standing) -> No
 
 def test_a_replacement_of_the_gateway_killed_at_each_step_is_finished_by_the_next_sync(standing: Standing) -> None:
     version = str(standing.workshop.serving())
-    standing.workshop.pull()
     port = standing.workshop.ports["dev"]
-    standing.workshop.environment(gateway={"bind": "0.0.0.0", "port": port, "drain": "2s"})
-    standing.workshop.commit("Listen on all addresses")
     # The trial of the new gateway; the end of the old one, which leaves users without any; the begin of the new one.
-    for role, event in (("probe", "start"), ("gateway", "die"), ("gateway", "start")):
+    steps = (("probe", "start"), ("gateway", "die"), ("gateway", "start"))
+    for bind, (role, event) in zip(("0.0.0.0", "127.0.0.1", "0.0.0.0"), steps, strict=True):
+        standing.workshop.pull()
+        standing.workshop.environment(gateway={"bind": bind, "port": port, "drain": "2s"})
+        standing.workshop.commit(f"Listen at {bind}")
         kill_at_event(standing, role, event)
-    assert standing.colleague.sync().code == 0
-    (gateway,) = standing.host.of_role("gateway")
-    assert gateway["HostConfig"]["PortBindings"]["8080/tcp"][0]["HostIp"] == "0.0.0.0"
+        assert standing.colleague.sync().code == 0
+        (gateway,) = standing.host.of_role("gateway")
+        assert gateway["HostConfig"]["PortBindings"]["8080/tcp"][0]["HostIp"] == bind
     standing.require_settled_on(version)
 
 

@@ -124,6 +124,24 @@ def test_a_gpg_key_that_is_at_its_end_signs_nothing(lone: Path, keyring: Keyring
             repository.verify_commit_signature(signed, Signers(gpg={ada: keyring.public(ada)}))
 
 
+@pytest.mark.parametrize("other", ["SIGNED MESSAGE", "PGP MESSAGE"])
+def test_the_signature_alone_says_which_program_judges_it(lone: Path, tmp_path: Path, other: str) -> None:
+    """An author may be called as a signature begins, and whoever runs this may have programs that believe anything."""
+    good = tmp_path / "good"
+    good.write_text("#!/bin/sh\necho '[GNUPG:] GOODSIG 0 eve' >&2\necho '[GNUPG:] TRUST_ULTIMATE' >&2\n")
+    good.chmod(0o755)
+    for program in ("gpg.program", "gpg.openpgp.program", "gpg.x509.program"):
+        git(lone, "config", program, str(good))
+    who = "-----BEGIN SSH SIGNATURE----- <eve@example.org> 1700000000 +0000"
+    text = f"tree {git(lone, 'rev-parse', 'HEAD^{tree}')}\nauthor {who}\ncommitter {who}\n"
+    text += f"gpgsig -----BEGIN {other}-----\n \n x\n -----END {other}-----\n\nA forged commit\n"
+    (tmp_path / "commit").write_text(text)
+    forged = git(lone, "hash-object", "-t", "commit", "-w", str(tmp_path / "commit"))
+    ada = ssh_key(tmp_path, "ada")
+    with Repository.open(lone) as repository, pytest.raises(SourceError, match="not signed with an SSH or GPG key"):
+        repository.verify_commit_signature(forged, Signers(ssh=ada.encode()))
+
+
 # --- history
 
 
@@ -163,6 +181,17 @@ def test_each_commit_that_touched_the_environment_has_to_be_signed(strict: Path)
     commit_file(strict, "environments/dev/models/m.yaml", "schema: 1\n")
     refused(strict, since, unsigned)
     check(strict, unsigned)
+
+
+def test_the_folder_of_an_application_that_is_built_is_code_of_the_environment(strict: Path) -> None:
+    serve = "{pattern: embed, build: {context: shop}, model_path: /model, port: 8000, health: /healthz}"
+    declared = f"schema: 1\nmodel: m\nversion: v1.0.0\nserve: {serve}\n"
+    since = commit_file(strict, "environments/dev/models/m.yaml", declared)
+    sign_with(strict, None)
+    unsigned = commit_file(strict, "shop/Dockerfile", "FROM scratch\n")
+    sign_with(strict, strict.parent / "ada")
+    commit_file(strict, DEV, STRICT + "# signed\n")
+    refused(strict, since, unsigned)
 
 
 def test_a_key_is_let_in_by_a_commit_of_somebody_who_is_in(strict: Path, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+import pytest
+
 from gitops_ml.control.agent.notices import LASTS, STEADY, Notice, Notices
 from gitops_ml.control.agent.status_board import AgentStatus, StatusBoard
 from gitops_ml.control.agent.turns import Trouble
@@ -43,6 +46,16 @@ def lost(board: StatusBoard, trouble: dict[str, Trouble] = LOST) -> AgentStatus:
     return replace(status, environments={"dev": replace(status.environments["dev"], trouble=trouble)})
 
 
+def standing(board: StatusBoard, health: str) -> AgentStatus:
+    """What the board shows while its deployment has this health."""
+    status = board.read()
+    dev = status.environments["dev"]
+    assert dev.view is not None
+    statuses = tuple(msgspec.structs.replace(each, health=health) for each in dev.view.plan.statuses)
+    view = replace(dev.view, plan=msgspec.structs.replace(dev.view.plan, statuses=statuses))
+    return replace(status, environments={"dev": replace(dev, view=view)})
+
+
 def serving_board() -> StatusBoard:
     board = board_of_dev()
     passes(board, serving_v1(NAME), "v1")
@@ -77,6 +90,15 @@ def test_trouble_that_comes_and_goes_is_one_trouble() -> None:
         titles += told.titles(5, lost(board)) + told.titles(STEADY - 5, board)
     assert titles == ["shop: dev Error"]
     assert told.titles(STEADY + 5, board) == ["shop: dev recovered"]
+
+
+@pytest.mark.parametrize("every", [6, 15])
+def test_a_replica_that_ends_again_and_again_is_one_trouble(every: int) -> None:
+    told, board = Told(remind=3600.0), serving_board()
+    titles = []
+    for number in range(600 // every):
+        titles += told.titles(every, standing(board, "Degraded" if number % 2 else "Missing"))
+    assert sorted(title.split()[-1] for title in titles) in (["Degraded", "Missing"], ["Missing"], ["Degraded"])
 
 
 def test_an_engine_that_is_lost_is_no_news_of_its_deployments() -> None:

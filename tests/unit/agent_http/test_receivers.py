@@ -16,6 +16,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from gitops_ml.cli import render
+from gitops_ml.clients import receivers
 from gitops_ml.clients.receivers import ADDRESSES, Receiver, read_addresses
 from gitops_ml.control.agent import notifications
 from gitops_ml.control.agent.notifications import Notifications
@@ -155,6 +156,37 @@ def test_addresses_come_from_a_file_or_a_variable_and_are_separated_by_white_spa
         read_addresses({}, tmp_path / "absent")
 
 
+def test_a_receiver_that_never_ends_its_answer_delays_no_other(
+    webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receivers, "SECONDS", 0.3)
+    over = threading.Event()
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            while not over.wait(0.1):
+                self.wfile.write(b".")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    endless = [Receiver(f"json://127.0.0.1:{server.server_address[1]}", number) for number in range(8)]
+    try:
+        assert {each.send("failure", "t", "b") for each in endless} == {"it does not answer"}
+        monkeypatch.setattr(receivers, "SECONDS", 20.0)
+        began = time.monotonic()
+        assert {each.send("failure", "t", "b") for each in endless} == {"it does not answer"}
+        assert time.monotonic() - began < 10.0, "no second call is begun beside the first"
+        assert Receiver(f"json://127.0.0.1:{webhook.port}", 9).send("failure", "t", "b") == ""
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_receiver_that_is_away_delays_no_other_and_gets_its_messages_later(
     webhook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,8 +197,8 @@ def test_a_receiver_that_is_away_delays_no_other_and_gets_its_messages_later(
     away.statuses = [503, 503]
     lines: list[str] = []
     board = StatusBoard(time.monotonic)
-    receivers = [Receiver(f"json://127.0.0.1:{each.port}", n) for n, each in enumerate((away, webhook), start=1)]
-    sending = Notifications(receivers, board, 3600.0, lines.append)
+    both = [Receiver(f"json://127.0.0.1:{each.port}", n) for n, each in enumerate((away, webhook), start=1)]
+    sending = Notifications(both, board, 3600.0, lines.append)
     sending.start()
     board.fetched("", "the remote does not answer")
     until(lambda: len(webhook.requests) == 1 and len(away.requests) == 3)

@@ -55,6 +55,24 @@ def test_a_link_in_the_folder_is_removed_and_not_followed(tmp_path: Path) -> Non
     assert files(outside) == ["kept"] and not (folder / "link").exists()
 
 
+def test_a_link_in_the_place_of_a_page_is_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "index.html").write_text("theirs")
+    folder = tmp_path / "site"
+    pages = [Page("index.html", "a", "1"), Page("dev/index.html", "b", "2")]
+    write_site(folder, pages)
+    for place in (folder / "index.html", folder / "dev" / "index.html"):
+        place.unlink()
+    (folder / "dev").rmdir()
+    (folder / "index.html").symlink_to(outside / "index.html")
+    (folder / "dev").symlink_to(outside)
+    assert "index.html" not in written_pages(folder)
+    write_site(folder, pages)
+    assert (outside / "index.html").read_text() == "theirs"
+    assert [(folder / page.path).read_text() for page in pages] == ["a", "b"]
+
+
 def test_a_page_without_a_text_is_left_as_it_is_and_its_digest_is_kept(tmp_path: Path) -> None:
     write_site(tmp_path, [Page("a.html", "a", "1"), Page("b.html", "b", "2"), Page("index.html", "i")])
     assert written_pages(tmp_path) == {"a.html": "1", "b.html": "2"}

@@ -42,6 +42,10 @@ def holdout(metrics: dict[str, Any], **more: Any) -> Deployment:
         (declared(serve=PUBLISH, verify={"agreement": {}}), ["verify.agreement does not go with", "send no requests"]),
         (declared(serve=PUBLISH, verify={"subscribers": {}}), ["verify.subscribers judges a canary", "is none"]),
         (declared(rollout={"strategy": "canary"}, verify={"subscribers": {}}), ["verify.subscribers judges a canary"]),
+        (
+            declared(serve=PUBLISH, rollout={"strategy": "canary"}, env={"GITOPS_ML_POLL_SECONDS": "300"}),
+            ["verify.subscribers can never pass", "two polls of 300 s", "timeout is 10m"],
+        ),
         (declared(verify={"prometheus": [PROMETHEUS | {"min": 2, "max": 1}]}), ["prometheus p has min 2 above max 1"]),
         (declared(verify={"drift": {"min_rows": 513}}), ["drift.min_rows is 513", "1 x 512 live rows"]),
         (declared(verify={"agreement": {"min_rows": 2000}}, replicas=3), ["3 x 512 live rows", "GITOPS_ML_SAMPLES"]),

@@ -8,6 +8,7 @@ import pytest
 
 from gitops_ml.core.planning.canary import goal_of, shared_alpha, stages
 from gitops_ml.core.pull_request.duration import expected
+from gitops_ml.core.pull_request.effect import decided_by
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
 from tests.unit.pull_request.builders import deployment, record
 
@@ -79,6 +80,12 @@ def test_without_requests_it_never_ends() -> None:
 def test_without_a_host_the_requests_are_known_and_the_time_is_not() -> None:
     unknown = expected(declared(rollout={"strategy": "canary"}), None, None, first=False)
     assert unknown.requests and unknown.seconds is None and unknown.too_long is None
+
+
+def test_a_published_canary_is_not_measured_by_requests() -> None:
+    published = declared(serve={"pattern": "publish"}, rollout={"strategy": "canary"})
+    assert expected(published, 0.0, None, first=False).too_long is None
+    assert "subscribers (at least 90% of each share load it, within `10m`)" in decided_by(published, first=False)
 
 
 def test_what_traffic_does_not_decide_takes_as_long_as_the_last_time() -> None:

@@ -81,6 +81,17 @@ def test_nothing_passes_before_the_channels_know_their_subscribers(last: bool) -
     )
 
 
+def test_nothing_passes_while_a_channel_does_not_answer() -> None:
+    assert judged(*map(said, INSIDE[:3]), complete=False).result == "inconclusive"
+    failed = [said(name, OLD, failed=NEW, error="no memory") for name in INSIDE[3:6]]
+    assert judged(*map(said, INSIDE[:3]), *failed, complete=False).result == "fail"
+
+
+def test_what_a_subscriber_says_is_one_line() -> None:
+    check = judged(said(INSIDE[0], OLD, failed=NEW, error="no\nrecord prod/churn: promoted"))
+    assert check.result == "fail" and "\n" not in check.reason
+
+
 def test_a_step_without_subscribers_is_passed_over_unless_it_is_the_last() -> None:
     nobody = [said(name, OLD) for name in OUTSIDE[:3]]
     assert judged(*nobody, last=False).result == "pass"

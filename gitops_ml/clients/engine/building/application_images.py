@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from gitops_ml.clients.engine.building.build_lock import build_lock
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.generation import PROJECT, ROLE
@@ -27,16 +28,17 @@ def ensure_application(
     key = hashlib.sha256(f"{project}\n{application.content}".encode()).hexdigest()
     tag = f"gitops-ml/application:{key[:16]}"
     image = engine.image_id(tag)
-    if image is None:
-        # Packs our own sources: only a pass that lacks an image needs that.
-        from gitops_ml.serving.building.context import proxy_args
+    if image:
+        return tag, image
+    # Packs our own sources: only a pass that lacks an image needs that.
+    from gitops_ml.serving.building.context import proxy_args
 
-        labels = {PROJECT: project, ROLE: "application"}
-        image = engine.build(
+    with build_lock(engine, tag):
+        image = engine.image_id(tag) or engine.build(
             build_context(application),
             tag,
             dockerfile=application.dockerfile,
-            labels=labels,
+            labels={PROJECT: project, ROLE: "application"},
             buildargs=proxy_args(),
             network="default",
         )

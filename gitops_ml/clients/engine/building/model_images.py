@@ -18,6 +18,7 @@ from gitops_ml.artifacts.content import FileContent
 from gitops_ml.clients import background
 from gitops_ml.clients.engine.building.application_images import ensure_application
 from gitops_ml.clients.engine.building.base_images import PYTHON, base_identity, ensure_base
+from gitops_ml.clients.engine.building.build_lock import build_lock
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.generation import LABEL, PROJECT, ROLE, Generation
@@ -29,8 +30,6 @@ TITLE = _OCI + "title"
 IMAGE_VERSION = _OCI + "version"
 _STEP_SECONDS = 3600.0
 """How long a build may take before its steps count as left behind."""
-_builds: dict[tuple[str, str], threading.Lock] = {}
-"""A lock for each image, by engine and name: two builds of one image would do the same work twice."""
 
 
 def find_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) -> str | None:
@@ -50,7 +49,7 @@ def ensure_runtime(engine: Engine, requirements: bytes, base: str = BASE_IMAGE) 
     image = engine.image_id(tag)
     if image:
         return tag, image
-    with _builds.setdefault((engine.url, tag), threading.Lock()):
+    with build_lock(engine, tag):
         image = engine.image_id(tag)  # another thread may have built it meanwhile
         if image:
             return tag, image

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 import msgspec
 
+from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.server_metrics import read_each
 from gitops_ml.core.subscribers import ChannelReport
 
 _PATH = "/gitops-ml/subscribers"
-_LONGEST = 16 << 20
+_LONGEST = 64 << 20
+"""Bytes of one answer: more than the most subscribers of a channel can make it."""
 
 
 def read_channels(engine: Engine, gateway: str, servers: Iterable[tuple[str, int]]) -> dict[str, ChannelReport]:
@@ -22,7 +24,7 @@ def read_channels(engine: Engine, gateway: str, servers: Iterable[tuple[str, int
     reports: dict[str, ChannelReport] = {}
     for alias, text in read_each(engine, gateway, servers, _PATH, longest=_LONGEST).items():
         try:
-            reports[alias] = msgspec.json.decode(text, type=ChannelReport)
+            reports[alias] = decode(text, ChannelReport)
         except (msgspec.DecodeError, RecursionError):
             continue
     return reports
