@@ -23,14 +23,7 @@ from gitops_ml.control.host import Host, ReadOnlyHost
 from gitops_ml.core.journal.entries import Applied, Published, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import (
-    EngineUnavailable,
-    GitopsError,
-    InputError,
-    LockHeld,
-    LockLost,
-    SourceError,
-)
+from gitops_ml.errors import EngineUnavailable, GitopsError, InputError, LockHeld, LockLost, SourceError
 
 LET_OTHERS = 0.3
 """Seconds between two passes that watch, so that a pass of another process can come in between."""
@@ -87,8 +80,8 @@ class Reconcilable(Protocol):
         """Break the lock with this ID. Raises `InputError`."""
         ...
 
-    def clear_dead_lock(self, view: View) -> None:
-        """Remove the lock of a process that was killed."""
+    def clear_dead_lock(self, view: View) -> bool:
+        """Remove the lock of a process that was killed, and say whether there was one."""
         ...
 
     def end_pass(self, *, engine_lost: bool) -> None:
@@ -174,7 +167,9 @@ def _reconcile(
     due = backoff.due(view.plan.actions)
     unwritten = JOURNAL in backoff.errors and backoff.wait(JOURNAL) == 0
     if not due and not options.retry and not options.rebuild_journal and not view.engine_changed and not unwritten:
-        environment.clear_dead_lock(view)
+        if environment.clear_dead_lock(view):  # what its holder left behind looked like that of a pass that works
+            again = environment.look_again(view.source, options, locked=False)
+            return _reconcile(environment, again, options, backoff, looked)
         unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
     with environment.open(view, options, due) as (view, host):

@@ -111,7 +111,8 @@ class SimulatedEnvironment:
 
     def break_lock(self, view: View, lock: str) -> None: ...
 
-    def clear_dead_lock(self, view: View) -> None: ...
+    def clear_dead_lock(self, view: View) -> bool:
+        return False
 
     def end_pass(self, *, engine_lost: bool) -> None: ...
 

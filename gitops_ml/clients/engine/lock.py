@@ -199,11 +199,13 @@ def break_lock(engine: Engine, project: str, environment: str, container: str) -
     return True
 
 
-def clear_dead(engine: Engine, project: str, environment: str) -> None:
-    """Remove the lock if it has expired or its holder is dead."""
+def clear_dead(engine: Engine, project: str, environment: str) -> bool:
+    """Remove the lock if it has expired or its holder is dead, and say whether it was removed."""
     existing = engine.inspect_container(scoped(project, environment, "lock"))
-    if existing and _may_be_broken(engine, existing, this_process()):
-        engine.remove(existing["Id"], force=True)
+    if existing is None or not _may_be_broken(engine, existing, this_process()):
+        return False
+    engine.remove(existing["Id"], force=True)
+    return True
 
 
 def _may_be_broken(engine: Engine, lock: dict[str, Any], here: Holder) -> bool:

@@ -135,7 +135,7 @@ class Notices:
                 continue  # how its deployments stand is not known
             if place not in wrong and now - lasting.seen >= STEADY:
                 del self._lasting[place]
-                if deployment and environment not in status.environments:
+                if deployment and not _stands(status, environment, deployment, lasting.condition):
                     continue
                 if lasting.told is not None and not lasting.condition.told:
                     span = readable_span(timedelta(seconds=lasting.seen - lasting.since))
@@ -152,6 +152,14 @@ class Notices:
             for id, attempt in settled.items():
                 if id not in before:
                     yield rollout_notice(name, attempt)
+
+
+def _stands(status: AgentStatus, environment: str, deployment: str, condition: Condition) -> bool:
+    """Whether a deployment is still there to recover: one that was taken out of Git is gone, not well."""
+    kept = status.environments.get(environment)
+    if kept is None or kept.view is None or condition.state == "Error":  # an error may be of no deployment's
+        return kept is not None
+    return deployment.split(" ")[0] in {each.name for each in kept.view.plan.statuses}
 
 
 def _judged(view: View) -> Iterator[Attempt]:

@@ -202,11 +202,10 @@ class Target:
                 fix=f"gitops-ml sync {files.name}",
             )
 
-    def clear_dead_lock(self, view: View) -> None:
+    def clear_dead_lock(self, view: View) -> bool:
         """Remove the lock of a pass that was killed at its very end: no later pass has a reason to take the lock."""
         files = view.source.files
-        if view.snapshot.of_role("lock"):
-            clear_dead(self.connection.to(files), files.project, files.name)
+        return bool(view.snapshot.of_role("lock")) and clear_dead(self.connection.to(files), files.project, files.name)
 
     def end_pass(self, *, engine_lost: bool) -> None:
         """Close what the pass has opened on the engine; a lost engine is connected anew by the next pass."""

@@ -21,7 +21,7 @@ from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Lock, this_process
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
-from gitops_ml.core.generation import DEPLOYMENT, PROJECT, ROLE
+from gitops_ml.core.generation import DEPLOYMENT, PROJECT, ROLE, ContainerSpec, probe_labels
 from tests.e2e.host import Host
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop, scratch_workshop
 
@@ -236,13 +236,16 @@ def test_the_probe_of_a_killed_sync_is_removed(standing: Standing) -> None:
     standing.require_settled_on(version)
 
 
-def test_a_lock_left_by_the_last_pass_is_removed(standing: Standing) -> None:
+def test_a_lock_and_a_probe_left_by_the_last_pass_are_removed(standing: Standing) -> None:
     owner = subprocess.Popen(["true"])
     dead = msgspec.structs.replace(this_process(), pid=owner.pid, started="1")
     owner.wait()
     with Engine.connect(None) as connected:
         Lock.acquire(connected, standing.workshop.project, "dev", GATEWAY_IMAGE, holder=dead)
-    assert len(standing.host.of_role("lock")) == 1
+        labels = probe_labels(standing.workshop.project, "dev", None)
+        name = f"{standing.workshop.project}.dev.probe-left"
+        connected.create(ContainerSpec(name=name, image=GATEWAY_IMAGE, labels=labels, network=None))
+    assert (len(standing.host.of_role("lock")), len(standing.host.of_role("probe"))) == (1, 1)
     standing.workshop.sync()
     standing.require_tidy()
 

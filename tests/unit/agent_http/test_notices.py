@@ -101,6 +101,16 @@ def test_a_replica_that_ends_again_and_again_is_one_trouble(every: int) -> None:
     assert sorted(title.split()[-1] for title in titles) in (["Degraded", "Missing"], ["Missing"], ["Degraded"])
 
 
+def test_a_deployment_that_is_removed_has_not_recovered() -> None:
+    told, board = Told(), serving_board()
+    degraded = standing(board, "Degraded")
+    assert told.titles(100, degraded) == ["shop: dev/churn Degraded"]
+    dev = degraded.environments["dev"]
+    assert dev.view is not None
+    gone = replace(dev.view, plan=msgspec.structs.replace(dev.view.plan, statuses=()))
+    assert told.titles(100, replace(degraded, environments={"dev": replace(dev, view=gone)})) == []
+
+
 def test_an_engine_that_is_lost_is_no_news_of_its_deployments() -> None:
     told, board = Told(), serving_board()
     churn = {"churn": Trouble(EngineUnavailable("its image cannot be built"), 3, 0.0)}
