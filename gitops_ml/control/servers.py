@@ -34,8 +34,9 @@ from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
 from gitops_ml.core.subscribers import ChannelReport
-from gitops_ml.core.verification.applications import Exchange, exchange_in_job, exchange_of, read_answers
+from gitops_ml.core.verification.applications import Exchange, exchange_of, read_answers
 from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.probe_job import target_in_job
 from gitops_ml.core.verification.probe_result import TargetResult, read_results, unanswered
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
@@ -87,8 +88,8 @@ class EngineServers:
         """See `host.Servers.ask`. The gateway asks for readiness and the example; for all else there is a probe."""
         exchanges, refused = _exchanges(question)
         asked = [
-            _target(name, *target, exchanges.get(name))
-            for name, target in question.targets.items()
+            target_in_job(name, container.alias, generation, exchanges[name][1] if name in exchanges else None)
+            for name, (container, generation) in question.targets.items()
             if name not in refused
         ]
         started = time.monotonic()
@@ -230,13 +231,3 @@ def _exchanges(question: Question) -> tuple[dict[str, _Mapped], dict[str, dict[s
                 raise
             refused[name] = unanswered(str(error))
     return exchanges, refused
-
-
-def _target(name: str, container: Container, generation: Generation, mapped: _Mapped | None) -> dict[str, Any]:
-    target: dict[str, Any] = {"name": name, "url": f"http://{container.alias}:{generation.port}"}
-    expect = {"version": generation.version, "digest": generation.digest}
-    if generation.pattern == "service":
-        return target | {"model": generation.deployment, "expect": expect}
-    proof = {"version_path": generation.version_path, "expect": expect} if generation.version_path else {}
-    asked = exchange_in_job(mapped[0].request, mapped[1]) if mapped else {}
-    return target | {"health": generation.health} | proof | asked

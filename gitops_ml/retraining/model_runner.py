@@ -26,11 +26,11 @@ from gitops_ml.core.generation import ALIAS, LABEL, Generation, generation_of, o
 from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.answers import Answers, NoAnswer, read_outputs
 from gitops_ml.core.verification.applications import (
-    exchange_in_job,
     exchange_of,
     read_answers,
     require_inputs,
 )
+from gitops_ml.core.verification.probe_job import target_in_job
 from gitops_ml.errors import EngineFailed, GitopsError, InputError, ModelRejected
 
 STARTED = LABEL + "panel"
@@ -153,10 +153,10 @@ def _answers(run: _Run, generation: Generation, model: ModelUnderTest, rows: Row
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
-        mapping, mapped = generation.mapping, None
+        mapping, exchange = generation.mapping, None
         if mapping is not None:
             require_inputs(mapping.request, manifest)
-            mapped = mapping, exchange_of(mapping.request, None, bodies)
+            exchange = exchange_of(mapping.request, None, bodies)
         generation = msgspec.structs.replace(generation, image_id=_image(run, generation, model.files))
     except (InputError, ModelRejected) as error:
         return NoAnswer(first_line(error), refused=True)
@@ -167,17 +167,10 @@ def _answers(run: _Run, generation: Generation, model: ModelUnderTest, rows: Row
     container = run.engine.create(spec)
     run.engine.start(container, spec.name)
     try:
-        target: dict[str, Any] = {"name": "model", "url": f"http://{spec.labels[ALIAS]}:{generation.port}"}
-        expect = {"version": generation.version, "digest": generation.digest}
-        if mapped is None:
-            target |= {"model": generation.deployment, "expect": expect}
-            result = _ask(run, container, target, bodies)
-        else:
-            mapping, exchange = mapped
-            proof = {"version_path": generation.version_path, "expect": expect} if generation.version_path else {}
-            target |= {"health": generation.health} | proof | exchange_in_job(mapping.request, exchange)
-            raw = _ask(run, container, target, [])
-            result = read_answers(mapping.request, mapping.response, raw, exchange)
+        target = target_in_job("model", spec.labels[ALIAS], generation, exchange)
+        result = _ask(run, container, target, [] if exchange else bodies)
+        if mapping is not None and exchange is not None:
+            result = read_answers(mapping.request, mapping.response, result, exchange)
         if result.get("error"):
             return NoAnswer(clean_line(str(result["error"])), refused=True)
         return read_outputs(result.get("outputs") or (), result.get("row_counts") or (), manifest)

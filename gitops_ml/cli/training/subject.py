@@ -79,12 +79,13 @@ def find_named(clone: Repository, name: str, live: bool) -> Start:
         except GitopsError as error:
             render.progress(f"{environment} is left out: {error.what}")
             continue
-        subjects = list(place.subjects())
-        named = any(name in (subject.generation, subject.image) for subject in subjects)
-        asked = _ask_engine(place, name) if place.view and not named else _Asked()
-        for subject in subjects:
-            if asked.means(subject) or name in (subject.generation, subject.image):
-                return subject, place.records.get(subject.deployment or "")
+        subjects, asked = list(place.subjects()), _Asked()
+        found = next((each for each in subjects if name in (each.generation, each.image)), None)
+        if found is None and place.view:
+            asked = _ask_engine(place, name)
+            found = next(filter(asked.means, subjects), None)
+        if found:
+            return found, place.records.get(found.deployment or "")
         labelled = labelled or (asked.version and _of_version(clone, *asked.version))
     if labelled:
         return labelled, None

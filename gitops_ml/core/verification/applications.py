@@ -37,12 +37,6 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[int, ...]
 
 
-def exchange_in_job(request: Request, exchange: Exchange) -> dict[str, Any]:
-    """What a probe's job says of a target that is asked in its own form; docs/serving.md describes it."""
-    asked = {"method": request.method, "path": request.path, "example": exchange.example, "bodies": exchange.bodies}
-    return {"exchange": asked}
-
-
 def exchange_of(request: Request, example: Mapping[str, Any] | None, bodies: Sequence[Mapping[str, Any]]) -> Exchange:
     """The requests of a mapping for inference requests of the Open Inference Protocol v2.
 
