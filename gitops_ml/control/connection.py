@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.reconnect import Reconnection
+from gitops_ml.clients.engine.swarm.manager import connect_to
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.errors import InputError
 
@@ -17,7 +18,7 @@ class Connection:
 
     def __init__(self, begun: Reconnection | None = None) -> None:
         self._begun = begun
-        self._url: str | None = None
+        self._declared: tuple[str | None, str | None] | None = None
         self._engine: Engine | None = None
 
     @property
@@ -37,11 +38,12 @@ class Connection:
                 why="outside dev the engine is never the caller's own",
                 fix="add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
-        if self._engine is not None and self._url != url:
+        declared = url, files.environment.registry
+        if self._engine is not None and self._declared != declared:
             self.close()
         if self._engine is None:
             begun, self._begun = self._begun, None  # a connection that failed is not waited for again
-            self._engine, self._url = (begun and begun.engine(url)) or Engine.connect(url), url
+            self._engine, self._declared = (begun and begun.engine(*declared)) or connect_to(*declared), declared
         return self._engine
 
     def end_pass(self) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import docker
 import docker.credentials.errors
@@ -52,7 +52,7 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
         self.url = address.url
 
     @classmethod
-    def connect(cls, url: str | None, timeout: float = TIMEOUT) -> Engine:
+    def connect(cls, url: str | None, timeout: float = TIMEOUT) -> Self:
         """Connect to the engine at `unix://`, `ssh://user@host[:port][/path/to/socket]` or `tcp://host:port`.
 
         None means the caller's own engine; see `resolve_address`. Raises `InputError` and `EngineUnavailable`.
@@ -78,7 +78,7 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls):
         if self._tunnel:
             self._tunnel.close()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,12 +10,14 @@ happened since. Then only the containers of later events, and new containers, ar
 
 The file is a cache: without it the same facts come out, a little later. Events are read before anything is inspected,
 so that a change in between is seen at the next look.
+
+The services of a Swarm are listed with all that there is to know of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -55,17 +57,18 @@ class _Cache(msgspec.Struct, kw_only=True):
 
 
 def current_facts(
-    engine: Engine, info: EngineInfo, listed: Iterable[dict[str, Any]], cache: Path | None
+    engine: Engine, info: EngineInfo, listed: Sequence[dict[str, Any]], cache: Path | None
 ) -> dict[str, ContainerFacts]:
     """The facts of these listed containers, by ID; without a container that vanishes meanwhile.
 
     Args:
         cache: the file that keeps the facts, if any. With it, one call when nothing has changed.
     """
+    services = {entry["Id"]: facts_of(entry["Inspection"], ImageFacts()) for entry in listed if "Inspection" in entry}
     kept = _read(cache, info.id)
     events = engine.past_events(kept.anchor.at if kept.anchor else 0, info.now)
     marks = [_mark(event) for event in events]
-    ids = {container["Id"] for container in listed}
+    ids = {container["Id"] for container in listed} - services.keys()
     ran_out_of_memory = {_actor(event) for event in events if event.get("Action") == "oom"}
     if kept.anchor in marks:
         since = events[marks.index(kept.anchor) + 1 :]
@@ -91,7 +94,7 @@ def current_facts(
         images = {image: own for image, own in kept.images.items() if image in used}
         content = _Cache(engine=info.id, anchor=marks[-1], containers=facts, images=images)
         write_whole(cache, msgspec.json.encode(content))
-    return facts
+    return facts | services
 
 
 def _mark(event: dict[str, Any]) -> _Anchor:

@@ -80,6 +80,12 @@ def failed(doing: str, why: str) -> GitopsError:
             fix="`docker network prune` on that host frees those of unused networks; `default-address-pools` in its "
             "daemon.json allows more",
         )
+    if "no suitable node" in lower or "its task is" in lower:
+        return EngineFailed(
+            f"no node of the Swarm runs it ({doing})",
+            why=_reason(why),
+            fix="docker node ls, on a manager: one must be ready, active, and as large as `resources` of it",
+        )
     if "oci runtime create failed" in lower and any(text in lower for text in _CANNOT_RUN):
         return ModelRejected(
             f"the container cannot be started ({doing})",
@@ -121,4 +127,20 @@ def build_failed(tag: str, why: str, last: str) -> GitopsError:
         why=f"{_reason(why)}; its last lines:\n{last}",
         fix="fix what they name: most often the model's requirements.txt, the application's Dockerfile, or that host's "
         "access to PyPI",
+    )
+
+
+def push_failed(image: str, why: str) -> EngineFailed:
+    """The image, as its registry would name it, could not be put there."""
+    registry = image.partition("/")[0]
+    refused = any(
+        text in why.lower() for text in ("denied", "unauthorized", "no basic auth", "authentication required")
+    )
+    return EngineFailed(
+        f"the image {image} could not be pushed",
+        why=_reason(why),
+        fix=f"docker login {registry}, where gitops-ml runs, as somebody who may push there"
+        if refused
+        else f"start the registry, or correct `registry:` in environment.yaml; curl {registry}/v2/ shows whether it "
+        "answers",
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from gitops_ml.clients.engine.errors import build_failed, failed
+from gitops_ml.clients.engine.errors import build_failed, failed, push_failed
 from gitops_ml.core.text import clean
 from gitops_ml.errors import EngineFailed, GitopsError
 
@@ -53,6 +53,26 @@ class ImageCalls:
             progress = self._api.pull(name, tag=tag, stream=True, decode=True, auth_config=credentials)
             _require_done(progress, doing, until=time.monotonic() + timeout)
         return self._require_image(reference)
+
+    def push(self, image: str, repository: str, tag: str, timeout: float = 300.0) -> str:
+        """Put an image into its registry, and return its reference there, by digest. It is sent only what it lacks.
+
+        Raises `EngineFailed`, and `InputError` for a malformed config.json.
+
+        Args:
+            timeout: seconds for the whole.
+        """
+        name = f"{repository}:{tag}"
+        digest = ""
+        with self._translate_errors(f"pushing {name}"), self._api.allow_silence(min(timeout, _SILENCE)):
+            self._api.tag(image, repository, tag)
+            credentials = self._api.credentials(repository)
+            until = time.monotonic() + timeout
+            for step in self._api.push(repository, tag=tag, stream=True, decode=True, auth_config=credentials):
+                if "error" in step or time.monotonic() > until:
+                    raise push_failed(name, str(step.get("error") or "it takes too long"))
+                digest = (step.get("aux") or {}).get("Digest") or digest
+        return f"{repository}@{digest}"
 
     def build(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, ClassVar
 
 from gitops_ml.core.generation import PROJECT
 from gitops_ml.errors import InputError
@@ -14,6 +14,8 @@ class NetworkCalls:
     """Part of `Engine`, which has the client and translates the client's errors."""
 
     _api: Any
+    network_settings: ClassVar[Mapping[str, Any]] = {"driver": "bridge"}
+    """What the networks of environments are made with."""
 
     def _translate_errors(self, doing: str) -> AbstractContextManager[None]:
         raise NotImplementedError
@@ -22,25 +24,33 @@ class NetworkCalls:
         raise NotImplementedError
 
     def list_networks(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The networks with these labels, as far as containers of ours can be in them."""
+        chosen = {"label": label_filter(labels), "driver": self.network_settings["driver"]}
         with self._translate_errors("listing networks"):
-            return list(self._api.networks(filters={"label": label_filter(labels)}))
+            return list(self._api.networks(filters=chosen))
 
     def list_volumes(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         with self._translate_errors("listing volumes"):
             return list(self._api.volumes(filters={"label": label_filter(labels)})["Volumes"] or ())
 
     def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
-        """Make a bridge network of this name unless it exists; whether it was made.
+        """Make a network of this name unless it exists; whether it was made.
 
         The engine allows several networks of one name; we do not. Raises `InputError` when a network of this name
-        belongs to something else than this project.
+        belongs to something else than this project, or is of another kind.
         """
         with self._translate_errors(f"creating network {name}"):
             existing = [network for network in self._api.networks(names=[name]) if network["Name"] == name]
             if not existing:
-                self._api.create_network(name, driver="bridge", check_duplicate=True, labels=dict(labels))
+                self._api.create_network(name, check_duplicate=True, labels=dict(labels), **self.network_settings)
         for network in existing:
             _require_own("network", name, network.get("Labels"), labels)
+            if network["Driver"] != self.network_settings["driver"]:
+                raise InputError(
+                    f"the network {name} is of the kind {network['Driver']}",
+                    why=f"one of the kind {self.network_settings['driver']} is needed; `swarm:` was changed",
+                    fix="undo that, and declare another environment with it: the one before keeps what it runs",
+                )
         return not existing
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> bool:

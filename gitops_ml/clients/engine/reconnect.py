@@ -18,36 +18,38 @@ from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients import background
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.swarm.manager import connect_to
 from gitops_ml.errors import GitopsError
 
 _PREFIX, _SUFFIX = "engine-", ".json"
 
 
 class _LastEngine(msgspec.Struct, frozen=True):
-    """The file's content: the engine as it was declared, and the ID of its gateway."""
+    """The file's content: the engine as it was declared, with its Swarm's registry, and the ID of its gateway."""
 
     engine: str | None
+    registry: str | None
     gateway: str
 
 
 class Reconnection:
-    """A connection that is being made to the engine declared as `url`, with a shell in its gateway."""
+    """A connection that is being made to the engine that was declared, with a shell in its gateway."""
 
-    def __init__(self, url: str | None, gateway: str) -> None:
-        self._url = url
-        self._engine: Future[Engine] = background.begin(lambda: _connect(url, gateway))
+    def __init__(self, last: _LastEngine) -> None:
+        self._declared = last.engine, last.registry
+        self._engine: Future[Engine] = background.begin(lambda: _connect(last))
 
-    def engine(self, url: str | None) -> Engine | None:
-        """The engine if `url` declares it; else None, and the connection is closed. Raises as `Engine.connect`."""
-        if url == self._url:
+    def engine(self, url: str | None, registry: str | None = None) -> Engine | None:
+        """The engine if it is declared like this; else None, and the connection is closed. Raises as `connect_to`."""
+        if (url, registry) == self._declared:
             return self._engine.result()
         self._engine.add_done_callback(_close)
         return None
 
 
-def remember(folder: Path, environment: str, url: str | None, gateway: str) -> None:
-    """Remember the engine of an environment, in a file of `folder`."""
-    path, content = _file(folder, environment), msgspec.json.encode(_LastEngine(url, gateway))
+def remember(folder: Path, environment: str, url: str | None, gateway: str, registry: str | None = None) -> None:
+    """Remember the engine of an environment, in a file of `folder`; see `connect_to`."""
+    path, content = _file(folder, environment), msgspec.json.encode(_LastEngine(url, registry, gateway))
     with contextlib.suppress(OSError):
         if path.read_bytes() == content:
             return
@@ -61,7 +63,7 @@ def begin(folder: Path, environments: Iterable[str]) -> dict[str, Reconnection]:
     for environment in names:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             last = decode(_file(folder, environment).read_bytes(), _LastEngine)
-            reconnections[environment] = Reconnection(last.engine, last.gateway)
+            reconnections[environment] = Reconnection(last)
     return reconnections
 
 
@@ -69,10 +71,10 @@ def _file(folder: Path, environment: str) -> Path:
     return folder / f"{_PREFIX}{environment}{_SUFFIX}"
 
 
-def _connect(url: str | None, gateway: str) -> Engine:
-    engine = Engine.connect(url)
+def _connect(last: _LastEngine) -> Engine:
+    engine = connect_to(last.engine, last.registry)
     with contextlib.suppress(GitopsError):
-        engine.open_shell(gateway)
+        engine.open_shell(last.gateway)
     return engine
 
 

@@ -78,7 +78,8 @@ def observe(engine: Engine, files: EnvironmentFiles, cache: Path) -> Snapshot:
     """
     snapshot = take_snapshot(engine, files.project, files.name, base=BASE_IMAGE, cache=cache)
     if snapshot.gateway:
-        reconnect.remember(cache, files.name, files.environment.engine, snapshot.gateway.id)
+        environment = files.environment
+        reconnect.remember(cache, files.name, environment.engine, snapshot.gateway.id, environment.registry)
     return snapshot
 
 

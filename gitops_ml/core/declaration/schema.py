@@ -21,6 +21,7 @@ from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
     ENGINE_PATTERN,
+    REGISTRY_PATTERN,
     SHARE_PATTERN,
     DeclaredStruct,
     Digest,
@@ -122,14 +123,23 @@ class Records(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`environments/<environment>/environment.yaml`: where the environment runs, and under which policy."""
+    """`environments/<environment>/environment.yaml`: where the environment runs, and under which policy.
+
+    `swarm`: the engine manages a Docker Swarm, whose nodes run the replicas, and pull their images from `registry`.
+    """
 
     schema: Literal[1]
     gateway: Gateway
     engine: Annotated[str, Meta(pattern=ENGINE_PATTERN)] | None = None
+    swarm: bool = False
+    registry: Annotated[str, Meta(pattern=REGISTRY_PATTERN, description="host[:port][/path], lower case")] | None = None
     promotion: Promotion | None = None
     policy: Policy = Policy()
     records: Records = Records()
+
+    def __post_init__(self) -> None:
+        if self.swarm != (self.registry is not None):
+            raise ValueError("`swarm: true` and `registry` go together: the nodes of a Swarm pull images from there")
 
 
 class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):

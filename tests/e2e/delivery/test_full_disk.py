@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_ru
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.serving.building.requirements import read_lock, with_server
+from tests.e2e.engines import copy_images, start_engine
 from tests.e2e.host import Host
 from tests.e2e.workshop import MODEL, ROOT, Workshop
 
@@ -43,36 +43,15 @@ def small_engine(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         undo.callback(subprocess.run, ["umount", "-l", str(root)], check=True)
-        daemon, second = _started(folder, root)
+        daemon, second = start_engine(folder, root, "--bridge=none")
         undo.callback(daemon.wait, timeout=60)
         undo.callback(daemon.terminate)
         requirements = with_server(read_lock((ROOT / "requirements" / "serving.txt").read_bytes()))
         with Engine.connect(None) as connected:
             runtime, _ = ensure_runtime(connected, requirements)
-        _copy_images(engine, second, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
+        copy_images(engine, second, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
+        second.close()
         yield folder / "docker.sock"
-
-
-def _started(folder: Path, root: Path) -> tuple[subprocess.Popen[bytes], docker.DockerClient]:
-    """A second engine that answers at `docker.sock` in `folder`, with its data in `root`."""
-    address, log = f"unix://{folder / 'docker.sock'}", folder / "log"
-    places = [f"--data-root={root}", f"--exec-root={folder / 'exec'}", f"--pidfile={folder / 'pid'}"]
-    with log.open("wb") as out:
-        # In a network namespace of its own, since two engines in one undo each other's firewall rules.
-        command = ["unshare", "--net", "dockerd", "--host", address, *places, "--bridge=none"]
-        daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    while daemon.poll() is None:
-        try:  # it makes its socket long before it answers
-            return daemon, docker.DockerClient(address)
-        except docker.errors.DockerException:
-            time.sleep(0.1)
-    pytest.fail(f"the second engine does not start: {log.read_text()[-2000:]}")
-
-
-def _copy_images(engine: docker.DockerClient, second: docker.DockerClient, names: list[str]) -> None:
-    for name in names:
-        second.images.load(b"".join(engine.images.get(name).save(named=name)))
-    second.close()
 
 
 def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(

@@ -1,0 +1,188 @@
+"""A Docker Swarm on this machine: engines in network namespaces on one bridge, and a registry with a password."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import crypt
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.e2e.engines import start_engine
+
+USER, PASSWORD = "deploy", "correct horse"
+REGISTRY_PORT = 5000
+
+
+@dataclass
+class Node:
+    """One engine of the Swarm; `address` is where the other nodes and this machine reach it."""
+
+    folder: Path
+    namespace: str
+    address: str
+    daemon: subprocess.Popen[bytes]
+    client: docker.DockerClient
+
+    @property
+    def socket(self) -> str:
+        return f"unix://{self.folder / 'docker.sock'}"
+
+    @property
+    def id(self) -> str:
+        return str(self.client.api.info()["Swarm"]["NodeID"])
+
+
+@dataclass
+class Swarm:
+    """The nodes of a Swarm, a manager first, and the registry."""
+
+    folder: Path
+    number: int
+    undo: contextlib.ExitStack
+    nodes: list[Node] = field(default_factory=list)
+    registry_process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def manager(self) -> Node:
+        return self.nodes[0]
+
+    @property
+    def registry(self) -> str:
+        return f"{self._address(1)}:{REGISTRY_PORT}"
+
+    def _address(self, host: int) -> str:
+        return f"198.18.{self.number}.{host}"  # RFC 2544: no network of this machine has it
+
+    def add_bridge(self) -> None:
+        _ip("link", "add", f"gmb{self.number}", "type", "bridge")
+        self.undo.callback(_ip, "link", "delete", f"gmb{self.number}")
+        _ip("address", "add", f"{self._address(1)}/24", "dev", f"gmb{self.number}")
+        _ip("link", "set", f"gmb{self.number}", "up")
+
+    def add_node(self) -> Node:
+        """Start an engine in a network namespace of its own, and let it join the Swarm."""
+        n = len(self.nodes) + 1
+        namespace, outside, address = f"gm{self.number}-{n}", f"gm{self.number}v{n}", self._address(10 + n)
+        _ip("netns", "add", namespace)
+        self.undo.callback(_ip, "netns", "delete", namespace)
+        _ip("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", namespace)
+        _ip("link", "set", outside, "master", f"gmb{self.number}", "up")
+        for command in (("address", "add", f"{address}/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
+            _ip("-n", namespace, *command)
+        _ip("-n", namespace, "link", "set", "lo", "up")
+        _ip("-n", namespace, "route", "add", "default", "via", self._address(1))
+        folder = self.folder / str(n)
+        folder.mkdir()
+        flags = (f"--insecure-registry={self.registry}",)
+        inside = ("ip", "netns", "exec", namespace)
+        daemon, client = start_engine(folder, folder / "data", *flags, inside=inside)
+        node = Node(folder, namespace, address, daemon, client)
+        self.nodes.append(node)
+        self.undo.callback(self.end, node)
+        if n == 1:
+            client.api.init_swarm(advertise_addr=address, listen_addr=f"{address}:2377")
+        else:
+            token = self.manager.client.api.inspect_swarm()["JoinTokens"]["Worker"]
+            client.api.join_swarm([f"{self.manager.address}:2377"], token, advertise_addr=address)
+        return node
+
+    def end(self, node: Node) -> None:
+        """Stop an engine with all its containers."""
+        node.daemon.terminate()
+        node.daemon.wait(timeout=60)
+
+    def power_off(self, node: Node) -> None:
+        """Kill an engine and all that it runs, as a machine without power does."""
+        # Containers have namespaces of their own, below the engine's shims.
+        for process in [below for pid in _ip("netns", "pids", node.namespace).split() for below in _below(int(pid))]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        node.daemon.wait(timeout=60)
+
+    def start_registry(self) -> None:
+        """Start the registry, with what it held before."""
+        folder = self.folder / "registry"
+        folder.mkdir(exist_ok=True)
+        (folder / "users").write_text(f"{USER}:{crypt.crypt(PASSWORD, crypt.METHOD_BLOWFISH)}\n")
+        content = {
+            "version": 0.1,
+            "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
+            "http": {"addr": self.registry},
+            "auth": {"htpasswd": {"realm": "models", "path": str(folder / "users")}},
+        }
+        (folder / "config.yml").write_text(json.dumps(content))
+        with (folder / "log").open("ab") as out:
+            self.registry_process = subprocess.Popen(
+                ["docker-registry", "serve", str(folder / "config.yml")], stdout=out, stderr=out
+            )
+        until = time.monotonic() + 20
+        while not self._registry_answers():
+            assert time.monotonic() < until, (folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def _registry_answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"http://{self.registry}/v2/", timeout=5)
+        except urllib.error.HTTPError as error:
+            return error.code == 401
+        except OSError:
+            return False
+        return True
+
+    def stop_registry(self) -> None:
+        if self.registry_process:
+            self.registry_process.terminate()
+            self.registry_process.wait(timeout=20)
+            self.registry_process = None
+
+    def docker_config(self, password: str = PASSWORD) -> str:
+        """A folder for DOCKER_CONFIG, as `docker login` writes it."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        (folder / "config.json").write_text(json.dumps({"auths": {self.registry: {"auth": auth}}}))
+        return str(folder)
+
+
+@contextlib.contextmanager
+def swarm(nodes: int) -> Iterator[Swarm]:
+    """A Swarm of one manager and workers; skips the test where this machine cannot have one."""
+    missing = [program for program in ("dockerd", "ip", "docker-registry") if not shutil.which(program)]
+    if os.geteuid() or missing:
+        pytest.skip(f"a Swarm needs root, dockerd, ip and docker-registry; missing: {missing or 'root'}")
+    with contextlib.ExitStack() as undo:
+        folder = Path(tempfile.mkdtemp(prefix="gm-swarm-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        made = Swarm(folder, os.getpid() % 250 + 1, undo)
+        made.add_bridge()
+        undo.callback(made.stop_registry)
+        made.start_registry()
+        for _ in range(nodes):
+            made.add_node()
+        yield made
+
+
+def _ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+def _below(pid: int) -> list[int]:
+    """A process, what it started, and what those started."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return [pid]
+    return [pid, *(below for child in children for below in _below(int(child)))]
