@@ -104,6 +104,7 @@ class Workshop:
         self.folder = folder / "clone"
         self.remote = folder / "remote.git"
         self.ports: dict[str, int] = {}
+        self.host = "127.0.0.1"
         self.folder.mkdir(parents=True)
         self.git("init", "-q", "-b", "main")
         self.write("environments/project.yaml", f"schema: 1\nname: {project}\n")
@@ -128,7 +129,7 @@ class Workshop:
     def another_clone(self, folder: Path) -> Workshop:
         """A colleague's clone of the remote; without a remote, of this clone as it is now."""
         theirs = Workshop.__new__(Workshop)
-        theirs.project, theirs.ports = self.project, self.ports
+        theirs.project, theirs.ports, theirs.host = self.project, self.ports, self.host
         theirs.folder, theirs.remote = folder / "clone", self.remote
         source = self.remote if self.git("remote") else self.folder
         subprocess.run(["git", "clone", "-q", str(source), str(theirs.folder)], check=True)
@@ -216,7 +217,7 @@ class Workshop:
         return next(dict(d) for d in found if d["name"] == deployment)
 
     def url(self, environment: str = "dev", deployment: str = MODEL) -> str:
-        return f"http://127.0.0.1:{self.ports[environment]}/v2/models/{deployment}"
+        return f"http://{self.host}:{self.ports[environment]}/v2/models/{deployment}"
 
     def serving(self, environment: str = "dev", deployment: str = MODEL, request_id: str = "") -> str | None:
         """The version that users get through the gateway; None if nothing answers."""
