@@ -15,6 +15,7 @@ from typing import Any
 from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.clients.engine.building.base_images import GATEWAY, PYTHON, BaseImage
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.swarm.manager import connect_to
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
@@ -31,7 +32,7 @@ _PRINT_FREE_BYTES = "import os; s = os.statvfs('/'); print(s.f_bavail * s.f_frsi
 
 def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Finding]:
     """Check each engine once, and on it each of its environments."""
-    by_url: dict[str | None, list[EnvironmentFiles]] = {}
+    by_engine: dict[tuple[str | None, str | None], list[EnvironmentFiles]] = {}
     for files in declared:
         if files.environment.engine is None and files.name != "dev":
             yield missing(
@@ -40,18 +41,18 @@ def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Find
                 "add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
         else:
-            by_url.setdefault(files.environment.engine, []).append(files)
+            by_engine.setdefault((files.environment.engine, files.environment.registry), []).append(files)
     seen: set[str] = set()
-    for url, environments in by_url.items():
-        yield from _engine(repo, url, environments, seen)
+    for engine, environments in by_engine.items():
+        yield from _engine(repo, engine, environments, seen)
 
 
 def _engine(
-    repo: Repository, url: str | None, environments: list[EnvironmentFiles], seen: set[str]
+    repo: Repository, declared: tuple[str | None, str | None], environments: list[EnvironmentFiles], seen: set[str]
 ) -> Iterator[Finding]:
     what = "engine " + ", ".join(files.name for files in environments)
     try:
-        with Engine.connect(url, timeout=20.0) as engine:
+        with connect_to(*declared, timeout=20.0) as engine:
             before = datetime.now(UTC)
             info = engine.info()
             skew = info.now - before - (datetime.now(UTC) - before) / 2

@@ -80,7 +80,13 @@ def failed(doing: str, why: str) -> GitopsError:
             fix="`docker network prune` on that host frees those of unused networks; `default-address-pools` in its "
             "daemon.json allows more",
         )
-    if "no suitable node" in lower or "its task is" in lower:
+    if "not a swarm manager" in lower:
+        return InputError(
+            f"the engine manages no Swarm ({doing})",
+            why=_reason(why),
+            fix="name a manager in `engine:`, which `docker node ls` lists on any manager; or remove `swarm: true`",
+        )
+    if "no suitable node" in lower or "no node runs" in lower:
         return EngineFailed(
             f"no node of the Swarm runs it ({doing})",
             why=_reason(why),

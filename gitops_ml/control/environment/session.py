@@ -184,7 +184,7 @@ class Session(ReadOnlySession):
     def start(self, container: str) -> None:
         """See `Host.start`."""
         self._check()
-        self._engine.start(container)
+        self._interruptible(lambda: self._engine.start(container))
 
     def drain(self, containers: Sequence[Container]) -> None:
         """See `Host.drain`. Requests that outlast the environment's drain are counted, and reported.

@@ -134,7 +134,7 @@ def test_a_worker_is_refused_as_a_manager(team: Workshop, nodes: Swarm, tmp_path
     other.declare("v1.0.0")
     ran = other.sync(expect=1)
     ran.require_clear()
-    assert "it is a worker of its Swarm" in ran.err
+    assert "the engine manages no Swarm" in ran.err
 
 
 def test_replicas_of_a_node_that_dies_are_started_elsewhere(team: Workshop, nodes: Swarm) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gitops_ml.clients.engine.errors import build_failed, failed
+from gitops_ml.clients.engine.errors import build_failed, failed, push_failed
 from gitops_ml.errors import EngineFailed, ModelRejected, Stalled
 
 ENDPOINT = "driver failed programming external connectivity on endpoint shop.dev.gateway (16ac0bb63fe1): "
@@ -72,3 +72,30 @@ def test_a_container_that_no_second_try_starts_is_the_candidates_fault(why: str)
     message = f"failed to create shim: OCI runtime create failed: container_linux.go:380: starting process: {why}"
     assert isinstance(failed("starting a replica", message), ModelRejected)
     assert isinstance(failed("starting a replica", f"OCI runtime create failed: {why[:4]} device busy"), EngineFailed)
+
+
+@pytest.mark.parametrize(
+    ("why", "fix"),
+    [
+        ("no basic auth credentials", "docker login registry.example:5000"),
+        ("denied: requested access to the resource is denied", "docker login registry.example:5000"),
+        ("unauthorized: authentication required", "docker login registry.example:5000"),
+        ("Get https://registry.example:5000/v2/: dial tcp: connect: connection refused", "start the registry"),
+    ],
+)
+def test_a_push_that_fails_names_the_registry(why: str, fix: str) -> None:
+    error = push_failed("registry.example:5000/shop/churn:abc", why)
+    assert error.what == "the image registry.example:5000/shop/churn:abc could not be pushed"
+    assert error.why == why and error.fix.startswith(fix)
+
+
+def test_a_swarm_without_room_names_what_shows_its_nodes() -> None:
+    error = failed("starting shop.dev.churn", "no suitable node (insufficient resources on 2 nodes)")
+    assert isinstance(error, EngineFailed) and "docker node ls" in error.fix
+
+
+@pytest.mark.parametrize("state", ["Worker nodes can't be used to view cluster state.", 'Use "docker swarm init".'])
+def test_an_engine_that_manages_no_swarm_needs_a_person(state: str) -> None:
+    error = failed("listing services", f"This node is not a swarm manager. {state}")
+    assert isinstance(error, Stalled)
+    assert error.what == "the engine manages no Swarm (listing services)"

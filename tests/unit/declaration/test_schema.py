@@ -99,6 +99,25 @@ def test_a_share_is_a_percentage(share: str) -> None:
         msgspec.convert({"schema": 1, "gateway": {"port": 1}, "policy": {"max_removals": share}}, Environment)
 
 
+@pytest.mark.parametrize("registry", ["registry.example", "10.0.0.1:5000", "registry.example:5000/team/models_a"])
+def test_a_swarm_has_a_registry(registry: str) -> None:
+    content = {"schema": 1, "gateway": {"port": 1}, "swarm": True, "registry": registry}
+    assert msgspec.convert(content, Environment).registry == registry
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"swarm": True},
+        {"registry": "registry.example"},
+        *({"swarm": True, "registry": r} for r in ("https://registry.example", "Registry.example", "a/B", "a/", "")),
+    ],
+)
+def test_a_registry_is_a_host_with_a_path_and_goes_with_a_swarm_alone(more: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"schema": 1, "gateway": {"port": 1}} | more, Environment)
+
+
 BRANCHES = [
     *("records", "gitops-ml-records", "a/b", "x", "feature/über.2", "a@b", "v1.0", "a.lockx", "x-"),
     *("", "../x y", "a b", "a..b", "/a", "a/", "a//b", ".a", "a/.b", "a.", "a.lock", "a.lock/b", "a@{b", "@", "-a"),

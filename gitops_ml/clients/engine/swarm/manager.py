@@ -6,6 +6,7 @@ network. So only the calls about replicas differ from those of one engine; above
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections import Counter
@@ -15,13 +16,13 @@ from typing import Any, ClassVar
 import docker.errors
 import msgspec
 
-from gitops_ml.clients.engine.client import Engine
+from gitops_ml.clients.engine.client import TIMEOUT, Engine
 from gitops_ml.clients.engine.networks import label_filter
 from gitops_ml.clients.engine.swarm.services import inspected, listed, newest, scaled, service_spec
 from gitops_ml.clients.engine.types import EngineInfo
 from gitops_ml.core.generation import DEPLOYMENT, ENVIRONMENT, GENERATION, PROJECT, ROLE, ContainerSpec
 from gitops_ml.core.text import MAX_TEXT, clean
-from gitops_ml.errors import InputError
+from gitops_ml.errors import EngineUnavailable
 
 _SERVICE_ID = re.compile(r"[a-z0-9]{25}")
 """The ID of a service; a container's is longer, and its name has dots."""
@@ -48,14 +49,8 @@ class SwarmManager(Engine):
     # --- looking --------------------------------------------------------------------------------------------
 
     def info(self) -> EngineInfo:
-        """The manager's identity and clock, and the CPUs of the largest node. A service cannot ask for GPUs.
-
-        Raises `InputError` when the engine manages no Swarm.
-        """
-        with self._translate_errors("asking for its Swarm"):
-            swarm = self._api.info()["Swarm"]
-            if not swarm["ControlAvailable"]:
-                raise _no_manager(self.url, swarm["LocalNodeState"])
+        """The manager's identity and clock, and the CPUs of the largest node. A service cannot ask for GPUs."""
+        with self._translate_errors("listing nodes"):
             cpus = [node["Description"]["Resources"]["NanoCPUs"] // 10**9 for node in self._ready_nodes()]
         return msgspec.structs.replace(super().info(), cpus=max(cpus, default=0), gpus=0)
 
@@ -77,19 +72,21 @@ class SwarmManager(Engine):
         if service is None:
             return None
         with self._translate_errors(f"inspecting {container}"):
-            return inspected(service, self._tasks([container]).get(container, ()), self._network_names())
+            return inspected(service, self._tasks_of(container), self._network_names())
 
     def logs(self, container: str, tail: int = 50, limit: int = MAX_TEXT) -> str:
         """See `Engine.logs`. Of a node that is down there are none."""
         if not _is_service(container):
             return super().logs(container, tail, limit)
         doing = f"reading logs of {container}"
-        with self._translate_errors(doing), self._api.allow_silence(_LOG_SECONDS):
+        patience = self._api.allow_silence(_LOG_SECONDS)
+        with contextlib.suppress(EngineUnavailable), self._translate_errors(doing), patience:
             stream = self._or_none_if_gone(
                 doing,
                 lambda: self._api.service_logs(container, stdout=True, stderr=True, tail=tail, is_tty=False),
             )
             return clean(b"".join(stream or ()).decode(errors="replace"), limit)
+        return ""
 
     # --- replicas -------------------------------------------------------------------------------------------
 
@@ -120,11 +117,12 @@ class SwarmManager(Engine):
             return super().start(container, name)
         with self._translate_errors(f"starting {name or container}"):
             avoided = self._crowded_nodes(container)
+            before = {str(task["ID"]) for task in self._tasks_of(container)}
             self._scale(container, 1, avoided)
             if avoided:
                 self._await_node(container)
                 self._scale(container, 1)  # moves nothing: the task's node is allowed as before
-            self._await_running(container)
+            self._await_running(container, before)
 
     def stop(self, container: str, grace: float) -> None:
         """See `Engine.stop`. The grace of a replica is the one of its service."""
@@ -152,6 +150,9 @@ class SwarmManager(Engine):
         for task in self._api.tasks(filters={"service": list(services)}) if services else ():
             tasks.setdefault(task["ServiceID"], []).append(task)
         return tasks
+
+    def _tasks_of(self, service: str) -> list[dict[str, Any]]:
+        return self._tasks([service]).get(service, [])
 
     def _ready_nodes(self) -> list[dict[str, Any]]:
         nodes = self._api.nodes()
@@ -192,56 +193,49 @@ class SwarmManager(Engine):
     def _await_node(self, service: str) -> None:
         """Return once the Swarm has chosen a node for a service's task, or its time is up."""
         until = time.monotonic() + _PLACE_SECONDS
-        while time.monotonic() < until:
-            task = newest(self._tasks([service]).get(service, ()))
-            if task and task.get("NodeID"):
-                return
+        while not _on_a_node(self._tasks_of(service)) and time.monotonic() < until:
             time.sleep(_LOOK_EVERY)
 
-    def _await_running(self, service: str) -> None:
-        """Return once a service's task has run, also if it has ended by now. Raises what keeps it from that."""
+    def _await_running(self, service: str, before: set[str]) -> None:
+        """Return once a task of a service has run, also if it has ended by now. Raises what keeps it from that.
+
+        Args:
+            before: IDs of tasks that do not count.
+        """
         began = time.monotonic()
         while True:
-            tasks = self._tasks([service]).get(service, ())
-            states = {task["Status"]["State"] for task in tasks}
+            tasks = [task for task in self._tasks_of(service) if task["ID"] not in before]
+            states = {str(task["Status"]["State"]) for task in tasks}
             if states & {"running", "complete", "failed"}:
                 return
-            task = newest(tasks)
-            status = task["Status"] if task else {}
-            placed = bool(task and task.get("NodeID"))
-            longest = _START_SECONDS if placed else _PLACE_SECONDS
+            longest = _START_SECONDS if _on_a_node(tasks) else _PLACE_SECONDS
             if "rejected" in states or time.monotonic() - began > longest:
-                raise docker.errors.DockerException(_reason(tasks) or f"its task is {status.get('State', 'missing')}")
+                why = next((task["Status"]["Err"] for task in tasks if task["Status"].get("Err")), "")
+                raise docker.errors.DockerException(
+                    why or f"no node runs its task: {', '.join(states) or 'there is none'}"
+                )
             time.sleep(_LOOK_EVERY)
 
     def _runs(self, service: str) -> bool:
-        tasks = self._tasks([service]).get(service, ())
+        """Whether a service has a task on a node that can be reached."""
+        ready = {node["ID"] for node in self._ready_nodes()}
+        tasks = [task for task in self._tasks_of(service) if task.get("NodeID") in ready]
         return any(task["Status"]["State"] in ("starting", "running") for task in tasks)
 
 
-def _reason(tasks: Sequence[Mapping[str, Any]]) -> str:
-    """What the Swarm says of the last task that has something to say."""
-    task = newest([task for task in tasks if task["Status"].get("Err")])
-    return str(task["Status"]["Err"]) if task else ""
+def _on_a_node(tasks: Sequence[Mapping[str, Any]]) -> bool:
+    task = newest(tasks)
+    return task is not None and bool(task.get("NodeID"))
 
 
 def _is_service(container: str) -> bool:
     return _SERVICE_ID.fullmatch(container) is not None
 
 
-def _no_manager(url: str, state: str) -> InputError:
-    """`state`: of the engine in its Swarm, by its own word."""
-    if state == "active":
-        why, fix = "it is a worker of its Swarm", "name a manager in `engine:`; `docker node ls` there lists them all"
-    else:
-        why, fix = f"its Swarm is {state}", "docker swarm init, on that host; or remove `swarm: true`"
-    return InputError(f"{url} is not a manager of a Swarm", why=why, fix=fix)
-
-
-def connect_to(url: str | None, registry: str | None) -> Engine:
+def connect_to(url: str | None, registry: str | None, timeout: float = TIMEOUT) -> Engine:
     """Connect to an engine; with a registry, to a manager of a Swarm that pulls from it. Raises as `Engine.connect`."""
     if registry is None:
-        return Engine.connect(url)
-    manager = SwarmManager.connect(url)
+        return Engine.connect(url, timeout)
+    manager = SwarmManager.connect(url, timeout)
     manager.registry = registry
     return manager

@@ -84,7 +84,7 @@ def scaled(spec: Mapping[str, Any], replicas: int, avoided: Sequence[str] = ()) 
 
 def newest(tasks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The task that stands for a service now; None if it has none."""
-    return max(tasks, key=lambda task: str(task["CreatedAt"]), default=None)
+    return max(tasks, key=lambda task: datetime.fromisoformat(task["CreatedAt"]), default=None)
 
 
 def inspected(
