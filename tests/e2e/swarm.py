@@ -67,28 +67,45 @@ class Swarm:
     def _address(self, host: int) -> str:
         return f"198.18.{self.number}.{host}"  # RFC 2544: no network of this machine has it
 
-    def add_bridge(self) -> None:
-        _ip("link", "add", f"gmb{self.number}", "type", "bridge")
-        self.undo.callback(_ip, "link", "delete", f"gmb{self.number}")
-        _ip("address", "add", f"{self._address(1)}/24", "dev", f"gmb{self.number}")
-        _ip("link", "set", f"gmb{self.number}", "up")
+    def _connect(self, host: int, interface: str, *namespace: str) -> str:
+        """Connect an interface to the nodes' bridge, and give it an address.
+
+        The bridge has a namespace of its own: this machine's firewall lets no other engine's packets through.
+        """
+        hub, address = f"gm{self.number}-hub", self._address(host)
+        if hub not in _ip("netns", "list"):
+            self._add_namespace(hub)
+            _ip("-n", hub, "link", "add", "bridge", "type", "bridge")
+            _ip("-n", hub, "link", "set", "bridge", "up")
+        _ip("link", "add", interface, "type", "veth", "peer", "name", f"port{host}", "netns", hub)
+        _ip("-n", hub, "link", "set", f"port{host}", "master", "bridge", "up")
+        if namespace:
+            _ip("link", "set", interface, "netns", *namespace)
+        inside = ("-n", *namespace) if namespace else ()
+        _ip(*inside, "address", "add", f"{address}/24", "dev", interface)
+        _ip(*inside, "link", "set", interface, "up")
+        return address
+
+    def _add_namespace(self, name: str) -> None:
+        _ip("netns", "add", name)
+        self.undo.callback(_ip, "netns", "delete", name)
+
+    def connect_this_machine(self) -> None:
+        """Give this machine an address among the nodes; its interface goes with the bridge's namespace."""
+        self._connect(1, f"gm{self.number}")
 
     def add_node(self) -> Node:
         """Start an engine in a network namespace of its own, and let it join the Swarm."""
         n = len(self.nodes) + 1
-        namespace, outside, address = f"gm{self.number}-{n}", f"gm{self.number}v{n}", self._address(10 + n)
-        _ip("netns", "add", namespace)
-        self.undo.callback(_ip, "netns", "delete", namespace)
-        _ip("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", namespace)
-        _ip("link", "set", outside, "master", f"gmb{self.number}", "up")
-        for command in (("address", "add", f"{address}/24", "dev", "eth0"), ("link", "set", "eth0", "up")):
-            _ip("-n", namespace, *command)
+        namespace = f"gm{self.number}-{n}"
+        self._add_namespace(namespace)
+        address = self._connect(10 + n, f"gm{self.number}n{n}", namespace)
         _ip("-n", namespace, "link", "set", "lo", "up")
         _ip("-n", namespace, "route", "add", "default", "via", self._address(1))
         folder = self.folder / str(n)
         folder.mkdir()
         flags = (f"--insecure-registry={self.registry}",)
-        inside = ("ip", "netns", "exec", namespace)
+        inside = ("nsenter", f"--net=/var/run/netns/{namespace}")  # `ip netns exec` would hide the cgroups
         daemon, client = start_engine(folder, folder / "data", *flags, inside=inside)
         node = Node(folder, namespace, address, daemon, client)
         self.nodes.append(node)
@@ -167,7 +184,7 @@ def swarm(nodes: int) -> Iterator[Swarm]:
         folder = Path(tempfile.mkdtemp(prefix="gm-swarm-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         made = Swarm(folder, os.getpid() % 250 + 1, undo)
-        made.add_bridge()
+        made.connect_this_machine()
         undo.callback(made.stop_registry)
         made.start_registry()
         for _ in range(nodes):

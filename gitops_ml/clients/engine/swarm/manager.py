@@ -18,7 +18,15 @@ import msgspec
 
 from gitops_ml.clients.engine.client import TIMEOUT, Engine
 from gitops_ml.clients.engine.networks import label_filter
-from gitops_ml.clients.engine.swarm.services import inspected, listed, newest, scaled, service_spec
+from gitops_ml.clients.engine.swarm.services import (
+    inspected,
+    listed,
+    newest,
+    scaled,
+    scoped_name,
+    service_spec,
+    swarm_name,
+)
 from gitops_ml.clients.engine.types import EngineInfo
 from gitops_ml.core.generation import DEPLOYMENT, ENVIRONMENT, GENERATION, PROJECT, ROLE, ContainerSpec
 from gitops_ml.core.text import MAX_TEXT, clean
@@ -28,6 +36,8 @@ _SERVICE_ID = re.compile(r"[a-z0-9]{25}")
 """The ID of a service; a container's is longer, and its name has dots."""
 _SIBLINGS = (PROJECT, ENVIRONMENT, DEPLOYMENT, GENERATION)
 """The labels that the replicas of one generation share."""
+_TASK = "com.docker.swarm.task.id"
+"""The label of a container that belongs to a service."""
 _PLACE_SECONDS = 10.0
 """How long a task may wait for a node."""
 _START_SECONDS = 300.0
@@ -56,13 +66,20 @@ class SwarmManager(Engine):
 
     def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The manager's own containers with these labels, and the replicas with them on whatever node."""
-        containers = super().list_containers(labels)
+        containers = [own for own in super().list_containers(labels) if _TASK not in (own["Labels"] or {})]
         with self._translate_errors("listing services"):
             services = self._services(labels)
             tasks = self._tasks([service["ID"] for service in services])
-            networks = self._network_names() if services else {}
+            networks = self._network_names()
+        for container in containers:
+            own = container["NetworkSettings"]["Networks"]
+            container["NetworkSettings"]["Networks"] = {networks.get(name, name): own[name] for name in own}
         inspections = [inspected(service, tasks.get(service["ID"], ()), networks) for service in services]
         return [*containers, *(listed(inspection) for inspection in inspections)]
+
+    def list_networks(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """See `Engine.list_networks`."""
+        return [network | {"Name": scoped_name(network)} for network in super().list_networks(labels)]
 
     def inspect_container(self, container: str) -> dict[str, Any] | None:
         """The whole of one container or replica; None when it is gone."""
@@ -88,13 +105,22 @@ class SwarmManager(Engine):
             return clean(b"".join(stream or ()).decode(errors="replace"), limit)
         return ""
 
+    # --- networks -------------------------------------------------------------------------------------------
+
+    def ensure_network(self, name: str, labels: Mapping[str, str]) -> bool:
+        """See `Engine.ensure_network`."""
+        return super().ensure_network(swarm_name(name), labels)
+
+    def remove_network(self, name: str) -> None:
+        super().remove_network(swarm_name(name))
+
     # --- replicas -------------------------------------------------------------------------------------------
 
     def create(self, spec: ContainerSpec) -> str:
         """Make a container, or a replica's service, whose image is pushed first. Returns the ID."""
         image = self.inspect_image(spec.image) if spec.labels.get(ROLE) == "replica" else None
         if image is None:
-            return super().create(spec)
+            return super().create(msgspec.structs.replace(spec, network=spec.network and swarm_name(spec.network)))
         repository = f"{self.registry}/{spec.labels[PROJECT]}/{spec.labels[DEPLOYMENT]}"
         reference = self.push(image["Id"], repository, spec.labels[GENERATION])
         service = service_spec(spec, reference, image)
@@ -159,8 +185,9 @@ class SwarmManager(Engine):
         return [n for n in nodes if n["Status"]["State"] == "ready" and n["Spec"]["Availability"] == "active"]
 
     def _network_names(self) -> dict[str, str]:
-        """The names of the Swarm's networks, by ID."""
-        return {network["Id"]: network["Name"] for network in self._api.networks(filters={"driver": "overlay"})}
+        """The names of networks as we have them, by the Swarm's IDs and by its names."""
+        networks = self._api.networks(filters={"driver": self.network_settings["driver"]})
+        return {network[key]: scoped_name(network) for network in networks for key in ("Id", "Name")}
 
     def _crowded_nodes(self, service: str) -> list[str]:
         """The nodes that run more replicas of a service's generation than another node does."""

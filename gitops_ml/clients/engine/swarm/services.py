@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gitops_ml.core.generation import LABEL, ContainerSpec, nano_cpus
+from gitops_ml.core.generation import ENVIRONMENT, LABEL, PROJECT, ContainerSpec, nano_cpus, scoped
 
 NAME = LABEL + "name"
 """The label with a replica's whole name, which may be too long for a service."""
@@ -53,14 +53,14 @@ def service_spec(spec: ContainerSpec, reference: str, image: Mapping[str, Any]) 
     if spec.entrypoint is not None:
         container["Command"] = list(spec.entrypoint)
     return {
-        "Name": spec.name.replace(".", "_")[-_LONGEST_NAME:].lstrip("_-"),
+        "Name": swarm_name(spec.name)[-_LONGEST_NAME:].lstrip("_-"),
         "Labels": labels,
         "TaskTemplate": {
             "ContainerSpec": container,
             "Resources": {"Limits": {"NanoCPUs": nano_cpus(spec.cpus), "MemoryBytes": spec.memory, "Pids": spec.pids}},
             "RestartPolicy": {"Condition": "any", "Delay": _RESTART_DELAY},
             "Placement": {"Platforms": [{"Architecture": image["Architecture"], "OS": image["Os"]}]},
-            "Networks": [{"Target": spec.network, "Aliases": list(spec.aliases)}],
+            "Networks": [{"Target": swarm_name(spec.network or ""), "Aliases": list(spec.aliases)}],
             "LogDriver": {
                 "Name": "json-file",
                 "Options": {"max-size": spec.log_max_size, "max-file": str(spec.log_max_files)},
@@ -69,6 +69,18 @@ def service_spec(spec: ContainerSpec, reference: str, image: Mapping[str, Any]) 
         "Mode": {"Replicated": {"Replicas": 0}},
         "EndpointSpec": {"Mode": "dnsrr"},
     }
+
+
+def swarm_name(name: str) -> str:
+    """A name of ours as a Swarm takes it, which allows no dots; ours have no underscores."""
+    return name.replace(".", "_")
+
+
+def scoped_name(network: Mapping[str, Any]) -> str:
+    """A network's name as we have it."""
+    labels = network.get("Labels") or {}
+    own = scoped(labels.get(PROJECT, ""), labels.get(ENVIRONMENT, ""))
+    return own if network["Name"] == swarm_name(own) else str(network["Name"])
 
 
 def scaled(spec: Mapping[str, Any], replicas: int, avoided: Sequence[str] = ()) -> dict[str, Any]:
