@@ -23,7 +23,6 @@ from tests.e2e.engine.test_engine_ssh import host as ssh_host_fixture
 from tests.e2e.host import Host
 from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, serving_v1
 
-pytestmark = pytest.mark.alone
 ssh_host = ssh_host_fixture
 
 WITHIN = 60.0  # seconds; longer than any rollout here takes
@@ -95,6 +94,7 @@ def remove_replica(host: Host) -> None:
     host.api.remove_container(host.replicas()[0]["Id"], force=True)
 
 
+@pytest.mark.alone
 def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop, engine: docker.DockerClient) -> None:
     host = Host(engine, workshop.project)
     workshop.environment("dev", drain="1s")
@@ -231,6 +231,7 @@ def http_status(url: str) -> int:
         return error.code
 
 
+@pytest.mark.alone
 def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
@@ -252,11 +253,12 @@ def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
         agent.stop()
 
 
+@pytest.mark.alone
 def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_goes_on(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
     workshop, host = serving_workshop, Host(engine, serving_workshop.project)
-    workshop.release("v1.2.0", load_seconds=10)
+    workshop.release("v1.2.0", load_seconds=5)
     workshop.declare("v1.2.0")
     with running(workshop) as agent:
         until(lambda: agent.says(f"verify dev/{MODEL}"), "the candidate is verified")
@@ -269,6 +271,7 @@ def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_
         agent.stop()
 
 
+@pytest.mark.alone
 def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_workshop: Workshop) -> None:
     workshop = serving_workshop
     serving = workshop.serving()
@@ -283,6 +286,7 @@ def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_
     workshop.declare(str(serving))
 
 
+@pytest.mark.alone
 def test_an_engine_whose_tunnel_has_ended_is_met_again(
     workshop: Workshop, engine: docker.DockerClient, ssh_host: str
 ) -> None:
