@@ -21,10 +21,10 @@ from tests.e2e.engine.test_engine_ssh import host as ssh_host_fixture
 from tests.e2e.host import Host
 from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, serving_v1
 
-pytestmark = pytest.mark.alone
 ssh_host = ssh_host_fixture
 
 
+@pytest.mark.alone
 def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop, engine: docker.DockerClient) -> None:
     host = Host(engine, workshop.project)
     workshop.environment("dev", drain="1s")
@@ -173,6 +173,7 @@ def http_status(url: str) -> int:
         return error.code
 
 
+@pytest.mark.alone
 def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
@@ -194,11 +195,12 @@ def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
         agent.stop()
 
 
+@pytest.mark.alone
 def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_goes_on(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
     workshop, host = serving_workshop, Host(engine, serving_workshop.project)
-    workshop.release("v1.2.0", load_seconds=10)
+    workshop.release("v1.2.0", load_seconds=5)
     workshop.declare("v1.2.0")
     with running(workshop) as agent:
         until(lambda: agent.says(f"verify dev/{MODEL}"), "the candidate is verified")
@@ -211,6 +213,7 @@ def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_
         agent.stop()
 
 
+@pytest.mark.alone
 def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_workshop: Workshop) -> None:
     workshop = serving_workshop
     serving = workshop.serving()
@@ -225,6 +228,7 @@ def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_
     workshop.declare(str(serving))
 
 
+@pytest.mark.alone
 def test_an_engine_whose_tunnel_has_ended_is_met_again(
     workshop: Workshop, engine: docker.DockerClient, ssh_host: str
 ) -> None:
