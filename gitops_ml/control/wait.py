@@ -106,7 +106,7 @@ def wait(environment: Visible, deployment: str | None, *, timeout: float, interv
 
 
 def _require_declared(view: View, deployment: str | None) -> None:
-    name = view.desired.name
+    name = view.desired.full_name
     broken = view.plan.broken
     chosen = sorted(broken) if deployment is None else [deployment] if deployment in broken else []
     if chosen:
@@ -125,8 +125,8 @@ def _pending(view: View, deployment: str | None) -> list[str]:
     names = view.plan.statuses if deployment is None else [s for s in view.plan.statuses if s.name == deployment]
     unsettled = {status.name for status in names if view.state.of(status.name).open}
     chosen = [a for a in view.plan.actions if deployment in (None, a.deployment) or not a.deployment]
-    open_rollouts = [f"the rollout of {view.desired.name}/{name}" for name in sorted(unsettled)]
-    return [action.line(view.desired.name) for action in chosen] or open_rollouts
+    open_rollouts = [f"the rollout of {view.desired.full_name}/{name}" for name in sorted(unsettled)]
+    return [action.line(view.desired.full_name) for action in chosen] or open_rollouts
 
 
 def _verdicts(view: View, deployment: str | None, first: Mapping[str, str]) -> dict[str, Verdict]:

@@ -109,7 +109,7 @@ def status(
         try:
             return view, read_subscribers(target.connection, view)
         except GitopsError as error:
-            render.progress(f"what subscribers of {view.desired.name} run is not known: {first_line(error)}")
+            render.progress(f"what subscribers of {view.desired.full_name} run is not known: {first_line(error)}")
             return view, []
 
     results, trouble = visit(targets, look, named=bool(environments))
@@ -133,7 +133,7 @@ def show_subscribers(results: list[tuple[View, list[Subscriber]]], *, every: boo
     """Print what the subscribers run; where there are many, those first that could not load what is published."""
     rows = [
         [
-            view.desired.name,
+            view.desired.full_name,
             s.deployment,
             s.subscriber,
             s.version or "-",
@@ -188,7 +188,7 @@ def show_statuses(view: View, only: Collection[str] | None = None) -> None:
 def _rows(view: View) -> list[list[str]]:
     return [
         [
-            view.desired.name,
+            view.desired.full_name,
             s.name,
             s.version,
             s.generation,
@@ -206,7 +206,7 @@ def _rows(view: View) -> list[list[str]]:
 def status_json(view: View) -> dict[str, Any]:
     """An environment's part of the document of `status`, `sync` and `wait`."""
     return {
-        "environment": view.desired.name,
+        "environment": view.desired.full_name,
         "commit": view.desired.commit,
         "engine": view.snapshot.engine,
         "deployments": view.plan.statuses,
@@ -221,15 +221,15 @@ def show_trouble(view: View, but: Collection[str] = ()) -> None:
         but: deployments whose last error is printed elsewhere.
     """
     for name, error in sorted(view.plan.broken.items()):
-        render.error(error, f"{view.desired.name}/{name}")
+        render.error(error, f"{view.desired.full_name}/{name}")
     for refusal in view.removal_refusals.values():
         render.error(refusal)
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:
-            render.progress(f"{view.desired.name}/{s.name}: {s.message}")
+            render.progress(f"{view.desired.full_name}/{s.name}: {s.message}")
         if s.error and s.name not in but:
             last = GitopsError(s.error.what, why=s.error.why, fix=s.error.fix)
-            render.progress(f"{view.desired.name}/{s.name}: last error, of {s.error.at[:16]}: {last}")
+            render.progress(f"{view.desired.full_name}/{s.name}: last error, of {s.error.at[:16]}: {last}")
 
 
 def _show_result(result: SyncResult, *, with_table: bool) -> None:
@@ -238,9 +238,9 @@ def _show_result(result: SyncResult, *, with_table: bool) -> None:
         show_statuses(view)
     show_trouble(view, but=result.errors)
     for name, error in sorted(result.errors.items()):
-        render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
+        render.error(error, f"{view.desired.full_name}/{name}" if name else view.desired.full_name)
     if result.record_error:
-        render.error(result.record_error, view.desired.name)
+        render.error(result.record_error, view.desired.full_name)
 
 
 def visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:

@@ -77,7 +77,7 @@ def plan(
         for s in view.plan.statuses if output == "text" else ():
             if s.waiting:
                 because = f"the next window opens {readable_time(s.waiting.until)}"
-                render.out(f"wait {view.desired.name}/{s.name} {s.waiting.generation} because {because}")
+                render.out(f"wait {view.desired.full_name}/{s.name} {s.waiting.generation} because {because}")
         show_trouble(view)
     if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
@@ -121,7 +121,7 @@ def _plan_json(view: View) -> dict[str, Any]:
     from msgspec.structs import asdict
 
     return {
-        "environment": view.desired.name,
+        "environment": view.desired.full_name,
         "commit": view.desired.commit,
         "engine": view.snapshot.engine,
         "actions": [
