@@ -28,14 +28,15 @@ class Connection:
     def to(self, files: EnvironmentFiles) -> Engine:
         """Connect to the engine that an environment declares, unless that is done.
 
-        Raises `InputError` when the environment has to name its engine, or when it has several hosts and none is meant, `EngineUnavailable` when it does not answer.
+        Raises `InputError` when the environment has to name its engine, or has several hosts and none is named, and
+        `EngineUnavailable` when the engine does not answer.
         """
         url = files.engine
         if files.environment.hosts and not files.host:
             raise InputError(
                 f"{files.name} runs on {len(files.environment.hosts)} hosts",
                 why="this is done on one of them",
-                fix=f"name one of them, such as {files.full_names[0]}",
+                fix=f"name one of them, such as {files.on_each_host()[0].full_name}",
             )
         if url is None and files.name != "dev":
             raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -44,10 +45,11 @@ class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
         """The name for people, records and programs. Labels on the engine have `name`."""
         return full_name(self.name, self.host)
 
-    @property
-    def full_names(self) -> list[str]:
-        """The environment's full name on each of its hosts; its name where it has one engine."""
-        return [full_name(self.name, host) for host in self.environment.hosts] or [self.name]
+    def on_each_host(self) -> list[EnvironmentFiles]:
+        """The same files for each of the hosts; as they are where there is one engine, or one host is meant."""
+        if self.host or not self.environment.hosts:
+            return [self]
+        return [msgspec.structs.replace(self, host=host) for host in self.environment.hosts]
 
     @property
     def engine(self) -> str | None:
@@ -83,13 +85,15 @@ def _declarations(repo: Repository, commit: str, environment: str) -> list[str]:
     return sorted(name for name in files if name.endswith((".yaml", ".yml")))
 
 
-def full_names(repo: Repository, commit: str, name: str) -> list[str]:
-    """The full names that a name stands for at a commit; the name itself where it cannot be read."""
-    try:
-        files = read_environment(repo, commit, name)
-    except GitopsError:
-        return [name]
-    return [name] if files.host else files.full_names
+def full_names(repo: Repository, commit: str, names: Iterable[str]) -> list[str]:
+    """The full names that names stand for at a commit. One that cannot be read stands for itself."""
+    listed = []
+    for name in names:
+        try:
+            listed += [host.full_name for host in read_environment(repo, commit, name).on_each_host()]
+        except (InputError, SourceError):
+            listed.append(name)
+    return listed
 
 
 def read_project(repo: Repository, commit: str) -> Project:

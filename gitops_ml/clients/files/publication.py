@@ -264,7 +264,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
 
     def build(tip: str, parent: str) -> Commit:
         files: dict[str, bytes | None] = {}
-        for path in (record_path(name, deployment) for name in declared.full_names):
+        for path in (record_path(host.full_name, deployment) for host in declared.on_each_host()):
             data = repo.read_file(parent, path, MAX_BYTES)
             record = read_record(data, path) if data is not None else None
             after = answered(record, attempt, answer) if record else None

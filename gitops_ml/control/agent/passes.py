@@ -12,11 +12,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from gitops_ml.clients.files.environments import environment_names
+from gitops_ml.clients.files.environments import environment_names, full_names
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
+from gitops_ml.control.environment.hosts import Hosts
 from gitops_ml.control.environment.target import Target
 from gitops_ml.control.environment.view import View
 from gitops_ml.control.reconciler import Reconcilable, reconcile
@@ -43,7 +44,8 @@ def read_tip(clone: Path) -> Tip:
             if last is None:
                 raise
             outage, commit = error, last
-        return Tip(commit, tuple(environment_names(repo, commit)), outage)
+        names = full_names(repo, commit, environment_names(repo, commit))
+        return Tip(commit, tuple(names), outage)
 
 
 def last_fetched(repo: Repository, seconds: float = 0.0) -> str:
@@ -59,6 +61,7 @@ class EnvironmentPasses:
 
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
+        hosts: shared by the passes over all environments.
         looked: called with the looks of each pass.
     """
 
@@ -68,13 +71,14 @@ class EnvironmentPasses:
         environment: str,
         report: Callable[[str], None],
         stopping: threading.Event,
+        hosts: Hosts,
         looked: Callable[[View], None] = lambda view: None,
     ) -> None:
         self._looked = looked
         self._clone = clone
         self._environment = environment
         self._report = report
-        self._stopping = stopping
+        self._stopping, self._hosts = stopping, hosts
         self._target: Target | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
@@ -105,6 +109,7 @@ class EnvironmentPasses:
                 self._report,
                 stopping=self._stopping,
                 read_tip=last_fetched,
+                hosts=self._hosts,
             )
         return self._target
 
@@ -129,7 +134,7 @@ def one_pass(
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
     planned = outcome.view.plan
-    openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting]
+    openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting and s.waiting.until]
     opens_in = min((opening.total_seconds() for opening in openings), default=None)
     return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in)
 

@@ -1,7 +1,7 @@
-"""What one host of an environment has to know of the others: which of them are away, and how far a rollout has come.
+"""What a host of an environment has to know of the others: which are away, and how far a rollout has come.
 
-How far it has come is in Git, in the records of the other hosts. So hosts take part in the same waves whoever reconciles
-them: one agent for all, or an agent each.
+How far it has come is in Git, in the records of the other hosts. So hosts take part in the same waves whoever
+reconciles them: one agent for all, or an agent each.
 """
 
 from __future__ import annotations

@@ -87,6 +87,11 @@ class View:
         return unrecorded or any(record.engine != self.snapshot.engine for record in self.records.values())
 
     @property
+    def waits_for_hosts(self) -> bool:
+        """Whether a rollout waits for hosts of earlier waves."""
+        return any(status.waiting and status.waiting.hosts for status in self.plan.statuses)
+
+    @property
     def removal_refusals(self) -> Mapping[str, RemovalRefused]:
         """Why deployments that run, and that the commit no longer declares, are not removed; by name."""
         name, allowed = self.desired.full_name, self.desired.environment.policy.max_removals

@@ -11,7 +11,6 @@ import posixpath
 import re
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from msgspec import Meta
 
@@ -33,13 +32,21 @@ def split_full_name(name: str) -> tuple[str, str]:
     return environment, host
 
 
+def declared_by(name: str) -> str:
+    """What declares an environment of this full name: its file, or the host in it."""
+    environment, host = split_full_name(name)
+    file = f"environments/{environment}/environment.yaml"
+    return f"`{host}` of {file}" if host else file
+
+
 def same_engine(engine: str) -> str:
     """An engine's address, equal for every spelling of one engine.
 
     Spellings differ in the user, the default port or socket, and `/run` for `/var/run`.
     """
-    scheme, host, path, *_ = urlsplit(engine)
-    path = posixpath.normpath(path or "/")
+    scheme, _, address = engine.partition("://")
+    host, slash, path = address.partition("/")
+    path = posixpath.normpath(slash + path or "/")
     path = f"/var{path}" if path.startswith("/run/") else path
     if scheme == "unix":
         return f"unix://{path}"

@@ -21,11 +21,11 @@ from gitops_ml.core.declaration.mapping import AnswerMapping
 from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
-    ENGINE_PATTERN,
     SHARE_PATTERN,
     DeclaredStruct,
     Digest,
     Duration,
+    Engine,
     EnvName,
     EnvValue,
     ModelName,
@@ -132,11 +132,8 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
 
     schema: Literal[1]
     gateway: Gateway
-    engine: Annotated[str, Meta(pattern=ENGINE_PATTERN)] | None = None
-    engines: Annotated[
-        tuple[Annotated[str, Meta(pattern=ENGINE_PATTERN)], ...],
-        Meta(max_length=_MAX_HOSTS, extra_json_schema={"minItems": 1}),
-    ] | None = None
+    engine: Engine | None = None
+    engines: Annotated[tuple[Engine, ...], Meta(max_length=_MAX_HOSTS, extra_json_schema={"minItems": 1})] | None = None
     promotion: Promotion | None = None
     policy: Policy = Policy()
     records: Records = Records()

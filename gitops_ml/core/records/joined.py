@@ -24,8 +24,8 @@ def joined(records: Sequence[Record | None]) -> Record:
         deployment=present[0].deployment,
         engine=" ".join(record.engine for record in present),
         verdict=attempts[0].verdict if attempts else "Unverified",
-        serving=_common([record and record.serving for record in records]),
-        verified=_common([record and record.verified for record in records]),
+        serving=_common([record.serving if record else None for record in records]),
+        verified=_common([record.verified if record else None for record in records]),
         attempts=tuple(attempts),
         retrain=next((r for r in requests if r.state == "requested"), requests[0] if requests else None),
     )

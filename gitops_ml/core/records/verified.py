@@ -65,8 +65,9 @@ def verified_attempts(record: Record) -> Iterator[RecordedAttempt]:
 
 def serves_verified(record: Record | None, generation: str) -> bool:
     """Whether a generation, by its fingerprint, serves as Verified according to a record."""
-    serves = record is not None and record.serving is not None and record.serving.generation == generation
-    return serves and any(attempt.generation == generation for attempt in verified_attempts(record))
+    if record is None or record.serving is None or record.serving.generation != generation:
+        return False
+    return any(attempt.generation == generation for attempt in verified_attempts(record))
 
 
 def parse_time(text: str) -> datetime:
