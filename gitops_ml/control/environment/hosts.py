@@ -13,7 +13,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.environment.view import Options, Source
 from gitops_ml.core.declaration.hosts import earlier_hosts, full_name, split_full_name
 from gitops_ml.core.records.verified import serves_verified
-from gitops_ml.errors import InputError
+from gitops_ml.errors import EngineMismatch
 
 
 class Hosts:
@@ -35,7 +35,7 @@ class Hosts:
             self._away.add(name)
 
     def answered(self, name: str, engine: str) -> None:
-        """Note that a host answers. Raises `InputError` where its engine is that of another host of the environment.
+        """Note that a host answers. Raises `EngineMismatch` where its engine is that of another host of the environment.
 
         Args:
             engine: the engine's own ID. Two addresses can lead to one engine.
@@ -45,7 +45,7 @@ class Hosts:
             self._away.discard(name)
             other = self._engines.setdefault((environment, engine), name)
         if other != name:
-            raise InputError(
+            raise EngineMismatch(
                 f"{name} and {other} are the same host",
                 why=f"both addresses lead to the engine {engine}",
                 fix=f"take one of them out of `engines` in environments/{environment}/environment.yaml",
