@@ -36,18 +36,25 @@ def sync_hosts(
     outcomes: dict[int, SyncResult | Exception] = {}
     asked = side_by_side(targets, lambda target: target.look(options))
     outcomes |= {n: error for n, error in enumerate(asked) if isinstance(error, EngineUnavailable)}
-    while left := [n for n in range(len(targets)) if not isinstance(outcomes.get(n), Exception)]:
+    left = [n for n in range(len(targets)) if n not in outcomes]
+    changed = True
+    while left and changed:
         passed = side_by_side([targets[n] for n in left], partial(sync, options=options, looked=looked))
         options = options.after_first_pass()
-        goes_on = False
+        changed = any(_is_lost(outcome) or _has_changed(outcome) for outcome in passed)
         for n, outcome in zip(left, passed, strict=True):
-            goes_on |= isinstance(outcome, EngineUnavailable) or (
-                isinstance(outcome, SyncResult) and bool(outcome.settled or outcome.commit)
-            )
             outcomes[n] = _with_earlier(outcomes.get(n), outcome)
-        if not goes_on:
-            break
+        left = [n for n, outcome in zip(left, passed, strict=True) if not _is_lost(outcome)]
     return [outcomes[n] for n in range(len(targets))]
+
+
+def _is_lost(outcome: SyncResult | Exception) -> bool:
+    errors = outcome.errors.values() if isinstance(outcome, SyncResult) else (outcome,)
+    return any(isinstance(error, EngineUnavailable) for error in errors)
+
+
+def _has_changed(outcome: SyncResult | Exception) -> bool:
+    return isinstance(outcome, SyncResult) and bool(outcome.settled or outcome.commit)
 
 
 def _with_earlier(before: SyncResult | Exception | None, now: SyncResult | Exception) -> SyncResult | Exception:

@@ -35,7 +35,7 @@ class Hosts:
             self._away.add(name)
 
     def answered(self, name: str, engine: str) -> None:
-        """Note that a host answers. Raises `EngineMismatch` where its engine is that of another host of the environment.
+        """Note that a host answers. Raises `EngineMismatch` where another host of the environment has its engine.
 
         Args:
             engine: the engine's own ID. Two addresses can lead to one engine.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -91,7 +90,7 @@ class SimulatedTarget(Target):
     def _host(self) -> Host:
         connection = cast(SimulatedConnection, self.connection)
         name = self.environment.partition("@")[2]
-        return connection._hosts[f"ssh://{name}" if name else ""]
+        return connection._hosts[f"ssh://{name}"]
 
 
 @dataclass
@@ -108,6 +107,7 @@ class Fleet:
         git(self.folder.parent, "clone", "-q", str(remote), str(self.folder))
         self.write("environments/project.yaml", "schema: 1\nname: shop\n")
         self.write("dvc.yaml", PIPELINE)
+        self.push("Begin")
 
     def write(self, path: str, text: str) -> None:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,6 @@ class Fleet:
     def push(self, message: str) -> None:
         git(self.folder, "add", "-A")
         git(self.folder, "commit", "-q", "-m", message)
-        git(self.folder, "pull", "-q", "--rebase", "origin", "main")
         git(self.folder, "push", "-q", "origin", "HEAD:main")
 
     def run_on(self, *names: str, **more: Any) -> None:
@@ -127,21 +126,17 @@ class Fleet:
         self.write("environments/dev/environment.yaml", yaml.safe_dump(content))
 
     def declare(self, version: str, *waves: int | str) -> None:
-        """Declare a version of the model; it is made if it is not there."""
-        if version not in git(self.folder, "tag", "-l"):
-            self.write("model.txt", version)
-            self.push_first(version)
-            git(self.folder, "tag", "-a", "-m", version, f"{NAME}@{version}")
-            git(self.folder, "push", "-q", "origin", f"{NAME}@{version}")
+        """Make a version of the model, and declare it."""
+        git(self.folder, "pull", "-q", "--rebase", "--autostash", "origin", "main")
+        self.write("model.txt", version)
+        self.push(f"Train {version}")
+        git(self.folder, "tag", "-a", "-m", version, f"{NAME}@{version}")
+        git(self.folder, "push", "-q", "origin", f"{NAME}@{version}")
         content: dict[str, Any] = {"schema": 1, "model": NAME, "version": version}
         if waves:
             content["rollout"] = {"waves": list(waves)}
         self.write(f"environments/dev/models/{NAME}.yaml", yaml.safe_dump(content))
         self.push(f"Declare {version}")
-
-    def push_first(self, version: str) -> None:
-        git(self.folder, "add", "-A")
-        git(self.folder, "commit", "-q", "-m", f"Train {version}")
 
     def targets(self, name: str = "dev", clone: Path | None = None) -> list[Target]:
         """The hosts, as a command or an agent of a clone works on them."""
@@ -150,17 +145,12 @@ class Fleet:
         with Repository.open(folder) as repo:
             names = full_names(repo, repo.fetch(), [name])
         known = self.known if clone is None else Hosts()
-        return [
-            SimulatedTarget(
-                Repository.open(folder),
-                n,
-                lambda line: None,
-                SimulatedConnection(by_url),
-                threading.Event(),
-                hosts=known,
-            )
-            for n in names
-        ]
+
+        def target(name: str) -> SimulatedTarget:
+            connection = SimulatedConnection(by_url)
+            return SimulatedTarget(Repository.open(folder), name, lambda line: None, connection, hosts=known)
+
+        return [target(name) for name in names]
 
     def sync(self, name: str = "dev", options: Options | None = None) -> dict[str, SyncResult | Exception]:
         """Sync the hosts, and fail when something happened that must never happen. The outcomes, by host."""
@@ -187,14 +177,9 @@ class Fleet:
             return None
         return read_record(git(self.folder, "show", f"origin/main:{path}").encode(), path)
 
-    def fail(self, version: str, *names: str) -> None:
-        """Have a version fail its checks on these hosts. It is declared already."""
-        with Repository.open(self.folder) as repo:
-            repo.fetch()
+    def fail(self, *names: str) -> None:
+        """Have what is declared now fail its checks on these hosts."""
         for name in names:
-            self.hosts[name].behaviour.verdicts[self.generation(name)] = "Failed"
-
-    def generation(self, name: str) -> str:
-        """The fingerprint of what is declared now, on a host."""
-        (target,) = self.targets(f"dev@{name}")
-        return target.look(Options()).wanted[NAME].generation.fingerprint
+            (target,) = self.targets(f"dev@{name}")
+            generation = target.look(Options()).wanted[NAME].generation
+            self.hosts[name].behaviour.verdicts[generation.fingerprint] = "Failed"

@@ -43,7 +43,7 @@ def test_the_first_host_is_verified_before_the_others_begin(serving: Fleet) -> N
 
 def test_a_version_that_fails_on_the_first_host_reaches_no_other(serving: Fleet) -> None:
     serving.declare("v1.1.0")
-    serving.fail("v1.1.0", "leeds")
+    serving.fail("leeds")
     outcomes = serving.sync()
     assert codes(outcomes) == {"leeds": 3, "york": 0, "hull": 0}
     assert set(serving.versions.values()) == {"v1.0.0"} and serving.declared() == "v1.0.0"
@@ -52,7 +52,7 @@ def test_a_version_that_fails_on_the_first_host_reaches_no_other(serving: Fleet)
 
 def test_a_version_that_fails_in_the_second_wave_goes_back_on_all_hosts(serving: Fleet) -> None:
     serving.declare("v1.1.0", 1, 2)
-    serving.fail("v1.1.0", "york")
+    serving.fail("york")
     outcomes = serving.sync()
     assert codes(outcomes)["york"] == 3
     assert set(serving.versions.values()) == {"v1.0.0"} and serving.declared() == "v1.0.0"
@@ -64,7 +64,7 @@ def test_a_version_that_fails_in_the_second_wave_goes_back_on_all_hosts(serving:
 def test_without_a_revert_the_others_wait_and_say_for_whom(serving: Fleet) -> None:
     serving.run_on("leeds", "york", "hull", policy={"auto_revert": False})
     serving.declare("v1.1.0")
-    serving.fail("v1.1.0", "leeds")
+    serving.fail("leeds")
     outcomes = serving.sync()
     assert codes(outcomes) == {"leeds": 3, "york": 4, "hull": 4}
     york = outcomes["york"]
