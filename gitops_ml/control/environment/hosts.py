@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 
+from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.records import read_host_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.environment.view import Options, Source
-from gitops_ml.core.declaration.hosts import earlier_hosts, full_name, split_full_name
+from gitops_ml.core.declaration.hosts import earlier_hosts, full_name
 from gitops_ml.core.records.verified import serves_verified
 from gitops_ml.errors import EngineMismatch
 
@@ -22,7 +23,7 @@ class Hosts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._away: set[str] = set()
-        self._engines: dict[tuple[str, str], str] = {}
+        self._engines: dict[str, str] = {}
 
     def away(self) -> frozenset[str]:
         """The hosts that did not answer when they were last asked."""
@@ -34,21 +35,23 @@ class Hosts:
         with self._lock:
             self._away.add(name)
 
-    def answered(self, name: str, engine: str) -> None:
-        """Note that a host answers. Raises `EngineMismatch` where another host of the environment has its engine.
+    def answered(self, files: EnvironmentFiles, engine: str) -> None:
+        """Note that a host answers. Raises `EngineMismatch` where one that is declared before it has the same engine.
 
         Args:
             engine: the engine's own ID. Two addresses can lead to one engine.
         """
-        environment, _ = split_full_name(name)
+        declared = [full_name(files.name, host) for host in files.environment.hosts]
         with self._lock:
-            self._away.discard(name)
-            other = self._engines.setdefault((environment, engine), name)
-        if other != name:
+            self._away.discard(files.full_name)
+            self._engines[files.full_name] = engine
+            before = declared[: declared.index(files.full_name)] if files.host else []
+            same = next((other for other in before if self._engines.get(other) == engine), None)
+        if same:
             raise EngineMismatch(
-                f"{name} and {other} are the same host",
+                f"{files.full_name} and {same} are the same host",
                 why=f"both addresses lead to the engine {engine}",
-                fix=f"take one of them out of `engines` in environments/{environment}/environment.yaml",
+                fix=f"take one of them out of `engines` in environments/{files.name}/environment.yaml",
             )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,12 +104,18 @@ class Fleet:
     known: Hosts = field(default_factory=Hosts)
 
     def begin(self) -> None:
-        remote = self.folder.with_name("remote.git")
-        git(self.folder.parent, "init", "-q", "--bare", "-b", "main", str(remote))
-        git(self.folder.parent, "clone", "-q", str(remote), str(self.folder))
+        self.folder.parent.mkdir(exist_ok=True)
+        git(self.folder.parent, "init", "-q", "--bare", "-b", "main", "remote.git")
+        git(self.folder.parent, "clone", "-q", "remote.git", str(self.folder))
+        git(self.folder, "remote", "set-url", "origin", "../remote.git")
         self.write("environments/project.yaml", "schema: 1\nname: shop\n")
         self.write("dvc.yaml", PIPELINE)
         self.push("Begin")
+
+    def copy(self, folder: Path) -> Fleet:
+        """The same fleet, in a folder of its own."""
+        shutil.copytree(self.folder.parent, folder, symlinks=True)
+        return Fleet(folder / self.folder.name, copy.deepcopy(self.hosts))
 
     def write(self, path: str, text: str) -> None:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -118,6 +126,9 @@ class Fleet:
         git(self.folder, "commit", "-q", "-m", message)
         git(self.folder, "push", "-q", "origin", "HEAD:main")
 
+    def pull(self) -> None:
+        git(self.folder, "pull", "-q", "--rebase", "--autostash", "origin", "main")
+
     def run_on(self, *names: str, **more: Any) -> None:
         """Declare these hosts, in this order."""
         for name in names:
@@ -127,7 +138,7 @@ class Fleet:
 
     def declare(self, version: str, *waves: int | str) -> None:
         """Make a version of the model, and declare it."""
-        git(self.folder, "pull", "-q", "--rebase", "--autostash", "origin", "main")
+        self.pull()
         self.write("model.txt", version)
         self.push(f"Train {version}")
         git(self.folder, "tag", "-a", "-m", version, f"{NAME}@{version}")
@@ -183,3 +194,8 @@ class Fleet:
             (target,) = self.targets(f"dev@{name}")
             generation = target.look(Options()).wanted[NAME].generation
             self.hosts[name].behaviour.verdicts[generation.fingerprint] = "Failed"
+
+
+def codes(outcomes: dict[str, SyncResult | Exception]) -> dict[str, int]:
+    """The exit codes of the hosts that have one, by host."""
+    return {name: outcome.exit_code for name, outcome in outcomes.items() if isinstance(outcome, SyncResult)}

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gitops_ml.control.environment.view import Options
 from gitops_ml.control.sync import SyncResult
 from gitops_ml.errors import EngineUnavailable
 from tests.git.conftest import git
-from tests.git.hosts.simulated import NAME, Fleet
-
-
-def codes(outcomes: dict[str, SyncResult | Exception]) -> dict[str, int]:
-    return {name: outcome.exit_code for name, outcome in outcomes.items() if isinstance(outcome, SyncResult)}
-
-
-@pytest.fixture
-def serving(fleet: Fleet) -> Fleet:
-    """Three hosts that serve v1.0.0."""
-    fleet.run_on("leeds", "york", "hull")
-    fleet.declare("v1.0.0")
-    assert set(codes(fleet.sync()).values()) == {0}
-    return fleet
+from tests.git.hosts.simulated import NAME, Fleet, codes
 
 
 def test_a_first_version_reaches_all_hosts_and_each_has_its_record(serving: Fleet) -> None:
@@ -132,6 +117,7 @@ def test_the_one_host_of_an_environment_becomes_one_of_several(fleet: Fleet) -> 
     del fleet.hosts[""]
     attempts = fleet.hosts["leeds"].state(NAME).attempts
     fleet.run_on("leeds", "york")
+    fleet.pull()
     fleet.push("Add york")
     assert set(codes(fleet.sync()).values()) == {0}
     assert set(fleet.versions.values()) == {"v1.0.0"}
