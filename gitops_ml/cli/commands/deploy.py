@@ -82,7 +82,7 @@ def sync(
     documents.show(environments=[status_json(result.view) for result in results])
     for result in results:
         _show_result(result, with_table=output in ("text", "wide"))
-    code = _worst([*trouble, *(result.exit_code for result in results)])
+    code = worst([*trouble, *(result.exit_code for result in results)])
     if code:
         raise typer.Exit(code)
 
@@ -126,7 +126,7 @@ def status(
     if any(view.plan.broken for view in views):
         trouble.append(1)
     if trouble:
-        raise typer.Exit(_worst(trouble))
+        raise typer.Exit(worst(trouble))
 
 
 def show_subscribers(results: list[tuple[View, list[Subscriber]]], *, every: bool) -> None:
@@ -275,7 +275,7 @@ def visit(
     return results, [problem.exit_code for problem in errors]
 
 
-def _worst(codes: list[int]) -> int:
+def worst(codes: list[int]) -> int:
     """The exit code for several environments: the most urgent of theirs."""
     return next((code for code in (1, 5, 3, 4) if code in codes), 0)
 
