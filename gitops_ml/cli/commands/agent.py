@@ -115,7 +115,9 @@ def agent(
     hosts = Hosts()
     loop = Agent(
         read_tip=lambda: read_tip(root),
-        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping, hosts, look),
+        passes_over=lambda name: EnvironmentPasses(
+            root, name, printer.say, loop.stopping, hosts, look, partial(loop.look_soon, name)
+        ),
         world=Threads(),
         report=printer.say,
         interval=wait,

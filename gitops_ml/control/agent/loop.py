@@ -45,6 +45,7 @@ class _Environment:
         began: when its pass began; None while none runs.
         resting: what that pass leaves out.
         woken: whether there were news since that pass began.
+        stopped: whether something stopped serving since that pass began.
     """
 
     name: str
@@ -55,6 +56,7 @@ class _Environment:
     began: float | None = None
     resting: frozenset[str] = frozenset()
     woken: bool = False
+    stopped: bool = False
 
     def rolls_out(self, now: float) -> bool:
         """Whether a rollout is under way, as far as the loop can tell."""
@@ -124,6 +126,10 @@ class Agent:
         if not self._pushed.is_set():
             self._pushed.set()
             self._world.wake()
+
+    def look_soon(self, environment: str) -> None:
+        """Have a pass over an environment at once, since something there stopped serving. Any thread may call it."""
+        self._world.call(partial(self._stopped_serving, environment))
 
     def run(self) -> None:
         """Fetch and reconcile until `stop`, then wait until the passes that are under way have ended."""
@@ -211,17 +217,14 @@ class Agent:
     def _take_up(self, tip: Tip, now: float) -> None:
         """Begin with environments that are new, and leave those that are not declared any more."""
         source = self._source
-        wanted = [n for n in tip.environments if not self._named or self._named & {n, split_full_name(n)[0]}]
+        wanted = tip.chosen(self._named)
         for name in wanted:
             if name not in self._environments:
                 turns = Turns(self._interval, self._spread, now)
                 self._environments[name] = _Environment(name, self._passes_over(name), turns)
                 self.board.took_up(name)
                 self._report(f"reconcile {name}")
-        present = {*wanted, *(split_full_name(name)[0] for name in wanted)}
-        known = self._environments.keys() | source.absent
-        # A host that an environment no longer has was taken out by a person; a whole folder may vanish by mistake.
-        absent = {*(self._named - present), *(name for name in known if split_full_name(name)[0] not in present)}
+        absent = tip.absent(self._named, self._environments.keys() | source.absent)
         for environment in list(self._environments.values()):
             environment.declared = environment.name in wanted
             if not environment.declared:
@@ -231,7 +234,7 @@ class Agent:
                 f"error {name}: {declared_by(name)} is not in commit {tip.commit[:12]};"
                 f" what runs there is left alone\n  fix: restore environments/{split_full_name(name)[0]}"
             )
-        source.absent = frozenset(absent)
+        source.absent = absent
         self.board.lacks(source.absent)
 
     # --- the passes -------------------------------------------------------------------------------------------------
@@ -239,7 +242,7 @@ class Agent:
     def _begin_pass(self, environment: _Environment, now: float) -> None:
         if environment.began is not None or now < environment.turns.due:
             return
-        environment.began, environment.woken = now, False
+        environment.began, environment.woken, environment.stopped = now, False, False
         environment.resting = environment.turns.resting(now)
         self.board.began(environment.name)
         self._world.start(partial(environment.passes.run, environment.resting), partial(self._passed, environment))
@@ -260,8 +263,16 @@ class Agent:
         self._report_changes(environment.name, before, turns.trouble)
         if environment.woken:
             turns.wake(now)
+        elif environment.stopped:
+            turns.hasten(now)
         if not environment.declared:
             self._drop(environment)
+
+    def _stopped_serving(self, name: str) -> None:
+        environment = self._environments.get(name)
+        if environment:
+            environment.stopped = True
+            environment.turns.hasten(self._world.now())
 
     def _report_changes(self, environment: str, before: Mapping[str, Trouble], after: Mapping[str, Trouble]) -> None:
         """Say what is new, and what is over."""

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from gitops_ml.clients.engine.watch import EngineWatch
 from gitops_ml.clients.files.environments import environment_names, full_names
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
@@ -63,6 +64,7 @@ class EnvironmentPasses:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
         hosts: shared by the passes over all environments.
         looked: called with the looks of each pass.
+        changed: called, from any thread, when something on the engine stops serving. Without it nothing is watched.
     """
 
     def __init__(
@@ -73,18 +75,21 @@ class EnvironmentPasses:
         stopping: threading.Event,
         hosts: Hosts,
         looked: Callable[[View], None] = lambda view: None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self._looked = looked
+        self._changed = changed
         self._clone = clone
         self._environment = environment
         self._report = report
         self._stopping, self._hosts = stopping, hosts
         self._target: Target | None = None
+        self._watch: EngineWatch | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
         """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
         try:
-            result = one_pass(self._open(), resting, self._looked)
+            result = one_pass(self._open(), resting, self._look)
         except BaseException:
             self.close()
             raise
@@ -93,13 +98,27 @@ class EnvironmentPasses:
         return result
 
     def close(self) -> None:
-        """Close the reader of the clone and the engine connection. Raises nothing."""
+        """Close the reader of the clone and the engine connections. Raises nothing."""
         target, self._target = self._target, None
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.close()
         if target is None:
             return
         for opened in (target.repo, target.connection):
             with contextlib.suppress(Exception):  # what is lost may fail in any way when it is closed
                 opened.close()
+
+    def _look(self, view: View) -> None:
+        """Watch the engine that the environment declares, unless that is done."""
+        self._looked(view)
+        files = view.source.files
+        if self._watch and self._watch.alive and self._watch.url == files.engine:
+            return
+        if self._watch:
+            self._watch.close()
+        if self._changed:
+            self._watch = EngineWatch(files.engine, files.project, files.name, self._changed)
 
     def _open(self) -> Target:
         if self._target is None:
