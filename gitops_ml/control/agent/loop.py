@@ -216,8 +216,7 @@ class Agent:
 
     def _take_up(self, tip: Tip, now: float) -> None:
         """Begin with environments that are new, and leave those that are not declared any more."""
-        source = self._source
-        wanted = tip.chosen(self._named)
+        source, wanted = self._source, tip.chosen(self._named)
         for name in wanted:
             if name not in self._environments:
                 turns = Turns(self._interval, self._spread, now)
