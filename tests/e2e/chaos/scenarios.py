@@ -17,8 +17,11 @@ class Scenario:
 
     Args:
         approach: brings a stage to where only the command is left to run, and returns what must hold after it.
+        command: what is killed.
+        afterwards: the commands after which everything must have converged.
         rate: requests of users a second.
         serves: whether users are served all the time.
+        own_error: what the candidate itself answers to users; a request that ends so is not lost.
         kills: whether the tool is killed; otherwise its connection to the engine is cut.
         ssh: whether the engine is reached over SSH.
     """
@@ -26,8 +29,10 @@ class Scenario:
     name: str
     approach: Callable[[Stage], Expected]
     command: tuple[str, ...] = ("sync", "dev")
+    afterwards: tuple[tuple[str, ...], ...] = (("sync", "dev"),)
     rate: float = 20
     serves: bool = True
+    own_error: str = ""
     kills: bool = True
     ssh: bool = False
 
@@ -53,10 +58,9 @@ def _canary_promoted(stage: Stage) -> Expected:
 
 
 def _canary_failed(stage: Stage) -> Expected:
-    """The candidate answers every user, but too slowly: so each request that fails is a loss."""
-    before, version = str(stage.workshop.declared()["version"]), stage.release(seconds=0.15)
-    traffic = {"max_bad_increase": 0.5, "slow": "100ms", "timeout": "90s"}
-    stage.workshop.declare(version, rollout={"strategy": "canary", "steps": [25, 50]}, verify={"traffic": traffic})
+    before, version = str(stage.workshop.declared()["version"]), stage.release(error_rate=1.0)
+    rollout = {"strategy": "canary", "steps": [25, 50]}
+    stage.workshop.declare(version, rollout=rollout, verify={"traffic": {"max_bad_increase": 0.2, "timeout": "90s"}})
     return Expected(before, tried=version, outcomes=("failed",), code=3)
 
 
@@ -106,14 +110,14 @@ SCENARIOS = (
     Scenario("first deployment", _first_deployment, rate=0, serves=False),
     Scenario("blue-green", _blue_green),
     Scenario("canary promoted", _canary_promoted, rate=60),
-    Scenario("canary failed", _canary_failed),
+    Scenario("canary failed", _canary_failed, own_error="HTTP 500"),
     Scenario("recreate", _recreate, serves=False),
     Scenario("scale up", lambda stage: _scale(stage, 1, 2)),
     Scenario("scale down", lambda stage: _scale(stage, 2, 1)),
     Scenario("prune", _prune),
-    Scenario("verify goes back", _verify_goes_back, command=("verify", "dev")),
+    Scenario("verify goes back", _verify_goes_back, ("verify", "dev"), (("verify", "dev"), ("sync", "dev"))),
     Scenario("lock takeover", _lock_takeover),
     Scenario("blue-green, connection cut", _blue_green, kills=False),
     Scenario("blue-green, SSH connection cut", _blue_green, kills=False, ssh=True),
-    Scenario("canary failed, connection cut", _canary_failed, kills=False),
+    Scenario("canary failed, connection cut", _canary_failed, own_error="HTTP 500", kills=False),
 )

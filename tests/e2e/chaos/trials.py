@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from tests.e2e.chaos.kill_switch import MOMENTS, Point
 from tests.e2e.chaos.results import Result, keep
 from tests.e2e.chaos.scenarios import Scenario
-from tests.e2e.chaos.stage import Expected, Stage
+from tests.e2e.chaos.stage import Stage
 
 TRIES = 3
 """How often a point is tried that a run did not come to: threads may do two mutations in either order."""
@@ -68,21 +68,18 @@ def _try(stage: Stage, scenario: Scenario, point: Point, commits: list[str], res
         with stage.users(scenario.rate) as users:
             stage.run(*scenario.command, kill_at=point)
             killed = stage.switch.fired
-            finish(stage, scenario, expected)
+            for command in scenario.afterwards:
+                ran = stage.run(*command)
+                assert ran.code in (0, expected.code), f"exit {ran.code}\n{ran.err}"
+        lost = {error: count for error, count in users.errors.items() if error != scenario.own_error}
         result.sent += users.sent
-        result.lost += users.failed
+        result.lost += sum(lost.values())
         stage.require(expected)
         assert _commits(stage, since) == commits
-        assert not scenario.serves or not users.failed, users.errors
+        assert not scenario.serves or not lost, lost
         if killed:
             return
     raise AssertionError(f"in {TRIES} runs it never came to this point")
-
-
-def finish(stage: Stage, scenario: Scenario, expected: Expected) -> None:
-    """Run the command once more. Its exit code is 0 where the killed one has recorded the verdict already."""
-    ran = stage.run(*scenario.command)
-    assert ran.code in (0, expected.code), f"exit {ran.code}\n{ran.err}"
 
 
 def _commits(stage: Stage, since: str) -> list[str]:
