@@ -39,7 +39,8 @@ class Point(NamedTuple):
     def __str__(self) -> str:
         return f"{self.moment} {self.mutation}" + (f" ({self.nth})" if self.nth > 1 else "")
 
-    def __call__(self, mutation: str, nth: int) -> Moment | None:
+    def moment_at(self, mutation: str, nth: int) -> Moment | None:
+        """See `When`."""
         return self.moment if (mutation, nth) == (self.mutation, self.nth) else None
 
 

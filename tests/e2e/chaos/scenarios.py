@@ -101,7 +101,7 @@ def _verify_goes_back(stage: Stage) -> Expected:
 def _lock_takeover(stage: Stage) -> Expected:
     """A sync was killed in a rollout; another one takes its lock over, and is killed too."""
     expected = _blue_green(stage)
-    stage.run("sync", "dev", kill_at=Point("start replica", 1, "after"))
+    stage.run("sync", "dev", kill_at=Point("start replica", 1, "after").moment_at)
     assert stage.switch.fired
     return expected
 

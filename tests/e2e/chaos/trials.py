@@ -66,7 +66,7 @@ def _try(stage: Stage, scenario: Scenario, point: Point, commits: list[str], res
         expected = scenario.approach(stage)
         since = stage.tip()
         with stage.users(scenario.rate) as users:
-            stage.run(*scenario.command, kill_at=point)
+            stage.run(*scenario.command, kill_at=point.moment_at)
             killed = stage.switch.fired
             for command in scenario.afterwards:
                 ran = stage.run(*command)
