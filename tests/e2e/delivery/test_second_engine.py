@@ -15,7 +15,7 @@ import pytest
 
 from gitops_ml.core.declaration.hosts import host_name
 from tests.e2e.host import Host
-from tests.e2e.second_engine import SecondEngine, second_engine
+from tests.e2e.second_engine import SecondEngine, second_engine, small_disk
 from tests.e2e.workshop import MODEL, Workshop
 from tests.ports import free_port
 
@@ -32,17 +32,9 @@ def _resize(root: Path, size: int) -> None:
 @pytest.fixture(scope="module")
 def second(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[SecondEngine]:
     """A second engine on a small disk."""
-    root = tmp_path_factory.mktemp("root")
-    if os.geteuid():
-        pytest.skip("a small disk needs root")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(root)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    try:
-        with second_engine(engine, root) as made:
-            yield made
-    finally:
-        subprocess.run(["umount", "-l", str(root)], check=True)
+    root = tmp_path_factory.mktemp("engine") / "root"
+    with small_disk(root, ROOM), second_engine(engine, root) as made:
+        yield made
 
 
 def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(
