@@ -21,7 +21,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.e2e.engines import start_engine
+from tests.e2e.second_engine import SecondEngine
 
 USER, PASSWORD = "deploy", "correct horse"
 REGISTRY_PORT = 5000
@@ -31,15 +31,10 @@ REGISTRY_PORT = 5000
 class Node:
     """One engine of the Swarm; `address` is where the other nodes and this machine reach it."""
 
-    folder: Path
+    engine: SecondEngine
     namespace: str
     address: str
-    daemon: subprocess.Popen[bytes]
     client: docker.DockerClient
-
-    @property
-    def socket(self) -> str:
-        return f"unix://{self.folder / 'docker.sock'}"
 
     @property
     def id(self) -> str:
@@ -104,12 +99,14 @@ class Swarm:
         _ip("-n", namespace, "route", "add", "default", "via", self._address(1))
         folder = self.folder / str(n)
         folder.mkdir()
-        flags = (f"--insecure-registry={self.registry}",)
-        inside = ("nsenter", f"--net=/var/run/netns/{namespace}")  # `ip netns exec` would hide the cgroups
-        daemon, client = start_engine(folder, folder / "data", *flags, inside=inside)
-        node = Node(folder, namespace, address, daemon, client)
+        # `ip netns exec` would hide the cgroups.
+        inside = ("nsenter", f"--net=/var/run/netns/{namespace}")
+        engine = SecondEngine(folder, folder / "data", inside, (f"--insecure-registry={self.registry}",))
+        engine.start()
+        client = docker.DockerClient(engine.url)
+        node = Node(engine, namespace, address, client)
         self.nodes.append(node)
-        self.undo.callback(self.end, node)
+        self.undo.callback(engine.stop)
         if n == 1:
             client.api.init_swarm(advertise_addr=address, listen_addr=f"{address}:2377")
         else:
@@ -117,18 +114,13 @@ class Swarm:
             client.api.join_swarm([f"{self.manager.address}:2377"], token, advertise_addr=address)
         return node
 
-    def end(self, node: Node) -> None:
-        """Stop an engine with all its containers."""
-        node.daemon.terminate()
-        node.daemon.wait(timeout=60)
-
     def power_off(self, node: Node) -> None:
         """Kill an engine and all that it runs, as a machine without power does."""
         # Containers have namespaces of their own, below the engine's shims.
         for process in [below for pid in _ip("netns", "pids", node.namespace).split() for below in _below(int(pid))]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        node.daemon.wait(timeout=60)
+        node.engine.stop()
 
     def start_registry(self) -> None:
         """Start the registry, with what it held before."""

@@ -12,14 +12,9 @@ import docker
 import pytest
 
 from gitops_ml.cli.demo.steady_load import SteadyLoad
-from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime
-from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.core.generation import PROJECT, VERSION
-from gitops_ml.serving.building.requirements import read_lock, with_server
-from tests.e2e.engines import copy_images
 from tests.e2e.swarm import Node, Swarm, swarm
-from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, ROOT, Workshop
+from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop
 
 pytestmark = pytest.mark.alone
 
@@ -33,10 +28,7 @@ CANARY: dict[str, Any] = {
 def nodes(engine: docker.DockerClient) -> Iterator[Swarm]:
     with swarm(nodes=3) as made, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_CONFIG", made.docker_config())
-        pins = with_server(read_lock((ROOT / "requirements" / "serving.txt").read_bytes()))
-        with Engine.connect(None) as connected:
-            runtime, _ = ensure_runtime(connected, pins)
-        copy_images(engine, made.manager.client, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
+        made.manager.engine.copy_images(engine)
         yield made
 
 
@@ -53,7 +45,7 @@ def team(nodes: Swarm, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 def _declare_environment(workshop: Workshop, nodes: Swarm, node: Node) -> None:
     gateway = {"bind": "0.0.0.0", "port": 8080, "drain": "5s"}
-    workshop.environment(engine=node.socket, gateway=gateway, swarm=True, registry=nodes.registry)
+    workshop.environment(engine=node.engine.url, gateway=gateway, swarm=True, registry=nodes.registry)
     workshop.ports["dev"] = 8080
 
 
