@@ -18,10 +18,10 @@ from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.declaration.hosts import Wave, full_name, host_name, require_hosts
 from gitops_ml.core.declaration.mapping import AnswerMapping
+from gitops_ml.core.declaration.resources import Resources
 from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
-    REGISTRY_PATTERN,
     SHARE_PATTERN,
     DeclaredStruct,
     Digest,
@@ -31,24 +31,16 @@ from gitops_ml.core.declaration.values import (
     EnvValue,
     ModelName,
     Name,
+    Registry,
     Secret,
-    Size,
     Version,
     require_within,
-    size_bytes,
 )
 from gitops_ml.core.declaration.windows import Window
 
-_MIN_MEMORY = 6 * 1024**2
-"""Docker's own minimum: https://docs.docker.com/engine/containers/resource_constraints/."""
-_MAX_MEMORY = 64 * 1024**4
-_MAX_CPUS = 1024
-_MAX_PIDS = 4 * 1024**2
-"""The most that Linux takes: https://www.kernel.org/doc/html/latest/admin-guide/sysctl/kernel.html#pid-max."""
 _MAX_STEPS = 50
 _MAX_WINDOWS = 20
 _MAX_HOSTS = 1000
-
 
 _Percent = Annotated[int, Meta(ge=1, le=99)]
 
@@ -128,8 +120,8 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
     """`environments/<environment>/environment.yaml`: where the environment runs, and under which policy.
 
     `engine`: the engine of its one host. `engines`: those of several equal hosts, in the order in which they get a new
-    version. Each host runs all deployments, behind a gateway of its own.
-    `swarm`: the engine manages a Docker Swarm, whose nodes run the replicas, and pull their images from `registry`.
+    version. Each host runs all deployments, behind a gateway of its own. `swarm`: the engine manages a Docker Swarm,
+    whose nodes run the replicas, and pull images from `registry`.
     """
 
     schema: Literal[1]
@@ -137,16 +129,16 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
     engine: Engine | None = None
     engines: Annotated[tuple[Engine, ...], Meta(max_length=_MAX_HOSTS, extra_json_schema={"minItems": 1})] | None = None
     swarm: bool = False
-    registry: Annotated[str, Meta(pattern=REGISTRY_PATTERN, description="host[:port][/path], lower case")] | None = None
+    registry: Registry | None = None
     promotion: Promotion | None = None
     policy: Policy = Policy()
     records: Records = Records()
 
     def __post_init__(self) -> None:
-        if self.swarm != (self.registry is not None):
-            raise ValueError("`swarm: true` and `registry` go together: the nodes of a Swarm pull images from there")
-        if self.swarm and self.engines is not None:
-            raise ValueError("`swarm: true` goes with `engine`: one manager gives access to all nodes")
+        if self.swarm != (self.registry is not None) or (self.swarm and self.engines):
+            raise ValueError(
+                "`swarm: true` needs `registry`, and goes with `engine` alone; `registry` needs `swarm: true`"
+            )
         if self.engines is None:
             return
         if self.engine is not None:
@@ -157,23 +149,6 @@ class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_on
     def hosts(self) -> dict[str, str]:
         """The engines of several hosts, by the hosts' names; empty where the environment has one engine."""
         return {host_name(engine): engine for engine in self.engines or ()}
-
-
-class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The limits of one replica: CPU cores, memory, and processes and threads (`pids`); and how many of the host's GPUs
-    it gets.
-    """
-
-    cpus: Annotated[float, Meta(ge=0.01, le=_MAX_CPUS)] = 1.0
-    memory: Size = "512m"
-    pids: Annotated[int, Meta(ge=16, le=_MAX_PIDS)] = 256
-    gpus: Annotated[int, Meta(ge=0, le=64)] = 0
-
-    def __post_init__(self) -> None:
-        if size_bytes(self.memory) > _MAX_MEMORY:
-            raise ValueError(f"`memory` is {self.memory}, and can be 65536g at most")
-        if size_bytes(self.memory) < _MIN_MEMORY:
-            raise ValueError(f"`memory` is {self.memory}, and no container may have less than 6m")
 
 
 class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):

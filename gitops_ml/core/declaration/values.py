@@ -38,6 +38,7 @@ ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$(?!\n
 REGISTRY_PATTERN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$(?!\n)"
 
 Engine = Annotated[str, Meta(pattern=ENGINE_PATTERN)]
+Registry = Annotated[str, Meta(pattern=REGISTRY_PATTERN, description="host[:port][/path], lower case")]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
 ModelName = Annotated[
     str,

@@ -110,6 +110,7 @@ def test_a_swarm_has_a_registry(registry: str) -> None:
     [
         {"swarm": True},
         {"registry": "registry.example"},
+        {"swarm": True, "registry": "registry.example", "engines": ["ssh://a", "ssh://b"]},
         *({"swarm": True, "registry": r} for r in ("https://registry.example", "Registry.example", "a/B", "a/", "")),
     ],
 )

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from gitops_ml.core.declaration.checks import Holdout
-from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment, Resources
+from gitops_ml.core.declaration.resources import Resources
+from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import differing
 from gitops_ml.core.generation import Generation, generation_of, image_tag, replica_spec, threads_env

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gitops_ml.core.declaration.schema import Deployment, Resources
+from gitops_ml.core.declaration.resources import Resources
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.planning.validation import SAMPLES, require_capacity, require_plausible
 from gitops_ml.errors import InputError
 from gitops_ml.serving.samples import ROWS
