@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -236,5 +235,5 @@ def test_no_redirect_to_another_host_is_followed(tmp_path: Path) -> None:
     for server in servers:
         server.shutdown()
         server.server_close()
-    port = os.path.basename(here).split(":")[1]
+    port = servers[0].server_port
     assert asked == [f"{port}/channel"] * 3 + [f"{port}/moved"], "only the redirect on the same host is followed"
