@@ -254,7 +254,7 @@ class Subscriber(Generic[Model]):
         except (ValueError, LookupError, TypeError) as error:
             raise Untrusted(f"the statement that was signed is of another form: {error!r}") from error
         if signed != (self._trust.channel, descriptor.generation, descriptor.version, descriptor.digest()):
-            raise Untrusted("what was signed is another channel, generation, version or file")
+            raise Untrusted("what was signed is another channel, generation, version or set of files")
         seen = self._folder / "order.json"
         latest = json.loads(seen.read_bytes()) if seen.exists() else {"order": 0, "back_to": None}
         if order < latest["order"] and order != latest["back_to"]:

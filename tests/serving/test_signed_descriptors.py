@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from gitops_ml.clients.signing import sign
-from gitops_ml.core.signed_statement import NAMESPACE, make_statement
+from gitops_ml.core.signed_statement import NAMESPACE
 from gitops_ml.errors import InputError
-from gitops_ml.subscriber import SIGNATURES, Subscriber, Trust
+from gitops_ml.subscriber import Subscriber, Trust
 from tests.serving.channels import RunningChannel, channel_of
+from tests.serving.signing import CHANNEL, project_key, signed
 
-CHANNEL = "shop/prod/churn"
 FILES = {"g7": b"seven", "g8": b"eight", "g9": b"nine"}
 Subscribe = Callable[..., Subscriber[bytes]]
 
@@ -27,10 +27,8 @@ Subscribe = Callable[..., Subscriber[bytes]]
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the project's key, another key, and the list that names the first."""
     folder = tmp_path_factory.mktemp("keys")
-    for name in ("project", "other"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    public = (folder / "project.pub").read_text()
-    (folder / "allowed_signers").write_text(f'shop/prod/* namespaces="{SIGNATURES}" {public}')
+    project_key(folder)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "other")], check=True)
     return folder
 
 
@@ -63,12 +61,9 @@ def publish(tmp_path: Path, keys: Path) -> Iterator[Callable[..., RunningChannel
         folder = tmp_path / f"{generation}-{len(running)}"
         folder.mkdir()
         (folder / "model.txt").write_bytes(FILES[generation])
-        said = {"channel": CHANNEL, "generation": generation, "version": f"v{generation}", "files": FILES[generation]}
-        said |= changes
-        namespace, files = said.pop("namespace", NAMESPACE), {"model.txt": said.pop("files")}
-        statement = make_statement(**said, files=files, order=order, back_to=back_to)
-        signed = {"statement": statement, "signature": sign(statement, str(keys / key), namespace)}
-        opened = channel_of(folder, generation, f"v{generation}", signed=signed)
+        more = {"key": keys / key, "order": order, "back_to": back_to, **changes}
+        statement = signed(folder, generation, f"v{generation}", **more)
+        opened = channel_of(folder, generation, f"v{generation}", signed=statement)
         running.append(opened)
         return opened.__enter__()
 
@@ -93,12 +88,12 @@ def test_what_the_project_signed_is_taken(subscribe: Subscribe, publish: Callabl
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"key": "other"}, "Could not verify signature|incorrect signature|no principal|Signature verification failed"),
-        ({"namespace": "git"}, "shop/prod/churn"),
-        ({"channel": "shop/dev/churn"}, "another channel"),
-        ({"generation": "g9"}, "generation"),
-        ({"version": "v1"}, "version"),
-        ({"files": b"others"}, "file"),
+        ({"key": "other"}, "no key in"),
+        ({"namespace": "git"}, "no key in"),
+        ({"channel": "shop/dev/churn"}, "what was signed is another"),
+        ({"generation": "g9"}, "what was signed is another"),
+        ({"version": "v1"}, "what was signed is another"),
+        ({"files": {"model.txt": b"others"}}, "what was signed is another"),
     ],
 )
 def test_what_nobody_signed_for_this_channel_is_refused(
@@ -112,7 +107,7 @@ def test_what_nobody_signed_for_this_channel_is_refused(
     assert polled(subscriber, forged) == "g7"
     heard = forged.heard("scorer")
     assert (heard["failed"], heard["generation"]) == ("g8", "g7")
-    assert str(heard["error"]).startswith("Untrusted: ")
+    assert str(heard["error"]).startswith(f"Untrusted: {why}")
     assert polled(subscriber, second) == "g8", "the next publication is taken"
 
 
