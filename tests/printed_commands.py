@@ -83,6 +83,9 @@ RUN = {
     "git branch ANOTHER-NAME {}": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git push {} {}:refs/heads/ANOTHER-NAME": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git config --global --add safe.directory {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "dvc remote modify {} url {}, commit and push .dvc/config, then dvc push": (
+        f"{_DVC}::test_a_dvc_remote_at_a_file_url"
+    ),
     "dvc push creates it; or mount it": f"{_DVC}::test_a_dvc_remote_that_is_not_there_yet",
     "restore the remote or the repository that it comes from, until this works: dvc pull {}": (
         f"{_DVC}::test_an_import_whose_source_is_gone"
@@ -220,6 +223,7 @@ NOT_RUN_FOR = {
     "it changes the machine or its Docker engine, or asks a package index": (
         "apt-get install git",
         "apt-get install gnupg",
+        "apt-get install openssh-client",
         "lock with hashes: uv pip compile --generate-hashes --only-binary :all: --no-emit-index-url "
         "--python-version {} requirements.in -o requirements.txt",
         "make setup, in a clone of gitops-ml",

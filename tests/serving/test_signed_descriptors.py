@@ -56,7 +56,7 @@ def publish(tmp_path: Path, keys: Path) -> Iterator[Callable[..., RunningChannel
     running = []
 
     def publish(
-        generation: str, order: int = 5, back_to: int | None = None, *, key: str = "project", **changes: Any
+        generation: str, order: int = 5, back_to: int | None = None, /, *, key: str = "project", **changes: Any
     ) -> RunningChannel:
         folder = tmp_path / f"{generation}-{len(running)}"
         folder.mkdir()
@@ -113,6 +113,7 @@ def test_what_nobody_signed_for_this_channel_is_refused(
 
 def test_what_was_changed_on_the_way_is_refused(subscribe: Subscribe, publish: Callable[..., RunningChannel]) -> None:
     channel = publish("g7")
+    subscriber = subscribe(channel.url)
     true = json.loads(channel.channel._descriptor)
     for change in (
         {"signed": None},
@@ -124,7 +125,7 @@ def test_what_was_changed_on_the_way_is_refused(subscribe: Subscribe, publish: C
         {"generation": "g8"},
     ):
         channel.descriptor = json.dumps(true | change).encode()
-        assert polled(subscribe(channel.url), channel) == ""
+        assert polled(subscriber, channel) == ""
 
 
 def test_an_earlier_publication_is_refused_but_for_what_served_before(
