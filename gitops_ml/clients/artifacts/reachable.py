@@ -33,8 +33,8 @@ def refusal_of(
     if remote.url.startswith(_FILE_URL):
         path = remote.url.removeprefix(_FILE_URL)
         return Refusal(
-            f"DVC takes {remote.url} for a folder named `file:`, below the one that it runs in",
-            f"dvc remote modify {remote.name} url {path}, commit and push .dvc/config, then dvc push",
+            why=f"DVC takes {remote.url} for a folder named `file:`, below the one that it runs in",
+            fix=f"dvc remote modify {remote.name} url {path}, commit and push .dvc/config, then dvc push",
         )
     reason = next(filter(None, (why(address, permitted) for address in remote.addresses)), "")
     fix = f"have the host's operator name the remote in {DVC_REMOTES}; or correct its url"
