@@ -6,6 +6,8 @@ SHELL := bash
 bin := .venv/bin
 scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run .github/action/install .github/action/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 4
+# Each worker of a test run imports all files that it is given: half a minute for all of tests/.
+alone = $(shell grep -rl --include='*.py' pytest.mark.alone tests)
 # pytest keeps the tests that it has compiled. Where this is set, each of its workers would compile them all again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -18,7 +20,7 @@ demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, 
 test: setup  ## all tests, on a real engine: about half an hour. ARGS='-k rollout' selects some
 	@setup/services
 	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
-	@$(bin)/pytest -n 2 --dist loadfile -m alone $(ARGS) || [ $$? -eq 5 ]
+	@$(bin)/pytest -n 2 --dist loadfile -m alone $(or $(ARGS),$(alone)) || [ $$? -eq 5 ]
 
 # mypy keeps one core busy for a while; unit tests take what is left of both.
 check: .venv  ## `lint` and `unit` side by side: under a minute

@@ -36,7 +36,7 @@ def page() -> Iterator[tuple[str, dict[str, Any]]]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
         yield f"http://127.0.0.1:{listening.server_port}/", told
         listening.shutdown()
 

@@ -12,7 +12,7 @@ import pytest
 
 from gitops_ml.clients.engine.building.base_images import PYTHON
 from gitops_ml.control.agent.loop import STOP_SECONDS
-from tests.unit.cli.test_printed_commands import test_our_commands_have_the_arguments_that_are_printed as require_valid
+from tests.unit.cli.test_printed_commands import require_valid
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "gitops-ml-agent.service"

@@ -113,7 +113,9 @@ def agent(
 
     loop = Agent(
         read_tip=lambda: read_tip(root),
-        passes_over=lambda name: EnvironmentPasses(root, name, printer.say, loop.stopping, look),
+        passes_over=lambda name: EnvironmentPasses(
+            root, name, printer.say, loop.stopping, look, partial(loop.look_soon, name)
+        ),
         world=Threads(),
         report=printer.say,
         interval=wait,

@@ -44,6 +44,7 @@ class _Environment:
         began: when its pass began; None while none runs.
         resting: what that pass leaves out.
         woken: whether there were news since that pass began.
+        stopped: whether something stopped serving since that pass began.
     """
 
     name: str
@@ -54,6 +55,7 @@ class _Environment:
     began: float | None = None
     resting: frozenset[str] = frozenset()
     woken: bool = False
+    stopped: bool = False
 
     def rolls_out(self, now: float) -> bool:
         """Whether a rollout is under way, as far as the loop can tell."""
@@ -123,6 +125,10 @@ class Agent:
         if not self._pushed.is_set():
             self._pushed.set()
             self._world.wake()
+
+    def look_soon(self, environment: str) -> None:
+        """Have a pass over an environment at once, since something there stopped serving. Any thread may call it."""
+        self._world.call(partial(self._stopped_serving, environment))
 
     def run(self) -> None:
         """Fetch and reconcile until `stop`, then wait until the passes that are under way have ended."""
@@ -235,7 +241,7 @@ class Agent:
     def _begin_pass(self, environment: _Environment, now: float) -> None:
         if environment.began is not None or now < environment.turns.due:
             return
-        environment.began, environment.woken = now, False
+        environment.began, environment.woken, environment.stopped = now, False, False
         environment.resting = environment.turns.resting(now)
         self.board.began(environment.name)
         self._world.start(partial(environment.passes.run, environment.resting), partial(self._passed, environment))
@@ -256,8 +262,16 @@ class Agent:
         self._report_changes(environment.name, before, turns.trouble)
         if environment.woken:
             turns.wake(now)
+        elif environment.stopped:
+            turns.hasten(now)
         if not environment.declared:
             self._drop(environment)
+
+    def _stopped_serving(self, name: str) -> None:
+        environment = self._environments.get(name)
+        if environment:
+            environment.stopped = True
+            environment.turns.hasten(self._world.now())
 
     def _report_changes(self, environment: str, before: Mapping[str, Trouble], after: Mapping[str, Trouble]) -> None:
         """Say what is new, and what is over."""

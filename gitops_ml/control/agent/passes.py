@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from gitops_ml.clients.engine.watch import EngineWatch
 from gitops_ml.clients.files.environments import environment_names
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
@@ -60,6 +61,7 @@ class EnvironmentPasses:
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
         looked: called with the looks of each pass.
+        changed: called, from any thread, when something on the engine stops serving. Without it nothing is watched.
     """
 
     def __init__(
@@ -69,18 +71,21 @@ class EnvironmentPasses:
         report: Callable[[str], None],
         stopping: threading.Event,
         looked: Callable[[View], None] = lambda view: None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self._looked = looked
+        self._changed = changed
         self._clone = clone
         self._environment = environment
         self._report = report
         self._stopping = stopping
         self._target: Target | None = None
+        self._watch: EngineWatch | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
         """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
         try:
-            result = one_pass(self._open(), resting, self._looked)
+            result = one_pass(self._open(), resting, self._look)
         except BaseException:
             self.close()
             raise
@@ -89,13 +94,27 @@ class EnvironmentPasses:
         return result
 
     def close(self) -> None:
-        """Close the reader of the clone and the engine connection. Raises nothing."""
+        """Close the reader of the clone and the engine connections. Raises nothing."""
         target, self._target = self._target, None
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.close()
         if target is None:
             return
         for opened in (target.repo, target.connection):
             with contextlib.suppress(Exception):  # what is lost may fail in any way when it is closed
                 opened.close()
+
+    def _look(self, view: View) -> None:
+        """Watch the engine that the environment declares, unless that is done."""
+        self._looked(view)
+        files = view.source.files
+        if self._watch and self._watch.alive and self._watch.url == files.environment.engine:
+            return
+        if self._watch:
+            self._watch.close()
+        if self._changed:
+            self._watch = EngineWatch(files.environment.engine, files.project, files.name, self._changed)
 
     def _open(self) -> Target:
         if self._target is None:

@@ -35,12 +35,16 @@ class Threads:
         future.add_done_callback(lambda ended_job: self._calls.put(partial(ended, ended_job)))
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or when a job has ended and its `ended` was called, or at `wake`."""
+        """Return after `seconds`, or when a job has ended and its `ended` was called, or at `wake` and `call`."""
         try:
             call = self._calls.get(timeout=seconds)
         except queue.Empty:
             return
         call()
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have the current or the next `wait` call `work`; may be called from any thread."""
+        self._calls.put(work)
 
     def wake(self) -> None:
         """End the current or the next `wait`. Reentrant, so a signal handler may call it."""

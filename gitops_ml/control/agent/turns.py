@@ -75,6 +75,8 @@ class Turns:
         self.trouble: dict[str, Trouble] = {}
         self.busy = False
         self._busy_passes = 0
+        self._hastened_gap = 0.0
+        self._hastened_next = now
 
     def resting(self, now: float) -> frozenset[str]:
         """The names whose next try is not due yet."""
@@ -84,6 +86,20 @@ class Turns:
         """Make everything due at once: there is a new commit, or the remote answers again."""
         self.due = now
         self.trouble = {name: Trouble(trouble.error, 0, now) for name, trouble in self.trouble.items()}
+
+    def hasten(self, now: float) -> None:
+        """Have the next pass at once, since something stopped serving. What fails rests on.
+
+        What stops again and again gets passes after 1, 2, 4 … seconds, at most after the interval. A pause of such a
+        length ends that.
+        """
+        at = max(now, self._hastened_next)
+        if ENVIRONMENT in self.trouble or at >= self.due:
+            return
+        self.due = at
+        paused = now - self._hastened_next > self._hastened_gap
+        self._hastened_gap = FIRST_BACKOFF if paused else min(2 * self._hastened_gap, self._interval)
+        self._hastened_next = at + self._hastened_gap
 
     def ended(self, result: PassResult, resting: frozenset[str], now: float) -> None:
         """Take in what a pass that left out `resting` came to, and say in `due` when the next one is due.

@@ -52,7 +52,11 @@ class World(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or when a job has ended and its `ended` was called, or at `wake`."""
+        """Return after `seconds`, or when a job has ended and its `ended` was called, or at `wake` and `call`."""
+        ...
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have the current or the next `wait` call `work`; may be called from any thread."""
         ...
 
     def wake(self) -> None:

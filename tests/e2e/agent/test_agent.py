@@ -8,93 +8,23 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import docker
 import pytest
 
+from tests.e2e.agent.running_agent import WITHIN, remove_replica, running, serves, until
 from tests.e2e.engine.test_engine_ssh import host as ssh_host_fixture
 from tests.e2e.host import Host
 from tests.e2e.workshop import GITOPS_ML, MODEL, Workshop, serving_v1
 
-pytestmark = pytest.mark.alone
 ssh_host = ssh_host_fixture
 
-WITHIN = 60.0  # seconds; longer than any rollout here takes
 
-
-def until(holds: Callable[[], Any], what: str, within: float = WITHIN) -> float:
-    """Wait until `holds` returns something true, and return how many seconds that took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < within, f"not within {within:g} s: {what}"
-        time.sleep(0.1)
-    return time.monotonic() - began
-
-
-class RunningAgent:
-    """An agent process whose lines are read as they come."""
-
-    def __init__(self, workshop: Workshop, *options: str) -> None:
-        self.process = workshop.begin("agent", "--interval", "2s", *options)
-        self.lines: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.lines += (line.rstrip("\n") for line in self.process.stderr)
-
-    def says(self, text: str) -> bool:
-        return any(text in line for line in self.lines)
-
-    def asked(self, path: str) -> tuple[int, str]:
-        """Ask an agent that was started with `--listen`; returns status and body."""
-        address = next(line.removeprefix("listen ") for line in self.lines if line.startswith("listen "))
-        try:
-            with urllib.request.urlopen(f"{address}{path}", timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def stop(self) -> float:
-        """Send SIGTERM, and return how many seconds the process took to end."""
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(WITHIN)
-        return time.monotonic() - began
-
-
-@contextmanager
-def running(workshop: Workshop, *options: str) -> Iterator[RunningAgent]:
-    """An agent that is killed in the end, and whose lines are shown by a test that fails."""
-    agent = RunningAgent(workshop, *options)
-    try:
-        yield agent
-    finally:
-        agent.process.kill()
-        print("\n".join(agent.lines))
-
-
-def serves(workshop: Workshop, version: str, environment: str = "dev") -> Callable[[], bool]:
-    def asked() -> bool:
-        try:
-            return workshop.serving(environment) == version
-        except OSError:  # there is no gateway yet
-            return False
-
-    return asked
-
-
-def remove_replica(host: Host) -> None:
-    host.api.remove_container(host.replicas()[0]["Id"], force=True)
-
-
+@pytest.mark.alone
 def test_environments_are_kept_equal_to_git_beside_each_other(workshop: Workshop, engine: docker.DockerClient) -> None:
     host = Host(engine, workshop.project)
     workshop.environment("dev", drain="1s")
@@ -191,6 +121,18 @@ def test_an_agent_that_nobody_listens_to_goes_on_working(
         process.wait()
 
 
+def test_a_killed_replica_is_replaced_long_before_the_interval_is_over(
+    serving_workshop: Workshop, engine: docker.DockerClient
+) -> None:
+    host = Host(engine, serving_workshop.project)
+    with running(serving_workshop, "--interval", "10m") as agent:
+        until(lambda: agent.says("reconcile dev"), "it has begun")
+        time.sleep(3)  # so that its first passes are over
+        host.api.kill(host.replicas()[0]["Id"])
+        until(lambda: agent.says("retire "), "the dead replica is replaced", 20)
+        assert serves(serving_workshop, "v1.0.0")()
+
+
 def test_the_metrics_of_each_replica_are_gathered(serving_workshop: Workshop) -> None:
     workshop = serving_workshop
     sample = re.compile(r'gitops_ml_inference_requests_total\{code="200",.*replica="(\d)".*\} (\d+)\.0')
@@ -231,6 +173,7 @@ def http_status(url: str) -> int:
         return error.code
 
 
+@pytest.mark.alone
 def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
@@ -252,11 +195,12 @@ def test_an_environment_is_healed_while_a_check_of_another_takes_its_time(
         agent.stop()
 
 
+@pytest.mark.alone
 def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_goes_on(
     serving_workshop: Workshop, engine: docker.DockerClient
 ) -> None:
     workshop, host = serving_workshop, Host(engine, serving_workshop.project)
-    workshop.release("v1.2.0", load_seconds=10)
+    workshop.release("v1.2.0", load_seconds=5)
     workshop.declare("v1.2.0")
     with running(workshop) as agent:
         until(lambda: agent.says(f"verify dev/{MODEL}"), "the candidate is verified")
@@ -269,6 +213,7 @@ def test_an_agent_that_is_stopped_in_a_rollout_lets_go_of_it_and_the_next_start_
         agent.stop()
 
 
+@pytest.mark.alone
 def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_workshop: Workshop) -> None:
     workshop = serving_workshop
     serving = workshop.serving()
@@ -283,6 +228,7 @@ def test_an_agent_that_is_stopped_while_an_image_is_pulled_ends_at_once(serving_
     workshop.declare(str(serving))
 
 
+@pytest.mark.alone
 def test_an_engine_whose_tunnel_has_ended_is_met_again(
     workshop: Workshop, engine: docker.DockerClient, ssh_host: str
 ) -> None:

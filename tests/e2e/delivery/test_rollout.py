@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import docker
 import pytest
 
 from gitops_ml.cli.demo.steady_load import SteadyLoad
-from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop
+from tests.e2e.workshop import EXAMPLE, HOLDOUT, MODEL, Workshop, serving_v1
 
 
 def test_a_first_version_is_planned_verified_served_and_recorded_once(
@@ -60,18 +61,6 @@ def test_a_better_version_takes_over_and_a_worse_one_is_caught_and_reverted_in_g
     workshop.sync()
 
 
-def test_a_version_that_does_not_load_fails_with_its_last_log_lines(workshop: Workshop) -> None:
-    workshop.release("v1.0.0")
-    workshop.declare("v1.0.0")
-    workshop.sync()
-    workshop.release("v2.0.0", crash="no such weights")
-    workshop.declare("v2.0.0")
-    ran = workshop.sync(expect=3)
-    assert "no such weights" in ran.err
-    assert workshop.serving() == "v1.0.0"
-    assert any("no such weights" in line for line in workshop.record()["attempts"][0]["logs"])
-
-
 def test_a_failed_first_version_gets_no_route(workshop: Workshop) -> None:
     workshop.release("v1.0.0", error="bad input")
     workshop.declare("v1.0.0")
@@ -99,18 +88,6 @@ def test_a_failed_version_stays_in_quarantine_until_retry(workshop: Workshop) ->
     assert workshop.serving() == "v1.0.0"
 
 
-def test_a_rollout_under_load_loses_no_request(workshop: Workshop) -> None:
-    workshop.release("v1.0.0")
-    workshop.declare("v1.0.0")
-    workshop.sync()
-    workshop.release("v1.1.0")
-    workshop.declare("v1.1.0")
-    with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=100) as load:
-        workshop.sync()
-    assert load.report.failed == 0, load.report.errors
-    assert set(load.report.versions) == {"v1.0.0", "v1.1.0"}
-
-
 def test_a_repository_without_a_remote_works_too(lone_workshop: Workshop) -> None:
     workshop = lone_workshop
     workshop.release("v1.0.0")
@@ -134,10 +111,17 @@ def test_three_environments_run_side_by_side(workshop: Workshop) -> None:
     assert [workshop.serving(e) for e in ("dev", "staging", "prod")] == ["v1.1.0", "v1.0.0", "v1.0.0"]
 
 
-def test_scaling_makes_no_new_generation(workshop: Workshop, engine: docker.DockerClient) -> None:
-    workshop.release("v1.0.0")
-    workshop.declare("v1.0.0")
-    workshop.sync()
+# --- tests that share a workshop, in the order in which they run
+
+
+@pytest.fixture(scope="module")
+def shared(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with serving_v1(engine, tmp_path_factory.mktemp("rollout"), "rollout") as workshop:
+        yield workshop
+
+
+def test_scaling_makes_no_new_generation(shared: Workshop, engine: docker.DockerClient) -> None:
+    workshop = shared
     before = workshop.status()["generation"]
     for count in (3, 1):
         workshop.declare("v1.0.0", replicas=count)
@@ -147,3 +131,23 @@ def test_scaling_makes_no_new_generation(workshop: Workshop, engine: docker.Dock
         assert status["replicas"] == {"desired": count, "ready": count}
         label = {"label": [f"gitops-ml.project={workshop.project}", f"gitops-ml.deployment={MODEL}"]}
         assert len(engine.api.containers(all=True, filters=label)) == count
+
+
+def test_a_version_that_does_not_load_fails_with_its_last_log_lines(shared: Workshop) -> None:
+    workshop = shared
+    workshop.release("v2.0.0", crash="no such weights")
+    workshop.declare("v2.0.0")
+    ran = workshop.sync(expect=3)
+    assert "no such weights" in ran.err
+    assert workshop.serving() == "v1.0.0"
+    assert any("no such weights" in line for line in workshop.record()["attempts"][0]["logs"])
+
+
+def test_a_rollout_under_load_loses_no_request(shared: Workshop) -> None:
+    workshop = shared
+    workshop.release("v1.1.0")
+    workshop.declare("v1.1.0")
+    with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=100) as load:
+        workshop.sync()
+    assert load.report.failed == 0, load.report.errors
+    assert set(load.report.versions) == {"v1.0.0", "v1.1.0"}

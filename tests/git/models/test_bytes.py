@@ -93,7 +93,7 @@ def test_a_remote_over_http(repo: Repository, project: Path) -> None:
 
     handler = functools.partial(Quiet, directory=str(project.parent / "storage"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         run(project, "dvc", "remote", "add", "-q", "-d", "-f", "storage", url)
         git(project, "commit", "-qam", "Serve the models over HTTP")

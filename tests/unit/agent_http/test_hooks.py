@@ -28,13 +28,17 @@ SIGNATURE = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
 
 
 class Receiver:
-    """A server that takes hooks, and counts the fetches that it asks for."""
+    """A server that takes hooks, and counts the fetches that it asks for since `begin`."""
 
     def __init__(self) -> None:
-        self.fetches = 0
         self.hooks = Hooks(SHARED, self._fetch)
         self.server = HttpServer("127.0.0.1", 0, {}, [self.hooks.route])
         self.server.start()
+        self.begin()
+
+    def begin(self) -> None:
+        self.fetches = 0
+        self._refused_before = self._all_refused()
 
     def _fetch(self) -> None:
         self.fetches += 1
@@ -49,15 +53,24 @@ class Receiver:
             connection.close()
 
     def refused(self) -> float:
+        return self._all_refused() - self._refused_before
+
+    def _all_refused(self) -> float:
         samples = {s.labels["result"]: s.value for family in self.hooks.families() for s in family.samples}
         return samples["refused"]
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@pytest.fixture(scope="module")
+def started() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.server.close()
+
+
+@pytest.fixture
+def receiver(started: Receiver) -> Receiver:
+    started.begin()
+    return started
 
 
 @pytest.mark.parametrize(

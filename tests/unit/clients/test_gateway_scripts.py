@@ -29,8 +29,10 @@ if [ ! -e "$file" ]; then echo "wget: can't connect: Connection refused" >&2; ex
 exit "$code"
 """
 # The same for a server behind busybox's `nc HOST PORT -e PROGRAM…`, which runs a program with the connection as its
-# input and output. The fifth word of ours is the request's first line.
+# input and output. The fifth word of ours is the request's first line. `-w 2` before them tries a connection alone.
 NC = """#!/bin/sh
+listens() { ls "$ANSWERS/$(printf %s "http://$1:$2/" | tr -c 'a-z0-9\\n' _)"* >/dev/null 2>&1; }
+if [ "$1" = -w ]; then listens "$3" "$4"; exit; fi
 server=$1:$2
 shift 3
 path=${5#* }
@@ -245,6 +247,11 @@ def test_only_a_success_is_ready_and_a_redirect_is_not_followed(gateway: Gateway
     gateway.answer("http://b:80/m", "{}")
     assert gateway.run("ask-ready", "5", "10", "1000", "", "http://a:80/m", "").returncode == (0 if ready else 3)
     assert set((gateway.answers / "asked").read_text().split()) == {"http://a:80/m"}
+
+
+def test_a_server_that_refuses_connections_is_not_asked_again(gateway: Gateway) -> None:
+    assert gateway.run("ask-ready", "5", "30", "1000", "", "http://a:80/m", "").returncode == 3
+    assert (gateway.answers / "asked").read_text().split() == ["http://a:80/m"]
 
 
 def test_readiness_cuts_long_answers(gateway: Gateway) -> None:

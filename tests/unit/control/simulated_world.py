@@ -53,6 +53,9 @@ class SimulatedWorld:
         else:
             self._now = until
 
+    def call(self, work: Callable[[], None]) -> None:
+        self.at(self._now, work)
+
     def wake(self) -> None:
         self.at(self._now, lambda: None)
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from gitops_ml.core.verification.statistics.psi import chi_square_quantile, population_stability
 
@@ -42,12 +41,16 @@ def test_without_drift_the_index_rarely_exceeds_chance() -> None:
 
 @pytest.mark.parametrize("freedom", [1, 2, 5, 9, 50])
 def test_chi_square_quantile(freedom: int) -> None:
+    from scipy import stats
+
     assert chi_square_quantile(0.99, freedom) == pytest.approx(stats.chi2.ppf(0.99, freedom), rel=0.015)
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 3, 5, 9, 50])
 @pytest.mark.parametrize("features", [1, 17])
 def test_the_quantile_is_conservative_where_it_is_used(freedom: int, features: int) -> None:
+    from scipy import stats
+
     probability = 1 - 0.01 / features
     exact = float(stats.chi2.ppf(probability, freedom))
     assert exact * (1 - 1e-9) <= chi_square_quantile(probability, freedom) <= exact * 1.03

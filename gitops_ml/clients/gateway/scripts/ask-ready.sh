@@ -16,12 +16,18 @@ ask_in_a_line() {
   ask "$seconds" "$longest" "$@" 2>/dev/null | tr '\n\r' '  '
   echo
 }
+pause() {
+  now
+  [ "$t" -lt "$until" ] || exit 3
+  sleep 0.05
+}
+# A server that still loads its model refuses connections. To try one costs little of the time that the load needs.
 await() {
+  server=${1#http://} server=${server%%/*}
   until answer=$(ask 2 1000 "$1" 2>&1 >/dev/null); do
     case $answer in *"bad address"*) sleep 0.2; exit 4 ;; esac
-    now
-    [ "$t" -lt "$until" ] || exit 3
-    sleep 0.03
+    pause
+    until nc -w 2 "${server%:*}" "${server##*:}" -e true 2>/dev/null; do pause; done
   done
 }
 print_answers() {
