@@ -192,7 +192,8 @@ class Subscriber(Generic[Model]):
         """Load what was loaded last, from the disk: an application starts without its channel."""
         try:
             descriptor = Descriptor.read((self._folder / "current.json").read_bytes())
-            self._require_trusted(descriptor)
+            if self._trust:
+                _require_signed(descriptor, self._trust)
             if self._is_whole(descriptor):
                 self._take_up(descriptor)
         except Exception as error:
@@ -225,7 +226,8 @@ class Subscriber(Generic[Model]):
     def _try(self, descriptor: Descriptor) -> None:
         self._failed = ""
         try:
-            self._require_trusted(descriptor)
+            if self._trust:
+                self._require_in_order(*_require_signed(descriptor, self._trust))
             if self.current and self.current.generation == descriptor.generation:
                 return
             with self._speaking(descriptor.poll_seconds):
@@ -238,27 +240,16 @@ class Subscriber(Generic[Model]):
             self._error = text.encode(errors="replace").decode()  # a name of a file may be no Unicode
             _log.warning("%s keeps its model, and cannot load %s: %s", self.name, descriptor.version, self._error)
 
-    def _require_trusted(self, descriptor: Descriptor) -> None:
-        """Check the signature, and that this is no earlier publication. Raises `Untrusted`; without `trust`, never.
+    def _require_in_order(self, order: int, back_to: int | None) -> None:
+        """Check that nothing is published again that was published before. Raises `Untrusted`.
 
-        Each statement has an `order`. Nothing before the largest that this subscriber has seen is taken, but for what
-        the statement with that order names as `back_to`: what served before, in case that the new generation fails.
+        Nothing with a smaller `order` than the largest that this subscriber has seen is taken, but for what the
+        statement with the largest one names as `back_to`: what served before, in case that the new generation fails.
         """
-        if not self._trust:
-            return
-        _verify(descriptor, self._trust)
-        try:
-            said = json.loads(descriptor.statement)
-            order, back_to = int(said["order"]), said["back_to"]
-            signed = said["channel"], said["generation"], said["version"], said["files"]
-        except (ValueError, LookupError, TypeError) as error:
-            raise Untrusted(f"the statement that was signed is of another form: {error!r}") from error
-        if signed != (self._trust.channel, descriptor.generation, descriptor.version, descriptor.digest()):
-            raise Untrusted("what was signed is another channel, generation, version or set of files")
         seen = self._folder / "order.json"
         latest = json.loads(seen.read_bytes()) if seen.exists() else {"order": 0, "back_to": None}
         if order < latest["order"] and order != latest["back_to"]:
-            raise Untrusted(f"{descriptor.version} was published before what this subscriber has seen")
+            raise Untrusted("it was published before what this subscriber has seen")
         if order > latest["order"]:
             _replace(seen, json.dumps({"order": order, "back_to": back_to}).encode())
 
@@ -378,6 +369,23 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
         if (there.scheme, there.netloc) != (req.type, req.host):
             raise Unreachable(f"{req.full_url} redirects to another host: {there.scheme}://{there.netloc}")
         return super().redirect_request(req, *rest)
+
+
+def _require_signed(descriptor: Descriptor, trust: Trust) -> tuple[int, int | None]:
+    """Check that what a descriptor says was signed for this channel. Returns the statement's `order` and `back_to`.
+
+    Raises `Untrusted`.
+    """
+    _verify(descriptor, trust)
+    try:
+        said = json.loads(descriptor.statement)
+        signed = said["channel"], said["generation"], said["version"], said["files"]
+        order, back_to = int(said["order"]), said["back_to"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise Untrusted(f"the statement that was signed is of another form: {error!r}") from error
+    if signed != (trust.channel, descriptor.generation, descriptor.version, descriptor.digest()):
+        raise Untrusted("what was signed is another channel, generation, version or set of files")
+    return order, back_to
 
 
 def _verify(descriptor: Descriptor, trust: Trust) -> None:

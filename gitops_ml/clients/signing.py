@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 from gitops_ml.artifacts.content import FileContent
 from gitops_ml.core.generation import Generation
@@ -72,6 +73,6 @@ def sign(text: str, key: str, namespace: str) -> str:
         raise InputError(
             f"{SIGNING_KEY} names {key}, which signs nothing",
             why=clean_line(signed.stderr.decode(errors="replace")),
-            fix=f"ssh-keygen -t ed25519 -N '' -f {key}",
+            fix=f"ssh-keygen {'-p' if Path(key).exists() else '-t ed25519'} -N '' -f {key}",
         )
     return signed.stdout.decode()

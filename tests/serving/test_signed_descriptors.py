@@ -145,6 +145,19 @@ def test_an_earlier_publication_is_refused_but_for_what_served_before(
     assert polled(again, publish("g7", 10, 6)) == "g7", "a rollback in Git is a publication of its own"
 
 
+def test_a_model_that_outlasted_two_that_do_not_load_is_loaded_again(
+    subscribe: Subscribe, publish: Callable[..., RunningChannel]
+) -> None:
+    first, second, third = publish("g7", 5), publish("g8", 6, 5), publish("g9", 8, 6)
+    second.file = third.file = b"what is signed is another file"
+    subscriber = subscribe(first.url)
+    assert [polled(subscriber, channel) for channel in (first, second, third)] == ["g7"] * 3
+    subscriber.close()
+    again = subscribe(third.url)
+    again.restore()
+    assert again.wait(0).generation == "g7"
+
+
 def test_an_order_is_remembered_that_changed_no_model(
     subscribe: Subscribe, publish: Callable[..., RunningChannel]
 ) -> None:
