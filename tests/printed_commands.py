@@ -24,9 +24,6 @@ RUN = {
     "label={}={} --filter label={}={})": (
         f"{_REMOVALS}::test_an_environment_without_its_folder_is_left_alone_and_reported"
     ),
-    "docker start {}": (
-        f"{_HEALING}::test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends"
-    ),
     "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`": (
         f"{_OWNERSHIP}::test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone"
     ),
@@ -200,6 +197,7 @@ NOT_RUN_FOR = {
         "gitops-ml sync {}, which judges it again",
         "gitops-ml plan {}",
         "gitops-ml verify {} {}",
+        "docker start {}",
         "gitops-ml status dev",
     ),
     "it looks into a model in a container, as tests/e2e/workflows/test_adopt.py does": (
