@@ -20,7 +20,7 @@ demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, 
 test: setup  ## all tests, on a real engine: about half an hour. ARGS='-k rollout' selects some
 	@setup/services
 	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
-	@$(bin)/pytest -n 2 --dist loadfile -m alone $(or $(ARGS),$(alone)) || [ $$? -eq 5 ]
+	@$(bin)/pytest -n 2 -m alone $(or $(ARGS),$(alone)) || [ $$? -eq 5 ]
 
 # mypy keeps one core busy for a while; unit tests take what is left of both.
 check: .venv  ## `lint` and `unit` side by side: under a minute
@@ -35,7 +35,7 @@ lint: .venv  ## format, lint, types, layers, shell scripts, docs
 	@NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --quiet --strict
 
 unit: .venv  ## unit tests; of long property tests a part
-	@QUICK_TESTS=1 $(bin)/pytest -q -n 2 --dist worksteal tests/unit
+	@QUICK_TESTS=1 $(bin)/pytest -q -n 3 --dist worksteal tests/unit
 
 bench:  ## list the measurements; NAME=<one of them> runs it
 	@setup/bench $(NAME)

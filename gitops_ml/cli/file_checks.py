@@ -101,7 +101,7 @@ def _models(clone: Repository, files: list[EnvironmentFiles]) -> Iterator[Proble
 
 
 def _require_engine(files: EnvironmentFiles) -> None:
-    if files.environment.engine is None and files.name != "dev":
+    if files.engine is None and not files.environment.hosts and files.name != "dev":
         raise InputError(
             f"environments/{files.name}/environment.yaml names no engine",
             why="only dev may leave it out: the caller's shell must not choose where others deploy",

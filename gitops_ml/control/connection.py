@@ -28,9 +28,16 @@ class Connection:
     def to(self, files: EnvironmentFiles) -> Engine:
         """Connect to the engine that an environment declares, unless that is done.
 
-        Raises `InputError` when the environment has to name its engine, `EngineUnavailable` when it does not answer.
+        Raises `InputError` when the environment has to name its engine, or has several hosts and none is named, and
+        `EngineUnavailable` when the engine does not answer.
         """
-        url = files.environment.engine
+        url = files.engine
+        if files.environment.hosts and not files.host:
+            raise InputError(
+                f"{files.name} runs on {len(files.environment.hosts)} hosts",
+                why="this is done on one of them",
+                fix=f"name one of them, such as {files.on_each_host()[0].full_name}",
+            )
         if url is None and files.name != "dev":
             raise InputError(
                 f"environments/{files.name}/environment.yaml names no engine",

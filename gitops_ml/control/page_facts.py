@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from gitops_ml.clients.files.environments import EnvironmentFiles, environment_names, read_environment, read_project
+from gitops_ml.clients.files.environments import (
+    EnvironmentFiles,
+    environment_names,
+    full_names,
+    read_environment,
+    read_project,
+)
 from gitops_ml.clients.files.record_cache import cached_records
 from gitops_ml.clients.files.record_history import all_attempts
 from gitops_ml.clients.git.repository import Repository
@@ -35,7 +41,7 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
     project = read_project(repo, commit).name
     environments: list[EnvironmentFacts] = []
     unreadable: dict[str, str] = {}
-    for name in environment_names(repo, commit):
+    for name in full_names(repo, commit, environment_names(repo, commit)):
         try:
             environments.append(read_facts(repo, commit, name, look(name)))
         except Exception as error:
@@ -103,9 +109,9 @@ def commit_facts(repo: Repository, environments: Iterable[EnvironmentFacts]) -> 
 def _recorded_environment(files: EnvironmentFiles, records: Mapping[str, Record], why: GitopsError) -> EnvironmentFacts:
     names = sorted({*files.deployments, *files.broken, *records})
     return EnvironmentFacts(
-        name=files.name,
+        name=files.full_name,
         commit=files.commit,
-        engine=clean_line(files.environment.engine or ""),
+        engine=clean_line(files.engine or ""),
         unanswered=first_line(why),
         deployments=tuple(_recorded(files, name, records.get(name)) for name in names),
     )
@@ -128,7 +134,7 @@ def _observed_environment(
 
     names = sorted({*files.deployments, *files.broken, *view.plan.broken, *records, *statuses})
     return EnvironmentFacts(
-        name=files.name,
+        name=files.full_name,
         commit=view.desired.commit,
         engine=view.snapshot.engine,
         looked=view.snapshot.at,
@@ -139,7 +145,7 @@ def _observed_environment(
 
 def _recorded(files: EnvironmentFiles, name: str, record: Record | None) -> DeploymentFacts:
     return DeploymentFacts(
-        environment=files.name,
+        environment=files.full_name,
         name=name,
         declared=files.deployments.get(name),
         broken=first_line(files.broken.get(name, "")),

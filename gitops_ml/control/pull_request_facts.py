@@ -89,7 +89,8 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
     reasons = {each.name: override_between(repo, name, each.name, *commits) for each in changed if each.rolls_out}
     facts = msgspec.structs.replace(facts, overrides={name: reason for name, reason in reasons.items() if reason})
     if ask_hosts and changed:
-        return _with_host(repo, facts, source)
+        first = files.on_each_host()[0]
+        return _with_host(repo, facts, read_source(repo, first) if first.host else source)
     return facts
 
 
@@ -140,7 +141,7 @@ def _upstream(repo: Repository, files: EnvironmentFiles) -> Upstream | None:
 
 
 def _with_host(repo: Repository, facts: EnvironmentFacts, source: Source) -> EnvironmentFacts:
-    """The facts with what the engine says of them, or with why it was not asked."""
+    """The facts with what the (first) engine says of them, or with why it was not asked."""
     connection = Connection()
     try:
         engine = connection.to(source.files)

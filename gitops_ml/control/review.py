@@ -113,7 +113,7 @@ def _review(environment: Reconcilable, deployment: str | None) -> Review:
     view = environment.look(Options())
     _require_declared(view, deployment)
     _require_gateway(view)
-    result = Review(view.desired.name, view.desired.commit, view.snapshot.engine)
+    result = Review(view.desired.full_name, view.desired.commit, view.snapshot.engine)
     host = environment.examine(view)
     for name in sorted(view.wanted):
         if deployment in (None, name):
@@ -136,7 +136,7 @@ def _review(environment: Reconcilable, deployment: str | None) -> Review:
 
 def _require_declared(view: View, deployment: str | None) -> None:
     if deployment is not None and deployment not in {*view.wanted, *view.plan.broken}:
-        name = view.desired.name
+        name = view.desired.full_name
         raise InputError(
             f"{name} declares no {deployment}",
             why=f"declared are {', '.join(sorted(view.wanted)) or 'none'}",
@@ -146,7 +146,7 @@ def _require_declared(view: View, deployment: str | None) -> None:
 
 def _require_gateway(view: View) -> None:
     if view.snapshot.gateway is None:
-        name = view.desired.name
+        name = view.desired.full_name
         raise EngineFailed(f"{name} has no gateway", why="nothing serves there", fix=f"gitops-ml sync {name}")
 
 

@@ -48,7 +48,7 @@ class StatusReporter:
     def look(self, view: View) -> None:
         """Have the statuses and deployments of one look told. Neither waits nor raises."""
         with contextlib.suppress(Exception):
-            name, tip, statuses, now = view.desired.name, view.desired.commit, view.plan.statuses, view.snapshot.at
+            name, tip, statuses, now = view.desired.full_name, view.desired.commit, view.plan.statuses, view.snapshot.at
             news: list[CommitStatus | ForgeDeployment] = [*commit_statuses(name, tip, view.state, statuses, now)]
             news += forge_deployments(view.plan, view.state)
             for one in map(self._with_page, news):

@@ -5,7 +5,7 @@ Nothing is changed. A deployment is settled when no action is left for it: its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,8 @@ from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import InputError, SourceError, Temporary
+
+_WORST_FIRST: tuple[Verdict, ...] = ("Failed", "Inconclusive", "Unverified", "Verified")
 
 
 class Visible(Protocol):
@@ -106,7 +108,7 @@ def wait(environment: Visible, deployment: str | None, *, timeout: float, interv
 
 
 def _require_declared(view: View, deployment: str | None) -> None:
-    name = view.desired.name
+    name = view.desired.full_name
     broken = view.plan.broken
     chosen = sorted(broken) if deployment is None else [deployment] if deployment in broken else []
     if chosen:
@@ -120,13 +122,23 @@ def _require_declared(view: View, deployment: str | None) -> None:
         )
 
 
+def worst_verdicts(verdicts: Iterable[Mapping[str, Verdict]]) -> dict[str, Verdict]:
+    """The worst verdict on each deployment: it is waited for on several hosts."""
+    worst: dict[str, Verdict] = {}
+    for each in verdicts:
+        for name, verdict in each.items():
+            worst[name] = min(worst.get(name, verdict), verdict, key=_WORST_FIRST.index)
+    return worst
+
+
 def _pending(view: View, deployment: str | None) -> list[str]:
-    """The actions that are left, as the plan prints them."""
+    """The actions that are left, as the plan prints them, and the rollouts that wait for other hosts."""
     names = view.plan.statuses if deployment is None else [s for s in view.plan.statuses if s.name == deployment]
     unsettled = {status.name for status in names if view.state.of(status.name).open}
     chosen = [a for a in view.plan.actions if deployment in (None, a.deployment) or not a.deployment]
-    open_rollouts = [f"the rollout of {view.desired.name}/{name}" for name in sorted(unsettled)]
-    return [action.line(view.desired.name) for action in chosen] or open_rollouts
+    open_rollouts = [f"the rollout of {view.desired.full_name}/{name}" for name in sorted(unsettled)]
+    hosts = [f"{view.desired.full_name}/{s.name}: {s.waiting.sentence}" for s in names if s.waiting and s.waiting.hosts]
+    return [action.line(view.desired.full_name) for action in chosen] or open_rollouts or hosts
 
 
 def _verdicts(view: View, deployment: str | None, first: Mapping[str, str]) -> dict[str, Verdict]:

@@ -24,6 +24,7 @@ from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.history import Commit
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import declaration_path
+from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.records.record import Record, RecordedAttempt
 from gitops_ml.core.versions.lineage import Lineage
@@ -141,7 +142,7 @@ def _application(repo: Repository, subject: Subject) -> TracedApplication | None
     commit = subject.commit
     if commit is None or subject.environment is None or subject.deployment is None:
         return None
-    path = declaration_path(subject.environment, subject.deployment)
+    path = declaration_path(split_full_name(subject.environment)[0], subject.deployment)
     try:
         declared = parse(repo.read_file(commit, path) or b"", path, Deployment)
         application = find_application(repo, declared, commit)
@@ -176,7 +177,7 @@ def _bumped(repo: Repository, subject: Subject) -> Step | None:
     """The newest commit up to the one that was rolled out that changed the declaration to this version."""
     if not (subject.environment and subject.deployment and subject.commit):
         return None
-    path = declaration_path(subject.environment, subject.deployment)
+    path = declaration_path(split_full_name(subject.environment)[0], subject.deployment)
     try:
         log = repo.log(path, MAX_COMMITS, subject.commit)
     except GitopsError:

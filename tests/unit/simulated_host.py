@@ -5,6 +5,7 @@ It fails the test when users are sent to a generation that was not verified, or 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class SimulatedEnvironment:
     last: View | None = None
     session_type: type[SimulatedSession] = SimulatedSession
     environment: str = ENVIRONMENT
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
     def report(self) -> Callable[[str], None]:

@@ -91,6 +91,7 @@ def agent(
     from gitops_ml.control.agent.passes import EnvironmentPasses, read_tip
     from gitops_ml.control.agent.reviews import Reviews, review_environment
     from gitops_ml.control.agent.threads import Threads
+    from gitops_ml.control.environment.hosts import Hosts
     from gitops_ml.core.declaration.values import seconds
 
     wait = seconds(interval)
@@ -111,10 +112,11 @@ def agent(
         if reporter:
             reporter.look(view)
 
+    hosts = Hosts()
     loop = Agent(
         read_tip=lambda: read_tip(root),
         passes_over=lambda name: EnvironmentPasses(
-            root, name, printer.say, loop.stopping, look, partial(loop.look_soon, name)
+            root, name, printer.say, loop.stopping, hosts, look, partial(loop.look_soon, name)
         ),
         world=Threads(),
         report=printer.say,

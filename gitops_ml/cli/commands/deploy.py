@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -57,9 +57,9 @@ def sync(
     5 the record could not be pushed.
     """
     clone, connections = begin(repo, environments)
-    from gitops_ml.control import sync as loop
-    from gitops_ml.control.environment.target import list_targets
+    from gitops_ml.control.environment.targets import list_targets
     from gitops_ml.control.environment.view import Options
+    from gitops_ml.control.rounds import sync_hosts
 
     chosen = Options(
         retry=retry,
@@ -75,14 +75,14 @@ def sync(
     try:
         with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
-            results, trouble = visit(targets, lambda target: loop.sync(target, chosen, look), named=bool(environments))
+            results, trouble = visit(targets, lambda hosts: sync_hosts(hosts, chosen, look), named=bool(environments))
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
     documents.show(environments=[status_json(result.view) for result in results])
     for result in results:
         _show_result(result, with_table=output in ("text", "wide"))
-    code = _worst([*trouble, *(result.exit_code for result in results)])
+    code = worst([*trouble, *(result.exit_code for result in results)])
     if code:
         raise typer.Exit(code)
 
@@ -97,7 +97,7 @@ def status(
     Exit 1 if an environment or a declaration cannot be read, else 0, also if changes are pending.
     """
     clone, connections = begin(repo, environments)
-    from gitops_ml.control.environment.target import list_targets
+    from gitops_ml.control.environment.targets import list_targets, side_by_side
     from gitops_ml.control.environment.view import Options
 
     chosen = Options()
@@ -109,10 +109,10 @@ def status(
         try:
             return view, read_subscribers(target.connection, view)
         except GitopsError as error:
-            render.progress(f"what subscribers of {view.desired.name} run is not known: {first_line(error)}")
+            render.progress(f"what subscribers of {view.desired.full_name} run is not known: {first_line(error)}")
             return view, []
 
-    results, trouble = visit(targets, look, named=bool(environments))
+    results, trouble = visit(targets, lambda hosts: side_by_side(hosts, look), named=bool(environments))
     views = [view for view, _ in results]
     rows = [row for view in views for row in _rows(view)]
     documents.show(environments=[status_json(view) | {"subscribers": listed} for view, listed in results])
@@ -126,14 +126,14 @@ def status(
     if any(view.plan.broken for view in views):
         trouble.append(1)
     if trouble:
-        raise typer.Exit(_worst(trouble))
+        raise typer.Exit(worst(trouble))
 
 
 def show_subscribers(results: list[tuple[View, list[Subscriber]]], *, every: bool) -> None:
     """Print what the subscribers run; where there are many, those first that could not load what is published."""
     rows = [
         [
-            view.desired.name,
+            view.desired.full_name,
             s.deployment,
             s.subscriber,
             s.version or "-",
@@ -188,7 +188,7 @@ def show_statuses(view: View, only: Collection[str] | None = None) -> None:
 def _rows(view: View) -> list[list[str]]:
     return [
         [
-            view.desired.name,
+            view.desired.full_name,
             s.name,
             s.version,
             s.generation,
@@ -207,6 +207,7 @@ def status_json(view: View) -> dict[str, Any]:
     """An environment's part of the document of `status`, `sync` and `wait`."""
     return {
         "environment": view.desired.name,
+        "host": view.desired.host or None,
         "commit": view.desired.commit,
         "engine": view.snapshot.engine,
         "deployments": view.plan.statuses,
@@ -221,15 +222,15 @@ def show_trouble(view: View, but: Collection[str] = ()) -> None:
         but: deployments whose last error is printed elsewhere.
     """
     for name, error in sorted(view.plan.broken.items()):
-        render.error(error, f"{view.desired.name}/{name}")
+        render.error(error, f"{view.desired.full_name}/{name}")
     for refusal in view.removal_refusals.values():
         render.error(refusal)
     for s in view.plan.statuses:
         if s.message and s.name not in view.plan.broken:
-            render.progress(f"{view.desired.name}/{s.name}: {s.message}")
+            render.progress(f"{view.desired.full_name}/{s.name}: {s.message}")
         if s.error and s.name not in but:
             last = GitopsError(s.error.what, why=s.error.why, fix=s.error.fix)
-            render.progress(f"{view.desired.name}/{s.name}: last error, of {s.error.at[:16]}: {last}")
+            render.progress(f"{view.desired.full_name}/{s.name}: last error, of {s.error.at[:16]}: {last}")
 
 
 def _show_result(result: SyncResult, *, with_table: bool) -> None:
@@ -238,15 +239,18 @@ def _show_result(result: SyncResult, *, with_table: bool) -> None:
         show_statuses(view)
     show_trouble(view, but=result.errors)
     for name, error in sorted(result.errors.items()):
-        render.error(error, f"{view.desired.name}/{name}" if name else view.desired.name)
+        render.error(error, f"{view.desired.full_name}/{name}" if name else view.desired.full_name)
     if result.record_error:
-        render.error(result.record_error, view.desired.name)
+        render.error(result.record_error, view.desired.full_name)
 
 
-def visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -> tuple[list[T], list[int]]:
+def visit(
+    targets: list[Target], visit: Callable[[Sequence[Target]], Sequence[T | Exception]], *, named: bool
+) -> tuple[list[T], list[int]]:
     """Visit each environment; print the errors.
 
     Args:
+        visit: visits the hosts of one environment; gives a result or an error for each of them.
         named: whether the user named environments. If not, containers in an environment that is no longer declared are
             errors too.
 
@@ -254,15 +258,16 @@ def visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -
         The results, and the exit codes of the errors. An error in one environment does not keep others from their turn.
     """
     from gitops_ml.control.boundary import as_gitops_error
-    from gitops_ml.control.environment.target import undeclared
+    from gitops_ml.control.environment.targets import by_environment, undeclared
 
     results: list[T] = []
     errors: list[GitopsError] = []
-    for target in targets:
-        try:
-            results.append(visit(target))
-        except Exception as error:
-            errors.append(as_gitops_error(error, target.environment))
+    for hosts in by_environment(targets):
+        for target, outcome in zip(hosts, visit(hosts), strict=True):
+            if isinstance(outcome, Exception):
+                errors.append(as_gitops_error(outcome, target.environment))
+            else:
+                results.append(outcome)
     if not named:
         errors += undeclared(targets)
     for text in dict.fromkeys(map(str, errors)):  # environments may share the engine that does not answer
@@ -270,7 +275,7 @@ def visit(targets: list[Target], visit: Callable[[Target], T], *, named: bool) -
     return results, [problem.exit_code for problem in errors]
 
 
-def _worst(codes: list[int]) -> int:
+def worst(codes: list[int]) -> int:
     """The exit code for several environments: the most urgent of theirs."""
     return next((code for code in (1, 5, 3, 4) if code in codes), 0)
 

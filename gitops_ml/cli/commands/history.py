@@ -35,7 +35,8 @@ def history(
 
     clone = Repository.open(repo)
     commit = clone.fetch() if fetch else clone.tip()
-    records = read_records(clone, read_environment(clone, commit, environment))
+    files = read_environment(clone, commit, environment)
+    records = read_records(clone, files)
     if deployment is not None:
         if deployment not in records:
             raise InputError(
@@ -45,7 +46,7 @@ def history(
             )
         records = {deployment: records[deployment]}
     declared = {(name, attempt.commit) for name, record in records.items() for attempt in record.attempts}
-    reasons = {(name, commit): override_at(clone, environment, name, commit) for name, commit in declared}
+    reasons = {(name, commit): override_at(clone, files.name, name, commit) for name, commit in declared}
     overrides = {
         attempt.id: reason
         for name, record in records.items()

@@ -59,25 +59,24 @@ def plan(
         _show_comment(repo, (base, rev or "HEAD"), environments or [], place, predictions=predictions)
         return
     clone, connections = begin(repo, environments)
-    from gitops_ml.control.environment.target import list_targets, preview
+    from gitops_ml.control.environment.targets import list_targets, preview_all
     from gitops_ml.control.environment.view import Options
     from gitops_ml.control.pull_request_facts import require_untouched_records
-    from gitops_ml.core.declaration.windows import readable_time
 
     if base:
         rev = rev or "HEAD"
         require_untouched_records(clone, base, rev)
     chosen = Options(rev=rev)
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
-    views, trouble = visit(targets, lambda target: preview(target, chosen), named=bool(environments))
+    views, trouble = visit(targets, lambda hosts: preview_all(hosts, chosen), named=bool(environments))
     documents.show(environments=[_plan_json(view) for view in views])
     for view in views:
         for line in view.plan.lines() if output == "text" else ():
             render.out(line)
         for s in view.plan.statuses if output == "text" else ():
             if s.waiting:
-                because = f"the next window opens {readable_time(s.waiting.until)}"
-                render.out(f"wait {view.desired.name}/{s.name} {s.waiting.generation} because {because}")
+                waits = f"wait {view.desired.full_name}/{s.name} {s.waiting.generation}"
+                render.out(f"{waits} because {s.waiting.because}")
         show_trouble(view)
     if trouble or any(view.plan.broken or view.plan.refused for view in views):
         raise typer.Exit(1)
@@ -122,6 +121,7 @@ def _plan_json(view: View) -> dict[str, Any]:
 
     return {
         "environment": view.desired.name,
+        "host": view.desired.host or None,
         "commit": view.desired.commit,
         "engine": view.snapshot.engine,
         "actions": [

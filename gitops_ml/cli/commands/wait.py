@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import InputError
+
+if TYPE_CHECKING:
+    from gitops_ml.control.wait import Settled
 
 SHORTEST_INTERVAL = 1.0
 
@@ -31,28 +35,38 @@ def wait(
     An agent, a job or another person rolls it out. Exit 0 what is declared serves, 1 error or no verdict in time, 3
     verification failed, also if the version was reverted, 4 inconclusive or on hold.
     """
-    from gitops_ml.cli.commands.deploy import show_statuses, status_json
+    from gitops_ml.cli.commands.deploy import show_statuses, status_json, visit, worst
     from gitops_ml.clients.git.repository import Repository
     from gitops_ml.control import wait as waiting
-    from gitops_ml.control.environment.target import Target
+    from gitops_ml.control.environment.targets import list_targets, side_by_side
+    from gitops_ml.control.environment.view import Options
     from gitops_ml.core.declaration.values import seconds
 
     pause = seconds(interval)
     if pause < SHORTEST_INTERVAL:
         raise InputError(f"--interval {interval} is too short", why="it is at least 1s", fix="--interval 5s")
     render.print_log()
+    wait_for = partial(waiting.wait, deployment=deployment, timeout=seconds(timeout), interval=pause)
     with Repository.open(repo) as clone:
-        target = Target(clone, environment, render.progress)
-        settled = waiting.wait(target, deployment, timeout=seconds(timeout), interval=pause)
-    documents.show(verdicts=settled.verdicts, environments=[status_json(settled.view)])
-    if output in ("text", "wide"):
-        show_statuses(settled.view, settled.verdicts)
+        targets = list_targets(clone, [environment], render.progress, Options())
+        results, trouble = visit(targets, partial(side_by_side, work=wait_for), named=True)
+    documents.show(
+        verdicts=waiting.worst_verdicts(settled.verdicts for settled in results),
+        environments=[status_json(settled.view) for settled in results],
+    )
+    for settled in results:
+        if output in ("text", "wide"):
+            show_statuses(settled.view, settled.verdicts)
+        _show_failures(settled)
+    code = worst([*trouble, *(settled.exit_code for settled in results)])
+    if code:
+        raise typer.Exit(code)
+
+
+def _show_failures(settled: Settled) -> None:
     for status in settled.statuses:
+        place = f"{settled.view.desired.full_name}/{status.name}"
         if settled.verdicts[status.name] != status.verification:
-            render.progress(
-                f"{environment}/{status.name}: the version that was waited for has failed, and was reverted"
-            )
+            render.progress(f"{place}: the version that was waited for has failed, and was reverted")
         elif status.message:
-            render.progress(f"{environment}/{status.name}: {status.message}")
-    if settled.exit_code:
-        raise typer.Exit(settled.exit_code)
+            render.progress(f"{place}: {status.message}")

@@ -32,15 +32,15 @@ _PRINT_FREE_BYTES = "import os; s = os.statvfs('/'); print(s.f_bavail * s.f_frsi
 def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Finding]:
     """Check each engine once, and on it each of its environments."""
     by_url: dict[str | None, list[EnvironmentFiles]] = {}
-    for files in declared:
-        if files.environment.engine is None and files.name != "dev":
+    for files in (host for environment in declared for host in environment.on_each_host()):
+        if files.engine is None and files.name != "dev":
             yield missing(
                 files.name,
                 "environment.yaml names no engine, which only dev may leave out",
                 "add `engine: unix:///var/run/docker.sock`, or ssh://user@host",
             )
         else:
-            by_url.setdefault(files.environment.engine, []).append(files)
+            by_url.setdefault(files.engine, []).append(files)
     seen: set[str] = set()
     for url, environments in by_url.items():
         yield from _engine(repo, url, environments, seen)
@@ -49,7 +49,7 @@ def engines(repo: Repository, declared: list[EnvironmentFiles]) -> Iterator[Find
 def _engine(
     repo: Repository, url: str | None, environments: list[EnvironmentFiles], seen: set[str]
 ) -> Iterator[Finding]:
-    what = "engine " + ", ".join(files.name for files in environments)
+    what = "engine " + ", ".join(files.full_name for files in environments)
     try:
         with Engine.connect(url, timeout=20.0) as engine:
             before = datetime.now(UTC)
@@ -100,16 +100,16 @@ def _records(repo: Repository, files: EnvironmentFiles, engine: str) -> Iterator
     others = sorted({r.engine for r in read_records(repo, files).values() if r.engine != engine})
     if others:
         yield missing(
-            files.name,
+            files.full_name,
             f"its records name the engine {others[0]}, and {engine} answers",
-            f"gitops-ml sync {files.name} --rebind, if that is intended",
+            f"gitops-ml sync {files.full_name} --rebind, if that is intended",
         )
 
 
 def _host(engine: Engine, files: EnvironmentFiles, image: str | None) -> Iterator[Finding]:
     """Check the gateway's port, and the host behind it."""
     settings = files.environment.gateway
-    what = f"{files.name} port {settings.port}"
+    what = f"{files.full_name} port {settings.port}"
     publishers = [c for c in engine.list_containers({}) if _publishes(c, settings.port)]
     for container in publishers:
         name = container["Names"][0].removeprefix("/")
@@ -118,17 +118,17 @@ def _host(engine: Engine, files: EnvironmentFiles, image: str | None) -> Iterato
         else:
             yield missing(what, f"the container {name} publishes it", _freeing_fix(files))
     if image is None:
-        yield note(f"{files.name} host", "not checked: the base image is needed for that")
+        yield note(f"{files.full_name} host", "not checked: the base image is needed for that")
         return
     ports = {} if publishers else {8080: (settings.bind, settings.port)}
     try:
         room = _free_bytes(engine, files, image, ports)
     except GitopsError as error:
-        yield missing(what if "port" in error.what else f"{files.name} host", error)
+        yield missing(what if "port" in error.what else f"{files.full_name} host", error)
         return
     if ports:
         yield ok(what, f"free at {settings.bind}")
-    yield _room(f"{files.name} host", room)
+    yield _room(f"{files.full_name} host", room)
 
 
 def _publishes(container: dict[str, Any], port: int) -> bool:

@@ -13,7 +13,12 @@ from gitops_ml.cli import render
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.engine.building.model_images import IMAGE_VERSION, TITLE
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.files.environments import EnvironmentFiles, declared_environments, read_environment
+from gitops_ml.clients.files.environments import (
+    EnvironmentFiles,
+    declared_environments,
+    full_names,
+    read_environment,
+)
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.gateway.access_log import find_answer
 from gitops_ml.clients.git.repository import Repository
@@ -64,8 +69,9 @@ def find_named(clone: Repository, name: str, live: bool) -> Start:
     model, _, version = name.rpartition("@")
     if model and not version.startswith("sha256:"):
         return _of_version(clone, model, version), None
-    environments = declared_environments(clone, tip)
-    if name in environments:
+    declared_names = declared_environments(clone, tip)
+    environments = full_names(clone, tip, declared_names)
+    if name in declared_names:
         declared = sorted(read_environment(clone, tip, name).deployments)
         raise InputError(
             f"{name} is an environment",
@@ -130,11 +136,11 @@ class _Place(NamedTuple):
         for state in self.view.state.deployments.values() if self.view else ():
             attempts = [*([state.open] if state.open else []), *reversed(state.attempts)]
             for generation in (*([state.serving] if state.serving else []), *(a.generation for a in attempts)):
-                yield _of_generation(self.files.name, generation)
+                yield _of_generation(self.files.full_name, generation)
         for name, record in self.records.items():
             for recorded in (record.serving, record.verified, *record.attempts):
                 if recorded:
-                    yield recorded_subject(self.files.name, name, self.model_of(name), recorded)
+                    yield recorded_subject(self.files.full_name, name, self.model_of(name), recorded)
 
 
 class _Asked(NamedTuple):

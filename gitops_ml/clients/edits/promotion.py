@@ -193,12 +193,12 @@ def _standing(
 
 
 def _clock(source: EnvironmentFiles, say: Callable[[str], None]) -> datetime:
-    """The time on the engine where the version soaks, else this machine's: Git can be edited without an engine."""
+    """The time on the (first) engine where the version soaks, else this machine's: Git can be edited without one."""
     # Here, since the engine's SDK takes a tenth of a second, and an edit without soak needs none.
     from gitops_ml.clients.engine.client import Engine
 
     try:
-        with Engine.connect(source.environment.engine, timeout=15.0) as engine:
+        with Engine.connect(source.on_each_host()[0].engine, timeout=15.0) as engine:
             return engine.info().now
     except Temporary as error:
         say(f"warning: the soak is measured by this machine's clock: {error.what}")

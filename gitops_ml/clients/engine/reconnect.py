@@ -18,6 +18,7 @@ from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients import background
 from gitops_ml.clients.cache_file import write_whole
 from gitops_ml.clients.engine.client import Engine
+from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.errors import GitopsError
 
 _PREFIX, _SUFFIX = "engine-", ".json"
@@ -56,9 +57,12 @@ def remember(folder: Path, environment: str, url: str | None, gateway: str) -> N
 
 def begin(folder: Path, environments: Iterable[str]) -> dict[str, Reconnection]:
     """Begin to connect to the remembered engines of these environments; of all environments if none is named."""
-    names = list(environments) or [p.name[len(_PREFIX) : -len(_SUFFIX)] for p in folder.glob(f"{_PREFIX}*{_SUFFIX}")]
+    remembered = [path.name[len(_PREFIX) : -len(_SUFFIX)] for path in folder.glob(f"{_PREFIX}*{_SUFFIX}")]
+    wanted = set(environments)
     reconnections = {}
-    for environment in names:
+    for environment in remembered:
+        if wanted and not wanted & {environment, split_full_name(environment)[0]}:
+            continue
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             last = decode(_file(folder, environment).read_bytes(), _LastEngine)
             reconnections[environment] = Reconnection(last.engine, last.gateway)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -13,6 +12,7 @@ from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.objects import File
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, same_engine, split_full_name
 from gitops_ml.core.declaration.schema import Deployment, Environment, Project
 from gitops_ml.core.declaration.values import NAME_PATTERN
 from gitops_ml.errors import InputError, SourceError
@@ -20,24 +20,46 @@ from gitops_ml.suggest import did_you_mean
 
 ROOT = "environments"
 PROJECT_FILE = f"{ROOT}/project.yaml"
-LOCAL_ENGINE = "unix:///var/run/docker.sock"
 
 
 class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
     """One environment as its files declare it at a commit; its versions are not looked up yet.
 
     Args:
+        host: one of the environment's hosts; empty where it has one engine, or where all hosts are meant.
         broken: what is wrong with a deployment's file, by deployment.
-        records: the content of the record files, by deployment.
+        records: the content of the record files of all hosts, by their paths below `records/`.
     """
 
     project: str
     name: str
+    host: str = ""
     commit: str
     environment: Environment
     deployments: dict[str, Deployment]
     broken: dict[str, str]
     records: dict[str, bytes]
+
+    @property
+    def full_name(self) -> str:
+        """The name for people, records and programs. Labels on the engine have `name`."""
+        return full_name(self.name, self.host)
+
+    def on_each_host(self) -> list[EnvironmentFiles]:
+        """The same files for each of the hosts; as they are where there is one engine, or one host is meant."""
+        if self.host or not self.environment.hosts:
+            return [self]
+        return [msgspec.structs.replace(self, host=host) for host in self.environment.hosts]
+
+    @property
+    def engine(self) -> str | None:
+        """The engine, as it is declared; None for the caller's own, and where several hosts are meant."""
+        return self.environment.hosts[self.host] if self.host else self.environment.engine
+
+    @property
+    def engines(self) -> list[str]:
+        """The engines that are meant, equal for every spelling of one engine; without a name it is the local one."""
+        return [same_engine(self.engine or LOCAL_ENGINE)] if self.host else _engines(self.environment)
 
 
 def environment_names(repo: Repository, commit: str) -> list[str]:
@@ -61,6 +83,17 @@ def _folders(repo: Repository, commit: str) -> list[str]:
 def _declarations(repo: Repository, commit: str, environment: str) -> list[str]:
     files = repo.entries(commit, f"{ROOT}/{environment}/models")
     return sorted(name for name in files if name.endswith((".yaml", ".yml")))
+
+
+def full_names(repo: Repository, commit: str, names: Iterable[str]) -> list[str]:
+    """The full names that names stand for at a commit. One that cannot be read stands for itself."""
+    listed = []
+    for name in names:
+        try:
+            listed += [host.full_name for host in read_environment(repo, commit, name).on_each_host()]
+        except (InputError, SourceError):
+            listed.append(name)
+    return listed
 
 
 def read_project(repo: Repository, commit: str) -> Project:
@@ -93,9 +126,13 @@ def how_to_add(repo: Repository, path: str) -> str:
 def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFiles:
     """Read all files of one environment at a commit.
 
-    Raises `SourceError` when the environment is not declared there, and `InputError` when its `environment.yaml` or
-    the project's file is wrong. What is wrong with a deployment's file is in `broken`.
+    Args:
+        name: its name; or its full name, for one of its hosts.
+
+    Raises `SourceError` when the environment or the host is not declared there, and `InputError` when its
+    `environment.yaml` or the project's file is wrong. What is wrong with a deployment's file is in `broken`.
     """
+    name, host = split_full_name(name)
     project = read_project(repo, commit)
     folder = f"{ROOT}/{name}/"
     _require_label(name, f"{folder}: `{name}` is not an environment's name", "rename the folder")
@@ -105,20 +142,31 @@ def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFil
     if main not in contents:
         raise _undeclared(repo, commit, name, main)
     environment = parse(_whole(contents[main], main), main, Environment)
+    if host and host not in environment.hosts:
+        raise _no_such_host(commit, name, host, list(environment.hosts))
     deployments, broken = _deployments(files, f"{folder}models/")
     records = {
-        path.removeprefix(f"{folder}records/").removesuffix(".yaml"): data
+        path.removeprefix(f"{folder}records/"): data
         for path, data in contents.items()
         if data is not None and path.startswith(f"{folder}records/") and path.endswith(".yaml")
     }
     return EnvironmentFiles(
         project=project.name,
         name=name,
+        host=host,
         commit=commit,
         environment=environment,
         deployments=deployments,
         broken=broken,
         records=records,
+    )
+
+
+def _no_such_host(commit: str, name: str, host: str, hosts: list[str]) -> SourceError:
+    return SourceError(
+        f"environment `{name}` has no host `{host}` in commit {commit[:12]}",
+        why=f"its hosts: {', '.join(hosts) or 'one, which has no name'}",
+        fix=did_you_mean(host, hosts) or f"name one of them, or {name} for all",
     )
 
 
@@ -193,17 +241,19 @@ def require_known_source(name: str, environment: Environment, names: list[str]) 
 
 def require_own_port(repo: Repository, declared: EnvironmentFiles) -> None:
     """Raises `InputError` where another environment of this commit uses the same port of the same engine."""
-    sharing = shared_ports(repo, declared.commit).get(listens_on(declared.environment), [])
-    if len(sharing) > 1:
-        raise InputError(
-            f"{' and '.join(sharing)} both listen on port {declared.environment.gateway.port}",
-            why="a port of an engine can have one gateway",
-            fix=f"change gateway.port in environments/{declared.name}/environment.yaml",
-        )
+    shared, port = shared_ports(repo, declared.commit), declared.environment.gateway.port
+    for engine in declared.engines:
+        sharing = shared.get((engine, port), [])
+        if len(sharing) > 1:
+            raise InputError(
+                f"{' and '.join(sharing)} both listen on port {port}",
+                why="a port of an engine can have one gateway",
+                fix=f"change gateway.port in environments/{declared.name}/environment.yaml",
+            )
 
 
 def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[str]]:
-    """The names of environments by the engine and port that they listen on."""
+    """The names of environments by the engine and the port of their gateways. See `EnvironmentFiles.engines`."""
     names: dict[tuple[str, int], list[str]] = {}
     for name in environment_names(repo, commit):
         path = f"{ROOT}/{name}/environment.yaml"
@@ -211,23 +261,10 @@ def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[st
             environment = parse(repo.read_file(commit, path, MAX_BYTES) or b"", path, Environment)
         except InputError:
             continue
-        names.setdefault(listens_on(environment), []).append(name)
+        for engine in _engines(environment):
+            names.setdefault((engine, environment.gateway.port), []).append(name)
     return names
 
 
-def listens_on(environment: Environment) -> tuple[str, int]:
-    """The engine and the port of an environment's gateway, equal for every spelling of one engine.
-
-    Spellings differ in the user, the default port or socket, and `/run` for `/var/run`. An environment that names no
-    engine is taken to be on the local one.
-    """
-    scheme, host, path, *_ = urlsplit(environment.engine or LOCAL_ENGINE)
-    path = posixpath.normpath(path or "/")
-    path = f"/var{path}" if path.startswith("/run/") else path
-    if scheme == "unix":
-        return f"unix://{path}", environment.gateway.port
-    host = host.rpartition("@")[2].lower()
-    if scheme == "tcp":
-        return f"tcp://{host}", environment.gateway.port
-    path = "" if path in ("/", LOCAL_ENGINE.removeprefix("unix://")) else path
-    return f"ssh://{host.removesuffix(':22')}{path}", environment.gateway.port
+def _engines(environment: Environment) -> list[str]:
+    return [same_engine(e or LOCAL_ENGINE) for e in environment.engines or (environment.engine,)]

@@ -16,7 +16,7 @@ import msgspec
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
 from gitops_ml.clients.files.pushing import Commit, push_commit
-from gitops_ml.clients.files.records import read_record, record_files, write_record
+from gitops_ml.clients.files.records import read_record, record_files, recorded_files, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
@@ -112,7 +112,7 @@ def _publish_together(repo: Repository, news: _News) -> Publication:
     def build(tip: str, parent: str) -> Commit:
         declared = read_environment(repo, tip, news.environment)
         reverts, refused[:] = _reverts(repo, declared, news)
-        records = _read(news, declared.records)
+        records = _read(news, recorded_files(repo, declared))
         files = _record_files(news, declared, records) | {r.path: r.content for r in reverts}
         return Commit(files, _record_message(news, reverts, records))
 
@@ -192,9 +192,15 @@ def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) 
 
 
 def _record_files(news: _News, declared: EnvironmentFiles, records: _Records) -> dict[str, bytes | None]:
-    """The record files that change: those of the attempts' deployments, and those that name another engine."""
+    """The record files that change: those of the attempts' deployments, those that name another engine, and those that
+    a host lacks: they were written when the environment had one engine.
+    """
     asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
     elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
+    if declared.host:
+        elsewhere |= {name for name, state in news.state.deployments.items() if state.serving} - {
+            name for name, record in records.items() if record
+        }
     files: dict[str, bytes | None] = {}
     for name in sorted({a.deployment for a in news.attempts} | elsewhere):
         record = updated(records.get(name), news.state.of(name), name, news.engine, asking)
@@ -253,14 +259,17 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
 
     Raises `PushRejected`: the remote refused, or others were faster for long; the request stays open.
     """
-    path = record_path(environment, deployment)
-    branch = read_environment(repo, repo.fetch(), environment).environment.records.branch or repo.branch
+    declared = read_environment(repo, repo.fetch(), environment)
+    branch = declared.environment.records.branch or repo.branch
 
     def build(tip: str, parent: str) -> Commit:
-        data = repo.read_file(parent, path, MAX_BYTES)
-        record = read_record(data, path) if data is not None else None
-        after = answered(record, attempt, answer) if record else None
-        files = {path: write_record(after)} if after and after != record else {}
+        files: dict[str, bytes | None] = {}
+        for path in (record_path(host.full_name, deployment) for host in declared.on_each_host()):
+            data = repo.read_file(parent, path, MAX_BYTES)
+            record = read_record(data, path) if data is not None else None
+            after = answered(record, attempt, answer) if record else None
+            if after and after != record:
+                files[path] = write_record(after)
         message = f"Record {environment}/{deployment}: the request to retrain is answered\n\n{clean_line(answer)}\n"
         return Commit(files, message)
 

@@ -22,13 +22,13 @@ _Parsed = dict[str, Record]
 def cached_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Record]:
     """The readable records of an environment, as `read_records`; only files that have changed are parsed."""
     # Another release may keep other parts of a record.
-    key = hashlib.sha256(f"{__version__} {declared.name}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{__version__} {declared.full_name}".encode()).hexdigest()[:16]
     cache = repo.cache / "records" / f"{key}.json"
     before, parsed = _read(cache), _Parsed()
     records = {}
     for name, data in recorded_files(repo, declared).items():
         digest = hashlib.sha256(data).hexdigest()
-        record = before.get(digest) or read_record(data, record_path(declared.name, name))
+        record = before.get(digest) or read_record(data, record_path(declared.full_name, name))
         if record:
             records[name] = parsed[digest] = record
     if parsed.keys() != before.keys():

@@ -46,7 +46,7 @@ def all_attempts(
     versions = _versions(repo, declared)
     changed = False
     for name in full:
-        path = record_path(declared.name, name)
+        path = record_path(declared.full_name, name)
         listed = versions.get(path, [])
         known = cache.get(path)
         if not known or not listed or known.newest != listed[0]:

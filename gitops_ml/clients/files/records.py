@@ -1,9 +1,13 @@
-"""Record files, `environments/<environment>/records/<deployment>.yaml`: read and written, always in bounded size."""
+"""Record files, read and written, always in bounded size.
+
+They are `environments/<environment>/records/<deployment>.yaml`, and `records/<host>/<deployment>.yaml` where the
+environment has several hosts.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 import yaml
@@ -13,6 +17,8 @@ from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.hosts import full_name, split_full_name
+from gitops_ml.core.records.joined import joined
 from gitops_ml.core.records.record import Record, record_path
 from gitops_ml.errors import InputError
 
@@ -31,16 +37,50 @@ def read_record(data: bytes, path: str) -> Record | None:
 
 
 def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Record]:
-    """The readable records of an environment, from the branch that its policy names."""
-    files = recorded_files(repo, declared)
-    records = {name: read_record(data, record_path(declared.name, name)) for name, data in files.items()}
+    """The readable records of an environment, from the branch that its policy names, by deployment.
+
+    Where several hosts are meant, the records of a deployment are joined to one: see `joined`.
+    """
+    if declared.host or not declared.environment.hosts:
+        return _readable(declared.full_name, recorded_files(repo, declared))
+    by_host = read_host_records(repo, declared, list(declared.environment.hosts))
+    names = sorted({name for records in by_host.values() for name in records})
+    return {name: joined([records.get(name) for records in by_host.values()]) for name in names}
+
+
+def read_host_records(
+    repo: Repository, declared: EnvironmentFiles, hosts: Collection[str], deployment: str | None = None
+) -> dict[str, dict[str, Record]]:
+    """The readable records of some of the environment's hosts, by host and deployment; of all deployments, or one."""
+    contents = _contents(repo, declared)
+    return {
+        host: _readable(
+            full_name(declared.name, host),
+            {n: data for n, data in _of_host(contents, host).items() if deployment in (None, n)},
+        )
+        for host in hosts
+    }
+
+
+def _readable(environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
+    records = {name: read_record(data, record_path(environment, name)) for name, data in files.items()}
     return {name: record for name, record in records.items() if record is not None}
 
 
-def recorded_files(repo: Repository, declared: EnvironmentFiles) -> Mapping[str, bytes]:
-    """The record files of an environment, from the branch that its policy names, by deployment."""
+def recorded_files(repo: Repository, declared: EnvironmentFiles) -> dict[str, bytes]:
+    """The record files of an environment with one engine, or of one host, by deployment; see `read_records`."""
+    return _of_host(_contents(repo, declared), declared.host)
+
+
+def _contents(repo: Repository, declared: EnvironmentFiles) -> Mapping[str, bytes]:
     tip = records_commit(repo, declared)
-    return declared.records if tip == declared.commit else record_files(repo, tip, declared.name)
+    return declared.records if tip == declared.commit else _contents_at(repo, tip, declared.name)
+
+
+def _of_host(contents: Mapping[str, bytes], host: str) -> dict[str, bytes]:
+    """The record files of one host, or of none, by deployment."""
+    parts = {path: path.removesuffix(".yaml").rpartition("/") for path in contents if path.endswith(".yaml")}
+    return {name: contents[path] for path, (folder, _, name) in parts.items() if folder == host}
 
 
 def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:
@@ -50,10 +90,18 @@ def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:
 
 
 def record_files(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
-    """The record files of an environment at a commit, by deployment; one that is too large to be read is left out."""
-    folder = f"{ROOT}/{environment}/records"
+    """The record files of an environment, by its full name, at a commit, by deployment.
+
+    One that is too large to be read is left out.
+    """
+    name, host = split_full_name(environment)
+    return _of_host(_contents_at(repo, commit, name), host)
+
+
+def _contents_at(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
+    folder = f"{ROOT}/{environment}/records/"
     files = repo.read_files(commit, folder, limit=MAX_BYTES)
-    return {path.rsplit("/", 1)[1].removesuffix(".yaml"): f.data for path, f in files.items() if f.data is not None}
+    return {path.removeprefix(folder): file.data for path, file in files.items() if file.data is not None}
 
 
 def write_record(record: Record) -> bytes:

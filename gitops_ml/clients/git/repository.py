@@ -72,6 +72,15 @@ class Repository(Clone):
         self.forget()
         return self.tip()
 
+    def fetch_ahead(self) -> str:
+        """Fetch now for the next `fetch`, which then gives the same tip or raises the same error."""
+        if self._begun is None:
+            self.begin_fetch()
+        assert self._begun is not None
+        self._begun.result()
+        self.forget()
+        return self.tip()
+
     def forget(self) -> None:
         """Forget what refs were read: after a fetch, a push, or a new tag."""
         self.trim()

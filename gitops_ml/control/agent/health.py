@@ -9,6 +9,7 @@ import msgspec
 
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus
 from gitops_ml.control.backoff import ENVIRONMENT
+from gitops_ml.core.declaration.hosts import declared_by
 
 LATE = 15.0
 """Seconds by which a turn of the loop may be late, on a machine that is overloaded or was suspended."""
@@ -54,7 +55,7 @@ def readiness(status: AgentStatus, now: float, within: float) -> Readiness:
     """Judge each environment: its last good pass ended at most `within` seconds ago."""
     environments = {name: _readiness(environment, now, within) for name, environment in status.environments.items()}
     for name in sorted(status.absent - environments.keys()):
-        reason = f"environments/{name}/environment.yaml is not in commit {status.commit[:12]}"
+        reason = f"{declared_by(name)} is not in commit {status.commit[:12]}"
         environments[name] = EnvironmentReadiness(ready=False, reason=reason)
     reason = ""
     if not status.commit:

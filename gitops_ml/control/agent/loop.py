@@ -19,6 +19,7 @@ from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import FIRST_BACKOFF, PassResult, Trouble, Turns
 from gitops_ml.control.agent.world import Passes, Tip, World
 from gitops_ml.control.backoff import ENVIRONMENT
+from gitops_ml.core.declaration.hosts import declared_by, split_full_name
 from gitops_ml.errors import GitopsError
 
 BUSY_FETCH = 1.0
@@ -215,25 +216,24 @@ class Agent:
 
     def _take_up(self, tip: Tip, now: float) -> None:
         """Begin with environments that are new, and leave those that are not declared any more."""
-        source = self._source
-        wanted = [name for name in tip.environments if not self._named or name in self._named]
+        source, wanted = self._source, tip.chosen(self._named)
         for name in wanted:
             if name not in self._environments:
                 turns = Turns(self._interval, self._spread, now)
                 self._environments[name] = _Environment(name, self._passes_over(name), turns)
                 self.board.took_up(name)
                 self._report(f"reconcile {name}")
-        absent = (self._environments.keys() | source.absent | self._named) - set(wanted)
+        absent = tip.absent(self._named, self._environments.keys() | source.absent)
         for environment in list(self._environments.values()):
             environment.declared = environment.name in wanted
             if not environment.declared:
                 self._drop(environment)
         for name in sorted(absent - source.absent):
             self._report(
-                f"error {name}: environments/{name}/environment.yaml is not in commit {tip.commit[:12]};"
-                f" what runs there is left alone\n  fix: restore environments/{name}"
+                f"error {name}: {declared_by(name)} is not in commit {tip.commit[:12]};"
+                f" what runs there is left alone\n  fix: restore environments/{split_full_name(name)[0]}"
             )
-        source.absent = frozenset(absent)
+        source.absent = absent
         self.board.lacks(source.absent)
 
     # --- the passes -------------------------------------------------------------------------------------------------

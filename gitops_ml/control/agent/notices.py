@@ -13,6 +13,7 @@ from gitops_ml.clients.receivers import Kind
 from gitops_ml.control.agent.status_board import AgentStatus, EnvironmentStatus
 from gitops_ml.control.backoff import ENVIRONMENT
 from gitops_ml.control.environment.view import View
+from gitops_ml.core.declaration.hosts import declared_by
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.records.verified import readable_span
 from gitops_ml.core.text import clean_line
@@ -63,9 +64,7 @@ def conditions(status: AgentStatus) -> dict[str, Condition]:
     if status.outage:
         wrong[REMOTE] = Condition("Error", clean_line(status.outage))
     for name in status.absent:
-        wrong[name] = Condition(
-            "Missing", f"environments/{name}/environment.yaml is not in the commit that was fetched"
-        )
+        wrong[name] = Condition("Missing", f"{declared_by(name)} is not in the commit that was fetched")
     for name, environment in status.environments.items():
         wrong |= _of_environment(name, environment)
     return wrong

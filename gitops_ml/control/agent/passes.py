@@ -13,11 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gitops_ml.clients.engine.watch import EngineWatch
-from gitops_ml.clients.files.environments import environment_names
+from gitops_ml.clients.files.environments import environment_names, full_names
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
+from gitops_ml.control.environment.hosts import Hosts
 from gitops_ml.control.environment.target import Target
 from gitops_ml.control.environment.view import View
 from gitops_ml.control.reconciler import Reconcilable, reconcile
@@ -44,7 +45,8 @@ def read_tip(clone: Path) -> Tip:
             if last is None:
                 raise
             outage, commit = error, last
-        return Tip(commit, tuple(environment_names(repo, commit)), outage)
+        names = full_names(repo, commit, environment_names(repo, commit))
+        return Tip(commit, tuple(names), outage)
 
 
 def last_fetched(repo: Repository, seconds: float = 0.0) -> str:
@@ -60,6 +62,7 @@ class EnvironmentPasses:
 
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
+        hosts: shared by the passes over all environments.
         looked: called with the looks of each pass.
         changed: called, from any thread, when something on the engine stops serving. Without it nothing is watched.
     """
@@ -70,6 +73,7 @@ class EnvironmentPasses:
         environment: str,
         report: Callable[[str], None],
         stopping: threading.Event,
+        hosts: Hosts,
         looked: Callable[[View], None] = lambda view: None,
         changed: Callable[[], None] | None = None,
     ) -> None:
@@ -78,7 +82,7 @@ class EnvironmentPasses:
         self._clone = clone
         self._environment = environment
         self._report = report
-        self._stopping = stopping
+        self._stopping, self._hosts = stopping, hosts
         self._target: Target | None = None
         self._watch: EngineWatch | None = None
 
@@ -109,12 +113,12 @@ class EnvironmentPasses:
         """Watch the engine that the environment declares, unless that is done."""
         self._looked(view)
         files = view.source.files
-        if self._watch and self._watch.alive and self._watch.url == files.environment.engine:
+        if self._watch and self._watch.alive and self._watch.url == files.engine:
             return
         if self._watch:
             self._watch.close()
         if self._changed:
-            self._watch = EngineWatch(files.environment.engine, files.project, files.name, self._changed)
+            self._watch = EngineWatch(files.engine, files.project, files.name, self._changed)
 
     def _open(self) -> Target:
         if self._target is None:
@@ -124,6 +128,7 @@ class EnvironmentPasses:
                 self._report,
                 stopping=self._stopping,
                 read_tip=last_fetched,
+                hosts=self._hosts,
             )
         return self._target
 
@@ -148,7 +153,7 @@ def one_pass(
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
     planned = outcome.view.plan
-    openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting]
+    openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting and s.waiting.until]
     opens_in = min((opening.total_seconds() for opening in openings), default=None)
     return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in)
 

@@ -115,7 +115,7 @@ def _read(engine: Engine, view: View) -> Reading:
     labels = [container["Labels"] for container in listed if container["State"] == "running"]
     replicas = {
         each[names.ALIAS]: Replica(
-            view.desired.name,
+            view.desired.full_name,
             *(each.get(name, "") for name in (names.DEPLOYMENT, names.VERSION, names.GENERATION, names.REPLICA)),
         )
         for each in labels

@@ -186,7 +186,7 @@ class StatusBoard:
                 status, looked_at=self._clock(), view=view, rollouts=dict(rollouts), settled=frozenset(settled)
             )
 
-        self._change(view.desired.name, change)
+        self._change(view.desired.full_name, change)
 
     def _change(self, environment: str, change: Callable[[EnvironmentStatus], EnvironmentStatus]) -> None:
         with self._lock:

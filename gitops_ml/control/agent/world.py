@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from gitops_ml.control.agent.turns import PassResult
+from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.errors import GitopsError
 
 Value = TypeVar("Value")
@@ -15,7 +16,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Tip:
-    """What was fetched last: the commit and the environments that it declares.
+    """What was fetched last: the commit and the full names of the environments that it declares.
 
     `outage` is why the remote could not be fetched this time; None when it was.
     """
@@ -23,6 +24,19 @@ class Tip:
     commit: str
     environments: tuple[str, ...]
     outage: GitopsError | None = None
+
+    def chosen(self, named: Collection[str]) -> list[str]:
+        """The environments that are named, or whose host is; all if none is named."""
+        return [n for n in self.environments if not named or n in named or split_full_name(n)[0] in named]
+
+    def absent(self, named: Collection[str], known: Collection[str]) -> frozenset[str]:
+        """What ought to be declared and is not: what is named, and whole environments that were known.
+
+        A host that an environment has no longer was taken out by a person; a whole folder may vanish by mistake.
+        """
+        declared = {*self.environments, *(split_full_name(name)[0] for name in self.environments)}
+        gone = {name for name in known if split_full_name(name)[0] not in declared}
+        return frozenset(gone.union(name for name in named if name not in declared))
 
 
 class Passes(Protocol):

@@ -46,7 +46,7 @@ def view_last_good(
             source = replace(read_source(repo, files), tip_error=error, as_served=True)
             return plan_view(repo, source, snapshot, options, locked=False)
         last = read_declared(repo, state.applied, environment)
-        if last.environment.engine != files.environment.engine:
+        if last.engine != files.engine:
             raise error
         source = replace(read_source(repo, last), tip_error=error)
         return plan_view(repo, source, snapshot, options, locked=False)

@@ -24,6 +24,7 @@ from gitops_ml.clients.gateway.snapshot import take_snapshot
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.clients.rows.holdout_counts import require_enough
 from gitops_ml.control.boundary import as_gitops_error, log_unforeseen
+from gitops_ml.control.environment.hosts import waits_for
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
@@ -53,13 +54,14 @@ def read_source(repo: Repository, files: EnvironmentFiles) -> Source:
     A deployment that cannot be resolved, for whatever reason, is left out and named in `broken`.
     """
     resolved, broken = _each(
-        files.name,
+        files.full_name,
         files.deployments,
         lambda name: resolve_deployment(repo, files.commit, name, files.deployments[name]),
     )
     desired = Desired(
         project=files.project,
         name=files.name,
+        host=files.host,
         commit=files.commit,
         environment=files.environment,
         deployments=resolved,
@@ -78,7 +80,7 @@ def observe(engine: Engine, files: EnvironmentFiles, cache: Path) -> Snapshot:
     """
     snapshot = take_snapshot(engine, files.project, files.name, base=BASE_IMAGE, cache=cache)
     if snapshot.gateway:
-        reconnect.remember(cache, files.name, files.environment.engine, snapshot.gateway.id)
+        reconnect.remember(cache, files.full_name, files.engine, snapshot.gateway.id)
     return snapshot
 
 
@@ -107,11 +109,13 @@ def plan_view(repo: Repository, source: Source, snapshot: Snapshot, options: Opt
     if options.rebuild_journal:
         state = rebuilt(fold_readable(snapshot.journal)[0], snapshot.routes)
     else:
-        state = fold(snapshot.journal, source.files.name)
+        state = fold(snapshot.journal, source.files.full_name)
     _require_descent(repo, source, state, options)
     desired = source.desired
     wanted, broken = _each(
-        desired.name, desired.deployments, lambda name: _planned_deployment(repo, source, name, state, snapshot)
+        desired.full_name,
+        desired.deployments,
+        lambda name: _planned_deployment(repo, source, name, state, snapshot, options),
     )
     desired = _without(desired, broken)
     inputs = Inputs(
@@ -195,12 +199,12 @@ def _unjudgeable(repo: Repository, inputs: Inputs, planned: plan.Plan) -> dict[s
         wanted = inputs.wanted[name]
         require_enough(repo, wanted.generation.commit, wanted.resolved)
 
-    return _each(inputs.desired.name, beginning, require)[1]
+    return _each(inputs.desired.full_name, beginning, require)[1]
 
 
 def _require_engine(source: Source, snapshot: Snapshot, options: Options) -> None:
     others = sorted({r.engine for r in source.records.values() if r.engine != snapshot.engine})
-    name = source.files.name
+    name = source.files.full_name
     if others and not options.rebind:
         raise EngineMismatch(
             f"{name} runs on engine {others[0]}, and {snapshot.engine} answers",
@@ -227,12 +231,17 @@ def _require_descent(repo: Repository, source: Source, state: EnvironmentState, 
         raise SourceError(
             f"{source.commit[:12]} does not descend from {applied[:12]}, which {name} runs",
             why="this clone is stale, or history was rewritten",
-            fix=f"git fetch, or gitops-ml sync {name} --allow-older",
+            fix=f"git fetch, or gitops-ml sync {source.files.full_name} --allow-older",
         )
 
 
 def _planned_deployment(
-    repo: Repository, source: Source, name: str, state: EnvironmentState, snapshot: Snapshot
+    repo: Repository,
+    source: Source,
+    name: str,
+    state: EnvironmentState,
+    snapshot: Snapshot,
+    options: Options,
 ) -> PlannedDeployment:
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]
@@ -242,6 +251,8 @@ def _planned_deployment(
     base = snapshot.base_id or ""
     blank = name not in state.deployments
     generation = _generation(resolved, desired.project, desired.commit, base)
+    serving = state.of(name).serving
+    due = serving is None or serving.fingerprint != generation.fingerprint
     return PlannedDeployment(
         resolved=resolved,
         generation=generation,
@@ -252,6 +263,7 @@ def _planned_deployment(
         endpoint=settings.endpoint(name, published=generation.published),
         boot=_boot(repo, desired, name, record, base) if blank and record else None,
         windows=desired.environment.policy.windows,
+        waits_for=waits_for(repo, source, name, generation.fingerprint, options) if due else (),
     )
 
 

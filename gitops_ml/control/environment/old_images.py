@@ -23,7 +23,8 @@ def remove_old_images(repo: Repository, engine: Engine, view: View, state: Envir
 
     def spoken_of() -> str:
         declared = [read_environment(repo, files.commit, name) for name in environment_names(repo, files.commit)]
-        kept = [records.read_records(repo, environment) for environment in declared]
+        hosts = [host for environment in declared for host in environment.on_each_host()]
+        kept = [records.read_records(repo, host) for host in hosts]
         return msgspec.json.encode([state, kept]).decode()
 
     try:

@@ -91,7 +91,7 @@ class TipWatch:
                     _log.warning("the tip could not be read", exc_info=error)
 
     def _compare(self, repo: Repository, tip: str) -> None:
-        files = read_environment(repo, tip, self._view.source.files.name)
+        files = read_environment(repo, tip, self._view.source.files.full_name)
         for name, fingerprint in self._candidates().items():
             try:
                 if not self._still_wanted(repo, files, name, fingerprint):

@@ -187,7 +187,7 @@ class Session(ReadOnlySession):
         spec = replica_spec(
             msgspec.structs.replace(generation, image_id=image),
             project=self.project,
-            environment=self.environment,
+            environment=self._labelled,
             replica=replica,
             suffix=secrets.token_hex(3),
             drain=self._drain_seconds,

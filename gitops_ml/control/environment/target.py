@@ -6,33 +6,24 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gitops_ml.clients import background
 from gitops_ml.clients.artifacts.source import ModelSource, read_declared
 from gitops_ml.clients.engine.building.base_images import ensure_base
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files import publication
-from gitops_ml.clients.files.environments import (
-    ROOT,
-    EnvironmentFiles,
-    environment_names,
-    how_to_add,
-    read_project,
-    require_known_source,
-    require_own_port,
-)
+from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.clients.files.signers import require_signed_history
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
-from gitops_ml.clients.gateway.port import require_free_port
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
+from gitops_ml.control.environment.hosts import Hosts
 from gitops_ml.control.environment.last_good import view_last_good
 from gitops_ml.control.environment.observe import generation_at, observe, plan_view, read_source
 from gitops_ml.control.environment.old_images import remove_old_images
@@ -41,10 +32,10 @@ from gitops_ml.control.environment.read_only import ReadOnlySession
 from gitops_ml.control.environment.session import Artifacts, Session
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.host import Host
-from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
+from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
-from gitops_ml.errors import EngineFailed, GitopsError, InputError, SourceError
+from gitops_ml.errors import EngineFailed, EngineUnavailable, GitopsError, InputError
 
 COMPACT_AT = 60
 """Entries of the journal above which a pass that holds the lock sums them up."""
@@ -56,10 +47,12 @@ class Target:
     """One environment of one clone.
 
     Args:
+        environment: its name; its full name, where it has several hosts.
         report: receives each text that a person may want to see.
         connection: the owner of the environment's engine.
         stopping: set it to stop a pass at its next step, as Ctrl-C does.
         read_tip: gives the commit to reconcile to, after a fetch of so many seconds or as it was fetched last.
+        hosts: shared by all targets of a process.
     """
 
     repo: Repository
@@ -68,6 +61,7 @@ class Target:
     connection: Connection = field(default_factory=Connection)
     stopping: threading.Event = field(default_factory=threading.Event)
     read_tip: Callable[[Repository, float], str] = Repository.fetch
+    hosts: Hosts = field(default_factory=Hosts)
 
     # --- looking
 
@@ -81,17 +75,31 @@ class Target:
             SourceUnavailable: the fetch failed. SourceError: the environment is not there, or the tip is an older one.
             EngineUnavailable, EngineMismatch: the engine does not answer, or is another one than recorded.
         """
-        files = read_declared(self.repo, commit or _commit(self.repo, options, self.read_tip), self.environment)
-        engine = self.connection.to(files)
-        # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less time.
-        snapshot = background.begin(lambda: observe(engine, files, self.repo.cache))
-        source = read_source(self.repo, files)
-        return plan_view(self.repo, source, snapshot.result(), options, locked=False)
+        files = read_declared(self.repo, commit or commit_of(self.repo, options, self.read_tip), self.environment)
+        with self._noting_whether_it_answers():
+            engine = self.connection.to(files)
+            # The engine is asked while versions and records are read: a pass with nothing to do takes a quarter less.
+            snapshot = background.begin(lambda: observe(engine, files, self.repo.cache))
+            source = read_source(self.repo, files)
+            return self._plan(source, snapshot.result(), options, locked=False)
 
     def look_again(self, source: Source, options: Options, *, locked: bool) -> View:
         """Observe and plan anew, with a source that is read already. Raises as `look`."""
-        snapshot = observe(self.connection.to(source.files), source.files, self.repo.cache)
-        return plan_view(self.repo, source, snapshot, options, locked=locked)
+        with self._noting_whether_it_answers():
+            snapshot = observe(self.connection.to(source.files), source.files, self.repo.cache)
+            return self._plan(source, snapshot, options, locked=locked)
+
+    @contextmanager
+    def _noting_whether_it_answers(self) -> Iterator[None]:
+        try:
+            yield
+        except EngineUnavailable:
+            self.hosts.lost(self.environment)
+            raise
+
+    def _plan(self, source: Source, snapshot: Snapshot, options: Options, *, locked: bool) -> View:
+        self.hosts.answered(source.files, snapshot.engine)
+        return plan_view(self.repo, source, snapshot, replace(options, away=self.hosts.away()), locked=locked)
 
     def look_back(self, options: Options, error: GitopsError) -> View:
         """Look at the commit that was applied last, since `error` forbids to follow the tip: see `view_last_good`."""
@@ -132,7 +140,7 @@ class Target:
             session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
             if options.rebuild_journal and not view.snapshot.gateway_runs:
                 raise EngineFailed(
-                    f"the journal of {files.name} cannot be rebuilt",
+                    f"the journal of {files.full_name} cannot be rebuilt",
                     why="its gateway does not run",
                     fix=f"docker start {gateway_name(files.project, files.name)}",
                 )
@@ -169,7 +177,7 @@ class Target:
         """The source at a newer commit; `source` where that cannot be read, or has other settings than the pass."""
         try:
             files = read_declared(self.repo, commit, self.environment)
-            require_signed_history(self.repo, self.environment, source.commit, commit)
+            require_signed_history(self.repo, files.name, source.commit, commit)
             return read_source(self.repo, files) if files.environment == source.files.environment else source
         except Exception as error:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
@@ -197,9 +205,9 @@ class Target:
         files = view.source.files
         if not break_lock(self.connection.to(files), files.project, files.name, lock):
             raise InputError(
-                f"{files.name} has no lock {lock}",
+                f"{files.full_name} has no lock {lock}",
                 why="it is gone, or another one was taken since",
-                fix=f"gitops-ml sync {files.name}",
+                fix=f"gitops-ml sync {files.full_name}",
             )
 
     def clear_dead_lock(self, view: View) -> bool:
@@ -210,6 +218,7 @@ class Target:
     def end_pass(self, *, engine_lost: bool) -> None:
         """Close what the pass has opened on the engine; a lost engine is connected anew by the next pass."""
         if engine_lost:
+            self.hosts.lost(self.environment)
             self.connection.close()
         else:
             self.connection.end_pass()
@@ -223,71 +232,7 @@ class Target:
         self.stopping.wait(seconds)
 
 
-def preview(target: Target, options: Options) -> View:
-    """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment or
-    container takes, and what only a later promotion would stumble over.
-
-    Raises as `Target.look`, and `InputError`.
-    """
-    view = target.look(options)
-    desired = view.desired
-    require_own_port(target.repo, view.source.files)
-    engine, gateway = target.connection.to(view.source.files), desired.environment.gateway
-    require_free_port(engine, desired.project, desired.name, gateway)
-    if desired.environment.promotion:
-        require_known_source(desired.name, desired.environment, environment_names(target.repo, desired.commit))
-    return view
-
-
-def _commit(repo: Repository, options: Options, read_tip: Callable[[Repository, float], str]) -> str:
+def commit_of(repo: Repository, options: Options, read_tip: Callable[[Repository, float], str]) -> str:
     """The tip, or the commit that was asked for. Tags are fetched for both."""
     tip = read_tip(repo, options.fetch_seconds)
     return repo.resolve(options.rev) if options.rev else tip
-
-
-def list_targets(
-    repo: Repository,
-    environments: Sequence[str],
-    report: Callable[[str], None],
-    options: Options,
-    reconnections: Mapping[str, Reconnection] | None = None,
-) -> list[Target]:
-    """The named environments as targets; all that the tip declares where none is named.
-
-    `reconnections`: see `reconnect.begin`. Raises `SourceError` when nothing is declared.
-    """
-    if not environments:
-        commit = _commit(repo, options, Repository.fetch)
-        environments = environment_names(repo, commit)
-        if not environments:
-            raise SourceError(
-                f"no environment is declared in commit {commit[:12]}",
-                why="there is no environments/*/environment.yaml; nothing is changed on any host",
-                fix=how_to_add(repo, f"{ROOT}/project.yaml")
-                if repo.entry(commit, f"{ROOT}/project.yaml") is None
-                else f"restore the folders below {ROOT}/",
-            )
-    begun = reconnections or {}
-    return [Target(repo, name, report, Connection(begun.get(name))) for name in environments]
-
-
-def undeclared(targets: Sequence[Target]) -> list[SourceError]:
-    """Containers of this project in environments that are no longer declared, on the engines of these targets.
-
-    They are left alone: a folder may have vanished by mistake.
-    """
-    errors: dict[str, SourceError] = {}
-    declared = {target.environment for target in targets}
-    engines = [target.connection.engine for target in targets]
-    for engine in {engine.url: engine for engine in engines if engine}.values():
-        project = read_project(targets[0].repo, targets[0].repo.tip()).name
-        for listed in engine.list_containers({PROJECT: project}):
-            name = listed["Labels"].get(ENVIRONMENT, "")
-            if name not in declared:
-                errors[name] = SourceError(
-                    f"{project} runs in {name}, which is not declared any more",
-                    why=f"environments/{name}/environment.yaml is gone; nothing there is changed",
-                    fix=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
-                    f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
-                )
-    return [errors[name] for name in sorted(errors)]

@@ -18,7 +18,10 @@ from gitops_ml.errors import GitopsError, RemovalRefused
 
 @dataclass(frozen=True)
 class Options:
-    """The options of the command line that a pass obeys, and how long a fetch may take."""
+    """The options of the command line that a pass obeys, and how long a fetch may take.
+
+    `away`: hosts of the environment, by their full names, that did not answer when they were last asked.
+    """
 
     allow_older: bool = False
     confirm_removals: bool = False
@@ -28,6 +31,7 @@ class Options:
     rev: str | None = None
     rebuild_journal: bool = False
     fetch_seconds: float = FETCH_SECONDS
+    away: frozenset[str] = frozenset()
 
     def after_first_pass(self) -> Options:
         """Drop the one-shot options: `--retry`, `--break-lock` and `--rebuild-journal`."""
@@ -73,13 +77,24 @@ class View:
 
     @property
     def engine_changed(self) -> bool:
-        """Whether a record names another engine: after `--rebind`, Git has to learn the new one."""
-        return any(record.engine != self.snapshot.engine for record in self.records.values())
+        """Whether Git has to learn which engine this is.
+
+        A record names another one, as after `--rebind`; or what serves on one of several hosts has no record, as when
+        it was the environment's only host before.
+        """
+        serving = {name for name, state in self.state.deployments.items() if state.serving}
+        unrecorded = bool(self.source.files.host) and not serving <= self.records.keys()
+        return unrecorded or any(record.engine != self.snapshot.engine for record in self.records.values())
+
+    @property
+    def waits_for_hosts(self) -> bool:
+        """Whether a rollout waits for hosts of earlier waves."""
+        return any(status.waiting and status.waiting.hosts for status in self.plan.statuses)
 
     @property
     def removal_refusals(self) -> Mapping[str, RemovalRefused]:
         """Why deployments that run, and that the commit no longer declares, are not removed; by name."""
-        name, allowed = self.desired.name, self.desired.environment.policy.max_removals
+        name, allowed = self.desired.full_name, self.desired.environment.policy.max_removals
         reason = f"it is the last one, or policy.max_removals ({allowed}) allows fewer removals"
         return {
             deployment: RemovalRefused(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.core.declaration.values import NAME_PATTERN, label_of
 from gitops_ml.errors import InputError
 
@@ -28,6 +29,11 @@ def check_name(kind: str, name: str) -> str:
 
 def declaration_path(environment: str, deployment: str) -> str:
     """The file that declares `deployment` in `environment`. Raises InputError if either is no valid name."""
+    name, host = split_full_name(environment)
+    if host:
+        raise InputError(
+            f"{environment} has no declarations of its own", why=f"all hosts of {name} share them", fix=f"write {name}"
+        )
     check_name("an environment", environment)
     check_name("a deployment", deployment)
     return f"environments/{environment}/models/{deployment}.yaml"

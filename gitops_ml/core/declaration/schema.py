@@ -16,15 +16,16 @@ from msgspec import Meta, field
 from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.checks import Checks
+from gitops_ml.core.declaration.hosts import Wave, full_name, host_name, require_hosts
 from gitops_ml.core.declaration.mapping import AnswerMapping
 from gitops_ml.core.declaration.serving import Serve
 from gitops_ml.core.declaration.values import (
     BRANCH_PATTERN,
-    ENGINE_PATTERN,
     SHARE_PATTERN,
     DeclaredStruct,
     Digest,
     Duration,
+    Engine,
     EnvName,
     EnvValue,
     ModelName,
@@ -45,6 +46,7 @@ _MAX_PIDS = 4 * 1024**2
 """The most that Linux takes: https://www.kernel.org/doc/html/latest/admin-guide/sysctl/kernel.html#pid-max."""
 _MAX_STEPS = 50
 _MAX_WINDOWS = 20
+_MAX_HOSTS = 1000
 
 
 _Percent = Annotated[int, Meta(ge=1, le=99)]
@@ -122,14 +124,31 @@ class Records(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Environment(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`environments/<environment>/environment.yaml`: where the environment runs, and under which policy."""
+    """`environments/<environment>/environment.yaml`: where the environment runs, and under which policy.
+
+    `engine`: the engine of its one host. `engines`: those of several equal hosts, in the order in which they get a new
+    version. Each host runs all deployments, behind a gateway of its own.
+    """
 
     schema: Literal[1]
     gateway: Gateway
-    engine: Annotated[str, Meta(pattern=ENGINE_PATTERN)] | None = None
+    engine: Engine | None = None
+    engines: Annotated[tuple[Engine, ...], Meta(max_length=_MAX_HOSTS, extra_json_schema={"minItems": 1})] | None = None
     promotion: Promotion | None = None
     policy: Policy = Policy()
     records: Records = Records()
+
+    def __post_init__(self) -> None:
+        if self.engines is None:
+            return
+        if self.engine is not None:
+            raise ValueError("`engine` and `engines` are both there: `engine` is for one host, `engines` for several")
+        require_hosts(self.engines)
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """The engines of several hosts, by the hosts' names; empty where the environment has one engine."""
+        return {host_name(engine): engine for engine in self.engines or ()}
 
 
 class Resources(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -153,12 +172,14 @@ class Rollout(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """How the candidate takes over from the incumbent.
 
     `steps`: percent of the traffic that a canary gets, one step after the other; at least one. `then`: what follows a
-    shadow that has passed.
+    shadow that has passed. `waves`: of an environment with several hosts, how many have the candidate after each wave,
+    as counts or shares such as 25%; all others follow the last. A wave begins once the hosts before it are Verified.
     """
 
     strategy: Literal["recreate", "blue-green", "canary", "shadow"] = "blue-green"
     steps: Annotated[tuple[_Percent, ...], Meta(max_length=_MAX_STEPS, extra_json_schema={"minItems": 1})] = (5, 25, 50)
     then: Literal["blue-green", "canary"] = "blue-green"
+    waves: Annotated[tuple[Wave, ...], Meta(max_length=_MAX_STEPS)] = (1,)
 
     def __post_init__(self) -> None:
         # Whatever the strategy: a canary that is open when the strategy changes still needs its steps.
@@ -248,14 +269,23 @@ class ResolvedDeployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """The desired state of one environment at one commit. `broken` holds errors of unreadable files, by deployment."""
+    """The desired state of one environment at one commit. `broken` holds errors of unreadable files, by deployment.
+
+    `host`: one of its hosts; empty where it has one engine, or where all are meant.
+    """
 
     project: str
     name: str
+    host: str = ""
     commit: str
     environment: Environment
     deployments: dict[str, ResolvedDeployment]
     broken: dict[str, str] = {}
+
+    @property
+    def full_name(self) -> str:
+        """The name for people and records. Labels on the engine have `name`."""
+        return full_name(self.name, self.host)
 
 
 def json_schema(kind: Literal["project", "environment", "deployment"]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ BRANCH_PATTERN = (
 IMAGE_PATTERN = r"^([^@\s]+@)?sha256:[0-9a-f]{64}$(?!\n)"
 ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$(?!\n)"
 
+Engine = Annotated[str, Meta(pattern=ENGINE_PATTERN)]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
 ModelName = Annotated[
     str,

@@ -27,7 +27,8 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A desired deployment, as this host would run it.
 
     `endpoint` is the URL where users reach it; `drain` is in seconds. `boot` is the last verified generation of the
-    record, which a blank host starts first. `windows`: when its rollouts may begin; at any time if empty.
+    record, which a blank host starts first. `windows`: when its rollouts may begin; at any time if empty. `waits_for`:
+    the hosts of earlier waves on which the generation is not Verified yet.
     """
 
     resolved: ResolvedDeployment
@@ -39,6 +40,7 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     boot: Generation | None = None
     windows: tuple[Window, ...] = ()
+    waits_for: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

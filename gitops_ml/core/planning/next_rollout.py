@@ -1,11 +1,10 @@
 """Which rollout of a deployment begins next, why, and what it waits for.
 
-A hold and a quarantine stop it. A window only delays it, and never delays what brings back something verified.
+A hold and a quarantine stop it. A window and the hosts of earlier waves only delay it, and never delay what brings back
+something verified.
 """
 
 from __future__ import annotations
-
-from datetime import datetime
 
 from gitops_ml.core.declaration.windows import closed_until
 from gitops_ml.core.generation import Generation
@@ -20,20 +19,17 @@ BOOT_KEY = "boot"
 
 def next_attempt(context: DeploymentContext) -> Attempt | None:
     """The rollout to begin now, if any."""
-    attempt, opens = _due(context) or (None, None)
-    return None if opens else attempt
+    attempt, waiting = _due(context)
+    return None if waiting else attempt
 
 
 def waiting(context: DeploymentContext) -> Waiting | None:
-    """The rollout that would begin now if a window were open; None if there is none."""
-    attempt, opens = (None if context.state.open else _due(context)) or (None, None)
-    if attempt is None or opens is None:
-        return None
-    return Waiting(version=attempt.generation.version, generation=attempt.generation.fingerprint, until=opens)
+    """The rollout that would begin now if it had nothing to wait for; None if there is none."""
+    return None if context.state.open else _due(context)[1]
 
 
-def _due(context: DeploymentContext) -> tuple[Attempt, datetime | None] | None:
-    """The rollout to begin, and when the next window opens if it has to wait for that.
+def _due(context: DeploymentContext) -> tuple[Attempt | None, Waiting | None]:
+    """The rollout to begin, and what it has to wait for.
 
     A hold stops every rollout except the boot of a blank host.
     """
@@ -44,9 +40,9 @@ def _due(context: DeploymentContext) -> tuple[Attempt, datetime | None] | None:
         boot = bool(context.on_hold) or wanted.boot.fingerprint != generation.fingerprint
         generation = wanted.boot if boot else generation
     if state.serving is not None and state.serving.fingerprint == generation.fingerprint:
-        return None
+        return None, None
     if not boot and (context.on_hold or wanted.key in state.quarantine):
-        return None
+        return None, None
     attempt = Attempt(
         id=f"{generation.fingerprint}-{context.now.strftime('%Y%m%dT%H%M%S')}-{len(state.attempts) + 1}",
         generation=generation,
@@ -57,7 +53,12 @@ def _due(context: DeploymentContext) -> tuple[Attempt, datetime | None] | None:
         boot=boot,
     )
     at_once = (blank and wanted.boot is not None) or goes_back(state, generation)
-    return attempt, None if at_once else closed_until(wanted.windows, context.now)
+    opens = closed_until(wanted.windows, context.now)
+    if at_once or not (opens or wanted.waits_for):
+        return attempt, None
+    return attempt, Waiting(
+        version=generation.version, generation=generation.fingerprint, until=opens, hosts=wanted.waits_for
+    )
 
 
 def _strategy(context: DeploymentContext, generation: Generation) -> str:

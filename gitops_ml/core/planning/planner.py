@@ -86,7 +86,7 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
         attempts = tuple(attempt.id for attempt in state.unreverted)
         actions.append(plan.Publish(attempts=attempts, because="the reverts of these attempts were refused"))
     return plan.Plan(
-        environment=desired.name,
+        environment=desired.full_name,
         commit=desired.commit,
         at=inputs.now,
         actions=tuple(actions),

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.state import KEPT_ATTEMPTS, Attempt, DeploymentState, Settlement, lasting_attempts
@@ -67,7 +68,7 @@ class RetrainRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """`environments/<environment>/records/<deployment>.yaml`. `attempts` are the newest first, at most 20."""
+    """`environments/<environment>/records/[<host>/]<deployment>.yaml`. `attempts` are the newest first, at most 20."""
 
     schema: int
     deployment: str
@@ -124,8 +125,9 @@ def answered(record: Record, attempt: str, answer: str) -> Record:
 
 
 def record_path(environment: str, deployment: str) -> str:
-    """Where Git keeps the record of a deployment."""
-    return f"environments/{environment}/records/{deployment}.yaml"
+    """Where Git keeps the record of a deployment. `environment`: its full name; each host has records of its own."""
+    name, host = split_full_name(environment)
+    return f"environments/{name}/records/{f'{host}/' if host else ''}{deployment}.yaml"
 
 
 def newest_first(attempts: Iterable[RecordedAttempt]) -> list[RecordedAttempt]:

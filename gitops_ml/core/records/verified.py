@@ -63,6 +63,13 @@ def verified_attempts(record: Record) -> Iterator[RecordedAttempt]:
             yield attempt
 
 
+def serves_verified(record: Record | None, generation: str) -> bool:
+    """Whether a generation, by its fingerprint, serves as Verified according to a record."""
+    if record is None or record.serving is None or record.serving.generation != generation:
+        return False
+    return any(attempt.generation == generation for attempt in verified_attempts(record))
+
+
 def parse_time(text: str) -> datetime:
     """Parse a time of a record: ISO 8601, with or without the engine's nanoseconds."""
     return datetime.fromisoformat(text)

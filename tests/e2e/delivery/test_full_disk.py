@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import pytest
 
-from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, ensure_runtime
-from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
-from gitops_ml.serving.building.requirements import read_lock, with_server
 from tests.e2e.host import Host
-from tests.e2e.workshop import MODEL, ROOT, Workshop
+from tests.e2e.second_engine import SecondEngine, second_engine
+from tests.e2e.workshop import MODEL, Workshop
 
 ROOM, LEFT = 3 * 1024**3, 12 * 1024**2  # bytes: of the second engine's disk, and when it is about to be full
 
@@ -29,58 +23,28 @@ def _resize(root: Path, size: int) -> None:
 
 
 @pytest.fixture
-def small_engine(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
-    """The socket of a second engine on a small disk, with the images that a first version needs."""
-    if os.geteuid() or not shutil.which("dockerd"):
-        pytest.skip("a second engine needs root and dockerd")
+def small_engine(tmp_path: Path, engine: docker.DockerClient) -> Iterator[SecondEngine]:
+    """A second engine on a small disk."""
     root = tmp_path / "root"
     root.mkdir()
+    if os.geteuid():
+        pytest.skip("a small disk needs root")
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(root)], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
-    # A socket's path has at most 107 characters; the folder of a test has more when tests run in parallel.
-    folder = Path(tempfile.mkdtemp(prefix="gitops-ml-"))
-    with contextlib.ExitStack() as undo:
-        undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        undo.callback(subprocess.run, ["umount", "-l", str(root)], check=True)
-        daemon, second = _started(folder, root)
-        undo.callback(daemon.wait, timeout=60)
-        undo.callback(daemon.terminate)
-        requirements = with_server(read_lock((ROOT / "requirements" / "serving.txt").read_bytes()))
-        with Engine.connect(None) as connected:
-            runtime, _ = ensure_runtime(connected, requirements)
-        _copy_images(engine, second, [BASE_IMAGE, GATEWAY_IMAGE, runtime])
-        yield folder / "docker.sock"
-
-
-def _started(folder: Path, root: Path) -> tuple[subprocess.Popen[bytes], docker.DockerClient]:
-    """A second engine that answers at `docker.sock` in `folder`, with its data in `root`."""
-    address, log = f"unix://{folder / 'docker.sock'}", folder / "log"
-    places = [f"--data-root={root}", f"--exec-root={folder / 'exec'}", f"--pidfile={folder / 'pid'}"]
-    with log.open("wb") as out:
-        # In a network namespace of its own, since two engines in one undo each other's firewall rules.
-        command = ["unshare", "--net", "dockerd", "--host", address, *places, "--bridge=none"]
-        daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
-    while daemon.poll() is None:
-        try:  # it makes its socket long before it answers
-            return daemon, docker.DockerClient(address)
-        except docker.errors.DockerException:
-            time.sleep(0.1)
-    pytest.fail(f"the second engine does not start: {log.read_text()[-2000:]}")
-
-
-def _copy_images(engine: docker.DockerClient, second: docker.DockerClient, names: list[str]) -> None:
-    for name in names:
-        second.images.load(b"".join(engine.images.get(name).save(named=name)))
-    second.close()
+    try:
+        with second_engine(engine, root) as second:
+            yield second
+    finally:
+        subprocess.run(["umount", "-l", str(root)], check=True)
 
 
 def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(
-    workshop: Workshop, small_engine: Path, tmp_path: Path
+    workshop: Workshop, small_engine: SecondEngine, tmp_path: Path
 ) -> None:
     # The loopback device of its namespace is down.
     gateway = {"bind": "0.0.0.0", "port": 8080, "drain": "1s"}
-    workshop.environment(engine=f"unix://{small_engine}", gateway=gateway)
+    workshop.environment(engine=small_engine.url, gateway=gateway)
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0")
     workshop.sync()
@@ -89,7 +53,7 @@ def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(
     workshop.declare("v1.1.0")
     root = tmp_path / "root"
     _resize(root, shutil.disk_usage(root).used + LEFT)
-    client = docker.DockerClient(f"unix://{small_engine}")
+    client = docker.DockerClient(small_engine.url)
     host = Host(client, workshop.project)
     before = host.objects()
     ran = workshop.sync(expect=1)

@@ -7,8 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from gitops_ml.errors import EngineUnavailable
 from tests.git.cli_clone import answer, cli, finding, fix_of, shell, write
 from tests.git.conftest import commit_file, git, run
+
+LOCK = Path(__file__).parents[3] / "requirements" / "serving.txt"
 
 
 def commit(work: Path, message: str) -> None:
@@ -193,4 +196,6 @@ def test_a_model_that_was_never_committed(project: Path) -> None:
     assert other == "git add booster.ubj; then commit"
     shell(project, add)
     commit(project, "Add the model")
-    assert "is neither a model" not in str(cli(project, "adopt", "booster.ubj", "--dry-run").exception)
+    # What is asked for next is an engine, whose container would look into the model.
+    elsewhere = ("--engine", f"unix://{project.parent}/no-engine.sock", "--requirements", str(LOCK))
+    assert isinstance(cli(project, "adopt", "booster.ubj", "--dry-run", *elsewhere).exception, EngineUnavailable)

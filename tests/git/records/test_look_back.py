@@ -15,7 +15,8 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment import last_good
 from gitops_ml.control.environment import target as target_module
-from gitops_ml.control.environment.target import Target, preview
+from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.targets import preview
 from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import reconcile
 from gitops_ml.core.journal.entries import Applied

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gitops_ml.control.agent.passes import EnvironmentPasses
 from gitops_ml.control.agent.turns import TIP, WATCH_EVERY, Turns
+from gitops_ml.control.environment.hosts import Hosts
 from gitops_ml.errors import InputError
 from tests.unit.builders import ENVIRONMENT, NAME, wanted
 from tests.unit.simulated_host import Host, SimulatedEnvironment
@@ -16,7 +17,7 @@ class SimulatedPasses(EnvironmentPasses):
     """The agent's passes over an environment in memory."""
 
     def __init__(self, environment: SimulatedEnvironment) -> None:
-        super().__init__(Path(), ENVIRONMENT, environment.report, threading.Event())
+        super().__init__(Path(), ENVIRONMENT, environment.report, threading.Event(), Hosts())
         self._environment_in_memory = environment
 
     def _open(self) -> SimulatedEnvironment:  # type: ignore[override]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment import target as target_module
 from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.targets import side_by_side
 from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import retry_while_locked
 from gitops_ml.core.generation import Generation
@@ -79,5 +81,6 @@ def test_an_unforeseen_error_in_one_environment_does_not_keep_others_from_their_
             raise KeyError("rows")
         return target.environment
 
-    assert visit([no_clone("dev"), no_clone("prod")], name_of, named=True) == (["prod"], [1])
+    targets = [no_clone("dev"), no_clone("prod")]
+    assert visit(targets, partial(side_by_side, work=name_of), named=True) == (["prod"], [1])
     assert "dev met an unforeseen error: KeyError: 'rows'" in capsys.readouterr().err

@@ -48,3 +48,9 @@ def test_a_name_that_a_deployment_cannot_have_comes_with_one_that_it_can() -> No
 )
 def test_the_message_of_a_bump_commit(before: str | None, after: str, message: str) -> None:
     assert bump_message("dev", "m", before, after) == message
+
+
+def test_a_host_has_no_declarations_of_its_own() -> None:
+    with pytest.raises(InputError) as caught:
+        declaration_path("edge@leeds", "churn")
+    assert (caught.value.why, caught.value.fix) == ("all hosts of edge share them", "write edge")

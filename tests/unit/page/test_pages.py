@@ -172,7 +172,7 @@ def test_what_needs_a_look_comes_first() -> None:
     (under_way,) = listed("rollouts")
     assert "v1.40.0, canary over v1.39.0, 25 % of the requests" in under_way.words
     words = page(names.OVERVIEW).words
-    assert words.index("Needs attention") < words.index("Waiting for a window") < words.index("Deployments")
+    assert words.index("Needs attention") < words.index("Waiting to begin") < words.index("Deployments")
 
 
 def test_a_rollout_under_way_shows_its_evidence_so_far() -> None:
