@@ -6,6 +6,7 @@ The host is observed once, before planning, into these frozen structs. Planning 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -94,7 +95,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     up: bool
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One environment on one engine at one time, by the engine's own clock.
 
     `cpus` is how many the engine's host has; 0 if that is not known. `gpus` is how many the engine offers; None if it
@@ -129,15 +130,26 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
         """The gateway's container; the newest if there are several."""
         return max(self.of_role("gateway"), key=lambda c: (c.created, c.id), default=None)
 
+    @cached_property
+    def _own(self) -> dict[str, list[Container]]:
+        """The containers with this project's and this environment's labels, by role."""
+        own: dict[str, list[Container]] = {}
+        for c in self.containers:
+            if (c.labels.get(names.PROJECT), c.labels.get(names.ENVIRONMENT)) == (self.project, self.environment):
+                own.setdefault(c.role, []).append(c)
+        return own
+
+    @cached_property
+    def _replicas(self) -> dict[str, list[Container]]:
+        """The replicas by deployment. A plan asks for those of each deployment, several times."""
+        replicas: dict[str, list[Container]] = {}
+        for c in self.of_role("replica"):
+            replicas.setdefault(c.deployment, []).append(c)
+        return replicas
+
     def of_role(self, *roles: str) -> list[Container]:
         """The containers of these roles with this project's and this environment's labels."""
-        return [
-            c
-            for c in self.containers
-            if c.role in roles
-            and c.labels.get(names.PROJECT) == self.project
-            and c.labels.get(names.ENVIRONMENT) == self.environment
-        ]
+        return [c for role in roles for c in self._own.get(role, ())]
 
     @property
     def gateway_runs(self) -> bool:
@@ -145,5 +157,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     def replicas(self, deployment: str) -> tuple[Container, ...]:
         """The replicas of a deployment, of every generation, in a stable order."""
-        replicas = [c for c in self.of_role("replica") if c.deployment == deployment]
+        replicas = self._replicas.get(deployment, ())
         return tuple(sorted(replicas, key=lambda c: (c.generation, c.replica, c.created, c.id)))
