@@ -247,11 +247,11 @@ class Subscriber(Generic[Model]):
         statement with the largest one names as `back_to`: what served before, in case that the new generation fails.
         """
         seen = self._folder / "order.json"
-        latest = json.loads(seen.read_bytes()) if seen.exists() else {"order": 0, "back_to": None}
-        if order < latest["order"] and order != latest["back_to"]:
+        largest, its_back_to = json.loads(seen.read_bytes()) if seen.exists() else (0, None)
+        if order < largest and order != its_back_to:
             raise Untrusted("it was published before what this subscriber has seen")
-        if order > latest["order"]:
-            _replace(seen, json.dumps({"order": order, "back_to": back_to}).encode())
+        if order > largest:
+            _replace(seen, json.dumps([order, back_to]).encode())
 
     @contextlib.contextmanager
     def _speaking(self, seconds: float) -> Iterator[None]:

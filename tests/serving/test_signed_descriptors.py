@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -53,7 +54,7 @@ def subscribe(tmp_path: Path, keys: Path) -> Iterator[Subscribe]:
 @pytest.fixture
 def publish(tmp_path: Path, keys: Path) -> Iterator[Callable[..., RunningChannel]]:
     """Publishes a generation on a channel of its own. `changes` are of its statement."""
-    running = []
+    running: list[contextlib.AbstractContextManager[RunningChannel]] = []
 
     def publish(
         generation: str, order: int = 5, back_to: int | None = None, /, *, key: str = "project", **changes: Any
@@ -115,7 +116,7 @@ def test_what_was_changed_on_the_way_is_refused(subscribe: Subscribe, publish: C
     channel = publish("g7")
     subscriber = subscribe(channel.url)
     true = json.loads(channel.channel._descriptor)
-    for change in (
+    changes: list[dict[str, Any]] = [
         {"signed": None},
         {"signed": {}},
         {"signed": true["signed"] | {"statement": true["signed"]["statement"].replace('"order": 5', '"order": 9')}},
@@ -123,7 +124,8 @@ def test_what_was_changed_on_the_way_is_refused(subscribe: Subscribe, publish: C
         {"files": [true["files"][0] | {"sha256": "0" * 64}]},
         {"files": [true["files"][0], true["files"][0] | {"path": "more.py"}]},
         {"generation": "g8"},
-    ):
+    ]
+    for change in changes:
         channel.descriptor = json.dumps(true | change).encode()
         assert polled(subscriber, channel) == ""
 
@@ -224,7 +226,7 @@ def test_no_redirect_to_another_host_is_followed(tmp_path: Path) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(f"{self.server.server_port}{self.path}")
+            asked.append(f"http://{self.headers['Host']}{self.path}")
             self.send_response(302 if self.path == "/channel" else 404)
             self.send_header("Location", targets.pop() if targets else "/")
             self.end_headers()
@@ -244,5 +246,4 @@ def test_no_redirect_to_another_host_is_followed(tmp_path: Path) -> None:
     for server in servers:
         server.shutdown()
         server.server_close()
-    port = servers[0].server_port
-    assert asked == [f"{port}/channel"] * 3 + [f"{port}/moved"], "only the redirect on the same host is followed"
+    assert asked == [f"{here}/channel"] * 3 + [f"{here}/moved"], "only the redirect on the same host is followed"

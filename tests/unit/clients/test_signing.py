@@ -10,8 +10,8 @@ import msgspec
 
 from gitops_ml.clients.signing import sign_candidate
 from gitops_ml.core.generation import Generation, replica_spec
-from gitops_ml.core.journal.entries import Built, Intent, Settled
-from gitops_ml.core.journal.fold import encode, fold, fold_entries
+from gitops_ml.core.journal.entries import Built, Intent, Outcome, Settled
+from gitops_ml.core.journal.fold import Entry, encode, fold, fold_entries
 from gitops_ml.core.journal.state import DeploymentState
 from gitops_ml.core.signed_statement import SignedStatement
 from tests.serving.signing import project_key
@@ -21,7 +21,7 @@ PLACE = f"{PROJECT}/{ENVIRONMENT}"
 
 
 def rolled_out(
-    candidate: Generation, before: DeploymentState, key: Path, later: timedelta, *, outcome: str = "promoted"
+    candidate: Generation, before: DeploymentState, key: Path, later: timedelta, *, outcome: Outcome = "promoted"
 ) -> DeploymentState:
     """The state after a rollout whose candidate was signed `later` than `NOW`."""
     attempt, at = f"{candidate.version}-{later}", (NOW + later).isoformat()
@@ -30,7 +30,7 @@ def rolled_out(
     )
     state = fold_entries([begun], msgspec.structs.replace(fold({}, ENVIRONMENT), deployments={NAME: before}))
     signed = sign_candidate(candidate, state.of(NAME), {"model.txt": b"a"}, NOW + later, str(key), PLACE)
-    entries = [
+    entries: list[Entry] = [
         Built(at=at, attempt=attempt, deployment=NAME, image_id="sha256:1", signed=signed),
         Settled(at=at, attempt=attempt, deployment=NAME, outcome=outcome),
     ]
