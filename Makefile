@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help agent-image demo test check lint unit bench docs clean setup format lock
+.PHONY: help agent-image demo test chaos check lint unit bench docs clean setup format lock
 bin := .venv/bin
 scripts := setup/lib.sh setup/venv setup/engine setup/images $(wildcard setup/recipes/*) setup/services .ci/run .github/action/install .github/action/run $(wildcard gitops_ml/clients/gateway/scripts/*.sh)
 JOBS ?= 4
@@ -19,8 +19,11 @@ demo: setup  ## train, serve, replace, catch a bad version, heal: on real data, 
 
 test: setup  ## all tests, on a real engine: about half an hour. ARGS='-k rollout' selects some
 	@setup/services
-	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone' $(ARGS) || [ $$? -eq 5 ]
+	@$(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not alone and not chaos' $(ARGS) || [ $$? -eq 5 ]
 	@$(bin)/pytest -n 2 -m alone $(or $(ARGS),$(alone)) || [ $$? -eq 5 ]
+
+chaos: setup  ## kill it at each mutation of each scenario; docs/reliability.md. ARGS='-k canary' selects some
+	@$(bin)/pytest -n $(JOBS) -m chaos tests/e2e/chaos $(ARGS) || code=$$?; $(bin)/python -m tests.e2e.chaos.results; exit $${code:-0}
 
 # mypy keeps one core busy for a while; unit tests take what is left of both.
 check: .venv  ## `lint` and `unit` side by side: under a minute

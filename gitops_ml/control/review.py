@@ -39,7 +39,7 @@ class DeploymentReview(msgspec.Struct, frozen=True, kw_only=True):
     `verdict` and `before`, the last verdict, are about the serving generation, whatever the tip declares.
     `declared_instead`: the version that the tip declares, if that is another generation; its rollout is under way, or
     has failed. `goes_back_to`: the version that was verified before, if the serving generation has failed and is the
-    declared one.
+    declared one, or if that version is declared again already.
     """
 
     name: str
@@ -95,7 +95,8 @@ def review(environment: Reconcilable, deployment: str | None = None, *, follow: 
     """Judge the serving generation of each deployment of an environment, or of one.
 
     Args:
-        follow: sync where a Failed verdict put a declaration back; otherwise the caller does.
+        follow: sync where a Failed verdict put a declaration back, now or in a run that was killed before it could
+            sync; otherwise the caller does.
 
     Raises what `Reconcilable.look` raises, `EngineFailed` when the environment has no gateway, and `InputError` for a
     deployment that is not declared.
@@ -104,7 +105,7 @@ def review(environment: Reconcilable, deployment: str | None = None, *, follow: 
         result = _review(environment, deployment)
     finally:
         environment.end_pass(engine_lost=False)
-    if follow and result.recorded and any(r.verdict == "Failed" and r.goes_back_to for r in result.reviews):
+    if follow and any(r.goes_back_to and (result.recorded or r.declared_instead) for r in result.reviews):
         result.synced = sync(environment)
     return result
 
@@ -218,8 +219,9 @@ def _conclude(
         host.report(check_event(host.environment, wanted.name, check))
     declared = wanted.generation
     instead = None if declared.fingerprint == judgement.serving.fingerprint else declared.version
-    failed_as_declared = judgement.verdict == "Failed" and not instead
-    back = judgement.attempt(state, host.now()).incumbent if failed_as_declared else None
+    back = judgement.attempt(state, host.now()).incumbent if judgement.verdict == "Failed" else None
+    if instead and back and back.fingerprint != declared.fingerprint:
+        back = None
     return DeploymentReview(
         name=wanted.name,
         version=judgement.serving.version,

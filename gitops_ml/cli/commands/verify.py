@@ -65,7 +65,7 @@ def _consequence(result: Review, reviewed: DeploymentReview) -> str:
     text = text if reviewed.changed else " as before"
     if reviewed.goes_back_to and result.serving(reviewed.name) == reviewed.goes_back_to:
         text += f"; back to {reviewed.goes_back_to}"
-    if reviewed.verdict == "Failed" and reviewed.declared_instead:
+    elif reviewed.verdict == "Failed" and reviewed.declared_instead:
         text += f"; nothing is reverted, since {reviewed.declared_instead} is declared"
     return text
 

@@ -123,28 +123,6 @@ def until(there: Callable[[], Any], what: str) -> None:
 # --- killed ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_rollout_killed_at_each_step_continues_without_losing_a_request(standing: Standing) -> None:
-    version = standing.declare_next()
-    clones = itertools.cycle((standing.workshop, standing.colleague))
-    with standing.load() as load:
-        for step in ("begin", "build", "start", "verify", "ready", "route", "settle", "retire", "record"):
-            begin_and_end(next(clones), signal.SIGKILL, line_of(step))
-        standing.colleague.sync()
-    standing.require_settled_on(version)
-    assert load.report.failed == 0, load.report.errors
-
-
-def test_a_rollout_killed_at_random_moments_continues_without_losing_a_request(standing: Standing) -> None:
-    version = standing.declare_next()
-    clones = itertools.cycle((standing.workshop, standing.colleague))
-    with standing.load() as load:
-        for after in (0.4, 0.6, 0.8, 1.0, 1.2, 1.5, 1.8, 2.2):
-            begin_and_end(next(clones), signal.SIGKILL, after=after)
-        standing.colleague.sync()
-    standing.require_settled_on(version)
-    assert load.report.failed == 0, load.report.errors
-
-
 def test_a_first_rollout_killed_at_each_step_continues(
     engine: docker.DockerClient, workshop: Workshop, tmp_path: Path
 ) -> None:

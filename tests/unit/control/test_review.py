@@ -89,6 +89,26 @@ def test_a_verdict_that_git_does_not_hold_is_recorded_although_it_is_unchanged()
     assert reviews(host) == [(ONE, "Failed")]
 
 
+def test_a_verify_that_was_killed_after_its_revert_is_finished_by_the_next_one() -> None:
+    host = serving_v1(NAME)
+    host.sync(host.declaring(wanted("v2")))
+    host.verdicts[TWO] = "Failed"
+    assert review(host.declaring(wanted("v2")), follow=False).recorded
+    assert host.serves(NAME) == [TWO]
+    result = review(host.declaring(wanted("v1")))
+    assert host.serves(NAME) == [ONE]
+    assert (verdicts(result), result.exit_code) == ([(NAME, TWO, "Failed")], 3)
+
+
+def test_a_failed_version_whose_successor_is_declared_already_is_not_put_back() -> None:
+    host = serving_v1(NAME)
+    host.sync(host.declaring(wanted("v2")))
+    host.verdicts[TWO] = "Failed"
+    result = review(host.declaring(wanted("v3")))
+    assert host.serves(NAME) == [TWO]
+    assert [(r.goes_back_to, r.declared_instead) for r in result.reviews] == [(None, "v3")]
+
+
 def test_a_version_that_replaced_the_judged_one_meanwhile_is_judged_instead() -> None:
     host = serving_v1(NAME)
 

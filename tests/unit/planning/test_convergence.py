@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.declaration.schema import Hold
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.errors import EngineFailed, EngineUnavailable
 from tests.effort import examples, stride
 from tests.unit.builders import NAME, wanted
 from tests.unit.simulated_engine import Killed
-from tests.unit.simulated_host import Host, dies_at, never, require_clean
+from tests.unit.simulated_host import Host, SimulatedEnvironment, dies_at, never, require_clean
 
 ONE, TWO, THREE = "1" * 12, "2" * 12, "3" * 12
 ALL = ["blue-green", "recreate", "canary", "shadow"]
@@ -144,6 +145,37 @@ def test_a_withdrawal_converges_from_every_interruption() -> None:
         if not died:
             return
         mutation += stride(4)
+
+
+# --- a stale read -----------------------------------------------------------------------------------------------------
+
+
+class StaleEnvironment(SimulatedEnvironment):
+    """An environment whose first look shows what was there long ago. `stale` is set before a pass."""
+
+    stale: View
+
+    def look(self, options: Options, commit: str | None = None) -> View:
+        return self.stale
+
+
+@pytest.mark.parametrize("strategy", ALL)
+@pytest.mark.parametrize("verdict", ["Verified", "Failed"])
+def test_a_pass_that_begins_with_any_earlier_look_harms_nobody(strategy: str, verdict: str) -> None:
+    """A stale read of the kind that Sieve tries (Sun et al., OSDI 2022)."""
+    host = running("v1", strategy=strategy)
+    host.verdicts[TWO] = verdict  # type: ignore[assignment]
+    declared = wanted("v2", strategy=strategy)
+    looks: list[View] = []
+    host.step = lambda _: looks.append(host.declaring(declared).look(Options()))
+    host.settle(declared)
+    host.step = never
+    assert len(looks) > 5
+    for look in looks:
+        environment = StaleEnvironment(host, host.behaviour, (declared,))
+        environment.stale = look
+        host.one_pass(environment)
+        require_clean(host, host.settle(declared), "v2" if verdict == "Verified" else "v1", 1)
 
 
 # --- trouble that is not the candidate's ------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
 cd "$ROOT" || exit 1
 old=$STAGE/$1.old new=$ROUTES/$1.yml
 rm -f "$old"
-[ -z "$4" ] || printf %s "$4" >"$STAGE/$1.yml" || exit 1
+# Through cat, which says why it cannot write: the shell's own printf does not.
+[ -z "$4" ] || printf %s "$4" | cat >"$STAGE/$1.yml" || exit 1
 [ ! -e "$new" ] || cp "$new" "$old" || exit 1
 enabled() {
   status=$(timeout 2 wget -q -O - "$API/api/http/routers/$1.protocol@file" 2>&1)
