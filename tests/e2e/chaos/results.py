@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import time
 from collections.abc import Iterable
@@ -99,7 +100,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _file_of(scenario: str) -> Path:
-    return FOLDER / f"{scenario.replace(' ', '-')}.json"
+    return FOLDER / f"{re.sub(r'[^a-zA-Z]+', '-', scenario)}.json"
 
 
 def _read(scenario: str) -> Stored:
