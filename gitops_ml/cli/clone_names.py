@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gitops_ml.clients.artifacts import model_paths, resolution
-from gitops_ml.clients.files.environments import environment_names, read_environment
+from gitops_ml.clients.files.environments import environment_names, full_names, read_environment
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.core.versions.tags import version_order
 from gitops_ml.errors import GitopsError
 
@@ -26,8 +27,9 @@ def names_in(clone: Path, read: Callable[[Repository], Iterable[str]]) -> list[s
 
 
 def environments(repo: Repository) -> set[str]:
-    """The environments that the clone's tip declares."""
-    return set(environment_names(repo, repo.tip()))
+    """The environments that the clone's tip declares, and their hosts where they have several."""
+    names = environment_names(repo, repo.tip())
+    return {*names, *full_names(repo, repo.tip(), names)}
 
 
 def deployments(repo: Repository, environment: str | None) -> set[str]:
@@ -36,7 +38,7 @@ def deployments(repo: Repository, environment: str | None) -> set[str]:
 
 
 def _declared(repo: Repository, environment: str) -> set[str]:
-    entries = repo.entries(repo.tip(), f"environments/{environment}/models")
+    entries = repo.entries(repo.tip(), f"environments/{split_full_name(environment)[0]}/models")
     return {name.removesuffix(".yaml") for name in entries if name.endswith(".yaml")}
 
 

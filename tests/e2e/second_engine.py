@@ -1,4 +1,4 @@
-"""A second engine on this machine, with the images that a first version needs."""
+"""A second engine on this machine, with the images that a first version needs, and small disks."""
 
 from __future__ import annotations
 
@@ -80,3 +80,18 @@ def second_engine(engine: docker.DockerClient, root: Path) -> Iterator[SecondEng
             second.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    """Mount a disk of `size` bytes at a folder. Skips the test where that is not allowed."""
+    if os.geteuid():
+        pytest.skip("a small disk needs root")
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

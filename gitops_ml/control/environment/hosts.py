@@ -23,7 +23,7 @@ class Hosts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._away: set[str] = set()
-        self._engines: dict[str, str] = {}
+        self._networks: dict[str, str] = {}
 
     def away(self) -> frozenset[str]:
         """The hosts that did not answer when they were last asked."""
@@ -35,22 +35,25 @@ class Hosts:
         with self._lock:
             self._away.add(name)
 
-    def answered(self, files: EnvironmentFiles, engine: str) -> None:
-        """Note that a host answers. Raises `EngineMismatch` where one that is declared before it has the same engine.
+    def answered(self, files: EnvironmentFiles, network: str | None) -> None:
+        """Note that a host answers. Raises `EngineMismatch` where it is a host that is declared before it.
 
         Args:
-            engine: the engine's own ID. Two addresses can lead to one engine.
+            network: the ID of the environment's network, which no two engines share. The engine's own ID tells less:
+                hosts that were installed from one image can have the same.
         """
         declared = [full_name(files.name, host) for host in files.environment.hosts]
         with self._lock:
             self._away.discard(files.full_name)
-            self._engines[files.full_name] = engine
-            before = declared[: declared.index(files.full_name)] if files.host else []
-            same = next((other for other in before if self._engines.get(other) == engine), None)
+            if not files.host or network is None:
+                return
+            self._networks[files.full_name] = network
+            before = declared[: declared.index(files.full_name)]
+            same = next((other for other in before if self._networks.get(other) == network), None)
         if same:
             raise EngineMismatch(
                 f"{files.full_name} and {same} are the same host",
-                why=f"both addresses lead to the engine {engine}",
+                why="both addresses lead to one engine",
                 fix=f"take one of them out of `engines` in environments/{files.name}/environment.yaml",
             )
 

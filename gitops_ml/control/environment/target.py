@@ -98,7 +98,7 @@ class Target:
             raise
 
     def _plan(self, source: Source, snapshot: Snapshot, options: Options, *, locked: bool) -> View:
-        self.hosts.answered(source.files, snapshot.engine)
+        self.hosts.answered(source.files, snapshot.network)
         return plan_view(self.repo, source, snapshot, replace(options, away=self.hosts.away()), locked=locked)
 
     def look_back(self, options: Options, error: GitopsError) -> View:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitops_ml.control.environment import last_good
+from gitops_ml.control.environment import last_good, targets
 from gitops_ml.control.environment import target as target_module
 from tests.git.conftest import environment
 from tests.git.hosts.simulated import Fleet, codes
@@ -18,6 +18,7 @@ def _hosts_in_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module in (target_module, last_good):
             patched.setattr(module, "observe", lambda engine, files, cache: engine.snapshot())
+        patched.setattr(targets, "require_free_port", lambda *_: None)
         yield
 
 

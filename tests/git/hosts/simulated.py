@@ -46,7 +46,8 @@ class Host(Engine):
     def snapshot(self) -> Snapshot:
         if self.away:
             raise EngineUnavailable("the engine does not answer")
-        return msgspec.structs.replace(super().snapshot(), engine=f"engine-{self.id}")
+        network = f"network-{self.id}" if self.has_network else None
+        return msgspec.structs.replace(super().snapshot(), engine=f"engine-{self.id}", network=network)
 
     @property
     def version(self) -> str | None:

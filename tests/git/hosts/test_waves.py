@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from gitops_ml.control.environment.view import Options
+import pytest
+
+from gitops_ml.control.environment.targets import preview_all
+from gitops_ml.control.environment.view import Options, View
 from gitops_ml.control.sync import SyncResult
-from gitops_ml.errors import EngineUnavailable
+from gitops_ml.control.wait import wait
+from gitops_ml.errors import EngineUnavailable, SourceError
 from tests.git.conftest import git
 from tests.git.hosts.simulated import NAME, Fleet, codes
 
@@ -132,3 +136,38 @@ def test_two_addresses_of_one_engine_are_an_error(fleet: Fleet) -> None:
     outcomes = fleet.sync()
     (error,) = [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
     assert "are the same host" in str(error)
+
+
+def test_the_plan_says_which_hosts_wait_and_for_nobody_who_is_away(serving: Fleet) -> None:
+    serving.declare("v1.1.0", 1, 2)
+
+    def plans() -> dict[str, str | tuple[str, ...]]:
+        """What each host that answers does first, or whom it waits for."""
+        views = [each for each in preview_all(serving.targets(), Options()) if isinstance(each, View)]
+        waiting = {view.desired.host: view.plan.statuses[0].waiting for view in views}
+        return {
+            view.desired.host: waits.hosts if (waits := waiting[view.desired.host]) else view.plan.lines()[0][:21]
+            for view in views
+        }
+
+    assert plans() == {"leeds": "begin dev@leeds/churn", "york": ("leeds",), "hull": ("leeds", "york")}
+    serving.hosts["leeds"].away = True
+    assert plans() == {"york": "begin dev@york/churn ", "hull": ("york",)}
+
+
+def test_records_on_a_branch_of_their_own_open_the_next_wave(serving: Fleet) -> None:
+    serving.run_on("leeds", "york", records={"branch": "records"})
+    serving.declare("v1.1.0")
+    assert codes(serving.sync()) == {"leeds": 0, "york": 0}
+    assert [serving.hosts[name].version for name in ("leeds", "york")] == ["v1.1.0", "v1.1.0"]
+    assert "records/leeds" in git(serving.folder, "ls-tree", "-r", "--name-only", "origin/records")
+
+
+def test_waiting_for_a_verdict_lasts_until_the_waves_before_are_done(serving: Fleet) -> None:
+    serving.declare("v1.1.0")
+    (york,) = serving.targets("dev@york")
+    with pytest.raises(SourceError) as caught:
+        wait(york, None, timeout=2.0, interval=1.0)
+    assert "dev@york/churn: v1.1.0 waits until it is Verified on leeds" in (caught.value.why or "")
+    serving.sync()
+    assert wait(york, None, timeout=2.0, interval=1.0).exit_code == 0

@@ -48,6 +48,21 @@ def test_a_dvc_remote_that_is_not_there_yet(project: Path) -> None:
     assert finding(project, "dvc remote")["state"] == "ok"
 
 
+def test_a_dvc_remote_at_a_file_url(lone: Path) -> None:
+    (lone.parent / "storage").mkdir()
+    write(lone, ".dvc/config", f"['remote \"storage\"']\n    url = file://{lone.parent}/storage\n")
+    write(lone, "model.txt.dvc", f"outs:\n- {{md5: {'a' * 32}, size: 3, hash: md5, path: model.txt}}\n")
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: model.txt, type: model}\n")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-q", "-m", "Add a model")
+    modify, _, rest = fix_of(lone, "register", "one").partition(", ")
+    assert rest == "commit and push .dvc/config, then dvc push"
+    assert finding(lone, "dvc remote")["fix"] == f"{modify}, {rest}"
+    shell(lone, modify)
+    git(lone, "commit", "-q", "-am", "Name the remote by its path")
+    assert finding(lone, "dvc remote")["state"] == "ok"
+
+
 def test_an_object_that_is_broken_at_the_remote(project: Path, other: Callable[[str], Path]) -> None:
     theirs = other("theirs")
     for path in (project.parent / "storage").rglob("*"):

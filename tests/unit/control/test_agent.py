@@ -249,6 +249,18 @@ def test_only_named_environments_are_reconciled_and_absent_ones_awaited() -> Non
     assert len([line for line in done.reported if "environments/prod/environment.yaml" in line]) == 1
 
 
+def test_the_hosts_of_a_named_environment_are_reconciled_until_they_are_taken_out() -> None:
+    two, one = Tip(FIRST, ("edge@leeds", "edge@york", "dev")), Tip(SECOND, ("edge@leeds",))
+    fetch = tips((0, two), (50, one), (150, Tip(SECOND, ())))
+    done = Simulation(tips=fetch, named=("edge",)).run(100)
+    assert set(done.passes) == {"edge@leeds", "edge@york"}
+    assert (done.passes["edge@leeds"].closed, done.passes["edge@york"].closed) == (1, 1)
+    assert done.passes["edge@york"].began[-1] < done.passes["edge@leeds"].began[-1]
+    assert not [line for line in done.reported if line.startswith("error")]
+    assert two.absent(("edge@hull", "edge"), ()) == {"edge@hull"}
+    assert one.absent((), ("dev", "edge@york", "prod@leeds")) == {"dev", "prod@leeds"}
+
+
 # --- the end
 
 
