@@ -51,7 +51,7 @@ def _declare_environment(workshop: Workshop, nodes: Swarm, node: Node) -> None:
 
 def _replicas(nodes: Swarm) -> list[tuple[str, str]]:
     """(version, node) of each task that runs."""
-    api = nodes.manager.client.api
+    api: Any = nodes.manager.client.api
     versions = {s["ID"]: s["Spec"]["Labels"][VERSION] for s in api.services(filters={"label": PROJECT})}
     tasks = api.tasks(filters={"desired-state": "running"})
     running = [task for task in tasks if task["Status"]["State"] == "running"]
