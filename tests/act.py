@@ -39,7 +39,7 @@ def act(work: Path, event: str, workflow: str, payload: dict[str, object], *opti
     """Run a workflow for an event. Returns its exit code, and what it printed."""
     stub = work.parent / "stub"
     stub.mkdir(exist_ok=True)
-    (stub / "action.yml").write_text("runs: {using: composite, steps: []}\n")
+    (stub / "action.yml").write_text("runs: {using: composite, steps: [{run: ':', shell: sh}]}\n")
     (work.parent / "event.json").write_text(json.dumps(payload))
     texts = [(ROOT / "action.yml").read_text(), (work / ".github/workflows" / workflow).read_text()]
     remote = {action for text in texts for action in _REMOTE_ACTION.findall(text)}

@@ -33,6 +33,9 @@ NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
 
 _skipped: dict[str, str] = {}
 
+# The workers of a run share the cores. Threads of OpenMP that find none free wait for each other in busy loops.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # How long one example takes says more of the machine, which runs other tests beside it, than of what is tested.
 settings.register_profile(
     "shared", max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow]

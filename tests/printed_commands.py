@@ -17,7 +17,27 @@ _REMOVALS = "tests/e2e/delivery/test_environments.py"
 _VERIFY = "tests/e2e/workflows/test_verify.py"
 _HEALING = "tests/e2e/healing/test_gateway.py"
 _TRACE = "tests/git/cli/test_trace.py"
+_OWNERSHIP = "tests/e2e/delivery/test_ownership.py"
+_ENGINE = "tests/unit/clients/test_engine_address.py"
 RUN = {
+    "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "
+    "label={}={} --filter label={}={})": (
+        f"{_REMOVALS}::test_an_environment_without_its_folder_is_left_alone_and_reported"
+    ),
+    "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`": (
+        f"{_OWNERSHIP}::test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone"
+    ),
+    "docker start {}": (
+        f"{_HEALING}::test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends"
+    ),
+    "let DVC track it: git rm -q --cached {} && dvc add {}": f"{_DVC}::test_a_large_file_beside_a_model",
+    "docker inspect {}": f"{_OWNERSHIP}::test_a_container_with_the_gateways_name_is_refused_and_left_alone",
+    "docker context inspect {}": f"{_ENGINE}::test_a_malformed_context_is_named",
+    "`docker context ls` lists them; `docker context use default`, or set `engine:` in environment.yaml": (
+        f"{_ENGINE}::test_a_context_that_is_gone_is_replaced_as_printed"
+    ),
+    "start it, or correct {}; `gitops-ml doctor` looks closer": f"{_HERE}::test_an_engine_that_does_not_answer",
+    "git remote set-url origin <its new address>": f"{_EDITS}::test_a_repository_that_moved_to_another_address",
     "gitops-ml versions": f"{_TRACE}::test_what_nobody_knows_is_said",
     "gitops-ml trace {} {}": f"{_TRACE}::test_what_nobody_knows_is_said",
     "gitops-ml trace {}@{} -o cyclonedx, for what is known": (
@@ -83,6 +103,9 @@ RUN = {
     "git branch ANOTHER-NAME {}": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git push {} {}:refs/heads/ANOTHER-NAME": f"{_HERE}::test_commands_of_git_run_as_printed",
     "git config --global --add safe.directory {}": f"{_HERE}::test_commands_of_git_run_as_printed",
+    "dvc remote modify {} url {}, commit and push .dvc/config, then dvc push": (
+        f"{_DVC}::test_a_dvc_remote_at_a_file_url"
+    ),
     "dvc push creates it; or mount it": f"{_DVC}::test_a_dvc_remote_that_is_not_there_yet",
     "restore the remote or the repository that it comes from, until this works: dvc pull {}": (
         f"{_DVC}::test_an_import_whose_source_is_gone"
@@ -178,10 +201,7 @@ NOT_RUN_FOR = {
         "gitops-ml sync {}, which judges it again",
         "gitops-ml plan {}",
         "gitops-ml verify {} {}",
-        "docker start {}",
         "gitops-ml status dev",
-        "restore environments/{}, or take away what it runs: docker rm -f $(docker ps -aq --filter "
-        "label={}={} --filter label={}={})",
     ),
     "it looks into a model in a container, as tests/e2e/workflows/test_adopt.py does": (
         "correct it or train again, then gitops-ml check",
@@ -202,7 +222,7 @@ NOT_RUN_FOR = {
         "dvc repro",
         "dvc commit {}",
         "dvc update {}.dvc, or dvc push it again from where it is right",
-        "let DVC track the large ones: dvc add FILE",
+        "let DVC track the large ones: git rm -q --cached FILE && dvc add FILE",
         "dvc repro prepare",
         "dvc pull {}, or give --reference and --rows",
         "dvc pull {}, or collect it: dvc repro ingest",
@@ -212,14 +232,12 @@ NOT_RUN_FOR = {
     ),
     "it is a choice, a step of several, a look at what is wrong, or holds a value that only a person knows": (
         "gitops-ml bump ENV DEPLOYMENT {} --push",
-        "git remote set-url origin <its new address>",
-        "start it, or correct {}; `gitops-ml doctor` looks closer",
         "fix what it says; `gitops-ml doctor` looks closer, and `journalctl -u docker` on that host says more",
-        "git help check-ref-format",
     ),
     "it changes the machine or its Docker engine, or asks a package index": (
         "apt-get install git",
         "apt-get install gnupg",
+        "apt-get install openssh-client",
         "lock with hashes: uv pip compile --generate-hashes --only-binary :all: --no-emit-index-url "
         "--python-version {} requirements.in -o requirements.txt",
         "make setup, in a clone of gitops-ml",
@@ -230,14 +248,10 @@ NOT_RUN_FOR = {
         "pip install 'dvc>=3.60,<4'",
         "`gitops-ml sync` pulls it where that host reaches its registry; else, in a clone of gitops-ml: make setup",
         "docker info",
-        "`docker context ls` lists them; `docker context use default`, or set `engine:` in environment.yaml",
-        "docker context inspect {}",
-        "docker inspect {}",
         "`docker system df` shows what fills it, `docker image prune` frees unused images",
         "`docker network prune` on that host frees those of unused networks; "
         "`default-address-pools` in its daemon.json allows more",
         "`make setup` in a clone of gitops-ml makes it; or let that host reach its registry",
-        "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`",
         "docker logs {}",
         "pip install 'gitops-ml[notify]'",
         "pip install 'gitops-ml[stages]'",

@@ -4,6 +4,10 @@ The model comes from a channel, and is replaced while the stream flows. `gitops_
 gitops-ml: it may be a copy of that one file beside this one.
 
     python scorer.py http://models:8080/churn/channel /var/lib/scorer < events.jsonl > scores.jsonl
+
+With the signed channel's own name, and a file that lists whose signatures count, it takes nothing else:
+
+    python scorer.py http://models:8080/churn/channel /var/lib/scorer scorer-1 shop/prod/churn allowed_signers
 """
 
 import json
@@ -13,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import skops.io
 
-from gitops_ml.subscriber import Subscriber
+from gitops_ml.subscriber import Subscriber, Trust
 
 # A new model may hold no other types than these: skops refuses it, and the old model goes on.
 TRUSTED = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor", "sklearn.tree._tree.Tree", "numpy.dtype"]
@@ -29,8 +33,9 @@ def load_model(folder: Path):
     return model, columns
 
 
-def main(channel: str, folder: str, name: str) -> None:
-    subscriber = Subscriber(channel, folder, load_model, name=name)
+def main(channel: str, folder: str, name: str = "", signed: str = "", allowed_signers: str = "allowed_signers") -> None:
+    trust = Trust(signed, allowed_signers) if signed else None
+    subscriber = Subscriber(channel, folder, load_model, name=name, trust=trust)
     subscriber.start()
     for line in sys.stdin:
         event = json.loads(line)
@@ -47,4 +52,4 @@ def main(channel: str, folder: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "")
+    main(*sys.argv[1:])

@@ -18,6 +18,7 @@ from gitops_ml.core.journal.fold import Entry
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
+from gitops_ml.core.signed_statement import SignedStatement
 from gitops_ml.core.subscribers import ChannelReport
 from gitops_ml.core.verification.own_checks import Subject
 from gitops_ml.core.verification.probe_result import TargetResult
@@ -215,6 +216,13 @@ class Host(ReadOnlyHost, Protocol):
 
     def image(self, generation: Generation) -> str:
         """Have a generation's image on the engine, and return its ID. Raises `ModelRejected` and `EngineFailed`."""
+        ...
+
+    def sign(self, candidate: Generation) -> SignedStatement | None:
+        """Sign what the candidate's channel will publish; None where it has none, or the operator set no key.
+
+        Raises `InputError` where the key cannot sign, and as `Models.artifact`.
+        """
         ...
 
     def create(self, generation: Generation, replica: int) -> str:

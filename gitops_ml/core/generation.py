@@ -16,6 +16,7 @@ from gitops_ml.core.declaration.artifact import Artifact, Sidecar
 from gitops_ml.core.declaration.mapping import AnswerMapping
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.declaration.values import differing, label_of, seconds, size_bytes
+from gitops_ml.core.signed_statement import SignedStatement
 
 PORT = 8080
 SERVER_USER = "65532:65532"
@@ -46,7 +47,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     `image_id` is known once the image was built or pulled. `start_timeout` is in seconds, `cpus` in cores, `memory` in
     bytes. `secrets` maps names to files on the engine's host. An embedded model has an `application`, which finds the
     model at `model_path` and says at `version_path` (if there is one) what it has loaded. `published`: its servers also
-    offer the model's files.
+    offer the model's files, and show subscribers that they were `signed`.
     """
 
     fingerprint: str
@@ -74,8 +75,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     application: Application | None = None
     model_path: str = ""
     version_path: str | None = None
-
     published: bool = False
+    signed: SignedStatement | None = None
 
     @property
     def answers(self) -> bool:
@@ -180,8 +181,8 @@ def generation_of(
     service = serve.by_model_server
     # What an application's image is based on is in its content.
     made_from = (base, serving_version) if service else (serve.model_path or "", 0)
-    if serve.pattern == "publish":  # an image that was built for `service` may hold a server without a channel
-        made_from = f"{base} channel", serving_version
+    if serve.pattern == "publish":  # an older image may hold a server without a channel, or without its signature
+        made_from = f"{base} signed channel", serving_version
     image = (
         serve.image or ""
         if serve.pattern == "image"
@@ -268,6 +269,7 @@ def replica_spec(
         "GITOPS_ML_GENERATION": generation.fingerprint,
         "GITOPS_ML_PORT": str(generation.port),
         **({"GITOPS_ML_CHANNEL": "1"} if generation.published else {}),
+        **(_signed_env(generation.signed) if generation.signed else {}),
     }
     service = generation.pattern == "service"
     return ContainerSpec(
@@ -291,3 +293,7 @@ def replica_spec(
         gpus=generation.gpus,
         stop_grace=max(1, round(drain)),
     )
+
+
+def _signed_env(signed: SignedStatement) -> dict[str, str]:
+    return {"GITOPS_ML_STATEMENT": signed.statement, "GITOPS_ML_SIGNATURE": signed.signature}

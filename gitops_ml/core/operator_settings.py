@@ -1,7 +1,8 @@
 """What the host's operator decides: settings of the process that reconciles, outside the repository.
 
 Whoever may merge into the repository could change what stands there. So what a declaration may reach on a host, or on
-the networks around the host, is decided by environment variables of the process. This is the one list of them.
+the networks around the host, and with which key is signed, is decided by environment variables of the process. This is
+the one list of them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from gitops_ml.core.declaration.checks import HttpCheck, PrometheusCheck
 from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.errors import InputError
 
-SECRETS_UNDER, ALLOW_COMMANDS, CHECK_HOSTS, DVC_REMOTES = (
+SECRETS_UNDER, ALLOW_COMMANDS, CHECK_HOSTS, DVC_REMOTES, SIGNING_KEY = (
     "GITOPS_ML_SECRETS_UNDER",
     "GITOPS_ML_ALLOW_COMMANDS",
     "GITOPS_ML_CHECK_HOSTS",
     "GITOPS_ML_DVC_REMOTES",
+    "GITOPS_ML_SIGNING_KEY",
 )
 DEFAULT_SECRETS = "/etc/gitops-ml/secrets"
 _HOST = re.compile(r"(?P<scheme>https?)://(?P<host>\[[^\]]+\]|[^/:?#]+)(:(?P<port>\d+))?(?=[/?#]|$)")
@@ -36,13 +38,15 @@ class OperatorSettings(msgspec.Struct, frozen=True, kw_only=True):
     `secrets_under`: folders on the engine's host below which `secrets:` may name files. `allow_commands`: whether
     `verify.command` runs. `check_hosts`: what `verify.http` and `verify.prometheus` may ask; None means every host but
     those that `addresses.why_refused` names. `dvc_remotes`: the beginnings of addresses from which DVC's remotes and
-    imports may be read; None means every one but those that `reach.why_unreachable` names.
+    imports may be read; None means every one but those that `reach.why_unreachable` names. `signing_key`: the file of
+    the SSH key that signs what channels publish; empty means that nothing is signed.
     """
 
     secrets_under: tuple[str, ...] = (DEFAULT_SECRETS,)
     allow_commands: bool = False
     check_hosts: tuple[HostRule, ...] | None = None
     dvc_remotes: tuple[str, ...] | None = None
+    signing_key: str = ""
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
@@ -53,7 +57,18 @@ def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
         allow_commands=_switch(ALLOW_COMMANDS, environ.get(ALLOW_COMMANDS, "")),
         check_hosts=None if hosts is None else parse_rules(CHECK_HOSTS, hosts),
         dvc_remotes=None if (remotes := environ.get(DVC_REMOTES)) is None else _addresses(remotes),
+        signing_key=_key(environ.get(SIGNING_KEY, "")),
     )
+
+
+def _key(path: str) -> str:
+    if path and not path.startswith("/"):
+        raise InputError(
+            f"{SIGNING_KEY} names {path}",
+            why="it must name the file of an SSH key by its absolute path",
+            fix=f"export {SIGNING_KEY}=/etc/gitops-ml/channel_key",
+        )
+    return path
 
 
 def _addresses(text: str) -> tuple[str, ...]:

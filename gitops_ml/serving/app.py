@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.serving import SERVING_VERSION
 from gitops_ml.serving.bodies import Bodies
-from gitops_ml.serving.channel import Channel
+from gitops_ml.serving.channel import Channel, Published
 from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.messages import IndexRequest, ProtocolError
 from gitops_ml.serving.metrics import Metrics
@@ -64,7 +63,7 @@ class ModelApp:
     """ASGI application around one model.
 
     Args:
-        published: the folder of the model's files, where a channel offers them to subscribers.
+        published: what a channel offers to subscribers; None where there is no channel.
 
     Attributes:
         inference: answers requests without HTTP.
@@ -74,7 +73,7 @@ class ModelApp:
     """
 
     def __init__(
-        self, model: Model, manifest: Manifest, identity: Identity, limits: Limits, published: Path | None = None
+        self, model: Model, manifest: Manifest, identity: Identity, limits: Limits, published: Published | None = None
     ) -> None:
         self.in_flight = 0
         self.draining = False
@@ -111,9 +110,9 @@ class ModelApp:
     def _stop(self) -> None:
         self.draining = True
 
-    def _open_channel(self, folder: Path) -> Channel:
+    def _open_channel(self, published: Published) -> Channel:
         return Channel(
-            folder,
+            published,
             msgspec.to_builtins(self._identity),
             streams=self.limits.connections // 2,
             poll_seconds=self.limits.poll_seconds,

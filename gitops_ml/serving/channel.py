@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -53,11 +53,17 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     errors: _Count = 0
 
 
+class Published(NamedTuple):
+    """The files that a channel publishes, and what was signed of them: a statement and a signature, or nothing."""
+
+    folder: Path
+    signed: Mapping[str, str] = {}
+
+
 class Channel:
     """The routes of one generation's channel.
 
     Args:
-        folder: the model's files.
         identity: deployment, model, version, digest and generation, as the descriptor names them.
         streams: how many event streams may be open at once.
         poll_seconds: how often subscribers ask, and how long an event stream lasts.
@@ -66,7 +72,7 @@ class Channel:
 
     def __init__(
         self,
-        folder: Path,
+        published: Published,
         identity: dict[str, str],
         *,
         streams: int,
@@ -74,12 +80,12 @@ class Channel:
         stopping: Callable[[], bool],
         bodies: Bodies,
     ) -> None:
+        folder, signed = published
         self._paths = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
         self._files = {name: _described(name, path) for name, path in self._paths.items()}
         self._generation, self._poll_seconds = identity["generation"], poll_seconds
-        self._descriptor = msgspec.json.encode(
-            {"schema": 1, **identity, "poll_seconds": poll_seconds, "files": list(self._files.values())}
-        )
+        descriptor = {"schema": 1, **identity, "poll_seconds": poll_seconds, "files": list(self._files.values())}
+        self._descriptor = msgspec.json.encode(descriptor | ({"signed": signed} if signed else {}))
         self._most_streams, self._streams = streams, 0
         self._stopping, self._bodies = stopping, bodies
         self._started = time.monotonic()

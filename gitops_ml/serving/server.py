@@ -68,6 +68,7 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     """
     # Imported here, after `limit_threads`: these import the numeric libraries.
     from gitops_ml.serving.app import Identity, ModelApp
+    from gitops_ml.serving.channel import Published
     from gitops_ml.serving.prediction.loader import load_model
     from gitops_ml.serving.prediction.rehearsal import rehearse
 
@@ -80,7 +81,7 @@ def load_app(env: Mapping[str, str]) -> tuple[ModelApp, int]:
     manifest, model = load_model(model_dir, allow_pickle=env.get("GITOPS_ML_ALLOW_PICKLE") == "1")
     limits = _limits(env)
     identity = Identity(**{field: env[name] for field, name in names.items()})
-    published = model_dir if env.get("GITOPS_ML_CHANNEL") == "1" else None
+    published = Published(model_dir, _signed(env)) if env.get("GITOPS_ML_CHANNEL") == "1" else None
     app = ModelApp(model, manifest, identity, limits, published)
     rehearse(app.inference, model_dir)
     return app, port
@@ -156,6 +157,12 @@ def _limits(env: Mapping[str, str]) -> Limits:
         samples_per_second=_number(env, "GITOPS_ML_SAMPLES_PER_SECOND", own.samples_per_second),
         poll_seconds=max(1, _number(env, "GITOPS_ML_POLL_SECONDS", own.poll_seconds)),
     )
+
+
+def _signed(env: Mapping[str, str]) -> dict[str, str]:
+    """What was signed of a published generation, and the signature."""
+    names = {"statement": "GITOPS_ML_STATEMENT", "signature": "GITOPS_ML_SIGNATURE"}
+    return {key: env[name] for key, name in names.items() if name in env}
 
 
 def _number(env: Mapping[str, str], name: str, default: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvicorn
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gitops_ml.serving.bodies import Bodies
-from gitops_ml.serving.channel import Channel
+from gitops_ml.serving.channel import Channel, Published
 from gitops_ml.serving.limits import Limits
 from gitops_ml.serving.messages import ProtocolError
 from gitops_ml.serving.replies import protocol_error
@@ -28,13 +29,21 @@ class RunningChannel:
     for model.txt.
     """
 
-    def __init__(self, folder: Path, generation: str, version: str, port: int = 0, poll_seconds: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        generation: str,
+        version: str,
+        port: int = 0,
+        poll_seconds: int = 1,
+        signed: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port or free_port()
         self.descriptor: bytes | None = None
         self.file: bytes | None = None
         identity = dict.fromkeys(("deployment", "model", "digest"), "churn")
         self.channel = Channel(
-            folder,
+            Published(folder, signed or {}),
             identity | {"version": version, "generation": generation},
             streams=50,
             poll_seconds=poll_seconds,
@@ -79,7 +88,7 @@ class RunningChannel:
 
 
 @contextlib.contextmanager
-def channel_of(folder: Path, generation: str = "g7", version: str = "v1.0.0", **more: int) -> Iterator[RunningChannel]:
+def channel_of(folder: Path, generation: str = "g7", version: str = "v1.0.0", **more: Any) -> Iterator[RunningChannel]:
     """A channel that publishes the files of a folder."""
     running = RunningChannel(folder, generation, version, **more)
     try:

@@ -233,6 +233,9 @@ class SimulatedSession:
         self._images[generation.fingerprint] = generation.image_id or f"sha256:{generation.fingerprint}"
         return self._images[generation.fingerprint]
 
+    def sign(self, candidate: Generation) -> None:
+        """The operator of this host has set no key."""
+
     def create(self, generation: Generation, replica: int) -> str:
         self.go_on()
         image = self._images.get(generation.fingerprint) or generation.image_id or ""

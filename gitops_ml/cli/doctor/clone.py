@@ -29,7 +29,6 @@ from gitops_ml.clients.git.commits import record_author
 from gitops_ml.clients.git.process import Git, redact
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.schema import Deployment
-from gitops_ml.core.operator_settings import DVC_REMOTES
 from gitops_ml.errors import GitopsError, InputError
 
 _OLDEST_PYTHON = (3, 11)
@@ -136,10 +135,8 @@ def _dvc_remotes(repo: Repository) -> Iterator[Finding]:
     store = store_of(repo)
     readable = store.look_up()
     default = default_remote(store.config)
-    for name, reason in store.refused.items():
-        yield missing(
-            "dvc remote", f"{name} may not be read: {reason}", f"correct its url, or name it in {DVC_REMOTES}"
-        )
+    for name, (why, fix) in store.refused.items():
+        yield missing("dvc remote", f"{name} may not be read: {why}", fix)
     if not store.remotes and not store.refused:
         yield note(
             "dvc remote",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from gitops_ml.cli.doctor.findings import Finding, missing, ok
+from gitops_ml.clients.signing import sign
 from gitops_ml.core.operator_settings import (
     ALLOW_COMMANDS,
     CHECK_HOSTS,
     DEFAULT_SECRETS,
     DVC_REMOTES,
     SECRETS_UNDER,
+    SIGNING_KEY,
     read_settings,
 )
+from gitops_ml.core.signed_statement import NAMESPACE
 from gitops_ml.errors import InputError
 
 _DEFAULTS = {
@@ -20,6 +23,7 @@ _DEFAULTS = {
     ALLOW_COMMANDS: "0, verify.command does not run",
     CHECK_HOSTS: "all hosts, without link-local, multicast and metadata addresses",
     DVC_REMOTES: "all remotes, without link-local, multicast and metadata addresses",
+    SIGNING_KEY: "none, channels publish without a signature",
 }
 """The settings, and what holds where a variable is not set."""
 
@@ -29,7 +33,9 @@ def settings(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name, default in _DEFAULTS.items():
         value = environ.get(name)
         try:
-            read_settings({} if value is None else {name: value})
+            setting = read_settings({} if value is None else {name: value})
+            if setting.signing_key:
+                sign("doctor", setting.signing_key, NAMESPACE)
         except InputError as error:
             yield missing("operator", error)
         else:

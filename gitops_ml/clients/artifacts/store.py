@@ -26,11 +26,11 @@ from gitops_ml.clients.artifacts.dvc_config import (
     remotes_of,
 )
 from gitops_ml.clients.artifacts.imports import ImportedRepository
-from gitops_ml.clients.artifacts.reachable import why_unreachable_now
+from gitops_ml.clients.artifacts.reachable import Refusal, refusal_of, why_unreachable_now
 from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.operator_settings import DVC_REMOTES, read_settings
+from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.reach import why_unreachable
 from gitops_ml.errors import GitopsError, ObjectCorrupt, ObjectMissing, SourceUnavailable
 
@@ -42,8 +42,8 @@ _CACHE = "gitops-ml-cache"
 class Store:
     """The caches and the remotes of one DVC project of one clone. `config`: local paths in it are absolute.
 
-    `remotes` are those whose addresses may be read. `refused`: why a remote may not be read, by its name; that of one
-    of `remotes` comes when its host's name was looked up. `permitted`: what the host's operator permits, as
+    `remotes` are those whose addresses may be read. `refused` has the others, by name; one of `remotes` is added when
+    its host's name was looked up. `permitted`: what the host's operator permits, as
     `why_unreachable` takes it.
     """
 
@@ -53,12 +53,11 @@ class Store:
         self.config = config
         self.caches = caches
         self.permitted = permitted
-        self.refused: dict[str, str] = {}
+        self.refused: dict[str, Refusal] = {}
         self.remotes: list[Remote] = []
         for remote in remotes_of(config, preferred):
-            reason = next(filter(None, (why_unreachable(address, permitted) for address in remote.addresses)), "")
-            if reason:
-                self.refused[remote.name] = reason
+            if refusal := refusal_of(remote, why_unreachable, permitted):
+                self.refused[remote.name] = refusal
             else:
                 self.remotes.append(remote)
 
@@ -66,9 +65,8 @@ class Store:
         """The remotes that may be read at the addresses that their hosts' names have now."""
         readable, refused = [], dict(self.refused)
         for remote in self.remotes:
-            reasons = (why_unreachable_now(address, self.permitted) for address in remote.addresses)
-            if reason := next(filter(None, reasons), ""):
-                refused[remote.name] = reason
+            if refusal := refusal_of(remote, why_unreachable_now, self.permitted):
+                refused[remote.name] = refusal
             else:
                 refused.pop(remote.name, None)
                 readable.append(remote)
@@ -154,14 +152,14 @@ class Store:
         names = ", ".join(remote.name for remote in self.remotes if remote.name not in self.refused)
         empty = [r for r in self.remotes if r.folder is not None and not _is_there(r.folder / "files" / "md5")]
         absent = "".join(f"; {remote.folder} (remote {remote.name}) holds no objects" for remote in empty)
-        absent += "".join(f"; the remote {name} may not be read: {reason}" for name, reason in self.refused.items())
+        absent += "".join(f"; the remote {name} may not be read: {why}" for name, (why, _) in self.refused.items())
         push = "dvc push, where the model was made" if names else "dvc remote add -d NAME URL, then dvc push"
         return ObjectMissing(
             f"the bytes of {what} (md5:{name}) are nowhere",
-            why=f"looked in {caches} and {f'the remotes {names}' if names else 'no DVC remote is set up'}{absent}",
+            why=f"looked in {caches} and {f'the remotes {names}' if names else 'no DVC remote'}{absent}",
             fix=f"mount {empty[0].folder} if that was forgotten; else {push}"
             if empty
-            else f"have the host's operator name the remote in {DVC_REMOTES}; or correct its url"
+            else next(iter(self.refused.values())).fix
             if self.refused and not names
             else push,
         )

@@ -150,7 +150,10 @@ class Clone(Objects):
         """Raise InputError when Git does not accept the full name `ref` of a branch or tag."""
         if "\0" in ref or self.git.run("check-ref-format", ref).code != 0:
             kind, name = ("branch" if ref.startswith("refs/heads/") else "tag"), ref.split("/", 2)[2]
-            raise InputError(f"'{name}' is no name for a {kind}", fix="git help check-ref-format")
+            raise InputError(
+                f"'{name}' is no name for a {kind}",
+                fix="take letters and digits, with single `.`, `-` or `/` between them",
+            )
 
     def ref(self, name: str) -> str | None:
         """The object id at the full name of a ref, None when there is no such ref."""

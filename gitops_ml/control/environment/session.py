@@ -26,6 +26,7 @@ from gitops_ml.clients.engine.lock import Lock
 from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
+from gitops_ml.clients.signing import sign_candidate
 from gitops_ml.control.environment.read_only import ReadOnlySession
 from gitops_ml.control.environment.view import View
 from gitops_ml.core.declaration.values import seconds
@@ -35,6 +36,7 @@ from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.operator_settings import read_settings, require_secrets
 from gitops_ml.core.planning import plan
+from gitops_ml.core.signed_statement import SignedStatement
 from gitops_ml.errors import EngineFailed, Superseded
 
 Result = TypeVar("Result")
@@ -155,6 +157,14 @@ class Session(ReadOnlySession):
         self._images[generation.fingerprint] = image
         return image
 
+    def sign(self, candidate: Generation) -> SignedStatement | None:
+        """See `Host.sign`."""
+        key = read_settings(os.environ).signing_key
+        if not key or not candidate.published:
+            return None
+        state, files = self._state.of(candidate.deployment), self.models.artifact(candidate)
+        return sign_candidate(candidate, state, files, self.now(), key, f"{self.project}/{self.environment}")
+
     def _pull(self, generation: Generation) -> str:
         """Pull a generation's image. A pass that is stopped does not wait for the end of the pull."""
         pull = background.begin(lambda: self._engine.pull(generation.image))
@@ -170,6 +180,10 @@ class Session(ReadOnlySession):
                 fix=f"gitops-ml sync {self.environment}",
             )
         require_secrets(generation.deployment, generation.secrets, read_settings(os.environ))
+        rollout = self._state.of(generation.deployment).open
+        if rollout and rollout.generation.fingerprint == generation.fingerprint:
+            # The plan was made before its candidate was built and signed.
+            generation = msgspec.structs.replace(generation, signed=rollout.generation.signed)
         spec = replica_spec(
             msgspec.structs.replace(generation, image_id=image),
             project=self.project,

@@ -106,7 +106,10 @@ def _begin(action: plan.Begin, host: Host) -> None:
 def _build(action: plan.Build, host: Host) -> None:
     image = host.image(action.generation)
     if action.attempt:
-        host.note(Built(at=_at(host), attempt=action.attempt, deployment=action.deployment, image_id=image))
+        signed = host.sign(action.generation)
+        host.note(
+            Built(at=_at(host), attempt=action.attempt, deployment=action.deployment, image_id=image, signed=signed)
+        )
 
 
 def _start(action: plan.Start, host: Host) -> None:

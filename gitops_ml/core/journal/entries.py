@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from gitops_ml.core.generation import Generation
+from gitops_ml.core.signed_statement import SignedStatement
 from gitops_ml.core.verification.statistics.sequential import Evidence
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 
@@ -35,11 +36,12 @@ class Intent(JournalEntry, frozen=True, kw_only=True, tag="intent"):
 
 
 class Built(JournalEntry, frozen=True, kw_only=True, tag="built"):
-    """The candidate's image is on the engine."""
+    """The candidate's image is on the engine, and what its channel will publish is signed where a key is set."""
 
     attempt: str
     deployment: str
     image_id: str
+    signed: SignedStatement | None = None
 
 
 class Judged(JournalEntry, frozen=True, kw_only=True, tag="judged"):

@@ -221,7 +221,7 @@ def _advance(
     replace = msgspec.structs.replace
     match entry:
         case Built():
-            generation = replace(attempt.generation, image_id=entry.image_id)
+            generation = replace(attempt.generation, image_id=entry.image_id, signed=entry.signed)
             return replace(deployment, open=replace(attempt, generation=generation))
         case Judged():
             judged = replace(attempt, verdict=entry.verdict, checks=entry.checks, logs=entry.logs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import docker
@@ -95,6 +96,11 @@ def test_an_environment_without_its_folder_is_left_alone_and_reported(
     assert f"{served.project} runs in dev" in ran.err
     assert host.objects() == before
     assert served.serving() == "v1.0.0"
+    choice, _, remove = ran.err.split("fix: ")[1].splitlines()[0].partition(", or take away what it runs: ")
+    assert choice == "restore environments/dev"
+    subprocess.run(remove, shell=True, check=True, capture_output=True)
+    ran = served.run("sync")
+    assert ran.code == 0, ran.err
 
 
 def test_an_environment_that_cannot_be_read_does_not_delay_the_others(served: Workshop) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,6 +87,11 @@ def test_foreign_objects_and_other_projects_are_never_touched(
         unknown_containers.remove()
 
 
+def shell(command: str) -> str:
+    """Run a command as it was printed. Returns its output."""
+    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+
+
 @pytest.mark.parametrize("kind", ["network", "volume"])
 def test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone(
     engine: docker.DockerClient, workshop: Workshop, kind: str
@@ -97,15 +104,19 @@ def test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone
         workshop.declare("v1.0.0")
         ran = workshop.sync(expect=1)
         assert f"the {kind} {name} exists and is not ours" in ran.err
-        assert f"docker {kind} rm {name}" in ran.err
+        look, remove = ran.err.split("fix: `")[1].split("` shows whose it is; rename the project, or `")
+        assert json.loads(shell(look))[0]["Name"] == name
         assert Host(engine, workshop.project).objects() == {}
-        look = engine.api.inspect_network if kind == "network" else engine.api.inspect_volume
-        assert (
-            look(name)[("Id" if kind == "network" else "CreatedAt")] == made["Id" if kind == "network" else "CreatedAt"]
-        )
+        inspect = engine.api.inspect_network if kind == "network" else engine.api.inspect_volume
+        same = "Id" if kind == "network" else "CreatedAt"
+        assert inspect(name)[same] == made[same]
+        shell(remove.split("`")[0])
+        with pytest.raises(docker.errors.NotFound):
+            inspect(name)
     finally:
         remove_project(engine, workshop.project)
-        getattr(engine.api, f"remove_{kind}")(name)
+        with contextlib.suppress(docker.errors.NotFound):
+            getattr(engine.api, f"remove_{kind}")(name)
 
 
 def test_a_container_with_the_gateways_name_is_refused_and_left_alone(
@@ -118,6 +129,7 @@ def test_a_container_with_the_gateways_name_is_refused_and_left_alone(
         workshop.declare("v1.0.0")
         ran = workshop.sync(expect=1)
         assert f"a container named {name} exists already" in ran.err
+        assert json.loads(shell(ran.err.split("fix: ")[1].splitlines()[0]))[0]["Id"] == made["Id"]
         assert Host(engine, workshop.project).objects() == {}
         assert engine.api.inspect_container(name)["Id"] == made["Id"]
     finally:

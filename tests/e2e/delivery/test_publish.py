@@ -11,16 +11,21 @@ from typing import Any
 import docker
 import pytest
 
-from gitops_ml.subscriber import Subscriber, slot_of
+from gitops_ml.core.operator_settings import SIGNING_KEY
+from gitops_ml.subscriber import Subscriber, Trust, slot_of
 from tests.e2e.workshop import HOLDOUT, MODEL, Workshop, scratch_workshop
+from tests.serving.signing import project_key
 
 PUBLISH: dict[str, Any] = {"serve": {"pattern": "publish"}, "env": {"GITOPS_ML_POLL_SECONDS": "1"}}
 
 
 @pytest.fixture(scope="module")
 def publishing(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    """A workshop whose dev publishes v1.0.0."""
-    with scratch_workshop(engine, tmp_path_factory.mktemp("publish"), "publish") as workshop:
+    """A workshop whose dev publishes v1.0.0, signed with the key `project` beside the clone."""
+    folder = tmp_path_factory.mktemp("publish")
+    project_key(folder)
+    with pytest.MonkeyPatch.context() as patch, scratch_workshop(engine, folder, "publish") as workshop:
+        patch.setenv(SIGNING_KEY, str(folder / "project"))
         workshop.environment(drain="3s")
         workshop.release("v1.0.0")
         workshop.declare("v1.0.0", **PUBLISH)
@@ -34,7 +39,8 @@ def follow(publishing: Workshop, tmp_path: Path) -> Iterator[Callable[[str], Sub
     followers: list[Subscriber[str]] = []
 
     def follow(name: str) -> Subscriber[str]:
-        followers.append(Subscriber(channel(publishing), tmp_path / name, version_in, name=name))
+        signed = Trust(f"{publishing.project}/dev/{MODEL}", publishing.folder.parent / "allowed_signers")
+        followers.append(Subscriber(channel(publishing), tmp_path / name, version_in, name=name, trust=signed))
         followers[-1].start()
         return followers[-1]
 
@@ -72,7 +78,7 @@ def subscribers(workshop: Workshop) -> dict[str, Any]:
 
 
 def test_a_version_reaches_the_applications_and_a_worse_one_does_not(
-    publishing: Workshop, follow: Callable[[str], Subscriber[str]]
+    publishing: Workshop, follow: Callable[[str], Subscriber[str]], engine: docker.DockerClient
 ) -> None:
     subscriber = follow("scorer-1")
     await_true(lambda: runs(subscriber) == "v1.0.0")
@@ -90,6 +96,10 @@ def test_a_version_reaches_the_applications_and_a_worse_one_does_not(
     assert runs(subscriber) == "v2.0.0"
     shown = publishing.run("status", "dev").out
     assert "scorer-1" in shown and "v2.0.0" in shown
+    key = publishing.folder.parent / "project"
+    for container in engine.containers.list(all=True, filters={"label": f"gitops-ml.project={publishing.project}"}):
+        for secret in (key.read_text().splitlines()[1], str(key)):
+            assert secret not in str(container.attrs), f"{container.name} got the key that signs"
 
 
 def test_a_canary_reaches_its_share_first_and_ends_where_they_cannot_load_it(

@@ -1,4 +1,4 @@
-"""`retrain`, its gate, `diff` and `trace`, with real models; and sync.yml and verify.yml, run by act.
+"""`retrain`, its gate, `diff` and `trace`, with real models; and sync.yml, verify.yml and retrain.yml, run by act.
 
 The pipeline is one stage that writes the workshop's predictor, so that a test can train a better or a worse one in a
 second; DVC, Git, the engine and the judgement are the real ones.
@@ -191,12 +191,14 @@ def automated(team: Workshop, forge: LocalForge) -> Callable[..., str]:
     """Runs a workflow of the team on a GitHub on loopback, with the exit code that it expects."""
     for name in ("sync.yml", "verify.yml"):
         add_workflow(team.folder, name, {"environment: [staging, prod]": "environment: [dev]"})
+    add_workflow(team.folder, "retrain.yml", {"setup/venv && ": ""})
     team.commit("Automate")
     address(team.folder)
+    switches = [word for name in ("SYNC", "RETRAIN") for word in ("--var", f"GITOPS_ML_{name}=true")]
 
     def run(event: str, workflow: str, payload: dict[str, object], expect: int = 0) -> str:
         team.pull()
-        code, printed = act(team.folder, event, workflow, payload, *on_forge(forge), "--var", "GITOPS_ML_SYNC=true")
+        code, printed = act(team.folder, event, workflow, payload, *on_forge(forge), *switches)
         assert code == expect, printed
         team.pull()
         return printed
@@ -251,8 +253,10 @@ def test_a_rollback_requests_a_new_model_once(team: Workshop, automated: Callabl
     asked = team.record()["retrain"]
     assert asked["state"] == "requested"
     assert asked["attempt"] == team.record()["attempts"][0]["id"]
-    done = retrain(team, "--if-requested", "--push", "--set", "train.noise=0.1")
-    assert (done["outcome"], done["incumbent"], done["version"]) == ("registered", "v1.1.0", "v2.1.0")
+    team.write("params.yaml", (team.folder / "params.yaml").read_text().replace("noise: 30", "noise: 0.1"))
+    team.commit("Train with less noise")
+    automated("schedule", "retrain.yml", {"schedule": "41 * * * *"})
+    assert list(forge.pulls) == ["retrain/churn-v2.1.0"]
     answered = team.record()["retrain"]
     assert (answered["state"], answered["answer"]) == ("answered", "registered: v2.1.0")
     assert retrain(team, "--if-requested", "--push")["outcome"] == "not requested"

@@ -128,6 +128,8 @@ def _files_with(folder: Path, secret: str) -> list[Path]:
 def test_only_a_command_that_writes_to_the_forge_gets_the_token_for_that(action: Path) -> None:
     assert "forge=s3cret\n" in act(action, "plan --base HEAD^1 --comment", token="s3cret").said
     assert "forge=s3cret\n" in act(action, "sync prod", statuses="true", token="s3cret").said
+    assert "forge=s3cret\n" in act(action, "retrain --push", token="s3cret").said
+    assert "forge=s3cret\n" in act(action, "bump prod churn v2.0.0 --pr", token="s3cret").said
     assert "forge=\n" in act(action, "plan --base HEAD^1 -o markdown", token="s3cret").said
 
 

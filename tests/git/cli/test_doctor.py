@@ -79,7 +79,10 @@ def test_what_the_hosts_operator_decides_is_shown(work: Path, monkeypatch: pytes
     monkeypatch.setenv("GITOPS_ML_CHECK_HOSTS", "")
     monkeypatch.setenv("GITOPS_ML_SECRETS_UNDER", "secrets")
     monkeypatch.delenv("GITOPS_ML_DVC_REMOTES", raising=False)
+    monkeypatch.setenv("GITOPS_ML_SIGNING_KEY", f"{work}/absent_key")
     printed = cli(work, "doctor").stdout
+    assert f"GITOPS_ML_SIGNING_KEY names {work}/absent_key, which signs nothing" in printed
+    assert f"fix: ssh-keygen -t ed25519 -N '' -f {work}/absent_key\n" in printed
     assert "GITOPS_ML_ALLOW_COMMANDS: 1 (from the environment)\n" in printed
     assert "GITOPS_ML_CHECK_HOSTS: none (from the environment)\n" in printed
     assert "GITOPS_ML_SECRETS_UNDER names secrets" in printed

@@ -1,6 +1,6 @@
-"""plan.yml runs: act executes it as GitHub's runner does, with the action of this tree and a forge on loopback.
+"""plan.yml and data.yml run: act executes them as GitHub's runner does, with the action of this tree.
 
-sync.yml and verify.yml, which need an engine, run in tests/e2e/workflows/test_retrain.py.
+sync.yml, verify.yml and retrain.yml, which need an engine, run in tests/e2e/workflows/test_retrain.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ from tests.git.conftest import git
 from tests.unit.clients.forge.server import LocalForge, served
 
 PROD = "environments/prod/models/churn.yaml"
+PARAMS = """
+ingest: {until: "2024-01", sources: {calls: {file: calls.csv, time: at}}}
+validate:
+  freshness: {table: calls, column: at, max_age: 7d, now: "2024-02-01"}
+  tables: {calls: {columns: {at: {dtype: "datetime64[ns, UTC]"}}}}
+"""
 
 
 @pytest.fixture
@@ -73,3 +79,18 @@ def test_a_fork_s_pull_request_gets_its_text_in_the_log_alone(work: Path, forge:
     assert code == 0, printed
     assert "runs `3` replicas instead of `2`" in printed and not forge.comments
     assert not [asked for asked in forge.asked if asked.startswith("POST")]
+
+
+def test_data_that_no_longer_arrives_fails_the_morning_s_check(work: Path, forge: LocalForge) -> None:
+    ingest = "stages:\n  ingest:\n    cmd: python -m gitops_ml.stages.ingest --out data/raw\n    outs: [data/raw]\n"
+    write(work, "dvc.yaml", ingest)
+    write(work, "params.yaml", PARAMS)
+    write(work, ".dvc/config", "[core]\n    analytics = false\n")
+    write(work, ".gitignore", "/data\n")
+    write(work, "calls.csv", "at\n2024-01-31T00:00:00Z\n")
+    add_workflow(work, "data.yml", {"setup/venv && ": ""})
+    publish(work, "Check the data")
+    code, printed = act(work, "schedule", "data.yml", {}, *on_forge(forge), "--var", "GITOPS_ML_DATA=true")
+    assert code == 1
+    assert "Running stage 'ingest'" in printed and "calls: 1 rows" in printed
+    assert "table 'calls' is stale" in printed and "fix: find out why no new rows arrive" in printed

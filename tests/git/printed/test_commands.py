@@ -42,6 +42,12 @@ def test_a_clone_without_dvc(tmp_path: Path) -> None:
     assert cli(tmp_path, "init", "--name", "churn").exit_code == 0
 
 
+def test_an_engine_that_does_not_answer(work: Path) -> None:
+    _, _, look = fix_of(work, "verify", "prod").partition("; `")
+    done = subprocess.run(look.split("`")[0], shell=True, cwd=work, capture_output=True, text=True, check=False)
+    assert "missing  engine prod, staging" in done.stdout
+
+
 def test_a_project_without_environments(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     write(tmp_path, ".dvc/config", "")

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from gitops_ml.clients.artifacts.sidecar import MAX_BYTES
 from gitops_ml.errors import EngineUnavailable
 from tests.git.cli_clone import answer, cli, finding, fix_of, shell, write
 from tests.git.conftest import commit_file, git, run
@@ -46,6 +47,21 @@ def test_a_dvc_remote_that_is_not_there_yet(project: Path) -> None:
     assert choice == "mount it"
     shell(project, command.removesuffix(" creates it"))
     assert finding(project, "dvc remote")["state"] == "ok"
+
+
+def test_a_dvc_remote_at_a_file_url(lone: Path) -> None:
+    (lone.parent / "storage").mkdir()
+    write(lone, ".dvc/config", f"['remote \"storage\"']\n    url = file://{lone.parent}/storage\n")
+    write(lone, "model.txt.dvc", f"outs:\n- {{md5: {'a' * 32}, size: 3, hash: md5, path: model.txt}}\n")
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: model.txt, type: model}\n")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-q", "-m", "Add a model")
+    modify, _, rest = fix_of(lone, "register", "one").partition(", ")
+    assert rest == "commit and push .dvc/config, then dvc push"
+    assert finding(lone, "dvc remote")["fix"] == f"{modify}, {rest}"
+    shell(lone, modify)
+    git(lone, "commit", "-q", "-am", "Name the remote by its path")
+    assert finding(lone, "dvc remote")["state"] == "ok"
 
 
 def test_an_object_that_is_broken_at_the_remote(project: Path, other: Callable[[str], Path]) -> None:
@@ -184,3 +200,18 @@ def test_a_model_that_was_never_committed(project: Path) -> None:
     # What is asked for next is an engine, whose container would look into the model.
     elsewhere = ("--engine", f"unix://{project.parent}/no-engine.sock", "--requirements", str(LOCK))
     assert isinstance(cli(project, "adopt", "booster.ubj", "--dry-run", *elsewhere).exception, EngineUnavailable)
+
+
+def test_a_large_file_beside_a_model(lone: Path) -> None:
+    run(lone, "dvc", "init", "-q")
+    write(lone, "model.json", "{}\n")
+    write(lone, "serving/one/manifest.json", "{}\n")
+    write(lone, "serving/one/notes.txt", "x" * (MAX_BYTES + 1))
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: model.json, type: model}\n")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-q", "-m", "Add a model, and notes")
+    warnings = cli(lone, "register", "one").output
+    assert "warning: serving/one/notes.txt has 16,777,217 bytes" in warnings
+    shell(lone, warnings.partition("let DVC track it: ")[2].splitlines()[0])
+    git(lone, "commit", "-q", "-m", "Let DVC track the notes")
+    assert "notes.txt" not in cli(lone, "register", "one", "--version", "v0.0.2").output

@@ -10,6 +10,8 @@ import subprocess
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.git.cli_clone import (
     V2,
     answer,
@@ -23,7 +25,9 @@ from tests.git.cli_clone import (
     shell,
     write,
 )
+from tests.git.cli_forge import address, served_forge
 from tests.git.conftest import commit_file, git
+from tests.unit.clients.forge.server import Fault
 
 
 def colleague(work: Path) -> Path:
@@ -240,3 +244,14 @@ def test_a_remote_that_is_no_forge(work: Path) -> None:
     assert command == "git remote set-url origin <the repository's address>"
     shell(work, command.replace("<the repository's address>", "https://github.com/team/churn.git"))
     assert "the remote is on no forge" not in str(cli(work, *plan).exception)
+
+
+def test_a_repository_that_moved_to_another_address(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address(work)
+    plan = ("plan", "--comment", "-o", "markdown", "--base", "HEAD")
+    with served_forge(monkeypatch, {git(work, "branch", "--show-current"): 7}) as forge:
+        forge.faults = [Fault("GET", 301, {"Location": "https://code.example.org/acme/store"})]
+        command = fix_of(work, *plan)
+        assert command == "git remote set-url origin <its new address>"
+        shell(work, command.replace("<its new address>", "https://code.example.org/acme/store.git"))
+    assert git(work, "remote", "get-url", "origin") == "https://code.example.org/acme/store.git"

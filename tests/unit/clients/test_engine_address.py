@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,5 +74,23 @@ def test_the_setting_that_is_wrong_is_named(env: dict[str, str], names: str, fix
 def test_a_malformed_context_is_named(config: Path, content: str) -> None:
     make_context(config, "bent", SOCKET)
     next(config.glob("contexts/meta/*/meta.json")).write_text(content)
-    with pytest.raises(InputError, match="the Docker context 'bent' cannot be read"):
+    with pytest.raises(InputError, match="the Docker context 'bent' cannot be read") as caught:
         resolve_address(None, {})
+    assert caught.value.fix == "docker context inspect bent"
+    assert '"Host"' not in docker(caught.value.fix).stdout
+
+
+def docker(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as it was printed."""
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+
+
+def test_a_context_that_is_gone_is_replaced_as_printed(config: Path) -> None:
+    make_context(config, "rootless", SOCKET)
+    (config / "config.json").write_text('{"currentContext": "gone"}')
+    with pytest.raises(InputError, match="'gone' does not exist") as caught:
+        resolve_address(None, {})
+    show, use = (command.split("`")[1] for command in caught.value.fix.split(";"))
+    assert "rootless" in docker(show).stdout
+    assert docker(use).returncode == 0
+    assert resolve_address(None, {}).url == LOCAL

@@ -51,10 +51,11 @@ def statistic(metric: Metric, sample: Sample, codes: Ints, groups: int) -> Stati
         codes: shape (n,), each row's group number, 0 … groups-1.
     """
     if metric.kind == "ranking":
-        if groups > _PAIR_GROUPS:
-            return _ranking(metric.name, sample, codes)
-        by_groups = _auc_by_pairs if metric.name == "roc_auc" else _precision_by_groups
-        return by_groups(sample, codes, groups)
+        if metric.name == "roc_auc":
+            return _auc_by_rows(sample, codes) if groups > _PAIR_GROUPS else _auc_by_pairs(sample, codes, groups)
+        return (
+            _precision_by_rows(sample, codes) if groups > _PAIR_GROUPS else _precision_by_groups(sample, codes, groups)
+        )
     if metric.kind == "class":
         return _confusion(metric.name, sample, codes, groups)
     return _sums(metric.name, sample, codes, groups)
@@ -137,8 +138,31 @@ def _in_parts(part: Statistic, width: int, cells: int) -> Statistic:
     return values
 
 
-def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
-    """A ranking metric over rows that are sorted once by falling score; rows of equal score are added up."""
+def _auc_by_rows(sample: Sample, codes: Ints) -> Statistic:
+    """The area under the ROC curve: how often each positive ranks above the negatives that were drawn, as by pairs."""
+    positive, score = _positives(sample)
+    order = np.argsort(score[~positive])
+    negative_codes, positive_codes = codes[~positive][order], codes[positive]
+    scores = score[~positive][order]
+    below, up_to = (np.searchsorted(scores, score[positive], side) for side in ("left", "right"))
+    if not len(negative_codes) or not len(positive_codes):
+        return _undefined
+
+    def part(draws: Floats) -> Floats:
+        misses = np.zeros((len(draws), len(negative_codes) + 1))
+        np.cumsum(np.take(draws, negative_codes, axis=1), axis=1, out=misses[:, 1:])
+        hits = np.take(draws, positive_codes, axis=1)
+        ahead = np.take(misses, below, axis=1) + np.take(misses, up_to, axis=1)
+        wins = np.einsum("rp,rp->r", hits, ahead) / 2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            area: Floats = wins / (hits.sum(axis=1) * misses[:, -1])
+        return area
+
+    return _in_parts(part, len(codes), _CELLS)
+
+
+def _precision_by_rows(sample: Sample, codes: Ints) -> Statistic:
+    """Average precision over rows that are sorted once by falling score; rows of equal score are added up."""
     positive, score = _positives(sample)
     order = np.argsort(-score, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
@@ -151,9 +175,6 @@ def _ranking(name: str, sample: Sample, codes: Ints) -> Statistic:
         total = hits.sum(axis=1)
         true_positives, false_positives = np.cumsum(hits, axis=1), np.cumsum(misses, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            if name == "roc_auc":
-                area: Floats = (misses * (true_positives - 0.5 * hits)).sum(axis=1) / (total * false_positives[:, -1])
-                return area
             precision = np.where(hits > 0, true_positives / (true_positives + false_positives), 0.0)
             average: Floats = (hits * precision).sum(axis=1) / total
         return average
