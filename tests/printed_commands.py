@@ -27,6 +27,10 @@ RUN = {
     "`docker {} inspect {}` shows whose it is; rename the project, or `docker {} rm {}`": (
         f"{_OWNERSHIP}::test_an_object_with_our_name_but_without_our_label_is_refused_and_left_alone"
     ),
+    "docker start {}": (
+        f"{_HEALING}::test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_then_mends"
+    ),
+    "let DVC track it: git rm -q --cached {} && dvc add {}": f"{_DVC}::test_a_large_file_beside_a_model",
     "docker inspect {}": f"{_OWNERSHIP}::test_a_container_with_the_gateways_name_is_refused_and_left_alone",
     "docker context inspect {}": f"{_ENGINE}::test_a_malformed_context_is_named",
     "`docker context ls` lists them; `docker context use default`, or set `engine:` in environment.yaml": (
@@ -197,7 +201,6 @@ NOT_RUN_FOR = {
         "gitops-ml sync {}, which judges it again",
         "gitops-ml plan {}",
         "gitops-ml verify {} {}",
-        "docker start {}",
         "gitops-ml status dev",
     ),
     "it looks into a model in a container, as tests/e2e/workflows/test_adopt.py does": (
@@ -219,7 +222,7 @@ NOT_RUN_FOR = {
         "dvc repro",
         "dvc commit {}",
         "dvc update {}.dvc, or dvc push it again from where it is right",
-        "let DVC track the large ones: dvc add FILE",
+        "let DVC track the large ones: git rm -q --cached FILE && dvc add FILE",
         "dvc repro prepare",
         "dvc pull {}, or give --reference and --rows",
         "dvc pull {}, or collect it: dvc repro ingest",

@@ -78,7 +78,7 @@ def read_sidecar(repo: Repository, sidecar: Sidecar) -> dict[str, bytes]:
             raise ModelRejected(
                 f"{path} has {file.size:,} bytes",
                 why=f"{MAX_BYTES:,} are allowed in {FOLDER}/",
-                fix="let DVC track the large ones: dvc add FILE",
+                fix=f"let DVC track it: git rm -q --cached {path} && dvc add {path}",
             )
         if file.regular and file.data is not None:
             contents[posixpath.relpath(path, sidecar.path)] = file.data

@@ -121,7 +121,7 @@ class ModelSource:
             raise InputError(
                 f"{f'{folder} of' if folder else 'commit'} {commit[:12]} holds {size >> 20} MB of files",
                 why=f"a container gets at most {MAX_COMMIT_BYTES >> 20} MB of a commit's files",
-                fix="let DVC track the large ones: dvc add FILE",
+                fix="let DVC track the large ones: git rm -q --cached FILE && dvc add FILE",
             )
         return {posixpath.relpath(path, folder or "."): file for path, file in files.items()}
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import subprocess
 import time
 from collections.abc import Iterable
@@ -46,10 +48,14 @@ class Stored(msgspec.Struct, kw_only=True):
 
 def keep(result: Result) -> None:
     """Store a result in place of the scenario's last one."""
-    newest = ["git", "log", "-1", "--format=%h", "--abbrev=10", "--no-merges", "--", "gitops_ml"]
-    commit = subprocess.run(newest, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    stored = Stored(result=result, commit=commit, day=time.strftime("%Y-%m-%d", time.gmtime()))
+    stored = Stored(result=result, commit=_newest_commit(), day=time.strftime("%Y-%m-%d", time.gmtime()))
     _file_of(result.scenario).write_bytes(msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n")
+
+
+@functools.cache  # what is committed while a scenario runs is not what runs
+def _newest_commit() -> str:
+    command = ["git", "log", "-1", "--format=%h", "--abbrev=10", "--no-merges", "--", "gitops_ml"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def stored_results() -> dict[str, Stored]:
@@ -94,7 +100,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _file_of(scenario: str) -> Path:
-    return FOLDER / f"{scenario.replace(' ', '-')}.json"
+    return FOLDER / f"{re.sub(r'[^a-zA-Z]+', '-', scenario)}.json"
 
 
 def _read(scenario: str) -> Stored:

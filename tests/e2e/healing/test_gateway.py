@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -82,6 +83,9 @@ def test_what_serves_is_healed_beside_a_newer_versions_journal_which_a_command_t
     host.api.kill(host.replicas()[0]["Id"])
     assert "gitops-ml sync dev --rebuild-journal" in standing.workshop.sync(expect=1).err
     assert [c["State"]["Status"] for c in host.replicas()] == ["running", "running"]
+    host.api.stop(host.gateway()["Id"])
+    start = standing.workshop.sync("dev", "--rebuild-journal", expect=1).err.split("fix: ")[1].splitlines()[0]
+    subprocess.run(start, shell=True, check=True, capture_output=True)
     standing.workshop.sync("dev", "--rebuild-journal")
     standing.require_whole()
     entry = json.dumps({"kind": "applied", "at": "2026-01-01T00:00:00+00:00", "commit": "f" * 40})

@@ -154,17 +154,15 @@ class Fleet:
         self.write(f"environments/dev/models/{NAME}.yaml", yaml.safe_dump(content))
         self.push(f"Declare {version}")
 
-    def targets(self, name: str = "dev", clone: Path | None = None) -> list[Target]:
-        """The hosts, as a command or an agent of a clone works on them."""
-        folder = clone or self.folder
+    def targets(self, name: str = "dev") -> list[Target]:
+        """The hosts, as a command works on them."""
         by_url = {f"ssh://{name}": host for name, host in self.hosts.items()}
-        with Repository.open(folder) as repo:
+        with Repository.open(self.folder) as repo:
             names = full_names(repo, repo.fetch(), [name])
-        known = self.known if clone is None else Hosts()
 
         def target(name: str) -> SimulatedTarget:
             connection = SimulatedConnection(by_url)
-            return SimulatedTarget(Repository.open(folder), name, lambda line: None, connection, hosts=known)
+            return SimulatedTarget(Repository.open(self.folder), name, lambda line: None, connection, hosts=self.known)
 
         return [target(name) for name in names]
 

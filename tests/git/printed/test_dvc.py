@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from gitops_ml.clients.artifacts.sidecar import MAX_BYTES
 from gitops_ml.errors import EngineUnavailable
 from tests.git.cli_clone import answer, cli, finding, fix_of, shell, write
 from tests.git.conftest import commit_file, git, run
@@ -199,3 +200,18 @@ def test_a_model_that_was_never_committed(project: Path) -> None:
     # What is asked for next is an engine, whose container would look into the model.
     elsewhere = ("--engine", f"unix://{project.parent}/no-engine.sock", "--requirements", str(LOCK))
     assert isinstance(cli(project, "adopt", "booster.ubj", "--dry-run", *elsewhere).exception, EngineUnavailable)
+
+
+def test_a_large_file_beside_a_model(lone: Path) -> None:
+    run(lone, "dvc", "init", "-q")
+    write(lone, "model.json", "{}\n")
+    write(lone, "serving/one/manifest.json", "{}\n")
+    write(lone, "serving/one/notes.txt", "x" * (MAX_BYTES + 1))
+    write(lone, "dvc.yaml", "artifacts:\n  one: {path: model.json, type: model}\n")
+    git(lone, "add", "-A")
+    git(lone, "commit", "-q", "-m", "Add a model, and notes")
+    warnings = cli(lone, "register", "one").output
+    assert "warning: serving/one/notes.txt has 16,777,217 bytes" in warnings
+    shell(lone, warnings.partition("let DVC track it: ")[2].splitlines()[0])
+    git(lone, "commit", "-q", "-m", "Let DVC track the notes")
+    assert "notes.txt" not in cli(lone, "register", "one", "--version", "v0.0.2").output
