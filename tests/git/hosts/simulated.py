@@ -37,17 +37,20 @@ PIPELINE = f"artifacts:\n  {NAME}: {{path: model.txt, type: model}}\n"
 
 @dataclass
 class Host(Engine):
-    """One host. `away`: its engine does not answer."""
+    """One host. `away`: its engine does not answer. `lacks_base`: it has no base image until a pass gets it."""
 
     id: str = ""
     away: bool = False
+    lacks_base: bool = False
     behaviour: Behaviour = field(default_factory=Behaviour)
 
     def snapshot(self) -> Snapshot:
         if self.away:
             raise EngineUnavailable("the engine does not answer")
         network = f"network-{self.id}" if self.has_network else None
-        return msgspec.structs.replace(super().snapshot(), engine=f"engine-{self.id}", network=network)
+        snapshot = super().snapshot()
+        base = None if self.lacks_base else snapshot.base_id
+        return msgspec.structs.replace(snapshot, engine=f"engine-{self.id}", network=network, base_id=base)
 
     @property
     def version(self) -> str | None:
@@ -79,6 +82,7 @@ class SimulatedTarget(Target):
         self, view: View, options: Options, actions: Sequence[plan.Action]
     ) -> Iterator[tuple[View, SimulatedSession]]:
         host = cast(Host, self.connection.to(view.source.files))
+        host.lacks_base = False
         with host.lock():
             session = SimulatedSession(host, host.behaviour, self.report)
             yield self.look_again(view.source, options, locked=True), session
