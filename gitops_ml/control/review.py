@@ -173,9 +173,9 @@ def _review_one(
 
 def _changed_meanwhile(wanted: PlannedDeployment) -> EngineFailed:
     return EngineFailed(
-        f"{wanted.environment}/{wanted.name} is not judged",
+        f"{wanted.full_name}/{wanted.name} is not judged",
         why="other passes changed what its users reach while the checks ran",
-        fix=f"gitops-ml verify {wanted.environment} {wanted.name}",
+        fix=f"gitops-ml verify {wanted.full_name} {wanted.name}",
     )
 
 
@@ -183,7 +183,7 @@ def _none_runs(wanted: PlannedDeployment, serving: Generation) -> EngineFailed:
     return EngineFailed(
         f"no replica of {wanted.name} {serving.version} runs",
         why="that says nothing of its model, so it is not judged",
-        fix=f"gitops-ml sync {wanted.environment}",
+        fix=f"gitops-ml sync {wanted.full_name}",
     )
 
 

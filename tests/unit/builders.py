@@ -86,6 +86,7 @@ def wanted(
         generation=made,
         project=PROJECT,
         environment=ENVIRONMENT,
+        full_name=ENVIRONMENT,
         drain=DRAIN,
         pin_header=False,
         endpoint=f"http://127.0.0.1:8081/v2/models/{name}",

@@ -16,8 +16,8 @@ from gitops_ml.core.text import MAX_TEXT, clean
 _LOG_SECONDS = 10.0
 _LOG_BYTES = 1 << 20
 """The end of a log that is read: more than the text that is kept of it."""
-_FOR_EVER = 10.0**8
-"""Seconds; a socket takes no infinite time-out."""
+_LONGEST_SILENCE = 600.0
+"""Seconds without an event, after which a connection may have died unnoticed."""
 
 
 class LogCalls:
@@ -39,8 +39,8 @@ class LogCalls:
             return list(msgspec.json.Decoder().decode_lines(b"".join(stream)))
 
     def events_to_come(self, actions: Sequence[str]) -> Any:
-        """The events of these actions, as they happen: lines of JSON with `close()`. They may be silent for ever."""
-        with self._translate_errors("following its events"), self._api.allow_silence(_FOR_EVER):
+        """The events of these actions, as they happen: lines of JSON with `close()`. 10 minutes without any end it."""
+        with self._translate_errors("following its events"), self._api.allow_silence(_LONGEST_SILENCE):
             return self._api.events(filters={"event": list(actions)})
 
     def logs(self, container: str, tail: int = 50, limit: int = MAX_TEXT) -> str:

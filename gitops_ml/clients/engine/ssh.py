@@ -61,6 +61,7 @@ class Tunnel:
         return tunnel
 
     def close(self) -> None:
+        atexit.unregister(self.close)
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,15 +19,19 @@ _SERVING_ROLES = ("replica", "gateway")
 class EngineWatch:
     """Calls `changed` whenever something stops serving, from a thread of its own, until `close`.
 
-    It is called at the beginning too, since nobody tells what happened before, and when the engine is lost. An engine
-    that gives no events is left alone: passes at their interval see the same, only later.
+    It is called at the beginning too, since nobody tells what happened before, and when the connection is lost. Where
+    an engine gives no events, passes at their interval see the same, only later.
 
     Args:
         url: the engine, as `Engine.connect` takes it.
+
+    Attributes:
+        began: when it was made, in seconds of the monotonic clock.
     """
 
     def __init__(self, url: str | None, project: str, environment: str, changed: Callable[[], None]) -> None:
         self.url = url
+        self.began = time.monotonic()
         self._labels = {PROJECT: project, ENVIRONMENT: environment}
         self._network = scoped(project, environment)
         self._changed = changed

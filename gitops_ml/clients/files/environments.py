@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +21,8 @@ from gitops_ml.suggest import did_you_mean
 
 ROOT = "environments"
 PROJECT_FILE = f"{ROOT}/project.yaml"
+_MOST_EARLIER = 20
+"""Commits of an environment's file that are gone back at most, where the tip's cannot be read."""
 
 
 class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,14 +89,21 @@ def _declarations(repo: Repository, commit: str, environment: str) -> list[str]:
 
 
 def full_names(repo: Repository, commit: str, names: Iterable[str]) -> list[str]:
-    """The full names that names stand for at a commit. One that cannot be read stands for itself."""
-    listed = []
-    for name in names:
-        try:
-            listed += [host.full_name for host in read_environment(repo, commit, name).on_each_host()]
-        except (InputError, SourceError):
-            listed.append(name)
-    return listed
+    """The full names that names stand for at a commit.
+
+    Where the files of a name cannot be read, its hosts are those of the newest commit in which they can: what serves
+    there is healed on. A name that never could be read stands for itself.
+    """
+    return [full for name in names for full in _full_names(repo, commit, name)]
+
+
+def _full_names(repo: Repository, commit: str, name: str) -> list[str]:
+    with contextlib.suppress(InputError, SourceError):
+        return [host.full_name for host in read_environment(repo, commit, name).on_each_host()]
+    for earlier in repo.log(f"{ROOT}/{name}/environment.yaml", _MOST_EARLIER, commit):
+        with contextlib.suppress(InputError, SourceError):
+            return [host.full_name for host in read_environment(repo, earlier.id, name).on_each_host()]
+    return [name]
 
 
 def read_project(repo: Repository, commit: str) -> Project:

@@ -16,7 +16,7 @@ import msgspec
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
 from gitops_ml.clients.files.pushing import Commit, push_commit
-from gitops_ml.clients.files.records import read_record, record_files, recorded_files, write_record
+from gitops_ml.clients.files.records import read_host_records, read_record, record_files, recorded_files, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
@@ -35,6 +35,7 @@ from gitops_ml.core.records.record import (
     wants_retrain,
     wants_revert,
 )
+from gitops_ml.core.records.verified import serves_verified
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
@@ -237,6 +238,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
         return None
     if not news.same_generation(declared, attempt):
         return None
+    _require_failed_elsewhere(repo, declared, attempt)
     path = f"{ROOT}/{declared.name}/models/{name}.yaml"
     before = repo.read_file(back.commit, path)
     now = repo.read_file(declared.commit, path)
@@ -252,6 +254,16 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
     meant = msgspec.structs.replace(verified, digest=fields["digest"])
     fields = {key: value for key, value in fields.items() if getattr(declaration, key) != getattr(meant, key)}
     return _Revert(attempt, verified.version, path, set_fields(now.decode(), fields, path).encode())
+
+
+def _require_failed_elsewhere(repo: Repository, declared: EnvironmentFiles, attempt: Attempt) -> None:
+    """Raise `InputError` where all other hosts serve a generation as Verified: one host takes it from none of them."""
+    others = [host for host in declared.environment.hosts if declared.host and host != declared.host]
+    by_host = read_host_records(repo, declared, others, attempt.deployment)
+    if others and all(
+        serves_verified(records.get(attempt.deployment), attempt.generation.fingerprint) for records in by_host.values()
+    ):
+        raise InputError("it stays declared", why="it is Verified on every other host")
 
 
 def answer_request(repo: Repository, environment: str, deployment: str, attempt: str, answer: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,9 @@ from gitops_ml.errors import (
     InputError,
     SourceUnavailable,
 )
+
+WATCH_AGAIN = 60.0
+"""Seconds at least between two tries to follow the events of one engine, which may refuse to give them."""
 
 
 def read_tip(clone: Path) -> Tip:
@@ -112,11 +116,11 @@ class EnvironmentPasses:
     def _look(self, view: View) -> None:
         """Watch the engine that the environment declares, unless that is done."""
         self._looked(view)
-        files = view.source.files
-        if self._watch and self._watch.alive and self._watch.url == files.engine:
+        files, watch = view.source.files, self._watch
+        if watch and watch.url == files.engine and (watch.alive or time.monotonic() - watch.began < WATCH_AGAIN):
             return
-        if self._watch:
-            self._watch.close()
+        if watch:
+            watch.close()
         if self._changed:
             self._watch = EngineWatch(files.engine, files.project, files.name, self._changed)
 

@@ -13,7 +13,7 @@ from gitops_ml.clients.files.records import read_host_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.environment.view import Options, Source
 from gitops_ml.core.declaration.hosts import earlier_hosts, full_name
-from gitops_ml.core.records.verified import serves_verified
+from gitops_ml.core.records.verified import last_verdict, serves_verified
 from gitops_ml.errors import EngineMismatch
 
 
@@ -61,7 +61,7 @@ class Hosts:
 def waits_for(repo: Repository, source: Source, deployment: str, generation: str, options: Options) -> tuple[str, ...]:
     """The hosts of earlier waves on which a generation is not Verified yet, by their records. See `earlier_hosts`.
 
-    A host that is away takes no part, so it holds up nobody.
+    A host that is away takes no part, so it holds up nobody, unless the generation was judged there, not as Verified.
 
     Args:
         generation: its fingerprint.
@@ -69,7 +69,10 @@ def waits_for(repo: Repository, source: Source, deployment: str, generation: str
     files = source.files
     if not files.host:
         return ()
-    hosts = [h for h in files.environment.hosts if h == files.host or full_name(files.name, h) not in options.away]
+    away = [h for h in files.environment.hosts if h != files.host and full_name(files.name, h) in options.away]
+    of_away = read_host_records(repo, files, away, deployment)
+    left_out = [host for host in away if last_verdict(of_away[host].get(deployment), generation) in (None, "Verified")]
+    hosts = [host for host in files.environment.hosts if host not in left_out]
     earlier = earlier_hosts(hosts, files.host, files.deployments[deployment].rollout.waves)
     by_host = read_host_records(repo, files, earlier, deployment)
     return tuple(host for host in earlier if not serves_verified(by_host[host].get(deployment), generation))

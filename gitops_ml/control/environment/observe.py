@@ -253,12 +253,14 @@ def _planned_deployment(
     blank = name not in state.deployments
     generation = _generation(resolved, desired.project, desired.commit, base)
     serving = state.of(name).serving
-    due = serving is None or serving.fingerprint != generation.fingerprint
+    # Without the base image this is not the fingerprint yet. A pass gets the image first, and looks again.
+    due = bool(base) and (serving is None or serving.fingerprint != generation.fingerprint)
     return PlannedDeployment(
         resolved=resolved,
         generation=generation,
         project=desired.project,
         environment=desired.name,
+        full_name=desired.full_name,
         drain=seconds(settings.drain),
         pin_header=settings.pin_header,
         endpoint=settings.endpoint(name, published=generation.published),

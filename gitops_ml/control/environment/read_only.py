@@ -45,13 +45,13 @@ class ReadOnlySession:
     ) -> None:
         snapshot = view.snapshot
         self.project, self.environment = snapshot.project, view.desired.full_name
-        self._labelled = snapshot.environment
+        self._short_name = snapshot.environment
         self.models = models
         self._engine, self._report, self._external_stop = engine, report, stopping
         self._started, self._at = time.monotonic(), snapshot.at
         self._gateway = snapshot.gateway.id if snapshot.gateway else ""
         place = ServersPlace(
-            engine=engine, project=self.project, environment=self._labelled, base=BASE_IMAGE, locked=locked
+            engine=engine, project=self.project, environment=self._short_name, base=BASE_IMAGE, locked=locked
         )
         self.servers = EngineServers(place, gateway=lambda: self._gateway, check=self._check, now=self.now)
 
@@ -78,7 +78,7 @@ class ReadOnlySession:
 
     def containers(self, deployment: str) -> list[Container]:
         """See `ReadOnlyHost.containers`."""
-        replicas = [c for c in list_environment(self._engine, self.project, self._labelled) if c.role == "replica"]
+        replicas = [c for c in list_environment(self._engine, self.project, self._short_name) if c.role == "replica"]
         return sorted(
             (c for c in replicas if c.deployment == deployment),
             key=lambda c: (c.generation, c.replica, c.created, c.id),

@@ -163,7 +163,7 @@ class Session(ReadOnlySession):
         if not key or not candidate.published:
             return None
         state, files = self._state.of(candidate.deployment), self.models.artifact(candidate)
-        return sign_candidate(candidate, state, files, self.now(), key, f"{self.project}/{self.environment}")
+        return sign_candidate(candidate, state, files, self.now(), key, f"{self.project}/{self._short_name}")
 
     def _pull(self, generation: Generation) -> str:
         """Pull a generation's image. A pass that is stopped does not wait for the end of the pull."""
@@ -187,7 +187,7 @@ class Session(ReadOnlySession):
         spec = replica_spec(
             msgspec.structs.replace(generation, image_id=image),
             project=self.project,
-            environment=self._labelled,
+            environment=self._short_name,
             replica=replica,
             suffix=secrets.token_hex(3),
             drain=self._drain_seconds,

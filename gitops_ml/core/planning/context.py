@@ -26,6 +26,7 @@ HANGING_GRACE = 5
 class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     """A desired deployment, as this host would run it.
 
+    `environment` is the name in labels on the engine, `full_name` the one for people, with the host where it has one.
     `endpoint` is the URL where users reach it; `drain` is in seconds. `boot` is the last verified generation of the
     record, which a blank host starts first. `windows`: when its rollouts may begin; at any time if empty. `waits_for`:
     the hosts of earlier waves on which the generation is not Verified yet.
@@ -35,6 +36,7 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     generation: Generation
     project: str
     environment: str
+    full_name: str
     drain: float
     pin_header: bool
     endpoint: str

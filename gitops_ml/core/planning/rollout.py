@@ -68,6 +68,7 @@ def plan_broken(
         generation=serving,
         project=desired.project,
         environment=desired.name,
+        full_name=desired.full_name,
         drain=seconds(gateway.drain),
         pin_header=gateway.pin_header,
         endpoint=gateway.endpoint(name, published=serving.published),

@@ -33,7 +33,7 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
     unpublished = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
     if unpublished:
         version = unpublished[-1].generation.version
-        message = f"the verdict on {version} is not in Git yet: gitops-ml sync {wanted.environment}"
+        message = f"the verdict on {version} is not in Git yet: gitops-ml sync {wanted.full_name}"
     return DeploymentStatus(
         name=wanted.name,
         model=wanted.resolved.declaration.model,
@@ -71,7 +71,7 @@ def _under_way(context: DeploymentContext, attempt: Attempt) -> str:
     message = f"rollout of {attempt.generation.version} under way"
     if context.snapshot.of_role("lock"):
         return message
-    command = f"gitops-ml sync {context.wanted.environment}"
+    command = f"gitops-ml sync {context.wanted.full_name}"
     return (
         f"{message} since {attempt.started[:16]}; where no agent or sync is at work, {command} goes on or says why not"
     )
@@ -103,7 +103,7 @@ def _verification(context: DeploymentContext) -> tuple[Verdict, str]:
         failing = [check for check in attempt.checks if check.prevents_verified]
         message = f"{attempt.generation.version}: {failing[0].name}: {failing[0].reason}" if failing else ""
         if wanted.key in state.quarantine and not serves:
-            message += f"; to try it again: gitops-ml sync {wanted.environment} --retry"
+            message += f"; to try it again: gitops-ml sync {wanted.full_name} --retry"
         return attempt.verdict, message
     if state.serving and serves:
         fingerprint = state.serving.fingerprint

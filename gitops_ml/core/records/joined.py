@@ -8,16 +8,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gitops_ml.core.records.record import Record, RecordedGeneration, newest_first
+from gitops_ml.core.records.verified import newest_verdicts
 
 
 def joined(records: Sequence[Record | None]) -> Record:
     """Join the records of all hosts, at least one of which has one.
 
     What serves, and what was verified last, is what it is on every host; None where hosts differ. The attempts are
-    those of all hosts.
+    those of all hosts; of a generation that failed on a host last, the failed ones alone.
     """
     present = [record for record in records if record is not None]
-    attempts = newest_first(attempt for record in present for attempt in record.attempts)
+    failed = {g for record in present for g, verdict in newest_verdicts(record).items() if verdict == "Failed"}
+    attempts = newest_first(
+        attempt
+        for record in present
+        for attempt in record.attempts
+        if attempt.generation not in failed or attempt.verdict == "Failed"
+    )
     requests = [record.retrain for record in present if record.retrain]
     return Record(
         schema=1,

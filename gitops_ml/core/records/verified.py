@@ -27,11 +27,12 @@ def promotable(environment: str, deployment: str, record: Record | None) -> tupl
         )
     serving = record.serving
     promoted = any(a.generation == serving.generation for a in verified_attempts(record))
-    verified = promoted and _last_verdict(record, serving) == "Verified"
+    verdict = last_verdict(record, serving.generation)
+    verified = promoted and verdict == "Verified"
     if not verified or record.verified is None or record.verified.generation != serving.generation:
         raise InputError(
             f"{where} {serving.version} is not Verified",
-            why=f"its last verdict there is {_last_verdict(record, serving)}",
+            why=f"its last verdict there is {verdict or 'not recorded'}",
             fix=f"gitops-ml history {environment} {deployment}",
         )
     since = next(a for a in record.attempts if a.generation == serving.generation and a.verdict == "Verified")
@@ -54,13 +55,20 @@ def verified_attempts(record: Record) -> Iterator[RecordedAttempt]:
 
     A generation that failed a review and was Verified again is included.
     """
+    newest = newest_verdicts(record)
+    for attempt in record.attempts:
+        stands = newest.get(attempt.generation) == "Verified"
+        if stands and attempt.outcome == "promoted" and attempt.verdict == "Verified":
+            yield attempt
+
+
+def newest_verdicts(record: Record) -> dict[str, str]:
+    """The newest verdict on each generation, by its fingerprint: `Verified` or `Failed`."""
     newest: dict[str, str] = {}
     for attempt in record.attempts:
         if attempt.verdict in ("Verified", "Failed"):
             newest.setdefault(attempt.generation, attempt.verdict)
-        stands = newest.get(attempt.generation) == "Verified"
-        if stands and attempt.outcome == "promoted" and attempt.verdict == "Verified":
-            yield attempt
+    return newest
 
 
 def serves_verified(record: Record | None, generation: str) -> bool:
@@ -86,6 +94,6 @@ def readable_span(span: timedelta) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def _last_verdict(record: Record, generation: RecordedGeneration) -> str:
-    verdicts = [a.verdict for a in record.attempts if a.generation == generation.generation]
-    return verdicts[0] if verdicts else "not recorded"
+def last_verdict(record: Record | None, generation: str) -> str | None:
+    """The verdict on a generation, by its fingerprint, of its newest attempt; None where there is none."""
+    return next((a.verdict for a in (record.attempts if record else ()) if a.generation == generation), None)

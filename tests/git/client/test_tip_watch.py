@@ -56,7 +56,7 @@ def test_a_candidate_that_begins_late_in_a_pass_is_superseded(clone: Path, monke
         return repo.tip()
 
     view: Any = SimpleNamespace(
-        source=SimpleNamespace(commit=git(clone, "rev-parse", "HEAD").strip(), files=SimpleNamespace(name="dev")),
+        source=SimpleNamespace(commit=git(clone, "rev-parse", "HEAD").strip(), files=SimpleNamespace(full_name="dev")),
         snapshot=SimpleNamespace(base_id=""),
     )
     host = Rollouts()

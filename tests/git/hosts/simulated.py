@@ -37,17 +37,20 @@ PIPELINE = f"artifacts:\n  {NAME}: {{path: model.txt, type: model}}\n"
 
 @dataclass
 class Host(Engine):
-    """One host. `away`: its engine does not answer. `lost_at`: nor does it from its mutation of this number on."""
+    """One host. `away`: its engine does not answer. `lacks_base`: it has no base image until a pass gets it."""
 
     id: str = ""
     away: bool = False
+    lacks_base: bool = False
     behaviour: Behaviour = field(default_factory=Behaviour)
 
     def snapshot(self) -> Snapshot:
         if self.away:
             raise EngineUnavailable("the engine does not answer")
         network = f"network-{self.id}" if self.has_network else None
-        return msgspec.structs.replace(super().snapshot(), engine=f"engine-{self.id}", network=network)
+        snapshot = super().snapshot()
+        base = None if self.lacks_base else snapshot.base_id
+        return msgspec.structs.replace(snapshot, engine=f"engine-{self.id}", network=network, base_id=base)
 
     @property
     def version(self) -> str | None:
@@ -79,6 +82,7 @@ class SimulatedTarget(Target):
         self, view: View, options: Options, actions: Sequence[plan.Action]
     ) -> Iterator[tuple[View, SimulatedSession]]:
         host = cast(Host, self.connection.to(view.source.files))
+        host.lacks_base = False
         with host.lock():
             session = SimulatedSession(host, host.behaviour, self.report)
             yield self.look_again(view.source, options, locked=True), session
@@ -150,17 +154,15 @@ class Fleet:
         self.write(f"environments/dev/models/{NAME}.yaml", yaml.safe_dump(content))
         self.push(f"Declare {version}")
 
-    def targets(self, name: str = "dev", clone: Path | None = None) -> list[Target]:
-        """The hosts, as a command or an agent of a clone works on them."""
-        folder = clone or self.folder
+    def targets(self, name: str = "dev") -> list[Target]:
+        """The hosts, as a command works on them."""
         by_url = {f"ssh://{name}": host for name, host in self.hosts.items()}
-        with Repository.open(folder) as repo:
+        with Repository.open(self.folder) as repo:
             names = full_names(repo, repo.fetch(), [name])
-        known = self.known if clone is None else Hosts()
 
         def target(name: str) -> SimulatedTarget:
             connection = SimulatedConnection(by_url)
-            return SimulatedTarget(Repository.open(folder), name, lambda line: None, connection, hosts=known)
+            return SimulatedTarget(Repository.open(self.folder), name, lambda line: None, connection, hosts=self.known)
 
         return [target(name) for name in names]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gitops_ml.clients.files.environments import full_names
+from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.environment.targets import preview_all
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.control.sync import SyncResult
@@ -64,6 +66,53 @@ def test_without_a_revert_the_others_wait_and_say_for_whom(serving: Fleet) -> No
     serving.hosts["leeds"].behaviour.verdicts.clear()
     assert set(codes(serving.sync(options=Options(retry=True))).values()) == {0}
     assert set(serving.versions.values()) == {"v1.1.0"}
+
+
+def test_a_host_that_failed_holds_up_the_others_also_while_it_is_away(serving: Fleet) -> None:
+    serving.run_on("leeds", "york", "hull", policy={"auto_revert": False})
+    serving.declare("v1.1.0")
+    serving.fail("leeds")
+    serving.sync()
+    serving.hosts["leeds"].away = True
+    outcomes = serving.sync()
+    assert {name: codes(outcomes)[name] for name in ("york", "hull")} == {"york": 4, "hull": 4}
+    assert [serving.hosts[name].version for name in ("york", "hull")] == ["v1.0.0", "v1.0.0"]
+
+
+def test_a_late_host_takes_back_nothing_that_all_others_serve(serving: Fleet) -> None:
+    serving.hosts["hull"].away = True
+    serving.declare("v1.1.0")
+    serving.sync()
+    serving.hosts["hull"].away = False
+    serving.fail("hull")
+    outcomes = serving.sync()
+    assert codes(outcomes) == {"leeds": 0, "york": 0, "hull": 5} and serving.declared() == "v1.1.0"
+    hull = outcomes["hull"]
+    assert isinstance(hull, SyncResult) and "it is Verified on every other host" in str(hull.record_error)
+    assert serving.versions == {"leeds": "v1.1.0", "york": "v1.1.0", "hull": "v1.0.0"}
+
+
+def test_a_tip_that_cannot_be_read_drops_no_host(serving: Fleet) -> None:
+    serving.pull()
+    (serving.folder / "environments/dev/environment.yaml").write_text("schema: 1\nengine: [\n")
+    serving.push("Break the file")
+    tip = git(serving.folder, "rev-parse", "HEAD")
+    with Repository.open(serving.folder) as repo:
+        assert full_names(repo, tip, ["dev"]) == ["dev@leeds", "dev@york", "dev@hull"]
+
+
+def test_without_the_base_image_a_host_waits_for_nobody_before_it_has_got_it(serving: Fleet) -> None:
+    serving.declare("v1.1.0")
+    assert codes(serving.sync("dev@leeds")) == {"leeds": 0}
+    serving.hosts["york"].lacks_base = True
+    assert codes(serving.sync("dev@york")) == {"york": 0} and serving.versions["york"] == "v1.1.0"
+    assert codes(serving.sync("dev@hull")) == {"hull": 0} and serving.versions["hull"] == "v1.1.0"
+
+
+def test_without_the_base_image_a_host_of_a_later_wave_still_waits(serving: Fleet) -> None:
+    serving.declare("v1.1.0")
+    serving.hosts["york"].lacks_base = True
+    assert codes(serving.sync("dev@york")) == {"york": 4} and serving.versions["york"] == "v1.0.0"
 
 
 def test_a_host_that_is_away_holds_up_nobody_and_is_caught_up(serving: Fleet) -> None:

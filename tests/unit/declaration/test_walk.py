@@ -74,6 +74,7 @@ def planned(declaration: Deployment) -> plan.Plan:
         generation=made,
         project=PROJECT,
         environment=ENVIRONMENT,
+        full_name=ENVIRONMENT,
         drain=1.0,
         pin_header=False,
         endpoint="http://127.0.0.1:8081/v2/models/churn",

@@ -9,7 +9,7 @@ import pytest
 from gitops_ml.core.journal.fold import fold_entries
 from gitops_ml.core.records.joined import joined
 from gitops_ml.core.records.record import Record, record_path, updated
-from gitops_ml.core.records.verified import promotable, serves_verified
+from gitops_ml.core.records.verified import promotable, serves_verified, verified_attempts
 from gitops_ml.errors import InputError
 from tests.unit.builders import NAME, generation
 from tests.unit.journals import failed, promoted
@@ -41,6 +41,12 @@ def test_what_one_host_does_not_serve_cannot_be_promoted(other: Record | None) -
     assert whole.serving is None and whole.verified is None
     with pytest.raises(InputError, match="nothing to promote"):
         promotable("edge", NAME, whole)
+
+
+def test_what_failed_on_one_host_is_verified_for_none() -> None:
+    whole = joined([record(NEW, "a"), record(STOPPED, "b")])
+    assert [a.version for a in verified_attempts(whole)] == ["v1", "v1"]
+    assert {a.verdict for a in whole.attempts if a.generation == V2.fingerprint} == {"Failed"}
 
 
 def test_a_host_is_done_once_it_serves_the_version_as_verified() -> None:
