@@ -250,7 +250,7 @@ NOT_RUN_FOR = {
         "docker info",
         "docker login {}, where gitops-ml runs, as somebody who may push there",
         "docker node ls, on a manager: one must be ready, active, and as large as `resources` of it",
-        "name a manager in `engine:`, which `docker node ls` lists on any manager; or remove `swarm: true`",
+        "name a manager in `engine:`, which `docker node ls` lists on any manager",
         "`docker system df` shows what fills it, `docker image prune` frees unused images",
         "`docker network prune` on that host frees those of unused networks; "
         "`default-address-pools` in its daemon.json allows more",

@@ -84,7 +84,7 @@ def failed(doing: str, why: str) -> GitopsError:
         return InputError(
             f"the engine manages no Swarm ({doing})",
             why=_reason(why),
-            fix="name a manager in `engine:`, which `docker node ls` lists on any manager; or remove `swarm: true`",
+            fix="name a manager in `engine:`, which `docker node ls` lists on any manager",
         )
     if "no suitable node" in lower or "no node runs" in lower:
         return EngineFailed(

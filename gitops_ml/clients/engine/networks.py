@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from gitops_ml.core.generation import PROJECT
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.errors import InputError
 
 
@@ -24,10 +24,25 @@ class NetworkCalls:
         raise NotImplementedError
 
     def list_networks(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The networks with these labels, as far as containers of ours can be in them."""
-        chosen = {"label": label_filter(labels), "driver": self.network_settings["driver"]}
+        """The networks with these labels.
+
+        Raises `InputError` where the network of one environment is of another kind than this engine makes.
+        """
         with self._translate_errors("listing networks"):
-            return list(self._api.networks(filters=chosen))
+            networks = list(self._api.networks(filters={"label": label_filter(labels)}))
+        if ENVIRONMENT in labels:
+            for network in networks:
+                self._require_own_kind(network)
+        return networks
+
+    def _require_own_kind(self, network: Mapping[str, Any]) -> None:
+        kind = self.network_settings["driver"]
+        if network["Driver"] != kind:
+            raise InputError(
+                f"the network {network['Name']} is of the kind {network['Driver']}",
+                why=f"one of the kind {kind} is needed; `swarm:` was changed",
+                fix="undo that, and declare another environment with it: the one before keeps what it runs",
+            )
 
     def list_volumes(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         with self._translate_errors("listing volumes"):
@@ -37,7 +52,7 @@ class NetworkCalls:
         """Make a network of this name unless it exists; whether it was made.
 
         The engine allows several networks of one name; we do not. Raises `InputError` when a network of this name
-        belongs to something else than this project, or is of another kind.
+        belongs to something else than this project.
         """
         with self._translate_errors(f"creating network {name}"):
             existing = [network for network in self._api.networks(names=[name]) if network["Name"] == name]
@@ -45,12 +60,6 @@ class NetworkCalls:
                 self._api.create_network(name, check_duplicate=True, labels=dict(labels), **self.network_settings)
         for network in existing:
             _require_own("network", name, network.get("Labels"), labels)
-            if network["Driver"] != self.network_settings["driver"]:
-                raise InputError(
-                    f"the network {name} is of the kind {network['Driver']}",
-                    why=f"one of the kind {self.network_settings['driver']} is needed; `swarm:` was changed",
-                    fix="undo that, and declare another environment with it: the one before keeps what it runs",
-                )
         return not existing
 
     def ensure_volume(self, name: str, labels: Mapping[str, str]) -> bool:

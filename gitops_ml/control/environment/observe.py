@@ -37,7 +37,7 @@ from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.as_served import declared_as_served, only_healing
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.planner import Inputs, make_plan
-from gitops_ml.core.planning.validation import require_capacity
+from gitops_ml.core.planning.validation import require_capacity, require_strategy
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import EngineMismatch, GitopsError, SourceError
 from gitops_ml.serving import SERVING_VERSION
@@ -247,6 +247,7 @@ def _planned_deployment(
     desired, record = source.desired, source.records.get(name)
     resolved = desired.deployments[name]
     require_permitted(name, resolved.declaration, read_settings(os.environ))
+    require_strategy(name, resolved.declaration, desired.environment)
     require_capacity(name, resolved.declaration, snapshot.cpus, snapshot.gpus)
     settings = desired.environment.gateway
     base = snapshot.base_id or ""

@@ -35,10 +35,19 @@ BRANCH_PATTERN = (
 """The names that `git check-ref-format --branch` accepts."""
 IMAGE_PATTERN = r"^([^@\s]+@)?sha256:[0-9a-f]{64}$(?!\n)"
 ENGINE_PATTERN = r"^(unix:///[^\s]+|ssh://[^/\s]+(/[^\s]*)?|tcp://[^/\s]+)$(?!\n)"
-REGISTRY_PATTERN = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$(?!\n)"
+REGISTRY_PATTERN = (
+    r"^(localhost|[a-z0-9][a-z0-9-]*(?=[.:])(\.[a-z0-9-]+)*)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$(?!\n)"
+)
+"""As Docker reads it: a first part with neither dot nor port is a folder of Docker Hub."""
 
 Engine = Annotated[str, Meta(pattern=ENGINE_PATTERN)]
-Registry = Annotated[str, Meta(pattern=REGISTRY_PATTERN, description="host[:port][/path], lower case")]
+Registry = Annotated[
+    str,
+    Meta(
+        pattern=REGISTRY_PATTERN,
+        description="host[:port][/path], lower case; the host has a dot or a port, or is localhost",
+    ),
+]
 Name = Annotated[str, Meta(pattern=NAME_PATTERN, description="a DNS label of at most 40 characters")]
 ModelName = Annotated[
     str,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 from gitops_ml.core.declaration.checks import Bound, Checks, SubscribersCheck, Traffic
-from gitops_ml.core.declaration.schema import Deployment
+from gitops_ml.core.declaration.schema import Deployment, Environment
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALLOW_PICKLE
 from gitops_ml.core.planning.canary import shared_alpha, stages
@@ -101,6 +101,20 @@ def _require_publishable(name: str, deployment: Deployment) -> None:
             f"{name}: verify.subscribers can never pass",
             why=f"each channel listens for two polls of {poll} s first, and timeout is {timeout}",
             fix="raise verify.subscribers.timeout, or lower GITOPS_ML_POLL_SECONDS",
+        )
+
+
+def require_strategy(name: str, deployment: Deployment, environment: Environment) -> None:
+    """Check that the environment can run the strategy. Raises `InputError`.
+
+    `recreate` stops the incumbent once the engine has taken the candidate's containers. A node of a Swarm refuses a
+    replica only when it starts.
+    """
+    if environment.swarm and deployment.rollout.strategy == "recreate":
+        raise InputError(
+            f"{name}: rollout.strategy is recreate",
+            why="on a Swarm it would stop the incumbent before a node has taken the candidate",
+            fix="write blue-green, or canary",
         )
 
 

@@ -49,6 +49,12 @@ def _declare_environment(workshop: Workshop, nodes: Swarm, node: Node) -> None:
     workshop.ports["dev"] = 8080
 
 
+def _services(nodes: Swarm) -> list[str]:
+    """The version of each service, whether or not it has a task."""
+    api: Any = nodes.manager.client.api
+    return sorted(s["Spec"]["Labels"][VERSION] for s in api.services(filters={"label": PROJECT}))
+
+
 def _replicas(nodes: Swarm) -> list[tuple[str, str]]:
     """(version, node) of each task that runs."""
     api: Any = nodes.manager.client.api
@@ -79,6 +85,7 @@ def test_a_rollout_loses_no_request_and_leaves_nothing_of_the_version_before(tea
     assert load.report.failed == 0, load.report.errors
     assert team.serving() == "v1.1.0"
     assert [version for version, _ in _replicas(nodes)] == ["v1.1.0"] * 2
+    assert _services(nodes) == ["v1.1.0"] * 2
     assert [check["result"] for check in team.record()["attempts"][0]["checks"]] == ["pass"] * 3
 
 
@@ -116,6 +123,19 @@ def test_a_registry_that_refuses_or_is_down_is_reported_and_the_incumbent_serves
     nodes.start_registry()
     team.sync()
     assert team.serving() == "v1.2.0"
+
+
+def test_an_environment_that_runs_keeps_its_kind(team: Workshop, nodes: Swarm) -> None:
+    path = team.folder / "environments/dev/environment.yaml"
+    before = path.read_text()
+    team.environment(engine=nodes.manager.engine.url, gateway={"bind": "0.0.0.0", "port": 8080, "drain": "5s"})
+    team.commit("Take the Swarm away")
+    ran = team.sync(expect=1)
+    ran.require_clear()
+    assert "is of the kind overlay" in ran.err and team.serving() == "v1.2.0"
+    path.write_text(before)
+    team.commit("Take it back")
+    assert team.run("plan", "dev").code == 0
 
 
 def test_a_worker_is_refused_as_a_manager(team: Workshop, nodes: Swarm, tmp_path: Path) -> None:

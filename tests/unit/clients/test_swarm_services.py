@@ -87,6 +87,8 @@ def test_what_somebody_changes_in_a_service_is_drift(change: Any, what: str) -> 
         ([task("failed", 1, code=3), task("ready", 2)], "restarting", 1, 3),
         ([task("failed", 1), task("running", 2), task("failed", 3, code=137)], "restarting", 2, 137),
         ([task("failed", 1, code=3), task("running", 2)], "running", 1, 3),
+        ([task("rejected", 1), task("ready", 2)], "restarting", 0, 0),
+        ([task("rejected", 1), task("running", 2)], "running", 0, 0),
     ],
 )
 def test_tasks_tell_the_state_of_a_replica(tasks: list[dict[str, Any]], state: str, restarts: int, code: int) -> None:

@@ -99,7 +99,10 @@ def test_a_share_is_a_percentage(share: str) -> None:
         msgspec.convert({"schema": 1, "gateway": {"port": 1}, "policy": {"max_removals": share}}, Environment)
 
 
-@pytest.mark.parametrize("registry", ["registry.example", "10.0.0.1:5000", "registry.example:5000/team/models_a"])
+@pytest.mark.parametrize(
+    "registry",
+    ["registry.example", "localhost/models", "mirror:5000", "10.0.0.1:5000", "registry.example:5000/team/models_a"],
+)
 def test_a_swarm_has_a_registry(registry: str) -> None:
     content = {"schema": 1, "gateway": {"port": 1}, "swarm": True, "registry": registry}
     assert msgspec.convert(content, Environment).registry == registry
@@ -111,7 +114,10 @@ def test_a_swarm_has_a_registry(registry: str) -> None:
         {"swarm": True},
         {"registry": "registry.example"},
         {"swarm": True, "registry": "registry.example", "engines": ["ssh://a", "ssh://b"]},
-        *({"swarm": True, "registry": r} for r in ("https://registry.example", "Registry.example", "a/B", "a/", "")),
+        *(
+            {"swarm": True, "registry": r}
+            for r in ("https://registry.example", "Registry.example", "acme", "acme/shop", "a.b/B", "a.b/", "")
+        ),
     ],
 )
 def test_a_registry_is_a_host_with_a_path_and_goes_with_a_swarm_alone(more: dict[str, Any]) -> None:

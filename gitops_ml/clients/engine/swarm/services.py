@@ -157,7 +157,7 @@ def inspected(
                 for network in task.get("Networks") or ()
             }
         },
-        "RestartCount": len(ended),
+        "RestartCount": sum(task["Status"]["State"] != "rejected" for task in ended),  # a node never ran those
         "State": _state(newest(tasks), ended),
     }
 
