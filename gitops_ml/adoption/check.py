@@ -10,7 +10,7 @@ from gitops_ml.adoption.work_tree import Artifact, read_artifact
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.clients.artifacts.servable import text_mistakes
-from gitops_ml.clients.engine.building.model_check import checked_requirements
+from gitops_ml.clients.engine.building.image_requirements import checked_requirements
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.inspection import inspect_model
 from gitops_ml.errors import GitopsError, ModelRejected

@@ -49,6 +49,16 @@ def sign_candidate(
     return SignedStatement(statement=statement, signature=sign(statement, key, NAMESPACE), order=order)
 
 
+def require_never_signed(state: DeploymentState, candidate: Generation) -> None:
+    """Raise `InputError` where a channel was signed before: its subscribers may refuse what is not."""
+    if any(attempt.generation.signed for attempt in state.attempts):
+        raise InputError(
+            f"{candidate.deployment} {candidate.version} would be published without a signature",
+            why=f"its channel was signed so far, and {SIGNING_KEY} is not set here",
+            fix=f"export {SIGNING_KEY}=KEY, the file of the key; another deployment's channel may begin without",
+        )
+
+
 def sign(text: str, key: str, namespace: str) -> str:
     """The signature (SSHSIG, armoured) of a text.
 
@@ -73,6 +83,12 @@ def sign(text: str, key: str, namespace: str) -> str:
         raise InputError(
             f"{SIGNING_KEY} names {key}, which signs nothing",
             why=clean_line(signed.stderr.decode(errors="replace")),
-            fix=f"ssh-keygen {'-p' if Path(key).exists() else '-t ed25519'} -N '' -f {key}",
+            fix=_how_to_sign(Path(key)),
         )
     return signed.stdout.decode()
+
+
+def _how_to_sign(key: Path) -> str:
+    if key.suffix == ".pub":
+        return f"ssh-add {key.with_suffix('')}, with the SSH agent that SSH_AUTH_SOCK names here"
+    return f"ssh-keygen {'-p' if key.exists() else '-t ed25519'} -N '' -f {key}"

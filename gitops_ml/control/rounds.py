@@ -17,12 +17,12 @@ from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.errors import EngineUnavailable
 
 
-class Host(Reconcilable, Stoppable, Protocol):
-    """One host of an environment."""
+class HostTarget(Reconcilable, Stoppable, Protocol):
+    """One host of an environment, as a target of `sync`."""
 
 
 def sync_hosts(
-    targets: Sequence[Host], options: Options, looked: Callable[[View], None]
+    targets: Sequence[HostTarget], options: Options, looked: Callable[[View], None]
 ) -> list[SyncResult | Exception]:
     """Sync the hosts of one environment, in rounds until one of them changes nothing.
 

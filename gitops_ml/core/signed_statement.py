@@ -36,8 +36,9 @@ def make_statement(
         generation: its fingerprint.
         files: all files of the model, by path. One digest stands for all: SHA-256 (hex) over a line `path NUL size NUL
             sha256` for each.
-        order: subscribers refuse what has a smaller order than the largest that they have seen,
-        back_to: but for this one: the incumbent is published again if the generation fails.
+        order: grows with each statement. A subscriber refuses a smaller one than it has seen.
+        back_to: the incumbent's order, which is accepted all the same: the incumbent is published again if the
+            generation fails. None without a signed incumbent.
     """
     lines = (
         f"{path}\0{len(content)}\0{hashlib.sha256(content).hexdigest()}\n" for path, content in sorted(files.items())

@@ -116,7 +116,7 @@ def agent(
     loop = Agent(
         read_tip=lambda: read_tip(root),
         passes_over=lambda name: EnvironmentPasses(
-            root, name, printer.say, loop.stopping, hosts, look, partial(loop.look_soon, name)
+            root, name, printer.say, loop.stopping, hosts, look, partial(loop.pass_soon, name)
         ),
         world=Threads(),
         report=printer.say,

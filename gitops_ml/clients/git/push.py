@@ -1,4 +1,4 @@
-"""Pushes: never forced, and believed only once the remote's ref was read back.
+"""Pushes: believed only once the remote's ref was read back. Never forced, but for a branch of our own.
 
 By plumbing: GitPython's `Remote.push` has no gentle time-out, and its `PushInfo` tells what the remote said, which a
 hook of the remote can make untrue. What counts here is the ref that is read back.

@@ -34,7 +34,7 @@ def move_branch(clone: Clone, branch: str, new: str, old: str | None) -> str | N
         _refuse_rebase(clone, branch)
         moved = clone.git.run("update-ref", "-m", "gitops-ml", ref, new, old or "0" * len(new))
         return new if moved.code == 0 else clone.ref(ref)
-    _finish(clone)
+    _undo_interrupted_move(clone)
     if old is None:
         return clone.ref(ref)
     with Transaction(clone) as transaction:
@@ -88,7 +88,7 @@ def _note(clone: Clone) -> Path:
     return folder / "moving"
 
 
-def _finish(clone: Clone) -> None:
+def _undo_interrupted_move(clone: Clone) -> None:
     """Put back the files of a move whose process died before the ref followed; what the user did since stays."""
     try:
         where, ref, old, new = _note(clone).read_text().split("\0")

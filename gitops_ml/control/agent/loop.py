@@ -127,7 +127,7 @@ class Agent:
             self._pushed.set()
             self._world.wake()
 
-    def look_soon(self, environment: str) -> None:
+    def pass_soon(self, environment: str) -> None:
         """Have a pass over an environment at once, since something there stopped serving. Any thread may call it."""
         self._world.call(partial(self._stopped_serving, environment))
 

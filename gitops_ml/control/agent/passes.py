@@ -93,7 +93,7 @@ class EnvironmentPasses:
     def run(self, resting: frozenset[str]) -> PassResult:
         """Make one pass. Raises what `reconcile` raises; what deployments raise is in the result."""
         try:
-            result = one_pass(self._open(), resting, self._look)
+            result = one_pass(self._open(), resting, self._watch_engine)
         except BaseException:
             self.close()
             raise
@@ -113,8 +113,8 @@ class EnvironmentPasses:
             with contextlib.suppress(Exception):  # what is lost may fail in any way when it is closed
                 opened.close()
 
-    def _look(self, view: View) -> None:
-        """Watch the engine that the environment declares, unless that is done."""
+    def _watch_engine(self, view: View) -> None:
+        """Follow the events of the engine that the environment declares, unless that is done."""
         self._looked(view)
         files, watch = view.source.files, self._watch
         if watch and watch.url == files.engine and (watch.alive or time.monotonic() - watch.began < WATCH_AGAIN):

@@ -26,7 +26,7 @@ from gitops_ml.clients.engine.lock import Lock
 from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
-from gitops_ml.clients.signing import sign_candidate
+from gitops_ml.clients.signing import require_never_signed, sign_candidate
 from gitops_ml.control.environment.read_only import ReadOnlySession
 from gitops_ml.control.environment.view import View
 from gitops_ml.core.declaration.values import seconds
@@ -159,10 +159,13 @@ class Session(ReadOnlySession):
 
     def sign(self, candidate: Generation) -> SignedStatement | None:
         """See `Host.sign`."""
-        key = read_settings(os.environ).signing_key
-        if not key or not candidate.published:
+        if not candidate.published:
             return None
-        state, files = self._state.of(candidate.deployment), self.models.artifact(candidate)
+        key, state = read_settings(os.environ).signing_key, self._state.of(candidate.deployment)
+        if not key:
+            require_never_signed(state, candidate)
+            return None
+        files = self.models.artifact(candidate)
         return sign_candidate(candidate, state, files, self.now(), key, f"{self.project}/{self._short_name}")
 
     def _pull(self, generation: Generation) -> str:

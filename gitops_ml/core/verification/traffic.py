@@ -19,8 +19,9 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
 
     Args:
         elapsed: seconds since the candidate got its first traffic.
-        alpha: the chance, over all calls, that a candidate that is no worse fails, and that one that is worse by
-            `max_bad_increase` or more passes. The second is slightly larger in long bursts (see `sequential`).
+        alpha: the error rate over all calls together. At most this often a candidate that is no worse fails, and at
+            most this often one passes that is worse by `max_bad_increase`. In long bursts the second is slightly larger
+            (see `sequential`).
     """
     total = evidence.total
     figures: dict[str, Figure] = {

@@ -22,7 +22,7 @@ from pathlib import Path
 from gitops_ml.adoption.stored_model import stored_model
 from gitops_ml.clients.artifacts.path_digests import resolve_path
 from gitops_ml.clients.artifacts.resolution import read_large
-from gitops_ml.clients.engine.building.model_check import checked_requirements
+from gitops_ml.clients.engine.building.image_requirements import checked_requirements
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.serving.building.model_layer import model_archive
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gitops_ml.clients.engine.building.model_check import checked_requirements
+from gitops_ml.clients.engine.building.image_requirements import checked_requirements
 from gitops_ml.errors import ModelRejected
 from gitops_ml.serving.building.requirements import SERVER_LOCK, read_lock, with_server
 

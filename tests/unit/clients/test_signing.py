@@ -7,13 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from gitops_ml.clients.signing import sign_candidate
+from gitops_ml.clients.signing import require_never_signed, sign, sign_candidate
 from gitops_ml.core.generation import Generation, replica_spec
 from gitops_ml.core.journal.entries import Built, Intent, Outcome, Settled
 from gitops_ml.core.journal.fold import Entry, encode, fold, fold_entries
 from gitops_ml.core.journal.state import DeploymentState
 from gitops_ml.core.signed_statement import SignedStatement
+from gitops_ml.errors import InputError
 from tests.serving.signing import project_key
 from tests.unit.builders import DRAIN, ENVIRONMENT, NAME, NOW, PROJECT, generation
 
@@ -54,6 +56,25 @@ def test_each_rollout_has_a_larger_order_and_names_its_incumbent(tmp_path: Path)
     assert (two["back_to"], three["back_to"]) == (one["order"], one["order"])
     assert int(str(one["order"])) < int(str(two["order"])) < int(str(three["order"]))
     assert third.serving and said(third.serving.signed) == three
+
+
+def test_a_channel_that_was_signed_stays_signed(tmp_path: Path) -> None:
+    project_key(tmp_path)
+    require_never_signed(DeploymentState(), generation("v1"))
+    signed = rolled_out(generation("v1"), DeploymentState(), tmp_path / "project", timedelta())
+    with pytest.raises(InputError, match="would be published without a signature"):
+        require_never_signed(signed, generation("v2"))
+
+
+def test_a_public_key_whose_agent_does_not_sign_asks_for_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    project_key(tmp_path)
+    (tmp_path / "project").rename(tmp_path / "away")
+    with pytest.raises(InputError) as refused:
+        sign("text", str(tmp_path / "project.pub"), "gitops-ml-channel")
+    assert f"ssh-add {tmp_path}/project" in str(refused.value)
 
 
 def test_a_container_that_is_made_again_from_the_journal_says_the_same(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def simulation(*stops: float, interval: float = 30.0, takes: float = 0.1) -> Sim
     """An agent over dev alone, in which something stops serving at these moments."""
     simulated = Simulation(interval=interval, takes={"dev": takes}, tips=lambda _: Tip("a" * 40, ("dev",)))
     for moment in stops:
-        simulated.world.at(moment, lambda: simulated.agent.look_soon("dev"))
+        simulated.world.at(moment, lambda: simulated.agent.pass_soon("dev"))
     return simulated
 
 
@@ -47,12 +47,12 @@ def test_what_stops_once_a_minute_gets_its_pass_at_once_each_time(interval: floa
 def test_an_engine_that_does_not_answer_is_not_asked_more_often() -> None:
     lost = Simulation(outcomes={"dev": always(EngineUnavailable("it does not answer"))})
     for n in range(600):
-        lost.world.at(n / 10, lambda: lost.agent.look_soon("dev"))
+        lost.world.at(n / 10, lambda: lost.agent.pass_soon("dev"))
     waits = lost.run(60).passes["dev"].began
     assert len(waits) < 8 and waits[1] >= FIRST_BACKOFF
 
 
 def test_an_environment_that_is_gone_is_no_matter() -> None:
     simulated = simulation()
-    simulated.world.at(3.0, lambda: simulated.agent.look_soon("prod"))
+    simulated.world.at(3.0, lambda: simulated.agent.pass_soon("prod"))
     assert simulated.run(10).passes["dev"].began == [0.0]

@@ -118,7 +118,7 @@ def ensure_model_image(
     if image and (image["Config"].get("Labels") or {}).get(DIGEST) == generation.digest:
         return str(image["Id"])
     # Packs our own sources: only a pass that lacks an image needs that.
-    from gitops_ml.clients.engine.building.model_check import checked_requirements
+    from gitops_ml.clients.engine.building.image_requirements import checked_requirements
     from gitops_ml.serving.building.model_layer import identity_file, model_archive, model_context
 
     application = generation.application

@@ -13,7 +13,8 @@ Assumptions. A burst of bad requests lies within one block, and chance decides w
 proportion to their numbers. This holds whenever requests are dealt at random (a block's outcomes are fixed, and the
 dealing is hypergeometric), so bursts that hit both arms, periods and a day's rhythm do not mislead the test. It also
 holds for bursts inside one arm, such as a stalled replica, since a burst counts once whatever its length. A block stays
-open while a burst lasts; a burst that outlasts even that counts twice. Not covered: outcomes in step with a round-robin
+open until both arms have had three good requests in a row, at most for twice its due length; a longer burst counts
+twice. Not covered: outcomes in step with a round-robin
 gateway, such as every tenth request bad while every tenth goes to the candidate.
 """
 
