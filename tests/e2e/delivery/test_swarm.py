@@ -16,8 +16,6 @@ from gitops_ml.core.generation import PROJECT, VERSION
 from tests.e2e.swarm import Node, Swarm, swarm
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, Workshop
 
-pytestmark = pytest.mark.alone
-
 CANARY: dict[str, Any] = {
     "rollout": {"strategy": "canary", "steps": [50]},
     "verify": {"traffic": {"max_bad_increase": 0.2, "timeout": "90s"}},
