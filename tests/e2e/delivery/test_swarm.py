@@ -124,6 +124,7 @@ def test_a_registry_that_refuses_or_is_down_is_reported_and_the_incumbent_serves
 
 
 def test_an_environment_that_runs_keeps_its_kind(team: Workshop, nodes: Swarm) -> None:
+    team.pull()
     path = team.folder / "environments/dev/environment.yaml"
     before = path.read_text()
     team.environment(engine=nodes.manager.engine.url, gateway={"bind": "0.0.0.0", "port": 8080, "drain": "5s"})
@@ -131,6 +132,7 @@ def test_an_environment_that_runs_keeps_its_kind(team: Workshop, nodes: Swarm) -
     ran = team.sync(expect=1)
     ran.require_clear()
     assert "is of the kind overlay" in ran.err and team.serving() == "v1.2.0"
+    team.pull()
     path.write_text(before)
     team.commit("Take it back")
     assert team.run("plan", "dev").code == 0
@@ -156,6 +158,8 @@ def test_replicas_of_a_node_that_dies_are_started_elsewhere(team: Workshop, node
             time.sleep(0.5)
     assert load.report.failed < load.report.sent / 10, load.report.errors
     team.sync()
-    assert team.status()["replicas"] == {"desired": 3, "ready": 3}
+    while team.status()["replicas"] != {"desired": 3, "ready": 3}:  # the new task's server still loads its model
+        assert time.monotonic() < until + 60
+        time.sleep(0.5)
     assert team.run("plan", "dev").code == 0
     assert team.serving() == "v1.2.0"
