@@ -175,6 +175,7 @@ def swarm(nodes: int) -> Iterator[Swarm]:
     with contextlib.ExitStack() as undo:
         folder = Path(tempfile.mkdtemp(prefix="gm-swarm-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        undo.callback(_unmount_below, folder)
         made = Swarm(folder, os.getpid() % 250 + 1, undo)
         made.connect_this_machine()
         undo.callback(made.stop_registry)
@@ -182,6 +183,13 @@ def swarm(nodes: int) -> Iterator[Swarm]:
         for _ in range(nodes):
             made.add_node()
         yield made
+
+
+def _unmount_below(folder: Path) -> None:
+    """Unmount what an engine that was killed has left mounted."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
 
 
 def _ip(*words: str) -> str:
