@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,8 +21,8 @@ from gitops_ml.suggest import did_you_mean
 
 ROOT = "environments"
 PROJECT_FILE = f"{ROOT}/project.yaml"
-_MOST_EARLIER = 20
-"""Commits of an environment's file that are gone back at most, where the tip's cannot be read."""
+MOST_COMMITS = 20
+"""How many commits are gone back at most, where the newest cannot be read or followed."""
 
 
 class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,12 +98,26 @@ def full_names(repo: Repository, commit: str, names: Iterable[str]) -> list[str]
 
 
 def _full_names(repo: Repository, commit: str, name: str) -> list[str]:
-    with contextlib.suppress(InputError, SourceError):
-        return [host.full_name for host in read_environment(repo, commit, name).on_each_host()]
-    for earlier in repo.log(f"{ROOT}/{name}/environment.yaml", _MOST_EARLIER, commit):
-        with contextlib.suppress(InputError, SourceError):
-            return [host.full_name for host in read_environment(repo, earlier.id, name).on_each_host()]
+    if split_full_name(name)[1]:
+        return [name]
+    for readable in newest_commits(repo, f"{ROOT}/{name}/environment.yaml", commit):
+        with contextlib.suppress(InputError):
+            return [full_name(name, host) for host in _read_main_file(repo, readable, name).hosts] or [name]
     return [name]
+
+
+def newest_commits(repo: Repository, path: str, commit: str) -> Iterator[str]:
+    """A commit, then up to `MOST_COMMITS` before it that touched `path`: for what the newest does not let one read."""
+    yield commit
+    for earlier in repo.log(path, MOST_COMMITS, commit):
+        if earlier.id != commit:
+            yield earlier.id
+
+
+def _read_main_file(repo: Repository, commit: str, name: str) -> Environment:
+    """An environment's `environment.yaml` alone. Raises `InputError` where it is absent or wrong."""
+    path = f"{ROOT}/{name}/environment.yaml"
+    return parse(repo.read_file(commit, path, MAX_BYTES) or b"", path, Environment)
 
 
 def read_project(repo: Repository, commit: str) -> Project:
@@ -266,9 +280,8 @@ def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[st
     """The names of environments by the engine and the port of their gateways. See `EnvironmentFiles.engines`."""
     names: dict[tuple[str, int], list[str]] = {}
     for name in environment_names(repo, commit):
-        path = f"{ROOT}/{name}/environment.yaml"
         try:
-            environment = parse(repo.read_file(commit, path, MAX_BYTES) or b"", path, Environment)
+            environment = _read_main_file(repo, commit, name)
         except InputError:
             continue
         for engine in _engines(environment):

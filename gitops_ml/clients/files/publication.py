@@ -238,7 +238,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
         return None
     if not news.same_generation(declared, attempt):
         return None
-    _require_failed_elsewhere(repo, declared, attempt)
+    _require_not_verified_elsewhere(repo, declared, attempt)
     path = f"{ROOT}/{declared.name}/models/{name}.yaml"
     before = repo.read_file(back.commit, path)
     now = repo.read_file(declared.commit, path)
@@ -256,7 +256,7 @@ def _revert_of(repo: Repository, declared: EnvironmentFiles, news: _News, attemp
     return _Revert(attempt, verified.version, path, set_fields(now.decode(), fields, path).encode())
 
 
-def _require_failed_elsewhere(repo: Repository, declared: EnvironmentFiles, attempt: Attempt) -> None:
+def _require_not_verified_elsewhere(repo: Repository, declared: EnvironmentFiles, attempt: Attempt) -> None:
     """Raise `InputError` where all other hosts serve a generation as Verified: one host takes it from none of them."""
     others = [host for host in declared.environment.hosts if declared.host and host != declared.host]
     by_host = read_host_records(repo, declared, others, attempt.deployment)

@@ -48,4 +48,4 @@ class Threads:
 
     def wake(self) -> None:
         """End the current or the next `wait`. Reentrant, so a signal handler may call it."""
-        self._calls.put(lambda: None)
+        self.call(lambda: None)

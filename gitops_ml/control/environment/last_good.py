@@ -6,21 +6,17 @@ what serves is healed, and an open canary is watched to its end. No rollout begi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from gitops_ml.clients.artifacts.source import read_declared
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
+from gitops_ml.clients.files.environments import MOST_COMMITS, ROOT, EnvironmentFiles, newest_commits
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment.observe import observe, plan_view, read_source
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.journal.fold import fold_readable
 from gitops_ml.errors import GitopsError, InputError, SourceError
-
-MOST_COMMITS = 20
-"""Commits before the tip that are searched for one that tells the engine."""
 
 
 def view_last_good(
@@ -58,18 +54,10 @@ def view_last_good(
 
 def _find_engine(repo: Repository, environment: str, connection: Connection) -> tuple[Engine, EnvironmentFiles]:
     """The environment's engine, by the newest commit that may be followed. Raises `SourceError` when there is none."""
-    for commit in _newest_commits(repo):
+    for commit in newest_commits(repo, ROOT, repo.tip()):
         try:
             files = read_declared(repo, commit, environment)
             return connection.to(files), files
         except (InputError, SourceError):
             continue
     raise SourceError(f"no commit of the last {MOST_COMMITS} declares {environment}")
-
-
-def _newest_commits(repo: Repository) -> Iterator[str]:
-    tip = repo.tip()
-    yield tip
-    for commit in repo.log(ROOT, MOST_COMMITS, tip):
-        if commit.id != tip:
-            yield commit.id
