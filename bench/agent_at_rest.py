@@ -9,7 +9,6 @@ death of the replica to the next answer through the gateway.
 from __future__ import annotations
 
 import argparse
-import io
 import random
 import statistics
 import sys
@@ -25,17 +24,12 @@ import psutil
 import yaml
 
 from bench.support.scratch import machine, scratch
-from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
-from gitops_ml.clients.engine.streams import pack
+from tests.e2e.file_server import serve_files
 from tests.e2e.workshop import Workshop
 
 CPU_LIMIT, MEMORY_LIMIT = 0.01, 150 * 2**20
 WARM_UP = 5  # minutes
 WITHIN = 60.0  # seconds
-DOCKERFILE = (
-    f"FROM {BASE_IMAGE}\nRUN mkdir /www && echo hello > /www/index.html\n"
-    'CMD ["python3", "-m", "http.server", "8000", "--directory", "/www"]\n'
-)
 
 
 def main() -> None:
@@ -62,11 +56,8 @@ def main() -> None:
 def declare(workshop: Workshop, count: int) -> None:
     """Declare `count` deployments of one image, and push."""
     engine = docker.from_env(timeout=600)
-    context = io.BytesIO(pack({"Dockerfile": DOCKERFILE.encode()}))
-    labels = {"gitops-ml.project": workshop.project}
-    image, _ = engine.images.build(fileobj=context, custom_context=True, labels=labels, rm=True)
+    serve = serve_files(engine, workshop.project)
     engine.close()
-    serve = {"pattern": "image", "image": str(image.id), "port": 8000, "health": "/index.html"}
     workshop.release("v1.0.0")
     workshop.environment(drain="1s")
     for number in range(count):

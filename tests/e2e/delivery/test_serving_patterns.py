@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import urllib.error
@@ -10,12 +9,9 @@ import urllib.request
 
 import docker
 import numpy as np
-import pytest
 import tritonclient.http as triton
 
-from gitops_ml.clients.engine.building.model_images import BASE_IMAGE
-from gitops_ml.clients.engine.streams import pack
-from gitops_ml.core.generation import PROJECT
+from tests.e2e.file_server import serve_files
 from tests.e2e.workshop import EXAMPLE, MANIFEST, MODEL, PREDICTOR, ROOT, Workshop
 
 
@@ -82,21 +78,8 @@ def _pinned(workshop: Workshop, generation: str) -> int:
         return int(answer.status)
 
 
-@pytest.fixture
-def image(engine: docker.DockerClient, workshop: Workshop) -> str:
-    """The ID of an image that serves files on port 8000, and no model."""
-    dockerfile = (
-        f"FROM {BASE_IMAGE}\nRUN mkdir /www && echo hello > /www/index.html\n"
-        'CMD ["python3", "-m", "http.server", "8000", "--directory", "/www"]\n'
-    ).encode()
-    context = io.BytesIO(pack({"Dockerfile": dockerfile}))
-    labels = {PROJECT: workshop.project}
-    built, _ = engine.images.build(fileobj=context, custom_context=True, labels=labels, nocache=True, rm=True)
-    return str(built.id)
-
-
-def test_any_image_is_rolled_out_by_digest_and_health(workshop: Workshop, image: str) -> None:
-    serve = {"pattern": "image", "image": image, "port": 8000, "health": "/index.html"}
+def test_any_image_is_rolled_out_by_digest_and_health(engine: docker.DockerClient, workshop: Workshop) -> None:
+    serve = serve_files(engine, workshop.project)
     workshop.environment(gateway={"port": _port(workshop), "drain": "1s"})
     workshop.declare("v1.0.0", serve=serve)
     workshop.sync()
