@@ -6,6 +6,7 @@ environment has several hosts.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 
@@ -16,6 +17,7 @@ from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
+from gitops_ml.clients.git.objects import Entry
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, host_name
 from gitops_ml.core.records.joined import joined
@@ -130,6 +132,18 @@ def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:
     """The commit with an environment's newest records: the tip of the branch that its policy names, if it is there."""
     branch = declared.environment.records.branch
     return (repo.find_tip(branch) if branch and branch != repo.branch else None) or declared.commit
+
+
+def content_ids(repo: Repository, commit: str) -> tuple[str, str]:
+    """Identify the content of all records of a commit, and of everything else in it."""
+    records: list[tuple[str, Entry]] = []
+    rest = [(name, entry) for name, entry in repo.entries(commit).items() if name != ROOT]
+    for folder, entry in repo.entries(commit, ROOT).items():
+        within = repo.entries(commit, f"{ROOT}/{folder}") if entry.is_folder else {"": entry}
+        for name, part in within.items():
+            (records if name == "records" else rest).append((f"{ROOT}/{folder}/{name}", part))
+    first, second = (hashlib.sha256(repr(sorted(each)).encode()).hexdigest() for each in (records, rest))
+    return first, second
 
 
 def _contents_at(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
