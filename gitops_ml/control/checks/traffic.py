@@ -12,7 +12,7 @@ from datetime import datetime
 
 from gitops_ml.control.checks.own import Place, run_own_checks
 from gitops_ml.control.events import Event, check_event
-from gitops_ml.control.host import LOG_TAIL, Host
+from gitops_ml.control.session import LOG_TAIL, Session
 from gitops_ml.core.journal.entries import Counted, Judged
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
@@ -26,25 +26,27 @@ WATCH_SECONDS, PAUSE_SECONDS = 2.0, 0.5
 """How long one pass watches subscribers, and the pause between two looks."""
 
 
-def watch(action: plan.Watch, host: Host) -> None:
+def watch(action: plan.Watch, session: Session) -> None:
     """Count requests for one pass, and write what they decide: a failure, a stage's end, a pass, a time-out."""
-    attempt = host.state.of(action.deployment).open or action.attempt
-    alive = judge_alive(_restarts(action, host))
+    attempt = session.state.of(action.deployment).open or action.attempt
+    alive = judge_alive(_restarts(action, session))
     if alive.result == "fail":
-        _judge(action, host, attempt, alive)
+        _judge(action, session, attempt, alive)
         return
     if action.generation.published:
-        _watch_subscribers(action, host, attempt)
+        _watch_subscribers(action, session, attempt)
         return
     test = TrafficTest(action.traffic.max_bad_increase, attempt.evidence)
     test.step(action.expected_percent)
-    progress = host.servers.count(action, attempt, test, host.containers(action.deployment))
+    progress = session.servers.count(action, attempt, test, session.containers(action.deployment))
     evidence = test.evidence
     if progress.lost:
-        host.report(f"lost {host.environment}/{action.deployment}: the gateway's log was rotated before it was read")
-    host.note(
+        session.report(
+            f"lost {session.environment}/{action.deployment}: the gateway's log was rotated before it was read"
+        )
+    session.note(
         Counted(
-            at=host.now().isoformat(),
+            at=session.now().isoformat(),
             attempt=attempt.id,
             deployment=action.deployment,
             evidence=evidence,
@@ -52,48 +54,50 @@ def watch(action: plan.Watch, host: Host) -> None:
             lost=progress.lost,
         )
     )
-    _decide(action, host, attempt, evidence)
-    host.flush()
+    _decide(action, session, attempt, evidence)
+    session.flush()
 
 
-def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence) -> None:
+def _decide(action: plan.Watch, session: Session, attempt: Attempt, evidence: Evidence) -> None:
     check = judge_traffic(
-        action.traffic, evidence, elapsed=_elapsed(host, attempt), alpha=action.alpha, lost=attempt.lost
+        action.traffic, evidence, elapsed=_elapsed(session, attempt), alpha=action.alpha, lost=attempt.lost
     )
-    _report_and_write(action, host, attempt, check, evidence.shows_harmless(action.goal))
+    _report_and_write(action, session, attempt, check, evidence.shows_harmless(action.goal))
 
 
-def _watch_subscribers(action: plan.Watch, host: Host, attempt: Attempt) -> None:
+def _watch_subscribers(action: plan.Watch, session: Session, attempt: Attempt) -> None:
     """Ask the channels what their subscribers have loaded, until that decides or this pass is over."""
     deadline = time.monotonic() + WATCH_SECONDS
     published = {g.fingerprint for g in (action.generation, action.incumbent) if g.published}
     while True:
-        live = [c for c in host.containers(action.deployment) if c.generation in published and c.state == "running"]
-        reports = host.servers.channels(live)
+        live = [c for c in session.containers(action.deployment) if c.generation in published and c.state == "running"]
+        reports = session.servers.channels(live)
         check = judge_acknowledgements(
             action.subscribers,
             reports,
             action.generation.fingerprint,
             percent=action.percent,
             last=action.is_last,
-            elapsed=_elapsed(host, attempt),
+            elapsed=_elapsed(session, attempt),
             complete=len(reports) == len(live) and {c.generation for c in live} == published,
         )
         if check.result != "inconclusive" or time.monotonic() >= deadline:
             break
-        host.go_on()
+        session.go_on()
         time.sleep(PAUSE_SECONDS)
-    _report_and_write(action, host, attempt, check, check.result == "pass")
+    _report_and_write(action, session, attempt, check, check.result == "pass")
 
 
-def _report_and_write(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult, goal_reached: bool) -> None:
+def _report_and_write(
+    action: plan.Watch, session: Session, attempt: Attempt, check: CheckResult, goal_reached: bool
+) -> None:
     """Report a check, and write what follows from it: a verdict, or the next stage."""
-    elapsed = _elapsed(host, attempt)
-    host.report(
+    elapsed = _elapsed(session, attempt)
+    session.report(
         Event(
-            f"{check.name} {host.environment}/{action.deployment} at {action.percent}%: {check.reason}",
+            f"{check.name} {session.environment}/{action.deployment} at {action.percent}%: {check.reason}",
             check.name,
-            environment=host.environment,
+            environment=session.environment,
             deployment=action.deployment,
             percent=action.percent,
             result=check.result,
@@ -105,26 +109,26 @@ def _report_and_write(action: plan.Watch, host: Host, attempt: Attempt, check: C
     )
     end = end_of_stage(action, check, goal_reached=goal_reached, elapsed=elapsed)
     if end == "verdict":
-        _judge(action, host, attempt, check)
+        _judge(action, session, attempt, check)
     elif end == "next stage":
-        host.write(*next_stage(action, attempt, check, host.now().isoformat()))
+        session.write(*next_stage(action, attempt, check, session.now().isoformat()))
 
 
-def _elapsed(host: Host, attempt: Attempt) -> float:
+def _elapsed(session: Session, attempt: Attempt) -> float:
     """Seconds since the candidate's test began."""
-    now = host.now()
+    now = session.now()
     return (now - datetime.fromisoformat(attempt.routed or now.isoformat())).total_seconds()
 
 
-def _judge(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult) -> None:
-    checks = (*attempt.checks, check, *(_prometheus(action, host) if check.result == "pass" else ()))
+def _judge(action: plan.Watch, session: Session, attempt: Attempt, check: CheckResult) -> None:
+    checks = (*attempt.checks, check, *(_prometheus(action, session) if check.result == "pass" else ()))
     logs = ""
     if any(check.result == "fail" for check in checks if not check.advisory):
-        candidates = [c for c in host.containers(action.deployment) if c.generation == action.generation.fingerprint]
-        logs = host.logs(candidates, LOG_TAIL)
-    host.write(
+        candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
+        logs = session.logs(candidates, LOG_TAIL)
+    session.write(
         Judged(
-            at=host.now().isoformat(),
+            at=session.now().isoformat(),
             attempt=attempt.id,
             deployment=action.deployment,
             verdict=overall(checks),
@@ -134,16 +138,16 @@ def _judge(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult)
     )
 
 
-def _prometheus(action: plan.Watch, host: Host) -> list[CheckResult]:
+def _prometheus(action: plan.Watch, session: Session) -> list[CheckResult]:
     """Ask Prometheus about a candidate that has served users."""
     place = Place(endpoint=action.endpoint, container=None, commit=action.generation.commit)
-    checks = run_own_checks(host, action.prometheus, action.generation, place, host.go_on)
+    checks = run_own_checks(session, action.prometheus, action.generation, place, session.go_on)
     for check in checks:
-        host.report(check_event(host.environment, action.deployment, check))
+        session.report(check_event(session.environment, action.deployment, check))
     return checks
 
 
-def _restarts(action: plan.Watch, host: Host) -> int:
+def _restarts(action: plan.Watch, session: Session) -> int:
     """How often the engine had to start a container of the candidate again."""
-    candidates = [c for c in host.containers(action.deployment) if c.generation == action.generation.fingerprint]
-    return max(map(host.restarts, candidates), default=0)
+    candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
+    return max(map(session.restarts, candidates), default=0)
