@@ -168,7 +168,11 @@ def _rollout(attempt: Attempt, view: View, name: str) -> RolloutFacts:
     checks = list(attempt.checks)
     if watch and attempt.evidence and attempt.routed:
         elapsed = (view.snapshot.at - datetime.fromisoformat(attempt.routed)).total_seconds()
-        checks.append(judge_traffic(watch.traffic, attempt.evidence, elapsed=max(0.0, elapsed), alpha=watch.alpha))
+        checks.append(
+            judge_traffic(
+                watch.traffic, attempt.evidence, elapsed=max(0.0, elapsed), alpha=watch.alpha, lost=attempt.lost
+            )
+        )
     return RolloutFacts(
         version=attempt.generation.version,
         incumbent=attempt.incumbent.version if attempt.incumbent else None,

@@ -14,8 +14,8 @@ from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.files.publication import Publication
 from gitops_ml.control.environment.observe import without_beginnings
 from gitops_ml.control.environment.view import Options, Source, View
-from gitops_ml.control.host import Host as ExecutorHost
 from gitops_ml.control.reconciler import PassOutcome, reconcile
+from gitops_ml.control.session import Session
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.journal.entries import Applied
@@ -91,13 +91,13 @@ class SimulatedEnvironment:
         return self.session_type(self.engine, self.behaviour, self.report)
 
     @contextmanager
-    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, ExecutorHost]]:
+    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
         with self.engine.lock():
             session = self.session_type(self.engine, self.behaviour, self.report)
             yield self.look_again(view.source, options, locked=True), session
 
     @contextmanager
-    def watch_tip(self, view: View, host: ExecutorHost) -> Iterator[Callable[[], Source]]:
+    def watch_tip(self, view: View, session: Session) -> Iterator[Callable[[], Source]]:
         yield lambda: view.source
 
     def publish(self, view: View, state: EnvironmentState) -> Publication:

@@ -1,4 +1,4 @@
-"""The executor's host on an engine in memory: it implements `control.host` and nothing of what the executor does."""
+"""The executor's session on an engine in memory: as `control.session` says, with nothing of what the executor does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gitops_ml.control.host import CommandContext, Progress, Question
+from gitops_ml.control.session import CommandContext, Progress, Question
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation, replica_spec
 from gitops_ml.core.journal.fold import Entry, fold_entries

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.host import CommandContext, ReadOnlyHost
+from gitops_ml.control.session import CommandContext, ReadOnlySession
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -34,7 +34,11 @@ class Place:
 
 
 def run_own_checks(
-    host: ReadOnlyHost, checks: Sequence[OwnCheck], generation: Generation, place: Place, go_on: Callable[[], None]
+    session: ReadOnlySession,
+    checks: Sequence[OwnCheck],
+    generation: Generation,
+    place: Place,
+    go_on: Callable[[], None],
 ) -> list[CheckResult]:
     """Run these checks one after the other. A check that meets an unforeseen error is inconclusive.
 
@@ -42,28 +46,28 @@ def run_own_checks(
         go_on: called repeatedly while waiting; what it raises ends the waiting.
     """
     subject = Subject(
-        environment=host.environment,
+        environment=session.environment,
         deployment=generation.deployment,
         version=generation.version,
         generation=generation.fingerprint,
         endpoint=place.endpoint,
     )
     commands = CommandContext(
-        files=lambda: host.models.commit_files(place.commit),
-        endpoint=host.servers.inner_address(generation, place.container),
+        files=lambda: session.models.commit_files(place.commit),
+        endpoint=session.servers.inner_address(generation, place.container),
     )
-    return [_run(host, check, subject, commands, go_on) for check in checks]
+    return [_run(session, check, subject, commands, go_on) for check in checks]
 
 
 def _run(
-    host: ReadOnlyHost, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+    session: ReadOnlySession, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
 ) -> CheckResult:
     try:
-        result = host.servers.run_own_checks([check], subject, commands, go_on)[0]
+        result = session.servers.run_own_checks([check], subject, commands, go_on)[0]
     except InputError as error:
         result = unanswered(check, first_line(error))
     except GitopsError:
         raise
     except Exception as error:
-        result = unanswered(check, first_line(as_gitops_error(error, f"{host.environment}/{subject.deployment}")))
+        result = unanswered(check, first_line(as_gitops_error(error, f"{session.environment}/{subject.deployment}")))
     return msgspec.structs.replace(result, reason=clean_line(result.reason))
