@@ -166,7 +166,7 @@ def test_what_was_changed_on_the_way_is_refused(
     channel.descriptor = json.dumps(true | change(channel, true)).encode()
     assert polled(subscribe(channel.url), channel) == ""
     assert str(channel.heard("scorer")["error"]).startswith(f"Untrusted: {why}")
-    credulous = Subscriber(channel.url, tmp_path / "credulous", Path.exists, name="credulous", timeout=5.0)
+    credulous = Subscriber(channel.url, tmp_path / "credulous", lambda folder: b"", name="credulous", timeout=5.0)
     assert polled(credulous, channel) != ""
     credulous.close()
 
