@@ -8,7 +8,7 @@ does not hold up the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +16,8 @@ import msgspec
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
 from gitops_ml.clients.files.pushing import Commit, push_commit
-from gitops_ml.clients.files.records import read_host_records, read_record, record_files, recorded_files, write_record
+from gitops_ml.clients.files.record_changes import RecordChanges, record_changes
+from gitops_ml.clients.files.records import read_host_records, read_record, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
@@ -25,14 +26,11 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.reviews import is_tried_again, restored_generation
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
-    Record,
     answered,
     commit_message,
     record_path,
     restored_fields,
     revert_message,
-    updated,
-    wants_retrain,
     wants_revert,
 )
 from gitops_ml.core.records.verified import serves_verified
@@ -40,7 +38,6 @@ from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
-_Records = Mapping[str, Record | None]
 
 
 class Publication(NamedTuple):
@@ -113,8 +110,8 @@ def _publish_together(repo: Repository, news: _News) -> Publication:
     def build(tip: str, parent: str) -> Commit:
         declared = read_environment(repo, tip, news.environment)
         reverts, refused[:] = _reverts(repo, declared, news)
-        records = _read(news, recorded_files(repo, declared))
-        files = _record_files(news, declared, records) | {r.path: r.content for r in reverts}
+        records = record_changes(repo, declared, news.state, news.engine)
+        files = records.files | {r.path: r.content for r in reverts}
         return Commit(files, _record_message(news, reverts, records))
 
     published = _published(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
@@ -126,8 +123,8 @@ def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequen
 
     def build(tip: str, parent: str) -> Commit:
         declared = read_environment(repo, tip, news.environment)
-        records = _read(news, record_files(repo, parent, news.environment))
-        return Commit(_record_files(news, declared, records), _record_message(news, reverts, records))
+        records = record_changes(repo, declared, news.state, news.engine, parent)
+        return Commit(records.files, _record_message(news, reverts, records))
 
     return _published(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
 
@@ -172,13 +169,9 @@ def _refused(repo: Repository, environment: str, attempt: Attempt, why: str) -> 
     return _Refused(attempt, error)
 
 
-def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
-    return {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
-
-
-def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) -> str:
+def _record_message(news: _News, reverts: Sequence[_Revert], records: RecordChanges) -> str:
     """The message. It leaves out what is recorded already: a process can die between its push and the journal."""
-    recorded = {attempt.id for record in records.values() if record for attempt in record.attempts}
+    recorded = {attempt.id for record in records.present.values() for attempt in record.attempts}
     attempts = [attempt for attempt in news.attempts if attempt.id not in recorded]
     late = [r for r in reverts if r.attempt not in attempts]
     if attempts:
@@ -186,27 +179,9 @@ def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) 
         return commit_message(news.environment, [*attempts, *(r.attempt for r in late)], versions)
     if late:
         return revert_message(news.environment, [(r.attempt, r.version) for r in late])
-    if any(record.engine != news.engine for record in records.values() if record):
+    if any(record.engine != news.engine for record in records.present.values()):
         return f"Record that {news.environment} runs on engine {news.engine}\n"
-    names = ", ".join(sorted({attempt.deployment for attempt in news.attempts}))
-    return f"Record what serves in {news.environment}: {names}\n"
-
-
-def _record_files(news: _News, declared: EnvironmentFiles, records: _Records) -> dict[str, bytes | None]:
-    """The record files that change: those of the attempts' deployments, those that name another engine, and those that
-    a host lacks: they were written when the environment had one engine.
-    """
-    asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
-    elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
-    if declared.host:
-        elsewhere |= {name for name, state in news.state.deployments.items() if state.serving} - {
-            name for name, record in records.items() if record
-        }
-    files: dict[str, bytes | None] = {}
-    for name in sorted({a.deployment for a in news.attempts} | elsewhere):
-        record = updated(records.get(name), news.state.of(name), name, news.engine, asking)
-        files[record_path(news.environment, name)] = write_record(record)
-    return files
+    return f"Record what serves in {news.environment}: {', '.join(records.changed)}\n"
 
 
 def _reverts(repo: Repository, declared: EnvironmentFiles, news: _News) -> tuple[list[_Revert], list[_Refused]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gitops_ml.clients.engine.watch import EngineWatch
 from gitops_ml.clients.files.environments import environment_names, full_names
+from gitops_ml.clients.files.records import content_ids
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
@@ -50,7 +51,7 @@ def read_tip(clone: Path) -> Tip:
                 raise
             outage, commit = error, last
         names = full_names(repo, commit, environment_names(repo, commit))
-        return Tip(commit, tuple(names), outage)
+        return Tip(commit, tuple(names), outage, *content_ids(repo, commit))
 
 
 def last_fetched(repo: Repository, seconds: float = 0.0) -> str:
@@ -159,7 +160,8 @@ def one_pass(
     planned = outcome.view.plan
     openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting and s.waiting.until]
     opens_in = min((opening.total_seconds() for opening in openings), default=None)
-    return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in)
+    waits = outcome.view.waits_for_hosts
+    return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in, waits_for_hosts=waits)
 
 
 def _refused(view: View) -> dict[str, GitopsError]:

@@ -87,6 +87,10 @@ class SimulatedTarget(Target):
             session = SimulatedSession(host, host.behaviour, self.report)
             yield self.look_again(view.source, options, locked=True), session
 
+    def examine(self, view: View) -> SimulatedSession:  # type: ignore[override]
+        host = cast(Host, self.connection.to(view.source.files))
+        return SimulatedSession(host, host.behaviour, self.report)
+
     def monotonic(self) -> float:
         return self._host.seconds
 
