@@ -73,7 +73,7 @@ def test_probabilities_that_come_true_lie_on_the_diagonal() -> None:
     above = [point.b - (diagonal.b + slope * (point.a - diagonal.a)) for point in points]
     predicted, observed = (HOLDOUT.figures[f"calibration_{kind}"] for kind in ("predicted", "observed"))
     assert isinstance(predicted, list) and isinstance(observed, list)
-    assert [height < 0 for height in above] == [o > p for p, o in zip(predicted, observed, strict=True)]
+    assert [height < 0 for height in above] == [float(o) > float(p) for p, o in zip(predicted, observed, strict=True)]
     assert len(marks(picture, "line", "whisker")) == len(points) == 10
     assert "0.06 at 0.05" in picture.description
     assert picture.height > drawn(without(HOLDOUT, "calibration_observed")).height
