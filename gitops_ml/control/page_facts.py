@@ -128,7 +128,7 @@ def _observed_environment(
             _recorded(files, name, record),
             broken=first_line(view.plan.broken.get(name, files.broken.get(name, ""))),
             status=statuses.get(name),
-            attempts=_with_unpublished(record, view, name),
+            attempts=_with_unrecorded(record, view, name),
             rollout=_rollout(state.open, view, name) if state.open else None,
         )
 
@@ -154,7 +154,7 @@ def _recorded(files: EnvironmentFiles, name: str, record: Record | None) -> Depl
     )
 
 
-def _with_unpublished(record: Record | None, view: View, name: str) -> tuple[RecordedAttempt, ...]:
+def _with_unrecorded(record: Record | None, view: View, name: str) -> tuple[RecordedAttempt, ...]:
     """The recorded attempts, and those of the journal that are not in Git yet."""
     state = view.state.of(name)
     known = record.attempts if record else ()

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.environment.view import Options, Source, View
@@ -20,7 +20,7 @@ from gitops_ml.control.events import Event
 from gitops_ml.control.execution.error_entries import error_entries
 from gitops_ml.control.execution.executor import ExecutionResult, execute
 from gitops_ml.control.session import ReadOnlySession, Session
-from gitops_ml.core.journal.entries import Applied, Published, Retried
+from gitops_ml.core.journal.entries import Applied, Recorded, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import EngineUnavailable, GitopsError, InputError, LockHeld, LockLost, SourceError
@@ -72,8 +72,8 @@ class Reconcilable(Protocol):
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         ...
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
-        """Publish the records that Git does not hold."""
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
+        """Write the records that Git does not hold."""
         ...
 
     def break_lock(self, view: View, lock: str) -> None:
@@ -116,7 +116,7 @@ class PassOutcome:
     @property
     def pending(self) -> set[str]:
         """What the plan had something to do for, by the names of the back-off."""
-        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.Publish)}
+        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.WriteRecords)}
 
 
 def reconcile(
@@ -170,7 +170,7 @@ def _reconcile(
         if environment.clear_dead_lock(view):  # what its holder left behind looked like that of a pass that works
             again = environment.look_again(view.source, options, locked=False)
             return _reconcile(environment, again, options, backoff, looked)
-        unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
+        unrecorded = any(isinstance(action, plan.WriteRecords) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
     with environment.open(view, options, due) as (view, session):
         if options.retry:
@@ -273,23 +273,23 @@ def _conclude(environment: Reconcilable, session: Session, result: PassOutcome, 
 
 
 def record(environment: Reconcilable, session: Session, view: View) -> str | None:
-    """Publish what the journal holds and Git does not; the commit, or None.
+    """Record what the journal holds and Git does not; the commit, or None.
 
     Raises `PushRejected`: what was refused stays in the journal, records and reverts each by themselves.
     """
     refused_before = tuple(attempt.id for attempt in session.state.unreverted)
-    if view.source.as_served or not (session.state.unpublished or refused_before or view.engine_changed):
+    if view.source.as_served or not (session.state.unrecorded or refused_before or view.engine_changed):
         return None
-    published = environment.publish(view, session.state)
-    if published.commit:
-        ids, commit = published.attempts, published.commit
-        if ids or published.unreverted != refused_before:
+    recorded = environment.record_verdicts(view, session.state)
+    if recorded.commit:
+        ids, commit = recorded.attempts, recorded.commit
+        if ids or recorded.unreverted != refused_before:
             at = session.now().isoformat()
-            session.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
+            session.write(Recorded(at=at, attempts=ids, commit=commit, unreverted=recorded.unreverted))
         if ids or view.engine_changed:
             holds = ", ".join(ids) or "the engine"
             line = f"record {environment.environment} {commit[:12]} holds {holds}"
             session.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
-    if published.refused:
-        raise published.refused[0]
-    return published.commit
+    if recorded.refused:
+        raise recorded.refused[0]
+    return recorded.commit

@@ -211,7 +211,7 @@ def _unfinished(result: PassOutcome, backoff: Backoff) -> set[str]:
     """Whatever had something to do in this pass and may get further in another one."""
     pending = {ENVIRONMENT} if result.execution.blocked else result.pending
     names = pending | (backoff.errors.keys() & {FETCH, JOURNAL})
-    if result.view.engine_changed or any(isinstance(action, plan.Publish) for action in result.view.plan.actions):
+    if result.view.engine_changed or any(isinstance(action, plan.WriteRecords) for action in result.view.plan.actions):
         names |= backoff.errors.keys() & {RECORD}
     return {name for name in names if name in result.execution.settled or not backoff.gave_up(name)}
 

@@ -109,7 +109,7 @@ def _on_tracked_branch(repo: Repository, options: RetrainOptions, tip: str, resu
     assert result.bump_commit is not None
     if not options.push and repo.remote is not None:
         raise InputError("--direct commits to the remote's branch", fix="add --push, or run it without --direct")
-    if repo.publish(result.bump_commit, tip) != "pushed":
+    if repo.advance(result.bump_commit, tip) != "pushed":
         raise PushRejected(
             f"{result.version} is registered, and {repo.branch} does not declare it",
             why="another push came first",
@@ -130,7 +130,7 @@ def _on_branch(repo: Repository, options: RetrainOptions, result: Retrained) -> 
                 fix=f"git branch ANOTHER-NAME {result.bump_commit[:12]}",
             )
         return msgspec.structs.replace(result, branch=branch)
-    if repo.publish(result.bump_commit, None, branch) != "pushed":
+    if repo.advance(result.bump_commit, None, branch) != "pushed":
         raise PushRejected(
             f"{repo.remote} has a branch {branch} already",
             why=f"{result.version} is registered",

@@ -18,7 +18,7 @@ from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
-from gitops_ml.clients.files.publication import answer_request
+from gitops_ml.clients.files.recording import answer_request
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.clients.rows.holdout import labelled, load_rows

@@ -36,7 +36,7 @@ def push_commit(repo: Repository, branch: str, build: Callable[[str, str], Commi
 
     Args:
         build: makes the commit's content, from the tracked branch's tip and the commit's parent.
-        what: what the commit publishes, for messages.
+        what: what the commit holds, for messages.
 
     Raises:
         PushRejected: the remote refused, or others were faster for `PATIENCE` seconds.
@@ -64,7 +64,7 @@ def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], wh
         parent = repo.find_tip(branch)
         content = build(tip, parent or tip)
         commit = repo.commit_files(parent or tip, content.files, content.message) if content.files else parent or tip
-        if commit == (parent or tip) or repo.publish(commit, parent, branch) == "pushed":
+        if commit == (parent or tip) or repo.advance(commit, parent, branch) == "pushed":
             return commit
         if time.monotonic() > deadline:
             raise PushRejected(

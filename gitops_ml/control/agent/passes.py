@@ -154,7 +154,7 @@ def one_pass(
     advanced = [
         action
         for action in backoff.due(outcome.view.plan.actions)
-        if not isinstance(action, plan.Publish) and name_of(action) not in errors
+        if not isinstance(action, plan.WriteRecords) and name_of(action) not in errors
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
     planned = outcome.view.plan

@@ -150,7 +150,7 @@ class _Execution:
         self._declared = {status.name for status in planned.statuses}
         actions: dict[str, list[plan.Action]] = {}
         for action in self._backoff.due(planned.actions):
-            if not isinstance(action, plan.Publish):
+            if not isinstance(action, plan.WriteRecords):
                 actions.setdefault(action.deployment, []).append(action)
         self.result.blocked = not self._prepare(actions.pop("", []))
         if self.result.blocked:

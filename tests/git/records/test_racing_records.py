@@ -10,11 +10,11 @@ import pytest
 
 from gitops_ml.clients.files import pushing
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.publication import publish
 from gitops_ml.clients.files.pushing import Commit, push_commit
+from gitops_ml.clients.files.recording import record_verdicts
 from gitops_ml.clients.files.records import read_record
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.journal.entries import Published
+from gitops_ml.core.journal.entries import Recorded
 from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.records.record import record_path
@@ -25,7 +25,7 @@ from tests.unit.journals import promoted
 
 CLONES, EACH = 10, 1 if QUICK else 2
 LATER_PASSES = 20
-"""How often a verdict that a busy remote refused is published again, as later passes do."""
+"""How often a verdict that a busy remote refused is recorded again, as later passes do."""
 DECLARED = "schema: 1\nmodel: {name}\nversion: v1\n"
 
 
@@ -34,7 +34,7 @@ def unchanged(declared: EnvironmentFiles, attempt: Attempt) -> bool:
 
 
 def push_records(clone: Path, rollouts: list[list[Entry]]) -> list[str]:
-    """Publish one verdict after the other, as a host does that this clone stands for. Returns the commits."""
+    """Record one verdict after the other, as a host does that this clone stands for. Returns the commits."""
     entries: list[Entry] = []
     commits = []
     with Repository.open(clone) as repo:
@@ -42,11 +42,12 @@ def push_records(clone: Path, rollouts: list[list[Entry]]) -> list[str]:
             entries += rollout
             state = fold_entries(entries)
             tries = (
-                publish(repo, "dev", state, engine="engine-1", same_generation=unchanged) for _ in range(LATER_PASSES)
+                record_verdicts(repo, "dev", state, engine="engine-1", same_generation=unchanged)
+                for _ in range(LATER_PASSES)
             )
             done = next(each for each in tries if each.commit)
             assert done.commit and not done.refused
-            entries.append(Published(at="2026-11-23T09:00:00+00:00", attempts=done.attempts, commit=done.commit))
+            entries.append(Recorded(at="2026-11-23T09:00:00+00:00", attempts=done.attempts, commit=done.commit))
             commits.append(done.commit)
     return commits
 

@@ -10,8 +10,8 @@ import pytest
 
 from gitops_ml.cli.commands.deploy import visit
 from gitops_ml.clients.engine.building.model_images import Builds
-from gitops_ml.clients.files import publication
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files import recording
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment import target as target_module
@@ -60,16 +60,16 @@ def test_a_declaration_that_cannot_be_read_for_any_reason_is_not_put_back(monkey
     view = environment.look(Options())
     answers = []
 
-    def publish(*_: object, same_generation: Any, **__: object) -> Publication:
+    def record_verdicts(*_: object, same_generation: Any, **__: object) -> Recording:
         answers.append(same_generation(view.source.files, view.state.of(view.plan.statuses[0].name).last))
-        return Publication(None, ())
+        return Recording(None, ())
 
     def fail(*_: object) -> None:
         raise RecursionError("too deep")
 
     monkeypatch.setattr(target_module, "generation_at", fail)
-    monkeypatch.setattr(publication, "publish", publish)
-    no_clone().publish(view, view.state)
+    monkeypatch.setattr(recording, "record_verdicts", record_verdicts)
+    no_clone().record_verdicts(view, view.state)
     assert answers == [False]
 
 

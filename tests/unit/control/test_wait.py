@@ -25,7 +25,7 @@ def agent_beside(host: Host, environment: SimulatedEnvironment, *, revert_to: Pl
     def pass_on() -> None:
         if environment.plans:
             reconcile(other)
-        if revert_to and any(a.outcome == "failed" and a.published for a in host.state(NAME).attempts):
+        if revert_to and any(a.outcome == "failed" and a.recorded for a in host.state(NAME).attempts):
             other.declared = environment.declared = (revert_to,)
 
     environment.on_look = pass_on
@@ -39,7 +39,7 @@ def test_waiting_ends_with_the_verdict(verdict: Verdict, code: int) -> None:
     agent_beside(host, environment)
     settled = waited(environment)
     assert (dict(settled.verdicts), settled.exit_code) == ({NAME: verdict}, code)
-    assert not host.state(NAME).open and all(a.published for a in host.state(NAME).attempts)
+    assert not host.state(NAME).open and all(a.recorded for a in host.state(NAME).attempts)
 
 
 def test_a_failed_version_that_was_reverted_has_failed() -> None:
