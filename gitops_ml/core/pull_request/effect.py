@@ -205,9 +205,9 @@ def decided_by(declaration: Deployment, *, first: bool) -> str:
         parts.append(f"held-out rows ({', '.join(bounds)})")
     if declaration.serve.pattern == "publish" and declaration.rollout.strategy == "canary" and not first:
         check = verify.subscribers or SubscribersCheck()
-        parts.append(
-            f"subscribers (at least {check.min_loaded:.0%} of each share load it, within {code(check.timeout)})"
-        )
+        errors = "" if check.max_errors is None else f" and at most {check.max_errors:.3g} of its scorings fail"
+        load = f"at least {check.min_loaded:.0%} of each share load it{errors}"
+        parts.append(f"subscribers ({load}, within {code(check.timeout)})")
     elif declaration.rollout.strategy in ("canary", "shadow") and not first:
         traffic = verify.traffic or Traffic()
         slow = f", slower than {code(traffic.slow)} counts as bad" if traffic.slow else ""
