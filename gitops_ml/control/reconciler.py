@@ -124,7 +124,7 @@ def reconcile(
     options: Options | None = None,
     backoff: Backoff | None = None,
     commit: str | None = None,
-    looked: Callable[[View], None] = lambda view: None,
+    on_look: Callable[[View], None] = lambda view: None,
 ) -> PassOutcome:
     """Perform one pass.
 
@@ -132,7 +132,7 @@ def reconcile(
         backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
             successes are noted in it.
         commit: reconcile at this commit, and fetch nothing first.
-        looked: called with the pass's first look, and with each that follows while deployments are worked on.
+        on_look: called with the pass's first look, and with each that follows while deployments are worked on.
 
     Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
@@ -140,8 +140,8 @@ def reconcile(
     try:
         options = options or Options()
         view = _look(environment, options, commit)
-        looked(view)
-        result = _reconcile(environment, view, options, backoff or Backoff(), looked)
+        on_look(view)
+        result = _reconcile(environment, view, options, backoff or Backoff(), on_look)
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -160,7 +160,7 @@ def _look(environment: Reconcilable, options: Options, commit: str | None) -> Vi
 
 
 def _reconcile(
-    environment: Reconcilable, view: View, options: Options, backoff: Backoff, looked: Callable[[View], None]
+    environment: Reconcilable, view: View, options: Options, backoff: Backoff, on_look: Callable[[View], None]
 ) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
@@ -169,13 +169,13 @@ def _reconcile(
     if not due and not options.retry and not options.rebuild_journal and not view.engine_changed and not unwritten:
         if environment.clear_dead_lock(view):  # what its holder left behind looked like that of a pass that works
             again = environment.look_again(view.source, options, locked=False)
-            return _reconcile(environment, again, options, backoff, looked)
+            return _reconcile(environment, again, options, backoff, on_look)
         unrecorded = any(isinstance(action, plan.WriteRecords) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
     with environment.open(view, options, due) as (view, session):
         if options.retry:
             view = _lift_quarantine(environment, session, view, options)
-        result = _execute(environment, session, view, options, backoff, looked)
+        result = _execute(environment, session, view, options, backoff, on_look)
         _conclude(environment, session, result, backoff)
         return result
 
@@ -223,7 +223,7 @@ def _execute(
     view: View,
     options: Options,
     backoff: Backoff,
-    looked: Callable[[View], None],
+    on_look: Callable[[View], None],
 ) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
     for refusal in view.removal_refusals.values():
@@ -237,7 +237,7 @@ def _execute(
             except Exception as error:
                 _log.warning("%s could not be observed again", environment.environment, exc_info=error)
                 return None
-            looked(result.view)
+            on_look(result.view)
             return result.view.plan
 
         result.execution = execute(view.plan, session, backoff, look_again)

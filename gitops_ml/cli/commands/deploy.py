@@ -73,9 +73,11 @@ def sync(
     from gitops_ml.cli.pull_request import status_reports
 
     try:
-        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as look:
+        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as on_look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
-            results, trouble = visit(targets, lambda hosts: sync_hosts(hosts, chosen, look), named=bool(environments))
+            results, trouble = visit(
+                targets, lambda hosts: sync_hosts(hosts, chosen, on_look), named=bool(environments)
+            )
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise

@@ -80,7 +80,7 @@ def _gather(clone: Repository, *, live: bool, fetch: bool) -> Site:
 
     commit = clone.fetch() if fetch else clone.tip()
 
-    def look(environment: str) -> View | GitopsError:
+    def observe(environment: str) -> View | GitopsError:
         if not live:
             return GitopsError("the host was not asked")
         try:
@@ -88,4 +88,4 @@ def _gather(clone: Repository, *, live: bool, fetch: bool) -> Site:
         except Exception as error:
             return as_gitops_error(error, environment)
 
-    return gather(clone, commit, look, datetime.now(UTC))
+    return gather(clone, commit, observe, datetime.now(UTC))

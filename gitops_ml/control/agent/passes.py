@@ -68,7 +68,7 @@ class EnvironmentPasses:
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
         hosts: shared by the passes over all environments.
-        looked: called with the looks of each pass.
+        on_look: called with the looks of each pass.
         changed: called, from any thread, when something on the engine stops serving. Without it nothing is watched.
     """
 
@@ -79,10 +79,10 @@ class EnvironmentPasses:
         report: Callable[[str], None],
         stopping: threading.Event,
         hosts: Hosts,
-        looked: Callable[[View], None] = lambda view: None,
+        on_look: Callable[[View], None] = lambda view: None,
         changed: Callable[[], None] | None = None,
     ) -> None:
-        self._looked = looked
+        self._on_look = on_look
         self._changed = changed
         self._clone = clone
         self._environment = environment
@@ -116,7 +116,7 @@ class EnvironmentPasses:
 
     def _watch_engine(self, view: View) -> None:
         """Follow the events of the engine that the environment declares, unless that is done."""
-        self._looked(view)
+        self._on_look(view)
         files, watch = view.source.files, self._watch
         if watch and watch.url == files.engine and (watch.alive or time.monotonic() - watch.began < WATCH_AGAIN):
             return
@@ -139,11 +139,11 @@ class EnvironmentPasses:
 
 
 def one_pass(
-    environment: Reconcilable, resting: frozenset[str], looked: Callable[[View], None] = lambda view: None
+    environment: Reconcilable, resting: frozenset[str], on_look: Callable[[View], None] = lambda view: None
 ) -> PassResult:
     """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
     backoff = Backoff(resting=resting)
-    outcome = reconcile(environment, backoff=backoff, looked=looked)
+    outcome = reconcile(environment, backoff=backoff, on_look=on_look)
     errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
     if ENVIRONMENT in errors and not outcome.execution.blocked:
         errors[UPKEEP] = errors.pop(ENVIRONMENT)

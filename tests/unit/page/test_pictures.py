@@ -33,8 +33,8 @@ def drawn(check: CheckResult) -> Picture:
     return picture
 
 
-def marks(picture: Picture, kind: str, look: str) -> list[Shape]:
-    return [shape for shape in picture.shapes if shape.kind == kind and shape.look == look]
+def marks(picture: Picture, kind: str, style: str) -> list[Shape]:
+    return [shape for shape in picture.shapes if shape.kind == kind and shape.style == style]
 
 
 def texts(picture: Picture) -> list[str]:
@@ -110,7 +110,7 @@ def test_evidence_that_decides_reaches_its_mark() -> None:
     worse, harmless = (shape for shape in drawn(TRAFFIC).shapes if shape.kind == "rect" and shape.b > 100)
     edge = marks(drawn(TRAFFIC), "line", "bound")[-1].a
     assert LEFT + worse.c < edge < LEFT + harmless.c
-    assert (worse.look, harmless.look) == ("bar plain", "bar good")
+    assert (worse.style, harmless.style) == ("bar plain", "bar good")
 
 
 def test_a_feature_that_moved_passes_the_warning() -> None:
