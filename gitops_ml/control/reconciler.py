@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.environment.view import Options, Source, View
@@ -20,7 +20,7 @@ from gitops_ml.control.events import Event
 from gitops_ml.control.execution.error_entries import error_entries
 from gitops_ml.control.execution.executor import ExecutionResult, execute
 from gitops_ml.control.session import ReadOnlySession, Session
-from gitops_ml.core.journal.entries import Applied, Published, Retried
+from gitops_ml.core.journal.entries import Applied, Recorded, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import EngineUnavailable, GitopsError, InputError, LockHeld, LockLost, SourceError
@@ -72,8 +72,8 @@ class Reconcilable(Protocol):
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         ...
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
-        """Publish the records that Git does not hold."""
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
+        """Write the records that Git does not hold."""
         ...
 
     def break_lock(self, view: View, lock: str) -> None:
@@ -116,7 +116,7 @@ class PassOutcome:
     @property
     def pending(self) -> set[str]:
         """What the plan had something to do for, by the names of the back-off."""
-        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.Publish)}
+        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.WriteRecords)}
 
 
 def reconcile(
@@ -124,7 +124,7 @@ def reconcile(
     options: Options | None = None,
     backoff: Backoff | None = None,
     commit: str | None = None,
-    looked: Callable[[View], None] = lambda view: None,
+    on_look: Callable[[View], None] = lambda view: None,
 ) -> PassOutcome:
     """Perform one pass.
 
@@ -132,7 +132,7 @@ def reconcile(
         backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
             successes are noted in it.
         commit: reconcile at this commit, and fetch nothing first.
-        looked: called with the pass's first look, and with each that follows while deployments are worked on.
+        on_look: called with the pass's first look, and with each that follows while deployments are worked on.
 
     Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
@@ -140,8 +140,8 @@ def reconcile(
     try:
         options = options or Options()
         view = _look(environment, options, commit)
-        looked(view)
-        result = _reconcile(environment, view, options, backoff or Backoff(), looked)
+        on_look(view)
+        result = _reconcile(environment, view, options, backoff or Backoff(), on_look)
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -160,7 +160,7 @@ def _look(environment: Reconcilable, options: Options, commit: str | None) -> Vi
 
 
 def _reconcile(
-    environment: Reconcilable, view: View, options: Options, backoff: Backoff, looked: Callable[[View], None]
+    environment: Reconcilable, view: View, options: Options, backoff: Backoff, on_look: Callable[[View], None]
 ) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
@@ -169,13 +169,13 @@ def _reconcile(
     if not due and not options.retry and not options.rebuild_journal and not view.engine_changed and not unwritten:
         if environment.clear_dead_lock(view):  # what its holder left behind looked like that of a pass that works
             again = environment.look_again(view.source, options, locked=False)
-            return _reconcile(environment, again, options, backoff, looked)
-        unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
+            return _reconcile(environment, again, options, backoff, on_look)
+        unrecorded = any(isinstance(action, plan.WriteRecords) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
     with environment.open(view, options, due) as (view, session):
         if options.retry:
             view = _lift_quarantine(environment, session, view, options)
-        result = _execute(environment, session, view, options, backoff, looked)
+        result = _execute(environment, session, view, options, backoff, on_look)
         _conclude(environment, session, result, backoff)
         return result
 
@@ -223,7 +223,7 @@ def _execute(
     view: View,
     options: Options,
     backoff: Backoff,
-    looked: Callable[[View], None],
+    on_look: Callable[[View], None],
 ) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
     for refusal in view.removal_refusals.values():
@@ -237,7 +237,7 @@ def _execute(
             except Exception as error:
                 _log.warning("%s could not be observed again", environment.environment, exc_info=error)
                 return None
-            looked(result.view)
+            on_look(result.view)
             return result.view.plan
 
         result.execution = execute(view.plan, session, backoff, look_again)
@@ -273,23 +273,23 @@ def _conclude(environment: Reconcilable, session: Session, result: PassOutcome, 
 
 
 def record(environment: Reconcilable, session: Session, view: View) -> str | None:
-    """Publish what the journal holds and Git does not; the commit, or None.
+    """Record what the journal holds and Git does not; the commit, or None.
 
     Raises `PushRejected`: what was refused stays in the journal, records and reverts each by themselves.
     """
     refused_before = tuple(attempt.id for attempt in session.state.unreverted)
-    if view.source.as_served or not (session.state.unpublished or refused_before or view.engine_changed):
+    if view.source.as_served or not (session.state.unrecorded or refused_before or view.engine_changed):
         return None
-    published = environment.publish(view, session.state)
-    if published.commit:
-        ids, commit = published.attempts, published.commit
-        if ids or published.unreverted != refused_before:
+    recorded = environment.record_verdicts(view, session.state)
+    if recorded.commit:
+        ids, commit = recorded.attempts, recorded.commit
+        if ids or recorded.unreverted != refused_before:
             at = session.now().isoformat()
-            session.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
+            session.write(Recorded(at=at, attempts=ids, commit=commit, unreverted=recorded.unreverted))
         if ids or view.engine_changed:
             holds = ", ".join(ids) or "the engine"
             line = f"record {environment.environment} {commit[:12]} holds {holds}"
             session.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
-    if published.refused:
-        raise published.refused[0]
-    return published.commit
+    if recorded.refused:
+        raise recorded.refused[0]
+    return recorded.commit

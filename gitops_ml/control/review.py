@@ -125,7 +125,7 @@ def _review(environment: Reconcilable, deployment: str | None) -> Review:
     for name, what in view.plan.broken.items():
         if deployment in (None, name):
             result.errors[name] = InputError(f"{name} is not judged: {what}")
-    unrecorded = view.state.unpublished or view.state.unreverted or view.engine_changed
+    unrecorded = view.state.unrecorded or view.state.unreverted or view.engine_changed
     if unrecorded or any(reviewed.changed for reviewed in result.reviews):
         try:
             with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.control.environment.observe import without_beginnings
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.reconciler import PassOutcome, reconcile
@@ -100,16 +100,16 @@ class SimulatedEnvironment:
     def watch_tip(self, view: View, session: Session) -> Iterator[Callable[[], Source]]:
         yield lambda: view.source
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
         if self.push_error:
             raise self.push_error
-        recorded = tuple(attempt.id for attempt in state.unpublished)
+        recorded = tuple(attempt.id for attempt in state.unrecorded)
         if self.revert_error is None:
-            return Publication("f" * 40, recorded)
+            return Recording("f" * 40, recorded)
         declared = {wanted.generation.fingerprint for wanted in self.declared}
-        asking = [a for a in (*state.unreverted, *state.unpublished) if a.outcome == "failed"]
+        asking = [a for a in (*state.unreverted, *state.unrecorded) if a.outcome == "failed"]
         refused = tuple(a.id for a in asking if a.generation.fingerprint in declared)
-        return Publication("f" * 40, recorded, (self.revert_error,) if refused else (), refused)
+        return Recording("f" * 40, recorded, (self.revert_error,) if refused else (), refused)
 
     def break_lock(self, view: View, lock: str) -> None: ...
 

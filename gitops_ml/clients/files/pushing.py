@@ -22,21 +22,21 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _turn = threading.Lock()
 
 
-class Commit(NamedTuple):
+class CommitContent(NamedTuple):
     """What a commit changes (None removes a file), and its message."""
 
     files: Mapping[str, bytes | None]
     message: str
 
 
-def push_commit(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str) -> str:
+def push_commit(repo: Repository, branch: str, build: Callable[[str, str], CommitContent], what: str) -> str:
     """Build a commit on the fetched tip of `branch` and push it, again while others push in between.
 
     Nothing is pushed where the commit would change nothing.
 
     Args:
         build: makes the commit's content, from the tracked branch's tip and the commit's parent.
-        what: what the commit publishes, for messages.
+        what: what the commit holds, for messages.
 
     Raises:
         PushRejected: the remote refused, or others were faster for `PATIENCE` seconds.
@@ -57,14 +57,14 @@ def _own_turn(deadline: float) -> Iterator[None]:
             _turn.release()
 
 
-def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str, deadline: float) -> str:
+def _push(repo: Repository, branch: str, build: Callable[[str, str], CommitContent], what: str, deadline: float) -> str:
     longest = _FIRST_WAIT
     while True:
         tip = repo.fetch()
         parent = repo.find_tip(branch)
         content = build(tip, parent or tip)
         commit = repo.commit_files(parent or tip, content.files, content.message) if content.files else parent or tip
-        if commit == (parent or tip) or repo.publish(commit, parent, branch) == "pushed":
+        if commit == (parent or tip) or repo.advance(commit, parent, branch) == "pushed":
             return commit
         if time.monotonic() > deadline:
             raise PushRejected(

@@ -23,7 +23,7 @@ class RecordChanges(NamedTuple):
 def record_changes(
     repo: Repository, declared: EnvironmentFiles, state: EnvironmentState, engine: str, commit: str = ""
 ) -> RecordChanges:
-    """The changes: the records of unpublished attempts, those that name another engine, those that a host lacks, and
+    """The changes: the records of unrecorded attempts, those that name another engine, those that a host lacks, and
     those that are at their former paths: see `read_former`.
 
     Args:
@@ -34,11 +34,11 @@ def record_changes(
     former = read_former(repo, declared, commit)
     former = {name: record for name, record in former.items() if not declared.host or record.engine == engine}
     present = former | readable_records(environment, recorded_files(repo, declared, commit))
-    changed = {attempt.deployment for attempt in state.unpublished} | former.keys()
+    changed = {attempt.deployment for attempt in state.unrecorded} | former.keys()
     changed |= {name for name, record in present.items() if record.engine != engine}
     if declared.host:
         changed |= {name for name, deployment in state.deployments.items() if deployment.serving} - present.keys()
-    asking = {a.id for a in state.unpublished if wants_retrain(a, declared.deployments.get(a.deployment))}
+    asking = {a.id for a in state.unrecorded if wants_retrain(a, declared.deployments.get(a.deployment))}
     files: dict[str, bytes | None] = {former_path(declared, name): None for name in former}
     for name in sorted(changed):
         record = updated(present.get(name), state.of(name), name, engine, asking)

@@ -21,7 +21,7 @@ from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
 from gitops_ml.control.environment.hosts import Hosts
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.view import View
 from gitops_ml.control.reconciler import Reconcilable, reconcile
 from gitops_ml.core.planning import plan
@@ -68,7 +68,7 @@ class EnvironmentPasses:
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
         hosts: shared by the passes over all environments.
-        looked: called with the looks of each pass.
+        on_look: called with the looks of each pass.
         changed: called, from any thread, when something on the engine stops serving. Without it nothing is watched.
     """
 
@@ -79,16 +79,16 @@ class EnvironmentPasses:
         report: Callable[[str], None],
         stopping: threading.Event,
         hosts: Hosts,
-        looked: Callable[[View], None] = lambda view: None,
+        on_look: Callable[[View], None] = lambda view: None,
         changed: Callable[[], None] | None = None,
     ) -> None:
-        self._looked = looked
+        self._on_look = on_look
         self._changed = changed
         self._clone = clone
         self._environment = environment
         self._report = report
         self._stopping, self._hosts = stopping, hosts
-        self._target: Target | None = None
+        self._target: EnvironmentTarget | None = None
         self._watch: EngineWatch | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
@@ -116,7 +116,7 @@ class EnvironmentPasses:
 
     def _watch_engine(self, view: View) -> None:
         """Follow the events of the engine that the environment declares, unless that is done."""
-        self._looked(view)
+        self._on_look(view)
         files, watch = view.source.files, self._watch
         if watch and watch.url == files.engine and (watch.alive or time.monotonic() - watch.began < WATCH_AGAIN):
             return
@@ -125,9 +125,9 @@ class EnvironmentPasses:
         if self._changed:
             self._watch = EngineWatch(files.engine, files.project, files.name, self._changed)
 
-    def _open(self) -> Target:
+    def _open(self) -> EnvironmentTarget:
         if self._target is None:
-            self._target = Target(
+            self._target = EnvironmentTarget(
                 Repository.open(self._clone),
                 self._environment,
                 self._report,
@@ -139,11 +139,11 @@ class EnvironmentPasses:
 
 
 def one_pass(
-    environment: Reconcilable, resting: frozenset[str], looked: Callable[[View], None] = lambda view: None
+    environment: Reconcilable, resting: frozenset[str], on_look: Callable[[View], None] = lambda view: None
 ) -> PassResult:
     """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
     backoff = Backoff(resting=resting)
-    outcome = reconcile(environment, backoff=backoff, looked=looked)
+    outcome = reconcile(environment, backoff=backoff, on_look=on_look)
     errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
     if ENVIRONMENT in errors and not outcome.execution.blocked:
         errors[UPKEEP] = errors.pop(ENVIRONMENT)
@@ -154,7 +154,7 @@ def one_pass(
     advanced = [
         action
         for action in backoff.due(outcome.view.plan.actions)
-        if not isinstance(action, plan.Publish) and name_of(action) not in errors
+        if not isinstance(action, plan.WriteRecords) and name_of(action) not in errors
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
     planned = outcome.view.plan

@@ -15,9 +15,9 @@ from gitops_ml.clients.artifacts.source import ModelSource, read_declared
 from gitops_ml.clients.engine.building.base_images import ensure_base
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.files import publication
+from gitops_ml.clients.files import recording
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.clients.files.signers import require_signed_history
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
 from gitops_ml.clients.git.repository import Repository
@@ -43,7 +43,7 @@ _log = logging.getLogger("gitops_ml")
 
 
 @dataclass(frozen=True)
-class Target:
+class EnvironmentTarget:
     """One environment of one clone.
 
     Args:
@@ -185,8 +185,8 @@ class Target:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
             return source
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
-        """Publish what the journal holds and Git does not."""
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
+        """Record what the journal holds and Git does not."""
         base = view.snapshot.base_id or ""
 
         def same_generation(files: EnvironmentFiles, attempt: Attempt) -> bool:
@@ -198,7 +198,7 @@ class Target:
                 return False
             return declared.fingerprint == attempt.generation.fingerprint
 
-        return publication.publish(
+        return recording.record_verdicts(
             self.repo, self.environment, state, engine=view.snapshot.engine, same_generation=same_generation
         )
 

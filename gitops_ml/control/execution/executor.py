@@ -58,7 +58,7 @@ class ExecutionResult:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _DeploymentRun:
     """One deployment's actions of one plan, while they are performed.
 
     `healed`: set once no healing action is left. `resting`: the names that were in back-off when it began.
@@ -107,8 +107,8 @@ class _Execution:
         self._rollout_runs: Counter[str] = Counter()
         self._next_repair: dict[str, float] = {}
         self._declared: set[str] = set()
-        self._looked = 0.0
-        self.busy: dict[str, _Run] = {}
+        self._on_look = 0.0
+        self.busy: dict[str, _DeploymentRun] = {}
         self.result = ExecutionResult()
 
     @property
@@ -124,9 +124,9 @@ class _Execution:
     @property
     def _next_look(self) -> float:
         if self.takes_long and self._declared - self.busy.keys():
-            return self._looked + LOOK_EVERY
+            return self._on_look + LOOK_EVERY
         if any(run.kind == "rollout" for run in self.busy.values()):
-            return self._looked + LOOK_ALONE_EVERY
+            return self._on_look + LOOK_ALONE_EVERY
         return math.inf
 
     @property
@@ -144,13 +144,13 @@ class _Execution:
             healed: what `healed` gave before the plan was made. What the plan says about the serving generations of
                 other busy deployments may be out of date.
         """
-        self._looked = time.monotonic()
+        self._on_look = time.monotonic()
         if planned is None:
             return
         self._declared = {status.name for status in planned.statuses}
         actions: dict[str, list[plan.Action]] = {}
         for action in self._backoff.due(planned.actions):
-            if not isinstance(action, plan.Publish):
+            if not isinstance(action, plan.WriteRecords):
                 actions.setdefault(action.deployment, []).append(action)
         self.result.blocked = not self._prepare(actions.pop("", []))
         if self.result.blocked:
@@ -183,7 +183,7 @@ class _Execution:
         self.result.watching |= any(isinstance(step, plan.Watch) for step in steps)
         resting = frozenset(name for name in map(name_of, steps) if self._backoff.wait(name) > 0)
         healed = threading.Event()
-        self.busy[key] = _Run(
+        self.busy[key] = _DeploymentRun(
             kind, self._session.begin(partial(perform_all, steps, self._session, healed)), healed, resting
         )
 

@@ -251,7 +251,7 @@ class Withdraw(_Action, frozen=True, kw_only=True, tag="withdraw"):
     """Write into the journal that the deployment is no longer declared, and that nothing of it is left."""
 
 
-class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
+class WriteRecords(_Action, frozen=True, kw_only=True, tag="record"):
     """Write the records of these attempts into Git."""
 
     attempts: tuple[str, ...]
@@ -279,7 +279,7 @@ Action = (
     | Remove
     | Settle
     | Withdraw
-    | Publish
+    | WriteRecords
 )
 
 

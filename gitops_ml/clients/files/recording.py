@@ -1,7 +1,7 @@
-"""Publishing the journal's verdicts: as records, with the reverts of what failed beside them.
+"""Recording the journal's verdicts: as records in Git, with the reverts of what failed beside them.
 
 Every push starts from the tip as it was just fetched, and expects the branch to be there still: if somebody pushes
-meanwhile, the commit is built again on top. A record is keyed by its attempts, so publishing twice changes nothing.
+meanwhile, the commit is built again on top. A record is keyed by its attempts, so recording twice changes nothing.
 Records that go to a branch of their own and the reverts to the tracked branch are two pushes, and one that is refused
 does not hold up the other.
 """
@@ -15,7 +15,7 @@ import msgspec
 
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
-from gitops_ml.clients.files.pushing import Commit, push_commit
+from gitops_ml.clients.files.pushing import CommitContent, push_commit
 from gitops_ml.clients.files.record_changes import RecordChanges, record_changes
 from gitops_ml.clients.files.records import read_host_records, read_record, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
@@ -40,7 +40,7 @@ from gitops_ml.errors import GitopsError, InputError, PushRejected
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
 
 
-class Publication(NamedTuple):
+class Recording(NamedTuple):
     """What of a journal is in Git now.
 
     Args:
@@ -57,7 +57,7 @@ class Publication(NamedTuple):
 
 
 class _News(NamedTuple):
-    """What is to be published: the unpublished attempts of an environment, as its journal has them.
+    """What is to be recorded: the unrecorded attempts of an environment, as its journal has them.
 
     Args:
         unreverted: recorded attempts whose revert was refused before.
@@ -89,67 +89,67 @@ class _Refused(NamedTuple):
     error: PushRejected
 
 
-def publish(
+def record_verdicts(
     repo: Repository, environment: str, state: EnvironmentState, *, engine: str, same_generation: SameGeneration
-) -> Publication:
-    """Publish the records of all unpublished attempts, and the reverts that they and earlier ones ask for. See `_News`.
+) -> Recording:
+    """Write the records of all unrecorded attempts, and the reverts that they and earlier ones ask for. See `_News`.
 
     Raises `SourceUnavailable` when the remote cannot be fetched, and what `read_environment` raises for the tip.
     """
-    news = _News(environment, engine, state, state.unpublished, state.unreverted, same_generation)
+    news = _News(environment, engine, state, state.unrecorded, state.unreverted, same_generation)
     branch = read_environment(repo, repo.fetch(), environment).environment.records.branch
     if branch is None or branch == repo.branch:
-        return _publish_together(repo, news)
-    reverts, refused = _publish_reverts(repo, news)
-    return _with_refused(_publish_records(repo, news, branch, reverts), refused)
+        return _record_together(repo, news)
+    reverts, refused = _push_reverts(repo, news)
+    return _with_refused(_record_apart(repo, news, branch, reverts), refused)
 
 
-def _publish_together(repo: Repository, news: _News) -> Publication:
+def _record_together(repo: Repository, news: _News) -> Recording:
     refused: list[_Refused] = []
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         declared = read_environment(repo, tip, news.environment)
         reverts, refused[:] = _reverts(repo, declared, news)
         records = record_changes(repo, declared, news.state, news.engine)
         files = records.files | {r.path: r.content for r in reverts}
-        return Commit(files, _record_message(news, reverts, records))
+        return CommitContent(files, _record_message(news, reverts, records))
 
-    published = _published(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
-    return _with_refused(published, refused)
+    recorded = _recorded(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
+    return _with_refused(recorded, refused)
 
 
-def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Publication:
+def _record_apart(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Recording:
     """The records on a branch of their own, for protected mains; begun from the tracked tip where it is absent."""
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         declared = read_environment(repo, tip, news.environment)
         records = record_changes(repo, declared, news.state, news.engine, parent)
-        return Commit(records.files, _record_message(news, reverts, records))
+        return CommitContent(records.files, _record_message(news, reverts, records))
 
-    return _published(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
+    return _recorded(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
 
 
-def _published(news: _News, push: Callable[[], str]) -> Publication:
+def _recorded(news: _News, push: Callable[[], str]) -> Recording:
     try:
-        return Publication(push(), tuple(a.id for a in news.attempts))
+        return Recording(push(), tuple(a.id for a in news.attempts))
     except PushRejected as error:
-        return Publication(None, refused=(error,))
+        return Recording(None, refused=(error,))
 
 
-def _with_refused(records: Publication, reverts: Sequence[_Refused]) -> Publication:
+def _with_refused(records: Recording, reverts: Sequence[_Refused]) -> Recording:
     errors, attempts = (r.error for r in reverts), tuple(r.attempt.id for r in reverts)
     return records._replace(refused=(*records.refused, *errors), unreverted=attempts)
 
 
-def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[_Refused]]:
+def _push_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[_Refused]]:
     """Push the reverts alone to the tracked branch. Returns those that are in Git now, and what was refused."""
     reverts: list[_Revert] = []
     refused: list[_Refused] = []
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         reverts[:], refused[:] = _reverts(repo, read_environment(repo, tip, news.environment), news)
         message = revert_message(news.environment, [(r.attempt, r.version) for r in reverts]) if reverts else ""
-        return Commit({r.path: r.content for r in reverts}, message)
+        return CommitContent({r.path: r.content for r in reverts}, message)
 
     try:
         push_commit(repo, repo.branch, build, f"the revert in {news.environment}")
@@ -249,7 +249,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
     declared = read_environment(repo, repo.fetch(), environment)
     branch = declared.environment.records.branch or repo.branch
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         files: dict[str, bytes | None] = {}
         for path in (record_path(host.full_name, deployment) for host in declared.on_each_host()):
             data = repo.read_file(parent, path, MAX_BYTES)
@@ -258,7 +258,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
             if after and after != record:
                 files[path] = write_record(after)
         message = f"Record {environment}/{deployment}: the request to retrain is answered\n\n{clean_line(answer)}\n"
-        return Commit(files, message)
+        return CommitContent(files, message)
 
     if repo.find_tip(branch) is not None:
         push_commit(repo, branch, build, f"the answer to the request of {environment}/{deployment}")
