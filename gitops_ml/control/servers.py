@@ -35,7 +35,7 @@ from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
 from gitops_ml.core.subscribers import ChannelReport
 from gitops_ml.core.verification.applications import Exchange, exchange_of, read_answers
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.probe_job import target_in_job
 from gitops_ml.core.verification.probe_result import TargetResult, read_results, unanswered
 from gitops_ml.core.verification.samples import Samples
@@ -162,7 +162,7 @@ class EngineServers:
         return f"http://{container.alias}:{generation.port}{_path(generation)}"
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: CheckSubject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         """See `session.Servers.run_own_checks`. What the host's operator does not permit is inconclusive."""
         settings = read_settings(os.environ)

@@ -20,7 +20,7 @@ from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.signed_statement import SignedStatement
 from gitops_ml.core.subscribers import ChannelReport
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
@@ -109,7 +109,7 @@ class Servers(Protocol):
         ...
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: CheckSubject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         """Run a team's own checks. Raises `Temporary` where a command's container cannot be had."""
         ...

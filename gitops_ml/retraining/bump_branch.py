@@ -15,7 +15,7 @@ from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.core.versions.tags import tag_name
 from gitops_ml.errors import InputError, PushRejected
-from gitops_ml.retraining.policy import Policy
+from gitops_ml.retraining.policy import RetrainPolicy
 
 Outcome = Literal["registered", "unchanged", "failed", "inconclusive", "held", "not requested"]
 
@@ -76,7 +76,13 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def propose(
-    repo: Repository, options: RetrainOptions, tip: str, commit: str, policy: Policy, environment: str, gated: Retrained
+    repo: Repository,
+    options: RetrainOptions,
+    tip: str,
+    commit: str,
+    policy: RetrainPolicy,
+    environment: str,
+    gated: Retrained,
 ) -> Retrained:
     """Register the model at `commit`, bump the version on top of it, and put both on a branch.
 

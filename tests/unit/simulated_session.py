@@ -19,7 +19,7 @@ from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.subscribers import ChannelReport
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.probe_result import SmokeResult, TargetResult
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.blocks import Arms
@@ -103,7 +103,7 @@ class SimulatedServers:
         return f"http://{container.alias if container else 'gateway'}:{generation.port}"
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: CheckSubject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         return [CheckResult(name="http", result="pass", reason="it answers") for _ in checks]
 

@@ -22,14 +22,14 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.05, 2.0
 _turn = threading.Lock()
 
 
-class Commit(NamedTuple):
+class CommitContent(NamedTuple):
     """What a commit changes (None removes a file), and its message."""
 
     files: Mapping[str, bytes | None]
     message: str
 
 
-def push_commit(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str) -> str:
+def push_commit(repo: Repository, branch: str, build: Callable[[str, str], CommitContent], what: str) -> str:
     """Build a commit on the fetched tip of `branch` and push it, again while others push in between.
 
     Nothing is pushed where the commit would change nothing.
@@ -57,7 +57,7 @@ def _own_turn(deadline: float) -> Iterator[None]:
             _turn.release()
 
 
-def _push(repo: Repository, branch: str, build: Callable[[str, str], Commit], what: str, deadline: float) -> str:
+def _push(repo: Repository, branch: str, build: Callable[[str, str], CommitContent], what: str, deadline: float) -> str:
     longest = _FIRST_WAIT
     while True:
         tip = repo.fetch()

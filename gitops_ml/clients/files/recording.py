@@ -15,7 +15,7 @@ import msgspec
 
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
-from gitops_ml.clients.files.pushing import Commit, push_commit
+from gitops_ml.clients.files.pushing import CommitContent, push_commit
 from gitops_ml.clients.files.record_changes import RecordChanges, record_changes
 from gitops_ml.clients.files.records import read_host_records, read_record, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
@@ -107,12 +107,12 @@ def record_verdicts(
 def _record_together(repo: Repository, news: _News) -> Recording:
     refused: list[_Refused] = []
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         declared = read_environment(repo, tip, news.environment)
         reverts, refused[:] = _reverts(repo, declared, news)
         records = record_changes(repo, declared, news.state, news.engine)
         files = records.files | {r.path: r.content for r in reverts}
-        return Commit(files, _record_message(news, reverts, records))
+        return CommitContent(files, _record_message(news, reverts, records))
 
     recorded = _recorded(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
     return _with_refused(recorded, refused)
@@ -121,10 +121,10 @@ def _record_together(repo: Repository, news: _News) -> Recording:
 def _record_apart(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Recording:
     """The records on a branch of their own, for protected mains; begun from the tracked tip where it is absent."""
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         declared = read_environment(repo, tip, news.environment)
         records = record_changes(repo, declared, news.state, news.engine, parent)
-        return Commit(records.files, _record_message(news, reverts, records))
+        return CommitContent(records.files, _record_message(news, reverts, records))
 
     return _recorded(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
 
@@ -146,10 +146,10 @@ def _push_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Seq
     reverts: list[_Revert] = []
     refused: list[_Refused] = []
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         reverts[:], refused[:] = _reverts(repo, read_environment(repo, tip, news.environment), news)
         message = revert_message(news.environment, [(r.attempt, r.version) for r in reverts]) if reverts else ""
-        return Commit({r.path: r.content for r in reverts}, message)
+        return CommitContent({r.path: r.content for r in reverts}, message)
 
     try:
         push_commit(repo, repo.branch, build, f"the revert in {news.environment}")
@@ -249,7 +249,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
     declared = read_environment(repo, repo.fetch(), environment)
     branch = declared.environment.records.branch or repo.branch
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         files: dict[str, bytes | None] = {}
         for path in (record_path(host.full_name, deployment) for host in declared.on_each_host()):
             data = repo.read_file(parent, path, MAX_BYTES)
@@ -258,7 +258,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
             if after and after != record:
                 files[path] = write_record(after)
         message = f"Record {environment}/{deployment}: the request to retrain is answered\n\n{clean_line(answer)}\n"
-        return Commit(files, message)
+        return CommitContent(files, message)
 
     if repo.find_tip(branch) is not None:
         push_commit(repo, branch, build, f"the answer to the request of {environment}/{deployment}")

@@ -17,7 +17,7 @@ from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
-from gitops_ml.clients.git.objects import Entry
+from gitops_ml.clients.git.objects import TreeEntry
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, host_name
 from gitops_ml.core.records.joined import joined
@@ -136,7 +136,7 @@ def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:
 
 def content_ids(repo: Repository, commit: str) -> tuple[str, str]:
     """Identify the content of all records of a commit, and of everything else in it."""
-    records: list[tuple[str, Entry]] = []
+    records: list[tuple[str, TreeEntry]] = []
     rest = [(name, entry) for name, entry in repo.entries(commit).items() if name != ROOT]
     for folder, entry in repo.entries(commit, ROOT).items():
         within = repo.entries(commit, f"{ROOT}/{folder}") if entry.is_folder else {"": entry}

@@ -21,7 +21,7 @@ from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
 from gitops_ml.control.environment.hosts import Hosts
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.view import View
 from gitops_ml.control.reconciler import Reconcilable, reconcile
 from gitops_ml.core.planning import plan
@@ -88,7 +88,7 @@ class EnvironmentPasses:
         self._environment = environment
         self._report = report
         self._stopping, self._hosts = stopping, hosts
-        self._target: Target | None = None
+        self._target: EnvironmentTarget | None = None
         self._watch: EngineWatch | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
@@ -125,9 +125,9 @@ class EnvironmentPasses:
         if self._changed:
             self._watch = EngineWatch(files.engine, files.project, files.name, self._changed)
 
-    def _open(self) -> Target:
+    def _open(self) -> EnvironmentTarget:
         if self._target is None:
-            self._target = Target(
+            self._target = EnvironmentTarget(
                 Repository.open(self._clone),
                 self._environment,
                 self._report,

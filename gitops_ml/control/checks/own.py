@@ -13,13 +13,13 @@ from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.text import clean_line, first_line
-from gitops_ml.core.verification.own_checks import Subject, unanswered
+from gitops_ml.core.verification.own_checks import CheckSubject, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError, InputError
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckPlace:
     """Where a generation is judged by a team's own checks.
 
     Args:
@@ -37,7 +37,7 @@ def run_own_checks(
     session: ReadOnlySession,
     checks: Sequence[OwnCheck],
     generation: Generation,
-    place: Place,
+    place: CheckPlace,
     go_on: Callable[[], None],
 ) -> list[CheckResult]:
     """Run these checks one after the other. A check that meets an unforeseen error is inconclusive.
@@ -45,7 +45,7 @@ def run_own_checks(
     Args:
         go_on: called repeatedly while waiting; what it raises ends the waiting.
     """
-    subject = Subject(
+    subject = CheckSubject(
         environment=session.environment,
         deployment=generation.deployment,
         version=generation.version,
@@ -60,7 +60,11 @@ def run_own_checks(
 
 
 def _run(
-    session: ReadOnlySession, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+    session: ReadOnlySession,
+    check: OwnCheck,
+    subject: CheckSubject,
+    commands: CommandContext,
+    go_on: Callable[[], None],
 ) -> CheckResult:
     try:
         result = session.servers.run_own_checks([check], subject, commands, go_on)[0]

@@ -16,7 +16,7 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
-from gitops_ml.control.checks.own import Place, run_own_checks
+from gitops_ml.control.checks.own import CheckPlace, run_own_checks
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.control.session import LOG_TAIL, Question, ReadOnlySession
 from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
@@ -129,7 +129,7 @@ def _own_checks(session: ReadOnlySession, action: plan.Verify, container: Contai
     checks = _timely(action)
     if not checks:
         return []
-    place = Place(
+    place = CheckPlace(
         endpoint=action.endpoint or session.servers.address(container, action.generation),
         container=None if action.endpoint else container,
         commit=action.commit or action.generation.commit,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from gitops_ml.control.checks.own import Place, run_own_checks
+from gitops_ml.control.checks.own import CheckPlace, run_own_checks
 from gitops_ml.control.events import Event, check_event
 from gitops_ml.control.session import LOG_TAIL, Session
 from gitops_ml.core.journal.entries import Counted, Judged
@@ -140,7 +140,7 @@ def _judge(action: plan.Watch, session: Session, attempt: Attempt, check: CheckR
 
 def _prometheus(action: plan.Watch, session: Session) -> list[CheckResult]:
     """Ask Prometheus about a candidate that has served users."""
-    place = Place(endpoint=action.endpoint, container=None, commit=action.generation.commit)
+    place = CheckPlace(endpoint=action.endpoint, container=None, commit=action.generation.commit)
     checks = run_own_checks(session, action.prometheus, action.generation, place, session.go_on)
     for check in checks:
         session.report(check_event(session.environment, action.deployment, check))

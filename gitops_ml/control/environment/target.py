@@ -43,7 +43,7 @@ _log = logging.getLogger("gitops_ml")
 
 
 @dataclass(frozen=True)
-class Target:
+class EnvironmentTarget:
     """One environment of one clone.
 
     Args:

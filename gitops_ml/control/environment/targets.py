@@ -28,7 +28,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment.hosts import Hosts
-from gitops_ml.control.environment.target import Target, commit_of
+from gitops_ml.control.environment.target import EnvironmentTarget, commit_of
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
@@ -57,7 +57,7 @@ def list_targets(
     report: Callable[[str], None],
     options: Options,
     reconnections: Mapping[str, Reconnection] | None = None,
-) -> list[Target]:
+) -> list[EnvironmentTarget]:
     """The named environments as targets, one for each of their hosts; all that the tip declares where none is named.
 
     `reconnections`: see `reconnect.begin`. Raises `SourceError` when nothing is declared.
@@ -73,11 +73,11 @@ def list_targets(
     begun = reconnections or {}
     fetch, hosts, stopping = SharedFetch(), Hosts(), threading.Event()
 
-    def target(name: str) -> Target:
+    def target(name: str) -> EnvironmentTarget:
         connection = Connection(begun.get(name))
         if not split_full_name(name)[1]:
-            return Target(repo, name, report, connection, stopping)
-        return Target(Repository.open(repo.root), name, report, connection, stopping, fetch, hosts)
+            return EnvironmentTarget(repo, name, report, connection, stopping)
+        return EnvironmentTarget(Repository.open(repo.root), name, report, connection, stopping, fetch, hosts)
 
     return [target(name) for name in dict.fromkeys(names)]
 
@@ -126,7 +126,7 @@ class SharedFetch:
         return repo.tip()
 
 
-def by_environment(targets: Sequence[Target]) -> list[list[Target]]:
+def by_environment(targets: Sequence[EnvironmentTarget]) -> list[list[EnvironmentTarget]]:
     """The targets, with the hosts of one environment together."""
     return [list(hosts) for _, hosts in groupby(targets, lambda target: split_full_name(target.environment)[0])]
 
@@ -157,7 +157,7 @@ def side_by_side(targets: Sequence[Worked], work: Callable[[Worked], Result]) ->
         raise
 
 
-def preview_all(targets: Sequence[Target], options: Options) -> list[View | Exception]:
+def preview_all(targets: Sequence[EnvironmentTarget], options: Options) -> list[View | Exception]:
     """Preview the hosts of one environment: see `preview`."""
     previews = side_by_side(targets, lambda target: preview(target, options))
     if not any(isinstance(each, EngineUnavailable) for each in previews):
@@ -171,11 +171,11 @@ def preview_all(targets: Sequence[Target], options: Options) -> list[View | Exce
     return previews
 
 
-def preview(target: Target, options: Options) -> View:
+def preview(target: EnvironmentTarget, options: Options) -> View:
     """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment or
     container takes, and what only a later promotion would stumble over.
 
-    Raises as `Target.look`, and `InputError`.
+    Raises as `EnvironmentTarget.look`, and `InputError`.
     """
     view = target.look(options)
     desired = view.desired
@@ -187,7 +187,7 @@ def preview(target: Target, options: Options) -> View:
     return view
 
 
-def undeclared(targets: Sequence[Target]) -> list[GitopsError]:
+def undeclared(targets: Sequence[EnvironmentTarget]) -> list[GitopsError]:
     """Containers of this project in environments that are no longer declared, on the engines of these targets.
 
     They are left alone: a folder may have vanished by mistake. An engine that cannot be asked is an error among the

@@ -58,7 +58,7 @@ class ExecutionResult:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _DeploymentRun:
     """One deployment's actions of one plan, while they are performed.
 
     `healed`: set once no healing action is left. `resting`: the names that were in back-off when it began.
@@ -108,7 +108,7 @@ class _Execution:
         self._next_repair: dict[str, float] = {}
         self._declared: set[str] = set()
         self._on_look = 0.0
-        self.busy: dict[str, _Run] = {}
+        self.busy: dict[str, _DeploymentRun] = {}
         self.result = ExecutionResult()
 
     @property
@@ -183,7 +183,7 @@ class _Execution:
         self.result.watching |= any(isinstance(step, plan.Watch) for step in steps)
         resting = frozenset(name for name in map(name_of, steps) if self._backoff.wait(name) > 0)
         healed = threading.Event()
-        self.busy[key] = _Run(
+        self.busy[key] = _DeploymentRun(
             kind, self._session.begin(partial(perform_all, steps, self._session, healed)), healed, resting
         )
 

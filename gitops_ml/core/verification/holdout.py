@@ -18,7 +18,7 @@ from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, sample_of
 from gitops_ml.core.verification.holdout_metrics import ALPHA, MIN_GROUPS, Metric, metric_named
 from gitops_ml.core.verification.statistics.calibration import calibration
-from gitops_ml.core.verification.statistics.metrics import Sample, statistic
+from gitops_ml.core.verification.statistics.metrics import LabelledAnswers, statistic
 from gitops_ml.core.verification.statistics.noninferiority import REPLICATES, Interval, paired_intervals, seed_of
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.errors import InputError
@@ -113,7 +113,7 @@ def judge_holdout(
     return results
 
 
-def _calibration(sample: Sample) -> dict[str, Figure]:
+def _calibration(sample: LabelledAnswers) -> dict[str, Figure]:
     """How well the probabilities of two classes fit what came true; nothing for more classes."""
     if sample.probability is None or sample.positive is None or sample.classes != 2:
         return {}
@@ -219,7 +219,9 @@ def _too_few(spec: Holdout, rows: LabelledRows, manifest: Manifest, groups: int)
     return None
 
 
-def _incumbent_sample(incumbent: ModelAnswers | None, rows: LabelledRows, metric: Metric) -> tuple[Sample | None, str]:
+def _incumbent_sample(
+    incumbent: ModelAnswers | None, rows: LabelledRows, metric: Metric
+) -> tuple[LabelledAnswers | None, str]:
     """The incumbent's answers, or None and the reason why there are none to pair with."""
     if incumbent is None:
         return None, "there is no incumbent to compare with"

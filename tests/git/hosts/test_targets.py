@@ -12,7 +12,7 @@ import pytest
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.targets import SharedFetch, undeclared
 from gitops_ml.core.generation import ENVIRONMENT
 from gitops_ml.errors import EngineUnavailable, SourceUnavailable
@@ -52,7 +52,7 @@ def test_an_engine_that_is_lost_hides_nothing_of_the_others(clone: Path) -> None
         "edge@hull": ConnectedTo("ssh://hull", "edge", "prod"),
     }
     with Repository.open(clone) as repo:
-        targets = [Target(repo, name, print, connection) for name, connection in connections.items()]
+        targets = [EnvironmentTarget(repo, name, print, connection) for name, connection in connections.items()]
         errors = [error.what for error in undeclared(targets)]
     assert sorted(errors) == [
         "edge@york met an unforeseen error",
@@ -64,7 +64,7 @@ def test_an_engine_that_is_lost_hides_nothing_of_the_others(clone: Path) -> None
 def test_a_project_file_that_cannot_be_read_is_an_error_of_its_own(clone: Path) -> None:
     commit_file(clone, "environments/project.yaml", "schema: 1\nname: [\n")
     with Repository.open(clone) as repo:
-        (error,) = undeclared([Target(repo, "edge@hull", print, ConnectedTo("ssh://hull", "edge"))])
+        (error,) = undeclared([EnvironmentTarget(repo, "edge@hull", print, ConnectedTo("ssh://hull", "edge"))])
     assert "environments/project.yaml" in str(error)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gitops_ml.clients.files import pushing
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.pushing import Commit, push_commit
+from gitops_ml.clients.files.pushing import CommitContent, push_commit
 from gitops_ml.clients.files.recording import record_verdicts
 from gitops_ml.clients.files.records import read_record
 from gitops_ml.clients.git.repository import Repository
@@ -97,9 +97,9 @@ def test_records_of_one_process_refuse_each_other_no_push(tmp_path: Path) -> Non
     built: list[str] = []
 
     def record(host: str) -> str:
-        def build(tip: str, parent: str) -> Commit:
+        def build(tip: str, parent: str) -> CommitContent:
             built.append(host)
-            return Commit({f"records/{host}.yaml": host.encode()}, f"Record {host}")
+            return CommitContent({f"records/{host}.yaml": host.encode()}, f"Record {host}")
 
         with Repository.open(tmp_path / "clone") as repo:
             return push_commit(repo, "main", build, f"the record of {host}")
@@ -117,16 +117,16 @@ def test_a_push_that_hangs_holds_up_no_other(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(pushing, "PATIENCE", 0.2)
     begun, ends = threading.Event(), threading.Event()
 
-    def hang(tip: str, parent: str) -> Commit:
+    def hang(tip: str, parent: str) -> CommitContent:
         begun.set()
         assert ends.wait(30)
-        return Commit({}, "")
+        return CommitContent({}, "")
 
     with Repository.open(tmp_path / "clone") as first, Repository.open(tmp_path / "clone") as second:
         hanging = threading.Thread(target=push_commit, args=(first, "main", hang, "leeds"))
         hanging.start()
         assert begun.wait(30)
-        commit = push_commit(second, "main", lambda *_: Commit({"york.yaml": b""}, "Record york"), "york")
+        commit = push_commit(second, "main", lambda *_: CommitContent({"york.yaml": b""}, "Record york"), "york")
         assert hanging.is_alive() and commit == git(tmp_path / "clone", "rev-parse", "main").strip()
         ends.set()
         hanging.join(30)

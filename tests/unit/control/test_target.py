@@ -15,7 +15,7 @@ from gitops_ml.clients.files.recording import Recording
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment import target as target_module
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.targets import side_by_side
 from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import retry_while_locked
@@ -25,9 +25,9 @@ from tests.unit.builders import wanted
 from tests.unit.simulated_host import Host
 
 
-def no_clone(name: str = "dev") -> Target:
+def no_clone(name: str = "dev") -> EnvironmentTarget:
     connection = cast(Connection, SimpleNamespace(to=lambda files: None))
-    return Target(cast(Repository, SimpleNamespace()), name, print, connection)
+    return EnvironmentTarget(cast(Repository, SimpleNamespace()), name, print, connection)
 
 
 def test_who_waits_for_the_lock_begins_no_build(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_a_declaration_that_cannot_be_read_for_any_reason_is_not_put_back(monkey
 def test_an_unforeseen_error_in_one_environment_does_not_keep_others_from_their_turn(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def name_of(target: Target) -> str:
+    def name_of(target: EnvironmentTarget) -> str:
         if target.environment == "dev":
             raise KeyError("rows")
         return target.environment

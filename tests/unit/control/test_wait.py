@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.control.reconciler import reconcile
-from gitops_ml.control.wait import Settled, wait
+from gitops_ml.control.wait import WaitResult, wait
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import EngineUnavailable, InputError, SourceError, SourceUnavailable, Temporary
@@ -14,7 +14,7 @@ from tests.unit.control.canaries import OTHER, TWO, serving_v1
 from tests.unit.simulated_host import Host, SimulatedEnvironment
 
 
-def waited(environment: SimulatedEnvironment, deployment: str | None = None, timeout: float = 60.0) -> Settled:
+def waited(environment: SimulatedEnvironment, deployment: str | None = None, timeout: float = 60.0) -> WaitResult:
     return wait(environment, deployment, timeout=timeout, interval=1.0)
 
 
