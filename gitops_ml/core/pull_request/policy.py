@@ -143,7 +143,9 @@ def _deployment(facts: EnvironmentChange, change: DeploymentChange) -> list[Rule
         )
     if change.name in facts.unjudgeable:
         why, fix = facts.unjudgeable[change.name]
-        found.append(Finding(level="look", what=f"{where}: its hold-out can only end Inconclusive", why=why, fix=fix))
+        found.append(
+            RuleFinding(level="look", what=f"{where}: its hold-out can only end Inconclusive", why=why, fix=fix)
+        )
     if facts.upstream and (change.before is None or change.other_model):
         found += _promotion(facts, facts.upstream, change)
     if reason := facts.overrides.get(change.name):
