@@ -16,6 +16,7 @@ from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.hosts import full_name, split_full_name
 from gitops_ml.core.records.joined import joined
@@ -42,7 +43,7 @@ def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Reco
     Where several hosts are meant, the records of a deployment are joined to one: see `joined`.
     """
     if declared.host or not declared.environment.hosts:
-        return _readable(declared.full_name, recorded_files(repo, declared))
+        return _readable(repo, declared.full_name, recorded_files(repo, declared))
     by_host = read_host_records(repo, declared, list(declared.environment.hosts))
     names = sorted({name for records in by_host.values() for name in records})
     return {name: joined([records.get(name) for records in by_host.values()]) for name in names}
@@ -55,6 +56,7 @@ def read_host_records(
     contents = _contents(repo, declared)
     return {
         host: _readable(
+            repo,
             full_name(declared.name, host),
             {n: data for n, data in _of_host(contents, host).items() if deployment in (None, n)},
         )
@@ -62,9 +64,20 @@ def read_host_records(
     }
 
 
-def _readable(environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
-    records = {name: read_record(data, record_path(environment, name)) for name, data in files.items()}
-    return {name: record for name, record in records.items() if record is not None}
+_PARSED: Memo[str, tuple[bytes, Record | None]] = Memo()
+"""By path, the content that was parsed last, and its record. Most records stay as they are from pass to pass."""
+
+
+def _readable(repo: Repository, environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
+    parsed, records = _PARSED.of(repo), {}
+    for name, data in files.items():
+        path = record_path(environment, name)
+        kept = parsed.get(path)
+        if kept is None or kept[0] != data:
+            kept = parsed[path] = data, read_record(data, path)
+        if kept[1]:
+            records[name] = kept[1]
+    return records
 
 
 def recorded_files(repo: Repository, declared: EnvironmentFiles) -> dict[str, bytes]:

@@ -49,6 +49,7 @@ def test_an_engine_on_tcp_is_used_with_its_certificates_alone(
     workshop: Workshop, second: SecondEngine, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_certificates(tmp_path / "others")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "others/ca.pem"))  # as behind a company's proxy
     workshop.environment(engine=second.tcp_url, gateway=GATEWAY | {"port": free_port()})
     workshop.release("v1.0.0")
     workshop.declare("v1.0.0", verify=HOLDOUT)
@@ -59,7 +60,6 @@ def test_an_engine_on_tcp_is_used_with_its_certificates_alone(
         shutil.copy(ca / "ca.pem", mixed / "ca.pem")
         monkeypatch.setenv("DOCKER_CERT_PATH", str(mixed))
         ran = workshop.run("plan", "dev")
-        print(ran.err)
         assert ran.code == 1
         ran.require_clear()
         assert f"the Docker engine at {second.tcp_url} does not answer" in ran.err
