@@ -95,7 +95,7 @@ def agent(
     from gitops_ml.control.environment.hosts import Hosts
     from gitops_ml.core.declaration.values import seconds
 
-    _share_heaps()
+    share_heaps()
     wait = seconds(interval)
     if wait < SHORTEST_INTERVAL:
         raise InputError(f"--interval {interval} is too short", why="it is at least 1s", fix="--interval 30s")
@@ -157,7 +157,7 @@ def agent(
     printer.close()
 
 
-def _share_heaps() -> None:
+def share_heaps() -> None:
     """Let all threads share two heaps of glibc. With a heap each, what ended threads have left grows for hours."""
     import ctypes
 
