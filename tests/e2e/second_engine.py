@@ -54,10 +54,9 @@ class SecondEngine:
         if self.listener:  # as systemd hands a socket over: file 3, for the process that these variables name
             script = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null'
             command = ["sh", "-c", script, "sh", *command, "--host=fd://"]
+        given = self.listener.fileno() if self.listener else subprocess.DEVNULL
         with log.open("wb") as out:
-            self.daemon = subprocess.Popen(
-                command, stdin=self.listener or subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
-            )
+            self.daemon = subprocess.Popen(command, stdin=given, stdout=out, stderr=out, start_new_session=True)
         while self.daemon.poll() is None:
             try:  # it makes its socket long before it answers
                 return docker.DockerClient(self.url).close()
