@@ -108,7 +108,7 @@ def hanging(workshop: Workshop, mode: str, serve: dict[str, Any], number: int) -
             listener.settimeout(WITHIN)
             place = f"127.0.0.1:{listener.getsockname()[1]}"
             if mode == "check":
-                check = {"name": "orders", "url": f"http://{place}/", "timeout": "10m"}
+                check = {"name": "orders", "url": f"http://{place}/", "timeout": "5m"}
                 declare(workshop, HANGS, serve, env={"CHECK": str(number)}, verify={"http": [check]})
             else:
                 declare(workshop, HANGS, serve | {"image": f"{place}/shop@sha256:{'0' * 64}"})
