@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from gitops_ml.core.verification.holdout_metrics import METRICS  # noqa: E402
-from gitops_ml.core.verification.statistics.metrics import Sample, statistic  # noqa: E402  (needs the path above)
+from gitops_ml.core.verification.statistics.metrics import LabelledAnswers, statistic  # noqa: E402  (needs the path above)
 from gitops_ml.core.verification.statistics.noninferiority import expanded_tail, paired_intervals  # noqa: E402
 
 ROWS_A_DAY = 200
@@ -33,7 +33,9 @@ NAMES = ("roc_auc", "log_loss", "accuracy")
 Ints = NDArray[np.int64]
 
 
-def days(generator: np.random.Generator, count: int, rows: int = ROWS_A_DAY) -> tuple[Sample, Sample, Ints]:
+def days(
+    generator: np.random.Generator, count: int, rows: int = ROWS_A_DAY
+) -> tuple[LabelledAnswers, LabelledAnswers, Ints]:
     """Candidate and incumbent on `count` days of `rows` rows, and each row's day."""
     day = np.repeat(np.arange(count), rows)
     rate = generator.beta(4, 12, count)[day]
@@ -43,7 +45,7 @@ def days(generator: np.random.Generator, count: int, rows: int = ROWS_A_DAY) -> 
     for skill in (1.1, 1.2):
         own = generator.normal(0, 0.3, count)[day] * (2 * truth - 1) + generator.normal(0, 0.7, len(day))
         score = 1 / (1 + np.exp(-(skill * truth - 1.6 + hardness + own)))
-        pair.append(Sample(truth, (score > 0.5).astype(float), np.stack([1 - score, score], axis=1), 2, 1))
+        pair.append(LabelledAnswers(truth, (score > 0.5).astype(float), np.stack([1 - score, score], axis=1), 2, 1))
     return pair[0], pair[1], day
 
 

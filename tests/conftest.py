@@ -7,13 +7,14 @@ the run fails unless docs/not-verified.md lists it.
 from __future__ import annotations
 
 import calendar
+import itertools
 import os
 import re
 import secrets
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 PROJECT_LABEL = "gitops-ml.project"
 SCRATCH = "scratch"  # every project that a test makes is called scratch-<test>-<random>
 ABANDONED = 3 * 3600  # seconds after which another run's scratch object has no owner any more
+LONGEST = (
+    "workflows/test_adopt.py",
+    "delivery/test_swarm.py",
+    "workflows/test_demo.py",
+    "delivery/test_canary.py",
+    "delivery/test_interrupted.py",
+)
+"""Files of tests/e2e that take minutes: they begin first, so that no worker is left alone with one."""
 CLEANING = 60  # seconds for which cleaning up is tried again
 NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
 
@@ -69,6 +78,29 @@ def neutral_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Otherwise each command starts another process, which asks the network for a newer DVC, where CI is not set.
         patch.setenv("DVC_TEST", "true")
         yield
+
+
+# --- the order
+
+
+def dealt(files: Sequence[str]) -> list[str]:
+    """The order of test files in which workers take them: three others after each end-to-end one.
+
+    End-to-end tests wait for containers, and others keep a core busy. The first of the former also waits for the image
+    that all of them share. Workers wait less when both kinds run side by side; the shortest files come last.
+    """
+    first = [f"tests/e2e/{name}" for name in LONGEST if f"tests/e2e/{name}" in files]
+    end_to_end = [*first, *(file for file in files if file.startswith("tests/e2e/") and file not in first)]
+    others = iter([file for file in files if file not in end_to_end])
+    mixed = [each for file in end_to_end for each in (file, *itertools.islice(others, 3))]
+    return [*mixed, *others]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.split("::")[0], []).append(item)
+    items[:] = [item for file in dealt(list(files)) for item in files[file]]
 
 
 # --- the engine

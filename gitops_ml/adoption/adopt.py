@@ -16,7 +16,7 @@ from gitops_ml.adoption.candidates import Candidate, Tracked, data_files
 from gitops_ml.adoption.data_rows import is_data, read_rows
 from gitops_ml.adoption.pinned import pinned_versions
 from gitops_ml.adoption.requirements import Needs, constraints_of, holds_estimator, needs_of
-from gitops_ml.adoption.stored_model import NoModelError, StoredModel, stored_model
+from gitops_ml.adoption.stored_model import FoundModel, NoModelError, stored_model
 from gitops_ml.artifacts.content import FileContent
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, parse_manifest
 from gitops_ml.artifacts.model_files import REQUIREMENTS, parse_example
@@ -142,7 +142,7 @@ class Adoption:
         return resolution.read_large(self._repo, resolved)
 
     def _requirements(
-        self, candidate: Candidate, stored: StoredModel, chosen: AdoptOptions
+        self, candidate: Candidate, stored: FoundModel, chosen: AdoptOptions
     ) -> tuple[Needs | None, bytes]:
         """The lock that is there already or was given, else a new one."""
         beside = self._repo.root / sidecar_path(candidate.model) / REQUIREMENTS
@@ -161,7 +161,7 @@ class Adoption:
     def _inspect(
         self,
         candidate: Candidate,
-        stored: StoredModel,
+        stored: FoundModel,
         files: Mapping[str, FileContent],
         requirements: bytes,
         chosen: AdoptOptions,
@@ -188,7 +188,7 @@ class Adoption:
         )
 
     def _samples(
-        self, candidate: Candidate, stored: StoredModel, chosen: AdoptOptions
+        self, candidate: Candidate, stored: FoundModel, chosen: AdoptOptions
     ) -> list[tuple[str, dict[str, Any]]]:
         if chosen.sample is not None:
             return [(chosen.sample.name, self._given_rows(chosen.sample))]

@@ -72,14 +72,14 @@ def find_candidates(
     """
     declared = _declared(repo, commit, paths)
     if not asked:
-        found = _by_look(paths) if not declared else []
+        found = _by_file_name(paths) if not declared else []
         return _distinct([*declared.values(), *(_named(repo, path, paths) for path in found)], declared, name)
     candidates = []
     for each in asked:
         path = posixpath.normpath(each.replace("\\", "/"))
         known = declared.get(each) or next((c for c in declared.values() if c.path == path), None)
         if known is None and not _holds(paths, path):
-            names = sorted({*declared, *_by_look(paths)})
+            names = sorted({*declared, *_by_file_name(paths)})
             raise InputError(
                 f"{each} is neither a model under artifacts: nor a path of the last commit",
                 why=f"found: {', '.join(names[:10]) or 'no model'}",
@@ -140,7 +140,7 @@ def _declared(repo: Repository, commit: str, paths: Tracked) -> dict[str, Candid
     return {name: candidate for name, candidate in sorted(declared.items()) if not is_data(candidate.path)}
 
 
-def _by_look(paths: Tracked) -> list[str]:
+def _by_file_name(paths: Tracked) -> list[str]:
     folders = [posixpath.dirname(file) for file in paths.files if posixpath.basename(file) == MLMODEL]
     singles = [*(output.path for output in paths.outputs if output.cached), *paths.files]
     looking = [path for path in singles if format_of(path) or _may_be_booster(path)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from gitops_ml.adoption.work_tree import Artifact, read_artifact
+from gitops_ml.adoption.work_tree import WorkTreeModel, read_artifact
 from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST
 from gitops_ml.artifacts.model_files import REQUIREMENTS
 from gitops_ml.clients.artifacts.servable import text_mistakes
@@ -19,7 +19,7 @@ from gitops_ml.errors import GitopsError, ModelRejected
 class Checked(NamedTuple):
     """What is wrong with an artifact, all of it; notes; whether its model was loaded."""
 
-    artifact: Artifact
+    artifact: WorkTreeModel
     mistakes: Sequence[GitopsError]
     notes: Sequence[str] = ()
     loaded: bool = False
@@ -27,7 +27,7 @@ class Checked(NamedTuple):
 
 def check(
     root: Path,
-    artifact: Artifact,
+    artifact: WorkTreeModel,
     connect: Callable[[], Engine] | None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Checked:

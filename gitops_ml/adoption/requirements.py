@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from gitops_ml.adoption.stored_model import StoredModel
+from gitops_ml.adoption.stored_model import FoundModel
 from gitops_ml.artifacts.pickle_modules import Format
 from gitops_ml.artifacts.requirements import folded
 from gitops_ml.errors import InputError
@@ -58,7 +58,7 @@ class Needs:
     sources: Mapping[str, str]
 
 
-def needs_of(stored: StoredModel, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]) -> Needs:
+def needs_of(stored: FoundModel, pinned: Mapping[str, tuple[str, str]], given: Mapping[str, str]) -> Needs:
     """Find the packages that a model's file names, and their versions.
 
     A version is taken from what a person gave, else from the repository, else from the file itself (scikit-learn),
@@ -139,7 +139,7 @@ def _require_trained(versions: Mapping[str, str | None], sources: Mapping[str, s
         )
 
 
-def holds_estimator(stored: StoredModel) -> bool:
+def holds_estimator(stored: FoundModel) -> bool:
     """Whether a model's file names a class of a library that makes models, and not only arrays and tables of data."""
     return stored.format != "joblib" or bool({module.partition(".")[0] for module in stored.modules} & _MAKERS)
 

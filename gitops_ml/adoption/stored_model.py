@@ -25,7 +25,7 @@ class NoModelError(InputError):
 
 
 @dataclass(frozen=True)
-class StoredModel:
+class FoundModel:
     """The model's file and format.
 
     Args:
@@ -46,7 +46,7 @@ class StoredModel:
     example_file: str = ""
 
 
-def stored_model(path: str, files: Mapping[str, FileContent]) -> StoredModel:
+def stored_model(path: str, files: Mapping[str, FileContent]) -> FoundModel:
     """Find the model among the files of an artifact.
 
     Args:
@@ -62,7 +62,7 @@ def stored_model(path: str, files: Mapping[str, FileContent]) -> StoredModel:
     formats = {name: kind for name, content in files.items() if (kind := format_of(name, content))}
     if len(formats) == 1:
         file, kind = next(iter(formats.items()))
-        return StoredModel(file, kind, *_named_in(kind, files[file]))
+        return FoundModel(file, kind, *_named_in(kind, files[file]))
     if formats:
         raise InputError(
             f"{path} holds several models",
@@ -76,7 +76,7 @@ def stored_model(path: str, files: Mapping[str, FileContent]) -> StoredModel:
     )
 
 
-def _of_mlflow(path: str, files: Mapping[str, FileContent]) -> StoredModel:
+def _of_mlflow(path: str, files: Mapping[str, FileContent]) -> FoundModel:
     model = read_mlmodel(bytes(files[MLMODEL]))
     if model.file not in files:
         raise ModelRejected(f"{path} lacks {model.file}", why=f"its {MLMODEL} names it", fix="save the model again")
@@ -88,7 +88,7 @@ def _of_mlflow(path: str, files: Mapping[str, FileContent]) -> StoredModel:
         request = example_request(bytes(files[str(model.example)]), model.inputs)
         example = _columns(request, model.inputs) if request else None
     modules, trained = _named_in(model.format, files[model.file])
-    return StoredModel(
+    return FoundModel(
         file=model.file,
         format=model.format,
         modules=modules,

@@ -21,7 +21,7 @@ from gitops_ml.errors import InputError, ModelRejected, VersionNotFound
 from gitops_ml.suggest import did_you_mean
 
 
-class Artifact(NamedTuple):
+class WorkTreeModel(NamedTuple):
     """A model in the work tree: how it is called, its path, and the folder of the files beside it."""
 
     model: str
@@ -29,7 +29,7 @@ class Artifact(NamedTuple):
     beside: str
 
 
-def find_artifacts(root: Path, asked: Sequence[str]) -> list[Artifact]:
+def find_artifacts(root: Path, asked: Sequence[str]) -> list[WorkTreeModel]:
     """The artifacts to check.
 
     Args:
@@ -49,7 +49,7 @@ def find_artifacts(root: Path, asked: Sequence[str]) -> list[Artifact]:
     return [_find(root, each) for each in asked]
 
 
-def read_artifact(root: Path, artifact: Artifact) -> dict[str, FileContent]:
+def read_artifact(root: Path, artifact: WorkTreeModel) -> dict[str, FileContent]:
     """The files of an artifact, with those beside it where it has no manifest of its own.
 
     Raises:
@@ -94,7 +94,7 @@ def check_mapping(root: Path, model: str, request: Request) -> None:
         require_inputs(request, read_model_files(texts).manifest)
 
 
-def _find(root: Path, asked: str) -> Artifact:
+def _find(root: Path, asked: str) -> WorkTreeModel:
     declared = _declared(root, asked.rpartition(":")[0])
     if asked in declared:
         return declared[asked]
@@ -104,7 +104,7 @@ def _find(root: Path, asked: str) -> Artifact:
         return known
     if ":" not in asked and (root / path).exists():
         stem = posixpath.splitext(posixpath.basename(path))[0]
-        return Artifact(path, path, sidecar_path(stem))
+        return WorkTreeModel(path, path, sidecar_path(stem))
     names = sorted({*declared, *_declared(root, "")})
     raise InputError(
         f"{asked} is neither a model under artifacts: nor a path here",
@@ -113,7 +113,7 @@ def _find(root: Path, asked: str) -> Artifact:
     )
 
 
-def _declared(root: Path, folder: str) -> dict[str, Artifact]:
+def _declared(root: Path, folder: str) -> dict[str, WorkTreeModel]:
     file = posixpath.join(folder, "dvc.yaml")
     if not (root / file).is_file():
         return {}
@@ -125,11 +125,11 @@ def _declared(root: Path, folder: str) -> dict[str, Artifact]:
         if isinstance(path, str) and "${" not in path:
             model = f"{folder}:{name}" if folder else name
             joined = posixpath.normpath(posixpath.join(folder, path))
-            declared[model] = Artifact(model, joined, sidecar_path(model))
+            declared[model] = WorkTreeModel(model, joined, sidecar_path(model))
     return declared
 
 
-def _files(path: Path, artifact: Artifact) -> Mapping[str, FileContent]:
+def _files(path: Path, artifact: WorkTreeModel) -> Mapping[str, FileContent]:
     if not path.exists():
         raise VersionNotFound(
             f"{artifact.path} is not in the work tree", why="its bytes are not here", fix=f"dvc pull {artifact.path}"

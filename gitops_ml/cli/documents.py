@@ -33,7 +33,7 @@ class Interrupted(GitopsError):
         super().__init__("interrupted", why="a signal ended the command", fix="run it again; it goes on from there")
 
 
-class Output:
+class CommandOutput:
     """The output of one command.
 
     Args:
@@ -76,7 +76,7 @@ class Output:
             self.event("result", **document)
 
 
-current = Output()
+current = CommandOutput()
 """The output of the command that runs."""
 
 
@@ -84,7 +84,7 @@ current = Output()
 def command(format: str, *, quiet: bool) -> Iterator[None]:
     """The time of one command. Prints the document at its end, with the error that ended the command if one did."""
     global current
-    before, current = current, Output(format, quiet=quiet)
+    before, current = current, CommandOutput(format, quiet=quiet)
     try:
         yield
     except GitopsError as error:
@@ -141,7 +141,7 @@ def error_fields(problem: GitopsError | str, subject: str = "") -> dict[str, Any
 def without_command(arguments: list[str], error: GitopsError) -> None:
     """Print the document of a command that did not begin, if its arguments ask for one."""
     format = next((word for word in ("ndjson", "json") if _asks_for(arguments, word)), "text")
-    with_error = Output(format)
+    with_error = CommandOutput(format)
     with_error.note_error(error)
     with_error.end()
 

@@ -35,7 +35,7 @@ _STEPS = {
     "settle": "is settled",
     "withdraw": "is withdrawn",
     "ensure-gateway": "gets its gateway",
-    "publish": "is recorded in Git",
+    "record": "is recorded in Git",
     "tidy": "loses strange files",
     "index": "gets its list of models",
 }

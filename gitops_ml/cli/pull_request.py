@@ -112,7 +112,7 @@ def status_reports(
         yield lambda view: None
         return
     try:
-        yield reporter.look
+        yield reporter.tell
     except KeyboardInterrupt:
         raise  # whoever stops it does not wait for a forge
     except BaseException:

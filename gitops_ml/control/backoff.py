@@ -25,7 +25,7 @@ _HEALING = " (healing)"
 
 def name_of(action: plan.Action) -> str:
     """The name under which the failures of an action are kept."""
-    if isinstance(action, plan.Publish):
+    if isinstance(action, plan.WriteRecords):
         return RECORD
     if isinstance(action, plan.EnsureGateway):
         return UPKEEP if action.serves else ENVIRONMENT

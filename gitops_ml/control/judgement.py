@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gitops_ml.control.checks import run as checks
-from gitops_ml.control.host import ReadOnlyHost
+from gitops_ml.control.session import ReadOnlySession
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.reviews import STRATEGY, candidate_has_users, review_attempt
 from gitops_ml.core.journal.state import Attempt, DeploymentState, quarantine_key
@@ -64,26 +64,26 @@ def _rollouts_with_users(state: DeploymentState) -> set[str]:
     return ended | ({state.open.id} if state.open and candidate_has_users(state) else set())
 
 
-def running_replicas(host: ReadOnlyHost, serving: Generation) -> frozenset[str]:
+def running_replicas(session: ReadOnlySession, serving: Generation) -> frozenset[str]:
     """The IDs of the serving generation's running containers."""
-    containers = host.containers(serving.deployment)
+    containers = session.containers(serving.deployment)
     return frozenset(c.id for c in containers if c.generation == serving.fingerprint and c.state == "running")
 
 
 def judge(
-    host: ReadOnlyHost,
+    session: ReadOnlySession,
     wanted: PlannedDeployment,
     state: DeploymentState,
     serving: Generation,
     running: frozenset[str],
 ) -> Judgement:
     """Run the checks that the tip declares on the serving generation."""
-    spec, started = wanted.resolved.declaration.verify, host.now()
+    spec, started = wanted.resolved.declaration.verify, session.now()
     key = quarantine_key(serving, wanted.resolved.declaration, wanted.resolved.holdout)
     # A published model's own checks ask its server, as they did before it was published: users never reach that.
     endpoint = "" if candidate_has_users(state) or serving.published else wanted.endpoint
     report = checks.verify(
-        host,
+        session,
         plan.Verify(
             deployment=wanted.name,
             generation=serving,

@@ -28,11 +28,11 @@ from gitops_ml.core.verification.verdict import clean_check
 from gitops_ml.errors import GitopsError
 from gitops_ml.page.facts import CommitFacts, DeploymentFacts, EnvironmentFacts, RolloutFacts, Site
 
-Look = Callable[[str], View | GitopsError]
+Observe = Callable[[str], View | GitopsError]
 """The state of an environment's host by the environment's name, or why it is not known."""
 
 
-def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
+def gather(repo: Repository, commit: str, observe: Observe, now: datetime) -> Site:
     """Gather the facts of all environments that a commit declares. One broken environment never hides the others.
 
     Raises:
@@ -43,7 +43,7 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
     unreadable: dict[str, str] = {}
     for name in full_names(repo, commit, environment_names(repo, commit)):
         try:
-            environments.append(read_facts(repo, commit, name, look(name)))
+            environments.append(read_facts(repo, commit, name, observe(name)))
         except Exception as error:
             unreadable[clean_line(name)] = first_line(as_gitops_error(error, clean_line(name)))
     return Site(
@@ -57,23 +57,23 @@ def gather(repo: Repository, commit: str, look: Look, now: datetime) -> Site:
 
 
 def read_facts(
-    repo: Repository, commit: str, name: str, look: View | GitopsError, trouble: str = ""
+    repo: Repository, commit: str, name: str, observed: View | GitopsError, trouble: str = ""
 ) -> EnvironmentFacts:
     """The facts of one environment of a commit.
 
     Args:
-        look: what was observed, or why nothing was.
+        observed: what was observed, or why nothing was.
         trouble: see `EnvironmentFacts`.
 
     Raises as `read_environment`, where nothing was observed.
     """
-    if isinstance(look, View):
-        files, records = look.source.files, look.records
-        facts = _observed_environment(files, records, look, trouble)
+    if isinstance(observed, View):
+        files, records = observed.source.files, observed.records
+        facts = _observed_environment(files, records, observed, trouble)
     else:
         files = read_environment(repo, commit, name)
         records = cached_records(repo, files)
-        facts = _recorded_environment(files, records, look)
+        facts = _recorded_environment(files, records, observed)
     return _with_history(repo, files, records, facts)
 
 
@@ -128,7 +128,7 @@ def _observed_environment(
             _recorded(files, name, record),
             broken=first_line(view.plan.broken.get(name, files.broken.get(name, ""))),
             status=statuses.get(name),
-            attempts=_with_unpublished(record, view, name),
+            attempts=_with_unrecorded(record, view, name),
             rollout=_rollout(state.open, view, name) if state.open else None,
         )
 
@@ -137,7 +137,7 @@ def _observed_environment(
         name=files.full_name,
         commit=view.desired.commit,
         engine=view.snapshot.engine,
-        looked=view.snapshot.at,
+        looked_at=view.snapshot.at,
         trouble=trouble,
         deployments=tuple(map(observed, names)),
     )
@@ -154,7 +154,7 @@ def _recorded(files: EnvironmentFiles, name: str, record: Record | None) -> Depl
     )
 
 
-def _with_unpublished(record: Record | None, view: View, name: str) -> tuple[RecordedAttempt, ...]:
+def _with_unrecorded(record: Record | None, view: View, name: str) -> tuple[RecordedAttempt, ...]:
     """The recorded attempts, and those of the journal that are not in Git yet."""
     state = view.state.of(name)
     known = record.attempts if record else ()
@@ -168,7 +168,11 @@ def _rollout(attempt: Attempt, view: View, name: str) -> RolloutFacts:
     checks = list(attempt.checks)
     if watch and attempt.evidence and attempt.routed:
         elapsed = (view.snapshot.at - datetime.fromisoformat(attempt.routed)).total_seconds()
-        checks.append(judge_traffic(watch.traffic, attempt.evidence, elapsed=max(0.0, elapsed), alpha=watch.alpha))
+        checks.append(
+            judge_traffic(
+                watch.traffic, attempt.evidence, elapsed=max(0.0, elapsed), alpha=watch.alpha, lost=attempt.lost
+            )
+        )
     return RolloutFacts(
         version=attempt.generation.version,
         incumbent=attempt.incumbent.version if attempt.incumbent else None,

@@ -28,7 +28,7 @@ from gitops_ml.control.environment.observe import observe, plan_view, read_sourc
 from gitops_ml.control.environment.view import Options, Source
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.pull_request.facts import EnvironmentFacts, HostFacts, PullRequest, Upstream, deployment_changes
+from gitops_ml.core.pull_request.facts import EnvironmentChange, HostFacts, PullRequest, Upstream, deployment_changes
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import GitopsError, InputError, SourceError
 from gitops_ml.suggest import did_you_mean
@@ -65,18 +65,18 @@ def read_pull_request(
     )
 
 
-def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_hosts: bool) -> EnvironmentFacts:
+def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_hosts: bool) -> EnvironmentChange:
     now = datetime.now(UTC)
     before = _desired_before(repo, commits[0], name)
     if name not in environment_names(repo, commits[1]):
-        return EnvironmentFacts(name=name, before=before, after=None, now=now)
+        return EnvironmentChange(name=name, before=before, after=None, now=now)
     try:
         files = read_environment(repo, commits[1], name)
         source = read_source(repo, files)
         upstream = _upstream(repo, files)
     except Exception as error:
-        return EnvironmentFacts(name=name, before=before, after=None, now=now, error=str(as_gitops_error(error, name)))
-    facts = EnvironmentFacts(
+        return EnvironmentChange(name=name, before=before, after=None, now=now, error=str(as_gitops_error(error, name)))
+    facts = EnvironmentChange(
         name=name,
         before=before,
         after=source.desired,
@@ -140,7 +140,7 @@ def _upstream(repo: Repository, files: EnvironmentFiles) -> Upstream | None:
     return Upstream(name=promotion.from_, soak=seconds(promotion.soak), records=records)
 
 
-def _with_host(repo: Repository, facts: EnvironmentFacts, source: Source) -> EnvironmentFacts:
+def _with_host(repo: Repository, facts: EnvironmentChange, source: Source) -> EnvironmentChange:
     """The facts with what the (first) engine says of them, or with why it was not asked."""
     connection = Connection()
     try:
@@ -171,7 +171,7 @@ def _with_host(repo: Repository, facts: EnvironmentFacts, source: Source) -> Env
     return msgspec.structs.replace(facts, after=after, host=host, now=snapshot.at)
 
 
-def _with_broken(facts: EnvironmentFacts, broken: Mapping[str, str]) -> Desired | None:
+def _with_broken(facts: EnvironmentChange, broken: Mapping[str, str]) -> Desired | None:
     """The declarations after the change, without changed ones that this host cannot run."""
     if facts.after is None:
         return None

@@ -12,15 +12,15 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.control.backoff import ENVIRONMENT, JOURNAL, RECORD, Backoff, name_of
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.events import Event
 from gitops_ml.control.execution.error_entries import error_entries
 from gitops_ml.control.execution.executor import ExecutionResult, execute
-from gitops_ml.control.host import Host, ReadOnlyHost
-from gitops_ml.core.journal.entries import Applied, Published, Retried
+from gitops_ml.control.session import ReadOnlySession, Session
+from gitops_ml.core.journal.entries import Applied, Recorded, Retried
 from gitops_ml.core.journal.state import EnvironmentState
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import EngineUnavailable, GitopsError, InputError, LockHeld, LockLost, SourceError
@@ -58,22 +58,22 @@ class Reconcilable(Protocol):
         """Observe and plan anew. `locked`: this pass holds the lock and runs no probe."""
         ...
 
-    def examine(self, view: View) -> ReadOnlyHost:
+    def examine(self, view: View) -> ReadOnlySession:
         """Open a session for questions to what serves, without the lock."""
         ...
 
     def open(
         self, view: View, options: Options, actions: Sequence[plan.Action]
-    ) -> AbstractContextManager[tuple[View, Host]]:
+    ) -> AbstractContextManager[tuple[View, Session]]:
         """Take the lock, begin the images that `actions` need, and look again. Raises `LockHeld`."""
         ...
 
-    def watch_tip(self, view: View, host: Host) -> AbstractContextManager[Callable[[], Source]]:
+    def watch_tip(self, view: View, session: Session) -> AbstractContextManager[Callable[[], Source]]:
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         ...
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
-        """Publish the records that Git does not hold."""
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
+        """Write the records that Git does not hold."""
         ...
 
     def break_lock(self, view: View, lock: str) -> None:
@@ -116,7 +116,7 @@ class PassOutcome:
     @property
     def pending(self) -> set[str]:
         """What the plan had something to do for, by the names of the back-off."""
-        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.Publish)}
+        return {name_of(action) for action in self.view.plan.actions if not isinstance(action, plan.WriteRecords)}
 
 
 def reconcile(
@@ -124,7 +124,7 @@ def reconcile(
     options: Options | None = None,
     backoff: Backoff | None = None,
     commit: str | None = None,
-    looked: Callable[[View], None] = lambda view: None,
+    on_look: Callable[[View], None] = lambda view: None,
 ) -> PassOutcome:
     """Perform one pass.
 
@@ -132,7 +132,7 @@ def reconcile(
         backoff: what failed in earlier passes: deployments that are not due are left alone. This pass's failures and
             successes are noted in it.
         commit: reconcile at this commit, and fetch nothing first.
-        looked: called with the pass's first look, and with each that follows while deployments are worked on.
+        on_look: called with the pass's first look, and with each that follows while deployments are worked on.
 
     Raises what `Reconcilable.look` raises, `LockHeld` when another pass holds the environment, and `LockLost`.
     """
@@ -140,8 +140,8 @@ def reconcile(
     try:
         options = options or Options()
         view = _look(environment, options, commit)
-        looked(view)
-        result = _reconcile(environment, view, options, backoff or Backoff(), looked)
+        on_look(view)
+        result = _reconcile(environment, view, options, backoff or Backoff(), on_look)
         lost = any(isinstance(error, EngineUnavailable) for error in result.execution.errors.values())
         return result
     except EngineUnavailable:
@@ -160,7 +160,7 @@ def _look(environment: Reconcilable, options: Options, commit: str | None) -> Vi
 
 
 def _reconcile(
-    environment: Reconcilable, view: View, options: Options, backoff: Backoff, looked: Callable[[View], None]
+    environment: Reconcilable, view: View, options: Options, backoff: Backoff, on_look: Callable[[View], None]
 ) -> PassOutcome:
     if options.break_lock:
         environment.break_lock(view, options.break_lock)
@@ -169,26 +169,26 @@ def _reconcile(
     if not due and not options.retry and not options.rebuild_journal and not view.engine_changed and not unwritten:
         if environment.clear_dead_lock(view):  # what its holder left behind looked like that of a pass that works
             again = environment.look_again(view.source, options, locked=False)
-            return _reconcile(environment, again, options, backoff, looked)
-        unrecorded = any(isinstance(action, plan.Publish) for action in view.plan.actions)
+            return _reconcile(environment, again, options, backoff, on_look)
+        unrecorded = any(isinstance(action, plan.WriteRecords) for action in view.plan.actions)
         return PassOutcome(view, record_error=backoff.errors.get(RECORD) if unrecorded else None)
-    with environment.open(view, options, due) as (view, host):
+    with environment.open(view, options, due) as (view, session):
         if options.retry:
-            view = _lift_quarantine(environment, host, view, options)
-        result = _execute(environment, host, view, options, backoff, looked)
-        _conclude(environment, host, result, backoff)
+            view = _lift_quarantine(environment, session, view, options)
+        result = _execute(environment, session, view, options, backoff, on_look)
+        _conclude(environment, session, result, backoff)
         return result
 
 
 @contextmanager
-def lock_held(environment: Reconcilable, view: View, patience: float) -> Iterator[tuple[View, Host]]:
+def lock_held(environment: Reconcilable, view: View, patience: float) -> Iterator[tuple[View, Session]]:
     """Hold an environment's lock, with a view that was observed under it.
 
     Raises `LockHeld` when other passes hold the lock for more than `patience` seconds, and as `Reconcilable.open`.
     """
     with ExitStack() as stack:
 
-        def open_environment() -> tuple[View, Host]:
+        def open_environment() -> tuple[View, Session]:
             return stack.enter_context(environment.open(view, Options(), ()))
 
         yield retry_while_locked(environment, open_environment, patience)
@@ -209,27 +209,27 @@ def retry_while_locked(environment: Reconcilable, take: Callable[[], Taken], pat
 # --- what a pass is made of ------------------------------------------------------------------------------------------
 
 
-def _lift_quarantine(environment: Reconcilable, host: Host, view: View, options: Options) -> View:
+def _lift_quarantine(environment: Reconcilable, session: Session, view: View, options: Options) -> View:
     """Lift the quarantine of what is declared, and look again."""
     for name in sorted(view.wanted):
         if view.state.of(name).quarantine:
-            host.write(Retried(at=host.now().isoformat(), deployment=name))
+            session.write(Retried(at=session.now().isoformat(), deployment=name))
     return environment.look_again(view.source, options, locked=True)
 
 
 def _execute(
     environment: Reconcilable,
-    host: Host,
+    session: Session,
     view: View,
     options: Options,
     backoff: Backoff,
-    looked: Callable[[View], None],
+    on_look: Callable[[View], None],
 ) -> PassOutcome:
     """Execute the plan, with new looks as the executor asks for them."""
     for refusal in view.removal_refusals.values():
-        host.report(str(refusal))
+        session.report(str(refusal))
     result = PassOutcome(view)
-    with environment.watch_tip(view, host) as newest_source:
+    with environment.watch_tip(view, session) as newest_source:
 
         def look_again() -> plan.Plan | None:
             try:
@@ -237,22 +237,22 @@ def _execute(
             except Exception as error:
                 _log.warning("%s could not be observed again", environment.environment, exc_info=error)
                 return None
-            looked(result.view)
+            on_look(result.view)
             return result.view.plan
 
-        result.execution = execute(view.plan, host, backoff, look_again)
+        result.execution = execute(view.plan, session, backoff, look_again)
     return result
 
 
-def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backoff: Backoff) -> None:
+def _conclude(environment: Reconcilable, session: Session, result: PassOutcome, backoff: Backoff) -> None:
     """Write what the pass has applied, and record its verdicts. Errors are kept in the result."""
     commit = result.view.source.commit
     try:
-        host.note(*error_entries(host, result.execution, {status.name for status in result.view.plan.statuses}))
-        host.flush()
-        follows = host.state.applied == commit or result.view.source.as_served
+        session.note(*error_entries(session, result.execution, {status.name for status in result.view.plan.statuses}))
+        session.flush()
+        follows = session.state.applied == commit or result.view.source.as_served
         if (result.execution.acted or JOURNAL in backoff.errors) and not follows:
-            host.write(Applied(at=host.now().isoformat(), commit=commit))
+            session.write(Applied(at=session.now().isoformat(), commit=commit))
         backoff.succeeded(JOURNAL)
     except LockLost:
         raise
@@ -263,7 +263,7 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
         result.record_error = backoff.errors.get(RECORD)
         return
     try:
-        result.commit = record(environment, host, result.view)
+        result.commit = record(environment, session, result.view)
         backoff.succeeded(RECORD)
     except LockLost:
         raise
@@ -272,24 +272,24 @@ def _conclude(environment: Reconcilable, host: Host, result: PassOutcome, backof
         backoff.failed(RECORD, result.record_error)
 
 
-def record(environment: Reconcilable, host: Host, view: View) -> str | None:
-    """Publish what the journal holds and Git does not; the commit, or None.
+def record(environment: Reconcilable, session: Session, view: View) -> str | None:
+    """Record what the journal holds and Git does not; the commit, or None.
 
     Raises `PushRejected`: what was refused stays in the journal, records and reverts each by themselves.
     """
-    refused_before = tuple(attempt.id for attempt in host.state.unreverted)
-    if view.source.as_served or not (host.state.unpublished or refused_before or view.engine_changed):
+    refused_before = tuple(attempt.id for attempt in session.state.unreverted)
+    if view.source.as_served or not (session.state.unrecorded or refused_before or view.engine_changed):
         return None
-    published = environment.publish(view, host.state)
-    if published.commit:
-        ids, commit = published.attempts, published.commit
-        if ids or published.unreverted != refused_before:
-            at = host.now().isoformat()
-            host.write(Published(at=at, attempts=ids, commit=commit, unreverted=published.unreverted))
+    recorded = environment.record_verdicts(view, session.state)
+    if recorded.commit:
+        ids, commit = recorded.attempts, recorded.commit
+        if ids or recorded.unreverted != refused_before:
+            at = session.now().isoformat()
+            session.write(Recorded(at=at, attempts=ids, commit=commit, unreverted=recorded.unreverted))
         if ids or view.engine_changed:
             holds = ", ".join(ids) or "the engine"
             line = f"record {environment.environment} {commit[:12]} holds {holds}"
-            host.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
-    if published.refused:
-        raise published.refused[0]
-    return published.commit
+            session.report(Event(line, "record", environment=environment.environment, commit=commit, attempts=ids))
+    if recorded.refused:
+        raise recorded.refused[0]
+    return recorded.commit

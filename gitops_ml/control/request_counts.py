@@ -15,7 +15,7 @@ from gitops_ml.artifacts.decoding import decode
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.gateway.access_log import AccessLog
 from gitops_ml.clients.gateway.shadow_traffic import Tally, read, spread
-from gitops_ml.control.host import Progress
+from gitops_ml.control.session import Progress
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.observed import Container

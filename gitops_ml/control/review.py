@@ -16,9 +16,9 @@ import msgspec
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.control.events import check_event
-from gitops_ml.control.host import ReadOnlyHost
 from gitops_ml.control.judgement import Judgement, judge, running_replicas
 from gitops_ml.control.reconciler import Reconcilable, lock_held, record
+from gitops_ml.control.session import ReadOnlySession
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.fold import Reviewed
@@ -115,17 +115,17 @@ def _review(environment: Reconcilable, deployment: str | None) -> Review:
     _require_declared(view, deployment)
     _require_gateway(view)
     result = Review(view.desired.full_name, view.desired.commit, view.snapshot.engine)
-    host = environment.examine(view)
+    session = environment.examine(view)
     for name in sorted(view.wanted):
         if deployment in (None, name):
             try:
-                result.reviews.append(_review_one(environment, host, view, view.wanted[name]))
+                result.reviews.append(_review_one(environment, session, view, view.wanted[name]))
             except Exception as error:
-                result.errors[name] = as_gitops_error(error, f"{host.environment}/{name}")
+                result.errors[name] = as_gitops_error(error, f"{session.environment}/{name}")
     for name, what in view.plan.broken.items():
         if deployment in (None, name):
             result.errors[name] = InputError(f"{name} is not judged: {what}")
-    unrecorded = view.state.unpublished or view.state.unreverted or view.engine_changed
+    unrecorded = view.state.unrecorded or view.state.unreverted or view.engine_changed
     if unrecorded or any(reviewed.changed for reviewed in result.reviews):
         try:
             with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):
@@ -152,18 +152,18 @@ def _require_gateway(view: View) -> None:
 
 
 def _review_one(
-    environment: Reconcilable, host: ReadOnlyHost, view: View, wanted: PlannedDeployment
+    environment: Reconcilable, session: ReadOnlySession, view: View, wanted: PlannedDeployment
 ) -> DeploymentReview:
     """Judge one deployment; once more if another pass changed it meanwhile. Raises `EngineFailed` without a verdict."""
     for _ in range(_MOST_JUDGEMENTS):
         state = view.state.of(wanted.name)
         if state.serving is None:
-            host.report(f"verify {host.environment}/{wanted.name}: nothing serves")
+            session.report(f"verify {session.environment}/{wanted.name}: nothing serves")
             return _nothing_serves(wanted)
-        running = running_replicas(host, state.serving)
+        running = running_replicas(session, state.serving)
         if running:
-            judgement = judge(host, wanted, state, state.serving, running)
-            reviewed = _conclude(environment, host, view, wanted, judgement)
+            judgement = judge(session, wanted, state, state.serving, running)
+            reviewed = _conclude(environment, session, view, wanted, judgement)
             if reviewed:
                 return reviewed
         error = _changed_meanwhile(wanted) if running else _none_runs(wanted, state.serving)
@@ -198,13 +198,13 @@ def _nothing_serves(wanted: PlannedDeployment) -> DeploymentReview:
 
 
 def _conclude(
-    environment: Reconcilable, host: ReadOnlyHost, view: View, wanted: PlannedDeployment, judgement: Judgement
+    environment: Reconcilable, session: ReadOnlySession, view: View, wanted: PlannedDeployment, judgement: Judgement
 ) -> DeploymentReview | None:
     """Write the verdict if it is another one than before. None if another pass changed the deployment meanwhile."""
     state = view.state.of(wanted.name)
     before = newest_verdict(state, judgement.serving)
     if judgement.verdict == before:
-        if not judgement.still_holds(state, state, host.containers(wanted.name)):
+        if not judgement.still_holds(state, state, session.containers(wanted.name)):
             return None
     else:
         with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):
@@ -216,10 +216,10 @@ def _conclude(
                 attempt = judgement.attempt(state, locked_host.now())
                 locked_host.write(Reviewed(at=attempt.settled or attempt.started, attempt=attempt))
     for check in judgement.checks:
-        host.report(check_event(host.environment, wanted.name, check))
+        session.report(check_event(session.environment, wanted.name, check))
     declared = wanted.generation
     instead = None if declared.fingerprint == judgement.serving.fingerprint else declared.version
-    back = judgement.attempt(state, host.now()).incumbent if judgement.verdict == "Failed" else None
+    back = judgement.attempt(state, session.now()).incumbent if judgement.verdict == "Failed" else None
     if instead and back and back.fingerprint != declared.fingerprint:
         back = None
     return DeploymentReview(

@@ -22,7 +22,7 @@ class HostTarget(Reconcilable, Stoppable, Protocol):
 
 
 def sync_hosts(
-    targets: Sequence[HostTarget], options: Options, looked: Callable[[View], None]
+    targets: Sequence[HostTarget], options: Options, on_look: Callable[[View], None]
 ) -> list[SyncResult | Exception]:
     """Sync the hosts of one environment, in rounds until one of them changes nothing.
 
@@ -32,14 +32,14 @@ def sync_hosts(
         For each target what its sync came to in all rounds, or the error that ended it.
     """
     if len(targets) == 1:
-        return side_by_side(targets, lambda target: sync(target, options, looked))
+        return side_by_side(targets, lambda target: sync(target, options, on_look))
     outcomes: dict[int, SyncResult | Exception] = {}
     asked = side_by_side(targets, lambda target: target.look(options))
     outcomes |= {n: error for n, error in enumerate(asked) if isinstance(error, EngineUnavailable)}
     left = [n for n in range(len(targets)) if n not in outcomes]
     changed = True
     while left and changed:
-        passed = side_by_side([targets[n] for n in left], partial(sync, options=options, looked=looked))
+        passed = side_by_side([targets[n] for n in left], partial(sync, options=options, on_look=on_look))
         options = options.after_first_pass()
         changed = any(_is_lost(outcome) or _has_changed(outcome) for outcome in passed)
         for n, outcome in zip(left, passed, strict=True):

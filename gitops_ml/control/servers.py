@@ -24,8 +24,8 @@ from gitops_ml.clients.gateway.probing.readiness import LEFT_FOR_PROBE, ask_read
 from gitops_ml.clients.gateway.probing.samples import read_samples
 from gitops_ml.clients.own_checks import run as own_checks
 from gitops_ml.clients.own_checks.command import CommandPlace
-from gitops_ml.control.host import CommandContext, Progress, Question
 from gitops_ml.control.request_counts import RequestCounts
+from gitops_ml.control.session import CommandContext, Progress, Question
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.declaration.mapping import AnswerMapping
 from gitops_ml.core.generation import MODEL_PATH, PORT, Generation, scoped
@@ -35,7 +35,7 @@ from gitops_ml.core.operator_settings import read_settings
 from gitops_ml.core.planning import plan
 from gitops_ml.core.subscribers import ChannelReport
 from gitops_ml.core.verification.applications import Exchange, exchange_of, read_answers
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.probe_job import target_in_job
 from gitops_ml.core.verification.probe_result import TargetResult, read_results, unanswered
 from gitops_ml.core.verification.samples import Samples
@@ -85,7 +85,7 @@ class EngineServers:
         self._gateway, self._check, self._now = gateway, check, now
 
     def ask(self, question: Question, go_on: Callable[[], None]) -> Mapping[str, TargetResult]:
-        """See `host.Servers.ask`. The gateway asks for readiness and the example; for all else there is a probe."""
+        """See `session.Servers.ask`. The gateway asks for readiness and the example; for all else there is a probe."""
         exchanges, refused = _exchanges(question)
         asked = [
             target_in_job(name, container.alias, generation, exchanges[name][1] if name in exchanges else None)
@@ -144,27 +144,27 @@ class EngineServers:
         return run_probe(self._engine, place, job, watch=_watched(question), go_on=go_on).targets
 
     def samples(self, live: Sequence[tuple[str, int]]) -> Samples:
-        """See `host.Servers.samples`."""
+        """See `session.Servers.samples`."""
         return read_samples(self._engine, self._gateway(), live)
 
     def address(self, container: Container, generation: Generation) -> str:
-        """See `host.Servers.address`."""
+        """See `session.Servers.address`."""
         inspected = self._engine.inspect_container(container.id)
         networks = inspected["NetworkSettings"]["Networks"] if inspected else {}
         address = networks.get(scoped(self._place.project, self._place.environment), {}).get("IPAddress", "")
         return f"http://{address}:{generation.port}{_path(generation)}" if address else ""
 
     def inner_address(self, generation: Generation, container: Container | None) -> str:
-        """See `host.Servers.inner_address`."""
+        """See `session.Servers.inner_address`."""
         if container is None:
             gateway = gateway_name(self._place.project, self._place.environment)
             return f"http://{gateway}:{WEB_PORT}{MODEL_PATH}/{generation.deployment}"
         return f"http://{container.alias}:{generation.port}{_path(generation)}"
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: CheckSubject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
-        """See `host.Servers.run_own_checks`. What the host's operator does not permit is inconclusive."""
+        """See `session.Servers.run_own_checks`. What the host's operator does not permit is inconclusive."""
         settings = read_settings(os.environ)
         self._check()
         place = CommandPlace(
@@ -180,12 +180,12 @@ class EngineServers:
         return own_checks.run_own_checks(checks, subject, own_checks.Reach(settings.check_hosts, place), go_on)
 
     def count(self, watch: plan.Watch, attempt: Attempt, test: TrafficTest, live: Sequence[Container]) -> Progress:
-        """See `host.Servers.count`."""
+        """See `session.Servers.count`."""
         counts = RequestCounts(self._engine, self._gateway(), self._now)
         return counts.count(watch, attempt, test, live)
 
     def channels(self, live: Sequence[Container]) -> list[ChannelReport]:
-        """See `host.Servers.channels`."""
+        """See `session.Servers.channels`."""
         return list(read_channels(self._engine, self._gateway(), [(c.alias, PORT) for c in live]).values())
 
 

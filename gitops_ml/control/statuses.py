@@ -45,8 +45,8 @@ class StatusReporter:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def look(self, view: View) -> None:
-        """Have the statuses and deployments of one look told. Neither waits nor raises."""
+    def tell(self, view: View) -> None:
+        """Have the statuses and deployments of a view told. Neither waits nor raises."""
         with contextlib.suppress(Exception):
             name, tip, statuses, now = view.desired.full_name, view.desired.commit, view.plan.statuses, view.snapshot.at
             news: list[CommitStatus | ForgeDeployment] = [*commit_statuses(name, tip, view.state, statuses, now)]

@@ -70,14 +70,14 @@ class SyncResult:
 
 
 def sync(
-    environment: Reconcilable, options: Options | None = None, looked: Callable[[View], None] = lambda view: None
+    environment: Reconcilable, options: Options | None = None, on_look: Callable[[View], None] = lambda view: None
 ) -> SyncResult:
     """Repeat passes until nothing is left to do, or nothing more can be done.
 
     Trouble that may pass is tried again, by each deployment's back-off; what needs a person is reported and left.
 
     Args:
-        looked: called with the first look of each pass, and with the last look of all.
+        on_look: called with the first look of each pass, and with the last look of all.
 
     Raises:
         Temporary: the environment cannot be looked at, not even once in several tries.
@@ -93,7 +93,7 @@ def sync(
 
     def note(view: View) -> None:
         outcomes.note_first(view)
-        looked(view)
+        on_look(view)
 
     while passes < MOST_PASSES:
         try:
@@ -122,7 +122,7 @@ def sync(
         outcomes.add(last)
         unfinished = _unfinished(last, backoff)
         if not unfinished and not last.commit:
-            looked(last.view)
+            on_look(last.view)
             return _result(last, passes, outcomes, committed, backoff)
         environment.sleep(_pause(last, unfinished, backoff))
     raise SourceError(
@@ -159,12 +159,12 @@ def _pass(
     options: Options,
     backoff: Backoff,
     last: PassOutcome | None,
-    looked: Callable[[View], None],
+    on_look: Callable[[View], None],
 ) -> PassOutcome:
     """Perform one pass. While a canary is open and the remote does not answer, the last fetched commit is kept to."""
 
     def reconcile_at(commit: str | None = None) -> PassOutcome:
-        return retry_while_locked(environment, lambda: reconcile(environment, options, backoff, commit, looked))
+        return retry_while_locked(environment, lambda: reconcile(environment, options, backoff, commit, on_look))
 
     watched = last.view.source.commit if last and _watched(last.view) else None
     if watched:
@@ -211,7 +211,7 @@ def _unfinished(result: PassOutcome, backoff: Backoff) -> set[str]:
     """Whatever had something to do in this pass and may get further in another one."""
     pending = {ENVIRONMENT} if result.execution.blocked else result.pending
     names = pending | (backoff.errors.keys() & {FETCH, JOURNAL})
-    if result.view.engine_changed or any(isinstance(action, plan.Publish) for action in result.view.plan.actions):
+    if result.view.engine_changed or any(isinstance(action, plan.WriteRecords) for action in result.view.plan.actions):
         names |= backoff.errors.keys() & {RECORD}
     return {name for name in names if name in result.execution.settled or not backoff.gave_up(name)}
 

@@ -40,7 +40,7 @@ class Visible(Protocol):
 
 
 @dataclass(frozen=True)
-class Settled:
+class WaitResult:
     """What waiting came to.
 
     Args:
@@ -64,7 +64,7 @@ class Settled:
         return 4 if waiting or "Inconclusive" in self.verdicts.values() else 0
 
 
-def wait(environment: Visible, deployment: str | None, *, timeout: float, interval: float) -> Settled:
+def wait(environment: Visible, deployment: str | None, *, timeout: float, interval: float) -> WaitResult:
     """Look until nothing is left to do for `deployment`, or for all deployments.
 
     Where a newer commit declares something else meanwhile, it is waited for; the revert of a failed version is not: the
@@ -96,7 +96,7 @@ def wait(environment: Visible, deployment: str | None, *, timeout: float, interv
                 first.setdefault(name, wanted.generation.fingerprint)
             pending = _pending(view, deployment)
             if not pending:
-                return Settled(view, _verdicts(view, deployment, first))
+                return WaitResult(view, _verdicts(view, deployment, first))
             _report_changes(environment, view, deployment, shown)
         if environment.monotonic() + interval > began + timeout:
             raise trouble or SourceError(

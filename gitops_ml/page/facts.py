@@ -98,7 +98,7 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         unanswered: why the host's state is not known; empty if it is.
-        looked: when the host was observed, by its own clock.
+        looked_at: when the host was observed, by its own clock.
         trouble: why the agent cannot work on the environment; empty if it can.
     """
 
@@ -106,7 +106,7 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     engine: str
     unanswered: str = ""
-    looked: datetime | None = None
+    looked_at: datetime | None = None
     trouble: str = ""
     deployments: tuple[DeploymentFacts, ...] = ()
 

@@ -49,17 +49,17 @@ def commit(id: str, facts: CommitFacts | None) -> Markup:
 
 def figure(picture: Picture) -> Markup:
     """A picture with its legend."""
-    keys = "".join(f"<span>{_key(look)}{escape(text)}</span> " for look, text in picture.legend)
+    keys = "".join(f"<span>{_key(style)}{escape(text)}</span> " for style, text in picture.legend)
     caption = f"\n<figcaption>{keys}</figcaption>" if keys else ""
     return Markup(f"<figure>\n{drawing(picture)}{caption}\n</figure>")
 
 
-def drawing(picture: Picture, look: str = "") -> Markup:
+def drawing(picture: Picture, style: str = "") -> Markup:
     """A picture alone. A screen reader gets its title and what it says in words."""
     label = escape(f"{picture.title}: {picture.description}")
     shapes = "".join(map(_shape, picture.shapes))
     return Markup(
-        f'<svg class="{look}" viewBox="0 0 {picture.width:g} {picture.height:g}" role="img" aria-label="{label}">'
+        f'<svg class="{style}" viewBox="0 0 {picture.width:g} {picture.height:g}" role="img" aria-label="{label}">'
         f"{shapes}</svg>"
     )
 
@@ -73,20 +73,20 @@ def figures_table(check: CheckResult) -> Markup:
     return Markup("".join(rows))
 
 
-def _key(look: str) -> str:
-    kind = look.partition(" ")[0]
-    mark = _KEYS.get(kind, _KEYS["dot"]).format(look)
+def _key(style: str) -> str:
+    kind = style.partition(" ")[0]
+    mark = _KEYS.get(kind, _KEYS["dot"]).format(style)
     return f'<svg class="key" viewBox="0 0 18 12" aria-hidden="true">{mark}</svg>'
 
 
 def _shape(shape: Shape) -> str:
-    kind, look, a, b, c, d, text, anchor = shape
+    kind, style, a, b, c, d, text, anchor = shape
     if kind == "rect":
-        return f'<rect class="{look}" x="{a:.6g}" y="{b:.6g}" width="{c:.6g}" height="{d:.6g}"/>'
+        return f'<rect class="{style}" x="{a:.6g}" y="{b:.6g}" width="{c:.6g}" height="{d:.6g}"/>'
     if kind == "line":
-        return f'<line class="{look}" x1="{a:.6g}" y1="{b:.6g}" x2="{c:.6g}" y2="{d:.6g}"/>'
+        return f'<line class="{style}" x1="{a:.6g}" y1="{b:.6g}" x2="{c:.6g}" y2="{d:.6g}"/>'
     if kind == "dot":
-        return f'<circle class="{look}" cx="{a:.6g}" cy="{b:.6g}" r="{c:.6g}"/>'
+        return f'<circle class="{style}" cx="{a:.6g}" cy="{b:.6g}" r="{c:.6g}"/>'
     if kind == "path":
-        return f'<path class="{look}" d="{escape(text)}"/>'
-    return f'<text class="{look}" x="{a:.6g}" y="{b:.6g}" text-anchor="{anchor}">{escape(text)}</text>'
+        return f'<path class="{style}" d="{escape(text)}"/>'
+    return f'<text class="{style}" x="{a:.6g}" y="{b:.6g}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -188,8 +188,8 @@ def strip(attempts: Sequence[RecordedAttempt]) -> Picture:
     shown = list(reversed(attempts[:_STRIP]))
     shapes = []
     for place, attempt in enumerate(shown):
-        look = VERDICT_TONES.get(attempt.verdict, "plain")
-        height = {"good": 12.0, "bad": 5.0}.get(look, 8.0)
-        shapes.append(Shape("rect", f"bar {look}", 6.0 * place, 12 - height, 4, height))
+        style = VERDICT_TONES.get(attempt.verdict, "plain")
+        height = {"good": 12.0, "bad": 5.0}.get(style, 8.0)
+        shapes.append(Shape("rect", f"bar {style}", 6.0 * place, 12 - height, 4, height))
     said = ", ".join(f"{attempt.version} {attempt.verdict}" for attempt in shown)
     return Picture("Last attempts", said, 12, tuple(shapes), width=6.0 * _STRIP)

@@ -15,7 +15,7 @@ from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.core.versions.tags import tag_name
 from gitops_ml.errors import InputError, PushRejected
-from gitops_ml.retraining.policy import Policy
+from gitops_ml.retraining.policy import RetrainPolicy
 
 Outcome = Literal["registered", "unchanged", "failed", "inconclusive", "held", "not requested"]
 
@@ -76,7 +76,13 @@ class Retrained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def propose(
-    repo: Repository, options: RetrainOptions, tip: str, commit: str, policy: Policy, environment: str, gated: Retrained
+    repo: Repository,
+    options: RetrainOptions,
+    tip: str,
+    commit: str,
+    policy: RetrainPolicy,
+    environment: str,
+    gated: Retrained,
 ) -> Retrained:
     """Register the model at `commit`, bump the version on top of it, and put both on a branch.
 
@@ -109,7 +115,7 @@ def _on_tracked_branch(repo: Repository, options: RetrainOptions, tip: str, resu
     assert result.bump_commit is not None
     if not options.push and repo.remote is not None:
         raise InputError("--direct commits to the remote's branch", fix="add --push, or run it without --direct")
-    if repo.publish(result.bump_commit, tip) != "pushed":
+    if repo.advance(result.bump_commit, tip) != "pushed":
         raise PushRejected(
             f"{result.version} is registered, and {repo.branch} does not declare it",
             why="another push came first",
@@ -130,7 +136,7 @@ def _on_branch(repo: Repository, options: RetrainOptions, result: Retrained) -> 
                 fix=f"git branch ANOTHER-NAME {result.bump_commit[:12]}",
             )
         return msgspec.structs.replace(result, branch=branch)
-    if repo.publish(result.bump_commit, None, branch) != "pushed":
+    if repo.advance(result.bump_commit, None, branch) != "pushed":
         raise PushRejected(
             f"{repo.remote} has a branch {branch} already",
             why=f"{result.version} is registered",

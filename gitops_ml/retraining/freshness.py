@@ -24,7 +24,7 @@ except ImportError as error:  # pandas and pandera come with the extra `stages` 
     ) from error
 
 
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
+class DataProblem(msgspec.Struct, frozen=True, kw_only=True):
     """A problem of the data, in the parts of a `GitopsError`; `table` is empty if it concerns no table."""
 
     table: str
@@ -33,7 +33,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     fix: str
 
 
-class Freshness(msgspec.Struct, frozen=True, kw_only=True):
+class DataFreshness(msgspec.Struct, frozen=True, kw_only=True):
     """Age of the newest row of `table`, in days, at `now`. Times are ISO 8601."""
 
     table: str
@@ -47,8 +47,8 @@ class DataCheck(msgspec.Struct, frozen=True, kw_only=True):
     """Result of all checks: rows by table, the newest row's age, and the problems."""
 
     rows: dict[str, int]
-    freshness: Freshness | None
-    problems: tuple[Problem, ...]
+    freshness: DataFreshness | None
+    problems: tuple[DataProblem, ...]
 
     @property
     def ok(self) -> bool:
@@ -80,7 +80,7 @@ def check_data(root: Path, raw: Path, params: Path, now: str | None = None) -> D
             why="the data that dvc.lock names is not checked out",
             fix=f"dvc pull {raw}, or collect it: dvc repro ingest",
         )
-    problems: list[Problem] = []
+    problems: list[DataProblem] = []
     rows: dict[str, int] = {}
     for name, table in section.tables.items():
         try:
@@ -102,7 +102,7 @@ def check_data(root: Path, raw: Path, params: Path, now: str | None = None) -> D
     return DataCheck(rows=rows, freshness=freshness, problems=tuple(problems))
 
 
-def _freshness(raw: Path, policy: stage_params.Freshness, problems: list[Problem]) -> Freshness:
+def _freshness(raw: Path, policy: stage_params.Freshness, problems: list[DataProblem]) -> DataFreshness:
     """The newest row's age. A row that is too old is added to `problems`."""
     frame = read_table(raw, policy.table)
     if policy.column not in frame:
@@ -121,7 +121,7 @@ def _freshness(raw: Path, policy: stage_params.Freshness, problems: list[Problem
         check_freshness(newest, policy)
     except InputError as error:
         problems.append(_problem(policy.table, error))
-    return Freshness(
+    return DataFreshness(
         table=policy.table,
         newest=newest.isoformat(),
         age=round((now - newest) / pd.Timedelta(days=1), 3),
@@ -130,5 +130,5 @@ def _freshness(raw: Path, policy: stage_params.Freshness, problems: list[Problem
     )
 
 
-def _problem(table: str, error: GitopsError) -> Problem:
-    return Problem(table=table, what=error.what, why=error.why, fix=error.fix)
+def _problem(table: str, error: GitopsError) -> DataProblem:
+    return DataProblem(table=table, what=error.what, why=error.why, fix=error.fix)

@@ -59,7 +59,7 @@ class ModelUnderTest(msgspec.Struct, frozen=True, kw_only=True):
         return parse_manifest(self.files.get(MANIFEST, b""))
 
 
-class _Run(NamedTuple):
+class _ScratchRun(NamedTuple):
     """Where models are asked: a scratch environment, and the labels of what is made there.
 
     `build_context`: see `ensure_application`.
@@ -88,7 +88,7 @@ def ask(
     """
     environment = f"panel-{secrets.token_hex(4)}"
     network = scoped(project, environment)
-    run = _Run(engine, project, environment, {STARTED: str(int(time.time()))}, build_context)
+    run = _ScratchRun(engine, project, environment, {STARTED: str(int(time.time()))}, build_context)
     _sweep(engine, project)
     images: list[str] = []
     try:
@@ -143,13 +143,13 @@ def _application(name: str, deployment: ResolvedDeployment) -> Generation:
     return msgspec.structs.replace(made, secrets={}, gpus=0, start_timeout=START_SECONDS)
 
 
-def _image(run: _Run, generation: Generation, files: Mapping[str, bytes]) -> str:
+def _image(run: _ScratchRun, generation: Generation, files: Mapping[str, bytes]) -> str:
     if generation.pattern == "image":
         return run.engine.image_id(generation.image) or run.engine.pull(generation.image)
     return ensure_model_image(run.engine, generation, files, run.build_context, project=run.project)
 
 
-def _answers(run: _Run, generation: Generation, model: ModelUnderTest, rows: Rows) -> Answers | NoAnswer:
+def _answers(run: _ScratchRun, generation: Generation, model: ModelUnderTest, rows: Rows) -> Answers | NoAnswer:
     try:
         manifest = model.manifest
         bodies = requests(rows, manifest)
@@ -180,7 +180,7 @@ def _answers(run: _Run, generation: Generation, model: ModelUnderTest, rows: Row
         run.engine.remove(container, force=True)
 
 
-def _ask(run: _Run, container: str, target: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _ask(run: _ScratchRun, container: str, target: dict[str, Any], bodies: Sequence[dict[str, Any]]) -> dict[str, Any]:
     job = ProbeJob(
         targets=[target],
         seconds=START_SECONDS + ASK_SECONDS,

@@ -32,7 +32,7 @@ _WHY_LINES = 8
 """Lines of them in an error."""
 
 
-class Pipeline:
+class PipelineCheckout:
     """A pipeline checked out at one commit. Made by `checked_out`."""
 
     def __init__(self, repo: Repository, folder: Path, report: Callable[[str], None]) -> None:
@@ -114,7 +114,7 @@ class Pipeline:
 
 
 @contextmanager
-def checked_out(repo: Repository, commit: str, report: Callable[[str], None]) -> Iterator[Pipeline]:
+def checked_out(repo: Repository, commit: str, report: Callable[[str], None]) -> Iterator[PipelineCheckout]:
     """Check the pipeline out at a commit, in a work tree that is removed afterwards. Raises `InputError`."""
     with tempfile.TemporaryDirectory(prefix="gitops-ml-", ignore_cleanup_errors=True) as parent:
         folder = Path(parent) / "pipeline"
@@ -123,7 +123,7 @@ def checked_out(repo: Repository, commit: str, report: Callable[[str], None]) ->
             raise InputError("no work tree could be made", why=added.messages[-300:], fix="git worktree prune")
         try:
             _configure(repo, folder)
-            yield Pipeline(repo, folder, report)
+            yield PipelineCheckout(repo, folder, report)
         finally:
             repo.git.run("worktree", "remove", "--force", str(folder), timeout=600.0)
             shutil.rmtree(folder, ignore_errors=True)

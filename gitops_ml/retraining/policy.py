@@ -22,7 +22,7 @@ PARAMS = "params.yaml"
 SECTION = "retrain"
 
 
-class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RetrainPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The section. A null `deployment` is named by the DNS label nearest to the model's name.
 
     `step` is the part of the version to raise.
@@ -44,10 +44,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class _Params(msgspec.Struct, frozen=True):
     """params.yaml, of which only this section is read."""
 
-    retrain: Policy | None = None
+    retrain: RetrainPolicy | None = None
 
 
-def read_policy(repo: Repository, commit: str) -> Policy:
+def read_policy(repo: Repository, commit: str) -> RetrainPolicy:
     """The policy at a commit. Raises `InputError` when it is missing or wrong."""
     policy = _policy(repo, commit)
     if policy is None:
@@ -73,7 +73,7 @@ def gate_of(repo: Repository, commit: str, model: str) -> Gate:
     return Gate()
 
 
-def _policy(repo: Repository, commit: str) -> Policy | None:
+def _policy(repo: Repository, commit: str) -> RetrainPolicy | None:
     data = repo.read_file(commit, PARAMS)
     policy = parse(data, PARAMS, _Params, DVC).retrain if data is not None else None
     if policy is not None and not policy.gate.metrics:

@@ -18,7 +18,7 @@ from gitops_ml.clients.artifacts.path_digests import lineage_of, resolve_path
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
-from gitops_ml.clients.files.publication import answer_request
+from gitops_ml.clients.files.recording import answer_request
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.clients.rows.holdout import labelled, load_rows
@@ -33,7 +33,7 @@ from gitops_ml.retraining.bump_branch import Outcome, Retrained, RetrainOptions,
 from gitops_ml.retraining.difference import new_inputs
 from gitops_ml.retraining.model_runner import ModelUnderTest, ask
 from gitops_ml.retraining.pipeline import checked_out
-from gitops_ml.retraining.policy import Policy, read_policy
+from gitops_ml.retraining.policy import RetrainPolicy, read_policy
 
 OUTCOMES: dict[Verdict, Outcome] = {
     "Verified": "registered",
@@ -82,7 +82,7 @@ def retrain(
     return result
 
 
-def _request(repo: Repository, declared: EnvironmentFiles, policy: Policy) -> RetrainRequest | None:
+def _request(repo: Repository, declared: EnvironmentFiles, policy: RetrainPolicy) -> RetrainRequest | None:
     record = read_records(repo, declared).get(policy.name)
     request = record.retrain if record else None
     return request if request and request.state == "requested" else None
@@ -98,7 +98,7 @@ def _train_and_propose(
     repo: Repository,
     options: RetrainOptions,
     tip: str,
-    policy: Policy,
+    policy: RetrainPolicy,
     declared: EnvironmentFiles,
     engine: Callable[[], Engine],
     report: Callable[[str], None],
@@ -137,7 +137,7 @@ def _train_and_propose(
     return propose(repo, options, tip, commit, policy, declared.name, result)
 
 
-def _incumbent(repo: Repository, declared: EnvironmentFiles, policy: Policy) -> ResolvedVersion | None:
+def _incumbent(repo: Repository, declared: EnvironmentFiles, policy: RetrainPolicy) -> ResolvedVersion | None:
     """The declared version; else the highest version; None if there is no version."""
     declaration = declared.deployments.get(policy.name)
     if declaration is not None:
@@ -174,7 +174,7 @@ def admit_months(until: str, now: Any) -> dict[str, Any]:
     return {"ingest.until": until} | ({"validate.freshness.now": f"{year:04d}-{month:02d}-02"} if now else {})
 
 
-def _message(policy: Policy, settings: Mapping[str, Any]) -> str:
+def _message(policy: RetrainPolicy, settings: Mapping[str, Any]) -> str:
     changes = "".join(f", {key} {value}" for key, value in settings.items())
     return f"Retrain {policy.model}{changes}\n"
 
@@ -183,7 +183,7 @@ def _gate(
     repo: Repository,
     engine: Callable[[], Engine],
     declared: EnvironmentFiles,
-    policy: Policy,
+    policy: RetrainPolicy,
     candidate: ResolvedVersion,
     incumbent: ResolvedVersion | None,
 ) -> Gated:

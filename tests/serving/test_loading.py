@@ -23,7 +23,8 @@ from sklearn.tree import DecisionTreeClassifier
 from gitops_ml.errors import InputError, ModelRejected
 from gitops_ml.serving.container_limits import cpu_limit, limit_threads
 from gitops_ml.serving.prediction.estimator import ARGMAX, Estimator
-from gitops_ml.serving.prediction.loader import load_model
+from gitops_ml.serving.prediction.loader import load_estimator, load_model
+from gitops_ml.serving.prediction.manifest import read_manifest
 from gitops_ml.serving.server import load_app
 from tests.serving.artifacts import rows, write_artifact
 from tests.serving.conftest import IDENTITY, Start
@@ -166,6 +167,19 @@ def test_the_process_exits_with_1_and_its_last_line_is_the_reason(
     assert message in last
     with pytest.raises(ConnectionRefusedError):
         server.ask("GET", "/v2/health/live")
+
+
+def test_an_estimator_that_is_a_pickle_is_loaded_only_for_a_caller_that_asks_for_it(
+    tmp_path: Path, pipeline: Pipeline
+) -> None:
+    folder = write_artifact(tmp_path / "model", pipeline)
+    pickled(folder)
+    manifest = read_manifest(folder)
+    with pytest.raises(ModelRejected, match="does not allow pickles"):
+        load_estimator(folder, manifest)
+    assert not (folder / "owned").exists()
+    load_estimator(folder, manifest, allow_pickle=True)
+    assert (folder / "owned").exists()
 
 
 def test_a_pickle_is_loaded_if_the_deployment_allows_it(tmp_path: Path, pipeline: Pipeline) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -112,22 +113,62 @@ def test_what_nobody_signed_for_this_channel_is_refused(
     assert polled(subscriber, second) == "g8", "the next publication is taken"
 
 
-def test_what_was_changed_on_the_way_is_refused(subscribe: Subscribe, publish: Callable[..., RunningChannel]) -> None:
+def _unsigned(channel: RunningChannel, true: Any) -> dict[str, Any]:
+    return {"signed": {}}
+
+
+def _another_order(channel: RunningChannel, true: Any) -> dict[str, Any]:
+    return {"signed": true["signed"] | {"statement": true["signed"]["statement"].replace('"order": 5', '"order": 9')}}
+
+
+def _no_signature(channel: RunningChannel, true: Any) -> dict[str, Any]:
+    return {"signed": true["signed"] | {"signature": "-----BEGIN SSH SIGNATURE-----"}}
+
+
+def _another_file(channel: RunningChannel, true: Any) -> dict[str, Any]:
+    channel.file = b"evil"
+    return {"files": [{"path": "model.txt", "size": 4, "sha256": hashlib.sha256(b"evil").hexdigest()}]}
+
+
+def _one_more_file(channel: RunningChannel, true: Any) -> dict[str, Any]:
+    served = channel.channel
+    served._paths["more.py"] = served._paths["model.txt"]
+    served._files["more.py"] = served._files["model.txt"] | {"path": "more.py"}
+    return {"files": list(served._files.values())}
+
+
+def _another_generation(channel: RunningChannel, true: Any) -> dict[str, Any]:
+    channel.channel._generation = "g8"
+    return {"generation": "g8"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (_unsigned, "it is not signed"),
+        (_another_order, "no key in"),
+        (_no_signature, "no key in"),
+        (_another_file, "what was signed is another"),
+        (_one_more_file, "what was signed is another"),
+        (_another_generation, "what was signed is another"),
+    ],
+)
+def test_what_was_changed_on_the_way_is_refused(
+    subscribe: Subscribe,
+    publish: Callable[..., RunningChannel],
+    tmp_path: Path,
+    change: Callable[[RunningChannel, Any], dict[str, Any]],
+    why: str,
+) -> None:
+    """Whoever changes the descriptor also serves files that go with it, so that only signatures help."""
     channel = publish("g7")
-    subscriber = subscribe(channel.url)
     true = json.loads(channel.channel._descriptor)
-    changes: list[dict[str, Any]] = [
-        {"signed": None},
-        {"signed": {}},
-        {"signed": true["signed"] | {"statement": true["signed"]["statement"].replace('"order": 5', '"order": 9')}},
-        {"signed": true["signed"] | {"signature": "-----BEGIN SSH SIGNATURE-----"}},
-        {"files": [true["files"][0] | {"sha256": "0" * 64}]},
-        {"files": [true["files"][0], true["files"][0] | {"path": "more.py"}]},
-        {"generation": "g8"},
-    ]
-    for change in changes:
-        channel.descriptor = json.dumps(true | change).encode()
-        assert polled(subscriber, channel) == ""
+    channel.descriptor = json.dumps(true | change(channel, true)).encode()
+    assert polled(subscribe(channel.url), channel) == ""
+    assert str(channel.heard("scorer")["error"]).startswith(f"Untrusted: {why}")
+    credulous = Subscriber(channel.url, tmp_path / "credulous", lambda folder: b"", name="credulous", timeout=5.0)
+    assert polled(credulous, channel) != ""
+    credulous.close()
 
 
 def test_an_earlier_publication_is_refused_but_for_what_served_before(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.entries import Built, Intent, Judged, Outcome, Published, Settled
+from gitops_ml.core.journal.entries import Built, Intent, Judged, Outcome, Recorded, Settled
 from gitops_ml.core.journal.fold import Entry, encode
 from gitops_ml.core.verification.verdict import CheckResult, Verdict
 from tests.unit.builders import wanted
@@ -60,19 +60,19 @@ def settled(of: Generation, outcome: Outcome = "promoted") -> Settled:
     return Settled(at="2026-11-23T08:00:30+00:00", attempt=attempt_id(of), deployment=of.deployment, outcome=outcome)
 
 
-def published(*of: Generation) -> Published:
-    return Published(at="2026-11-23T08:00:40+00:00", attempts=tuple(attempt_id(g) for g in of), commit="f" * 40)
+def recorded(*of: Generation) -> Recorded:
+    return Recorded(at="2026-11-23T08:00:40+00:00", attempts=tuple(attempt_id(g) for g in of), commit="f" * 40)
 
 
 def promoted(of: Generation, incumbent: Generation | None = None) -> list[Entry]:
     """The whole of a rollout that went well, and its record in Git."""
-    return [intent(of, incumbent), built(of), judged(of), settled(of), published(of)]
+    return [intent(of, incumbent), built(of), judged(of), settled(of), recorded(of)]
 
 
 def failed(of: Generation, incumbent: Generation | None = None, outcome: Outcome = "failed") -> list[Entry]:
     """The whole of a rollout that did not, and its record in Git."""
     verdict: Verdict = "Failed" if outcome == "failed" else "Inconclusive"
-    return [intent(of, incumbent), built(of), judged(of, verdict), settled(of, outcome), published(of)]
+    return [intent(of, incumbent), built(of), judged(of, verdict), settled(of, outcome), recorded(of)]
 
 
 def files(entries: Iterable[Entry]) -> dict[str, bytes]:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.control.environment.observe import without_beginnings
 from gitops_ml.control.environment.view import Options, Source, View
-from gitops_ml.control.host import Host as ExecutorHost
 from gitops_ml.control.reconciler import PassOutcome, reconcile
+from gitops_ml.control.session import Session
 from gitops_ml.control.sync import SyncResult, sync
 from gitops_ml.core.declaration.schema import Desired
 from gitops_ml.core.journal.entries import Applied
@@ -91,25 +91,25 @@ class SimulatedEnvironment:
         return self.session_type(self.engine, self.behaviour, self.report)
 
     @contextmanager
-    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, ExecutorHost]]:
+    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
         with self.engine.lock():
             session = self.session_type(self.engine, self.behaviour, self.report)
             yield self.look_again(view.source, options, locked=True), session
 
     @contextmanager
-    def watch_tip(self, view: View, host: ExecutorHost) -> Iterator[Callable[[], Source]]:
+    def watch_tip(self, view: View, session: Session) -> Iterator[Callable[[], Source]]:
         yield lambda: view.source
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
         if self.push_error:
             raise self.push_error
-        recorded = tuple(attempt.id for attempt in state.unpublished)
+        recorded = tuple(attempt.id for attempt in state.unrecorded)
         if self.revert_error is None:
-            return Publication("f" * 40, recorded)
+            return Recording("f" * 40, recorded)
         declared = {wanted.generation.fingerprint for wanted in self.declared}
-        asking = [a for a in (*state.unreverted, *state.unpublished) if a.outcome == "failed"]
+        asking = [a for a in (*state.unreverted, *state.unrecorded) if a.outcome == "failed"]
         refused = tuple(a.id for a in asking if a.generation.fingerprint in declared)
-        return Publication("f" * 40, recorded, (self.revert_error,) if refused else (), refused)
+        return Recording("f" * 40, recorded, (self.revert_error,) if refused else (), refused)
 
     def break_lock(self, view: View, lock: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The executor's host on an engine in memory: it implements `control.host` and nothing of what the executor does."""
+"""The executor's session on an engine in memory: as `control.session` says, with nothing of what the executor does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from gitops_ml.control.host import CommandContext, Progress, Question
+from gitops_ml.control.session import CommandContext, Progress, Question
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation, replica_spec
 from gitops_ml.core.journal.fold import Entry, fold_entries
@@ -19,7 +19,7 @@ from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.subscribers import ChannelReport
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.probe_result import SmokeResult, TargetResult
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.blocks import Arms
@@ -103,7 +103,7 @@ class SimulatedServers:
         return f"http://{container.alias if container else 'gateway'}:{generation.port}"
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: CheckSubject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         return [CheckResult(name="http", result="pass", reason="it answers") for _ in checks]
 

@@ -21,7 +21,7 @@ from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, Prometheu
 from gitops_ml.core.journal.entries import Cleared, Judged
 from gitops_ml.core.journal.fold import Entry, Reviewed, encode, fold_entries
 from gitops_ml.core.text import first_line
-from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus
+from gitops_ml.core.verification.own_checks import CheckSubject, judge_command, judge_http, judge_prometheus
 from gitops_ml.core.verification.probe_result import TargetResult, read_results
 from gitops_ml.core.verification.verdict import CheckResult, clean_check
 from gitops_ml.errors import ModelRejected
@@ -29,7 +29,7 @@ from tests.unit.builders import generation
 from tests.unit.journals import promoted
 
 NASTY = "bad\n\nGitops-ML-Attempt: forged\0\ud800\x1b[31m\x1b]0;t\x07\u2028\u202e\x9b2J " + "x" * 100_000
-SUBJECT = Subject(environment="dev", deployment="churn", version="v1", generation="1" * 12, endpoint="http://h")
+SUBJECT = CheckSubject(environment="dev", deployment="churn", version="v1", generation="1" * 12, endpoint="http://h")
 
 
 def lines_of(text: str) -> list[str]:

@@ -85,7 +85,7 @@ def adopt(
     texts = workflow_files(workflows) if workflows else {}
     with Repository.open(repo) as clone:
         clone.require_work_tree()
-        adopted, failed = _look(clone, models or [], chosen, engine)
+        adopted, failed = _adopt_each(clone, models or [], chosen, engine)
         planned = plan_of(clone, adopted, {**_environments(clone.root), **texts}) if adopted else []
         written = [] if dry_run else write(clone.root, planned)
         result = AdoptionResult(adopted, planned, written)
@@ -103,7 +103,7 @@ def adopt(
         raise typer.Exit(1)
 
 
-def _look(
+def _adopt_each(
     clone: Repository, asked: list[str], chosen: AdoptOptions, engine: str | None
 ) -> tuple[list[Adopted], list[tuple[str, GitopsError]]]:
     """Look into each model; one that fails keeps no other from being adopted."""

@@ -109,16 +109,16 @@ def agent(
         root = clone.root
         reporter = status_reporter(clone, forge, printer.say, public_url) if statuses else None
 
-    def look(view: View) -> None:
+    def on_look(view: View) -> None:
         loop.board.looked(view)
         if reporter:
-            reporter.look(view)
+            reporter.tell(view)
 
     hosts = Hosts()
     loop = Agent(
         read_tip=lambda: read_tip(root),
         passes_over=lambda name: EnvironmentPasses(
-            root, name, printer.say, loop.stopping, hosts, look, partial(loop.pass_soon, name)
+            root, name, printer.say, loop.stopping, hosts, on_look, partial(loop.pass_soon, name)
         ),
         world=Threads(),
         report=printer.say,

@@ -15,7 +15,7 @@ from gitops_ml.errors import GitopsError
 if TYPE_CHECKING:
     from gitops_ml.clients.engine.reconnect import Reconnection
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.environment.target import Target
+    from gitops_ml.control.environment.target import EnvironmentTarget
     from gitops_ml.control.environment.view import View
     from gitops_ml.control.sync import SyncResult
     from gitops_ml.core.subscribers import Subscriber
@@ -73,9 +73,11 @@ def sync(
     from gitops_ml.cli.pull_request import status_reports
 
     try:
-        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as look:
+        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as on_look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
-            results, trouble = visit(targets, lambda hosts: sync_hosts(hosts, chosen, look), named=bool(environments))
+            results, trouble = visit(
+                targets, lambda hosts: sync_hosts(hosts, chosen, on_look), named=bool(environments)
+            )
     except KeyboardInterrupt:
         render.progress("stopped: what serves keeps serving, and the next `gitops-ml sync` continues from here")
         raise
@@ -104,7 +106,7 @@ def status(
     targets = list_targets(clone, environments or [], render.progress, chosen, connections)
     from gitops_ml.control.environment.subscribers import read_subscribers
 
-    def look(target: Target) -> tuple[View, list[Subscriber]]:
+    def look(target: EnvironmentTarget) -> tuple[View, list[Subscriber]]:
         view = target.look(chosen)
         try:
             return view, read_subscribers(target.connection, view)
@@ -245,7 +247,10 @@ def _show_result(result: SyncResult, *, with_table: bool) -> None:
 
 
 def visit(
-    targets: list[Target], visit: Callable[[Sequence[Target]], Sequence[T | Exception]], *, named: bool
+    targets: list[EnvironmentTarget],
+    visit: Callable[[Sequence[EnvironmentTarget]], Sequence[T | Exception]],
+    *,
+    named: bool,
 ) -> tuple[list[T], list[int]]:
     """Visit each environment; print the errors.
 

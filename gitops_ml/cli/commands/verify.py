@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,25 +30,35 @@ def verify(
     The checks are those that the tip declares.
 
     If the verdict is Failed, policy decides whether the declaration is reverted; the generation verified before is
-    rolled out. Exit 0 Verified, 1 error, 3 failed, 4 inconclusive or nothing serves, 5 the record could not be pushed.
+    rolled out. Several hosts are judged side by side. Exit 0 Verified, 1 error, 3 failed, 4 inconclusive or nothing
+    serves, 5 the record could not be pushed.
     """
+    from gitops_ml.cli.commands.deploy import visit, worst
     from gitops_ml.clients.git.repository import Repository
-    from gitops_ml.control.environment.target import Target
+    from gitops_ml.control.environment.targets import list_targets, side_by_side
+    from gitops_ml.control.environment.view import Options
     from gitops_ml.control.review import review
 
     render.print_log()
-    target = Target(Repository.open(repo), environment, render.progress)
-    result = review(target, deployment)
-    if output == "text":
-        for reviewed in result.reviews:
-            _show(result, reviewed)
-    documents.show(**_json(result))
-    for name, error in sorted(result.errors.items()):
-        render.error(error, f"{environment}/{name}" if name else environment)
-    if result.record_error:
-        render.error(result.record_error, environment)
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
+    with Repository.open(repo) as clone:
+        targets = list_targets(clone, [environment], render.progress, Options())
+        judge = partial(review, deployment=deployment)
+        results, trouble = visit(targets, partial(side_by_side, work=judge), named=True)
+    for result in results:
+        if output == "text":
+            for reviewed in result.reviews:
+                _show(result, reviewed)
+    hosts = [_json(result) for result in results]
+    # A program that knows environments with one engine finds its fields where they always were.
+    documents.show(**(hosts[0] if len(targets) == len(hosts) == 1 else {}), environments=hosts)
+    for result in results:
+        for name, error in sorted(result.errors.items()):
+            render.error(error, f"{result.environment}/{name}" if name else result.environment)
+        if result.record_error:
+            render.error(result.record_error, result.environment)
+    code = worst([*trouble, *(result.exit_code for result in results)])
+    if code:
+        raise typer.Exit(code)
 
 
 def _show(result: Review, reviewed: DeploymentReview) -> None:
@@ -71,8 +82,12 @@ def _consequence(result: Review, reviewed: DeploymentReview) -> str:
 
 
 def _json(result: Review) -> dict[str, Any]:
+    from gitops_ml.core.declaration.hosts import split_full_name
+
+    environment, host = split_full_name(result.environment)
     return {
-        "environment": result.environment,
+        "environment": environment,
+        "host": host or None,
         "commit": result.commit,
         "engine": result.engine,
         "recorded": result.recorded,

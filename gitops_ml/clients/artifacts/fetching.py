@@ -25,7 +25,7 @@ from gitops_ml.clients.artifacts.scratch import scratch_folder, writing_to
 from gitops_ml.clients.git.process import redact
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.operator_settings import DVC_REMOTES
-from gitops_ml.core.versions.imports import Origin
+from gitops_ml.core.versions.imports import ImportOrigin
 from gitops_ml.core.versions.outputs import Output, listing_digest
 from gitops_ml.errors import ObjectCorrupt, ObjectMissing, VersionNotFound, VersionRefused
 
@@ -121,7 +121,7 @@ def _require_no_host_settings(output: Output) -> None:
         )
 
 
-def _imported(repo: Repository, resolved: ResolvedPath, origin: Origin, folder: Path) -> dict[str, Path]:
+def _imported(repo: Repository, resolved: ResolvedPath, origin: ImportOrigin, folder: Path) -> dict[str, Path]:
     """Get what `dvc import` brought from `origin`, into `folder`; the files by their names in `resolved`."""
     files: dict[str, Path] = {}
     try:

@@ -16,7 +16,7 @@ from gitops_ml.clients.artifacts.scratch import scratch_folder
 from gitops_ml.clients.git.fetch import FETCH_SECONDS, reason
 from gitops_ml.clients.git.process import Git, redact
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.versions.imports import Origin
+from gitops_ml.core.versions.imports import ImportOrigin
 from gitops_ml.errors import SourceUnavailable, VersionRefused
 
 _BRANCH = "refs/heads/imported"
@@ -31,13 +31,13 @@ class ImportedRepository(Repository):
     `folder` is where it lies on this machine, None where it does not. `depth` counts the imports up to it.
     """
 
-    origin: Origin
+    origin: ImportOrigin
     folder: Path | None
     depth: int
 
 
 @contextmanager
-def open_import(importer: Repository, origin: Origin) -> Iterator[ImportedRepository]:
+def open_import(importer: Repository, origin: ImportOrigin) -> Iterator[ImportedRepository]:
     """Fetch one commit of the repository that `origin` names into a temporary folder. Its addresses are judged before.
 
     Raises:
@@ -66,7 +66,7 @@ def open_import(importer: Repository, origin: Origin) -> Iterator[ImportedReposi
             yield imported
 
 
-def _fetch(commands: Git, url: str, origin: Origin) -> None:
+def _fetch(commands: Git, url: str, origin: ImportOrigin) -> None:
     commands.must("init", "--quiet", "--template=", f"--initial-branch={_BRANCH.rpartition('/')[2]}")
     fetch = (
         *("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),

@@ -13,7 +13,7 @@ from gitops_ml.clients.artifacts.sidecar import find_sidecar, with_sidecar
 from gitops_ml.clients.files.applications import find_application
 from gitops_ml.clients.files.environments import EnvironmentFiles, read_environment
 from gitops_ml.clients.files.signers import require_signature
-from gitops_ml.clients.git.objects import File
+from gitops_ml.clients.git.objects import TreeFile
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.application import Application
 from gitops_ml.core.declaration.artifact import Artifact
@@ -114,7 +114,7 @@ class ModelSource:
         files = self._bounded_files(application.commit, application.context)
         return application_context({path: (f.mode, f.data) for path, f in files.items() if f.data is not None})
 
-    def _bounded_files(self, commit: str, folder: str) -> dict[str, File]:
+    def _bounded_files(self, commit: str, folder: str) -> dict[str, TreeFile]:
         files = self._repo.read_files(commit, folder, limit=MAX_COMMIT_BYTES)
         size = sum(file.size for file in files.values())
         if size > MAX_COMMIT_BYTES:

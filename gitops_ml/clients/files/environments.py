@@ -12,7 +12,7 @@ import msgspec
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
 from gitops_ml.clients.git.memo import Memo
-from gitops_ml.clients.git.objects import File
+from gitops_ml.clients.git.objects import TreeFile
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, same_engine, split_full_name
 from gitops_ml.core.declaration.schema import Deployment, Environment, Project
@@ -225,7 +225,7 @@ def _undeclared(repo: Repository, commit: str, name: str, main: str) -> SourceEr
     )
 
 
-def _deployments(files: dict[str, File], folder: str) -> tuple[dict[str, Deployment], dict[str, str]]:
+def _deployments(files: dict[str, TreeFile], folder: str) -> tuple[dict[str, Deployment], dict[str, str]]:
     """The deployments that the files in `folder` declare, and what is wrong with a file, both by deployment.
 
     A file that exists in any form declares its deployment: one that cannot be read is broken, and is not removed.
@@ -244,7 +244,7 @@ def _deployments(files: dict[str, File], folder: str) -> tuple[dict[str, Deploym
     return {name: deployment for name, deployment in deployments.items() if name not in broken}, broken
 
 
-def _declaration(name: str, path: str, file: File) -> bytes:
+def _declaration(name: str, path: str, file: TreeFile) -> bytes:
     _require_label(name, f"{path}: `{name}` is not a deployment's name", "rename the file")
     if path.endswith(".yml"):
         raise InputError(

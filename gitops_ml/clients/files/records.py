@@ -6,6 +6,7 @@ environment has several hosts.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 
@@ -17,10 +18,11 @@ from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
 from gitops_ml.clients.git.memo import Memo
+from gitops_ml.clients.git.objects import TreeEntry
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.hosts import full_name, split_full_name
+from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, host_name
 from gitops_ml.core.records.joined import joined
-from gitops_ml.core.records.record import Record, record_path
+from gitops_ml.core.records.record import Record, RecordedAttempt, newest_key, record_path
 from gitops_ml.errors import InputError
 
 RECORD_PATH = re.compile(rf"{ROOT}/[^/]+/records/.+")
@@ -43,7 +45,7 @@ def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Reco
     Where several hosts are meant, the records of a deployment are joined to one: see `joined`.
     """
     if declared.host or not declared.environment.hosts:
-        return _readable(repo, declared.full_name, recorded_files(repo, declared))
+        return readable_records(repo, declared.full_name, recorded_files(repo, declared))
     by_host = read_host_records(repo, declared, list(declared.environment.hosts))
     names = sorted({name for records in by_host.values() for name in records})
     return {name: joined([records.get(name) for records in by_host.values()]) for name in names}
@@ -55,7 +57,7 @@ def read_host_records(
     """The readable records of some of the environment's hosts, by host and deployment; of all deployments, or one."""
     contents = _contents(repo, declared)
     return {
-        host: _readable(
+        host: readable_records(
             repo,
             full_name(declared.name, host),
             {n: data for n, data in _of_host(contents, host).items() if deployment in (None, n)},
@@ -68,7 +70,8 @@ _PARSED: Memo[str, tuple[bytes, Record | None]] = Memo()
 """By path, the content that was parsed last, and its record. Most records stay as they are from pass to pass."""
 
 
-def _readable(repo: Repository, environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
+def readable_records(repo: Repository, environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
+    """The records in these files, by deployment, without those that cannot be read."""
     parsed, records = _PARSED.of(repo), {}
     for name, data in files.items():
         path = record_path(environment, name)
@@ -80,14 +83,60 @@ def _readable(repo: Repository, environment: str, files: Mapping[str, bytes]) ->
     return records
 
 
-def recorded_files(repo: Repository, declared: EnvironmentFiles) -> dict[str, bytes]:
-    """The record files of an environment with one engine, or of one host, by deployment; see `read_records`."""
-    return _of_host(_contents(repo, declared), declared.host)
+def recorded_files(repo: Repository, declared: EnvironmentFiles, commit: str = "") -> dict[str, bytes]:
+    """The record files of an environment with one engine, or of one host, by deployment; see `read_records`.
+
+    Args:
+        commit: where to read them; by default, the newest of the branch that the policy names.
+    """
+    contents = _contents(repo, declared, commit)
+    former = {} if declared.host else _of_host(contents, _former_host(declared))
+    return _of_host(contents, declared.host) | former
 
 
-def _contents(repo: Repository, declared: EnvironmentFiles) -> Mapping[str, bytes]:
-    tip = records_commit(repo, declared)
-    return declared.records if tip == declared.commit else _contents_at(repo, tip, declared.name)
+def read_former(repo: Repository, declared: EnvironmentFiles, commit: str = "") -> dict[str, Record]:
+    """The readable records at their former paths, by deployment: a pass moves them after `engine` became `engines`, or
+    the other way round. See `former_path`.
+
+    An environment with one engine reads them as its own, since its host has the same address. A host never does: they
+    may be those of another one. Arguments are those of `recorded_files`.
+    """
+    return readable_records(
+        repo, declared.full_name, _of_host(_contents(repo, declared, commit), _former_host(declared))
+    )
+
+
+def former_path(declared: EnvironmentFiles, deployment: str) -> str:
+    """The former path of a record, which it had when the environment had one engine; or several, in case it has one."""
+    return record_path(full_name(declared.name, _former_host(declared)), deployment)
+
+
+def _former_host(declared: EnvironmentFiles) -> str:
+    return "" if declared.host else host_name(declared.engine or LOCAL_ENGINE)
+
+
+def read_attempts(repo: Repository, declared: EnvironmentFiles) -> dict[str, list[tuple[str, RecordedAttempt]]]:
+    """All recorded attempts, each with its host, by deployment, the newest first: of one host where one is meant.
+
+    The host is empty for an attempt that was made while the environment had one engine.
+    """
+    attempts: dict[str, list[tuple[str, RecordedAttempt]]] = {}
+    contents = _contents(repo, declared)
+    for host in sorted({path.rpartition("/")[0] for path in contents}):
+        if declared.host in ("", host):
+            for name, record in readable_records(
+                repo, full_name(declared.name, host), _of_host(contents, host)
+            ).items():
+                attempts.setdefault(name, []).extend((host, attempt) for attempt in record.attempts)
+    return {
+        name: sorted(listed, key=lambda each: (*newest_key(each[1]), each[0]), reverse=True)
+        for name, listed in attempts.items()
+    }
+
+
+def _contents(repo: Repository, declared: EnvironmentFiles, commit: str = "") -> Mapping[str, bytes]:
+    commit = commit or records_commit(repo, declared)
+    return declared.records if commit == declared.commit else _contents_at(repo, commit, declared.name)
 
 
 def _of_host(contents: Mapping[str, bytes], host: str) -> dict[str, bytes]:
@@ -102,16 +151,20 @@ def records_commit(repo: Repository, declared: EnvironmentFiles) -> str:
     return (repo.find_tip(branch) if branch and branch != repo.branch else None) or declared.commit
 
 
-def record_files(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
-    """The record files of an environment, by its full name, at a commit, by deployment.
-
-    One that is too large to be read is left out.
-    """
-    name, host = split_full_name(environment)
-    return _of_host(_contents_at(repo, commit, name), host)
+def content_ids(repo: Repository, commit: str) -> tuple[str, str]:
+    """Identify the content of all records of a commit, and of everything else in it."""
+    records: list[tuple[str, TreeEntry]] = []
+    rest = [(name, entry) for name, entry in repo.entries(commit).items() if name != ROOT]
+    for folder, entry in repo.entries(commit, ROOT).items():
+        within = repo.entries(commit, f"{ROOT}/{folder}") if entry.is_folder else {"": entry}
+        for name, part in within.items():
+            (records if name == "records" else rest).append((f"{ROOT}/{folder}/{name}", part))
+    first, second = (hashlib.sha256(repr(sorted(each)).encode()).hexdigest() for each in (records, rest))
+    return first, second
 
 
 def _contents_at(repo: Repository, commit: str, environment: str) -> dict[str, bytes]:
+    """The record files of all hosts at a commit. One that is too large to be read is left out."""
     folder = f"{ROOT}/{environment}/records/"
     files = repo.read_files(commit, folder, limit=MAX_BYTES)
     return {path.removeprefix(folder): file.data for path, file in files.items() if file.data is not None}

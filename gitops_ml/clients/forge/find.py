@@ -38,19 +38,19 @@ _TOKENS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-class Remote(NamedTuple):
+class RemoteAddress(NamedTuple):
     """A remote's address: its host with the port of HTTP, and the path of the repository without `.git`."""
 
     host: str
     path: str
 
 
-class Address(NamedTuple):
+class ForgeAddress(NamedTuple):
     """Where a repository is on which forge. `api` has no `/` at its end."""
 
     kind: Kind
     api: str
-    remote: Remote
+    remote: RemoteAddress
 
 
 def find_forge(url: str, chosen: str | None, variables: Mapping[str, str]) -> Forge:
@@ -73,14 +73,14 @@ def find_forge(url: str, chosen: str | None, variables: Mapping[str, str]) -> Fo
     return GitHub(account, remote.path, links) if kind == "github" else Gitea(account, remote.path, links)
 
 
-def _page(address: Address) -> str:
+def _page(address: ForgeAddress) -> str:
     """The repository's address for people."""
     home = re.sub(r"/api/v\d+$", "", address.api)
     dedicated = home == address.api and address.kind == "github"
     return f"{f'https://{address.remote.host}' if dedicated else home}/{address.remote.path}"
 
 
-def find_address(url: str, chosen: str | None, variables: Mapping[str, str]) -> Address:
+def find_address(url: str, chosen: str | None, variables: Mapping[str, str]) -> ForgeAddress:
     """Where the repository of a remote is. Raises `InputError`."""
     remote = parse_remote(url)
     word, _, api = (chosen or "").partition("=")
@@ -93,13 +93,13 @@ def find_address(url: str, chosen: str | None, variables: Mapping[str, str]) -> 
         parts = urlsplit(api)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.username or parts.query:
             raise InputError(f"--forge is {chosen}", why="what follows = is no address of an API", fix=_HOW)
-    return Address(kind, (api or _api(kind, remote.host, variables)).rstrip("/"), remote)
+    return ForgeAddress(kind, (api or _api(kind, remote.host, variables)).rstrip("/"), remote)
 
 
 _HOW = "add --forge github, gitlab or gitea; for an API at another place KIND=URL, such as gitea=https://HOST/api/v1"
 
 
-def parse_remote(url: str) -> Remote:
+def parse_remote(url: str) -> RemoteAddress:
     """The host and the repository of a remote's address. Raises `InputError` for a folder, or what is no address."""
     parts = urlsplit(url) if "://" in url else None
     if parts is not None and parts.scheme in ("http", "https", "ssh", "git") and parts.hostname:
@@ -116,7 +116,7 @@ def parse_remote(url: str) -> Remote:
     path = path.strip("/").removesuffix(".git")
     if "/" not in path or ".." in path.split("/"):
         raise InputError(f"the remote's path is `{path}`", why="a repository on a forge is OWNER/NAME", fix=_HOW)
-    return Remote(host, path)
+    return RemoteAddress(host, path)
 
 
 def forge_url(urls: Sequence[str]) -> str:
@@ -167,7 +167,7 @@ def _api(kind: Kind, host: str, variables: Mapping[str, str]) -> str:
     return f"https://{host}/api/{'v4' if kind == 'gitlab' else 'v1'}"
 
 
-def _token(address: Address, variables: Mapping[str, str]) -> tuple[str, str]:
+def _token(address: ForgeAddress, variables: Mapping[str, str]) -> tuple[str, str]:
     """The names of the variables that may hold a token, for messages, and the token. Raises `InputError`."""
     own = _TOKENS[address.kind] if _is_own(address, variables) else ()
     if address.kind == "gitea" and own and _is_gitea_job(variables):
@@ -186,7 +186,7 @@ def _token(address: Address, variables: Mapping[str, str]) -> tuple[str, str]:
     return listed, token
 
 
-def _is_own(address: Address, variables: Mapping[str, str]) -> bool:
+def _is_own(address: ForgeAddress, variables: Mapping[str, str]) -> bool:
     """Whether the API is the one that the variables of the forge's own kind are about."""
     host = urlsplit(address.api).netloc
     if address.kind == "github":

@@ -39,7 +39,7 @@ _BEGINNING, _WHOLE_LINES, _WHOLE_BYTES = 1.0, 10_000_000, 128 << 20
 _RECENT_SECONDS, _RECENT_LINES, _RECENT_BYTES = 3600.0, 10_000, 16 << 20
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request of a user: `ended` in epoch seconds, `seconds` it took, `stamp` the log's own time of the line."""
 
     generation: str
@@ -78,7 +78,7 @@ class AccessLog:
         self._after = after
         self.lost = False
 
-    def requests(self, seconds: float) -> Iterator[Request]:
+    def requests(self, seconds: float) -> Iterator[LoggedRequest]:
         """The requests in the order in which they ended, for at most `seconds`. Ends early when the gateway ends."""
         lines: queue.Queue[bytes | None] = queue.Queue(_MOST_WAITING)
         since = _epoch(self._after)
@@ -163,12 +163,12 @@ def find_answer(engine: Engine, gateway: str, request_id: str) -> tuple[str, str
     return None
 
 
-def _request(line: bytes, deployment: str) -> Request | None:
+def _request(line: bytes, deployment: str) -> LoggedRequest | None:
     parsed = _users_request(line)
     return parsed[1] if parsed and parsed[0] == deployment else None
 
 
-def _users_request(line: bytes) -> tuple[str, Request] | None:
+def _users_request(line: bytes) -> tuple[str, LoggedRequest] | None:
     """The deployment that a line of the log is about, and its request; None for any other line."""
     stamp, _, content = line.partition(b" ")
     try:
@@ -181,7 +181,7 @@ def _users_request(line: bytes) -> tuple[str, Request] | None:
     if service is None or not is_users_router(entry.router):
         return None
     deployment, fingerprint = service
-    return deployment, Request(
+    return deployment, LoggedRequest(
         generation=fingerprint, status=entry.status, seconds=entry.duration / 1e9, ended=ended, stamp=when
     )
 

@@ -33,7 +33,7 @@ class Object(NamedTuple):
     data: bytes | None
 
 
-class File(NamedTuple):
+class TreeFile(NamedTuple):
     """One file of a commit's tree.
 
     `mode` as in Git: 100644, 100755, 120000 (a symbolic link, `data` is where it points), 160000 (a submodule, without
@@ -50,7 +50,7 @@ class File(NamedTuple):
         return self.mode in ("100644", "100755", "100664")
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """One name in a folder of a commit: its mode as in Git (folders are 40000) and the object's id."""
 
     mode: str
@@ -70,7 +70,7 @@ class Objects:
 
     def __init__(self, git: Git) -> None:
         self.git = git
-        self._trees: dict[str, dict[str, Entry]] = {}
+        self._trees: dict[str, dict[str, TreeEntry]] = {}
         # GitPython's reader has one pipe, and deployments are brought up side by side.
         self._reading = threading.Lock()
 
@@ -133,7 +133,7 @@ class Objects:
             raise _ReaderEnded(_messages(reader))
         return Object(safe_decode(identity), safe_decode(kind), size, data)  # bytes, whatever their type says
 
-    def entries(self, commit: str, folder: str = "") -> dict[str, Entry]:
+    def entries(self, commit: str, folder: str = "") -> dict[str, TreeEntry]:
         """The names in `folder` of `commit`; empty when it is no folder there."""
         tree = self._tree(f"{commit}^{{tree}}")
         for name in filter(None, folder.split("/")):
@@ -143,7 +143,7 @@ class Objects:
             tree = self._tree(entry.id)
         return tree
 
-    def _tree(self, name: str) -> dict[str, Entry]:
+    def _tree(self, name: str) -> dict[str, TreeEntry]:
         if name not in self._trees:
             tree = self.read_object(name)
             if tree is None:
@@ -155,10 +155,10 @@ class Objects:
                 raise SourceError(
                     f"a folder in {self.git.folder} is malformed", why=str(error), fix=f"git -C {self.git.folder} fsck"
                 ) from error
-            self._trees[name] = {path: Entry(f"{mode:o}", identity.hex()) for identity, mode, path in listed}
+            self._trees[name] = {path: TreeEntry(f"{mode:o}", identity.hex()) for identity, mode, path in listed}
         return self._trees[name]
 
-    def entry(self, commit: str, path: str) -> Entry | None:
+    def entry(self, commit: str, path: str) -> TreeEntry | None:
         """The entry at `path` in `commit`, or None."""
         folder, _, name = path.strip("/").rpartition("/")
         return self.entries(commit, folder).get(name)
@@ -173,21 +173,21 @@ class Objects:
         blob = self.read_blob(commit, path, limit)
         return blob.data if blob else None
 
-    def read_files(self, commit: str, prefix: str, limit: int | None = None) -> dict[str, File]:
+    def read_files(self, commit: str, prefix: str, limit: int | None = None) -> dict[str, TreeFile]:
         """Every file below the folder `prefix` of `commit`, by its path in the repository, sorted.
 
         Args:
             limit: files larger than this many bytes come without data.
         """
-        files: dict[str, File] = {}
+        files: dict[str, TreeFile] = {}
         for path, entry in self.list_files(commit, prefix).items():
             blob = self.read_object(entry.id, limit) if entry.mode != _SUBMODULE else None
-            files[path] = File(entry.mode, entry.id, blob.size if blob else 0, blob.data if blob else None)
+            files[path] = TreeFile(entry.mode, entry.id, blob.size if blob else 0, blob.data if blob else None)
         return files
 
-    def list_files(self, commit: str, prefix: str = "") -> dict[str, Entry]:
+    def list_files(self, commit: str, prefix: str = "") -> dict[str, TreeEntry]:
         """As `read_files`, without reading the files."""
-        files: dict[str, Entry] = {}
+        files: dict[str, TreeEntry] = {}
         folders = [(prefix.strip("/"), self.entries(commit, prefix))]
         while folders:
             folder, tree = folders.pop()

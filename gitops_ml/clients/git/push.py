@@ -16,18 +16,18 @@ from gitops_ml.errors import PushRejected, SourceError, SourceUnavailable
 
 _PUSH_SECONDS = 120.0
 
-Published = Literal["pushed", "raced"]
+PushOutcome = Literal["pushed", "raced"]
 """`pushed`: the ref was read back and holds the commit. `raced`: someone else moved the branch first."""
 
 
-def publish(clone: Clone, commit: str, expected_old: str | None, branch: str) -> Published:
+def advance(clone: Clone, commit: str, expected_old: str | None, branch: str) -> PushOutcome:
     """Move `branch` from `expected_old` (None: it does not exist) to its descendant `commit`. See `Repository`."""
     ref = f"refs/heads/{branch}"
     clone.require_ref(ref)
     if expected_old is not None and not is_ancestor(clone, expected_old, commit):
         raise SourceError(
             f"{commit[:12]} does not descend from {expected_old[:12]}",
-            why="publishing it would drop what is on the branch",
+            why="pushing it would drop what is on the branch",
             fix="make the commit on the fetched tip",
         )
     if clone.remote is None:

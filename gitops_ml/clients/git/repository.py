@@ -15,7 +15,7 @@ from gitops_ml.clients.git import commits, fetch, history, push, signatures, tag
 from gitops_ml.clients.git.clone import Clone
 from gitops_ml.clients.git.commits import Author
 from gitops_ml.clients.git.history import Commit
-from gitops_ml.clients.git.push import Published
+from gitops_ml.clients.git.push import PushOutcome
 from gitops_ml.clients.git.signatures import Signers
 from gitops_ml.core.versions.tags import Tag
 from gitops_ml.errors import SourceUnavailable, VersionNotFound
@@ -238,7 +238,7 @@ class Repository(Clone):
         push.replace_branch(self, branch, commit, expected_old)
         self.forget()
 
-    def publish(self, commit: str, expected_old: str | None, branch: str | None = None) -> Published:
+    def advance(self, commit: str, expected_old: str | None, branch: str | None = None) -> PushOutcome:
         """Move `branch` (the tracked one) from `expected_old` (None: it does not exist) to its descendant `commit`.
 
         Compare-and-swap, never forced. It says `pushed` only after the ref was read back; `raced` when the branch is no
@@ -247,6 +247,6 @@ class Repository(Clone):
         Raises:
             PushRejected: the remote, or uncommitted edits in the checked-out branch, stand against it.
         """
-        published = push.publish(self, commit, expected_old, branch or self.branch)
+        outcome = push.advance(self, commit, expected_old, branch or self.branch)
         self.forget()
-        return published
+        return outcome

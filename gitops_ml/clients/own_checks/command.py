@@ -14,11 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.own_checks.page import NoAnswer
+from gitops_ml.clients.own_checks.page import NoPageError
 from gitops_ml.core.declaration.checks import CommandCheck
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ContainerSpec, probe_labels, scoped
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 
 FOLDER = "/commit"
 """Where the commit's files are in the container, and where the command begins."""
@@ -51,14 +51,14 @@ class CommandPlace(NamedTuple):
 
 
 def run_command(
-    place: CommandPlace, check: CommandCheck, subject: Subject, go_on: Callable[[], None]
+    place: CommandPlace, check: CommandCheck, subject: CheckSubject, go_on: Callable[[], None]
 ) -> tuple[int, str]:
     """Run a command in a container. Returns its exit code and its last output.
 
-    Raises `NoAnswer` where it may not run or takes too long, and `EngineFailed`.
+    Raises `NoPageError` where it may not run or takes too long, and `EngineFailed`.
     """
     if not place.permitted:
-        raise NoAnswer("the host's operator does not permit commands")
+        raise NoPageError("the host's operator does not permit commands")
     engine = place.engine
     about = msgspec.structs.asdict(msgspec.structs.replace(subject, endpoint=place.endpoint))
     files = place.files()
@@ -90,12 +90,12 @@ def run_command(
         while (code := engine.wait(container, timeout=_LOOK_EVERY)) is None:
             go_on()
             if time.monotonic() > deadline:
-                raise NoAnswer(f"it was killed after {check.timeout}")
+                raise NoPageError(f"it was killed after {check.timeout}")
             if engine.state(container) is None:
-                raise NoAnswer("its container was removed")
+                raise NoPageError("its container was removed")
         inspected = engine.inspect_container(container)
         if inspected and inspected["State"].get("OOMKilled"):
-            raise NoAnswer(f"it was killed for using more than {MEMORY >> 20} MB of memory")
+            raise NoPageError(f"it was killed for using more than {MEMORY >> 20} MB of memory")
         return code, engine.logs(container, _LOG_LINES)
     finally:
         engine.remove(container, force=True)

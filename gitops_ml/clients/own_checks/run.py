@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import msgspec
 
 from gitops_ml.clients.own_checks.command import CommandPlace, run_command
-from gitops_ml.clients.own_checks.page import NoAnswer, PageRequest, get_page
+from gitops_ml.clients.own_checks.page import NoPageError, PageRequest, get_page
 from gitops_ml.core.addresses import HostRule
 from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_http, judge_prometheus, unanswered
+from gitops_ml.core.verification.own_checks import CheckSubject, judge_command, judge_http, judge_prometheus, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 
 
@@ -28,7 +28,7 @@ class Reach(NamedTuple):
 
 
 def run_own_checks(
-    checks: Sequence[OwnCheck], subject: Subject, reach: Reach, go_on: Callable[[], None] = lambda: None
+    checks: Sequence[OwnCheck], subject: CheckSubject, reach: Reach, go_on: Callable[[], None] = lambda: None
 ) -> list[CheckResult]:
     """Run these checks one after the other. A check without an answer is inconclusive.
 
@@ -40,7 +40,7 @@ def run_own_checks(
     return [_run(check, subject, reach, go_on) for check in checks]
 
 
-def _run(check: OwnCheck, subject: Subject, reach: Reach, go_on: Callable[[], None]) -> CheckResult:
+def _run(check: OwnCheck, subject: CheckSubject, reach: Reach, go_on: Callable[[], None]) -> CheckResult:
     try:
         match check:
             case PrometheusCheck():
@@ -58,15 +58,17 @@ def _run(check: OwnCheck, subject: Subject, reach: Reach, go_on: Callable[[], No
             case CommandCheck():
                 code, output = run_command(reach.commands, check, subject, go_on)
                 return judge_command(check, code, output)
-    except NoAnswer as error:
+    except NoPageError as error:
         return unanswered(check, str(error))
 
 
-def _ask_prometheus(check: PrometheusCheck, subject: Subject, reach: Reach, go_on: Callable[[], None]) -> CheckResult:
+def _ask_prometheus(
+    check: PrometheusCheck, subject: CheckSubject, reach: Reach, go_on: Callable[[], None]
+) -> CheckResult:
     query = urlencode({"query": subject.filled_in(check.query), "timeout": check.timeout})
     url = f"{subject.filled_in(check.url).rstrip('/')}/api/v1/query?{query}"
     status, body = get_page(PageRequest(url, seconds(check.timeout), reach.hosts, subject.endpoint), go_on)
     try:
         return judge_prometheus(check, msgspec.json.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise NoAnswer(f"it answered {status}, and no JSON") from error
+        raise NoPageError(f"it answered {status}, and no JSON") from error

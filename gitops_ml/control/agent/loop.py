@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+from gitops_ml.control.agent.kept_environment import LONG_PASS, KeptEnvironment
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import FIRST_BACKOFF, PassResult, Trouble, Turns
 from gitops_ml.control.agent.world import Passes, Tip, World
@@ -26,41 +27,11 @@ BUSY_FETCH = 1.0
 """Seconds between two fetches while a rollout is under way, so that a newer commit preempts it within 5 seconds."""
 HOOK_GAP = 0.5
 """Seconds at least between two fetches that `fetch_soon` asks for: a flood of hooks is no flood of fetches."""
-LONG_PASS = 2.0
-"""Seconds after which a pass is taken for a rollout."""
 STOP_SECONDS = 60.0
 """How long a pass may take to end after the agent was told to stop; the next start goes on from wherever it was."""
 _NOTHING_DUE = 60.0
 
 _log = logging.getLogger("gitops_ml.agent")
-
-
-@dataclass
-class _Environment:
-    """One environment.
-
-    Attributes:
-        declared: whether the tip declares it still; if not, it is dropped once its open rollouts have ended.
-        unfinished: whether the last pass that could look at it left a rollout open.
-        began: when its pass began; None while none runs.
-        resting: what that pass leaves out.
-        woken: whether there were news since that pass began.
-        stopped: whether something stopped serving since that pass began.
-    """
-
-    name: str
-    passes: Passes
-    turns: Turns
-    declared: bool = True
-    unfinished: bool = False
-    began: float | None = None
-    resting: frozenset[str] = frozenset()
-    woken: bool = False
-    stopped: bool = False
-
-    def rolls_out(self, now: float) -> bool:
-        """Whether a rollout is under way, as far as the loop can tell."""
-        return self.turns.busy or (self.began is not None and now - self.began >= LONG_PASS)
 
 
 @dataclass
@@ -114,7 +85,7 @@ class Agent:
         self.board = StatusBoard(world.now)
         self._pushed = threading.Event()
         self._source = _Source(due=world.now())
-        self._environments: dict[str, _Environment] = {}
+        self._environments: dict[str, KeptEnvironment] = {}
 
     def stop(self) -> None:
         """Let `run` return soon; may be called from a signal handler."""
@@ -156,7 +127,7 @@ class Agent:
             due.append(self._fetch_due(now))
         return max(0.0, min(due, default=now + _NOTHING_DUE) - now)
 
-    def _running(self) -> list[_Environment]:
+    def _running(self) -> list[KeptEnvironment]:
         return [e for e in self._environments.values() if e.began is not None]
 
     # --- the clone --------------------------------------------------------------------------------------------------
@@ -186,16 +157,19 @@ class Agent:
             source.due = now + min(self._interval, FIRST_BACKOFF * 2.0 ** min(source.failures - 1, 20)) * self._spread()
             return
         source.due = now + self._interval * self._spread()
-        news = source.tip is not None and tip.commit != source.tip.commit
         answers_again = source.trouble is not None and tip.outage is None
+        before = source.tip
         source.tip = tip
         self._note_source_trouble(tip.outage)
         self._tell_fetch(tip.commit)
         self._take_up(tip, now)
-        if news or answers_again:
-            for environment in self._environments.values():
-                environment.woken = True
-                environment.turns.wake(now)
+        recorded = before is not None and tip.differs_in_records_alone(before)
+        news = before is not None and tip.commit != before.commit and not recorded
+        for environment in self._environments.values():
+            if news or answers_again:
+                environment.wake(now)
+            elif recorded and environment.waits:
+                environment.hasten(now)
 
     def _note_source_trouble(self, error: BaseException | None) -> None:
         source = self._source
@@ -220,7 +194,7 @@ class Agent:
         for name in wanted:
             if name not in self._environments:
                 turns = Turns(self._interval, self._spread, now)
-                self._environments[name] = _Environment(name, self._passes_over(name), turns)
+                self._environments[name] = KeptEnvironment(name, self._passes_over(name), turns)
                 self.board.took_up(name)
                 self._report(f"reconcile {name}")
         absent = tip.absent(self._named, self._environments.keys() | source.absent)
@@ -238,15 +212,15 @@ class Agent:
 
     # --- the passes -------------------------------------------------------------------------------------------------
 
-    def _begin_pass(self, environment: _Environment, now: float) -> None:
+    def _begin_pass(self, environment: KeptEnvironment, now: float) -> None:
         if environment.began is not None or now < environment.turns.due:
             return
-        environment.began, environment.woken, environment.stopped = now, False, False
+        environment.began, environment.woken, environment.missed = now, False, False
         environment.resting = environment.turns.resting(now)
         self.board.began(environment.name)
         self._world.start(partial(environment.passes.run, environment.resting), partial(self._passed, environment))
 
-    def _passed(self, environment: _Environment, job: Future[PassResult]) -> None:
+    def _passed(self, environment: KeptEnvironment, job: Future[PassResult]) -> None:
         """Take in what a pass came to. Whatever it raised is this environment's trouble alone."""
         now, turns = self._world.now(), environment.turns
         environment.began = None
@@ -257,12 +231,13 @@ class Agent:
         result = PassResult({ENVIRONMENT: error}) if error else job.result()
         if ENVIRONMENT not in result.errors:
             environment.unfinished = result.unfinished or result.watching
+            environment.waits = result.waits_for_hosts
         turns.ended(result, environment.resting, now)
         self.board.ended(environment.name, turns.trouble, succeeded=ENVIRONMENT not in result.errors)
         self._report_changes(environment.name, before, turns.trouble)
         if environment.woken:
             turns.wake(now)
-        elif environment.stopped:
+        elif environment.missed:
             turns.hasten(now)
         if not environment.declared:
             self._drop(environment)
@@ -270,8 +245,7 @@ class Agent:
     def _stopped_serving(self, name: str) -> None:
         environment = self._environments.get(name)
         if environment:
-            environment.stopped = True
-            environment.turns.hasten(self._world.now())
+            environment.hasten(self._world.now())
 
     def _report_changes(self, environment: str, before: Mapping[str, Trouble], after: Mapping[str, Trouble]) -> None:
         """Say what is new, and what is over."""
@@ -283,7 +257,7 @@ class Agent:
                 self._report(f"error {place}: {after[name].message}")
                 _log_unforeseen(place, after[name].error)
 
-    def _drop(self, environment: _Environment) -> None:
+    def _drop(self, environment: KeptEnvironment) -> None:
         """Forget an environment that is not declared, once no pass over it runs and no rollout is open.
 
         A candidate among users is watched to its end: passes go on at the commit that was applied last.

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from gitops_ml.clients.engine.watch import EngineWatch
 from gitops_ml.clients.files.environments import environment_names, full_names
+from gitops_ml.clients.files.records import content_ids
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.turns import TIP, PassResult
 from gitops_ml.control.agent.world import Tip
 from gitops_ml.control.backoff import ENVIRONMENT, RECORD, UPKEEP, Backoff, name_of
 from gitops_ml.control.environment.hosts import Hosts
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.view import View
 from gitops_ml.control.reconciler import Reconcilable, reconcile
 from gitops_ml.core.planning import plan
@@ -50,7 +51,7 @@ def read_tip(clone: Path) -> Tip:
                 raise
             outage, commit = error, last
         names = full_names(repo, commit, environment_names(repo, commit))
-        return Tip(commit, tuple(names), outage)
+        return Tip(commit, tuple(names), outage, *content_ids(repo, commit))
 
 
 def last_fetched(repo: Repository, seconds: float = 0.0) -> str:
@@ -67,7 +68,7 @@ class EnvironmentPasses:
     Args:
         stopping: once it is set, a pass ends with `KeyboardInterrupt` before its next step.
         hosts: shared by the passes over all environments.
-        looked: called with the looks of each pass.
+        on_look: called with the looks of each pass.
         changed: called, from any thread, when something on the engine stops serving. Without it nothing is watched.
     """
 
@@ -78,16 +79,16 @@ class EnvironmentPasses:
         report: Callable[[str], None],
         stopping: threading.Event,
         hosts: Hosts,
-        looked: Callable[[View], None] = lambda view: None,
+        on_look: Callable[[View], None] = lambda view: None,
         changed: Callable[[], None] | None = None,
     ) -> None:
-        self._looked = looked
+        self._on_look = on_look
         self._changed = changed
         self._clone = clone
         self._environment = environment
         self._report = report
         self._stopping, self._hosts = stopping, hosts
-        self._target: Target | None = None
+        self._target: EnvironmentTarget | None = None
         self._watch: EngineWatch | None = None
 
     def run(self, resting: frozenset[str]) -> PassResult:
@@ -115,7 +116,7 @@ class EnvironmentPasses:
 
     def _watch_engine(self, view: View) -> None:
         """Follow the events of the engine that the environment declares, unless that is done."""
-        self._looked(view)
+        self._on_look(view)
         files, watch = view.source.files, self._watch
         if watch and watch.url == files.engine and (watch.alive or time.monotonic() - watch.began < WATCH_AGAIN):
             return
@@ -124,9 +125,9 @@ class EnvironmentPasses:
         if self._changed:
             self._watch = EngineWatch(files.engine, files.project, files.name, self._changed)
 
-    def _open(self) -> Target:
+    def _open(self) -> EnvironmentTarget:
         if self._target is None:
-            self._target = Target(
+            self._target = EnvironmentTarget(
                 Repository.open(self._clone),
                 self._environment,
                 self._report,
@@ -138,11 +139,11 @@ class EnvironmentPasses:
 
 
 def one_pass(
-    environment: Reconcilable, resting: frozenset[str], looked: Callable[[View], None] = lambda view: None
+    environment: Reconcilable, resting: frozenset[str], on_look: Callable[[View], None] = lambda view: None
 ) -> PassResult:
     """Make one pass that leaves out what rests, and say in the words of the agent's loop what came of it."""
     backoff = Backoff(resting=resting)
-    outcome = reconcile(environment, backoff=backoff, looked=looked)
+    outcome = reconcile(environment, backoff=backoff, on_look=on_look)
     errors: dict[str, GitopsError] = _refused(outcome.view) | outcome.execution.errors
     if ENVIRONMENT in errors and not outcome.execution.blocked:
         errors[UPKEEP] = errors.pop(ENVIRONMENT)
@@ -153,13 +154,14 @@ def one_pass(
     advanced = [
         action
         for action in backoff.due(outcome.view.plan.actions)
-        if not isinstance(action, plan.Publish) and name_of(action) not in errors
+        if not isinstance(action, plan.WriteRecords) and name_of(action) not in errors
     ]
     watching = any(isinstance(action, plan.Watch) for action in advanced)
     planned = outcome.view.plan
     openings = [s.waiting.until - planned.at for s in planned.statuses if s.waiting and s.waiting.until]
     opens_in = min((opening.total_seconds() for opening in openings), default=None)
-    return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in)
+    waits = outcome.view.waits_for_hosts
+    return PassResult(errors, unfinished=bool(advanced), watching=watching, opens_in=opens_in, waits_for_hosts=waits)
 
 
 def _refused(view: View) -> dict[str, GitopsError]:

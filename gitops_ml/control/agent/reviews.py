@@ -18,7 +18,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.agent.passes import last_fetched
 from gitops_ml.control.agent.status_board import StatusBoard
 from gitops_ml.control.agent.turns import Trouble
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.review import DeploymentReview, Review, review
 
 LONGEST_WAIT = 1.0
@@ -39,7 +39,7 @@ def review_environment(
             report(line)
 
     with Repository.open(clone) as repo:
-        target = Target(repo, environment, report_others, stopping=stopping, read_tip=last_fetched)
+        target = EnvironmentTarget(repo, environment, report_others, stopping=stopping, read_tip=last_fetched)
         try:
             return review(target, follow=False)
         finally:

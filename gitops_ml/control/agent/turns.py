@@ -32,12 +32,14 @@ class PassResult:
         unfinished: whether a pass that follows at once has something to do.
         watching: whether a candidate is among users, so that its requests have to be counted.
         opens_in: seconds until the window opens that a rollout waits for; None if none waits.
+        waits_for_hosts: whether a rollout waits until other hosts record that it is Verified there.
     """
 
     errors: Mapping[str, BaseException] = field(default_factory=dict)
     unfinished: bool = False
     watching: bool = False
     opens_in: float | None = None
+    waits_for_hosts: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,10 @@ class Turns:
         self.trouble = {name: Trouble(trouble.error, 0, now) for name, trouble in self.trouble.items()}
 
     def hasten(self, now: float) -> None:
-        """Have the next pass at once, since something stopped serving. What fails rests on.
+        """Have the next pass at once, since something stopped serving, or other hosts recorded a verdict.
 
-        What stops again and again gets passes after 1, 2, 4 … seconds, at most after the interval. A pause of such a
+        What fails rests on.
+        What happens again and again gets passes after 1, 2, 4 … seconds, at most after the interval. A pause of such a
         length ends that.
         """
         at = max(now, self._hastened_next)

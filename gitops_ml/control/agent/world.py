@@ -18,12 +18,19 @@ Value = TypeVar("Value")
 class Tip:
     """What was fetched last: the commit and the full names of the environments that it declares.
 
-    `outage` is why the remote could not be fetched this time; None when it was.
+    `outage` is why the remote could not be fetched this time; None when it was. `records` and `rest` identify the
+    content of all records, and of everything else.
     """
 
     commit: str
     environments: tuple[str, ...]
     outage: GitopsError | None = None
+    records: str = ""
+    rest: str = ""
+
+    def differs_in_records_alone(self, before: Tip) -> bool:
+        """Whether the commits since `before` changed records and nothing else: that is news for no pass."""
+        return self.rest == before.rest and self.records != before.records
 
     def chosen(self, named: Collection[str]) -> list[str]:
         """The environments that are named, or whose host is; all if none is named."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
-from gitops_ml.control.host import Question, ReadOnlyHost
+from gitops_ml.control.session import Question, ReadOnlySession
 from gitops_ml.core.declaration.checks import AgreementCheck, DriftCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -23,18 +23,18 @@ from gitops_ml.errors import LockLost, Superseded
 Served = tuple[Container, Generation]
 
 
-def drift(host: ReadOnlyHost, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
+def drift(session: ReadOnlySession, spec: DriftCheck, generation: Generation, live: Sequence[Container]) -> CheckResult:
     """Compare what users ask of the containers `live` with the training data of `generation`."""
 
     def judge() -> CheckResult:
         from gitops_ml.core.verification.feature_drift import judge_drift, parse_reference  # numpy
 
-        samples = _samples(host, live, generation.port)
-        files = files_of(host, generation)
+        samples = _samples(session, live, generation.port)
+        files = files_of(session, generation)
         reference = parse_reference(files.reference) if files and files.reference is not None else None
         return judge_drift(spec, reference, samples)
 
-    return _advise("drift", host, generation, judge)
+    return _advise("drift", session, generation, judge)
 
 
 class HeldOutAnswers(NamedTuple):
@@ -46,7 +46,7 @@ class HeldOutAnswers(NamedTuple):
 
 
 def agreement(
-    host: ReadOnlyHost,
+    session: ReadOnlySession,
     spec: AgreementCheck,
     candidate: Served,
     incumbent: Served,
@@ -62,40 +62,45 @@ def agreement(
     def judge() -> CheckResult:
         from gitops_ml.core.verification.agreement import judge_agreement  # numpy
 
-        manifest = manifest_of(host, generation)
+        manifest = manifest_of(session, generation)
         if manifest is None:
             return _inconclusive("agreement", "its model has no manifest")
         if held_out and other.pattern != "service":
-            answers = answers_in(held_out.candidate, manifest), answers_in(held_out.incumbent, manifest_of(host, other))
+            answers = (
+                answers_in(held_out.candidate, manifest),
+                answers_in(held_out.incumbent, manifest_of(session, other)),
+            )
             return judge_agreement(spec, held_out.rows, *answers, manifest, kind="held-out")
-        samples = _samples(host, live, other.port)
+        samples = _samples(session, live, other.port)
         bodies = [samples.body()] if samples.rows >= spec.min_rows else []
         question = Question(generation, {"candidate": candidate, "incumbent": incumbent}, bodies=bodies)
-        results = host.servers.ask(question, host.go_on) if bodies else {}
+        results = session.servers.ask(question, session.go_on) if bodies else {}
         return judge_agreement(
             spec,
             samples.rows,
             answers_in(results.get("candidate"), manifest),
-            answers_in(results.get("incumbent"), manifest_of(host, other)),
+            answers_in(results.get("incumbent"), manifest_of(session, other)),
             manifest,
         )
 
-    return _advise("agreement", host, generation, judge)
+    return _advise("agreement", session, generation, judge)
 
 
-def _advise(name: str, host: ReadOnlyHost, generation: Generation, judge: Callable[[], CheckResult]) -> CheckResult:
+def _advise(
+    name: str, session: ReadOnlySession, generation: Generation, judge: Callable[[], CheckResult]
+) -> CheckResult:
     try:
         return judge()
     except (LockLost, Superseded):
         raise
     except Exception as error:
         return _inconclusive(
-            name, first_line(as_gitops_error(error, f"{host.environment}/{generation.deployment} {name}"))
+            name, first_line(as_gitops_error(error, f"{session.environment}/{generation.deployment} {name}"))
         )
 
 
-def _samples(host: ReadOnlyHost, live: Sequence[Container], port: int) -> Samples:
-    return host.servers.samples([(c.alias, port) for c in live if c.state == "running"])
+def _samples(session: ReadOnlySession, live: Sequence[Container], port: int) -> Samples:
+    return session.servers.samples([(c.alias, port) for c in live if c.state == "running"])
 
 
 def _inconclusive(name: str, reason: str) -> CheckResult:

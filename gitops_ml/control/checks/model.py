@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles, read_model_files
-from gitops_ml.control.host import ReadOnlyHost
+from gitops_ml.control.session import ReadOnlySession
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.verification.applications import require_inputs
 from gitops_ml.core.verification.probe_result import TargetResult
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gitops_ml.core.verification.answers import Answers, NoAnswer
 
 
-def files_of(host: ReadOnlyHost, generation: Generation) -> ModelFiles | None:
+def files_of(session: ReadOnlySession, generation: Generation) -> ModelFiles | None:
     """Read the files of a generation's model; None for an application without a mapping, which is not asked.
 
     Raises `ModelRejected` for malformed files and for a mapping that does not fit them, `VersionError` when their bytes
@@ -24,16 +24,16 @@ def files_of(host: ReadOnlyHost, generation: Generation) -> ModelFiles | None:
     """
     if not generation.answers:
         return None
-    files = read_model_files(host.models.artifact(generation))
+    files = read_model_files(session.models.artifact(generation))
     if generation.mapping:
         require_inputs(generation.mapping.request, files.manifest)
     return files
 
 
-def manifest_of(host: ReadOnlyHost, generation: Generation | None) -> Manifest | None:
+def manifest_of(session: ReadOnlySession, generation: Generation | None) -> Manifest | None:
     """The manifest of a generation that another one is compared with; None where it cannot be read."""
     try:
-        files = files_of(host, generation) if generation else None
+        files = files_of(session, generation) if generation else None
     except GitopsError:
         return None
     return files.manifest if files else None

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import msgspec
 
 from gitops_ml.control.boundary import as_gitops_error
-from gitops_ml.control.host import CommandContext, ReadOnlyHost
+from gitops_ml.control.session import CommandContext, ReadOnlySession
 from gitops_ml.core.declaration.checks import OwnCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
 from gitops_ml.core.text import clean_line, first_line
-from gitops_ml.core.verification.own_checks import Subject, unanswered
+from gitops_ml.core.verification.own_checks import CheckSubject, unanswered
 from gitops_ml.core.verification.verdict import CheckResult
 from gitops_ml.errors import GitopsError, InputError
 
 
 @dataclass(frozen=True)
-class Place:
+class CheckPlace:
     """Where a generation is judged by a team's own checks.
 
     Args:
@@ -34,36 +34,44 @@ class Place:
 
 
 def run_own_checks(
-    host: ReadOnlyHost, checks: Sequence[OwnCheck], generation: Generation, place: Place, go_on: Callable[[], None]
+    session: ReadOnlySession,
+    checks: Sequence[OwnCheck],
+    generation: Generation,
+    place: CheckPlace,
+    go_on: Callable[[], None],
 ) -> list[CheckResult]:
     """Run these checks one after the other. A check that meets an unforeseen error is inconclusive.
 
     Args:
         go_on: called repeatedly while waiting; what it raises ends the waiting.
     """
-    subject = Subject(
-        environment=host.environment,
+    subject = CheckSubject(
+        environment=session.environment,
         deployment=generation.deployment,
         version=generation.version,
         generation=generation.fingerprint,
         endpoint=place.endpoint,
     )
     commands = CommandContext(
-        files=lambda: host.models.commit_files(place.commit),
-        endpoint=host.servers.inner_address(generation, place.container),
+        files=lambda: session.models.commit_files(place.commit),
+        endpoint=session.servers.inner_address(generation, place.container),
     )
-    return [_run(host, check, subject, commands, go_on) for check in checks]
+    return [_run(session, check, subject, commands, go_on) for check in checks]
 
 
 def _run(
-    host: ReadOnlyHost, check: OwnCheck, subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+    session: ReadOnlySession,
+    check: OwnCheck,
+    subject: CheckSubject,
+    commands: CommandContext,
+    go_on: Callable[[], None],
 ) -> CheckResult:
     try:
-        result = host.servers.run_own_checks([check], subject, commands, go_on)[0]
+        result = session.servers.run_own_checks([check], subject, commands, go_on)[0]
     except InputError as error:
         result = unanswered(check, first_line(error))
     except GitopsError:
         raise
     except Exception as error:
-        result = unanswered(check, first_line(as_gitops_error(error, f"{host.environment}/{subject.deployment}")))
+        result = unanswered(check, first_line(as_gitops_error(error, f"{session.environment}/{subject.deployment}")))
     return msgspec.structs.replace(result, reason=clean_line(result.reason))

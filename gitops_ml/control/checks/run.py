@@ -16,9 +16,9 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.artifacts.model_files import ModelFiles
 from gitops_ml.control.checks import advisory
 from gitops_ml.control.checks.model import answers_in, files_of, manifest_of
-from gitops_ml.control.checks.own import Place, run_own_checks
+from gitops_ml.control.checks.own import CheckPlace, run_own_checks
 from gitops_ml.control.checks.rejected import rejected
-from gitops_ml.control.host import LOG_TAIL, Question, ReadOnlyHost
+from gitops_ml.control.session import LOG_TAIL, Question, ReadOnlySession
 from gitops_ml.core.declaration.checks import OwnCheck, PrometheusCheck
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.observed import Container
@@ -48,49 +48,49 @@ class _Holdout:
     refused: str = ""
 
 
-def readiness(host: ReadOnlyHost, generation: Generation, containers: Sequence[Container]) -> CheckResult:
+def readiness(session: ReadOnlySession, generation: Generation, containers: Sequence[Container]) -> CheckResult:
     """Judge whether all these replicas came up as declared, within the generation's start time-out."""
     question = Question(generation, {c.alias: (c, generation) for c in containers})
     try:
-        return _ready(host.servers.ask(question, host.go_on), [c.alias for c in containers], generation)
+        return _ready(session.servers.ask(question, session.go_on), [c.alias for c in containers], generation)
     except ModelRejected as error:
         return rejected(error)
 
 
-def verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
+def verify(session: ReadOnlySession, action: plan.Verify) -> CheckReport:
     """Run the checks of one generation: ready and smoke always, the others where they are declared.
 
     Malformed files or answers of the model are a failed check. Raises `Temporary` for trouble that is not the
     candidate's; then there is no verdict, and a later pass asks again.
     """
     try:
-        report = _verify(host, action)
+        report = _verify(session, action)
     except ModelRejected as error:
         report = CheckReport([rejected(error)])
     report.checks = [msgspec.structs.replace(check, reason=clean_line(check.reason)) for check in report.checks]
     return report
 
 
-def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
+def _verify(session: ReadOnlySession, action: plan.Verify) -> CheckReport:
     generation, spec = action.generation, action.checks
-    replicas = host.containers(action.deployment)
+    replicas = session.containers(action.deployment)
     candidates = [c for c in replicas if c.generation == generation.fingerprint]
     if action.review:
         candidates = [c for c in candidates if c.state == "running"]
     incumbent = action.attempt.incumbent
     incumbents = [c for c in replicas if incumbent and c.generation == incumbent.fingerprint and c.state == "running"]
     compared = incumbent if action.compare else None
-    files = files_of(host, generation)
-    holdout = _load_holdout(host, action, files, compared)
+    files = files_of(session, generation)
+    holdout = _load_holdout(session, action, files, compared)
     targets = {c.alias: (c, generation) for c in candidates}
     if holdout.bodies and compared and incumbents:
         targets[incumbents[0].alias] = (incumbents[0], compared)
     question = Question(generation, targets, example=files.example if files else None, bodies=holdout.bodies)
-    results = host.servers.ask(question, _go_on(host, action))
+    results = session.servers.ask(question, _go_on(session, action))
     names = [c.alias for c in candidates]
     ready = _ready(results, names, generation)
     if ready.result != "pass":
-        return CheckReport([ready], host.logs(candidates, LOG_TAIL))
+        return CheckReport([ready], session.logs(candidates, LOG_TAIL))
     first = results[names[0]]
     checks = [ready]
     if generation.answers:
@@ -99,20 +99,20 @@ def _verify(host: ReadOnlyHost, action: plan.Verify) -> CheckReport:
     if spec.holdout:
         checks += _judge_holdout(action, holdout, first, other, compared)
     held_out = advisory.HeldOutAnswers(len(holdout.rows.labels), first, other) if holdout.bodies and other else None
-    checks += _own_checks(host, action, candidates[0])
+    checks += _own_checks(session, action, candidates[0])
     live = candidates if action.review else incumbents
     if spec.drift:
-        checks.append(advisory.drift(host, spec.drift, generation, live))
+        checks.append(advisory.drift(session, spec.drift, generation, live))
     if spec.agreement and incumbent and incumbents:
         pair = (candidates[0], generation), (incumbents[0], incumbent)
-        checks.append(advisory.agreement(host, spec.agreement, *pair, live, held_out))
+        checks.append(advisory.agreement(session, spec.agreement, *pair, live, held_out))
     failed = any(check.result == "fail" and not check.advisory for check in checks)
-    return CheckReport(checks, host.logs(candidates[:1], LOG_TAIL) if failed else "")
+    return CheckReport(checks, session.logs(candidates[:1], LOG_TAIL) if failed else "")
 
 
-def _go_on(host: ReadOnlyHost, action: plan.Verify) -> Callable[[], None]:
+def _go_on(session: ReadOnlySession, action: plan.Verify) -> Callable[[], None]:
     """What ends the waiting: for a candidate also a newer commit; what serves is judged to the end."""
-    return host.go_on if action.review else lambda: host.require_wanted(action.generation)
+    return session.go_on if action.review else lambda: session.require_wanted(action.generation)
 
 
 def _timely(action: plan.Verify) -> list[OwnCheck]:
@@ -125,16 +125,16 @@ def _timely(action: plan.Verify) -> list[OwnCheck]:
     return [c for c in action.checks.own if action.compare and not isinstance(c, PrometheusCheck)]
 
 
-def _own_checks(host: ReadOnlyHost, action: plan.Verify, container: Container) -> list[CheckResult]:
+def _own_checks(session: ReadOnlySession, action: plan.Verify, container: Container) -> list[CheckResult]:
     checks = _timely(action)
     if not checks:
         return []
-    place = Place(
-        endpoint=action.endpoint or host.servers.address(container, action.generation),
+    place = CheckPlace(
+        endpoint=action.endpoint or session.servers.address(container, action.generation),
         container=None if action.endpoint else container,
         commit=action.commit or action.generation.commit,
     )
-    return run_own_checks(host, checks, action.generation, place, _go_on(host, action))
+    return run_own_checks(session, checks, action.generation, place, _go_on(session, action))
 
 
 def _ready(results: Mapping[str, TargetResult], names: Sequence[str], generation: Generation) -> CheckResult:
@@ -155,7 +155,7 @@ def _evidence(generation: Generation) -> tuple[str, ...]:
 
 
 def _load_holdout(
-    host: ReadOnlyHost, action: plan.Verify, files: ModelFiles | None, compared: Generation | None
+    session: ReadOnlySession, action: plan.Verify, files: ModelFiles | None, compared: Generation | None
 ) -> _Holdout:
     spec = action.checks.holdout
     if spec is None or action.holdout is None:
@@ -165,16 +165,16 @@ def _load_holdout(
     from gitops_ml.clients.rows.holdout import labelled, load_rows, requests  # pyarrow and numpy: for rows only
 
     for whose, model in (("candidate", action.generation), ("incumbent", compared)):
-        if model and model.artifact and action.holdout in host.models.trained_on(model):
+        if model and model.artifact and action.holdout in session.models.trained_on(model):
             return _Holdout(refused=f"{spec.data} is among what the {whose} was trained on, {model.version}")
-    data = host.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
+    data = session.models.data(action.commit or action.generation.commit, spec.data, action.holdout)
     try:
         rows = load_rows(data, spec.data, spec.rows)
         return _Holdout(
             bodies=requests(rows, files.manifest),
             rows=labelled(rows, spec, files.manifest),
             manifest=files.manifest,
-            incumbent=manifest_of(host, compared),
+            incumbent=manifest_of(session, compared),
         )
     except InputError as error:
         return _Holdout(refused=first_line(error))

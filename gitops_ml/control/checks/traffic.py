@@ -10,45 +10,43 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-import msgspec
-
-from gitops_ml.control.checks.own import Place, run_own_checks
+from gitops_ml.control.checks.own import CheckPlace, run_own_checks
 from gitops_ml.control.events import Event, check_event
-from gitops_ml.control.host import LOG_TAIL, Host
-from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.journal.entries import Cleared, Counted, Judged, Stepped
+from gitops_ml.control.session import LOG_TAIL, Session
+from gitops_ml.core.journal.entries import Counted, Judged
 from gitops_ml.core.journal.state import Attempt
 from gitops_ml.core.planning import plan
+from gitops_ml.core.planning.stage_end import end_of_stage, next_stage
 from gitops_ml.core.verification.acknowledgements import judge_acknowledgements
 from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficTest
 from gitops_ml.core.verification.traffic import judge_traffic
-from gitops_ml.core.verification.verdict import CheckResult, overall
+from gitops_ml.core.verification.verdict import CheckResult, judge_alive, overall
 
 WATCH_SECONDS, PAUSE_SECONDS = 2.0, 0.5
 """How long one pass watches subscribers, and the pause between two looks."""
-MIRRORED_PERCENT = 50
-"""A mirror gives both generations the same number of requests, however large the share that is copied."""
 
 
-def watch(action: plan.Watch, host: Host) -> None:
+def watch(action: plan.Watch, session: Session) -> None:
     """Count requests for one pass, and write what they decide: a failure, a stage's end, a pass, a time-out."""
-    attempt = host.state.of(action.deployment).open or action.attempt
-    crashed = _crashed(action, host)
-    if crashed:
-        _judge(action, host, attempt, crashed)
+    attempt = session.state.of(action.deployment).open or action.attempt
+    alive = judge_alive(_restarts(action, session))
+    if alive.result == "fail":
+        _judge(action, session, attempt, alive)
         return
     if action.generation.published:
-        _watch_subscribers(action, host, attempt)
+        _watch_subscribers(action, session, attempt)
         return
     test = TrafficTest(action.traffic.max_bad_increase, attempt.evidence)
-    test.step(MIRRORED_PERCENT if action.mirror else action.percent)
-    progress = host.servers.count(action, attempt, test, host.containers(action.deployment))
+    test.step(action.expected_percent)
+    progress = session.servers.count(action, attempt, test, session.containers(action.deployment))
     evidence = test.evidence
     if progress.lost:
-        host.report(f"lost {host.environment}/{action.deployment}: the gateway's log was rotated before it was read")
-    host.note(
+        session.report(
+            f"lost {session.environment}/{action.deployment}: the gateway's log was rotated before it was read"
+        )
+    session.note(
         Counted(
-            at=host.now().isoformat(),
+            at=session.now().isoformat(),
             attempt=attempt.id,
             deployment=action.deployment,
             evidence=evidence,
@@ -56,98 +54,81 @@ def watch(action: plan.Watch, host: Host) -> None:
             lost=progress.lost,
         )
     )
-    _decide(action, host, attempt, evidence)
-    host.flush()
+    _decide(action, session, attempt, evidence)
+    session.flush()
 
 
-def _decide(action: plan.Watch, host: Host, attempt: Attempt, evidence: Evidence) -> None:
-    elapsed = _elapsed(host, attempt)
-    check = judge_traffic(action.traffic, evidence, elapsed=elapsed, alpha=action.alpha)
-    if attempt.lost:
-        check = msgspec.structs.replace(
-            check, figures=check.figures | {"log": "some requests were rotated away unread"}
-        )
-    _act(action, host, attempt, check, evidence.shows_harmless(action.goal), action.traffic.timeout)
+def _decide(action: plan.Watch, session: Session, attempt: Attempt, evidence: Evidence) -> None:
+    check = judge_traffic(
+        action.traffic, evidence, elapsed=_elapsed(session, attempt), alpha=action.alpha, lost=attempt.lost
+    )
+    _report_and_write(action, session, attempt, check, evidence.shows_harmless(action.goal))
 
 
-def _watch_subscribers(action: plan.Watch, host: Host, attempt: Attempt) -> None:
+def _watch_subscribers(action: plan.Watch, session: Session, attempt: Attempt) -> None:
     """Ask the channels what their subscribers have loaded, until that decides or this pass is over."""
     deadline = time.monotonic() + WATCH_SECONDS
     published = {g.fingerprint for g in (action.generation, action.incumbent) if g.published}
     while True:
-        live = [c for c in host.containers(action.deployment) if c.generation in published and c.state == "running"]
-        reports = host.servers.channels(live)
+        live = [c for c in session.containers(action.deployment) if c.generation in published and c.state == "running"]
+        reports = session.servers.channels(live)
         check = judge_acknowledgements(
             action.subscribers,
             reports,
             action.generation.fingerprint,
             percent=action.percent,
-            last=_is_last(action),
-            elapsed=_elapsed(host, attempt),
+            last=action.is_last,
+            elapsed=_elapsed(session, attempt),
             complete=len(reports) == len(live) and {c.generation for c in live} == published,
         )
         if check.result != "inconclusive" or time.monotonic() >= deadline:
             break
-        host.go_on()
+        session.go_on()
         time.sleep(PAUSE_SECONDS)
-    _act(action, host, attempt, check, check.result == "pass", action.subscribers.timeout)
+    _report_and_write(action, session, attempt, check, check.result == "pass")
 
 
-def _act(
-    action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult, stage_passed: bool, timeout: str
+def _report_and_write(
+    action: plan.Watch, session: Session, attempt: Attempt, check: CheckResult, goal_reached: bool
 ) -> None:
     """Report a check, and write what follows from it: a verdict, or the next stage."""
-    elapsed = _elapsed(host, attempt)
-    host.report(
+    elapsed = _elapsed(session, attempt)
+    session.report(
         Event(
-            f"{check.name} {host.environment}/{action.deployment} at {action.percent}%: {check.reason}",
+            f"{check.name} {session.environment}/{action.deployment} at {action.percent}%: {check.reason}",
             check.name,
-            environment=host.environment,
+            environment=session.environment,
             deployment=action.deployment,
             percent=action.percent,
             result=check.result,
             reason=check.reason,
             figures=check.figures,
             elapsed=round(elapsed, 1),
-            timeout=seconds(timeout),
+            timeout=action.timeout_seconds,
         )
     )
-    if check.result == "fail" or (check.result == "pass" and _is_last(action)):
-        _judge(action, host, attempt, check)
-    elif stage_passed and not _is_last(action):
-        _next_stage(action, host, attempt, check)
-    elif elapsed >= seconds(timeout):
-        _judge(action, host, attempt, check)
+    end = end_of_stage(action, check, goal_reached=goal_reached, elapsed=elapsed)
+    if end == "verdict":
+        _judge(action, session, attempt, check)
+    elif end == "next stage":
+        session.write(*next_stage(action, attempt, check, session.now().isoformat()))
 
 
-def _elapsed(host: Host, attempt: Attempt) -> float:
+def _elapsed(session: Session, attempt: Attempt) -> float:
     """Seconds since the candidate's test began."""
-    now = host.now()
+    now = session.now()
     return (now - datetime.fromisoformat(attempt.routed or now.isoformat())).total_seconds()
 
 
-def _is_last(action: plan.Watch) -> bool:
-    return action.stage + 1 >= action.stages
-
-
-def _next_stage(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult) -> None:
-    """Begin the next stage. If it begins a new test, keep the shadow's result as a check that was passed."""
-    name, at = action.deployment, host.now().isoformat()
-    checks = (*attempt.checks, msgspec.structs.replace(check, name="traffic mirrored"))
-    passed = [Cleared(at=at, attempt=attempt.id, deployment=name, checks=checks)] * action.new_test
-    step = Stepped(at=at, attempt=attempt.id, deployment=name, stage=action.stage + 1, anew=action.new_test)
-    host.write(*passed, step)
-
-
-def _judge(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult) -> None:
-    checks = (*attempt.checks, check, *(_prometheus(action, host) if check.result == "pass" else ()))
+def _judge(action: plan.Watch, session: Session, attempt: Attempt, check: CheckResult) -> None:
+    checks = (*attempt.checks, check, *(_prometheus(action, session) if check.result == "pass" else ()))
     logs = ""
     if any(check.result == "fail" for check in checks if not check.advisory):
-        candidates = [c for c in host.containers(action.deployment) if c.generation == action.generation.fingerprint]
-        logs = host.logs(candidates, LOG_TAIL)
-    host.write(
+        candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
+        logs = session.logs(candidates, LOG_TAIL)
+    session.write(
         Judged(
-            at=host.now().isoformat(),
+            at=session.now().isoformat(),
             attempt=attempt.id,
             deployment=action.deployment,
             verdict=overall(checks),
@@ -157,20 +138,16 @@ def _judge(action: plan.Watch, host: Host, attempt: Attempt, check: CheckResult)
     )
 
 
-def _prometheus(action: plan.Watch, host: Host) -> list[CheckResult]:
+def _prometheus(action: plan.Watch, session: Session) -> list[CheckResult]:
     """Ask Prometheus about a candidate that has served users."""
-    place = Place(endpoint=action.endpoint, container=None, commit=action.generation.commit)
-    checks = run_own_checks(host, action.prometheus, action.generation, place, host.go_on)
+    place = CheckPlace(endpoint=action.endpoint, container=None, commit=action.generation.commit)
+    checks = run_own_checks(session, action.prometheus, action.generation, place, session.go_on)
     for check in checks:
-        host.report(check_event(host.environment, action.deployment, check))
+        session.report(check_event(session.environment, action.deployment, check))
     return checks
 
 
-def _crashed(action: plan.Watch, host: Host) -> CheckResult | None:
-    """A failed check when the engine had to start the candidate again: it gets no more users."""
-    for container in host.containers(action.deployment):
-        restarts = host.restarts(container) if container.generation == action.generation.fingerprint else 0
-        if restarts:
-            reason = f"its container ended {restarts} times and was started again"
-            return CheckResult(name="alive", result="fail", reason=reason, figures={"restarts": restarts})
-    return None
+def _restarts(action: plan.Watch, session: Session) -> int:
+    """How often the engine had to start a container of the candidate again."""
+    candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
+    return max(map(session.restarts, candidates), default=0)

@@ -67,7 +67,7 @@ def read_source(repo: Repository, files: EnvironmentFiles) -> Source:
         deployments=resolved,
         broken=dict(files.broken) | broken,
     )
-    return Source(files, desired, records.read_records(repo, files))
+    return Source(files, desired, records.read_records(repo, files), former=records.read_former(repo, files))
 
 
 # --- observe the host ------------------------------------------------------------------------------------------------

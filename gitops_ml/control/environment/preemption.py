@@ -19,7 +19,7 @@ from gitops_ml.clients.files.environments import EnvironmentFiles, read_environm
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.environment.observe import generation_at
 from gitops_ml.control.environment.view import View
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.errors import GitopsError
 
 EVERY = 1.0
@@ -39,12 +39,12 @@ class TipWatch:
     Args:
         clone: where the clone is.
         read_tip: gives its tip, within so many seconds.
-        host: gives the open rollouts, also those that begin later, and is told which of them are superseded.
+        session: gives the open rollouts, also those that begin later, and is told which of them are superseded.
     """
 
-    def __init__(self, clone: Path, read_tip: Callable[[Repository, float], str], view: View, host: Host) -> None:
+    def __init__(self, clone: Path, read_tip: Callable[[Repository, float], str], view: View, session: Session) -> None:
         self._read_tip = read_tip
-        self._clone, self._view, self._host = clone, view, host
+        self._clone, self._view, self._session = clone, view, session
         self._closed = threading.Event()
         self._watching: Future[None] | None = None
         self.tip = view.source.commit
@@ -63,7 +63,7 @@ class TipWatch:
 
     def _candidates(self) -> dict[str, str]:
         """The candidates that no user was sent to yet: fingerprints by deployment."""
-        attempts = {name: state.open for name, state in self._host.state.deployments.items()}
+        attempts = {name: state.open for name, state in self._session.state.deployments.items()}
         return {
             name: attempt.generation.fingerprint
             for name, attempt in attempts.items()
@@ -95,7 +95,7 @@ class TipWatch:
         for name, fingerprint in self._candidates().items():
             try:
                 if not self._still_wanted(repo, files, name, fingerprint):
-                    self._host.supersede(name, fingerprint)
+                    self._session.supersede(name, fingerprint)
             except Exception as error:
                 _log.info("%s at the tip could not be read", name, exc_info=error)
 

@@ -1,4 +1,4 @@
-"""One environment on one engine as checks ask about it: the `ReadOnlyHost`. It needs no lock.
+"""One environment on one engine as checks ask about it: the `ReadOnlySession`. It needs no lock.
 
 It changes nothing that serves. It may start containers of its own for a moment, and build the image that they run.
 """
@@ -22,7 +22,7 @@ from gitops_ml.core.observed import Container
 from gitops_ml.core.text import clean
 
 
-class ReadOnlySession:
+class ReadOnlyEngineSession:
     """One environment on one engine, for questions alone.
 
     Args:
@@ -56,7 +56,7 @@ class ReadOnlySession:
         self.servers = EngineServers(place, gateway=lambda: self._gateway, check=self._check, now=self.now)
 
     def go_on(self) -> None:
-        """See `ReadOnlyHost.go_on`."""
+        """See `ReadOnlySession.go_on`."""
         if self._external_stop.is_set():
             raise KeyboardInterrupt
 
@@ -65,19 +65,19 @@ class ReadOnlySession:
         self.go_on()
 
     def require_wanted(self, candidate: Generation) -> None:
-        """See `ReadOnlyHost.require_wanted`. Without a rollout, nothing is superseded."""
+        """See `ReadOnlySession.require_wanted`. Without a rollout, nothing is superseded."""
         self.go_on()
 
     def report(self, text: str) -> None:
-        """See `ReadOnlyHost.report`."""
+        """See `ReadOnlySession.report`."""
         self._report(cleaned(text))
 
     def now(self) -> datetime:
-        """See `ReadOnlyHost.now`: the clock as the snapshot read it, and the time since."""
+        """See `ReadOnlySession.now`: the clock as the snapshot read it, and the time since."""
         return self._at + timedelta(seconds=time.monotonic() - self._started)
 
     def containers(self, deployment: str) -> list[Container]:
-        """See `ReadOnlyHost.containers`."""
+        """See `ReadOnlySession.containers`."""
         replicas = [c for c in list_environment(self._engine, self.project, self._short_name) if c.role == "replica"]
         return sorted(
             (c for c in replicas if c.deployment == deployment),
@@ -85,10 +85,10 @@ class ReadOnlySession:
         )
 
     def restarts(self, container: Container) -> int:
-        """See `ReadOnlyHost.restarts`."""
+        """See `ReadOnlySession.restarts`."""
         inspected = self._engine.inspect_container(container.id)
         return int(inspected["RestartCount"]) if inspected else 0
 
     def logs(self, containers: Sequence[Container], tail: int) -> str:
-        """See `ReadOnlyHost.logs`."""
+        """See `ReadOnlySession.logs`."""
         return clean("\n".join(self._engine.logs(c.id, tail=tail) for c in containers))

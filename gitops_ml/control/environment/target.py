@@ -15,23 +15,23 @@ from gitops_ml.clients.artifacts.source import ModelSource, read_declared
 from gitops_ml.clients.engine.building.base_images import ensure_base
 from gitops_ml.clients.engine.building.model_images import BASE_IMAGE, Builds
 from gitops_ml.clients.engine.lock import Lock, break_lock, clear_dead
-from gitops_ml.clients.files import publication
+from gitops_ml.clients.files import recording
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.clients.files.signers import require_signed_history
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE, gateway_name
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.boundary import log_unforeseen
 from gitops_ml.control.connection import Connection
+from gitops_ml.control.environment.engine_session import Artifacts, EngineSession
 from gitops_ml.control.environment.hosts import Hosts
 from gitops_ml.control.environment.last_good import view_last_good
 from gitops_ml.control.environment.observe import generation_at, observe, plan_view, read_source
 from gitops_ml.control.environment.old_images import remove_old_images
 from gitops_ml.control.environment.preemption import TipWatch
-from gitops_ml.control.environment.read_only import ReadOnlySession
-from gitops_ml.control.environment.session import Artifacts, Session
+from gitops_ml.control.environment.read_only import ReadOnlyEngineSession
 from gitops_ml.control.environment.view import Options, Source, View
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
@@ -43,7 +43,7 @@ _log = logging.getLogger("gitops_ml")
 
 
 @dataclass(frozen=True)
-class Target:
+class EnvironmentTarget:
     """One environment of one clone.
 
     Args:
@@ -105,17 +105,19 @@ class Target:
         """Look at the commit that was applied last, since `error` forbids to follow the tip: see `view_last_good`."""
         return view_last_good(self.repo, self.environment, self.connection, options, error)
 
-    def examine(self, view: View) -> ReadOnlySession:
+    def examine(self, view: View) -> ReadOnlyEngineSession:
         """Open a session for questions to what serves; no lock is taken. Raises `EngineFailed`."""
         engine = self.connection.to(view.source.files)
         base = background.begin(lambda: ensure_base(engine, BASE_IMAGE))
         background.result_within(base, math.inf, self._go_on)
-        return ReadOnlySession(engine, view, ModelSource(self.repo), self.report, self.stopping)
+        return ReadOnlyEngineSession(engine, view, ModelSource(self.repo), self.report, self.stopping)
 
     # --- acting
 
     @contextmanager
-    def open(self, view: View, options: Options, actions: Sequence[plan.Action]) -> Iterator[tuple[View, Session]]:
+    def open(
+        self, view: View, options: Options, actions: Sequence[plan.Action]
+    ) -> Iterator[tuple[View, EngineSession]]:
         """Take the lock, observe again under it, and open a session.
 
         Base images come first: a pull may take minutes, and needs no lock. Builds begin under the lock, so that who
@@ -137,7 +139,7 @@ class Target:
                 if isinstance(action, plan.Build) and action.generation.pattern != "image":
                     builds.begin(action.generation)
             view = self.look_again(view.source, options, locked=True)
-            session = Session(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
+            session = EngineSession(engine, lock, view, Artifacts(models, builds), self.report, self.stopping)
             if options.rebuild_journal and not view.snapshot.gateway_runs:
                 raise EngineFailed(
                     f"the journal of {files.full_name} cannot be rebuilt",
@@ -157,7 +159,7 @@ class Target:
             raise KeyboardInterrupt
 
     @contextmanager
-    def watch_tip(self, view: View, host: Host) -> Iterator[Callable[[], Source]]:
+    def watch_tip(self, view: View, session: Session) -> Iterator[Callable[[], Source]]:
         """Supersede rollouts that a newer commit no longer wants; the callable gives the newest source."""
         source = view.source
         if source.tip_error:
@@ -170,7 +172,7 @@ class Target:
                 source = self._source_at(watch.tip, source)
             return source
 
-        with TipWatch(self.repo.root, self.read_tip, view, host) as watch:
+        with TipWatch(self.repo.root, self.read_tip, view, session) as watch:
             yield newest
 
     def _source_at(self, commit: str, source: Source) -> Source:
@@ -183,8 +185,8 @@ class Target:
             _log.info("%s: the new tip cannot be read", self.environment, exc_info=error)
             return source
 
-    def publish(self, view: View, state: EnvironmentState) -> Publication:
-        """Publish what the journal holds and Git does not."""
+    def record_verdicts(self, view: View, state: EnvironmentState) -> Recording:
+        """Record what the journal holds and Git does not."""
         base = view.snapshot.base_id or ""
 
         def same_generation(files: EnvironmentFiles, attempt: Attempt) -> bool:
@@ -196,7 +198,7 @@ class Target:
                 return False
             return declared.fingerprint == attempt.generation.fingerprint
 
-        return publication.publish(
+        return recording.record_verdicts(
             self.repo, self.environment, state, engine=view.snapshot.engine, same_generation=same_generation
         )
 

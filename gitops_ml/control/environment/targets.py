@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from itertools import groupby
 from typing import Protocol, TypeVar
 
 from gitops_ml.clients import background
+from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.reconnect import Reconnection
 from gitops_ml.clients.files.environments import (
     ROOT,
@@ -23,13 +25,14 @@ from gitops_ml.clients.files.environments import (
 )
 from gitops_ml.clients.gateway.port import require_free_port
 from gitops_ml.clients.git.repository import Repository
+from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment.hosts import Hosts
-from gitops_ml.control.environment.target import Target, commit_of
+from gitops_ml.control.environment.target import EnvironmentTarget, commit_of
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.core.declaration.hosts import split_full_name
 from gitops_ml.core.generation import ENVIRONMENT, PROJECT
-from gitops_ml.errors import EngineUnavailable, GitopsError, SourceError
+from gitops_ml.errors import EngineUnavailable, GitopsError, SourceError, SourceUnavailable
 
 
 class Stoppable(Protocol):
@@ -54,7 +57,7 @@ def list_targets(
     report: Callable[[str], None],
     options: Options,
     reconnections: Mapping[str, Reconnection] | None = None,
-) -> list[Target]:
+) -> list[EnvironmentTarget]:
     """The named environments as targets, one for each of their hosts; all that the tip declares where none is named.
 
     `reconnections`: see `reconnect.begin`. Raises `SourceError` when nothing is declared.
@@ -70,11 +73,11 @@ def list_targets(
     begun = reconnections or {}
     fetch, hosts, stopping = SharedFetch(), Hosts(), threading.Event()
 
-    def target(name: str) -> Target:
+    def target(name: str) -> EnvironmentTarget:
         connection = Connection(begun.get(name))
         if not split_full_name(name)[1]:
-            return Target(repo, name, report, connection, stopping)
-        return Target(Repository.open(repo.root), name, report, connection, stopping, fetch, hosts)
+            return EnvironmentTarget(repo, name, report, connection, stopping)
+        return EnvironmentTarget(Repository.open(repo.root), name, report, connection, stopping, fetch, hosts)
 
     return [target(name) for name in dict.fromkeys(names)]
 
@@ -98,20 +101,32 @@ class SharedFetch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: Future[str] | None = None
-        self._began = 0.0
+        self._began = -math.inf
 
     def __call__(self, repo: Repository, seconds: float) -> str:
-        """The tip, at most `FETCH_EVERY` seconds old. Raises as `Repository.fetch`."""
+        """The tip, by a fetch that began at most `FETCH_EVERY` seconds ago, or that is still under way.
+
+        Raises as `Repository.fetch`, after `seconds` at most.
+        """
         with self._lock:
-            if self._last is None or time.monotonic() - self._began > FETCH_EVERY:
+            ended = self._last is None or self._last.done()
+            if ended and time.monotonic() - self._began > FETCH_EVERY:
                 self._last, self._began = background.begin(lambda: repo.fetch(seconds)), time.monotonic()
             last = self._last
-        last.result()
+        assert last is not None
+        try:
+            background.result_within(last, seconds)
+        except TimeoutError as error:
+            raise SourceUnavailable(
+                f"the remote {repo.remote} could not be fetched",
+                why=f"the fetch for all hosts takes longer than {seconds:g} s",
+                fix=f"git -C {repo.root} fetch {repo.remote} {repo.branch}",
+            ) from error
         repo.forget()
         return repo.tip()
 
 
-def by_environment(targets: Sequence[Target]) -> list[list[Target]]:
+def by_environment(targets: Sequence[EnvironmentTarget]) -> list[list[EnvironmentTarget]]:
     """The targets, with the hosts of one environment together."""
     return [list(hosts) for _, hosts in groupby(targets, lambda target: split_full_name(target.environment)[0])]
 
@@ -142,7 +157,7 @@ def side_by_side(targets: Sequence[Worked], work: Callable[[Worked], Result]) ->
         raise
 
 
-def preview_all(targets: Sequence[Target], options: Options) -> list[View | Exception]:
+def preview_all(targets: Sequence[EnvironmentTarget], options: Options) -> list[View | Exception]:
     """Preview the hosts of one environment: see `preview`."""
     previews = side_by_side(targets, lambda target: preview(target, options))
     if not any(isinstance(each, EngineUnavailable) for each in previews):
@@ -156,11 +171,11 @@ def preview_all(targets: Sequence[Target], options: Options) -> list[View | Exce
     return previews
 
 
-def preview(target: Target, options: Options) -> View:
+def preview(target: EnvironmentTarget, options: Options) -> View:
     """Look for people who read a plan, and refuse also what a pass puts up with: a port that another environment or
     container takes, and what only a later promotion would stumble over.
 
-    Raises as `Target.look`, and `InputError`.
+    Raises as `EnvironmentTarget.look`, and `InputError`.
     """
     view = target.look(options)
     desired = view.desired
@@ -172,23 +187,39 @@ def preview(target: Target, options: Options) -> View:
     return view
 
 
-def undeclared(targets: Sequence[Target]) -> list[SourceError]:
+def undeclared(targets: Sequence[EnvironmentTarget]) -> list[GitopsError]:
     """Containers of this project in environments that are no longer declared, on the engines of these targets.
 
-    They are left alone: a folder may have vanished by mistake.
+    They are left alone: a folder may have vanished by mistake. An engine that cannot be asked is an error among the
+    others.
     """
-    errors: dict[str, SourceError] = {}
-    declared = {split_full_name(target.environment)[0] for target in targets}
-    engines = [target.connection.engine for target in targets]
-    for engine in {engine.url: engine for engine in engines if engine}.values():
+    engines = {t.connection.engine.url: (t, t.connection.engine) for t in targets if t.connection.engine}
+    if not engines:
+        return []
+    try:
         project = read_project(targets[0].repo, targets[0].repo.tip()).name
-        for listed in engine.list_containers({PROJECT: project}):
-            name = listed["Labels"].get(ENVIRONMENT, "")
-            if name not in declared:
-                errors[name] = SourceError(
-                    f"{project} runs in {name}, which is not declared any more",
-                    why=f"environments/{name}/environment.yaml is gone; nothing there is changed",
-                    fix=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
-                    f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
-                )
+    except GitopsError as error:
+        return [error]
+    asked = [(target, background.begin(partial(_environments_on, e, project))) for target, e in engines.values()]
+    declared = {split_full_name(target.environment)[0] for target in targets}
+    errors: dict[str, GitopsError] = {}
+    for target, answer in asked:
+        try:
+            errors |= {name: _undeclared(project, name) for name in answer.result() - declared}
+        except Exception as error:
+            errors[target.environment] = as_gitops_error(error, target.environment)
     return [errors[name] for name in sorted(errors)]
+
+
+def _environments_on(engine: Engine, project: str) -> set[str]:
+    """The environments that have containers of a project on an engine."""
+    return {listed["Labels"].get(ENVIRONMENT, "") for listed in engine.list_containers({PROJECT: project})}
+
+
+def _undeclared(project: str, name: str) -> SourceError:
+    return SourceError(
+        f"{project} runs in {name}, which is not declared any more",
+        why=f"environments/{name}/environment.yaml is gone; nothing there is changed",
+        fix=f"restore environments/{name}, or take away what it runs: docker rm -f $(docker ps -aq "
+        f"--filter label={PROJECT}={project} --filter label={ENVIRONMENT}={name})",
+    )

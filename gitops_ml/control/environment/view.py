@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gitops_ml.clients.files.environments import EnvironmentFiles
 from gitops_ml.clients.git.fetch import FETCH_SECONDS
@@ -42,6 +42,7 @@ class Options:
 class Source:
     """What one commit says of one environment: all that a pass reads of the clone before it looks at the host.
 
+    `former`: records that a pass has to move to their place; see `records.read_former`.
     `tip_error`: why the tip cannot be followed. Then this is the commit that was applied last, and no rollout begins.
     `as_served`: no commit can be followed, so what serves is healed as the journal knows it. Nothing is recorded then.
     """
@@ -51,6 +52,7 @@ class Source:
     records: Mapping[str, Record]
     tip_error: GitopsError | None = None
     as_served: bool = False
+    former: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def commit(self) -> str:
@@ -79,12 +81,14 @@ class View:
     def engine_changed(self) -> bool:
         """Whether Git has to learn which engine this is.
 
-        A record names another one, as after `--rebind`; or what serves on one of several hosts has no record, as when
-        it was the environment's only host before.
+        A record names another one, as after `--rebind`; or what serves on one of several hosts has no record, or the
+        record is at its former path: the environment's only host has become one of several, or the other way round.
         """
+        host, engine = self.source.files.host, self.snapshot.engine
         serving = {name for name, state in self.state.deployments.items() if state.serving}
-        unrecorded = bool(self.source.files.host) and not serving <= self.records.keys()
-        return unrecorded or any(record.engine != self.snapshot.engine for record in self.records.values())
+        unrecorded = bool(host) and not serving <= self.records.keys()
+        moved = any(not host or record.engine == engine for record in self.source.former.values())
+        return unrecorded or moved or any(record.engine != engine for record in self.records.values())
 
     @property
     def waits_for_hosts(self) -> bool:

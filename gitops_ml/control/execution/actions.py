@@ -1,9 +1,9 @@
-"""Performing one action of a plan on a host, and deciding nothing."""
+"""Performing one action of a plan in a session, and deciding nothing."""
 
 from __future__ import annotations
 
 from gitops_ml.control.events import Event, check_event
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Applied, Built, Cleared, Intent, Judged, Settled, Stepped, Withdrawn
 from gitops_ml.core.journal.fold import Entry
@@ -19,13 +19,13 @@ ROUTABLE = ("running", "restarting")
 SHOWN_LINES = 15
 
 
-def perform(action: plan.Action, host: Host) -> None:
-    """Perform one action. Raises what the host raises, and `EngineFailed`."""
-    host.report(
+def perform(action: plan.Action, session: Session) -> None:
+    """Perform one action. Raises what the session raises, and `EngineFailed`."""
+    session.report(
         Event(
-            action.line(host.environment),
+            action.line(session.environment),
             "action",
-            environment=host.environment,
+            environment=session.environment,
             deployment=action.deployment,
             verb=action.verb,
             subject=action.subject,
@@ -34,61 +34,61 @@ def perform(action: plan.Action, host: Host) -> None:
     )
     match action:
         case plan.EnsureGateway():
-            host.ensure_gateway(action)
+            session.ensure_gateway(action)
         case plan.Tidy():
-            host.tidy(action.files)
+            session.tidy(action.files)
         case plan.Index() if action.content:
-            host.switch(INDEX, action.content)
+            session.switch(INDEX, action.content)
         case plan.Index():
-            host.unroute(INDEX)
+            session.unroute(INDEX)
         case plan.Begin():
-            _begin(action, host)
+            _begin(action, session)
         case plan.Build():
-            _build(action, host)
+            _build(action, session)
         case plan.Create():
             for replica in action.replicas:
-                host.create(action.generation, replica)
+                session.create(action.generation, replica)
         case plan.Start():
-            _start(action, host)
+            _start(action, session)
         case plan.Verify():
-            _verify(action, host)
+            _verify(action, session)
         case plan.Shift():
-            _shift(action, host)
+            _shift(action, session)
         case plan.Watch():
             from gitops_ml.control.checks import traffic  # only where a candidate is among users
 
-            traffic.watch(action, host)
+            traffic.watch(action, session)
         case plan.Route():
-            _route(action, host)
+            _route(action, session)
         case plan.Unroute():
-            host.unroute(action.deployment)
+            session.unroute(action.deployment)
         case plan.Retire():
-            leaving = _among(action, host)
-            host.drain(leaving)
-            _remove([container.id for container in leaving], host)
+            leaving = _among(action, session)
+            session.drain(leaving)
+            _remove([container.id for container in leaving], session)
         case plan.Remove() if not action.deployment:
-            _remove(action.containers, host)
+            _remove(action.containers, session)
         case plan.Remove():
-            _remove([container.id for container in _among(action, host)], host, action.grace)
+            _remove([container.id for container in _among(action, session)], session, action.grace)
         case plan.Stop():
-            host.drain(_among(action, host))
+            session.drain(_among(action, session))
         case plan.Settle():
-            host.write(
-                Settled(at=_at(host), attempt=action.attempt, deployment=action.deployment, outcome=action.outcome)
+            session.write(
+                Settled(at=_at(session), attempt=action.attempt, deployment=action.deployment, outcome=action.outcome)
             )
         case plan.Withdraw():
-            host.write(Withdrawn(at=_at(host), deployment=action.deployment))
+            session.write(Withdrawn(at=_at(session), deployment=action.deployment))
 
 
-def _at(host: Host) -> str:
-    return host.now().isoformat()
+def _at(session: Session) -> str:
+    return session.now().isoformat()
 
 
-def _begin(action: plan.Begin, host: Host) -> None:
+def _begin(action: plan.Begin, session: Session) -> None:
     attempt = action.attempt
     entries: list[Entry] = [
         Intent(
-            at=_at(host),
+            at=_at(session),
             attempt=attempt.id,
             generation=attempt.generation,
             incumbent=attempt.incumbent,
@@ -99,102 +99,104 @@ def _begin(action: plan.Begin, host: Host) -> None:
     ]
     if not attempt.boot:
         # With the intent, so that a rollout whose pass died is not undone from an older commit.
-        entries.append(Applied(at=_at(host), commit=attempt.generation.commit))
-    host.write(*entries)
+        entries.append(Applied(at=_at(session), commit=attempt.generation.commit))
+    session.write(*entries)
 
 
-def _build(action: plan.Build, host: Host) -> None:
-    image = host.image(action.generation)
+def _build(action: plan.Build, session: Session) -> None:
+    image = session.image(action.generation)
     if action.attempt:
-        signed = host.sign(action.generation)
-        host.note(
-            Built(at=_at(host), attempt=action.attempt, deployment=action.deployment, image_id=image, signed=signed)
+        signed = session.sign(action.generation)
+        session.note(
+            Built(at=_at(session), attempt=action.attempt, deployment=action.deployment, image_id=image, signed=signed)
         )
 
 
-def _start(action: plan.Start, host: Host) -> None:
+def _start(action: plan.Start, session: Session) -> None:
     started: list[str] = []
     for container in action.resume:
-        host.start(container)
+        session.start(container)
         started.append(container)
-    created = _created(action, host) if action.created else {}
+    created = _created(action, session) if action.created else {}
     for replica in action.replicas:
-        container = created.get(replica) or host.create(action.generation, replica)
-        host.start(container)
+        container = created.get(replica) or session.create(action.generation, replica)
+        session.start(container)
         started.append(container)
     if action.await_ready:
-        _await_ready(action.generation, started, host)
+        _await_ready(action.generation, started, session)
 
 
-def _created(action: plan.Start, host: Host) -> dict[int, str]:
+def _created(action: plan.Start, session: Session) -> dict[int, str]:
     """The containers of the generation that are created and were never started, by replica."""
     generation = action.generation.fingerprint
-    replicas = [c for c in host.containers(action.deployment) if c.generation == generation and c.state == "created"]
+    replicas = [c for c in session.containers(action.deployment) if c.generation == generation and c.state == "created"]
     return {container.replica: container.id for container in replicas}
 
 
-def _await_ready(generation: Generation, started: list[str], host: Host) -> None:
+def _await_ready(generation: Generation, started: list[str], session: Session) -> None:
     from gitops_ml.control.checks import run  # not before the containers start: they take longer than this import
 
-    replicas = [c for c in host.containers(generation.deployment) if c.id in started]
-    check = run.readiness(host, generation, replicas)
+    replicas = [c for c in session.containers(generation.deployment) if c.id in started]
+    check = run.readiness(session, generation, replicas)
     if check.result == "pass":
         return
-    logs = host.logs(replicas, 20)
-    _remove([container.id for container in replicas], host)
+    logs = session.logs(replicas, 20)
+    _remove([container.id for container in replicas], session)
     raise EngineFailed(
         f"{generation.deployment} {generation.version} did not become ready again",
         why=f"{check.reason}\n{logs}".strip(),
-        fix=f"gitops-ml sync {host.environment}",
+        fix=f"gitops-ml sync {session.environment}",
     )
 
 
-def _verify(action: plan.Verify, host: Host) -> None:
+def _verify(action: plan.Verify, session: Session) -> None:
     from gitops_ml.control.checks import run  # not before the candidate starts: its start takes longer than this import
 
-    report = run.verify(host, action)
+    report = run.verify(session, action)
     verdict = overall(report.checks)
-    subject = f"{host.environment}/{action.deployment}"
+    subject = f"{session.environment}/{action.deployment}"
     for check in report.checks:
-        host.report(check_event(host.environment, action.deployment, check))
+        session.report(check_event(session.environment, action.deployment, check))
     if report.logs and any(c.name in ("ready", "smoke") and c.result == "fail" for c in report.checks):
-        host.report(f"the last lines of {subject}:\n{_tail(report.logs)}")
+        session.report(f"the last lines of {subject}:\n{_tail(report.logs)}")
     attempt, name, checks = action.attempt.id, action.deployment, tuple(report.checks)
     if action.then_traffic and verdict == "Verified":
-        host.write(Cleared(at=_at(host), attempt=attempt, deployment=name, checks=checks))
+        session.write(Cleared(at=_at(session), attempt=attempt, deployment=name, checks=checks))
         return
-    host.write(Judged(at=_at(host), attempt=attempt, deployment=name, verdict=verdict, checks=checks, logs=report.logs))
+    session.write(
+        Judged(at=_at(session), attempt=attempt, deployment=name, verdict=verdict, checks=checks, logs=report.logs)
+    )
 
 
 def _tail(logs: str) -> str:
     return "\n".join(f"  | {line}" for line in logs.splitlines()[-SHOWN_LINES:])
 
 
-def _route(action: plan.Route, host: Host) -> None:
+def _route(action: plan.Route, session: Session) -> None:
     generation = action.generation
     running = [
         c
-        for c in host.containers(action.deployment)
+        for c in session.containers(action.deployment)
         if c.generation == generation.fingerprint and c.state == "running" and c.id not in action.without
     ]
     if not running:
         raise EngineFailed(
             f"no replica of {action.deployment} {generation.version} runs",
             why="so its route is left as it is",
-            fix=f"gitops-ml sync {host.environment}",
+            fix=f"gitops-ml sync {session.environment}",
         )
-    route = one_generation_route(action.deployment, generation, running, pin_header=host.pin_header)
-    host.switch(action.deployment, route)
+    route = one_generation_route(action.deployment, generation, running, pin_header=session.pin_header)
+    session.switch(action.deployment, route)
 
 
-def _shift(action: plan.Shift, host: Host) -> None:
+def _shift(action: plan.Shift, session: Session) -> None:
     """Write the stage into the journal where it begins, then give the stage its traffic."""
     incumbent, candidate = action.incumbent, action.generation
-    routable = [c for c in host.containers(action.deployment) if c.state in ROUTABLE and c.id not in action.without]
+    routable = [c for c in session.containers(action.deployment) if c.state in ROUTABLE and c.id not in action.without]
     if action.attempt.stage is None:
-        host.write(
+        session.write(
             Stepped(
-                at=_at(host), attempt=action.attempt.id, deployment=action.deployment, stage=action.stage, anew=True
+                at=_at(session), attempt=action.attempt.id, deployment=action.deployment, stage=action.stage, anew=True
             )
         )
     route = split_route(
@@ -203,15 +205,15 @@ def _shift(action: plan.Shift, host: Host) -> None:
         (candidate, [c for c in routable if c.generation == candidate.fingerprint]),
         percent=action.percent,
         mirror=action.mirror,
-        pin_header=host.pin_header,
+        pin_header=session.pin_header,
     )
-    host.switch(action.deployment, route)
+    session.switch(action.deployment, route)
 
 
-def _among(action: plan.ContainerAction, host: Host) -> list[Container]:
-    return [c for c in host.containers(action.deployment) if c.id in action.containers]
+def _among(action: plan.ContainerAction, session: Session) -> list[Container]:
+    return [c for c in session.containers(action.deployment) if c.id in action.containers]
 
 
-def _remove(containers: list[str] | tuple[str, ...], host: Host, grace: int = 0) -> None:
+def _remove(containers: list[str] | tuple[str, ...], session: Session, grace: int = 0) -> None:
     for container in containers:
-        host.remove(container, grace)
+        session.remove(container, grace)

@@ -11,7 +11,7 @@ from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.checks.rejected import rejected
 from gitops_ml.control.events import check_event
 from gitops_ml.control.execution.actions import perform
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.core.journal.entries import Judged
 from gitops_ml.core.planning import plan
 from gitops_ml.core.verification.verdict import Verdict
@@ -31,7 +31,7 @@ class Outcome:
     judged: bool = False
 
 
-def perform_all(steps: Sequence[plan.Action], host: Host, healed: threading.Event) -> Outcome:
+def perform_all(steps: Sequence[plan.Action], session: Session, healed: threading.Event) -> Outcome:
     """Perform one deployment's actions in their order. After a failed healing action, skip the other healing actions.
 
     `healed` is set when no healing action is left.
@@ -39,7 +39,7 @@ def perform_all(steps: Sequence[plan.Action], host: Host, healed: threading.Even
     Raises `LockLost` and whatever is no `Exception`; any other error is in the outcome.
     """
     deployment, outcome = steps[0].deployment, Outcome()
-    verdict = _verdict(host, deployment)
+    verdict = _verdict(session, deployment)
     for number, step in enumerate(steps):
         if not any(later.healing for later in steps[number:]):
             healed.set()
@@ -48,39 +48,39 @@ def perform_all(steps: Sequence[plan.Action], host: Host, healed: threading.Even
             continue
         outcome.tried.add(name)
         try:
-            _perform_or_judge(step, host)
+            _perform_or_judge(step, session)
         except LockLost:
             raise
         except Superseded as error:
-            host.report(f"stop {error.what}")
+            session.report(f"stop {error.what}")
             break
         except Exception as error:
-            outcome.errors[name] = as_gitops_error(error, f"{host.environment}/{deployment}")
+            outcome.errors[name] = as_gitops_error(error, f"{session.environment}/{deployment}")
             if not step.healing:
                 break
         else:
             if isinstance(step, plan.Settle):
                 outcome.settled.append(step.outcome)
-        outcome.judged = verdict is None and _verdict(host, deployment) is not None
+        outcome.judged = verdict is None and _verdict(session, deployment) is not None
         if outcome.judged:
             break
     return outcome
 
 
-def _perform_or_judge(step: plan.Action, host: Host) -> None:
+def _perform_or_judge(step: plan.Action, session: Session) -> None:
     """Perform an action. A candidate whose files are malformed is judged Failed for it."""
     try:
-        perform(step, host)
+        perform(step, session)
     except ModelRejected as error:
-        attempt = host.state.of(step.deployment).open
+        attempt = session.state.of(step.deployment).open
         generation = getattr(step, "generation", None)
         if attempt is None or generation is None or generation.fingerprint != attempt.generation.fingerprint:
             raise
         check = rejected(error)
-        host.report(check_event(host.environment, step.deployment, check))
-        host.write(
+        session.report(check_event(session.environment, step.deployment, check))
+        session.write(
             Judged(
-                at=host.now().isoformat(),
+                at=session.now().isoformat(),
                 attempt=attempt.id,
                 deployment=step.deployment,
                 verdict="Failed",
@@ -89,6 +89,6 @@ def _perform_or_judge(step: plan.Action, host: Host) -> None:
         )
 
 
-def _verdict(host: Host, deployment: str) -> Verdict | None:
-    attempt = host.state.of(deployment).open
+def _verdict(session: Session, deployment: str) -> Verdict | None:
+    attempt = session.state.of(deployment).open
     return attempt.verdict if attempt else None

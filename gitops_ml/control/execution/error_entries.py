@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 from gitops_ml.control.backoff import deployment_of, is_healing
 from gitops_ml.control.execution.executor import ExecutionResult
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.core.journal.entries import Erred
 from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError
 
 
-def error_entries(host: Host, result: ExecutionResult, declared: Collection[str]) -> list[Erred]:
+def error_entries(session: Session, result: ExecutionResult, declared: Collection[str]) -> list[Erred]:
     """The entries for errors that are new, and for errors that are over.
 
     An error with the same `what` is the same: its reason may name a container or a time, another one at each pass.
@@ -26,13 +26,13 @@ def error_entries(host: Host, result: ExecutionResult, declared: Collection[str]
         deployment, healing = deployment_of(name), is_healing(name)
         if deployment not in declared:
             continue
-        last = host.state.error_of(deployment, healing=healing)
+        last = session.state.error_of(deployment, healing=healing)
         if error is None and last is not None:
-            entries.append(Erred(at=host.now().isoformat(), deployment=deployment, healing=healing))
+            entries.append(Erred(at=session.now().isoformat(), deployment=deployment, healing=healing))
         elif error is not None and (last is None or last.what != clean_line(error.what)):
             entries.append(
                 Erred(
-                    at=host.now().isoformat(),
+                    at=session.now().isoformat(),
                     deployment=deployment,
                     healing=healing,
                     what=error.what,

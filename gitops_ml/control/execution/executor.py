@@ -20,7 +20,7 @@ from gitops_ml.control.backoff import ENVIRONMENT, Backoff, deployment_of, heali
 from gitops_ml.control.boundary import as_gitops_error
 from gitops_ml.control.execution.actions import perform
 from gitops_ml.control.execution.deployment_actions import Outcome, perform_all
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import GitopsError, LockLost
 
@@ -58,7 +58,7 @@ class ExecutionResult:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _DeploymentRun:
     """One deployment's actions of one plan, while they are performed.
 
     `healed`: set once no healing action is left. `resting`: the names that were in back-off when it began.
@@ -70,7 +70,7 @@ class _Run:
     resting: frozenset[str]
 
 
-def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgain) -> ExecutionResult:
+def execute(first: plan.Plan, session: Session, backoff: Backoff, look_again: LookAgain) -> ExecutionResult:
     """Perform a plan's actions and what follows from their verdicts; return when no deployment is busy.
 
     Errors are noted in `backoff`, and only what is due by it is begun.
@@ -80,7 +80,7 @@ def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgai
 
     Raises `LockLost` and `KeyboardInterrupt`, once everything that was begun has ended.
     """
-    execution = _Execution(host, backoff)
+    execution = _Execution(session, backoff)
     try:
         execution.begin(first)
         while execution.busy:
@@ -90,7 +90,7 @@ def execute(first: plan.Plan, host: Host, backoff: Backoff, look_again: LookAgai
                 planned = look_again()
                 execution.begin(planned, only=None if execution.takes_long else judged, healed=healed)
     except BaseException:
-        host.stop()
+        session.stop()
         wait([run.outcome for run in execution.busy.values()])
         raise
     return execution.result
@@ -102,13 +102,13 @@ class _Execution:
     A key of `busy` is a deployment, or its `healing_of` while it is healed during its own rollout.
     """
 
-    def __init__(self, host: Host, backoff: Backoff) -> None:
-        self._host, self._backoff = host, backoff
+    def __init__(self, session: Session, backoff: Backoff) -> None:
+        self._session, self._backoff = session, backoff
         self._rollout_runs: Counter[str] = Counter()
         self._next_repair: dict[str, float] = {}
         self._declared: set[str] = set()
-        self._looked = 0.0
-        self.busy: dict[str, _Run] = {}
+        self._on_look = 0.0
+        self.busy: dict[str, _DeploymentRun] = {}
         self.result = ExecutionResult()
 
     @property
@@ -124,9 +124,9 @@ class _Execution:
     @property
     def _next_look(self) -> float:
         if self.takes_long and self._declared - self.busy.keys():
-            return self._looked + LOOK_EVERY
+            return self._on_look + LOOK_EVERY
         if any(run.kind == "rollout" for run in self.busy.values()):
-            return self._looked + LOOK_ALONE_EVERY
+            return self._on_look + LOOK_ALONE_EVERY
         return math.inf
 
     @property
@@ -144,13 +144,13 @@ class _Execution:
             healed: what `healed` gave before the plan was made. What the plan says about the serving generations of
                 other busy deployments may be out of date.
         """
-        self._looked = time.monotonic()
+        self._on_look = time.monotonic()
         if planned is None:
             return
         self._declared = {status.name for status in planned.statuses}
         actions: dict[str, list[plan.Action]] = {}
         for action in self._backoff.due(planned.actions):
-            if not isinstance(action, plan.Publish):
+            if not isinstance(action, plan.WriteRecords):
                 actions.setdefault(action.deployment, []).append(action)
         self.result.blocked = not self._prepare(actions.pop("", []))
         if self.result.blocked:
@@ -183,7 +183,9 @@ class _Execution:
         self.result.watching |= any(isinstance(step, plan.Watch) for step in steps)
         resting = frozenset(name for name in map(name_of, steps) if self._backoff.wait(name) > 0)
         healed = threading.Event()
-        self.busy[key] = _Run(kind, self._host.begin(partial(perform_all, steps, self._host, healed)), healed, resting)
+        self.busy[key] = _DeploymentRun(
+            kind, self._session.begin(partial(perform_all, steps, self._session, healed)), healed, resting
+        )
 
     def _prepare(self, steps: Sequence[plan.Action]) -> bool:
         """Perform the environment's own actions. Returns whether its deployments can be worked on."""
@@ -191,11 +193,11 @@ class _Execution:
         for step in steps:
             self.result.acted = True
             try:
-                perform(step, self._host)
+                perform(step, self._session)
             except LockLost:
                 raise
             except Exception as raised:
-                errors.setdefault(name_of(step), as_gitops_error(raised, self._host.environment))
+                errors.setdefault(name_of(step), as_gitops_error(raised, self._session.environment))
         for name in set(map(name_of, steps)):
             self._note(name, errors.get(name))
         return ENVIRONMENT not in errors

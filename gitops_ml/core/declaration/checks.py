@@ -61,13 +61,17 @@ class Traffic(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class SubscribersCheck(DeclaredStruct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many subscribers of a published canary must have loaded it.
+    """How many subscribers of a published canary must have loaded it, and what they may report of it.
 
     `min_loaded`: the part of those in its share; the canary fails once more of the others could not load it than that
-    leaves. `timeout`: how long to wait for them (1s to 30d).
+    leaves. `max_errors`: the part of its scorings that may fail in a subscriber's application. Without it errors decide
+    nothing; with it a subscriber counts once it has scored `min_scored` times. `timeout`: how long to wait for them (1s
+    to 30d).
     """
 
     min_loaded: Annotated[float, Meta(gt=0, le=1)] = 0.9
+    max_errors: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    min_scored: Annotated[int, Meta(ge=1)] = 100
     timeout: Duration = "10m"
 
     def __post_init__(self) -> None:

@@ -95,8 +95,11 @@ class Applied(JournalEntry, frozen=True, kw_only=True, tag="applied"):
     commit: str
 
 
-class Published(JournalEntry, frozen=True, kw_only=True, tag="published"):
-    """Git holds the record of these attempts. `unreverted`: all attempts whose revert was refused, and is pending."""
+class Recorded(JournalEntry, frozen=True, kw_only=True, tag="published"):
+    """Git holds the record of these attempts. `unreverted`: all attempts whose revert was refused, and is pending.
+
+    In the journal's files it is called `published`, as older versions wrote it.
+    """
 
     attempts: tuple[str, ...]
     commit: str

@@ -21,7 +21,7 @@ from gitops_ml.core.journal.entries import (
     Intent,
     JournalEntry,
     Judged,
-    Published,
+    Recorded,
     Retried,
     Settled,
     Stepped,
@@ -62,7 +62,7 @@ Entry = (
     | Counted
     | Settled
     | Applied
-    | Published
+    | Recorded
     | Retried
     | Erred
     | Withdrawn
@@ -158,8 +158,8 @@ def _apply(state: EnvironmentState, entry: Entry) -> EnvironmentState:
             return entry.state
         case Applied():
             return msgspec.structs.replace(state, applied=entry.commit)
-        case Published():
-            return _publish(state, entry)
+        case Recorded():
+            return _record(state, entry)
         case Erred():
             return note_error(state, entry)
         case Intent():
@@ -188,9 +188,9 @@ def _put(state: EnvironmentState, name: str, deployment: DeploymentState) -> Env
 
 def _withdraw(state: EnvironmentState, name: str) -> EnvironmentState:
     """Forget the deployment, except the verdicts that are not in Git yet."""
-    unpublished = tuple(a for a in state.unpublished if a.deployment == name)
+    unrecorded = tuple(a for a in state.unrecorded if a.deployment == name)
     others = {other: deployment for other, deployment in state.deployments.items() if other != name}
-    remaining = {name: DeploymentState(attempts=unpublished)} if unpublished else {}
+    remaining = {name: DeploymentState(attempts=unrecorded)} if unrecorded else {}
     return msgspec.structs.replace(state, deployments=others | remaining)
 
 
@@ -272,26 +272,26 @@ def _review(deployment: DeploymentState, attempt: Attempt) -> DeploymentState:
 def _keep_newest(attempts: tuple[Attempt, ...], serving: Generation | None) -> tuple[Attempt, ...]:
     """The newest KEPT_ATTEMPTS, and those that say how `serving` stands.
 
-    Published reviews are dropped first, since many reviews must not push out rollouts, and what is not in Git last.
+    Recorded reviews are dropped first, since many reviews must not push out rollouts, and what is not in Git last.
     """
     kept = list(attempts)
     settlements = (Settlement(a.id, a.generation.fingerprint, a.outcome, a.verdict) for a in reversed(kept))
     lasting = lasting_attempts(settlements, {serving.fingerprint} if serving else ())
     while len(kept) > KEPT_ATTEMPTS:
         others = [a for a in kept[:-1] if a.id not in lasting]
-        published = [a for a in others if a.published]
-        kept.remove(next((a for a in published if a.outcome == "reviewed"), [*published, *others][0]))
+        recorded = [a for a in others if a.recorded]
+        kept.remove(next((a for a in recorded if a.outcome == "reviewed"), [*recorded, *others][0]))
     return tuple(kept)
 
 
-def _publish(state: EnvironmentState, entry: Published) -> EnvironmentState:
+def _record(state: EnvironmentState, entry: Recorded) -> EnvironmentState:
     replace = msgspec.structs.replace
     deployments = {}
     for name, deployment in state.deployments.items():
         attempts = tuple(
             replace(
                 a,
-                published=entry.commit if a.id in entry.attempts else a.published,
+                recorded=entry.commit if a.id in entry.attempts else a.recorded,
                 unreverted=a.id in entry.unreverted,
             )
             for a in deployment.attempts

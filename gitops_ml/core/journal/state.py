@@ -26,7 +26,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     `cleared`: the checks before traffic have passed. `stage` is the present stage of traffic, `routed` the time when
     its test began, `evidence` what was counted since, and `cursor` how far. `lost`: some requests were never read.
-    `published` is the commit that records it. `unreverted`: it is recorded, and its revert was refused and is pending.
+    `recorded` is the commit that records it. `unreverted`: it is recorded, and its revert was refused and is pending.
     Times are ISO 8601, by the engine's clock.
     """
 
@@ -48,7 +48,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     logs: str = ""
     outcome: Outcome | None = None
     settled: str | None = None
-    published: str | None = None
+    recorded: str | None = msgspec.field(default=None, name="published")
     unreverted: bool = False
 
     @property
@@ -136,9 +136,9 @@ class EnvironmentState(msgspec.Struct, frozen=True, kw_only=True):
         return next((error for error in self.errors.get(deployment, ()) if error.healing == healing), None)
 
     @property
-    def unpublished(self) -> tuple[Attempt, ...]:
-        """Settled attempts that are not in Git yet, oldest first. Superseded ones are not published."""
-        return self._settled(lambda a: not a.published and a.outcome != "superseded")
+    def unrecorded(self) -> tuple[Attempt, ...]:
+        """Settled attempts that are not in Git yet, oldest first. Superseded ones are not recorded."""
+        return self._settled(lambda a: not a.recorded and a.outcome != "superseded")
 
     @property
     def unreverted(self) -> tuple[Attempt, ...]:

@@ -35,7 +35,7 @@ MIRROR_PERCENT = 100
 """A shadow gets a copy of this percentage of the requests."""
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
+class TrafficStage(msgspec.Struct, frozen=True, kw_only=True):
     """One share of traffic. Stages with the same `test` share one sequential test.
 
     A shadow's copied requests have a test of their own, since no user waits for their answers.
@@ -46,7 +46,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     test: int
 
 
-def stages(rollout: Rollout, strategy: str, reached: int = 0) -> tuple[Stage, ...]:
+def stages(rollout: Rollout, strategy: str, reached: int = 0) -> tuple[TrafficStage, ...]:
     """The stages of a rollout that traffic decides, at least one.
 
     Args:
@@ -54,10 +54,10 @@ def stages(rollout: Rollout, strategy: str, reached: int = 0) -> tuple[Stage, ..
         strategy: `canary` or `shadow`, as the rollout began. A strategy that is declared later is for the next one.
         reached: the stage that the rollout is in. A shadow that has become a canary stays a canary.
     """
-    shares = tuple(Stage(percent=percent, mirror=False, test=1) for percent in sorted(set(rollout.steps)))
+    shares = tuple(TrafficStage(percent=percent, mirror=False, test=1) for percent in sorted(set(rollout.steps)))
     if strategy != "shadow":
         return shares
-    shadow = Stage(percent=MIRROR_PERCENT, mirror=True, test=0)
+    shadow = TrafficStage(percent=MIRROR_PERCENT, mirror=True, test=0)
     return (shadow, *shares) if rollout.then == "canary" or reached else (shadow,)
 
 
@@ -72,7 +72,7 @@ def attempt_alpha(context: DeploymentContext, attempt: Attempt) -> float:
     return shared_alpha(declaration, _attempt_stages(declaration, attempt) if decided_by_traffic(attempt) else ())
 
 
-def shared_alpha(declaration: Deployment, traffic_stages: tuple[Stage, ...]) -> float:
+def shared_alpha(declaration: Deployment, traffic_stages: tuple[TrafficStage, ...]) -> float:
     """The part of ALPHA for each check: the holdout, if it is declared, and each test of these stages share it.
 
     What the subscribers of a published model say is counted, not estimated, and spends nothing.
@@ -81,11 +81,11 @@ def shared_alpha(declaration: Deployment, traffic_stages: tuple[Stage, ...]) -> 
     return alpha_per_test(ALPHA, (declaration.verify.holdout is not None) + len(tests))
 
 
-def _attempt_stages(declaration: Deployment, attempt: Attempt) -> tuple[Stage, ...]:
+def _attempt_stages(declaration: Deployment, attempt: Attempt) -> tuple[TrafficStage, ...]:
     return stages(declaration.rollout, attempt.strategy, attempt.stage or 0)
 
 
-def goal_of(number: int, all_stages: tuple[Stage, ...], alpha: float) -> float:
+def goal_of(number: int, all_stages: tuple[TrafficStage, ...], alpha: float) -> float:
     """The e-value that ends a stage: the stages of a test share the logarithm of what the test needs in equal parts."""
     same_test = [n for n, stage in enumerate(all_stages) if stage.test == all_stages[number].test]
     return math.exp(math.log(1 / alpha) * (same_test.index(number) + 1) / len(same_test))
@@ -127,7 +127,7 @@ def _complete_and_route(
     context: DeploymentContext,
     attempt: Attempt,
     sides: tuple[Generation, Generation],
-    all_stages: tuple[Stage, ...],
+    all_stages: tuple[TrafficStage, ...],
     number: int,
 ) -> Steps:
     """Start what is missing of incumbent and candidate, give each its share, and retire all other containers."""
@@ -143,7 +143,7 @@ def _complete_and_route(
         *_start(context, candidate, routed, healing=False),
     ]
 
-    def route_of(stage: Stage) -> bytes:
+    def route_of(stage: TrafficStage) -> bytes:
         return split_route(
             context.name,
             (incumbent, incumbent_good),

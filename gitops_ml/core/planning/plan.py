@@ -10,6 +10,7 @@ from datetime import datetime
 import msgspec
 
 from gitops_ml.core.declaration.checks import Checks, PrometheusCheck, SubscribersCheck, Traffic
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ContainerSpec, Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.state import Attempt
@@ -191,6 +192,24 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
     def subject(self) -> str:
         return f"{self.generation.fingerprint} {self.percent}%"
 
+    @property
+    def is_last(self) -> bool:
+        """Whether no stage follows."""
+        return self.stage + 1 >= self.stages
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Seconds after which a test that has not decided ends the rollout as inconclusive."""
+        return seconds(self.subscribers.timeout if self.generation.published else self.traffic.timeout)
+
+    @property
+    def expected_percent(self) -> int:
+        """Which percentage of the counted requests is expected to be the candidate's, if both sides are equally good.
+
+        A mirror gives both generations the same number of requests, however large the share that is copied.
+        """
+        return 50 if self.mirror else self.percent
+
 
 class Unroute(_Action, frozen=True, kw_only=True, tag="unroute"):
     """Remove the deployment's route."""
@@ -232,7 +251,7 @@ class Withdraw(_Action, frozen=True, kw_only=True, tag="withdraw"):
     """Write into the journal that the deployment is no longer declared, and that nothing of it is left."""
 
 
-class Publish(_Action, frozen=True, kw_only=True, tag="publish"):
+class WriteRecords(_Action, frozen=True, kw_only=True, tag="record"):
     """Write the records of these attempts into Git."""
 
     attempts: tuple[str, ...]
@@ -260,7 +279,7 @@ Action = (
     | Remove
     | Settle
     | Withdraw
-    | Publish
+    | WriteRecords
 )
 
 

@@ -79,12 +79,12 @@ def make_plan(inputs: Inputs, report_defect: Callable[[str, Exception], None] = 
             statuses.append(with_error(status, state.errors.get(name, ()), steps))
     for name in withdrawn:
         actions += plan_withdrawal(name, snapshot)
-    if state.unpublished:
-        attempts = tuple(attempt.id for attempt in state.unpublished)
-        actions.append(plan.Publish(attempts=attempts, because="these verdicts are not in Git yet"))
+    if state.unrecorded:
+        attempts = tuple(attempt.id for attempt in state.unrecorded)
+        actions.append(plan.WriteRecords(attempts=attempts, because="these verdicts are not in Git yet"))
     elif state.unreverted:
         attempts = tuple(attempt.id for attempt in state.unreverted)
-        actions.append(plan.Publish(attempts=attempts, because="the reverts of these attempts were refused"))
+        actions.append(plan.WriteRecords(attempts=attempts, because="the reverts of these attempts were refused"))
     return plan.Plan(
         environment=desired.full_name,
         commit=desired.commit,

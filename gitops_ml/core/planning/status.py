@@ -30,9 +30,9 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
     awaited = waiting(context)
     crashes = _crashes(context, running)
     message = "; ".join(filter(None, (message, awaited.sentence if awaited else "", crashes)))
-    unpublished = [a for a in context.state.attempts if not a.published and a.outcome != "superseded"]
-    if unpublished:
-        version = unpublished[-1].generation.version
+    unrecorded = [a for a in context.state.attempts if not a.recorded and a.outcome != "superseded"]
+    if unrecorded:
+        version = unrecorded[-1].generation.version
         message = f"the verdict on {version} is not in Git yet: gitops-ml sync {wanted.full_name}"
     return DeploymentStatus(
         name=wanted.name,
@@ -41,7 +41,7 @@ def status_of(context: DeploymentContext, steps: Steps) -> DeploymentStatus:
         digest=shown.digest,
         generation=shown.fingerprint,
         sync="Synced" if synced else "OutOfSync",
-        health="Degraded" if serving and (unpublished or (crashes and ready)) else _health(context, serving, ready),
+        health="Degraded" if serving and (unrecorded or (crashes and ready)) else _health(context, serving, ready),
         verification=verification,
         hold=context.on_hold,
         replicas=Replicas(desired=context.replicas, ready=ready),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from gitops_ml.core.declaration.windows import closed_until, readable_time
 from gitops_ml.core.pull_request.effect import HEAD, on_hold, row, sentence
-from gitops_ml.core.pull_request.facts import DeploymentChange, EnvironmentFacts, PullRequest, deployment_changes
+from gitops_ml.core.pull_request.facts import DeploymentChange, EnvironmentChange, PullRequest, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
 from gitops_ml.core.pull_request.markdown import code, details, prose, table
 from gitops_ml.core.pull_request.model_section import is_worse, model_section
-from gitops_ml.core.pull_request.policy import Finding, findings
+from gitops_ml.core.pull_request.policy import RuleFinding, findings
 
-EnvironmentChanges = tuple[EnvironmentFacts, list[DeploymentChange]]
+EnvironmentChanges = tuple[EnvironmentChange, list[DeploymentChange]]
 
 _SENTENCES, _ROWS, _FINDINGS = 20, 100, 40
 _SHORT_ROWS = 10
@@ -46,13 +46,13 @@ def _with_changes(request: PullRequest) -> list[EnvironmentChanges]:
     return [(facts, deployment_changes(facts)) for facts in request.environments]
 
 
-def _is_changed(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> bool:
+def _is_changed(facts: EnvironmentChange, changes: list[DeploymentChange]) -> bool:
     if facts.error or changes or (facts.before is None) != (facts.after is None):
         return True
     return facts.before is not None and facts.after is not None and facts.before.environment != facts.after.environment
 
 
-def _summary(request: PullRequest, changed: list[EnvironmentChanges], rules: list[Finding]) -> str:
+def _summary(request: PullRequest, changed: list[EnvironmentChanges], rules: list[RuleFinding]) -> str:
     lines = [f"**{code(facts.name)}**: {sentence(facts, changes)}." for facts, changes in changed[:_SENTENCES]]
     if len(changed) > _SENTENCES:
         lines.append(f"and {len(changed) - _SENTENCES} more environments change.")
@@ -72,7 +72,7 @@ def _summary(request: PullRequest, changed: list[EnvironmentChanges], rules: lis
     return "  \n".join(lines)
 
 
-def _environment_part(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> Part:
+def _environment_part(facts: EnvironmentChange, changes: list[DeploymentChange]) -> Part:
     name = f"the table of {code(facts.name)}"
     if not changes:
         return Part(name=name, importance=6, forms=("",))
@@ -83,7 +83,7 @@ def _environment_part(facts: EnvironmentFacts, changes: list[DeploymentChange]) 
     )
 
 
-def _environment_table(facts: EnvironmentFacts, changes: list[DeploymentChange], rows: int) -> str:
+def _environment_table(facts: EnvironmentChange, changes: list[DeploymentChange], rows: int) -> str:
     lines = [f"### {code(facts.name)}", table(HEAD, [row(facts, change) for change in changes[:rows]])]
     if len(changes) > rows:
         lines.append(f"and {len(changes) - rows:,} more deployments")
@@ -92,7 +92,7 @@ def _environment_table(facts: EnvironmentFacts, changes: list[DeploymentChange],
     return "\n\n".join(lines)
 
 
-def _rules_part(rules: list[Finding]) -> Part:
+def _rules_part(rules: list[RuleFinding]) -> Part:
     if not rules:
         return Part(name="the rules", importance=5, forms=("",))
     open_rules = [rule for rule in rules if rule.level != "met"]
@@ -116,7 +116,7 @@ def _rules_part(rules: list[Finding]) -> Part:
     )
 
 
-def _rule(rule: Finding) -> str:
+def _rule(rule: RuleFinding) -> str:
     why = f": {prose(rule.why)}" if rule.why else ""
     fix = f"; fix: {code(rule.fix, 300)}" if rule.fix else ""
     return f"- {_SIGNS[rule.level]} {prose(rule.what)}{why}{fix}"
@@ -127,7 +127,7 @@ def _worse(request: PullRequest) -> list[str]:
     return [f"{code(m.model)} {code(m.after, 40)}" for m in request.models if is_worse(m)]
 
 
-def _next_step(changed: list[EnvironmentChanges], rules: list[Finding], worse: list[str]) -> str:
+def _next_step(changed: list[EnvironmentChanges], rules: list[RuleFinding], worse: list[str]) -> str:
     stops = sum(rule.level == "stop" for rule in rules)
     if stops:
         return f"**Next**: fix what is marked {_SIGNS['stop']} ({stops}), and push; this comment is then written anew."

@@ -26,7 +26,7 @@ _ATTEMPTS = 2
 State = Literal["queued", "in_progress", "success", "failure", "inactive"]
 
 
-class Stage(NamedTuple):
+class DeploymentStage(NamedTuple):
     """One state of a deployment, with a sentence about it."""
 
     state: State
@@ -42,7 +42,7 @@ class ForgeDeployment(msgspec.Struct, frozen=True, kw_only=True):
 
     commit: str
     place: str
-    stages: tuple[Stage, ...]
+    stages: tuple[DeploymentStage, ...]
     url: str = ""
     record: RecordPlace | None = None
     page: str = ""
@@ -86,7 +86,7 @@ def forge_deployments(planned: Plan, state: EnvironmentState) -> list[ForgeDeplo
     return list(shown.values())
 
 
-def _settled(attempt: Attempt, deployment: DeploymentState, status: DeploymentStatus) -> tuple[Stage, ...]:
+def _settled(attempt: Attempt, deployment: DeploymentState, status: DeploymentStatus) -> tuple[DeploymentStage, ...]:
     version, description = attempt.generation.version, verdict_on(attempt)[1]
     if attempt.outcome == "superseded":
         return (_stage("inactive", description),)
@@ -102,8 +102,8 @@ def _settled(attempt: Attempt, deployment: DeploymentState, status: DeploymentSt
     return (failure, _stage("inactive", f"{version} is no longer declared")) if reverted else (failure,)
 
 
-def _stage(state: State, description: str) -> Stage:
-    return Stage(state, clean_line(description, LONGEST))
+def _stage(state: State, description: str) -> DeploymentStage:
+    return DeploymentStage(state, clean_line(description, LONGEST))
 
 
 def _serves(deployment: DeploymentState, generation: Generation) -> bool:

@@ -9,7 +9,7 @@ from gitops_ml.core.declaration.checks import SubscribersCheck, Traffic
 from gitops_ml.core.declaration.schema import Deployment, ResolvedDeployment
 from gitops_ml.core.planning.canary import MIRROR_PERCENT, stages
 from gitops_ml.core.pull_request.duration import Expected, expected
-from gitops_ml.core.pull_request.facts import DeploymentChange, EnvironmentFacts
+from gitops_ml.core.pull_request.facts import DeploymentChange, EnvironmentChange
 from gitops_ml.core.pull_request.markdown import code, prose
 from gitops_ml.core.records.verified import readable_span
 
@@ -19,7 +19,7 @@ _NOTHING = "nothing changes for users"
 _A_DAY = 86_400.0
 
 
-def sentence(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> str:
+def sentence(facts: EnvironmentChange, changes: list[DeploymentChange]) -> str:
     """What will happen to the users of an environment, in Markdown."""
     if facts.error:
         return f"nothing is deployed, since the environment cannot be read: {prose(facts.error.partition(chr(10))[0])}"
@@ -37,17 +37,17 @@ def sentence(facts: EnvironmentFacts, changes: list[DeploymentChange]) -> str:
     return "; ".join(parts) + (f"; and {more} more {'changes' if more > 1 else 'change'}" if more > 0 else "")
 
 
-def _touches_users(facts: EnvironmentFacts, change: DeploymentChange) -> bool:
+def _touches_users(facts: EnvironmentChange, change: DeploymentChange) -> bool:
     return change.kind != "changed" or change.rolls_out or "replicas" in change.fields or on_hold(facts, change)
 
 
-def on_hold(facts: EnvironmentFacts, change: DeploymentChange) -> bool:
+def on_hold(facts: EnvironmentChange, change: DeploymentChange) -> bool:
     """Whether a hold keeps the change from being rolled out now."""
     hold = change.after.declaration.hold if change.after else None
     return hold is not None and hold.in_force(facts.now)
 
 
-def _effect(facts: EnvironmentFacts, change: DeploymentChange) -> str:
+def _effect(facts: EnvironmentChange, change: DeploymentChange) -> str:
     name = code(change.name)
     if change.broken:
         return f"{name} stays as it is, since its file cannot be accepted"
@@ -68,13 +68,13 @@ def _effect(facts: EnvironmentFacts, change: DeploymentChange) -> str:
     return _rollout(facts, change, change.before, change.after)
 
 
-def _is_first(facts: EnvironmentFacts, change: DeploymentChange) -> bool:
+def _is_first(facts: EnvironmentChange, change: DeploymentChange) -> bool:
     """Whether nothing serves. An engine tells that; without one, what was declared is taken to serve."""
     return change.name not in facts.host.serving if facts.host else change.before is None
 
 
 def _rollout(
-    facts: EnvironmentFacts, change: DeploymentChange, before: ResolvedDeployment, after: ResolvedDeployment
+    facts: EnvironmentChange, change: DeploymentChange, before: ResolvedDeployment, after: ResolvedDeployment
 ) -> str:
     name, old, new = code(change.name), _version(before), _version(after)
     other = "in another application" if _other_application(before, after) else "with other settings"
@@ -112,7 +112,7 @@ def _within(duration: Expected | None) -> str:
     return f", **{text.removeprefix(', ')}**" if duration.seconds >= _A_DAY else text
 
 
-def duration_of(facts: EnvironmentFacts, change: DeploymentChange) -> Expected | None:
+def duration_of(facts: EnvironmentChange, change: DeploymentChange) -> Expected | None:
     """How long the change's rollout takes; None where there is none."""
     if change.after is None or not change.rolls_out or on_hold(facts, change):
         return None
@@ -124,7 +124,7 @@ def duration_of(facts: EnvironmentFacts, change: DeploymentChange) -> Expected |
 HEAD = ("Deployment", "From → to", "Strategy", "What decides", "Expected duration")
 
 
-def row(facts: EnvironmentFacts, change: DeploymentChange) -> tuple[str, ...]:
+def row(facts: EnvironmentChange, change: DeploymentChange) -> tuple[str, ...]:
     """The row of a deployment in the table of `HEAD`."""
     if change.broken:
         return code(change.name), "cannot be accepted", "-", "-", "-"
@@ -143,7 +143,7 @@ def row(facts: EnvironmentFacts, change: DeploymentChange) -> tuple[str, ...]:
     )
 
 
-def _from_to(facts: EnvironmentFacts, change: DeploymentChange) -> str:
+def _from_to(facts: EnvironmentChange, change: DeploymentChange) -> str:
     old = _version(change.before) if change.before else "new"
     new = _version(change.after) if change.after else "removed"
     cell = f"{old} → {new}" if old != new else f"{new}, other {', '.join(code(key) for key in change.fields)}"
@@ -153,7 +153,7 @@ def _from_to(facts: EnvironmentFacts, change: DeploymentChange) -> str:
     return cell
 
 
-def _duration_cell(facts: EnvironmentFacts, change: DeploymentChange) -> str:
+def _duration_cell(facts: EnvironmentChange, change: DeploymentChange) -> str:
     duration = duration_of(facts, change)
     if duration is None:
         return "-"
@@ -205,9 +205,9 @@ def decided_by(declaration: Deployment, *, first: bool) -> str:
         parts.append(f"held-out rows ({', '.join(bounds)})")
     if declaration.serve.pattern == "publish" and declaration.rollout.strategy == "canary" and not first:
         check = verify.subscribers or SubscribersCheck()
-        parts.append(
-            f"subscribers (at least {check.min_loaded:.0%} of each share load it, within {code(check.timeout)})"
-        )
+        errors = "" if check.max_errors is None else f" and at most {check.max_errors:.3g} of its scorings fail"
+        load = f"at least {check.min_loaded:.0%} of each share load it{errors}"
+        parts.append(f"subscribers ({load}, within {code(check.timeout)})")
     elif declaration.rollout.strategy in ("canary", "shadow") and not first:
         traffic = verify.traffic or Traffic()
         slow = f", slower than {code(traffic.slow)} counts as bad" if traffic.slow else ""

@@ -43,7 +43,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, Record]
 
 
-class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
+class EnvironmentChange(msgspec.Struct, frozen=True, kw_only=True):
     """One environment before and after the pull request.
 
     Args:
@@ -89,7 +89,7 @@ class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     base: str
     head: str
-    environments: tuple[EnvironmentFacts, ...]
+    environments: tuple[EnvironmentChange, ...]
     models: tuple[ModelFacts, ...] = ()
     touched_records: tuple[str, ...] = ()
 
@@ -125,7 +125,7 @@ class DeploymentChange(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.before and self.after and self.before.digest != self.after.digest)
 
 
-def deployment_changes(facts: EnvironmentFacts) -> list[DeploymentChange]:
+def deployment_changes(facts: EnvironmentChange) -> list[DeploymentChange]:
     """The deployments of an environment that the pull request changes, sorted by name."""
     before = facts.before.deployments if facts.before else {}
     after = facts.after.deployments if facts.after else {}

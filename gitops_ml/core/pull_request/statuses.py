@@ -87,7 +87,7 @@ def is_recent(attempt: Attempt, now: datetime) -> bool:
 def record_of(environment: str, attempt: Attempt) -> RecordPlace | None:
     """Where Git has the record of an attempt; None until it has been pushed."""
     path = record_path(environment, attempt.deployment)
-    return RecordPlace(attempt.published, path) if attempt.published else None
+    return RecordPlace(attempt.recorded, path) if attempt.recorded else None
 
 
 def under_way(attempt: Attempt) -> str:

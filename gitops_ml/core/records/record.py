@@ -132,7 +132,12 @@ def record_path(environment: str, deployment: str) -> str:
 
 def newest_first(attempts: Iterable[RecordedAttempt]) -> list[RecordedAttempt]:
     """The attempts in the order of a record."""
-    return sorted(attempts, key=lambda attempt: (attempt.settled or "", attempt.id), reverse=True)
+    return sorted(attempts, key=newest_key, reverse=True)
+
+
+def newest_key(attempt: RecordedAttempt) -> tuple[str, str]:
+    """What attempts are sorted by."""
+    return attempt.settled or "", attempt.id
 
 
 def _newest(attempts: list[RecordedAttempt], generations: Collection[str]) -> list[RecordedAttempt]:

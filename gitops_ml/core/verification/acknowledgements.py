@@ -1,4 +1,4 @@
-"""The check of a published canary: whether the subscribers in its share have loaded it.
+"""The check of a published canary: whether the subscribers in its share have loaded it, and can score with it.
 
 Subscribers repeat what they run, so what they say now decides, and nothing has to be counted over time.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from gitops_ml.core.declaration.checks import SubscribersCheck
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.subscribers import ChannelReport, latest
+from gitops_ml.core.subscribers import Acknowledgement, ChannelReport, latest
 from gitops_ml.core.text import clean_line
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.subscriber import slot_of
@@ -45,23 +45,31 @@ def judge_acknowledgements(
     patience = LIVE_POLLS * max((report.poll_seconds for report in reports), default=0.0)
     live = [said for said in latest(reports) if said.heard <= patience]
     share = [said for said in live if slot_of(said.subscriber) < percent]
-    failed = [s for s in share if s.failed == generation]
-    loaded = [s for s in share if s.generation == generation]
+    running = [s for s in share if s.generation == generation]
+    erring = [s for s in running if _errs(spec, s)]
+    failed = [s for s in share if s.failed == generation] + erring
+    loaded = [s for s in running if s not in erring and (spec.max_errors is None or s.scored >= spec.min_scored)]
     figures: dict[str, Figure] = {
         "share": len(share),
         "loaded": len(loaded),
         "failed": len(failed),
+        "scored": sum(s.scored for s in running),
+        "errors": sum(s.errors for s in running),
         "subscribers": len(live),
         "min_loaded": spec.min_loaded,
         "seconds": elapsed,
     }
     counts = f"{len(loaded)} of {len(share)} subscribers have loaded it"
+    if spec.max_errors is not None:
+        counts += f" and scored {spec.min_scored} times"
 
     def result(word: Result, reason: str) -> CheckResult:
         return CheckResult(name="subscribers", result=word, reason=clean_line(reason), figures=figures)
 
     if len(share) - len(failed) < spec.min_loaded * len(share):
-        return result("fail", f"{counts}, and {len(failed)} could not: {failed[0].subscriber}: {failed[0].error}")
+        first = failed[0]
+        why = f"{first.errors} errors in {first.scored} scorings" if first in erring else first.error
+        return result("fail", f"{counts}, and {len(failed)} could not: {first.subscriber}: {why}")
     known = complete and bool(reports) and all(report.uptime >= 2 * report.poll_seconds for report in reports)
     reason = counts if share else f"none of {len(live)} subscribers is in its {percent}%"
     if known and len(loaded) >= spec.min_loaded * len(share) and (share or not last):
@@ -69,3 +77,8 @@ def judge_acknowledgements(
     if elapsed >= seconds(spec.timeout):
         reason += f" within {spec.timeout}"
     return result("inconclusive", reason)
+
+
+def _errs(spec: SubscribersCheck, said: Acknowledgement) -> bool:
+    """Whether so many scorings failed that it is too many, even if all others up to `min_scored` succeed."""
+    return spec.max_errors is not None and said.errors > spec.max_errors * max(said.scored, spec.min_scored)

@@ -18,7 +18,7 @@ from gitops_ml.core.text import clean_line, first_line
 from gitops_ml.core.verification.applications import completed
 from gitops_ml.core.verification.holdout_metrics import Metric, check_metric
 from gitops_ml.core.verification.probe_result import Outputs
-from gitops_ml.core.verification.statistics.metrics import Sample
+from gitops_ml.core.verification.statistics.metrics import LabelledAnswers
 from gitops_ml.errors import InputError, ModelRejected
 
 
@@ -98,7 +98,7 @@ def answers_of(outputs: Sequence[Mapping[str, Any]], manifest: Manifest) -> Answ
     return Answers(predicted, flat.reshape(-1, classes))
 
 
-def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: Metric) -> Sample:
+def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: Metric) -> LabelledAnswers:
     """Convert answers and labels for a metric. Raises `InputError` if they cannot be converted."""
     count = len(rows.labels)
     if len(answers.predicted) != count:
@@ -111,14 +111,14 @@ def sample_of(answers: Answers, rows: LabelledRows, manifest: Manifest, metric: 
     check_metric(metric, manifest.task, len(classes), answers.probability is not None)
     if manifest.task == "regression":
         truth, predicted = _numbers(rows.labels, "labels"), _numbers(answers.predicted, "answers")
-        return Sample(truth, predicted)
+        return LabelledAnswers(truth, predicted)
     if answers.probability is not None:
         broken = int((~np.isfinite(answers.probability)).any(axis=1).sum())
         if broken:
             raise InputError(f"{broken} of {count} answers are not numbers")
     number = {class_name(value): index for index, value in enumerate(classes)}
     positive = manifest.positive
-    return Sample(
+    return LabelledAnswers(
         _class_numbers(rows.labels, number, "labels"),
         _class_numbers(answers.predicted, number, "answers"),
         answers.probability,

@@ -17,7 +17,8 @@ from gitops_ml.artifacts.manifest import Manifest
 from gitops_ml.core.declaration.checks import Bound, Holdout
 from gitops_ml.core.verification.answers import Answers, LabelledRows, ModelAnswers, NoAnswer, sample_of
 from gitops_ml.core.verification.holdout_metrics import ALPHA, MIN_GROUPS, Metric, metric_named
-from gitops_ml.core.verification.statistics.metrics import Sample, statistic
+from gitops_ml.core.verification.statistics.calibration import calibration
+from gitops_ml.core.verification.statistics.metrics import LabelledAnswers, statistic
 from gitops_ml.core.verification.statistics.noninferiority import REPLICATES, Interval, paired_intervals, seed_of
 from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 from gitops_ml.errors import InputError
@@ -105,9 +106,24 @@ def judge_holdout(
         figures: dict[str, Figure] = {"rows": len(rows.labels), "groups": groups, "group": spec.group or "row"}
         if rows.times is None:
             figures["training_overlap"] = "not checked: the rows carry no time"
+        if metric.kind in ("ranking", "probability") and not any(map(_is_calibration_in, results)):
+            figures |= _calibration(candidate_sample)
         estimate = _Estimate(intervals, replicates, unpaired, first=incumbent is None)
         results.append(_judge(metric, bound, estimate, figures))
     return results
+
+
+def _calibration(sample: LabelledAnswers) -> dict[str, Figure]:
+    """How well the probabilities of two classes fit what came true; nothing for more classes."""
+    if sample.probability is None or sample.positive is None or sample.classes != 2:
+        return {}
+    predicted, observed = calibration(sample.truth == sample.positive, sample.probability[:, sample.positive])
+    return {"calibration_predicted": [*predicted], "calibration_observed": [*observed]}
+
+
+def _is_calibration_in(check: CheckResult) -> bool:
+    """Whether a check holds the calibration already: it is the same for all metrics."""
+    return "calibration_predicted" in check.figures
 
 
 def _tails(metric: Metric, alpha: float, metrics: int) -> tuple[float, float]:
@@ -203,7 +219,9 @@ def _too_few(spec: Holdout, rows: LabelledRows, manifest: Manifest, groups: int)
     return None
 
 
-def _incumbent_sample(incumbent: ModelAnswers | None, rows: LabelledRows, metric: Metric) -> tuple[Sample | None, str]:
+def _incumbent_sample(
+    incumbent: ModelAnswers | None, rows: LabelledRows, metric: Metric
+) -> tuple[LabelledAnswers | None, str]:
     """The incumbent's answers, or None and the reason why there are none to pair with."""
     if incumbent is None:
         return None, "there is no incumbent to compare with"

@@ -19,7 +19,7 @@ from gitops_ml.core.verification.verdict import CheckResult, Figure, Result
 _PLACEHOLDER = re.compile(r"\$\{([a-z]+)\}")
 
 
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
+class CheckSubject(msgspec.Struct, frozen=True, kw_only=True):
     """The values of the placeholders in a check. `endpoint` is the model's URL, without `/infer`."""
 
     environment: str
@@ -78,7 +78,7 @@ def judge_prometheus(check: PrometheusCheck, answer: Any) -> CheckResult:
     return _result(check, "pass", f"{value} is within the bounds", figures)
 
 
-def judge_http(check: HttpCheck, status: int, body: str, subject: Subject) -> CheckResult:
+def judge_http(check: HttpCheck, status: int, body: str, subject: CheckSubject) -> CheckResult:
     """Judge a page by its status and its text."""
     figures: dict[str, Figure] = {"status": status, "expected": check.status}
     if status != check.status:

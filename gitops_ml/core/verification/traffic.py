@@ -14,7 +14,9 @@ from gitops_ml.core.verification.statistics.sequential import Evidence, least_re
 from gitops_ml.core.verification.verdict import CheckResult, Figure
 
 
-def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: float = ALPHA) -> CheckResult:
+def judge_traffic(
+    spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: float = ALPHA, lost: bool = False
+) -> CheckResult:
     """Judge a candidate by its traffic so far. May be called after every request.
 
     Args:
@@ -22,6 +24,7 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
         alpha: the error rate over all calls together. At most this often a candidate that is no worse fails, and at
             most this often one passes that is worse by `max_bad_increase`. In long bursts the second is slightly larger
             (see `sequential`).
+        lost: whether some requests were never counted.
     """
     total = evidence.total
     figures: dict[str, Figure] = {
@@ -36,6 +39,8 @@ def judge_traffic(spec: Traffic, evidence: Evidence, *, elapsed: float, alpha: f
         "evidence_needed": 1 / alpha,
         "seconds": elapsed,
     }
+    if lost:
+        figures["log"] = "some requests were rotated away unread"
     counts = (
         f"{total.candidate_bad} of {total.candidate} requests to the candidate were bad, "
         f"{total.incumbent_bad} of {total.incumbent} to the incumbent"

@@ -81,6 +81,14 @@ def judge_ready(target: TargetResult, evidence: str = "its metadata is as declar
     return CheckResult(name="ready", result="fail", reason=_reason(target.error, _NOT_READY), figures=figures)
 
 
+def judge_alive(restarts: int) -> CheckResult:
+    """Judge whether the candidate keeps running among users. One that the engine had to start again gets no more."""
+    if not restarts:
+        return CheckResult(name="alive", result="pass", reason="its containers have not ended")
+    reason = f"its container ended {restarts} times and was started again"
+    return CheckResult(name="alive", result="fail", reason=reason, figures={"restarts": restarts})
+
+
 def judge_smoke(target: TargetResult) -> CheckResult:
     """Judge whether the candidate answers its model's stored example with usable values.
 

@@ -50,7 +50,7 @@ class LockedStage(msgspec.Struct, frozen=True):
     params: dict[str, dict[str, Any]] | None = None
 
 
-class Lock(msgspec.Struct, frozen=True):
+class DvcLock(msgspec.Struct, frozen=True):
     """A dvc.lock."""
 
     stages: dict[str, LockedStage] | None = None

@@ -14,7 +14,7 @@ from gitops_ml.core.versions.documents import Entry
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class ImportOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """The path of another repository that `dvc import` brought.
 
     `rev` is a commit, or what the import names where it has none; "" for the other repository's main branch. `remotes`
@@ -29,7 +29,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     default: str | None = None
 
 
-def origin_of(deps: Iterable[Entry]) -> Origin | None:
+def origin_of(deps: Iterable[Entry]) -> ImportOrigin | None:
     """Where `dvc import` brought an output from; None for any other output."""
     for entry in deps:
         if isinstance(entry.repo, Mapping):
@@ -41,7 +41,7 @@ def origin_of(deps: Iterable[Entry]) -> Origin | None:
             remote = repo.get("remote") or (core.get("remote") if isinstance(core, Mapping) else None)
             if isinstance(remote, Mapping):
                 remotes[""], remote = _texts(remote), None
-            return Origin(
+            return ImportOrigin(
                 url=str(repo.get("url") or ""),
                 path=entry.path,
                 rev=str(repo.get("rev_lock") or repo.get("rev") or ""),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gitops_ml.core.versions.documents import CloudFile, DvcFile, Entry
-from gitops_ml.core.versions.imports import Origin, asked_by_import, host_settings, origin_of
+from gitops_ml.core.versions.imports import ImportOrigin, asked_by_import, host_settings, origin_of
 from gitops_ml.core.versions.stages import Stage
 from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, VersionRefused
 from gitops_ml.suggest import nearest
@@ -51,7 +51,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     cached: bool = True
     pushed: bool = True
     remote: str | None = None
-    origin: Origin | None = None
+    origin: ImportOrigin | None = None
     addresses: tuple[str, ...] = ()
     host_settings: tuple[str, ...] = ()
 
@@ -69,7 +69,7 @@ class Notes(NamedTuple):
     remote: str | None = None
     imported: bool = False
     partial: bool = False
-    origin: Origin | None = None
+    origin: ImportOrigin | None = None
     addresses: tuple[str, ...] = ()
     host_settings: tuple[str, ...] = ()
 

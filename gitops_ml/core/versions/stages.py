@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from gitops_ml.core.versions.documents import Entry, Lock, Pipeline
+from gitops_ml.core.versions.documents import DvcLock, Entry, Pipeline
 
 _TEMPLATE = "${"
 _OUTPUTS = ("outs", "metrics", "plots")
@@ -36,7 +36,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, dict[str, Any]] = {}
 
 
-def locked_stages(lock: Lock, pipeline: Pipeline) -> dict[str, Stage]:
+def locked_stages(lock: DvcLock, pipeline: Pipeline) -> dict[str, Stage]:
     """The stages of `lock` that `pipeline`, the dvc.yaml beside it, has; by their names in the lock."""
     stages: dict[str, Stage] = {}
     for name, locked in (lock.stages or {}).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from gitops_ml.page.pictures.calibration import CURVE_HEIGHT, calibration_of, curve_shapes, curve_words
 from gitops_ml.page.pictures.shapes import (
     LEFT,
     RIGHT,
@@ -44,9 +45,15 @@ def holdout_picture(metric: str, figures: Mapping[str, object], tone: Tone) -> P
         said.append(f"incumbent {plain(known['incumbent'])}")
     said += [f"{bound} {plain(known[bound])}" for bound in ("min", "max", "max_drop") if bound in known]
     height += _ROW + (_MORE if "max" in known else 0.0)
+    curve = calibration_of(figures)
+    if curve:
+        shapes += curve_shapes(curve, known.get("rows", 0.0), height)
+        said.append(curve_words(curve))
+        height += CURVE_HEIGHT
     legend = [(f"bar {tone}", "95 % interval"), ("dot", "estimate")]
     legend += [("hollow", "incumbent")] if "incumbent" in known else []
     legend += [("bound", "bound")] if {"min", "max", "max_drop"} & known.keys() else []
+    legend += [("dot plain", f"1 of {len(curve)} parts of the rows")] if curve else []
     return Picture(f"{metric} on held-out rows", "; ".join(said), height, tuple(shapes), tuple(legend))
 
 

@@ -23,7 +23,7 @@ class Shape(NamedTuple):
     """
 
     kind: Literal["rect", "line", "dot", "text", "path"]
-    look: str
+    style: str
     a: float = 0.0
     b: float = 0.0
     c: float = 0.0
@@ -33,7 +33,7 @@ class Shape(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A picture and what it says in words. `legend` explains its looks, each by a class name and a text."""
+    """A picture and what it says in words. `legend` explains its styles, each by a class name and a text."""
 
     title: str
     description: str

@@ -77,7 +77,7 @@ def _bar(axis: Axis, share: float, ends: tuple[float, float], y: float, tone: st
 def _evidence(known: Mapping[str, float], top: float) -> tuple[list[Shape], float]:
     """Gauges of the two e-processes, on a logarithmic axis from 1; the needed value decides."""
     needed = known.get("evidence_needed", 0.0)
-    held = [(known[name], *look) for name, look in _EVIDENCE.items() if known.get(name, 0.0) > 0]
+    held = [(known[name], *style) for name, style in _EVIDENCE.items() if known.get(name, 0.0) > 0]
     if needed <= 1 or not held:
         return [], top
     shapes: list[Shape] = []

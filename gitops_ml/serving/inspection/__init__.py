@@ -1,1 +1,1 @@
-"""Looks into a model inside a container: what it is, and whether its artifact says the same."""
+"""Looks into a model in a locked-down container, where pickles may be loaded: what it is and what its artifact says."""

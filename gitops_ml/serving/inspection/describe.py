@@ -48,7 +48,7 @@ def _describe_estimator(folder: Path, job: dict[str, Any]) -> Description:
         notes += [f"review these types, which the manifest trusts: {', '.join(trusted)}"] if trusted else []
     unread = Tensor(name="unread", datatype="FP64")
     try:
-        model = load_estimator(folder, draft(job, [unread], trusted_types=trusted))
+        model = load_estimator(folder, draft(job, [unread], trusted_types=trusted), allow_pickle=True)
     except ModelRejected as error:
         raise _without_its_code(job["file"], error) from error
     kind = _class_of(model)

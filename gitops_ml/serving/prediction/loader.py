@@ -65,11 +65,12 @@ def load_model(model_dir: Path, *, allow_pickle: bool = False) -> tuple[Manifest
         return manifest, loaders[manifest.format]() if estimator is None else Estimator(estimator, manifest)
 
 
-def load_estimator(model_dir: Path, manifest: Manifest, *, allow_pickle: bool = True) -> Any:
+def load_estimator(model_dir: Path, manifest: Manifest, *, allow_pickle: bool = False) -> Any:
     """Load the scikit-learn estimator of an artifact; None where its format holds none.
 
     Raises:
-        ModelRejected: the file or a type in it cannot be accepted, or another scikit-learn wrote it.
+        ModelRejected: the file or a type in it cannot be accepted, or another scikit-learn wrote it. A pickle,
+            whose code runs when it is loaded, is refused without `allow_pickle`.
     """
     formats: dict[str, Callable[[Path], Any]] = {
         "skops": lambda path: _skops(path, manifest),

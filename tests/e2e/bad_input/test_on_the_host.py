@@ -15,7 +15,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.engine.lock import Holder, Lock
 from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.view import Options
 from tests.e2e.bad_input.conftest import CHURN, DEV, Standing, churn_file
 from tests.e2e.workshop import MODEL
@@ -163,7 +163,7 @@ def test_a_server_with_another_digest_is_never_ready(standing: Standing) -> None
     workshop.release("v3.0.0")
     workshop.declare("v3.0.0", serve={"start_timeout": "20s"})
     with Repository.open(workshop.folder) as clone:
-        wanted = Target(clone, "dev", print).look(Options()).wanted[MODEL].generation
+        wanted = EnvironmentTarget(clone, "dev", print).look(Options()).wanted[MODEL].generation
     # An image with the candidate's image name, but another digest in its metadata.
     other, incumbent = f"md5:{'0' * 32}.dir", standing.host.replicas()[0]["Image"]
     forged = f'FROM {incumbent}\nENTRYPOINT ["env", "GITOPS_ML_DIGEST={other}"]\nLABEL {DIGEST}={wanted.digest}\n'

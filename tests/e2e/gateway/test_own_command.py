@@ -12,12 +12,12 @@ from gitops_ml.clients.gateway.container import GATEWAY_IMAGE
 from gitops_ml.clients.own_checks.command import CommandPlace
 from gitops_ml.clients.own_checks.run import Reach, run_own_checks
 from gitops_ml.core.declaration.checks import CommandCheck
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.verdict import CheckResult
 from tests.e2e.place import Place, place_fixture
 
 place = place_fixture
-SUBJECT = Subject(
+SUBJECT = CheckSubject(
     environment="dev", deployment="churn", version="v1.2.0", generation="0123456789ab", endpoint="http://outside:1"
 )
 FILES = {

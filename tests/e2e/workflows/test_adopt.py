@@ -1,26 +1,17 @@
-"""The transcripts of docs/adopt.md run as they stand there, and what is served then is the model's own answer."""
+"""The transcripts of docs/adopt.md for pickles run as they stand there, and the model itself gives the same answers."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 
 import joblib
 import numpy as np
-import onnxruntime
-import pandas as pd
 import pytest
-import skops.io
 
 from tests.e2e.adopting import Team
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture
-def team(tmp_path: Path, scratch_project: Callable[[], str]) -> Callable[[str], Team]:
-    return lambda example: Team(tmp_path, scratch_project(), example)
 
 
 def test_a_pickle_of_a_script_without_dvc(team: Callable[[str], Team]) -> None:
@@ -76,24 +67,3 @@ def test_a_model_of_a_matrix_that_stages_made(team: Callable[[str], Team]) -> No
     tensor = {"name": "X", "shape": list(data.shape), "datatype": "FP64", "data": data.ravel().tolist()}
     model = pickle.loads((tagger.folder / "model.pkl").read_bytes())
     assert np.allclose(tagger.ask("tagger", {"inputs": [tensor]})["predict_proba"], model.predict_proba(data))
-
-
-def test_a_folder_of_mlflow_is_served_without_mlflow(team: Callable[[str], Team]) -> None:
-    iris = team("mlflow-folder")
-    iris.follow("mlflow-folder")
-    row, answer = iris.ask_example("iris", "serving/iris")
-    model = skops.io.load(iris.folder / "iris/model.skops")
-    assert answer["predict"].tolist() == model.predict(row[list(model.feature_names_in_)]).tolist()
-    assert "mlflow" not in (iris.folder / "serving/iris/requirements.txt").read_text()
-
-
-def test_an_onnx_graph(team: Callable[[str], Team]) -> None:
-    tumours = team("onnx")
-    tumours.follow("onnx")
-    rows = pd.read_csv(tumours.folder / "tumours.csv").drop(columns="target").to_numpy("float32")[:5]
-    tensor = {"name": "X", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
-    session = onnxruntime.InferenceSession(tumours.folder / "tumours.onnx", providers=["CPUExecutionProvider"])
-    labels, probabilities = session.run(["label", "probabilities"], {"X": rows})
-    answer = tumours.ask("tumours", {"inputs": [tensor]})
-    assert answer["label"].tolist() == labels.tolist()
-    assert np.allclose(answer["probabilities"], probabilities, atol=1e-6)

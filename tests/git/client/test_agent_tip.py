@@ -59,3 +59,23 @@ def test_another_reader_of_the_clone_sees_what_was_fetched(project: Path) -> Non
         after = declare(project, "prod")
         read_tip(project)
         assert last_fetched(reader) == after
+
+
+def test_a_commit_that_changes_records_alone_is_told_from_others(project: Path) -> None:
+    declare(project, "dev")
+    first = read_tip(project)
+    for path in ("environments/dev/records/churn.yaml", "environments/dev/records/leeds/churn.yaml"):
+        commit_file(project, path, "schema: 1\n")
+        git(project, "push", "-q", "origin", "HEAD:main")
+        recorded = read_tip(project)
+        assert recorded.commit != first.commit and recorded.differs_in_records_alone(first)
+        first = recorded
+    for path in ("environments/dev/models/churn.yaml", "train.py", "records/notes.md", "environments/records"):
+        commit_file(project, "environments/dev/records/churn.yaml", f"schema: 1  # {path}\n")
+        commit_file(project, path, "schema: 1\n")
+        git(project, "push", "-q", "origin", "HEAD:main")
+        assert not read_tip(project).differs_in_records_alone(first), path
+        first = read_tip(project)
+    git(project, "commit", "-q", "--allow-empty", "-m", "Try again")
+    git(project, "push", "-q", "origin", "HEAD:main")
+    assert not read_tip(project).differs_in_records_alone(first)

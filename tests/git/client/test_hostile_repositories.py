@@ -22,7 +22,7 @@ from gitops_ml.errors import SourceError
 from tests.git.cli_clone import answer, cli, with_model, write
 from tests.git.conftest import git, run
 from tests.git.models.objects import empty_cache
-from tests.git.records.test_publication import DECLARATION, FAILED, MD5, make_place
+from tests.git.records.test_recording import DECLARATION, FAILED, MD5, make_place
 
 ATTRIBUTES = "* filter=trap diff=trap merge=trap ident export-subst\n*.json filter=lfs\n"
 PROGRAM = """#!/bin/sh
@@ -135,7 +135,7 @@ def test_records_and_reverts_of_a_hostile_repository_run_nothing_of_it(trap: Tra
         trap.arm()
         place.repo.fetch()
         trap.require_unsprung()
-        assert place.publish().attempts == (FAILED,)
+        assert place.record_verdicts().attempts == (FAILED,)
         trap.require_unsprung()
         assert place.declared() == "v1"
         assert f"digest: {MD5}\n" in git(place.remote, "show", f"main:{DECLARATION}")

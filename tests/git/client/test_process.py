@@ -127,7 +127,7 @@ def test_no_configuration_changes_what_is_read(project: Path) -> None:
         assert "flight-delay@v1.1.0" in {t.name for t in repository.tags()}
         made = repository.commit_files(tip, {"ü.txt": b"x"}, "Add")
         assert repository.changed_files(tip, made) == ["ü.txt"]
-        assert repository.publish(made, tip) == "pushed"
+        assert repository.advance(made, tip) == "pushed"
 
 
 def test_colours_do_not_hide_the_words_of_the_remote(repo: Repository, project: Path) -> None:
@@ -136,7 +136,7 @@ def test_colours_do_not_hide_the_words_of_the_remote(repo: Repository, project: 
     script(project.parent / "origin.git" / "hooks" / "pre-receive", "echo 'error: main is protected' >&2; exit 1")
     tip = repo.tip()
     with pytest.raises(PushRejected) as caught:
-        repo.publish(repo.commit_files(tip, {"x": b"x"}, "Record"), tip)
+        repo.advance(repo.commit_files(tip, {"x": b"x"}, "Record"), tip)
     assert "main is protected" in caught.value.why
     assert "\x1b" not in caught.value.why
 
@@ -169,7 +169,7 @@ def test_names_that_are_no_names_are_refused(lone: Path, name: str) -> None:
         assert repository.find_shared(name) is None
         if not name.startswith("-"):
             with pytest.raises(InputError, match="no name"):
-                repository.publish(made, None, name)
+                repository.advance(made, None, name)
             with pytest.raises(InputError, match="no name"):
                 repository.create_tag(name, tip, "Register")
         assert repository.read_file(tip, name) is None

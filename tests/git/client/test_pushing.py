@@ -24,7 +24,7 @@ def test_a_record_is_pushed_without_a_trace_in_the_work_tree(repo: Repository, p
     before, tip = state(project), repo.tip()
     made = repo.commit_files(tip, {RECORD: b"verdict\n", "params.yaml": None}, "Record dev/m\n")
     assert state(project) == before
-    assert repo.publish(made, tip) == "pushed"
+    assert repo.advance(made, tip) == "pushed"
     assert state(project) == before
     assert git(project.parent / "origin.git", "rev-parse", "main") == made == repo.tip()
     assert git(project, "diff", "--name-status", tip, made).split() == ["A", RECORD, "D", "params.yaml"]
@@ -94,10 +94,10 @@ def test_whoever_pushed_first_wins_and_the_second_is_told(repo: Repository, proj
     bob = other("bob")
     theirs = commit_file(bob, "x.txt", "theirs")
     git(bob, "push", "-q")
-    assert repo.publish(made, tip) == "raced"
+    assert repo.advance(made, tip) == "raced"
     assert git(project.parent / "origin.git", "rev-parse", "main") == theirs
     new = repo.fetch()
-    assert repo.publish(repo.commit_files(new, {RECORD: b"x"}, "Record"), new) == "pushed"
+    assert repo.advance(repo.commit_files(new, {RECORD: b"x"}, "Record"), new) == "pushed"
 
 
 def test_a_race_inside_the_push_itself_is_a_race(repo: Repository, project: Path, other: Clone) -> None:
@@ -108,7 +108,7 @@ def test_a_race_inside_the_push_itself_is_a_race(repo: Repository, project: Path
     bare = project.parent / "origin.git"
     hook(bare, "pre-receive", f"unset GIT_QUARANTINE_PATH; git update-ref refs/heads/main {theirs}")
     tip = repo.tip()
-    assert repo.publish(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip) == "raced"
+    assert repo.advance(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip) == "raced"
     assert git(bare, "rev-parse", "main") == theirs
 
 
@@ -116,7 +116,7 @@ def test_a_remote_that_refuses_is_rejected_in_its_own_words(repo: Repository, pr
     hook(project.parent / "origin.git", "pre-receive", "echo 'main is protected' >&2; exit 1")
     tip = repo.tip()
     with pytest.raises(PushRejected, match="main is protected") as caught:
-        repo.publish(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
+        repo.advance(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
     assert caught.value.exit_code == 5
     assert repo.fetch() == tip
 
@@ -125,14 +125,14 @@ def test_a_remote_that_says_yes_and_does_no_is_not_believed(repo: Repository, pr
     bare, tip = project.parent / "origin.git", repo.tip()
     hook(bare, "post-receive", f"git update-ref refs/heads/main {tip}")
     with pytest.raises(PushRejected, match="did not take"):
-        repo.publish(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
+        repo.advance(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
 
 
 def test_a_remote_that_is_gone_is_rejected_too(repo: Repository, project: Path) -> None:
     tip = repo.tip()
     (project.parent / "origin.git").rename(project.parent / "moved.git")
     with pytest.raises(PushRejected, match="does not answer"):
-        repo.publish(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
+        repo.advance(repo.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
 
 
 def test_a_push_that_someone_built_upon_at_once_is_pushed(repo: Repository, project: Path) -> None:
@@ -145,21 +145,21 @@ def test_a_push_that_someone_built_upon_at_once_is_pushed(repo: Repository, proj
     )
     tip = repo.tip()
     made = repo.commit_files(tip, {RECORD: b"x"}, "Record")
-    assert repo.publish(made, tip) == "pushed"
+    assert repo.advance(made, tip) == "pushed"
     assert repo.is_ancestor(made, repo.fetch())
 
 
 def test_history_is_never_dropped(repo: Repository) -> None:
     beside = repo.commit_files(repo.resolve(f"{repo.tip()}~1"), {RECORD: b"x"}, "Record")
     with pytest.raises(SourceError, match="does not descend"):
-        repo.publish(beside, repo.tip())
+        repo.advance(beside, repo.tip())
 
 
 def test_a_branch_of_records_is_begun_and_then_continued(repo: Repository) -> None:
     assert repo.find_tip("records") is None
     first = repo.commit_files(repo.tip(), {RECORD: b"1"}, "Record")
-    assert repo.publish(first, None, "records") == "pushed"
-    assert repo.publish(repo.commit_files(repo.tip(), {RECORD: b"2"}, "Record"), None, "records") == "raced"
+    assert repo.advance(first, None, "records") == "pushed"
+    assert repo.advance(repo.commit_files(repo.tip(), {RECORD: b"2"}, "Record"), None, "records") == "raced"
     second = repo.commit_files(first, {RECORD: b"2"}, "Record")
-    assert repo.publish(second, first, "records") == "pushed"
+    assert repo.advance(second, first, "records") == "pushed"
     assert repo.tip("records") == second

@@ -14,7 +14,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.environment import preemption
 from gitops_ml.control.environment.preemption import TipWatch
 from gitops_ml.control.environment.view import View
-from gitops_ml.control.host import Host
+from gitops_ml.control.session import Session
 from gitops_ml.core.journal.fold import fold_entries
 from gitops_ml.core.journal.state import EnvironmentState
 from tests.git.conftest import commit_file, git
@@ -60,7 +60,7 @@ def test_a_candidate_that_begins_late_in_a_pass_is_superseded(clone: Path, monke
         snapshot=SimpleNamespace(base_id=""),
     )
     host = Rollouts()
-    with TipWatch(clone, read_tip, cast(View, view), cast(Host, host)):
+    with TipWatch(clone, read_tip, cast(View, view), cast(Session, host)):
         host.state = fold_entries(promoted(V1))
         time.sleep(0.3)
         assert fetched == []

@@ -19,7 +19,7 @@ from gitops_ml.clients.files.records import read_record
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment.hosts import Hosts
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.view import Options, View
 from gitops_ml.control.rounds import sync_hosts
 from gitops_ml.control.sync import SyncResult
@@ -74,7 +74,7 @@ class SimulatedConnection(Connection):
         return cast(RealEngine, host)
 
 
-class SimulatedTarget(Target):
+class SimulatedTarget(EnvironmentTarget):
     """A host in memory, reconciled by what is in Git."""
 
     @contextmanager
@@ -86,6 +86,10 @@ class SimulatedTarget(Target):
         with host.lock():
             session = SimulatedSession(host, host.behaviour, self.report)
             yield self.look_again(view.source, options, locked=True), session
+
+    def examine(self, view: View) -> SimulatedSession:  # type: ignore[override]
+        host = cast(Host, self.connection.to(view.source.files))
+        return SimulatedSession(host, host.behaviour, self.report)
 
     def monotonic(self) -> float:
         return self._host.seconds
@@ -154,7 +158,7 @@ class Fleet:
         self.write(f"environments/dev/models/{NAME}.yaml", yaml.safe_dump(content))
         self.push(f"Declare {version}")
 
-    def targets(self, name: str = "dev") -> list[Target]:
+    def targets(self, name: str = "dev") -> list[EnvironmentTarget]:
         """The hosts, as a command works on them."""
         by_url = {f"ssh://{name}": host for name, host in self.hosts.items()}
         with Repository.open(self.folder) as repo:

@@ -12,19 +12,19 @@ from gitops_ml.errors import PushRejected, SourceError
 from tests.git.cli_clone import shell
 from tests.git.client.clones import DECLARATION, RECORD
 from tests.git.conftest import commit_file, git
-from tests.git.records.test_publication import make_place, protect
+from tests.git.records.test_recording import make_place, protect
 
 
-def publish(folder: Path) -> str:
+def record_verdicts(folder: Path) -> str:
     with Repository.open(folder) as repository:
         tip = repository.tip()
         changes = {RECORD: b"verdict\n", DECLARATION: b"reverted\n"}
-        return repository.publish(repository.commit_files(tip, changes, "Record"), tip)
+        return repository.advance(repository.commit_files(tip, changes, "Record"), tip)
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(PushRejected) as caught:
-        publish(folder)
+        record_verdicts(folder)
     return caught.value.fix
 
 
@@ -33,7 +33,7 @@ def test_an_edit_in_the_way_of_a_record(lone: Path) -> None:
     git(lone, "config", "core.editor", "echo Keep mine >")
     shell(lone, refusal(lone))
     assert git(lone, "log", "-1", "--format=%s") == "Keep mine"
-    assert publish(lone) == "pushed"
+    assert record_verdicts(lone) == "pushed"
 
 
 def test_an_index_that_cannot_be_written(lone: Path) -> None:
@@ -42,7 +42,7 @@ def test_an_index_that_cannot_be_written(lone: Path) -> None:
     assert choice == "commit or stash your changes"
     shell(lone, look)
     (lone / ".git/index.lock").unlink()
-    assert publish(lone) == "pushed"
+    assert record_verdicts(lone) == "pushed"
 
 
 def test_a_branch_that_is_being_rebased(lone: Path) -> None:
@@ -55,17 +55,17 @@ def test_a_branch_that_is_being_rebased(lone: Path) -> None:
     assert begun.returncode != 0, "the two commits conflict"
     with Repository.open(lone) as repository, pytest.raises(PushRejected, match="is being rebased") as caught:
         tip = repository.tip("main")
-        repository.publish(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip, "main")
+        repository.advance(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip, "main")
     command, _, other = caught.value.fix.partition(", or ")
     shell(lone, f"{command.rpartition(' ')[0]} {other}")
-    assert publish(lone) == "pushed"
+    assert record_verdicts(lone) == "pushed"
 
 
 def test_a_signature_that_cannot_be_made(lone: Path) -> None:
     for key, value in (("commit.gpgsign", "true"), ("gpg.format", "ssh"), ("user.signingkey", str(lone / "absent"))):
         git(lone, "config", key, value)
     with pytest.raises(SourceError, match="the commit could not be made") as caught:
-        publish(lone)
+        record_verdicts(lone)
     command = caught.value.fix.removesuffix(" shows it too")
     shown = subprocess.run(command, shell=True, cwd=lone, capture_output=True, text=True, check=False)
     assert shown.returncode != 0 and "absent" in shown.stderr
@@ -74,7 +74,7 @@ def test_a_signature_that_cannot_be_made(lone: Path) -> None:
 def test_a_revert_that_a_protected_branch_refuses(tmp_path: Path) -> None:
     for place in make_place(tmp_path, "gitops-ml/records"):
         place.hook(protect("main"))
-        (refused,) = place.publish().refused
+        (refused,) = place.record_verdicts().refused
         command, _, other = refused.fix.partition(", ")
         assert other == "as a pull request; or let this identity push to main"
         git(place.folder, "pull", "-q")
@@ -85,9 +85,9 @@ def test_a_revert_that_a_protected_branch_refuses(tmp_path: Path) -> None:
 def test_a_record_that_a_rule_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for place in make_place(tmp_path, None):
         place.hook("git log -1 --format=%an $3 | grep -q '^bot$' || { echo 'only bots' >&2; exit 1; }")
-        fixes = {error.fix for error in place.publish().refused}
+        fixes = {error.fix for error in place.record_verdicts().refused}
         look = next(fix for fix in fixes if "gitops-ml doctor" in fix).rpartition(": ")[2]
         shown = subprocess.run(look, shell=True, cwd=place.folder, capture_output=True, text=True, check=False)
         assert "only bots" in shown.stdout
         monkeypatch.setenv("GIT_AUTHOR_NAME", "bot")
-        assert place.publish().refused == ()
+        assert place.record_verdicts().refused == ()

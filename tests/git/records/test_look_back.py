@@ -15,7 +15,7 @@ from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment import last_good
 from gitops_ml.control.environment import target as target_module
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.targets import preview
 from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import reconcile
@@ -50,14 +50,14 @@ def clone(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def target(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Snapshot], Target]]:
+def target(clone: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Snapshot], EnvironmentTarget]]:
     opened = []
 
-    def make(observed: Snapshot) -> Target:
+    def make(observed: Snapshot) -> EnvironmentTarget:
         for module in (target_module, last_good):
             monkeypatch.setattr(module, "observe", lambda *_: observed)
         opened.append(Repository.open(clone))
-        return Target(opened[-1], "dev", print, NoEngine())
+        return EnvironmentTarget(opened[-1], "dev", print, NoEngine())
 
     yield make
     for repo in opened:
@@ -111,7 +111,7 @@ SPOILT = [break_environment, break_project, vanish, leave_unsigned, hide_an_unsi
 
 @pytest.mark.parametrize("spoil", SPOILT)
 def test_a_pass_goes_on_at_the_commit_that_was_applied_last(
-    clone: Path, target: Callable[[Snapshot], Target], spoil: Callable[[Path], None]
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget], spoil: Callable[[Path], None]
 ) -> None:
     good = tip(clone)
     spoil(clone)
@@ -124,7 +124,7 @@ def test_a_pass_goes_on_at_the_commit_that_was_applied_last(
 
 @pytest.mark.parametrize("before", [None, "f" * 40])
 def test_the_trouble_is_raised_where_no_commit_of_this_clone_was_applied(
-    clone: Path, target: Callable[[Snapshot], Target], before: str | None
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget], before: str | None
 ) -> None:
     break_environment(clone)
     with pytest.raises(GitopsError, match="gatway"):
@@ -141,7 +141,7 @@ def crashed(*entries: Entry, unread: dict[str, bytes] | None = None) -> Snapshot
 
 
 def test_what_serves_is_healed_although_the_commit_that_was_applied_is_nobodys(
-    clone: Path, target: Callable[[Snapshot], Target]
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget]
 ) -> None:
     lost = Applied(at=NOW.isoformat(), commit="f" * 40)
     stuck = target(crashed(*promoted(V1), lost))
@@ -160,7 +160,7 @@ def test_what_serves_is_healed_although_the_commit_that_was_applied_is_nobodys(
 
 
 def test_what_serves_is_healed_although_a_newer_version_wrote_into_the_journal(
-    clone: Path, target: Callable[[Snapshot], Target]
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget]
 ) -> None:
     known = Applied(at=NOW.isoformat(), commit=tip(clone))
     stuck = target(crashed(*promoted(V1), known, unread=UNREAD))
@@ -178,7 +178,7 @@ def test_what_serves_is_healed_although_a_newer_version_wrote_into_the_journal(
 
 
 def test_what_a_newer_version_may_be_at_work_with_is_left_alone(
-    clone: Path, target: Callable[[Snapshot], Target]
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget]
 ) -> None:
     known = Applied(at=NOW.isoformat(), commit=tip(clone))
     open_rollout = crashed(*promoted(V1), known, intent(V2, V1), unread=UNREAD)
@@ -188,7 +188,7 @@ def test_what_a_newer_version_may_be_at_work_with_is_left_alone(
 
 
 def test_an_environment_whose_gateway_holds_its_port_goes_on_when_another_one_takes_the_port(
-    clone: Path, target: Callable[[Snapshot], Target]
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget]
 ) -> None:
     good = tip(clone)
     taken = commit_file(clone, STAGING, GOOD)
@@ -201,7 +201,7 @@ def test_an_environment_whose_gateway_holds_its_port_goes_on_when_another_one_ta
 
 @pytest.mark.parametrize("gateway", [None, 8082])
 def test_an_environment_whose_gateway_does_not_hold_the_port_is_refused(
-    clone: Path, target: Callable[[Snapshot], Target], gateway: int | None
+    clone: Path, target: Callable[[Snapshot], EnvironmentTarget], gateway: int | None
 ) -> None:
     commit_file(clone, STAGING, GOOD)
     moving = msgspec.structs.replace(GATEWAY, ports={8080: ("127.0.0.1", gateway or 0)})

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gitops_ml.adoption.requirements import constraints_of, holds_estimator, needs_of
-from gitops_ml.adoption.stored_model import StoredModel, stored_model
+from gitops_ml.adoption.stored_model import FoundModel, stored_model
 from gitops_ml.errors import InputError
 
 ROWS = np.random.default_rng(0).normal(size=(40, 3))
@@ -28,7 +28,7 @@ def model() -> bytes:
     return pickle.dumps(LogisticRegression().fit(ROWS, ROWS[:, 0] > 0))
 
 
-def stored(content: bytes) -> StoredModel:
+def stored(content: bytes) -> FoundModel:
     return stored_model("m.pkl", {"m.pkl": content})
 
 
@@ -80,9 +80,9 @@ def test_a_package_of_the_teams_own_is_known_by_its_pin() -> None:
 
 
 def test_native_files_need_their_library_alone() -> None:
-    assert set(needs_of(StoredModel("m", "onnx"), {}, {}).versions) == {"onnxruntime"}
-    assert set(needs_of(StoredModel("m", "xgboost"), {}, {}).versions) == {"xgboost-cpu"}
-    assert set(needs_of(StoredModel("m", "xgboost"), pinned(xgboost="3.0.2"), {}).versions) == {"xgboost"}
+    assert set(needs_of(FoundModel("m", "onnx"), {}, {}).versions) == {"onnxruntime"}
+    assert set(needs_of(FoundModel("m", "xgboost"), {}, {}).versions) == {"xgboost-cpu"}
+    assert set(needs_of(FoundModel("m", "xgboost"), pinned(xgboost="3.0.2"), {}).versions) == {"xgboost"}
 
 
 @pytest.mark.parametrize("data", [ROWS, {"weights": [1.0]}])

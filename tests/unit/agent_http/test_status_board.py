@@ -95,12 +95,12 @@ def test_a_rollout_is_counted_once_and_earlier_ones_are_not() -> None:
     host.verdicts[TWO] = "Failed"
     seen: list[View] = []
 
-    def looked(view: View) -> None:
+    def on_look(view: View) -> None:
         board.looked(view)
         seen.append(view)
 
     for _ in range(6):
-        one_pass(host.declaring(wanted("v2")), frozenset(), looked)
+        one_pass(host.declaring(wanted("v2")), frozenset(), on_look)
     assert board.read().environments["dev"].rollouts == {Rollout(NAME, "Failed", "failed"): 1}
     assert len(seen) > 6, "a pass that works on a deployment tells its later looks too"
 

@@ -177,6 +177,38 @@ def test_a_new_commit_during_a_pass_makes_the_next_pass_due_at_its_end() -> None
     assert done.passes["dev"].began[:2] == [0.0, 5.0]
 
 
+@pytest.mark.parametrize("environments", [("dev", "prod"), ("dev",), ("dev@leeds", "dev@york")])
+def test_a_commit_that_changes_records_alone_begins_no_pass_and_ends_no_back_off(environments: tuple[str, ...]) -> None:
+    def tip(commit: str, records: str) -> Tip:
+        return Tip(commit, environments, records=records, rest="the same")
+
+    down = {environments[0]: always(EngineUnavailable("gone"))}
+    undisturbed = Simulation(outcomes=down, tips=lambda _: tip(FIRST, "before")).run(100)
+    recorded = tips((0, tip(FIRST, "before")), (25, tip(SECOND, "after")), (55, tip("c" * 40, "still later")))
+    done = Simulation(outcomes=down, tips=recorded).run(100)
+    assert {name: passes.began for name, passes in done.passes.items()} == {
+        name: passes.began for name, passes in undisturbed.passes.items()
+    }
+
+
+def test_a_host_that_waits_for_others_is_visited_when_these_have_recorded() -> None:
+    def tip(commit: str, records: str) -> Tip:
+        return Tip(commit, ("dev@leeds", "dev@york", "prod"), records=records, rest="the same")
+
+    waiting = always(PassResult({"fraud": EngineFailed("its image cannot be built")}, waits_for_hosts=True))
+    recorded = tips((0, tip(FIRST, "before")), (65, tip(SECOND, "after")))
+    done = Simulation({"dev@york": waiting}, tips=recorded, interval=30.0).run(100)
+    york = done.passes["dev@york"]
+    assert 90.0 in york.began and 90.0 not in done.passes["prod"].began + done.passes["dev@leeds"].began
+    assert "fraud" in york.resting[york.began.index(90.0)], "its back-off goes on"
+
+
+def test_a_commit_that_changes_nothing_makes_every_environment_due() -> None:
+    """People push an empty commit to have things tried again."""
+    fetch = tips((0, Tip(FIRST, ("dev",), rest="the same")), (25, Tip(SECOND, ("dev",), rest="the same")))
+    assert 30.0 in Simulation(tips=fetch).run(40).passes["dev"].began
+
+
 def test_an_outage_is_said_once_and_healing_goes_on_meanwhile() -> None:
     down = SourceUnavailable("the remote could not be fetched")
     fetch = tips(

@@ -13,8 +13,8 @@ from gitops_ml.control.agent.passes import one_pass
 from gitops_ml.control.agent.turns import PassResult, Turns
 from gitops_ml.control.backoff import ENVIRONMENT, UPKEEP, Backoff, healing_of
 from gitops_ml.control.execution import executor
-from gitops_ml.control.host import Progress, Question
 from gitops_ml.control.reconciler import reconcile
+from gitops_ml.control.session import Progress, Question
 from gitops_ml.core.generation import ContainerSpec, owner_labels
 from gitops_ml.core.planning import plan
 from gitops_ml.errors import EngineFailed, GitopsError, InputError

@@ -30,7 +30,7 @@ def told(host: Host, *declared: PlannedDeployment) -> list[ForgeDeployment]:
     heard: list[ForgeDeployment] = []
     reporter = StatusReporter(lambda status: None, lambda text: pytest.fail(text), heard.append)
     for each in declared:
-        sync(host.declaring(each), looked=reporter.look)
+        sync(host.declaring(each), on_look=reporter.tell)
     reporter.close()
     host.require_safe()
     return heard
@@ -75,7 +75,7 @@ def test_a_forge_that_refuses_deployments_still_gets_statuses() -> None:
         raise ForgeRefused("GitHub answered 403", why="no right", fix="give it")
 
     reporter = StatusReporter(lambda status: statuses.append(status.state), said.append, refuse)
-    sync(serving_v1(NAME).declaring(at("v2")), looked=reporter.look)
+    sync(serving_v1(NAME).declaring(at("v2")), on_look=reporter.tell)
     reporter.close()
     assert statuses[-1] == "success"
     assert said == [f"warning: dev/{NAME} has no deployment: GitHub answered 403: no right\n  fix: give it"]

@@ -47,7 +47,7 @@ def test_a_malformed_file_fails_its_candidate_and_the_other_deployment_is_rolled
     host.behaviour.files["3" * 12] = FILES | {path: content}
     result = host.sync(host.declaring(wanted("v3"), wanted("v2", OTHER)))
     attempt = host.state(NAME).attempts[-1]
-    assert (attempt.verdict, attempt.outcome) == ("Failed", "failed") and attempt.published
+    assert (attempt.verdict, attempt.outcome) == ("Failed", "failed") and attempt.recorded
     assert path in attempt.checks[-1].reason
     assert host.serves(NAME) == ["1" * 12] and host.serves(OTHER) == [TWO]
     assert result.exit_code == 3 and not result.errors

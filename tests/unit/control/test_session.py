@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from gitops_ml.clients import background
-from gitops_ml.control.environment.session import Artifacts, Session
+from gitops_ml.control.environment.engine_session import Artifacts, EngineSession
 from gitops_ml.control.environment.view import Options
 from gitops_ml.core.journal.entries import Withdrawn
 from gitops_ml.errors import LockLost, Superseded
@@ -53,13 +53,13 @@ class SlowEngine:
     pull = stop = exec_script = _wait_for_ever
 
 
-def session_on(engine: object, lock: object, stopping: threading.Event | None = None) -> Session:
+def session_on(engine: object, lock: object, stopping: threading.Event | None = None) -> EngineSession:
     view = Host().declaring(wanted("v1")).look(Options())
     artifacts = Artifacts(None, None)  # type: ignore[arg-type]
-    return Session(engine, lock, view, artifacts, print, stopping or threading.Event())  # type: ignore[arg-type]
+    return EngineSession(engine, lock, view, artifacts, print, stopping or threading.Event())  # type: ignore[arg-type]
 
 
-def session_without_lock() -> Session:
+def session_without_lock() -> EngineSession:
     return session_on(UntouchedEngine(), LostLock())
 
 
@@ -75,7 +75,9 @@ FOREIGN = generation("v1", pattern="image", image="registry.example/shop@sha256:
     ],
     ids=["pull", "drain", "remove"],
 )
-def test_a_pass_that_is_stopped_waits_for_no_long_call_of_the_engine(long_call: Callable[[Session], None]) -> None:
+def test_a_pass_that_is_stopped_waits_for_no_long_call_of_the_engine(
+    long_call: Callable[[EngineSession], None],
+) -> None:
     engine, stopping = SlowEngine(), threading.Event()
     session = session_on(engine, HeldLock(), stopping)
     outcome = background.begin(lambda: long_call(session))

@@ -23,7 +23,7 @@ def told(host: Host, environment: SimulatedEnvironment) -> list[tuple[str, str, 
     """State, context and description of each status, as they come in."""
     statuses: list[CommitStatus] = []
     reporter = StatusReporter(statuses.append, lambda text: pytest.fail(text))
-    sync(environment, looked=reporter.look)
+    sync(environment, on_look=reporter.tell)
     reporter.close()
     host.require_safe()
     return [(status.state, status.context, status.description) for status in statuses]
@@ -49,7 +49,7 @@ def test_statuses_and_deployments_name_the_page_of_their_deployment() -> None:
     heard: list[CommitStatus | ForgeDeployment] = []
     host = serving_v1(NAME)
     reporter = StatusReporter(heard.append, pytest.fail, heard.append, "https://ml.example.org")
-    sync(host.declaring(wanted("v2")), looked=reporter.look)
+    sync(host.declaring(wanted("v2")), on_look=reporter.tell)
     reporter.close()
     assert {type(each) for each in heard} == {CommitStatus, ForgeDeployment}
     assert {each.page for each in heard} == {f"https://ml.example.org/dev/{NAME}/index.html"}
@@ -76,7 +76,7 @@ def test_the_agents_passes_tell_each_verdict_once() -> None:
     host = serving_v1(NAME)
     environment = host.declaring(wanted("v2"))
     for _ in range(6):
-        one_pass(environment, frozenset(), reporter.look)
+        one_pass(environment, frozenset(), reporter.tell)
     reporter.close()
     assert [s.description for s in statuses if s.commit == generation("v2").commit][-1] == "v2 is Verified and serves"
     assert len({(s.commit, s.context, s.state, s.description) for s in statuses}) == len(statuses)
@@ -93,7 +93,7 @@ def test_a_forge_that_is_away_or_refuses_costs_its_statuses_alone(problem: Gitop
 
     reporter = StatusReporter(away, said.append)
     _, environment = bad_canary(NAME)
-    result = sync(environment, looked=reporter.look)
+    result = sync(environment, on_look=reporter.tell)
     reporter.close()
     assert result.settled[OTHER] == ["failed"] and len(tried) > 2
     assert sorted(said) == [
@@ -110,7 +110,7 @@ def test_a_hanging_forge_delays_no_pass_and_an_end_for_a_bounded_time() -> None:
 
     reporter = StatusReporter(hang, said.append)
     _, environment = bad_canary(NAME)
-    assert sync(environment, looked=reporter.look).settled[OTHER] == ["failed"]
+    assert sync(environment, on_look=reporter.tell).settled[OTHER] == ["failed"]
     reporter.close(patience=0.05)
     assert said == ["warning: not every commit status was set: the forge is slow"]
     never.set()

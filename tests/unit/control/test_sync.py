@@ -45,7 +45,7 @@ def test_a_bad_canary_is_stopped_although_no_record_can_be_pushed() -> None:
     assert result.record_error is environment.push_error and result.exit_code == 5
     environment.push_error = None
     assert host.sync(environment).exit_code == 3
-    assert not [a for name in (NAME, OTHER) for a in host.state(name).attempts if not a.published]
+    assert not [a for name in (NAME, OTHER) for a in host.state(name).attempts if not a.recorded]
 
 
 @pytest.mark.parametrize("verdict", ["Failed", "Verified"])
@@ -71,7 +71,7 @@ def test_a_record_that_is_taken_at_a_later_try_is_no_error() -> None:
     environment.on_look = accept_soon
     result = host.sync(environment)
     assert result.exit_code == 0 and result.record_error is None and result.commit
-    assert not [a for a in host.state(NAME).attempts if not a.published]
+    assert not [a for a in host.state(NAME).attempts if not a.recorded]
 
 
 def test_a_failed_rollout_is_told_although_its_pass_lost_the_lock_and_git_has_gone_back() -> None:
@@ -134,7 +134,7 @@ def test_a_refused_revert_is_said_by_each_pass_until_it_is_in_git() -> None:
         result = host.sync(environment)
         assert result.record_error is environment.revert_error and result.exit_code == 5
     assert host.serves(NAME) == [THREE], "the other deployment is rolled out"
-    assert [a.outcome for a in host.state(OTHER).attempts if a.unreverted and a.published] == ["failed"]
+    assert [a.outcome for a in host.state(OTHER).attempts if a.unreverted and a.recorded] == ["failed"]
     environment.revert_error = None
     assert host.sync(environment).exit_code == 3
     assert not [a for a in host.state(OTHER).attempts if a.unreverted]
@@ -237,7 +237,7 @@ def test_a_model_whose_artifact_is_malformed_is_failed_rolled_back_quarantined_a
     host.behaviour.trouble["image", NAME] = ModelRejected("a file of the model cannot be read", why="no requirements")
     result = host.sync(environment)
     attempt = host.state(NAME).attempts[-1]
-    assert (attempt.verdict, attempt.outcome, bool(attempt.published)) == ("Failed", "failed", True)
+    assert (attempt.verdict, attempt.outcome, bool(attempt.recorded)) == ("Failed", "failed", True)
     assert [(c.name, c.result) for c in attempt.checks] == [("artifact", "fail")]
     assert "no requirements" in attempt.checks[0].reason
     assert host.state(NAME).quarantine and host.serves(NAME) == ["1" * 12] and host.replicas(NAME)

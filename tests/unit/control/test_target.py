@@ -10,12 +10,12 @@ import pytest
 
 from gitops_ml.cli.commands.deploy import visit
 from gitops_ml.clients.engine.building.model_images import Builds
-from gitops_ml.clients.files import publication
-from gitops_ml.clients.files.publication import Publication
+from gitops_ml.clients.files import recording
+from gitops_ml.clients.files.recording import Recording
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment import target as target_module
-from gitops_ml.control.environment.target import Target
+from gitops_ml.control.environment.target import EnvironmentTarget
 from gitops_ml.control.environment.targets import side_by_side
 from gitops_ml.control.environment.view import Options
 from gitops_ml.control.reconciler import retry_while_locked
@@ -25,9 +25,9 @@ from tests.unit.builders import wanted
 from tests.unit.simulated_host import Host
 
 
-def no_clone(name: str = "dev") -> Target:
+def no_clone(name: str = "dev") -> EnvironmentTarget:
     connection = cast(Connection, SimpleNamespace(to=lambda files: None))
-    return Target(cast(Repository, SimpleNamespace()), name, print, connection)
+    return EnvironmentTarget(cast(Repository, SimpleNamespace()), name, print, connection)
 
 
 def test_who_waits_for_the_lock_begins_no_build(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,23 +60,23 @@ def test_a_declaration_that_cannot_be_read_for_any_reason_is_not_put_back(monkey
     view = environment.look(Options())
     answers = []
 
-    def publish(*_: object, same_generation: Any, **__: object) -> Publication:
+    def record_verdicts(*_: object, same_generation: Any, **__: object) -> Recording:
         answers.append(same_generation(view.source.files, view.state.of(view.plan.statuses[0].name).last))
-        return Publication(None, ())
+        return Recording(None, ())
 
     def fail(*_: object) -> None:
         raise RecursionError("too deep")
 
     monkeypatch.setattr(target_module, "generation_at", fail)
-    monkeypatch.setattr(publication, "publish", publish)
-    no_clone().publish(view, view.state)
+    monkeypatch.setattr(recording, "record_verdicts", record_verdicts)
+    no_clone().record_verdicts(view, view.state)
     assert answers == [False]
 
 
 def test_an_unforeseen_error_in_one_environment_does_not_keep_others_from_their_turn(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def name_of(target: Target) -> str:
+    def name_of(target: EnvironmentTarget) -> str:
         if target.environment == "dev":
             raise KeyError("rows")
         return target.environment

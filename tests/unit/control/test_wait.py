@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gitops_ml.control.reconciler import reconcile
-from gitops_ml.control.wait import Settled, wait
+from gitops_ml.control.wait import WaitResult, wait
 from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.verification.verdict import Verdict
 from gitops_ml.errors import EngineUnavailable, InputError, SourceError, SourceUnavailable, Temporary
@@ -14,7 +14,7 @@ from tests.unit.control.canaries import OTHER, TWO, serving_v1
 from tests.unit.simulated_host import Host, SimulatedEnvironment
 
 
-def waited(environment: SimulatedEnvironment, deployment: str | None = None, timeout: float = 60.0) -> Settled:
+def waited(environment: SimulatedEnvironment, deployment: str | None = None, timeout: float = 60.0) -> WaitResult:
     return wait(environment, deployment, timeout=timeout, interval=1.0)
 
 
@@ -25,7 +25,7 @@ def agent_beside(host: Host, environment: SimulatedEnvironment, *, revert_to: Pl
     def pass_on() -> None:
         if environment.plans:
             reconcile(other)
-        if revert_to and any(a.outcome == "failed" and a.published for a in host.state(NAME).attempts):
+        if revert_to and any(a.outcome == "failed" and a.recorded for a in host.state(NAME).attempts):
             other.declared = environment.declared = (revert_to,)
 
     environment.on_look = pass_on
@@ -39,7 +39,7 @@ def test_waiting_ends_with_the_verdict(verdict: Verdict, code: int) -> None:
     agent_beside(host, environment)
     settled = waited(environment)
     assert (dict(settled.verdicts), settled.exit_code) == ({NAME: verdict}, code)
-    assert not host.state(NAME).open and all(a.published for a in host.state(NAME).attempts)
+    assert not host.state(NAME).open and all(a.recorded for a in host.state(NAME).attempts)
 
 
 def test_a_failed_version_that_was_reverted_has_failed() -> None:

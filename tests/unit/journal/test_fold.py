@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import msgspec
@@ -9,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitops_ml.core.journal.entries import Applied, Outcome, Published, Retried, Withdrawn
+from gitops_ml.core.journal.entries import Applied, Outcome, Recorded, Retried, Withdrawn
 from gitops_ml.core.journal.fold import Checkpoint, Entry, encode, fold, fold_entries, fold_readable, rebuilt
 from gitops_ml.core.journal.state import DeploymentState, EnvironmentState, quarantine_key
 from gitops_ml.errors import InputError
 from tests.unit.builders import NAME, generation, wanted
-from tests.unit.journals import built, failed, files, intent, judged, promoted, published, settled
+from tests.unit.journals import built, failed, files, intent, judged, promoted, recorded, settled
 
 V1, V2 = generation("v1"), generation("v2")
 OTHER = generation("v1", "other")
@@ -56,7 +57,7 @@ def test_a_built_image_is_remembered() -> None:
 def test_a_promoted_generation_serves() -> None:
     after = state(*promoted(V1))
     assert (after.serving, after.open) == (V1, None)
-    assert after.last and (after.last.outcome, after.last.verdict, after.last.published) == (
+    assert after.last and (after.last.outcome, after.last.verdict, after.last.recorded) == (
         "promoted",
         "Verified",
         "f" * 40,
@@ -99,10 +100,10 @@ def test_the_newest_twenty_attempts_are_kept() -> None:
     assert [a.id for a in state(*entries).attempts] == [f"a{n}" for n in range(5, 25)]
 
 
-def test_unpublished_attempts_come_oldest_first() -> None:
+def test_unrecorded_attempts_come_oldest_first() -> None:
     late = msgspec.structs.replace(settled(OTHER), at="2026-11-23T07:00:00+00:00")
     state = fold_entries([*promoted(V1)[:-1], intent(OTHER), judged(OTHER), late])
-    assert [a.deployment for a in state.unpublished] == ["other", NAME]
+    assert [a.deployment for a in state.unrecorded] == ["other", NAME]
 
 
 def test_a_withdrawn_deployment_is_forgotten() -> None:
@@ -110,10 +111,10 @@ def test_a_withdrawn_deployment_is_forgotten() -> None:
     assert list(state.deployments) == ["other"]
 
 
-def test_a_withdrawn_deployment_keeps_unpublished_verdicts() -> None:
+def test_a_withdrawn_deployment_keeps_unrecorded_verdicts() -> None:
     entries = [*promoted(V1)[:-1], *failed(V2, V1), Withdrawn(at="x", deployment=NAME)]
     state = fold_entries(entries)
-    assert [a.generation.version for a in state.unpublished] == ["v1"]
+    assert [a.generation.version for a in state.unrecorded] == ["v1"]
     assert (state.of(NAME).serving, state.of(NAME).quarantine) == (None, ())
 
 
@@ -181,7 +182,14 @@ def test_a_compacted_journal_gives_the_same_state(number: int) -> None:
 
 
 def test_every_entry_survives_encoding() -> None:
-    assert folded(files([*STORY, published(OTHER)])) == fold_entries([*STORY, published(OTHER)])
+    assert folded(files([*STORY, recorded(OTHER)])) == fold_entries([*STORY, recorded(OTHER)])
+
+
+def test_the_words_of_the_journals_files_are_those_of_older_versions() -> None:
+    written = json.loads(encode(recorded(V1)))
+    assert written["kind"] == "published"
+    kept = json.loads(encode(Checkpoint(at="x", state=fold_entries(promoted(V1)))))
+    assert kept["state"]["deployments"][NAME]["attempts"][0]["published"] == "f" * 40
 
 
 # --- quarantine ------------------------------------------------------------------------------------------------------
@@ -221,7 +229,7 @@ def test_a_verdict_that_is_not_in_git_yet_outlasts_those_that_are() -> None:
             msgspec.structs.replace(judged(V2, "Failed"), **again),
             msgspec.structs.replace(settled(V2, "failed"), **again),
         ]
-        return [*entries, Published(at="x", commit="c", attempts=(f"a{number:02}",))] if in_git else entries
+        return [*entries, Recorded(at="x", commit="c", attempts=(f"a{number:02}",))] if in_git else entries
 
     after = state(*rollout(0, False), *(entry for n in range(1, 30) for entry in rollout(n, True)))
     assert [a.id for a in after.attempts] == ["a00", *(f"a{n:02}" for n in range(11, 30))]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gitops_ml.core.generation import Generation
-from gitops_ml.core.journal.entries import Published, Stepped
+from gitops_ml.core.journal.entries import Recorded, Stepped
 from gitops_ml.core.journal.fold import Entry, Reviewed, fold_entries
 from gitops_ml.core.journal.reviews import (
     candidate_has_users,
@@ -26,7 +26,7 @@ from gitops_ml.core.records.verified import promotable, verified_attempts
 from gitops_ml.core.verification.verdict import CheckResult, Result, Verdict, overall
 from gitops_ml.errors import InputError
 from tests.unit.builders import NAME, NOW, generation, replica, wanted
-from tests.unit.journals import built, failed, intent, judged, promoted, published, settled
+from tests.unit.journals import built, failed, intent, judged, promoted, recorded, settled
 from tests.unit.snapshots import inputs, planned, serving
 
 V1, V2, V3 = generation("v1"), generation("v2"), generation("v3")
@@ -94,10 +94,10 @@ def test_two_reviews_within_one_second_are_two() -> None:
     assert after.quarantine == (wanted("v2").key,)
 
 
-def test_an_unpublished_review_is_published_by_any_later_pass() -> None:
+def test_an_unrecorded_review_is_recorded_by_any_later_pass() -> None:
     text = planned(serving(V2, journal=history("Failed")), wanted("v2"))
     newest = state(*history("Failed")).attempts[-1].id
-    assert text == f"publish dev/gateway {newest} because these verdicts are not in Git yet"
+    assert text == f"record dev/gateway {newest} because these verdicts are not in Git yet"
 
 
 def test_many_reviews_do_not_push_rollouts_out_of_the_journal() -> None:
@@ -105,7 +105,7 @@ def test_many_reviews_do_not_push_rollouts_out_of_the_journal() -> None:
     for number in range(60):
         entries.append(review(V2, "Verified" if number % 2 else "Inconclusive", *entries, minutes=number))
         last = state(*entries).attempts[-1].id
-        entries.append(Published(at="x", attempts=(last,), commit="f" * 40))
+        entries.append(Recorded(at="x", attempts=(last,), commit="f" * 40))
     after = state(*entries)
     assert len(after.attempts) == KEPT_ATTEMPTS
     assert verified_before(after, V2) == V1
@@ -182,7 +182,7 @@ def test_a_return_differs_from_a_new_version() -> None:
 
 
 def test_a_return_is_judged_by_absolute_bounds_and_waits_for_no_traffic() -> None:
-    seen = serving(V2, replica(V2), journal=[*history("Failed"), published(V2)])
+    seen = serving(V2, replica(V2), journal=[*history("Failed"), recorded(V2)])
     pass_plan = make_plan(inputs(seen, wanted("v1", strategy="canary")))
     begun = next(a for a in pass_plan.actions if isinstance(a, plan.Begin))
     verify = next(a for a in pass_plan.actions if isinstance(a, plan.Verify))
@@ -200,7 +200,7 @@ def test_a_new_version_is_judged_against_the_incumbent() -> None:
 
 def test_a_failed_generation_serves_on_while_it_is_declared() -> None:
     entries = history("Failed")
-    recorded = Published(at="x", attempts=(state(*entries).attempts[-1].id,), commit="f" * 40)
+    recorded = Recorded(at="x", attempts=(state(*entries).attempts[-1].id,), commit="f" * 40)
     pass_plan = make_plan(inputs(serving(V2, journal=[*entries, recorded]), wanted("v2")))
     status = pass_plan.statuses[0]
     assert (status.sync, status.health, status.verification) == ("Synced", "Healthy", "Failed")

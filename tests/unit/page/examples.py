@@ -58,6 +58,8 @@ HOLDOUT = check(
     gain=0.0022,
     gain_low=-0.0012,
     gain_high=0.0056,
+    calibration_predicted=[0.05, 0.09, 0.12, 0.15, 0.18, 0.22, 0.26, 0.31, 0.38, 0.52],
+    calibration_observed=[0.06, 0.08, 0.13, 0.16, 0.17, 0.21, 0.28, 0.33, 0.36, 0.49],
 )
 LOSS = check(
     "holdout log_loss",

@@ -33,8 +33,8 @@ def drawn(check: CheckResult) -> Picture:
     return picture
 
 
-def marks(picture: Picture, kind: str, look: str) -> list[Shape]:
-    return [shape for shape in picture.shapes if shape.kind == kind and shape.look == look]
+def marks(picture: Picture, kind: str, style: str) -> list[Shape]:
+    return [shape for shape in picture.shapes if shape.kind == kind and shape.style == style]
 
 
 def texts(picture: Picture) -> list[str]:
@@ -65,6 +65,26 @@ def test_the_forbidden_side_of_a_maximum_is_on_its_right() -> None:
     assert zone.a + zone.c == pytest.approx(RIGHT)
 
 
+def test_probabilities_that_come_true_lie_on_the_diagonal() -> None:
+    picture = drawn(HOLDOUT)
+    points = marks(picture, "dot", "dot plain")
+    diagonal = marks(picture, "line", "diagonal")[0]
+    slope = (diagonal.d - diagonal.b) / (diagonal.c - diagonal.a)
+    above = [point.b - (diagonal.b + slope * (point.a - diagonal.a)) for point in points]
+    predicted, observed = (HOLDOUT.figures[f"calibration_{kind}"] for kind in ("predicted", "observed"))
+    assert isinstance(predicted, list) and isinstance(observed, list)
+    assert [height < 0 for height in above] == [float(o) > float(p) for p, o in zip(predicted, observed, strict=True)]
+    assert len(marks(picture, "line", "whisker")) == len(points) == 10
+    assert "0.06 at 0.05" in picture.description
+    assert picture.height > drawn(without(HOLDOUT, "calibration_observed")).height
+
+
+@pytest.mark.parametrize("odd", [[0.1], [0.1] * 9 + ["x"], [0.1] * 9 + [2.0], [0.1] * 9 + [float("nan")], "text", None])
+def test_a_calibration_that_is_not_whole_is_left_out(odd: object) -> None:
+    edited = msgspec.structs.replace(HOLDOUT, figures=HOLDOUT.figures | {"calibration_observed": odd})
+    assert not marks(drawn(edited), "dot", "dot plain") and marks(drawn(edited), "rect", "bar good")
+
+
 def test_a_first_version_has_no_gain() -> None:
     picture = drawn(FIRST)
     assert len(marks(picture, "rect", "bar good")) == 1
@@ -90,7 +110,7 @@ def test_evidence_that_decides_reaches_its_mark() -> None:
     worse, harmless = (shape for shape in drawn(TRAFFIC).shapes if shape.kind == "rect" and shape.b > 100)
     edge = marks(drawn(TRAFFIC), "line", "bound")[-1].a
     assert LEFT + worse.c < edge < LEFT + harmless.c
-    assert (worse.look, harmless.look) == ("bar plain", "bar good")
+    assert (worse.style, harmless.style) == ("bar plain", "bar good")
 
 
 def test_a_feature_that_moved_passes_the_warning() -> None:

@@ -151,11 +151,11 @@ def test_deployments_come_in_the_order_of_their_names() -> None:
     )
 
 
-def test_an_unpublished_verdict_is_published() -> None:
+def test_an_unrecorded_verdict_is_recorded() -> None:
     journal = [*promoted(V1)[:-1], *failed(generation("v2"), V1)[:-1]]
     seen = serving(V1, journal=journal)
     assert planned(seen, wanted("v2")) == (
-        "publish dev/gateway attempt-churn-v1,attempt-churn-v2 because these verdicts are not in Git yet"
+        "record dev/gateway attempt-churn-v1,attempt-churn-v2 because these verdicts are not in Git yet"
     )
 
 

@@ -11,7 +11,7 @@ from gitops_ml.core.planning.plan import Plan
 from gitops_ml.core.planning.planner import make_plan
 from gitops_ml.core.planning.route import route_file
 from tests.unit.builders import gateway, generation, replica, wanted
-from tests.unit.journals import intent, promoted, published
+from tests.unit.journals import intent, promoted, recorded
 from tests.unit.snapshots import block, hosting, inputs, planned, route, serving, snapshot
 
 V1 = generation("v1")
@@ -107,9 +107,9 @@ def test_a_verdict_outlives_its_deployment_until_it_is_published() -> None:
     entries: list[Entry] = [*promoted(a), *promoted(b)[:-1], withdrawn]
     seen = serving(a, journal=entries)
     assert planned(seen, wanted(name="a")) == (
-        "publish dev/gateway attempt-b-v1 because these verdicts are not in Git yet"
+        "record dev/gateway attempt-b-v1 because these verdicts are not in Git yet"
     )
-    seen = serving(a, journal=[*entries, published(b)])
+    seen = serving(a, journal=[*entries, recorded(b)])
     assert planned(seen, wanted(name="a")) == ""
 
 

@@ -134,7 +134,7 @@ def test_a_rollout_interrupted_after_it_was_settled() -> None:
     assert planned(seen, wanted("v2")) == block(
         """
         retire dev/churn 111111111111 because 222222222222 serves
-        publish dev/gateway attempt-churn-v2 because these verdicts are not in Git yet
+        record dev/gateway attempt-churn-v2 because these verdicts are not in Git yet
         """
     )
 

@@ -15,7 +15,7 @@ from gitops_ml.core.planning.context import PlannedDeployment
 from gitops_ml.core.planning.deployment_status import DeploymentStatus
 from gitops_ml.core.planning.planner import make_plan
 from tests.unit.builders import NOW, generation, later, replica, wanted
-from tests.unit.journals import built, failed, intent, judged, promoted, published, settled
+from tests.unit.journals import built, failed, intent, judged, promoted, recorded, settled
 from tests.unit.snapshots import block, inputs, midway, planned, serving, snapshot
 
 V1, V2, V3 = generation("v1"), generation("v2"), generation("v3")
@@ -106,7 +106,7 @@ def test_a_boot_continues_whatever_is_declared() -> None:
     )
 
 
-BOOTED: list[Entry] = [intent(V1, boot=True), built(V1), judged(V1), settled(V1), published(V1)]
+BOOTED: list[Entry] = [intent(V1, boot=True), built(V1), judged(V1), settled(V1), recorded(V1)]
 
 
 def test_after_the_boot_the_declared_version_is_a_candidate() -> None:
@@ -121,7 +121,7 @@ def test_a_failed_boot_does_not_quarantine_the_declared_version() -> None:
 
 
 def test_after_a_failed_boot_the_declared_version_is_tried() -> None:
-    checked = judged(V1, "Failed"), settled(V1, "failed"), published(V1)
+    checked = judged(V1, "Failed"), settled(V1, "failed"), recorded(V1)
     journal: list[Entry] = [intent(V1, boot=True), built(V1), *checked]
     assert planned(snapshot(journal=journal), wanted("v2", boot=V1)).startswith(
         "begin dev/churn 222222222222 because v2 is declared and nothing serves"

@@ -134,7 +134,7 @@ def test_waiting_for_a_verdict_does_not_last_until_the_window() -> None:
 def test_the_commit_says_what_it_waits_for() -> None:
     statuses: list[CommitStatus] = []
     reporter = StatusReporter(statuses.append, lambda text: pytest.fail(text))
-    sync(serving_v1(NAME).declaring(wanted("v2")), looked=reporter.look)
+    sync(serving_v1(NAME).declaring(wanted("v2")), on_look=reporter.tell)
     reporter.close()
     last = statuses[-1]
     assert (last.state, last.description) == ("pending", "v2 waits for the window that opens 2026-11-23 15:00 UTC")

@@ -9,7 +9,7 @@ import msgspec
 
 from gitops_ml.core.declaration.schema import Deployment, Desired, Environment, ResolvedDeployment
 from gitops_ml.core.planning.deployment_status import DeploymentStatus, Replicas
-from gitops_ml.core.pull_request.facts import EnvironmentFacts, HostFacts, ModelFacts, PullRequest
+from gitops_ml.core.pull_request.facts import EnvironmentChange, HostFacts, ModelFacts, PullRequest
 from gitops_ml.core.records.record import Record, RecordedAttempt, RecordedGeneration
 from gitops_ml.core.verification.model_difference import Difference, Predictions, Side
 from gitops_ml.core.verification.statistics.slices import Slice
@@ -43,8 +43,8 @@ def desired(*deployments: ResolvedDeployment, broken: dict[str, str] | None = No
     )
 
 
-def facts(before: Desired | None, after: Desired | None, name: str = "prod", **fields: Any) -> EnvironmentFacts:
-    return EnvironmentFacts(name=name, before=before, after=after, **({"now": NOW} | fields))
+def facts(before: Desired | None, after: Desired | None, name: str = "prod", **fields: Any) -> EnvironmentChange:
+    return EnvironmentChange(name=name, before=before, after=after, **({"now": NOW} | fields))
 
 
 def host(rate: float = 0.0, *, version: str | None = "v1", name: str = "churn", **fields: Any) -> HostFacts:
@@ -67,7 +67,7 @@ def host(rate: float = 0.0, *, version: str | None = "v1", name: str = "churn", 
     return HostFacts(statuses={name: status}, serving=serving, rates={name: rate} if rate else {}, seconds=3600.0)
 
 
-def request(*environments: EnvironmentFacts, models: tuple[ModelFacts, ...] = (), **fields: Any) -> PullRequest:
+def request(*environments: EnvironmentChange, models: tuple[ModelFacts, ...] = (), **fields: Any) -> PullRequest:
     return PullRequest(project="shop", base=BASE, head=HEAD, environments=environments, models=models, **fields)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gitops_ml.core.declaration.schema import ResolvedDeployment
 from gitops_ml.core.pull_request.comment import comment
-from gitops_ml.core.pull_request.facts import EnvironmentFacts, Upstream, deployment_changes
+from gitops_ml.core.pull_request.facts import EnvironmentChange, Upstream, deployment_changes
 from gitops_ml.core.pull_request.length import LIMIT, Part, fit
 from gitops_ml.core.pull_request.policy import findings
 from tests.effort import examples
@@ -151,11 +151,11 @@ def test_verified_upstream_soak_and_hold_each_say_what_fixes_them() -> None:
 def test_a_closed_window_is_said_with_its_time_and_an_open_one_is_met() -> None:
     """It is nine o'clock in London, and ten in Zurich."""
 
-    def change(after: ResolvedDeployment, **other: str) -> EnvironmentFacts:
+    def change(after: ResolvedDeployment, **other: str) -> EnvironmentChange:
         policy = {"windows": [OFFICE | other]}
         return facts(desired(deployment("v1"), policy=policy), desired(after, policy=policy))
 
-    def all_rules(changed: EnvironmentFacts) -> list[str]:
+    def all_rules(changed: EnvironmentChange) -> list[str]:
         return [f"{f.level} {f.what}" for f in findings(request(changed))]
 
     closed, opened = change(deployment("v2")), change(deployment("v2"), schedule="0 9 * * *")

@@ -28,7 +28,7 @@ def judged(*acknowledgements: Acknowledgement, uptime: float = 100.0, last: bool
     new = [a for a in acknowledgements if a.generation == NEW]
     reports = [ChannelReport(poll_seconds=20, uptime=uptime, subscribers=tuple(part)) for part in (old, new)]
     settings = {"percent": 25, "last": last, "elapsed": 30.0} | more
-    return judge_acknowledgements(SubscribersCheck(), reports, NEW, **settings)
+    return judge_acknowledgements(settings.pop("spec", SubscribersCheck()), reports, NEW, **settings)
 
 
 def test_a_canary_passes_when_its_share_has_loaded_it() -> None:
@@ -97,3 +97,48 @@ def test_a_step_without_subscribers_is_passed_over_unless_it_is_the_last() -> No
     assert judged(*nobody, last=False).result == "pass"
     check = judged(*nobody, elapsed=601.0)
     assert check.result == "inconclusive" and "none of 3 subscribers is in its 25% within 10m" in check.reason
+
+
+SCORING = SubscribersCheck(max_errors=0.02, min_scored=100)
+
+
+def scoring(count: int, scored: int, errors: int) -> list[Acknowledgement]:
+    """Subscribers in the share that run the candidate, and what each did with it."""
+    return [said(name, scored=scored, errors=errors) for name in INSIDE[:count]]
+
+
+def test_errors_decide_nothing_where_no_bound_is_declared() -> None:
+    assert judged(*scoring(3, 100, 100)).result == "pass"
+
+
+@pytest.mark.parametrize(
+    ("scored", "errors", "expected"),
+    [
+        (99, 0, "inconclusive"),
+        (100, 2, "pass"),
+        (100, 3, "fail"),
+        (3, 3, "fail"),
+        (2, 2, "inconclusive"),
+        (1000, 20, "pass"),
+    ],
+)
+def test_a_subscriber_counts_once_it_has_scored_without_too_many_errors(
+    scored: int, errors: int, expected: str
+) -> None:
+    check = judged(*scoring(4, scored, errors), spec=SCORING)
+    assert check.result == expected
+    assert (check.figures["scored"], check.figures["errors"]) == (4 * scored, 4 * errors)
+
+
+def test_a_subscriber_that_errs_counts_as_one_that_could_not_load_it() -> None:
+    for erring, expected in ((1, "pass"), (2, "fail")):
+        good = [said(name, scored=500) for name in INSIDE[erring:10]]
+        check = judged(*scoring(erring, 50, 40), *good, spec=SCORING)
+        assert check.result == expected
+    assert f"{INSIDE[0]}: 40 errors in 50 scorings" in check.reason
+
+
+def test_errors_with_the_incumbent_or_outside_the_share_are_not_the_candidates() -> None:
+    others = [said(name, OLD, scored=100, errors=100) for name in OUTSIDE[:5]]
+    forged = [said(name, scored=100, errors=100) for name in OUTSIDE[5:9]]
+    assert judged(*scoring(3, 100, 0), *others, *forged, spec=SCORING).result == "pass"

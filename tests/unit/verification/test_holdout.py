@@ -79,6 +79,21 @@ def test_a_candidate_is_paired_with_the_incumbent(candidate: float, incumbent: f
     assert low <= gain <= high  # type: ignore[operator]  # figures are of several types
 
 
+def test_calibration_is_recorded_once() -> None:
+    rows = _rows()
+    score = np.random.default_rng(3).random(len(rows.labels))
+    labels = (np.random.default_rng(4).random(len(score)) < score).astype(int)
+    true_to_its_word = Answers((score > 0.5).astype(int), np.stack([1 - score, score], axis=1))
+    bounds = {"accuracy": Bound(min=0.5), "brier": Bound(max=0.5), "roc_auc": Bound(min=0.5)}
+    accuracy, brier, ranking = _judge(
+        true_to_its_word, rows=LabelledRows(labels, rows.groups, rows.times), metrics=bounds
+    )
+    predicted, observed = (brier.figures[f"calibration_{kind}"] for kind in ("predicted", "observed"))
+    assert predicted == pytest.approx(np.arange(0.05, 1, 0.1), abs=0.01)
+    assert observed == pytest.approx(predicted, abs=0.06)
+    assert not {"calibration_predicted", "calibration_observed"} & {*accuracy.figures, *ranking.figures}
+
+
 def test_without_a_metric_the_check_is_inconclusive() -> None:
     rows = _rows()
     (check,) = _judge(_answers(rows, 1.5), _answers(rows, 1.5), rows=rows, metrics={})

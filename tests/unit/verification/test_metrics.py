@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gitops_ml.core.verification.holdout_metrics import METRICS, check_metric, metric_named
 from gitops_ml.core.verification.statistics import metrics
-from gitops_ml.core.verification.statistics.metrics import Sample, statistic
+from gitops_ml.core.verification.statistics.metrics import LabelledAnswers, statistic
 from gitops_ml.errors import InputError
 from tests.effort import examples
 
@@ -18,14 +18,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def _case(seed: int, rows: int, groups: int, levels: int) -> tuple[Sample, Sample, Ints, Floats]:
+def _case(seed: int, rows: int, groups: int, levels: int) -> tuple[LabelledAnswers, LabelledAnswers, Ints, Floats]:
     generator = np.random.default_rng(seed)
     truth = generator.integers(0, 2, rows).astype(float)
     truth[:2] = (0, 1)
     score = generator.integers(0, levels, rows) / levels
-    binary = Sample(truth, (score > 0.5).astype(float), np.stack([1 - score, score], axis=1), 2, 1)
+    binary = LabelledAnswers(truth, (score > 0.5).astype(float), np.stack([1 - score, score], axis=1), 2, 1)
     values = generator.normal(1000, 3, rows)
-    regression = Sample(values, values + generator.normal(0, 1, rows))
+    regression = LabelledAnswers(values, values + generator.normal(0, 1, rows))
     codes = generator.integers(0, groups, rows)
     return (
         binary,
@@ -35,7 +35,7 @@ def _case(seed: int, rows: int, groups: int, levels: int) -> tuple[Sample, Sampl
     )
 
 
-def _expected(name: str, sample: Sample, weight: Floats) -> float:
+def _expected(name: str, sample: LabelledAnswers, weight: Floats) -> float:
     from sklearn import metrics as oracle
 
     score = sample.probability[:, 1] if sample.probability is not None else None
@@ -90,7 +90,7 @@ def test_equals_scikit_learn(name: str, seed: int, rows: int, groups: int, level
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
 def test_a_ranking_metric_of_one_class_is_undefined(name: str) -> None:
     truth = np.ones(6)
-    sample = Sample(truth, truth, np.full((6, 2), 0.5), 2, 0 if name == "average_precision" else 1)
+    sample = LabelledAnswers(truth, truth, np.full((6, 2), 0.5), 2, 0 if name == "average_precision" else 1)
     assert np.isnan(statistic(METRICS[name], sample, np.arange(6), 6)(np.ones((1, 6)))[0])
 
 
@@ -101,7 +101,7 @@ def test_three_classes_equal_scikit_learn(name: str) -> None:
     generator = np.random.default_rng(7)
     truth = generator.integers(0, 3, 200).astype(float)
     probability = generator.dirichlet([1, 1, 1], 200)
-    sample = Sample(truth, probability.argmax(axis=1).astype(float), probability, 3)
+    sample = LabelledAnswers(truth, probability.argmax(axis=1).astype(float), probability, 3)
     value = statistic(METRICS[name], sample, np.arange(200), 200)(np.ones((1, 200)))[0]
     expected = {
         "accuracy": lambda: oracle.accuracy_score(truth, sample.predicted),

@@ -18,15 +18,15 @@ from gitops_ml.clients.own_checks.command import CommandPlace
 from gitops_ml.clients.own_checks.run import Reach, run_own_checks
 from gitops_ml.core.addresses import parse_rules, why_refused
 from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
-from gitops_ml.core.verification.own_checks import Subject, judge_command, judge_prometheus
+from gitops_ml.core.verification.own_checks import CheckSubject, judge_command, judge_prometheus
 from gitops_ml.core.verification.verdict import CheckResult
 
-SUBJECT = Subject(
+SUBJECT = CheckSubject(
     environment="dev", deployment="churn", version="v1.2.0", generation="0123456789ab", endpoint="http://h:1/v2"
 )
 
 
-def run(check: OwnCheck, subject: Subject = SUBJECT, rules: str | None = None) -> CheckResult:
+def run(check: OwnCheck, subject: CheckSubject = SUBJECT, rules: str | None = None) -> CheckResult:
     hosts = None if rules is None else parse_rules("GITOPS_ML_CHECK_HOSTS", rules)
     return run_own_checks([check], subject, Reach(hosts, cast(CommandPlace, None)))[0]
 

@@ -41,3 +41,8 @@ def test_the_figures_of_the_traffic_check() -> None:
 def test_a_smaller_alpha_needs_more_evidence() -> None:
     evidence = Evidence(steps=SOME, worse=30.0)
     assert judge_traffic(SPEC, evidence, elapsed=5, alpha=alpha_per_test(0.05, 2)).result == "inconclusive"
+
+
+def test_requests_that_were_never_counted_are_among_the_figures() -> None:
+    assert "log" not in judge_traffic(SPEC, Evidence(steps=SOME), elapsed=5).figures
+    assert "unread" in str(judge_traffic(SPEC, Evidence(steps=SOME), elapsed=5, lost=True).figures["log"])

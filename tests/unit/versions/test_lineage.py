@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import convert
 
-from gitops_ml.core.versions.documents import Lock, Pipeline
+from gitops_ml.core.versions.documents import DvcLock, Pipeline
 from gitops_ml.core.versions.lineage import changes, flatten, lineage_in_lock
 from gitops_ml.core.versions.stages import Stage, locked_stages
 
@@ -38,7 +38,7 @@ CONTENT: dict[str, Any] = {
 
 def stages_of(content: dict[str, Any]) -> dict[str, Stage]:
     """The stages of a lock whose dvc.yaml has all of them."""
-    lock = convert(content, Lock)
+    lock = convert(content, DvcLock)
     return locked_stages(lock, Pipeline(stages={name: {} for name in lock.stages or {}}))
 
 
@@ -71,7 +71,7 @@ def test_paths_of_a_stage_that_works_in_another_folder_start_from_the_lock_s() -
                 }
             }
         },
-        Lock,
+        DvcLock,
     )
     stages = locked_stages(lock, Pipeline(stages={"train": {"wdir": "work"}}))
     made = lineage_in_lock(stages, "work/model.pkl")

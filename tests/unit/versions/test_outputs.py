@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import convert
 
-from gitops_ml.core.versions.documents import DvcFile, Lock, Pipeline
+from gitops_ml.core.versions.documents import DvcFile, DvcLock, Pipeline
 from gitops_ml.core.versions.outputs import (
     Output,
     artifact_path,
@@ -25,9 +25,9 @@ from gitops_ml.errors import InputError, ObjectCorrupt, VersionNotFound, Version
 A, B = "a" * 32, "b" * 32
 
 
-def lock(**stages: list[dict[str, Any]]) -> Lock:
+def lock(**stages: list[dict[str, Any]]) -> DvcLock:
     content = {"schema": "2.0", "stages": {name: {"cmd": "x", "outs": outs} for name, outs in stages.items()}}
-    return convert(content, Lock)
+    return convert(content, DvcLock)
 
 
 def dvc_file(*outs: dict[str, Any], **fields: Any) -> DvcFile:
@@ -56,7 +56,7 @@ def test_working_directories_of_stages_and_folders_of_pipelines() -> None:
     document = lock(**{"make@x": [{"path": "../m", "hash": "md5", "md5": A}]})
     pipeline = Pipeline(stages={"make": {"foreach": ["x"], "do": {"wdir": "deep/er", "cmd": "x"}}})
     assert [o.path for o in lock_outputs(locked_stages(document, pipeline), "sub/dvc.lock")] == ["sub/deep/m"]
-    assert locked_stages(Lock(), Pipeline()) == {}
+    assert locked_stages(DvcLock(), Pipeline()) == {}
 
 
 def test_a_stage_that_dvc_yaml_has_no_more_makes_nothing() -> None:

@@ -164,13 +164,13 @@ def _trouble(status: EnvironmentStatus) -> str:
 def _facts(repo: Repository, commit: str, name: str, status: EnvironmentStatus) -> EnvironmentFacts:
     """What was seen last; of an environment that the agent has not seen yet, what Git says."""
     trouble = _trouble(status)
-    look = status.view or GitopsError(trouble or "no look has ended yet")
+    observed = status.view or GitopsError(trouble or "no look has ended yet")
     try:
-        return read_facts(repo, commit, name, look, trouble)
+        return read_facts(repo, commit, name, observed, trouble)
     except GitopsError as error:
-        if isinstance(look, View):
+        if isinstance(observed, View):
             raise
-        return EnvironmentFacts(name=name, commit=commit, engine="", unanswered=f"{look.what}; {first_line(error)}")
+        return EnvironmentFacts(name=name, commit=commit, engine="", unanswered=f"{observed.what}; {first_line(error)}")
 
 
 def _tagged(body: bytes, kind: str, question: Question) -> Answer:

@@ -29,7 +29,7 @@ _PRODUCT_CELLS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Sample:
+class LabelledAnswers:
     """True values and one model's answers to n rows.
 
     Classification: `truth` and `predicted` hold class numbers (0 … classes-1), `probability` is of shape (n,
@@ -44,7 +44,7 @@ class Sample:
     positive: int | None = None
 
 
-def statistic(metric: Metric, sample: Sample, codes: Ints, groups: int) -> Statistic:
+def statistic(metric: Metric, sample: LabelledAnswers, codes: Ints, groups: int) -> Statistic:
     """The metric as a function of draws. It gives NaN if the metric is undefined, such as a ranking of one class.
 
     Args:
@@ -61,7 +61,7 @@ def statistic(metric: Metric, sample: Sample, codes: Ints, groups: int) -> Stati
     return _sums(metric.name, sample, codes, groups)
 
 
-def _positives(sample: Sample) -> tuple[NDArray[np.bool_], Floats]:
+def _positives(sample: LabelledAnswers) -> tuple[NDArray[np.bool_], Floats]:
     assert sample.probability is not None and sample.positive is not None  # see check_metric
     return sample.truth == sample.positive, sample.probability[:, sample.positive]
 
@@ -70,7 +70,7 @@ def _per_group(columns: list[Floats], codes: Ints, groups: int) -> Floats:
     return np.stack([np.bincount(codes, weights=column, minlength=groups) for column in columns], axis=1)
 
 
-def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
+def _auc_by_pairs(sample: LabelledAnswers, codes: Ints, groups: int) -> Statistic:
     """The area under the ROC curve as a quadratic form in the draws.
 
     wins[g, h] counts the pairs of a positive in group g that ranks above a negative in group h. A tie counts one half
@@ -96,7 +96,7 @@ def _auc_by_pairs(sample: Sample, codes: Ints, groups: int) -> Statistic:
     return values
 
 
-def _precision_by_groups(sample: Sample, codes: Ints, groups: int) -> Statistic:
+def _precision_by_groups(sample: LabelledAnswers, codes: Ints, groups: int) -> Statistic:
     """Average precision from how many rows of each group lie at or above each positive's score."""
     positive, score = _positives(sample)
     levels, ranks = np.unique(-score, return_inverse=True)
@@ -138,7 +138,7 @@ def _in_parts(part: Statistic, width: int, cells: int) -> Statistic:
     return values
 
 
-def _auc_by_rows(sample: Sample, codes: Ints) -> Statistic:
+def _auc_by_rows(sample: LabelledAnswers, codes: Ints) -> Statistic:
     """The area under the ROC curve: how often each positive ranks above the negatives that were drawn, as by pairs."""
     positive, score = _positives(sample)
     order = np.argsort(score[~positive])
@@ -161,7 +161,7 @@ def _auc_by_rows(sample: Sample, codes: Ints) -> Statistic:
     return _in_parts(part, len(codes), _CELLS)
 
 
-def _precision_by_rows(sample: Sample, codes: Ints) -> Statistic:
+def _precision_by_rows(sample: LabelledAnswers, codes: Ints) -> Statistic:
     """Average precision over rows that are sorted once by falling score; rows of equal score are added up."""
     positive, score = _positives(sample)
     order = np.argsort(-score, kind="stable")
@@ -182,7 +182,7 @@ def _precision_by_rows(sample: Sample, codes: Ints) -> Statistic:
     return _in_parts(part, len(codes), _CELLS)
 
 
-def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
+def _confusion(name: str, sample: LabelledAnswers, codes: Ints, groups: int) -> Statistic:
     """Metrics of the confusion matrix. For each class: rows that are it, that were predicted as it, and both."""
     masks = [np.arange(sample.classes)[:, None] == side[None, :] for side in (sample.truth, sample.predicted)]
     columns = [*masks[0], *masks[1], *(masks[0] & masks[1])]
@@ -205,7 +205,7 @@ def _confusion(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic
     return values
 
 
-def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
+def _sums(name: str, sample: LabelledAnswers, codes: Ints, groups: int) -> Statistic:
     """Metrics that are means over rows, or ratios of means."""
     loss = _loss(name, sample)
     # Shifting the values does not change their variance, and keeps its two large terms from cancelling.
@@ -225,7 +225,7 @@ def _sums(name: str, sample: Sample, codes: Ints, groups: int) -> Statistic:
     return values
 
 
-def _loss(name: str, sample: Sample) -> Floats:
+def _loss(name: str, sample: LabelledAnswers) -> Floats:
     if name in ("mae", "rmse", "r2"):
         error = sample.predicted - sample.truth
         absolute: Floats = np.abs(error) if name == "mae" else error**2

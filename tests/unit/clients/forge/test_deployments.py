@@ -9,7 +9,7 @@ import pytest
 from gitops_ml.clients.forge.find import find_forge
 from gitops_ml.clients.forge.forge import Forge
 from gitops_ml.clients.forge.links import job_address, require_address
-from gitops_ml.core.pull_request.deployments import ForgeDeployment, Stage
+from gitops_ml.core.pull_request.deployments import DeploymentStage, ForgeDeployment
 from gitops_ml.core.pull_request.statuses import CommitStatus, RecordPlace
 from gitops_ml.errors import ForgeRefused, InputError
 from tests.unit.clients.forge.server import PREFIX, TOKEN, Fault, LocalForge, served
@@ -18,11 +18,11 @@ COMMIT = "c" * 40
 RUN = {"GITHUB_RUN_ID": "77", "GITHUB_REPOSITORY": "team/shop", "GITHUB_SERVER_URL": "https://git.example.org"}
 RECORD = RecordPlace("d" * 40, "environments/prod/records/churn.yaml")
 PAGE = "https://ml.example.org/prod/churn/index.html"
-QUEUED = Stage("queued", "canary of v2 is under way")
-AT_WORK = Stage("in_progress", "canary of v2 is under way")
-SUCCESS = Stage("success", "v2 is Verified and serves")
-FAILURE = Stage("failure", "v2 is failed; v1 serves")
-INACTIVE = Stage("inactive", "v2 is no longer declared")
+QUEUED = DeploymentStage("queued", "canary of v2 is under way")
+AT_WORK = DeploymentStage("in_progress", "canary of v2 is under way")
+SUCCESS = DeploymentStage("success", "v2 is Verified and serves")
+FAILURE = DeploymentStage("failure", "v2 is failed; v1 serves")
+INACTIVE = DeploymentStage("inactive", "v2 is no longer declared")
 
 
 @pytest.fixture(params=["github", "gitlab", "gitea"])
@@ -44,7 +44,7 @@ def client(local: LocalForge, **variables: str) -> Forge:
     return find_forge("git@git.example.org:team/shop.git", address, {"GITOPS_ML_FORGE_TOKEN": TOKEN, **variables})
 
 
-def deployment(*stages: Stage, commit: str = COMMIT, **fields: str) -> ForgeDeployment:
+def deployment(*stages: DeploymentStage, commit: str = COMMIT, **fields: str) -> ForgeDeployment:
     return ForgeDeployment(commit=commit, place="prod/churn", stages=stages, record=RECORD, **fields)
 
 

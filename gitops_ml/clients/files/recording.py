@@ -1,22 +1,23 @@
-"""Publishing the journal's verdicts: as records, with the reverts of what failed beside them.
+"""Recording the journal's verdicts: as records in Git, with the reverts of what failed beside them.
 
 Every push starts from the tip as it was just fetched, and expects the branch to be there still: if somebody pushes
-meanwhile, the commit is built again on top. A record is keyed by its attempts, so publishing twice changes nothing.
+meanwhile, the commit is built again on top. A record is keyed by its attempts, so recording twice changes nothing.
 Records that go to a branch of their own and the reverts to the tracked branch are two pushes, and one that is refused
 does not hold up the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from gitops_ml.clients.files.applications import restored_build
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles, read_environment
-from gitops_ml.clients.files.pushing import Commit, push_commit
-from gitops_ml.clients.files.records import read_host_records, read_record, record_files, recorded_files, write_record
+from gitops_ml.clients.files.pushing import CommitContent, push_commit
+from gitops_ml.clients.files.record_changes import RecordChanges, record_changes
+from gitops_ml.clients.files.records import read_host_records, read_record, write_record
 from gitops_ml.clients.files.yaml_edit import set_fields
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
@@ -25,14 +26,11 @@ from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.journal.reviews import is_tried_again, restored_generation
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import (
-    Record,
     answered,
     commit_message,
     record_path,
     restored_fields,
     revert_message,
-    updated,
-    wants_retrain,
     wants_revert,
 )
 from gitops_ml.core.records.verified import serves_verified
@@ -40,10 +38,9 @@ from gitops_ml.core.text import clean_line
 from gitops_ml.errors import GitopsError, InputError, PushRejected
 
 SameGeneration = Callable[[EnvironmentFiles, Attempt], bool]
-_Records = Mapping[str, Record | None]
 
 
-class Publication(NamedTuple):
+class Recording(NamedTuple):
     """What of a journal is in Git now.
 
     Args:
@@ -60,7 +57,7 @@ class Publication(NamedTuple):
 
 
 class _News(NamedTuple):
-    """What is to be published: the unpublished attempts of an environment, as its journal has them.
+    """What is to be recorded: the unrecorded attempts of an environment, as its journal has them.
 
     Args:
         unreverted: recorded attempts whose revert was refused before.
@@ -92,67 +89,67 @@ class _Refused(NamedTuple):
     error: PushRejected
 
 
-def publish(
+def record_verdicts(
     repo: Repository, environment: str, state: EnvironmentState, *, engine: str, same_generation: SameGeneration
-) -> Publication:
-    """Publish the records of all unpublished attempts, and the reverts that they and earlier ones ask for. See `_News`.
+) -> Recording:
+    """Write the records of all unrecorded attempts, and the reverts that they and earlier ones ask for. See `_News`.
 
     Raises `SourceUnavailable` when the remote cannot be fetched, and what `read_environment` raises for the tip.
     """
-    news = _News(environment, engine, state, state.unpublished, state.unreverted, same_generation)
+    news = _News(environment, engine, state, state.unrecorded, state.unreverted, same_generation)
     branch = read_environment(repo, repo.fetch(), environment).environment.records.branch
     if branch is None or branch == repo.branch:
-        return _publish_together(repo, news)
-    reverts, refused = _publish_reverts(repo, news)
-    return _with_refused(_publish_records(repo, news, branch, reverts), refused)
+        return _record_together(repo, news)
+    reverts, refused = _push_reverts(repo, news)
+    return _with_refused(_record_apart(repo, news, branch, reverts), refused)
 
 
-def _publish_together(repo: Repository, news: _News) -> Publication:
+def _record_together(repo: Repository, news: _News) -> Recording:
     refused: list[_Refused] = []
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         declared = read_environment(repo, tip, news.environment)
         reverts, refused[:] = _reverts(repo, declared, news)
-        records = _read(news, recorded_files(repo, declared))
-        files = _record_files(news, declared, records) | {r.path: r.content for r in reverts}
-        return Commit(files, _record_message(news, reverts, records))
+        records = record_changes(repo, declared, news.state, news.engine)
+        files = records.files | {r.path: r.content for r in reverts}
+        return CommitContent(files, _record_message(news, reverts, records))
 
-    published = _published(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
-    return _with_refused(published, refused)
+    recorded = _recorded(news, lambda: push_commit(repo, repo.branch, build, f"the record of {news.environment}"))
+    return _with_refused(recorded, refused)
 
 
-def _publish_records(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Publication:
+def _record_apart(repo: Repository, news: _News, branch: str, reverts: Sequence[_Revert]) -> Recording:
     """The records on a branch of their own, for protected mains; begun from the tracked tip where it is absent."""
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         declared = read_environment(repo, tip, news.environment)
-        records = _read(news, record_files(repo, parent, news.environment))
-        return Commit(_record_files(news, declared, records), _record_message(news, reverts, records))
+        records = record_changes(repo, declared, news.state, news.engine, parent)
+        return CommitContent(records.files, _record_message(news, reverts, records))
 
-    return _published(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
+    return _recorded(news, lambda: push_commit(repo, branch, build, f"the record of {news.environment}"))
 
 
-def _published(news: _News, push: Callable[[], str]) -> Publication:
+def _recorded(news: _News, push: Callable[[], str]) -> Recording:
     try:
-        return Publication(push(), tuple(a.id for a in news.attempts))
+        return Recording(push(), tuple(a.id for a in news.attempts))
     except PushRejected as error:
-        return Publication(None, refused=(error,))
+        return Recording(None, refused=(error,))
 
 
-def _with_refused(records: Publication, reverts: Sequence[_Refused]) -> Publication:
+def _with_refused(records: Recording, reverts: Sequence[_Refused]) -> Recording:
     errors, attempts = (r.error for r in reverts), tuple(r.attempt.id for r in reverts)
     return records._replace(refused=(*records.refused, *errors), unreverted=attempts)
 
 
-def _publish_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[_Refused]]:
+def _push_reverts(repo: Repository, news: _News) -> tuple[Sequence[_Revert], Sequence[_Refused]]:
     """Push the reverts alone to the tracked branch. Returns those that are in Git now, and what was refused."""
     reverts: list[_Revert] = []
     refused: list[_Refused] = []
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         reverts[:], refused[:] = _reverts(repo, read_environment(repo, tip, news.environment), news)
         message = revert_message(news.environment, [(r.attempt, r.version) for r in reverts]) if reverts else ""
-        return Commit({r.path: r.content for r in reverts}, message)
+        return CommitContent({r.path: r.content for r in reverts}, message)
 
     try:
         push_commit(repo, repo.branch, build, f"the revert in {news.environment}")
@@ -172,13 +169,9 @@ def _refused(repo: Repository, environment: str, attempt: Attempt, why: str) -> 
     return _Refused(attempt, error)
 
 
-def _read(news: _News, contents: Mapping[str, bytes]) -> _Records:
-    return {name: read_record(data, record_path(news.environment, name)) for name, data in contents.items()}
-
-
-def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) -> str:
+def _record_message(news: _News, reverts: Sequence[_Revert], records: RecordChanges) -> str:
     """The message. It leaves out what is recorded already: a process can die between its push and the journal."""
-    recorded = {attempt.id for record in records.values() if record for attempt in record.attempts}
+    recorded = {attempt.id for record in records.present.values() for attempt in record.attempts}
     attempts = [attempt for attempt in news.attempts if attempt.id not in recorded]
     late = [r for r in reverts if r.attempt not in attempts]
     if attempts:
@@ -186,27 +179,9 @@ def _record_message(news: _News, reverts: Sequence[_Revert], records: _Records) 
         return commit_message(news.environment, [*attempts, *(r.attempt for r in late)], versions)
     if late:
         return revert_message(news.environment, [(r.attempt, r.version) for r in late])
-    if any(record.engine != news.engine for record in records.values() if record):
+    if any(record.engine != news.engine for record in records.present.values()):
         return f"Record that {news.environment} runs on engine {news.engine}\n"
-    names = ", ".join(sorted({attempt.deployment for attempt in news.attempts}))
-    return f"Record what serves in {news.environment}: {names}\n"
-
-
-def _record_files(news: _News, declared: EnvironmentFiles, records: _Records) -> dict[str, bytes | None]:
-    """The record files that change: those of the attempts' deployments, those that name another engine, and those that
-    a host lacks: they were written when the environment had one engine.
-    """
-    asking = {a.id for a in news.attempts if wants_retrain(a, declared.deployments.get(a.deployment))}
-    elsewhere = {name for name, record in records.items() if record and record.engine != news.engine}
-    if declared.host:
-        elsewhere |= {name for name, state in news.state.deployments.items() if state.serving} - {
-            name for name, record in records.items() if record
-        }
-    files: dict[str, bytes | None] = {}
-    for name in sorted({a.deployment for a in news.attempts} | elsewhere):
-        record = updated(records.get(name), news.state.of(name), name, news.engine, asking)
-        files[record_path(news.environment, name)] = write_record(record)
-    return files
+    return f"Record what serves in {news.environment}: {', '.join(records.changed)}\n"
 
 
 def _reverts(repo: Repository, declared: EnvironmentFiles, news: _News) -> tuple[list[_Revert], list[_Refused]]:
@@ -274,7 +249,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
     declared = read_environment(repo, repo.fetch(), environment)
     branch = declared.environment.records.branch or repo.branch
 
-    def build(tip: str, parent: str) -> Commit:
+    def build(tip: str, parent: str) -> CommitContent:
         files: dict[str, bytes | None] = {}
         for path in (record_path(host.full_name, deployment) for host in declared.on_each_host()):
             data = repo.read_file(parent, path, MAX_BYTES)
@@ -283,7 +258,7 @@ def answer_request(repo: Repository, environment: str, deployment: str, attempt:
             if after and after != record:
                 files[path] = write_record(after)
         message = f"Record {environment}/{deployment}: the request to retrain is answered\n\n{clean_line(answer)}\n"
-        return Commit(files, message)
+        return CommitContent(files, message)
 
     if repo.find_tip(branch) is not None:
         push_commit(repo, branch, build, f"the answer to the request of {environment}/{deployment}")

@@ -1,4 +1,4 @@
-"""One environment on one engine, with its lock held: the `Host` of the executor.
+"""One environment on one engine, with its lock held: the `Session` of the executor.
 
 Everything that a mutation goes through passes here once: the lock is checked, the engine's clock is read, the journal
 is written.
@@ -27,7 +27,7 @@ from gitops_ml.clients.gateway import routes
 from gitops_ml.clients.gateway.journal import Journal
 from gitops_ml.clients.gateway.replacement import ensure_gateway, keep_gateway
 from gitops_ml.clients.signing import require_never_signed, sign_candidate
-from gitops_ml.control.environment.read_only import ReadOnlySession
+from gitops_ml.control.environment.read_only import ReadOnlyEngineSession
 from gitops_ml.control.environment.view import View
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ALIAS, PATTERN, PORT, Generation, replica_spec
@@ -51,7 +51,7 @@ class Artifacts:
     builds: Builds
 
 
-class Session(ReadOnlySession):
+class EngineSession(ReadOnlyEngineSession):
     """One environment on one engine, for the time of one pass.
 
     Args:
@@ -86,27 +86,27 @@ class Session(ReadOnlySession):
     # --- the pass itself
 
     def begin(self, work: Callable[[], Result]) -> Future[Result]:
-        """See `Host.begin`."""
+        """See `Session.begin`."""
         return background.begin(work)
 
     def stop(self) -> None:
-        """See `Host.stop`."""
+        """See `Session.stop`."""
         self._stopping.set()
 
     def go_on(self) -> None:
-        """See `ReadOnlyHost.go_on`."""
+        """See `ReadOnlySession.go_on`."""
         super().go_on()
         if self._stopping.is_set():
             raise KeyboardInterrupt
 
     def require_wanted(self, candidate: Generation) -> None:
-        """See `ReadOnlyHost.require_wanted`."""
+        """See `ReadOnlySession.require_wanted`."""
         self.go_on()
         if (candidate.deployment, candidate.fingerprint) in self._superseded:
             raise Superseded(f"{self.environment}/{candidate.deployment}: a newer commit declares something else")
 
     def supersede(self, deployment: str, fingerprint: str) -> None:
-        """See `Host.supersede`."""
+        """See `Session.supersede`."""
         self._superseded.add((deployment, fingerprint))
 
     def _check(self) -> None:
@@ -118,11 +118,11 @@ class Session(ReadOnlySession):
 
     @property
     def state(self) -> EnvironmentState:
-        """See `Host.state`."""
+        """See `Session.state`."""
         return self._state
 
     def write(self, *entries: Entry) -> None:
-        """See `Host.write`."""
+        """See `Session.write`."""
         with self._writing:
             self._lock.check()
             self._journal.append([*self._unwritten, *(encode(entry) for entry in entries)])
@@ -130,13 +130,13 @@ class Session(ReadOnlySession):
             self._state = fold_entries(entries, self._state)
 
     def note(self, *entries: Entry) -> None:
-        """See `Host.note`."""
+        """See `Session.note`."""
         with self._writing:
             self._unwritten += [encode(entry) for entry in entries]
             self._state = fold_entries(entries, self._state)
 
     def flush(self) -> None:
-        """See `Host.flush`."""
+        """See `Session.flush`."""
         with self._writing:
             if self._unwritten:
                 self.write()
@@ -149,7 +149,7 @@ class Session(ReadOnlySession):
     # --- containers
 
     def image(self, generation: Generation) -> str:
-        """See `Host.image`."""
+        """See `Session.image`."""
         if generation.pattern == "image":
             image = self._engine.image_id(generation.image) or self._pull(generation)
         else:
@@ -158,7 +158,7 @@ class Session(ReadOnlySession):
         return image
 
     def sign(self, candidate: Generation) -> SignedStatement | None:
-        """See `Host.sign`."""
+        """See `Session.sign`."""
         if not candidate.published:
             return None
         key, state = read_settings(os.environ).signing_key, self._state.of(candidate.deployment)
@@ -174,7 +174,7 @@ class Session(ReadOnlySession):
         return background.result_within(pull, math.inf, lambda: self.require_wanted(generation))
 
     def create(self, generation: Generation, replica: int) -> str:
-        """See `Host.create`."""
+        """See `Session.create`."""
         image = self._images.get(generation.fingerprint) or generation.image_id
         if not image:
             raise EngineFailed(
@@ -199,12 +199,12 @@ class Session(ReadOnlySession):
         return self._engine.create(spec)
 
     def start(self, container: str) -> None:
-        """See `Host.start`."""
+        """See `Session.start`."""
         self._check()
         self._interruptible(lambda: self._engine.start(container))
 
     def drain(self, containers: Sequence[Container]) -> None:
-        """See `Host.drain`. Requests that outlast the environment's drain are counted, and reported.
+        """See `Session.drain`. Requests that outlast the environment's drain are counted, and reported.
 
         Only our own server tells how many requests it has in flight; other images get the whole drain, uncounted. After
         the drain each container is asked to end, and killed when it has not ended within the same time again.
@@ -240,7 +240,7 @@ class Session(ReadOnlySession):
             time.sleep(min(left, _LOOK_EVERY))
 
     def remove(self, container: str, grace: int = 0) -> None:
-        """See `Host.remove`."""
+        """See `Session.remove`."""
         self._check()
         if grace:
             self._stop_container(container, grace)
@@ -249,7 +249,7 @@ class Session(ReadOnlySession):
     # --- the gateway
 
     def ensure_gateway(self, action: plan.EnsureGateway) -> None:
-        """See `Host.ensure_gateway`."""
+        """See `Session.ensure_gateway`."""
         self._check()
         with self._writing:
             if action.keep:
@@ -260,16 +260,16 @@ class Session(ReadOnlySession):
             self._journal = self._journal.moved_to(self._gateway)
 
     def tidy(self, files: Sequence[str]) -> None:
-        """See `Host.tidy`."""
+        """See `Session.tidy`."""
         self._check()
         routes.tidy(self._engine, self._gateway, files)
 
     def switch(self, deployment: str, route: bytes) -> None:
-        """See `Host.switch`."""
+        """See `Session.switch`."""
         self._check()
         routes.switch(self._engine, self._gateway, deployment, route)
 
     def unroute(self, deployment: str) -> None:
-        """See `Host.unroute`."""
+        """See `Session.unroute`."""
         self._check()
         routes.remove_route(self._engine, self._gateway, deployment)

@@ -21,7 +21,7 @@ def test_without_a_remote_the_checked_out_files_move_along(lone: Path) -> None:
     with Repository.open(lone) as repository:
         tip = repository.tip()
         made = repository.commit_files(tip, {RECORD: b"verdict\n", DECLARATION: b"reverted\n"}, "Record")
-        assert repository.publish(made, tip) == "pushed"
+        assert repository.advance(made, tip) == "pushed"
         assert repository.tip() == made
     assert git(lone, "rev-parse", "HEAD") == made
     assert (lone / RECORD).read_text() == "verdict\n"
@@ -39,7 +39,7 @@ def test_uncommitted_edits_on_those_very_files_stop_it(lone: Path, staged: bool)
         tip = repository.tip()
         made = repository.commit_files(tip, {RECORD: b"verdict\n", DECLARATION: b"reverted\n"}, "Record")
         with pytest.raises(PushRejected, match=r"uncommitted edits .*m\.yaml") as caught:
-            repository.publish(made, tip)
+            repository.advance(made, tip)
         assert "git" in caught.value.fix and "commit" in caught.value.fix
     assert state(lone) == before
     assert not (lone / RECORD).exists()
@@ -51,7 +51,7 @@ def test_an_untracked_file_in_the_way_stops_it(lone: Path) -> None:
     with Repository.open(lone) as repository:
         tip = repository.tip()
         with pytest.raises(PushRejected):
-            repository.publish(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
+            repository.advance(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
     assert (lone / RECORD).read_text() == "mine\n"
     assert git(lone, "rev-parse", "HEAD") == tip
 
@@ -61,7 +61,7 @@ def test_a_commit_that_came_first_without_a_remote_is_a_race(lone: Path) -> None
         tip = repository.tip()
         made = repository.commit_files(tip, {RECORD: b"x"}, "Record")
         mine = commit_file(lone, "a.txt", "two\n")
-        assert repository.publish(made, tip) == "raced"
+        assert repository.advance(made, tip) == "raced"
         assert repository.tip() == mine
     assert git(lone, "status", "--porcelain") == ""
 
@@ -70,7 +70,7 @@ def test_a_branch_that_is_not_checked_out_moves_alone(lone: Path) -> None:
     git(lone, "branch", "records")
     with Repository.open(lone) as repository:
         tip = repository.tip()
-        assert repository.publish(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip, "records") == "pushed"
+        assert repository.advance(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip, "records") == "pushed"
     assert git(lone, "rev-parse", "HEAD") == tip
     assert not (lone / RECORD).exists()
 
@@ -80,7 +80,7 @@ def test_a_branch_in_another_work_tree_moves_there(lone: Path, tmp_path: Path) -
     with Repository.open(lone) as repository:
         tip = repository.tip("release")
         made = repository.commit_files(tip, {RECORD: b"x"}, "Record")
-        assert repository.publish(made, tip, "release") == "pushed"
+        assert repository.advance(made, tip, "release") == "pushed"
     assert (tmp_path / "second" / RECORD).read_text() == "x"
     assert not (lone / RECORD).exists()
 
@@ -90,7 +90,7 @@ def test_hooks_and_locks_of_the_user_do_not_stand_in_the_way(lone: Path) -> None
         hook(lone / ".git", name, "exit 1")
     with Repository.open(lone) as repository:
         tip = repository.tip()
-        assert repository.publish(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip) == "pushed"
+        assert repository.advance(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip) == "pushed"
 
 
 def test_a_locked_index_leaves_everything_as_it_was(lone: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_locked_index_leaves_everything_as_it_was(lone: Path) -> None:
     with Repository.open(lone) as repository:
         tip = repository.tip()
         with pytest.raises(PushRejected):
-            repository.publish(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
+            repository.advance(repository.commit_files(tip, {RECORD: b"x"}, "Record"), tip)
         assert repository.tip() == tip
     (lone / ".git" / "index.lock").unlink()
     assert git(lone, "status", "--porcelain") == ""
@@ -116,17 +116,17 @@ def test_a_process_that_dies_between_the_files_and_the_ref(
         made = repository.commit_files(tip, {RECORD: b"x", DECLARATION: b"reverted\n"}, "Record")
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
             patched.setattr(worktree.Transaction, "commit", _die)
-            repository.publish(made, tip)
+            repository.advance(made, tip)
         assert (lone / RECORD).exists() and git(lone, "rev-parse", "HEAD") == tip
         again = repository.commit_files(tip, {RECORD: b"y"}, "Record anew")
         if edited:
             # What was left behind and then edited is the user's now.
             (lone / RECORD).write_text("mine")
             with pytest.raises(PushRejected, match="uncommitted edits"):
-                repository.publish(again, tip)
+                repository.advance(again, tip)
             assert (lone / RECORD).read_text() == "mine"
             return
-        assert repository.publish(again, tip) == "pushed"
+        assert repository.advance(again, tip) == "pushed"
     assert (lone / RECORD).read_text() == "y"
     assert git(lone, "status", "--porcelain") == before[0]
 

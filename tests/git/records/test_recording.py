@@ -10,12 +10,12 @@ import msgspec
 import pytest
 import yaml
 
-from gitops_ml.clients.files import publication
+from gitops_ml.clients.files import recording
 from gitops_ml.clients.files.environments import EnvironmentFiles
-from gitops_ml.clients.files.publication import Publication, publish
+from gitops_ml.clients.files.recording import Recording, record_verdicts
 from gitops_ml.clients.files.records import read_record
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.journal.entries import Judged, Published
+from gitops_ml.core.journal.entries import Judged, Recorded
 from gitops_ml.core.journal.fold import Entry, fold_entries
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.records.record import record_path
@@ -46,8 +46,8 @@ class Place:
     def state(self) -> EnvironmentState:
         return fold_entries(self.entries)
 
-    def publish(self) -> Publication:
-        return publish(self.repo, "dev", self.state, engine=ENGINE, same_generation=same_version)
+    def record_verdicts(self) -> Recording:
+        return record_verdicts(self.repo, "dev", self.state, engine=ENGINE, same_generation=same_version)
 
     def declared(self) -> str:
         content = yaml.safe_load(git(self.remote, "show", f"main:{DECLARATION}"))
@@ -63,13 +63,13 @@ class Place:
         """The message of a branch's newest commit."""
         return git(self.remote, "log", "-1", "--format=%B", branch)
 
-    def note(self, published: Publication) -> None:
-        """Write into the journal what was published."""
-        entry = Published(
+    def note(self, recorded: Recording) -> None:
+        """Write into the journal what was recorded."""
+        entry = Recorded(
             at="2026-11-23T09:00:00+00:00",
-            attempts=published.attempts,
-            commit=published.commit or "",
-            unreverted=published.unreverted,
+            attempts=recorded.attempts,
+            commit=recorded.commit or "",
+            unreverted=recorded.unreverted,
         )
         self.entries.append(entry)
 
@@ -119,9 +119,9 @@ def apart(tmp_path: Path) -> Iterator[Place]:
 
 def test_records_and_reverts_of_one_branch_are_one_commit(together: Place) -> None:
     before = git(together.remote, "rev-parse", "main")
-    published = together.publish()
-    assert (published.attempts, published.refused) == ((FAILED,), ())
-    assert git(together.remote, "rev-parse", "main", "main^").split() == [published.commit, before]
+    recorded = together.record_verdicts()
+    assert (recorded.attempts, recorded.refused) == ((FAILED,), ())
+    assert git(together.remote, "rev-parse", "main", "main^").split() == [recorded.commit, before]
     assert together.outcomes("main") == ["failed", "promoted"]
     assert together.declared() == "v1"
     assert "# for the fair" in git(together.remote, "show", f"main:{DECLARATION}")
@@ -130,9 +130,9 @@ def test_records_and_reverts_of_one_branch_are_one_commit(together: Place) -> No
 
 def test_records_and_reverts_of_two_branches_are_two_commits(apart: Place) -> None:
     before = git(apart.remote, "rev-parse", "main")
-    published = apart.publish()
-    assert (published.attempts, published.refused) == ((FAILED,), ())
-    assert git(apart.remote, "rev-parse", RECORDS) == published.commit
+    recorded = apart.record_verdicts()
+    assert (recorded.attempts, recorded.refused) == ((FAILED,), ())
+    assert git(apart.remote, "rev-parse", RECORDS) == recorded.commit
     assert git(apart.remote, "rev-parse", "main^") == before
     assert apart.outcomes(RECORDS) == ["failed", "promoted"]
     assert apart.declared() == "v1"
@@ -144,91 +144,91 @@ def test_records_and_reverts_of_two_branches_are_two_commits(apart: Place) -> No
 
 def test_a_protected_main_refuses_the_revert_and_not_the_record(apart: Place) -> None:
     apart.hook(protect("main"))
-    published = apart.publish()
-    assert published.attempts == (FAILED,)
+    recorded = apart.record_verdicts()
+    assert recorded.attempts == (FAILED,)
     assert apart.outcomes(RECORDS) == ["failed", "promoted"]
     assert apart.message(RECORDS).startswith("Record dev/churn v2: failed\n"), "the revert is not claimed"
-    (refused,) = published.refused
+    (refused,) = recorded.refused
     assert refused.what == "main still declares churn v2 in dev, which failed"
     assert "main is protected" in refused.why
     assert "gitops-ml rollback dev churn" in refused.fix
-    apart.note(published)
-    assert apart.state.unpublished == (), "the next pass has nothing to publish"
+    apart.note(recorded)
+    assert apart.state.unrecorded == (), "the next pass has nothing to record"
     assert apart.declared() == "v2"
 
 
 def test_a_refused_revert_is_pushed_by_a_later_pass_and_the_record_is_left(apart: Place) -> None:
     apart.hook(protect("main"))
-    apart.note(apart.publish())
-    recorded = git(apart.remote, "rev-parse", RECORDS)
-    again = apart.publish()
-    assert (again.commit, again.attempts, again.unreverted) == (recorded, (), (FAILED,))
+    apart.note(apart.record_verdicts())
+    commit = git(apart.remote, "rev-parse", RECORDS)
+    again = apart.record_verdicts()
+    assert (again.commit, again.attempts, again.unreverted) == (commit, (), (FAILED,))
     assert [error.what for error in again.refused] == ["main still declares churn v2 in dev, which failed"]
     apart.hook("exit 0")
-    published = apart.publish()
-    assert (published.refused, published.unreverted) == ((), ())
+    recorded = apart.record_verdicts()
+    assert (recorded.refused, recorded.unreverted) == ((), ())
     assert apart.declared() == "v1"
-    assert git(apart.remote, "rev-parse", RECORDS) == recorded
+    assert git(apart.remote, "rev-parse", RECORDS) == commit
     assert apart.message("main").startswith("Revert dev/churn from v2 to v1\n")
-    apart.note(published)
+    apart.note(recorded)
     assert apart.state.unreverted == ()
 
 
 def test_a_refused_revert_ends_when_a_person_changes_the_declaration(apart: Place) -> None:
     apart.hook(protect("main"))
-    apart.note(apart.publish())
+    apart.note(apart.record_verdicts())
     apart.hook("exit 0")
     text = (apart.folder / DECLARATION).read_text().replace("version: v2", "version: v3")
     tip = commit_file(apart.folder, DECLARATION, text)
     git(apart.folder, "push", "-q")
-    published = apart.publish()
-    assert (published.refused, published.unreverted) == ((), ())
+    recorded = apart.record_verdicts()
+    assert (recorded.refused, recorded.unreverted) == ((), ())
     assert git(apart.remote, "rev-parse", "main") == tip
 
 
 def test_a_version_that_was_promoted_at_a_second_try_is_not_reverted(apart: Place) -> None:
-    apart.entries += second_try(promoted(apart.state.unpublished[0].generation)[:-1])
-    assert set(apart.publish().attempts) == {FAILED, "again"}
+    apart.entries += second_try(promoted(apart.state.unrecorded[0].generation)[:-1])
+    assert set(apart.record_verdicts().attempts) == {FAILED, "again"}
     assert apart.declared() == "v2"
 
 
 def test_a_protected_branch_of_records_does_not_hold_up_the_revert(apart: Place) -> None:
     apart.hook(protect(RECORDS))
-    published = apart.publish()
-    assert (published.commit, published.attempts) == (None, ())
-    assert [error.why for error in published.refused if "is protected" in error.why]
+    recorded = apart.record_verdicts()
+    assert (recorded.commit, recorded.attempts) == (None, ())
+    assert [error.why for error in recorded.refused if "is protected" in error.why]
     assert apart.declared() == "v1"
     apart.hook("exit 0")
     reverted = git(apart.remote, "rev-parse", "main")
-    assert apart.publish().attempts == (FAILED,)
+    assert apart.record_verdicts().attempts == (FAILED,)
     assert apart.outcomes(RECORDS) == ["failed", "promoted"]
     assert git(apart.remote, "rev-parse", "main") == reverted, "the revert is pushed once"
 
 
 def test_what_is_refused_together_is_published_by_a_later_pass(together: Place) -> None:
     together.hook(protect("main"))
-    published = together.publish()
-    assert published.commit is None and len(published.refused) == 1
+    recorded = together.record_verdicts()
+    assert recorded.commit is None and len(recorded.refused) == 1
     assert together.declared() == "v2"
     together.hook("exit 0")
-    assert together.publish().attempts == (FAILED,)
+    assert together.record_verdicts().attempts == (FAILED,)
     assert together.declared() == "v1"
 
 
 def test_publishing_twice_changes_nothing(apart: Place) -> None:
     """A process can die between the push and the journal's entry."""
-    first = apart.publish()
+    first = apart.record_verdicts()
     before = git(apart.remote, "for-each-ref")
-    assert apart.publish() == first
+    assert apart.record_verdicts() == first
     assert git(apart.remote, "for-each-ref") == before
 
 
 @pytest.mark.parametrize("branch", [None, RECORDS])
 def test_an_attempt_stands_in_one_record_commit_whenever_the_process_died(tmp_path: Path, branch: str | None) -> None:
     for place in make_place(tmp_path, branch):
-        place.publish()  # it arrived, and the journal does not say so
-        place.entries += second_try(promoted(place.state.unpublished[0].generation)[:-1])
-        assert set(place.publish().attempts) == {FAILED, "again"}
+        place.record_verdicts()  # it arrived, and the journal does not say so
+        place.entries += second_try(promoted(place.state.unrecorded[0].generation)[:-1])
+        assert set(place.record_verdicts().attempts) == {FAILED, "again"}
         records = git(
             place.remote, "log", "--format=%(trailers:key=Gitops-ML-Attempt,valueonly)", branch or "main", "--", RECORD
         )
@@ -237,13 +237,13 @@ def test_an_attempt_stands_in_one_record_commit_whenever_the_process_died(tmp_pa
 
 
 def test_a_branch_of_records_that_was_deleted_is_begun_again(apart: Place) -> None:
-    apart.publish()
+    apart.record_verdicts()
     git(apart.folder, "fetch", "-q", "origin")
     assert git(apart.folder, "rev-parse", f"origin/{RECORDS}"), "the user's own ref names the branch"
     git(apart.remote, "update-ref", "-d", f"refs/heads/{RECORDS}")
-    published = apart.publish()
-    assert (published.attempts, published.refused) == ((FAILED,), ())
-    assert git(apart.remote, "rev-parse", RECORDS) == published.commit
+    recorded = apart.record_verdicts()
+    assert (recorded.attempts, recorded.refused) == ((FAILED,), ())
+    assert git(apart.remote, "rev-parse", RECORDS) == recorded.commit
     assert apart.outcomes(RECORDS) == ["failed", "promoted"]
 
 
@@ -251,7 +251,7 @@ def test_a_declaration_that_a_person_has_changed_is_not_reverted(apart: Place) -
     text = (apart.folder / DECLARATION).read_text().replace("version: v2", "version: v3")
     tip = commit_file(apart.folder, DECLARATION, text)
     git(apart.folder, "push", "-q")
-    assert apart.publish().attempts == (FAILED,)
+    assert apart.record_verdicts().attempts == (FAILED,)
     assert git(apart.remote, "rev-parse", "main") == tip
 
 
@@ -261,10 +261,10 @@ def test_a_declaration_that_cannot_be_edited_does_not_hold_up_the_record(
     def refuse(*_: object) -> str:
         raise InputError(f"{DECLARATION} cannot be edited by itself")
 
-    monkeypatch.setattr(publication, "set_fields", refuse)
-    published = together.publish()
-    assert published.attempts == (FAILED,)
-    assert [error.what for error in published.refused] == ["main still declares churn v2 in dev, which failed"]
+    monkeypatch.setattr(recording, "set_fields", refuse)
+    recorded = together.record_verdicts()
+    assert recorded.attempts == (FAILED,)
+    assert [error.what for error in recorded.refused] == ["main still declares churn v2 in dev, which failed"]
     assert together.outcomes("main") == ["failed", "promoted"]
 
 
@@ -277,8 +277,8 @@ def test_text_of_a_model_forges_no_trailer_and_fits_into_a_record(together: Plac
         else entry
         for entry in together.entries
     ]
-    published = together.publish()
-    assert published.refused == ()
+    recorded = together.record_verdicts()
+    assert recorded.refused == ()
     trailers = git(together.remote, "log", "-1", "--format=%(trailers:key=Gitops-ML-Attempt,valueonly)", "main")
     assert trailers == FAILED
     assert together.outcomes("main") == ["failed", "promoted"]
@@ -303,7 +303,7 @@ def test_a_revert_names_the_commit_whose_application_was_verified(together: Plac
     v1 = msgspec.structs.replace(generation("v1", pattern="embed"), commit=verified, digest=MD5)
     v2 = msgspec.structs.replace(generation("v2", pattern="embed"), commit=tip)
     state = fold_entries([*promoted(v1), *failed(v2, v1)[:-1]])
-    publish(together.repo, "dev", state, engine=ENGINE, same_generation=lambda *_: True)
+    record_verdicts(together.repo, "dev", state, engine=ENGINE, same_generation=lambda *_: True)
     content = yaml.safe_load(git(together.remote, "show", f"main:{DECLARATION}"))
     assert content["serve"]["build"] == {"context": "shop", "dockerfile": "Dockerfile", "commit": verified}
     assert git(together.remote, "show", "main:shop/Dockerfile") != "FROM scratch", "code is left alone"

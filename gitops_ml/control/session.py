@@ -1,6 +1,6 @@
-"""What the executor and the checks may do to one environment, as protocols.
+"""The session in which executor and checks work on one environment, as protocols: what they may do there.
 
-`Session` does it on an engine; the unit tests do it in memory, and so run the same executor and the same checks.
+`EngineSession` does it on an engine; the unit tests do it in memory, and so run the same executor and the same checks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.signed_statement import SignedStatement
 from gitops_ml.core.subscribers import ChannelReport
-from gitops_ml.core.verification.own_checks import Subject
+from gitops_ml.core.verification.own_checks import CheckSubject
 from gitops_ml.core.verification.probe_result import TargetResult
 from gitops_ml.core.verification.samples import Samples
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
@@ -109,7 +109,7 @@ class Servers(Protocol):
         ...
 
     def run_own_checks(
-        self, checks: Sequence[OwnCheck], subject: Subject, commands: CommandContext, go_on: Callable[[], None]
+        self, checks: Sequence[OwnCheck], subject: CheckSubject, commands: CommandContext, go_on: Callable[[], None]
     ) -> list[CheckResult]:
         """Run a team's own checks. Raises `Temporary` where a command's container cannot be had."""
         ...
@@ -126,7 +126,7 @@ class Servers(Protocol):
         ...
 
 
-class ReadOnlyHost(Protocol):
+class ReadOnlySession(Protocol):
     """One environment as checks ask about it. Nothing here changes what runs, so no lock is needed."""
 
     @property
@@ -167,7 +167,7 @@ class ReadOnlyHost(Protocol):
         ...
 
 
-class Host(ReadOnlyHost, Protocol):
+class Session(ReadOnlySession, Protocol):
     """One environment whose lock is held, for the time of one pass. Each method may be called by several threads.
 
     Whatever changes something raises `LockLost` when the lock is gone, and `KeyboardInterrupt` when the pass is being
