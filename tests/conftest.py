@@ -7,6 +7,7 @@ the run fails unless docs/not-verified.md lists it.
 from __future__ import annotations
 
 import calendar
+import gc
 import itertools
 import os
 import re
@@ -38,6 +39,8 @@ LONGEST = (
 )
 """Files of tests/e2e that take minutes: they begin first, so that no worker is left alone with one."""
 CLEANING = 60  # seconds for which cleaning up is tried again
+NO_MAINTENANCE = "[maintenance]\n\tauto = false\n[receive]\n\tautogc = false\n"
+"""For Git's configuration: otherwise each commit, fetch and push starts processes that find nothing to tidy."""
 NOT_VERIFIED = Path(__file__).parent.parent / "docs" / "not-verified.md"
 
 _skipped: dict[str, str] = {}
@@ -69,7 +72,8 @@ def neutral_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     config.write_text(
         "[user]\n\tname = Test\n\temail = test@example.invalid\n"
         "[init]\n\tdefaultBranch = main\n"
-        "[safe]\n\tdirectory = *\n"  # CI often checks out as one user and runs as another
+        + NO_MAINTENANCE
+        + "[safe]\n\tdirectory = *\n"  # CI often checks out as one user and runs as another
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GIT_CONFIG_GLOBAL", str(config))
@@ -80,7 +84,16 @@ def neutral_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-# --- the order
+# --- collection
+
+
+def pytest_collection() -> None:
+    gc.disable()  # what is imported stays: looking for garbage in it takes a tenth of the time
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def dealt(files: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.git.repository import Repository
+from tests.conftest import NO_MAINTENANCE
 from tests.forked_command import run_command
 
 BIN = Path(sys.executable).parent
@@ -47,7 +48,8 @@ def _own_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def environment(home: Path) -> dict[str, str]:
     """What makes git, dvc and gto depend on nothing outside of the test."""
-    (home / "gitconfig").write_text("[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n")
+    identity = "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+    (home / "gitconfig").write_text(identity + NO_MAINTENANCE)
     return {
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -63,7 +65,7 @@ def run(folder: Path, *command: str, env: dict[str, str] | None = None) -> str:
     """A command in `folder`; its standard output. A failure fails the test with what the command said."""
     environ = os.environ | (env or {})
     if command[0] == "dvc":
-        done = run_command(command[1:], folder, 120, program="dvc", env=environ)
+        done = run_command(command[1:], folder, 400, program="dvc", env=environ)
     else:
         done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"

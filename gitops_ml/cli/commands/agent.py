@@ -76,9 +76,8 @@ def agent(
         typer.Option(help="Apprise URLs that are told what happens; else in GITOPS_ML_NOTIFY.", show_default=False),
     ] = None,
     remind_every: Annotated[str, typer.Option(help="How often trouble that lasts is told again.")] = "24h",
-    statuses: options.Statuses = False,
-    public_url: options.PublicUrl = "",
-    forge: options.Forge = None,
+    *,
+    reports: options.StatusReports,
     output: options.Lines = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -107,7 +106,7 @@ def agent(
     render.print_log(printer.say)
     with Repository.open(repo) as clone:
         root = clone.root
-        reporter = status_reporter(clone, forge, printer.say, public_url) if statuses else None
+        reporter = status_reporter(clone, reports, printer.say)
 
     def on_look(view: View) -> None:
         loop.board.looked(view)

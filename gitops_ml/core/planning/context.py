@@ -10,7 +10,8 @@ from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.declaration.windows import Window
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.journal.state import DeploymentState, quarantine_key
@@ -44,6 +45,21 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     boot: Generation | None = None
     windows: tuple[Window, ...] = ()
     waits_for: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, desired: Desired, resolved: ResolvedDeployment, generation: Generation) -> PlannedDeployment:
+        """A deployment of an environment that begins a rollout at any time, and waits for no other host."""
+        gateway = desired.environment.gateway
+        return cls(
+            resolved=resolved,
+            generation=generation,
+            project=desired.project,
+            environment=desired.name,
+            full_name=desired.full_name,
+            drain=seconds(gateway.drain),
+            pin_header=gateway.pin_header,
+            endpoint=gateway.endpoint(resolved.name, published=generation.published),
+        )
 
     @property
     def name(self) -> str:

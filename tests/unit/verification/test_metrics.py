@@ -61,7 +61,7 @@ def _expected(name: str, sample: LabelledAnswers, weight: Floats) -> float:
 
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rows=st.integers(4, 60),
