@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -58,11 +60,42 @@ class Group(TyperGroup):
 
 
 class Commands(typer.Typer):
-    """A group of commands, all of the class `Command`."""
+    """A group of commands, all of the class `Command`. Each may take several options as one value: see `_ungrouped`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(cls=Group, rich_markup_mode=None, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         """Register a command: see `typer.Typer.command`."""
-        return super().command(name, cls=Command, **settings)
+        register = super().command(name, cls=Command, **settings)
+        return lambda function: register(_ungrouped(function))
+
+
+def _ungrouped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as Typer understands it: each option is a parameter of its own.
+
+    A command may take options that belong together as one value, whose type is a named tuple of them.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    groups = {name: kind for name, kind in hints.items() if hasattr(kind, "_fields")}
+    if not groups:
+        return function
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if (group := groups.get(parameter.name)) is None:
+            parameters.append(parameter.replace(annotation=hints[parameter.name]))
+            continue
+        options = get_type_hints(group, include_extras=True)
+        parameters += [
+            parameter.replace(name=name, default=group._field_defaults[name], annotation=options[name])
+            for name in group._fields
+        ]
+
+    @functools.wraps(function)
+    def call(**given: Any) -> Any:
+        values = {name: kind(**{field: given.pop(field) for field in kind._fields}) for name, kind in groups.items()}
+        return function(**given, **values)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call

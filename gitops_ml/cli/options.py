@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -62,6 +62,25 @@ PublicUrl = Annotated[
         show_default=False,
     ),
 ]
+
+
+class Edit(NamedTuple):
+    """What becomes of an edit: the options of all commands that write a declaration."""
+
+    commit: Commit = False
+    branch: Branch = None
+    push: Push = False
+    pr: PullRequest = False
+    forge: Forge = None
+
+
+class StatusReports(NamedTuple):
+    """Where commit statuses are set, if they are wanted."""
+
+    statuses: Statuses = False
+    public_url: PublicUrl = ""
+    forge: Forge = None
+
 
 _OUTPUT = ("--output", "-o")
 _FORMAT = {"metavar": "FORMAT", "envvar": f"{VARIABLES}_OUTPUT", "show_default": False}

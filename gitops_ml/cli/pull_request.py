@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitops_ml.cli import render
+from gitops_ml.cli import options, render
 
 if TYPE_CHECKING:
     from gitops_ml.clients.edits.edit import CommitOptions, Written
@@ -62,15 +62,18 @@ def open_pull_request(
     return posted.url
 
 
-def edit_place(repo: Repository, options: CommitOptions, *, pr: bool, forge: str | None, branch: str) -> EditPlace:
-    """Where an edit goes. With `pr` to a branch on top of the fetched tip; without a name, to `branch`.
+def edit_place(repo: Repository, edit: options.Edit, branch: str) -> EditPlace:
+    """Where an edit goes. A pull request is one of a branch on top of the fetched tip, by default of `branch`.
 
     Raises `InputError` where the forge or its token is not known, before anything is written.
     """
-    if not pr:
-        return EditPlace(options)
-    found = find_own_forge(repo, forge)
-    return EditPlace(options._replace(branch=options.branch or branch, onto=repo.fetch()), found)
+    from gitops_ml.clients.edits.edit import CommitOptions
+
+    wanted = CommitOptions(edit.commit, edit.branch, edit.push)
+    if not edit.pr:
+        return EditPlace(wanted)
+    found = find_own_forge(repo, edit.forge)
+    return EditPlace(wanted._replace(branch=edit.branch or branch, onto=repo.fetch()), found)
 
 
 def find_own_forge(repo: Repository, chosen: str | None) -> Forge:
@@ -83,19 +86,21 @@ def find_own_forge(repo: Repository, chosen: str | None) -> Forge:
 
 
 def status_reporter(
-    repo: Repository, forge: str | None, say: Callable[[str], None], public_url: str
+    repo: Repository, reports: options.StatusReports, say: Callable[[str], None]
 ) -> StatusReporter | None:
-    """What sets commit statuses; None, which is said, where the forge is not known or has no token.
+    """What sets commit statuses; None where they are not wanted, or where the forge is not known or has no token.
 
-    Raises `InputError` for a `public_url` that is no address.
+    Of the second `say` is told. Raises `InputError` for a `public_url` that is no address.
     """
+    if not reports.statuses:
+        return None
     from gitops_ml.clients.forge.links import require_address
     from gitops_ml.control.statuses import StatusReporter
     from gitops_ml.errors import GitopsError
 
-    page = require_address(public_url) if public_url else ""
+    page = require_address(reports.public_url) if reports.public_url else ""
     try:
-        found = find_own_forge(repo, forge)
+        found = find_own_forge(repo, reports.forge)
         return StatusReporter(found.set_status, say, found.show_deployment, page)
     except GitopsError as error:
         say(f"warning: no commit status is set: {error}")
@@ -103,11 +108,9 @@ def status_reporter(
 
 
 @contextmanager
-def status_reports(
-    repo: Repository, forge: str | None, public_url: str, *, wanted: bool
-) -> Iterator[Callable[[View], None]]:
+def status_reports(repo: Repository, reports: options.StatusReports) -> Iterator[Callable[[View], None]]:
     """Set commit statuses meanwhile, from each look that the callable gets."""
-    reporter = status_reporter(repo, forge, render.progress, public_url) if wanted else None
+    reporter = status_reporter(repo, reports, render.progress)
     if reporter is None:
         yield lambda view: None
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -29,25 +29,28 @@ def add_to(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def sync(
-    environments: options.Environments = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Try generations in quarantine again.")] = False,
+class Overrides(NamedTuple):
+    """What one pass may do that passes do not do by themselves."""
+
+    retry: Annotated[bool, typer.Option("--retry", help="Try generations in quarantine again.")] = False
     allow_older: Annotated[
         bool, typer.Option("--allow-older", help="Apply a commit that is older than the one applied last.")
-    ] = False,
+    ] = False
     confirm_removals: Annotated[
         bool, typer.Option("--confirm-removals", help="Remove more deployments than policy.max_removals allows.")
-    ] = False,
-    rebind: Annotated[
-        bool, typer.Option("--rebind", help="Accept another engine than the one in the records.")
-    ] = False,
-    break_lock: Annotated[str | None, typer.Option(metavar="ID", help="First break the lock that has this id.")] = None,
+    ] = False
+    rebind: Annotated[bool, typer.Option("--rebind", help="Accept another engine than the one in the records.")] = False
+    break_lock: Annotated[str | None, typer.Option(metavar="ID", help="First break the lock that has this id.")] = None
     rebuild_journal: Annotated[
         bool, typer.Option("--rebuild-journal", help="Drop the journal's entries that are not understood.")
-    ] = False,
-    statuses: options.Statuses = False,
-    public_url: options.PublicUrl = "",
-    forge: options.Forge = None,
+    ] = False
+
+
+def sync(
+    environments: options.Environments = None,
+    *,
+    overrides: Overrides,
+    reports: options.StatusReports,
     output: options.TableOrEvents = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -61,19 +64,12 @@ def sync(
     from gitops_ml.control.environment.view import Options
     from gitops_ml.control.rounds import sync_hosts
 
-    chosen = Options(
-        retry=retry,
-        allow_older=allow_older,
-        confirm_removals=confirm_removals,
-        rebind=rebind,
-        break_lock=break_lock,
-        rebuild_journal=rebuild_journal,
-    )
+    chosen = Options(**overrides._asdict())
     from gitops_ml.cli.live import LiveView
     from gitops_ml.cli.pull_request import status_reports
 
     try:
-        with LiveView() as view, status_reports(clone, forge, public_url, wanted=statuses) as on_look:
+        with LiveView() as view, status_reports(clone, reports) as on_look:
             targets = list_targets(clone, environments or [], view.report, chosen, connections)
             results, trouble = visit(
                 targets, lambda hosts: sync_hosts(hosts, chosen, on_look), named=bool(environments)

@@ -28,7 +28,7 @@ def history(
     fetch: Annotated[bool, typer.Option(help="Fetch the remote first.")] = True,
     repo: options.Repo = Path(),
 ) -> None:
-    """Show the recorded attempts, with the checks that decided them, and the host of each."""
+    """Show the recorded attempts, their hosts, and what decided each."""
     from gitops_ml.clients.edits.overrides import override_at
     from gitops_ml.clients.files.environments import read_environment
     from gitops_ml.clients.files.records import read_attempts, read_records

@@ -28,11 +28,8 @@ def hold(
     length: Annotated[
         str | None, typer.Option("--for", help="How long the hold lasts, such as 2h or 3d.", show_default=False)
     ] = None,
-    commit: options.Commit = False,
-    branch: options.Branch = None,
-    push: options.Push = False,
-    pr: options.PullRequest = False,
-    forge: options.Forge = None,
+    *,
+    edit: options.Edit,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -42,13 +39,11 @@ def hold(
     """
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import holds
-    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     end = _end(until, length)
     with Repository.open(repo) as clone:
-        wish, own = CommitOptions(commit, branch, push), f"hold/{environment}-{deployment}"
-        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        place = edit_place(clone, edit, f"hold/{environment}-{deployment}")
         written = holds.hold(clone, environment, deployment, reason=reason, until=end, options=place.options)
         url = place.propose(clone, written, environment)
         if output == "json":
@@ -62,23 +57,18 @@ def hold(
 def release(
     environment: options.Environment,
     deployment: options.Deployment,
-    commit: options.Commit = False,
-    branch: options.Branch = None,
-    push: options.Push = False,
-    pr: options.PullRequest = False,
-    forge: options.Forge = None,
+    *,
+    edit: options.Edit,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
     """Remove a hold."""
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import holds
-    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish, own = CommitOptions(commit, branch, push), f"release/{environment}-{deployment}"
-        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        place = edit_place(clone, edit, f"release/{environment}-{deployment}")
         written = holds.release(clone, environment, deployment, options=place.options)
         url = place.propose(clone, written, environment)
         if output == "json":

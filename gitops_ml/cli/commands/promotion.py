@@ -31,11 +31,8 @@ def promote(
         str | None,
         typer.Option(metavar="REASON", help="Promote it against the rules; the commit says why.", show_default=False),
     ] = None,
-    commit: options.Commit = False,
-    branch: options.Branch = None,
-    push: options.Push = False,
-    pr: options.PullRequest = False,
-    forge: options.Forge = None,
+    *,
+    edit: options.Edit,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -46,12 +43,10 @@ def promote(
     """
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import promotion
-    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish, own = CommitOptions(commit, branch, push), f"promote/{to}-{deployment}"
-        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        place = edit_place(clone, edit, f"promote/{to}-{deployment}")
         moved = promotion.promote(
             clone, deployment, to, create=create, override=override, options=place.options, say=render.progress
         )
@@ -69,11 +64,8 @@ def rollback(
         str | None,
         typer.Option("--to", help="A version that was Verified here.", show_default=False),
     ] = None,
-    commit: options.Commit = False,
-    branch: options.Branch = None,
-    push: options.Push = False,
-    pr: options.PullRequest = False,
-    forge: options.Forge = None,
+    *,
+    edit: options.Edit,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -83,12 +75,10 @@ def rollback(
     """
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits import promotion
-    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as clone:
-        wish, own = CommitOptions(commit, branch, push), f"rollback/{environment}-{deployment}"
-        place = edit_place(clone, wish, pr=pr, forge=forge, branch=own)
+        place = edit_place(clone, edit, f"rollback/{environment}-{deployment}")
         moved = promotion.rollback(clone, environment, deployment, to=to, options=place.options)
         _show(clone, moved, place, (environment, deployment), output)
 

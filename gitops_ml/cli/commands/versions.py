@@ -113,11 +113,8 @@ def bump(
             help="With serve.pattern image or embed: the application's image by digest, name@sha256:…", metavar="REF"
         ),
     ] = None,
-    branch: options.Branch = None,
-    commit: options.Commit = False,
-    push: options.Push = False,
-    pr: options.PullRequest = False,
-    forge: options.Forge = None,
+    *,
+    edit: options.Edit,
     output: options.Output = "text",
     repo: options.Repo = Path(),
 ) -> None:
@@ -125,12 +122,10 @@ def bump(
     from gitops_ml.cli.pull_request import edit_place
     from gitops_ml.clients.edits.bump import BumpOptions
     from gitops_ml.clients.edits.bump import bump as bump_declaration
-    from gitops_ml.clients.edits.edit import CommitOptions
     from gitops_ml.clients.git.repository import Repository
 
     with Repository.open(repo) as repository:
-        requested, own = CommitOptions(commit=commit, branch=branch, push=push), f"bump/{environment}-{deployment}"
-        place = edit_place(repository, requested, pr=pr, forge=forge, branch=own)
+        place = edit_place(repository, edit, f"bump/{environment}-{deployment}")
         also = BumpOptions(model=model, create=create, allow_pickle=allow_pickle, image=image)
         result = bump_declaration(repository, environment, deployment, version, also, options=place.options)
         resolved, written = result.resolved, result.written
@@ -139,8 +134,8 @@ def bump(
         url = place.propose(repository, written, environment)
         if output == "json":
             fields = _version_json(resolved, tag=resolved.tag, pushed=written.pushed) | {"pull_request": url}
-            edit = {"file": written.file, "changed": written.changed, "branch": written.branch}
-            documents.show(**fields, **edit, bump_commit=written.commit, pending=written.pending)
+            change = {"file": written.file, "changed": written.changed, "branch": written.branch}
+            documents.show(**fields, **change, bump_commit=written.commit, pending=written.pending)
             return
         tag = resolved.tag
         if tag and repository.remote and tag not in {t.name for t in repository.tags()}:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from gitops_ml.control.checks.own import CheckPlace, run_own_checks
 from gitops_ml.control.events import Event, check_event
+from gitops_ml.control.request_counts import WATCH_SECONDS
 from gitops_ml.control.session import LOG_TAIL, Session
 from gitops_ml.core.journal.entries import Counted, Judged
 from gitops_ml.core.journal.state import Attempt
@@ -22,8 +23,8 @@ from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficT
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import CheckResult, judge_alive, overall
 
-WATCH_SECONDS, PAUSE_SECONDS = 2.0, 0.5
-"""How long one pass watches subscribers, and the pause between two looks."""
+PAUSE_SECONDS = 0.5
+"""The pause between two questions to the channels, in seconds."""
 
 
 def watch(action: plan.Watch, session: Session) -> None:
