@@ -5,6 +5,7 @@ Healing, rollouts and status all ask this module which containers can serve, so 
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 
 import msgspec
@@ -163,12 +164,20 @@ def one_generation_route(
     deployment: str, generation: Generation, containers: list[Container], *, pin_header: bool
 ) -> bytes:
     """The route file that sends all traffic of a deployment to these containers of one generation."""
+    servers = tuple((c.alias, generation.port) for c in containers)
+    return _route_to_one(deployment, generation.fingerprint, servers, generation.health, pin_header)
+
+
+@functools.lru_cache(maxsize=1024)  # each pass of an agent compares the route of each deployment with the same bytes
+def _route_to_one(
+    deployment: str, fingerprint: str, servers: tuple[tuple[str, int], ...], health: str, pin_header: bool
+) -> bytes:
     return route_file(
         deployment,
-        [(c.alias, generation.port, generation.fingerprint) for c in containers],
-        weights={generation.fingerprint: 100},
+        [(alias, port, fingerprint) for alias, port in servers],
+        weights={fingerprint: 100},
         pin_header=pin_header,
-        health=generation.health,
+        health=health,
     )
 
 
