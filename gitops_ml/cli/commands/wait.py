@@ -49,7 +49,9 @@ def wait(
     wait_for = partial(waiting.wait, deployment=deployment, timeout=seconds(timeout), interval=pause)
     with Repository.open(repo) as clone:
         targets = list_targets(clone, [environment], render.progress, Options())
-        results, trouble = visit(targets, partial(side_by_side, work=wait_for), named=True)
+        # All at once: what a host declares when the waiting begins is what is waited for.
+        wait_for_all = partial(side_by_side, work=wait_for, at_once=len(targets))
+        results, trouble = visit(targets, wait_for_all, named=True)
     documents.show(
         verdicts=waiting.worst_verdicts(settled.verdicts for settled in results),
         environments=[status_json(settled.view) for settled in results],

@@ -131,12 +131,14 @@ def by_environment(targets: Sequence[EnvironmentTarget]) -> list[list[Environmen
     return [list(hosts) for _, hosts in groupby(targets, lambda target: split_full_name(target.environment)[0])]
 
 
-def side_by_side(targets: Sequence[Worked], work: Callable[[Worked], Result]) -> list[Result | Exception]:
-    """Work on the hosts of one environment at once. An error of one does not keep others from their turn.
+def side_by_side(
+    targets: Sequence[Worked], work: Callable[[Worked], Result], at_once: int = AT_ONCE
+) -> list[Result | Exception]:
+    """Work on the hosts of one environment, `at_once` of them at a time. An error of one keeps no other from its turn.
 
     Raises `KeyboardInterrupt` in the main thread, once the others have stopped.
     """
-    free = threading.BoundedSemaphore(AT_ONCE)
+    free = threading.BoundedSemaphore(at_once)
 
     def attempt(target: Worked) -> Result | Exception:
         with free:

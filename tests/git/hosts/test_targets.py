@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +15,7 @@ from gitops_ml.clients.engine.client import Engine
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.control.connection import Connection
 from gitops_ml.control.environment.target import EnvironmentTarget
-from gitops_ml.control.environment.targets import SharedFetch, undeclared
+from gitops_ml.control.environment.targets import SharedFetch, side_by_side, undeclared
 from gitops_ml.core.generation import ENVIRONMENT
 from gitops_ml.errors import EngineUnavailable, SourceUnavailable
 from tests.git.conftest import commit_file, git
@@ -92,3 +94,19 @@ def test_a_host_with_an_open_canary_waits_no_longer_for_a_fetch_than_it_may(
         answers.set()
         assert fetch(york, 10.0) == york.tip()
         waiting.join(30)
+
+
+@pytest.mark.parametrize("at_once", [5, 25])
+def test_so_many_hosts_are_worked_on_at_once(at_once: int) -> None:
+    begun, together = Counter[str](), threading.Barrier(at_once)
+
+    def work(host: SimpleNamespace) -> int:
+        begun["now"] += 1
+        most = begun["now"]
+        together.wait(30)
+        begun["now"] -= 1
+        return most
+
+    hosts = [SimpleNamespace(stopping=threading.Event()) for _ in range(25)]
+    results = side_by_side(hosts, work, at_once)
+    assert all(isinstance(most, int) and most <= at_once for most in results), results
