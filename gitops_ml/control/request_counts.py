@@ -24,7 +24,7 @@ from gitops_ml.core.verification.statistics.blocks import Arms
 from gitops_ml.core.verification.statistics.sequential import TrafficTest
 
 WATCH_SECONDS = 2.0
-"""How long one pass counts: a newer commit is seen between passes."""
+"""How long one pass watches a candidate among users: a newer commit is seen between passes."""
 MIRROR_SECONDS = 0.5
 """Seconds between two readings of the servers' counters."""
 

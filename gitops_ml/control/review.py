@@ -128,8 +128,8 @@ def _review(environment: Reconcilable, deployment: str | None) -> Review:
     unrecorded = view.state.unrecorded or view.state.unreverted or view.engine_changed
     if unrecorded or any(reviewed.changed for reviewed in result.reviews):
         try:
-            with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):
-                result.recorded = record(environment, locked_host, locked_view)
+            with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_session):
+                result.recorded = record(environment, locked_session, locked_view)
         except Exception as error:
             result.record_error = as_gitops_error(error, f"the record of {environment.environment}")
     return result
@@ -207,14 +207,14 @@ def _conclude(
         if not judgement.still_holds(state, state, session.containers(wanted.name)):
             return None
     else:
-        with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_host):
+        with lock_held(environment, view, VERDICT_WAIT) as (locked_view, locked_session):
             now = locked_view.state.of(wanted.name)
-            if not judgement.still_holds(state, now, locked_host.containers(wanted.name)):
+            if not judgement.still_holds(state, now, locked_session.containers(wanted.name)):
                 return None
             state, before = now, newest_verdict(now, judgement.serving)
             if judgement.verdict != before:
-                attempt = judgement.attempt(state, locked_host.now())
-                locked_host.write(Reviewed(at=attempt.settled or attempt.started, attempt=attempt))
+                attempt = judgement.attempt(state, locked_session.now())
+                locked_session.write(Reviewed(at=attempt.settled or attempt.started, attempt=attempt))
     for check in judgement.checks:
         session.report(check_event(session.environment, wanted.name, check))
     declared = wanted.generation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -33,18 +34,29 @@ class SecondEngine:
     root: Path
     inside: Sequence[str] = ("unshare", "--net")
     flags: Sequence[str] = ("--bridge=none",)
+    listener: socket.socket | None = None
+    """A socket of this machine's namespace, at which the engine answers too."""
     daemon: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"unix://{self.folder / 'docker.sock'}"
 
+    @property
+    def tcp_url(self) -> str:
+        assert self.listener is not None
+        return f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+
     def start(self) -> None:
         log = self.folder / "log"
         places = [f"--data-root={self.root}", f"--exec-root={self.folder / 'exec'}", f"--pidfile={self.folder / 'pid'}"]
+        command = [*self.inside, "dockerd", "--host", self.url, *places, *self.flags]
+        if self.listener:  # as systemd hands a socket over: file 3, for the process that these variables name
+            script = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null'
+            command = ["sh", "-c", script, "sh", *command, "--host=fd://"]
+        given = self.listener.fileno() if self.listener else subprocess.DEVNULL
         with log.open("wb") as out:
-            command = [*self.inside, "dockerd", "--host", self.url, *places, *self.flags]
-            self.daemon = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+            self.daemon = subprocess.Popen(command, stdin=given, stdout=out, stderr=out, start_new_session=True)
         while self.daemon.poll() is None:
             try:  # it makes its socket long before it answers
                 return docker.DockerClient(self.url).close()
@@ -67,15 +79,35 @@ class SecondEngine:
         second.close()
 
 
+def make_certificates(folder: Path) -> None:
+    """Make what Docker's own names are for: `ca.pem`, and `cert.pem` with `key.pem`, for 127.0.0.1 and its clients."""
+    folder.mkdir()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"]
+    authority = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial"]
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+    for command in (
+        ["req", "-x509", *key, "-subj", "/CN=authority", "-keyout", "ca-key.pem", "-out", "ca.pem"],
+        ["req", *key, "-subj", "/CN=engine", "-keyout", "key.pem", "-out", "request.pem"],
+        ["x509", "-req", "-in", "request.pem", *authority, "-days", "1", "-extfile", "extensions", "-out", "cert.pem"],
+    ):
+        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
+
+
 @contextlib.contextmanager
-def second_engine(engine: docker.DockerClient, root: Path) -> Iterator[SecondEngine]:
-    """Run a second engine with its data in `root`, and the images copied from the first."""
+def second_engine(engine: docker.DockerClient, root: Path, certificates: Path) -> Iterator[SecondEngine]:
+    """Run a second engine with its data in `root`, and the images copied from the first.
+
+    It answers at `tcp_url` with the certificates of a folder, to clients that have one of the same authority.
+    """
     if os.geteuid() or not shutil.which("dockerd"):
         pytest.skip("a second engine needs root and dockerd")
     # A socket's path has at most 107 characters; the folder of a test has more when tests run in parallel.
     folder = Path(tempfile.mkdtemp(prefix="gitops-ml-"))
-    second = SecondEngine(folder, root)
+    make_certificates(certificates)
+    files = [f"--tls{kind}={certificates / kind}.pem" for kind in ("cert", "key")]
+    flags = ("--bridge=none", "--tlsverify", f"--tlscacert={certificates}/ca.pem", *files)
     try:
+        second = SecondEngine(folder, root, flags=flags, listener=socket.create_server(("127.0.0.1", 0)))
         second.start()
         try:
             second.copy_images(engine)

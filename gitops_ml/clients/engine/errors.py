@@ -29,13 +29,22 @@ _CANNOT_RUN = (
     "exec format error",
 )
 """What runc says of a container that no second try starts."""
+_OF_TLS = ("SSL:", "EOF occurred in violation of protocol")
+"""What Python says where certificates do not fit. An engine that refuses a client's may end the connection alone."""
 _FULL = ("no space left on device", "disk quota exceeded")
 
 
 def unavailable(address: Address, why: str) -> EngineUnavailable:
     """The engine at `address` does not answer."""
+    what = f"the Docker engine at {address.url} does not answer"
+    if address.tls and any(text in why for text in _OF_TLS):
+        return EngineUnavailable(
+            what,
+            why=f"one side does not trust the other's certificate: {_reason(why)}",
+            fix="let ca.pem in DOCKER_CERT_PATH be of the engine's authority, and cert.pem of one that it trusts",
+        )
     return EngineUnavailable(
-        f"the Docker engine at {address.url} does not answer",
+        what,
         why=_reason(why),
         fix=f"start it, or correct {address.source}; `gitops-ml doctor` looks closer",
     )

@@ -20,8 +20,8 @@ _MALFORMED = (AttributeError, TypeError, ValueError, LookupError)
 
 
 class Client(docker.APIClient):
-    """The SDK's client with three additions: its requests are counted, each of them has a time-out, and credentials are
-    asked for only where an image is pulled.
+    """The SDK's client with four additions: its requests are counted, each of them has a time-out, credentials are
+    asked for only where an image is pulled, and an engine is trusted for its own authority alone.
 
     The SDK waits for ever in its calls that stream (`pull`, `load_image`, `events`).
     """
@@ -46,6 +46,13 @@ class Client(docker.APIClient):
         self.calls += 1
         kwargs["timeout"] = _silence.get() or kwargs.get("timeout") or self.timeout
         return super().send(*args, **kwargs)
+
+    def merge_environment_settings(
+        self, url: str | bytes | None, proxies: Any, stream: bool | None, verify: Any, cert: Any
+    ) -> Any:
+        """Let the engine's `ca.pem` win: `requests` would take `REQUESTS_CA_BUNDLE` in its place."""
+        verify = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
     def credentials(self, repository: str) -> dict[str, Any]:
         """The user's credentials for a repository's registry; empty without any.

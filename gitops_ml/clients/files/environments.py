@@ -11,6 +11,7 @@ import msgspec
 
 from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.objects import TreeFile
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, same_engine, split_full_name
@@ -65,6 +66,10 @@ class EnvironmentFiles(msgspec.Struct, frozen=True, kw_only=True):
         return [same_engine(self.engine or LOCAL_ENGINE)] if self.host else _engines(self.environment)
 
 
+_READ: Memo[str, tuple[str, EnvironmentFiles]] = Memo()
+"""By full name, the commit that was read last, and its files: an agent's passes are over one commit for days."""
+
+
 def environment_names(repo: Repository, commit: str) -> list[str]:
     """The environments of a commit, sorted: also folders with declarations and no `environment.yaml`.
 
@@ -102,7 +107,7 @@ def _full_names(repo: Repository, commit: str, name: str) -> list[str]:
         return [name]
     for readable in newest_commits(repo, f"{ROOT}/{name}/environment.yaml", commit):
         with contextlib.suppress(InputError):
-            return [full_name(name, host) for host in _read_main_file(repo, readable, name).hosts] or [name]
+            return [full_name(name, host) for host in read_main_file(repo, readable, name).hosts] or [name]
     return [name]
 
 
@@ -114,7 +119,7 @@ def newest_commits(repo: Repository, path: str, commit: str) -> Iterator[str]:
             yield earlier.id
 
 
-def _read_main_file(repo: Repository, commit: str, name: str) -> Environment:
+def read_main_file(repo: Repository, commit: str, name: str) -> Environment:
     """An environment's `environment.yaml` alone. Raises `InputError` where it is absent or wrong."""
     path = f"{ROOT}/{name}/environment.yaml"
     return parse(repo.read_file(commit, path, MAX_BYTES) or b"", path, Environment)
@@ -148,7 +153,7 @@ def how_to_add(repo: Repository, path: str) -> str:
 
 
 def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFiles:
-    """Read all files of one environment at a commit.
+    """Read all files of one environment at a commit. The newest commit that was asked for is read once.
 
     Args:
         name: its name; or its full name, for one of its hosts.
@@ -156,6 +161,15 @@ def read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFil
     Raises `SourceError` when the environment or the host is not declared there, and `InputError` when its
     `environment.yaml` or the project's file is wrong. What is wrong with a deployment's file is in `broken`.
     """
+    read = _READ.of(repo)
+    if (kept := read.get(name)) and kept[0] == commit:
+        return kept[1]
+    files = _read_environment(repo, commit, name)
+    read[name] = commit, files
+    return files
+
+
+def _read_environment(repo: Repository, commit: str, name: str) -> EnvironmentFiles:
     name, host = split_full_name(name)
     project = read_project(repo, commit)
     folder = f"{ROOT}/{name}/"
@@ -281,7 +295,7 @@ def shared_ports(repo: Repository, commit: str) -> dict[tuple[str, int], list[st
     names: dict[tuple[str, int], list[str]] = {}
     for name in environment_names(repo, commit):
         try:
-            environment = _read_main_file(repo, commit, name)
+            environment = read_main_file(repo, commit, name)
         except InputError:
             continue
         for engine in _engines(environment):

@@ -33,7 +33,7 @@ def record_changes(
     environment = declared.full_name
     former = read_former(repo, declared, commit)
     former = {name: record for name, record in former.items() if not declared.host or record.engine == engine}
-    present = former | readable_records(environment, recorded_files(repo, declared, commit))
+    present = former | readable_records(repo, environment, recorded_files(repo, declared, commit))
     changed = {attempt.deployment for attempt in state.unrecorded} | former.keys()
     changed |= {name for name, record in present.items() if record.engine != engine}
     if declared.host:

@@ -17,6 +17,7 @@ from gitops_ml.artifacts.decoding import convert
 from gitops_ml.clients.files.environments import ROOT, EnvironmentFiles
 from gitops_ml.clients.files.yaml_data import load
 from gitops_ml.clients.files.yaml_scalars import MAX_BYTES, OWN
+from gitops_ml.clients.git.memo import Memo
 from gitops_ml.clients.git.objects import TreeEntry
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.hosts import LOCAL_ENGINE, full_name, host_name
@@ -44,7 +45,7 @@ def read_records(repo: Repository, declared: EnvironmentFiles) -> dict[str, Reco
     Where several hosts are meant, the records of a deployment are joined to one: see `joined`.
     """
     if declared.host or not declared.environment.hosts:
-        return readable_records(declared.full_name, recorded_files(repo, declared))
+        return readable_records(repo, declared.full_name, recorded_files(repo, declared))
     by_host = read_host_records(repo, declared, list(declared.environment.hosts))
     names = sorted({name for records in by_host.values() for name in records})
     return {name: joined([records.get(name) for records in by_host.values()]) for name in names}
@@ -57,6 +58,7 @@ def read_host_records(
     contents = _contents(repo, declared)
     return {
         host: readable_records(
+            repo,
             full_name(declared.name, host),
             {n: data for n, data in _of_host(contents, host).items() if deployment in (None, n)},
         )
@@ -64,10 +66,21 @@ def read_host_records(
     }
 
 
-def readable_records(environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
+_PARSED: Memo[str, tuple[bytes, Record | None]] = Memo()
+"""By path, the content that was parsed last, and its record. Most records stay as they are from pass to pass."""
+
+
+def readable_records(repo: Repository, environment: str, files: Mapping[str, bytes]) -> dict[str, Record]:
     """The records in these files, by deployment, without those that cannot be read."""
-    records = {name: read_record(data, record_path(environment, name)) for name, data in files.items()}
-    return {name: record for name, record in records.items() if record is not None}
+    parsed, records = _PARSED.of(repo), {}
+    for name, data in files.items():
+        path = record_path(environment, name)
+        kept = parsed.get(path)
+        if kept is None or kept[0] != data:
+            kept = parsed[path] = data, read_record(data, path)
+        if kept[1]:
+            records[name] = kept[1]
+    return records
 
 
 def recorded_files(repo: Repository, declared: EnvironmentFiles, commit: str = "") -> dict[str, bytes]:
@@ -88,7 +101,9 @@ def read_former(repo: Repository, declared: EnvironmentFiles, commit: str = "") 
     An environment with one engine reads them as its own, since its host has the same address. A host never does: they
     may be those of another one. Arguments are those of `recorded_files`.
     """
-    return readable_records(declared.full_name, _of_host(_contents(repo, declared, commit), _former_host(declared)))
+    return readable_records(
+        repo, declared.full_name, _of_host(_contents(repo, declared, commit), _former_host(declared))
+    )
 
 
 def former_path(declared: EnvironmentFiles, deployment: str) -> str:
@@ -109,7 +124,9 @@ def read_attempts(repo: Repository, declared: EnvironmentFiles) -> dict[str, lis
     contents = _contents(repo, declared)
     for host in sorted({path.rpartition("/")[0] for path in contents}):
         if declared.host in ("", host):
-            for name, record in readable_records(full_name(declared.name, host), _of_host(contents, host)).items():
+            for name, record in readable_records(
+                repo, full_name(declared.name, host), _of_host(contents, host)
+            ).items():
                 attempts.setdefault(name, []).extend((host, attempt) for attempt in record.attempts)
     return {
         name: sorted(listed, key=lambda each: (*newest_key(each[1]), each[0]), reverse=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import posixpath
 
-from gitops_ml.clients.files.environments import PROJECT_FILE, ROOT, read_environment
+from gitops_ml.clients.files.environments import PROJECT_FILE, ROOT, read_environment, read_main_file
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.clients.git.signatures import GPG_KEYS, SSH_SIGNERS, Signers
 from gitops_ml.errors import GitopsError, SourceError
@@ -57,7 +57,7 @@ def _built(repo: Repository, environment: str, commit: str) -> set[str]:
 
 def _requires(repo: Repository, commit: str, environment: str) -> bool:
     try:
-        return read_environment(repo, commit, environment).environment.policy.require_signed_commits
+        return read_main_file(repo, commit, environment).policy.require_signed_commits
     except GitopsError:
         return False
 

@@ -12,9 +12,11 @@ from datetime import datetime
 
 from gitops_ml.control.checks.own import CheckPlace, run_own_checks
 from gitops_ml.control.events import Event, check_event
+from gitops_ml.control.request_counts import WATCH_SECONDS
 from gitops_ml.control.session import LOG_TAIL, Session
 from gitops_ml.core.journal.entries import Counted, Judged
 from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.stage_end import end_of_stage, next_stage
 from gitops_ml.core.verification.acknowledgements import judge_acknowledgements
@@ -22,8 +24,8 @@ from gitops_ml.core.verification.statistics.sequential import Evidence, TrafficT
 from gitops_ml.core.verification.traffic import judge_traffic
 from gitops_ml.core.verification.verdict import CheckResult, judge_alive, overall
 
-WATCH_SECONDS, PAUSE_SECONDS = 2.0, 0.5
-"""How long one pass watches subscribers, and the pause between two looks."""
+PAUSE_SECONDS = 0.5
+"""The pause between two questions to the channels, in seconds."""
 
 
 def watch(action: plan.Watch, session: Session) -> None:
@@ -124,8 +126,7 @@ def _judge(action: plan.Watch, session: Session, attempt: Attempt, check: CheckR
     checks = (*attempt.checks, check, *(_prometheus(action, session) if check.result == "pass" else ()))
     logs = ""
     if any(check.result == "fail" for check in checks if not check.advisory):
-        candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
-        logs = session.logs(candidates, LOG_TAIL)
+        logs = session.logs(_candidates(action, session), LOG_TAIL)
     session.write(
         Judged(
             at=session.now().isoformat(),
@@ -149,5 +150,9 @@ def _prometheus(action: plan.Watch, session: Session) -> list[CheckResult]:
 
 def _restarts(action: plan.Watch, session: Session) -> int:
     """How often the engine had to start a container of the candidate again."""
-    candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
-    return max(map(session.restarts, candidates), default=0)
+    return max(map(session.restarts, _candidates(action, session)), default=0)
+
+
+def _candidates(action: plan.Watch, session: Session) -> list[Container]:
+    """The candidate's containers."""
+    return [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]

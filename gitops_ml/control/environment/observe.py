@@ -27,7 +27,6 @@ from gitops_ml.control.boundary import as_gitops_error, log_unforeseen
 from gitops_ml.control.environment.hosts import waits_for
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
-from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation, generation_of
 from gitops_ml.core.journal.fold import fold, fold_readable, rebuilt
 from gitops_ml.core.journal.state import EnvironmentState
@@ -249,22 +248,14 @@ def _planned_deployment(
     require_permitted(name, resolved.declaration, read_settings(os.environ))
     require_strategy(name, resolved.declaration, desired.environment)
     require_capacity(name, resolved.declaration, snapshot.cpus, snapshot.gpus)
-    settings = desired.environment.gateway
     base = snapshot.base_id or ""
     blank = name not in state.deployments
     generation = _generation(resolved, desired.project, desired.commit, base)
     serving = state.of(name).serving
     # Without the base image this is not the fingerprint yet. A pass gets the image first, and looks again.
     due = bool(base) and (serving is None or serving.fingerprint != generation.fingerprint)
-    return PlannedDeployment(
-        resolved=resolved,
-        generation=generation,
-        project=desired.project,
-        environment=desired.name,
-        full_name=desired.full_name,
-        drain=seconds(settings.drain),
-        pin_header=settings.pin_header,
-        endpoint=settings.endpoint(name, published=generation.published),
+    return msgspec.structs.replace(
+        PlannedDeployment.of(desired, resolved, generation),
         boot=_boot(repo, desired, name, record, base) if blank and record else None,
         windows=desired.environment.policy.windows,
         waits_for=waits_for(repo, source, name, generation.fingerprint, options) if due else (),

@@ -107,7 +107,7 @@ class _Execution:
         self._rollout_runs: Counter[str] = Counter()
         self._next_repair: dict[str, float] = {}
         self._declared: set[str] = set()
-        self._on_look = 0.0
+        self._looked_at = 0.0
         self.busy: dict[str, _DeploymentRun] = {}
         self.result = ExecutionResult()
 
@@ -124,9 +124,9 @@ class _Execution:
     @property
     def _next_look(self) -> float:
         if self.takes_long and self._declared - self.busy.keys():
-            return self._on_look + LOOK_EVERY
+            return self._looked_at + LOOK_EVERY
         if any(run.kind == "rollout" for run in self.busy.values()):
-            return self._on_look + LOOK_ALONE_EVERY
+            return self._looked_at + LOOK_ALONE_EVERY
         return math.inf
 
     @property
@@ -144,7 +144,7 @@ class _Execution:
             healed: what `healed` gave before the plan was made. What the plan says about the serving generations of
                 other busy deployments may be out of date.
         """
-        self._on_look = time.monotonic()
+        self._looked_at = time.monotonic()
         if planned is None:
             return
         self._declared = {status.name for status in planned.statuses}

@@ -103,6 +103,7 @@ def label_of(model: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words).strip("-")[-40:].strip("-") or "model"
 
 
+@functools.lru_cache(maxsize=1024)
 def seconds(duration: str) -> float:
     """Convert a duration such as `200ms`, `30s` or `1h` to seconds. Raises `InputError` for any other text."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", duration)

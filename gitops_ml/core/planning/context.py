@@ -5,11 +5,13 @@ Healing, rollouts and status all ask this module which containers can serve, so 
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 
 import msgspec
 
-from gitops_ml.core.declaration.schema import ResolvedDeployment
+from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
+from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.declaration.windows import Window
 from gitops_ml.core.generation import ContainerSpec, Generation, replica_spec
 from gitops_ml.core.journal.state import DeploymentState, quarantine_key
@@ -43,6 +45,21 @@ class PlannedDeployment(msgspec.Struct, frozen=True, kw_only=True):
     boot: Generation | None = None
     windows: tuple[Window, ...] = ()
     waits_for: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, desired: Desired, resolved: ResolvedDeployment, generation: Generation) -> PlannedDeployment:
+        """A deployment of an environment that begins a rollout at any time, and waits for no other host."""
+        gateway = desired.environment.gateway
+        return cls(
+            resolved=resolved,
+            generation=generation,
+            project=desired.project,
+            environment=desired.name,
+            full_name=desired.full_name,
+            drain=seconds(gateway.drain),
+            pin_header=gateway.pin_header,
+            endpoint=gateway.endpoint(resolved.name, published=generation.published),
+        )
 
     @property
     def name(self) -> str:
@@ -147,12 +164,20 @@ def one_generation_route(
     deployment: str, generation: Generation, containers: list[Container], *, pin_header: bool
 ) -> bytes:
     """The route file that sends all traffic of a deployment to these containers of one generation."""
+    servers = tuple((c.alias, generation.port) for c in containers)
+    return _route_to_one(deployment, generation.fingerprint, servers, generation.health, pin_header)
+
+
+@functools.lru_cache(maxsize=1024)  # each pass of an agent compares the route of each deployment with the same bytes
+def _route_to_one(
+    deployment: str, fingerprint: str, servers: tuple[tuple[str, int], ...], health: str, pin_header: bool
+) -> bytes:
     return route_file(
         deployment,
-        [(c.alias, generation.port, generation.fingerprint) for c in containers],
-        weights={generation.fingerprint: 100},
+        [(alias, port, fingerprint) for alias, port in servers],
+        weights={fingerprint: 100},
         pin_header=pin_header,
-        health=generation.health,
+        health=health,
     )
 
 

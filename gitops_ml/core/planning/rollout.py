@@ -12,7 +12,6 @@ import msgspec
 
 from gitops_ml.core.declaration.checks import Checks
 from gitops_ml.core.declaration.schema import Deployment, Desired, ResolvedDeployment
-from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import Generation
 from gitops_ml.core.journal.entries import Outcome
 from gitops_ml.core.journal.reviews import returns_to_verified
@@ -60,20 +59,10 @@ def plan_broken(
     present = [c.replica for c in snapshot.replicas(name) if c.generation == serving.fingerprint]
     replicas = max(1, max(present, default=0) + 1)
     as_it_serves = Deployment(schema=1, model=serving.model, version=serving.version, replicas=replicas)
-    gateway = desired.environment.gateway
-    wanted = PlannedDeployment(
-        resolved=ResolvedDeployment(
-            name=name, declaration=as_it_serves, digest=serving.digest, revision=serving.revision, path=serving.path
-        ),
-        generation=serving,
-        project=desired.project,
-        environment=desired.name,
-        full_name=desired.full_name,
-        drain=seconds(gateway.drain),
-        pin_header=gateway.pin_header,
-        endpoint=gateway.endpoint(name, published=serving.published),
+    resolved = ResolvedDeployment(
+        name=name, declaration=as_it_serves, digest=serving.digest, revision=serving.revision, path=serving.path
     )
-    steps, status = plan_deployment(wanted, snapshot, state, now)
+    steps, status = plan_deployment(PlannedDeployment.of(desired, resolved, serving), snapshot, state, now)
     message = desired.broken[name].split("\n", 1)[0]
     return steps, msgspec.structs.replace(status, sync="OutOfSync", message=message)
 

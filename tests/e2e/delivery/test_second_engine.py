@@ -1,4 +1,4 @@
-"""A second engine on this machine: one whose disk is full, and one host of an environment that has two."""
+"""A second engine on this machine: its disk is full, it is one host of two, and it is reached by TCP with TLS."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from gitops_ml.core.declaration.hosts import host_name
 from tests.e2e.host import Host
-from tests.e2e.second_engine import SecondEngine, second_engine, small_disk
-from tests.e2e.workshop import MODEL, Workshop
+from tests.e2e.second_engine import SecondEngine, make_certificates, second_engine, small_disk
+from tests.e2e.workshop import HOLDOUT, MODEL, Workshop
 from tests.ports import free_port
 
 ROOM, LEFT = 3 * 1024**3, 12 * 1024**2  # bytes: of the second engine's disk, and when it is about to be full
@@ -30,11 +30,51 @@ def _resize(root: Path, size: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def second(tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient) -> Iterator[SecondEngine]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the second engine's certificates."""
+    return tmp_path_factory.mktemp("tls") / "certificates"
+
+
+@pytest.fixture(scope="module")
+def second(
+    tmp_path_factory: pytest.TempPathFactory, engine: docker.DockerClient, certificates: Path
+) -> Iterator[SecondEngine]:
     """A second engine on a small disk."""
     root = tmp_path_factory.mktemp("engine") / "root"
-    with small_disk(root, ROOM), second_engine(engine, root) as made:
+    with small_disk(root, ROOM), second_engine(engine, root, certificates) as made:
         yield made
+
+
+def test_an_engine_on_tcp_is_used_with_its_certificates_alone(
+    workshop: Workshop, second: SecondEngine, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_certificates(tmp_path / "others")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "others/ca.pem"))  # as behind a company's proxy
+    workshop.environment(engine=second.tcp_url, gateway=GATEWAY | {"port": free_port()})
+    workshop.release("v1.0.0")
+    workshop.declare("v1.0.0", verify=HOLDOUT)
+
+    for folder, ca in ((certificates, tmp_path / "others"), (tmp_path / "others", certificates)):
+        mixed = tmp_path / f"certificate-of-{folder.name}"
+        shutil.copytree(folder, mixed)
+        shutil.copy(ca / "ca.pem", mixed / "ca.pem")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(mixed))
+        ran = workshop.run("plan", "dev")
+        assert ran.code == 1
+        ran.require_clear()
+        assert f"the Docker engine at {second.tcp_url} does not answer" in ran.err
+        assert "one side does not trust the other's certificate: " in ran.err
+
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    assert workshop.run("plan", "dev").code == 2
+    workshop.sync()
+    ran = workshop.run("verify", "dev")
+    assert ran.code == 0, ran.err
+    assert (workshop.status()["sync"], workshop.status()["verification"]) == ("Synced", "Verified")
+    client = docker.DockerClient(second.url)
+    host = Host(client, workshop.project)
+    assert '"v1.0.0"' in host.in_gateway(f"wget -q -O - http://127.0.0.1:8080/v2/models/{MODEL}")
+    client.close()
 
 
 def test_a_full_disk_during_a_build_is_reported_and_the_incumbent_serves(

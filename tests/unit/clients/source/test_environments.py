@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from gitops_ml.clients.artifacts.source import read_declared
-from gitops_ml.clients.files.environments import environment_names, shared_ports
+from gitops_ml.clients.files.environments import environment_names, read_environment, shared_ports
+from gitops_ml.clients.files.records import read_records, write_record
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.errors import InputError, SourceError
 from tests.unit.clients.source.conftest import FILES, MODEL, desired, write
+from tests.unit.page.examples import READY, attempt, recorded
 
 
 def test_the_environments_of_a_commit(folder: Path) -> None:
@@ -53,6 +55,29 @@ def test_different_engines_may_have_the_same_port(folder: Path) -> None:
     commit = write(folder, files)
     with Repository.open(folder) as repo:
         assert all(len(names) == 1 for names in shared_ports(repo, commit).values())
+
+
+def test_a_commit_is_read_once(folder: Path) -> None:
+    first = write(folder, {"environments/dev/models/churn.yaml": MODEL})
+    with Repository.open(folder) as repo:
+        read = read_environment(repo, first, "dev")
+        assert read_environment(repo, first, "dev") is read
+        second = write(folder, {"environments/dev/models/other.yaml": MODEL})
+        assert read_environment(repo, second, "dev").deployments.keys() == {"churn", "other"}
+        assert read_environment(repo, first, "dev") == read
+
+
+def test_of_the_records_only_those_that_have_changed_are_read(folder: Path) -> None:
+    texts = {name: write_record(recorded([attempt(1, READY)])).decode() for name in ("churn", "delay")}
+    paths = {name: f"environments/dev/records/{name}.yaml" for name in texts}
+    first = write(folder, {paths[name]: text for name, text in texts.items()})
+    with Repository.open(folder) as repo:
+        before = read_records(repo, read_environment(repo, first, "dev"))
+        second = write(folder, {paths["churn"]: write_record(recorded([attempt(2, READY)])).decode()})
+        after = read_records(repo, read_environment(repo, second, "dev"))
+        assert after["delay"] is before["delay"] and after["churn"] != before["churn"]
+        third = write(folder, {paths["churn"]: "no record\n"})
+        assert read_records(repo, read_environment(repo, third, "dev")).keys() == {"delay"}
 
 
 def test_an_undeclared_environment_is_refused(folder: Path) -> None:
