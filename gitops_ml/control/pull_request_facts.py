@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from gitops_ml.clients.artifacts.resolution import resolve_version
+from gitops_ml.clients.artifacts.servable import unjudgeable
 from gitops_ml.clients.edits.overrides import override_between
 from gitops_ml.clients.files.environments import (
     EnvironmentFiles,
@@ -28,7 +30,14 @@ from gitops_ml.control.environment.observe import observe, plan_view, read_sourc
 from gitops_ml.control.environment.view import Options, Source
 from gitops_ml.core.declaration.schema import Desired, ResolvedDeployment
 from gitops_ml.core.declaration.values import seconds
-from gitops_ml.core.pull_request.facts import EnvironmentChange, HostFacts, PullRequest, Upstream, deployment_changes
+from gitops_ml.core.pull_request.facts import (
+    DeploymentChange,
+    EnvironmentChange,
+    HostFacts,
+    PullRequest,
+    Upstream,
+    deployment_changes,
+)
 from gitops_ml.core.records.record import Record
 from gitops_ml.errors import GitopsError, InputError, SourceError
 from gitops_ml.suggest import did_you_mean
@@ -87,11 +96,28 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
     )
     changed = deployment_changes(facts)
     reasons = {each.name: override_between(repo, name, each.name, *commits) for each in changed if each.rolls_out}
-    facts = msgspec.structs.replace(facts, overrides={name: reason for name, reason in reasons.items() if reason})
+    facts = msgspec.structs.replace(
+        facts,
+        overrides={name: reason for name, reason in reasons.items() if reason},
+        unjudgeable={each.name: found for each in changed if (found := _unjudgeable(repo, each, commits[1]))},
+    )
     if ask_hosts and changed:
         first = files.on_each_host()[0]
         return _with_host(repo, facts, read_source(repo, first) if first.host else source)
     return facts
+
+
+def _unjudgeable(repo: Repository, change: DeploymentChange, commit: str) -> tuple[str, str] | None:
+    """Why the hold-out can never judge what a change rolls out, and what fixes that; None where nothing is known."""
+    declared = change.after.declaration if change.after and change.rolls_out else None
+    if declared is None or declared.verify.holdout is None or not declared.serve.by_model_server:
+        return None
+    try:
+        resolved = resolve_version(repo, declared.model, declared.version, declared.digest)
+        error = unjudgeable(repo, resolved, declared.verify.holdout, commit)
+    except GitopsError:
+        return None
+    return (f"{error.what}: {error.why}" if error.why else error.what, error.fix or "") if error else None
 
 
 def _unsigned(repo: Repository, name: str, commits: tuple[str, str]) -> str:

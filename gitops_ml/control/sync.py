@@ -202,9 +202,9 @@ def _patience(last: PassOutcome | None) -> float:
     return min(LONGEST_PATIENCE, max(timeouts, default=0.0))
 
 
-def _wait_to_retry(environment: Reconcilable, seconds: float, error: Temporary) -> None:
-    environment.report(f"retry {environment.environment} in {seconds:g} s: {error.what}")
-    environment.sleep(seconds)
+def _wait_to_retry(environment: Reconcilable, pause: float, error: Temporary) -> None:
+    environment.report(f"retry {environment.environment} in {pause:g} s: {error.what}")
+    environment.sleep(pause)
 
 
 def _unfinished(result: PassOutcome, backoff: Backoff) -> set[str]:

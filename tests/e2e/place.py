@@ -110,7 +110,7 @@ class Place:
         self.servers[name] = self.engine.create(spec)
         self.engine.start(self.servers[name])
         probe = "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/gitops-ml/in-flight')"
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while self.engine.exec(self.servers[name], ["python", "-c", probe]).code != 0:
             assert time.monotonic() < until, self.engine.logs(self.servers[name])
         return self.servers[name]

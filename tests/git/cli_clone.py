@@ -134,8 +134,10 @@ def cli(work: Path, *words: str) -> Result:
 def fix_of(work: Path, *words: str) -> str:
     """The fix that a command prints when it fails."""
     done = cli(work, *words)
-    assert isinstance(done.exception, GitopsError), done.output
-    return done.exception.fix
+    if isinstance(done.exception, GitopsError):
+        return done.exception.fix
+    assert done.exit_code == 1, done.output
+    return done.output.partition("\n  fix: ")[2].splitlines()[0]
 
 
 def finding(work: Path, what: str) -> dict[str, Any]:

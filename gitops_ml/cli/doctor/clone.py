@@ -13,7 +13,7 @@ from gitops_ml.cli.doctor.findings import Finding, missing, note, ok
 from gitops_ml.cli.render import counted
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.dvc_config import default_remote, read_config, remotes_of
-from gitops_ml.clients.artifacts.servable import unservable
+from gitops_ml.clients.artifacts.servable import unjudgeable, unservable
 from gitops_ml.clients.artifacts.store import store_of
 from gitops_ml.clients.files.environments import (
     EnvironmentFiles,
@@ -195,13 +195,17 @@ def _environment(repo: Repository, files: EnvironmentFiles, names: list[str]) ->
 
 
 def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Finding]:
-    """Check that the declared version resolves, and that our server can serve its artifact as it is."""
+    """Check that the declared version resolves, that our server can serve its artifact, and the hold-out judge it."""
     if not deployment.serve.uses_artifact:
         return
     try:
         resolved = resolution.resolve_version(repo, deployment.model, deployment.version, deployment.digest)
-        if deployment.serve.by_model_server and (lacking := unservable(repo, resolved)):
+        if not deployment.serve.by_model_server:
+            return
+        if lacking := unservable(repo, resolved):
             yield missing(name, lacking)
+        if deployment.verify.holdout and (mistake := unjudgeable(repo, resolved, deployment.verify.holdout)):
+            yield missing(name, mistake)
     except GitopsError as error:
         yield missing(name, error)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, broken_file
+from gitops_ml.artifacts.manifest import EXAMPLE, MANIFEST, Manifest, broken_file, parse_manifest
 from gitops_ml.artifacts.model_files import MAX_BYTES, REQUIREMENTS, parse_example
 from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.sidecar import artifact_names, find_sidecar, read_sidecar, require_apart, sidecar_path
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.errors import GitopsError, ModelRejected
+from gitops_ml.core.declaration.checks import Holdout
+from gitops_ml.core.verification.judgeable import require_judgeable
+from gitops_ml.errors import GitopsError, InputError, ModelRejected
 from gitops_ml.serving.building.requirements import read_lock
 
 FIX = (
@@ -60,10 +62,40 @@ def unservable(repo: Repository, resolved: ResolvedVersion) -> ModelRejected | N
         require_apart(own, beside.keys())
     except ModelRejected as error:
         return error
-    wanted = own & set(_NEEDED)
-    texts = resolution.read(repo, resolved, wanted) if wanted else {}  # reading nothing still fetches a lone file
-    texts |= {name: beside[name] for name in beside.keys() & set(_NEEDED)}
+    texts = _texts(repo, resolved, own, beside, _NEEDED)
     return _all_at_once(text_mistakes(resolved.path, own | beside.keys(), texts, folder))
+
+
+def unjudgeable(
+    repo: Repository, resolved: ResolvedVersion, holdout: Holdout, commit: str = "HEAD"
+) -> InputError | None:
+    """Why `verify.holdout` can never judge a version that the model server serves; None if it can.
+
+    None as well where there is no readable manifest: that is what `unservable` tells. `commit` has the manifest beside
+    the model where the version's own commit lacks it. Raises as `resolution.read`.
+    """
+    if resolved.kind == "indirect":
+        return None
+    sidecar = find_sidecar(repo, resolved.model, resolved, repo.resolve(commit))
+    try:
+        beside = read_sidecar(repo, sidecar) if sidecar else {}
+        texts = _texts(repo, resolved, artifact_names(repo, resolved), beside, [MANIFEST])
+        if MANIFEST in texts:
+            require_judgeable(holdout, parse_manifest(texts[MANIFEST]))
+    except ModelRejected:
+        return None
+    except InputError as error:
+        return error
+    return None
+
+
+def _texts(
+    repo: Repository, resolved: ResolvedVersion, own: Set[str], beside: Mapping[str, bytes], names: Iterable[str]
+) -> dict[str, bytes]:
+    """The content of those files of these names that the artifact, or the folder beside it, has."""
+    wanted = own & set(names)
+    texts = resolution.read(repo, resolved, wanted) if wanted else {}  # reading nothing still fetches a lone file
+    return texts | {name: beside[name] for name in beside.keys() & set(names)}
 
 
 def text_mistakes(path: str, names: Set[str], texts: Mapping[str, bytes], folder: str) -> list[ModelRejected]:
@@ -131,13 +163,16 @@ def _file_of(error: ModelRejected) -> str:
     return next((f"{name}: " for name in _NEEDED if f"'s {name} " in error.what), "")
 
 
-def lacking_for_service(repo: Repository, resolved: ResolvedVersion) -> list[str]:
-    """As `unservable`, as warnings: another image may serve the model. Bytes that cannot be had are no warning here."""
+def lacking_for_service(repo: Repository, resolved: ResolvedVersion, holdout: Holdout | None = None) -> list[str]:
+    """As `unservable` and `unjudgeable`, as warnings: another image may serve the model.
+
+    Bytes that cannot be had are no warning here.
+    """
     try:
-        lacking = unservable(repo, resolved)
+        lacking = [unservable(repo, resolved), unjudgeable(repo, resolved, holdout) if holdout else None]
     except GitopsError:
         return []
-    return [str(lacking).replace("\n  fix: ", "; ")] if lacking else []
+    return [str(error).replace("\n  fix: ", "; ") for error in lacking if error]
 
 
 def _rejected(what: str, why: str, files: Sequence[str], folder: str, path: str) -> ModelRejected:

@@ -10,8 +10,10 @@ from gitops_ml.clients.artifacts.servable import lacking_for_service
 from gitops_ml.clients.edits.declarations import find_declaration, read_declaration, require_image
 from gitops_ml.clients.edits.edit import CommitOptions, Written, before_edit, write
 from gitops_ml.clients.files.yaml_edit import get_field, set_fields
+from gitops_ml.clients.files.yaml_read import parse
 from gitops_ml.clients.git.repository import Repository
 from gitops_ml.core.declaration.edits import bump_message, bumped, new_declaration
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.versions.tags import choose_version
 from gitops_ml.errors import InputError, VersionNotFound
 
@@ -44,7 +46,7 @@ class BumpOptions(NamedTuple):
 class Bumped(NamedTuple):
     """A declaration that now names the version `resolved`. `before`: the version that it named, None if it is new.
 
-    `warnings`: what the artifact lacks to be served.
+    `warnings`: what the artifact lacks to be served and judged.
     """
 
     resolved: ResolvedVersion
@@ -99,8 +101,16 @@ def bump(
     edited = set_fields(edited, also.serve, old.file)
     message = bump_message(environment, deployment, before, resolved.version)
     written = write(repo, old, edited, message, options)
-    application = get_field(edited, "serve.pattern", old.file) in ("image", "embed")
-    return Bumped(resolved, before, written, [] if application else lacking_for_service(repo, resolved))
+    return Bumped(resolved, before, written, _warnings(repo, resolved, edited, old.file))
+
+
+def _warnings(repo: Repository, resolved: ResolvedVersion, declaration: str, file: str) -> list[str]:
+    """What the artifact lacks to be served, and what it lacks to be judged; nothing for an application's image."""
+    try:
+        declared = parse(declaration.encode(), file, Deployment)
+    except InputError:
+        return lacking_for_service(repo, resolved)
+    return lacking_for_service(repo, resolved, declared.verify.holdout) if declared.serve.by_model_server else []
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:

@@ -103,6 +103,12 @@ class Engine(ImageCalls, NetworkCalls, ExecCalls, LogCalls):
             except docker.errors.NotFound:
                 return None
 
+    def finish_starts(self, labels: Mapping[str, str]) -> None:
+        """Finish what a killed pass began to start, of the containers with these labels.
+
+        A container is started by one call, so there is nothing to finish.
+        """
+
     # --- looking --------------------------------------------------------------------------------------------
 
     def info(self) -> EngineInfo:

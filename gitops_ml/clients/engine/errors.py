@@ -148,14 +148,16 @@ def build_failed(tag: str, why: str, last: str) -> GitopsError:
 def push_failed(image: str, why: str) -> EngineFailed:
     """The image, as its registry would name it, could not be put there."""
     registry = image.partition("/")[0]
-    refused = any(
-        text in why.lower() for text in ("denied", "unauthorized", "no basic auth", "authentication required")
-    )
+    said = why.lower()
+    refused = any(text in said for text in ("denied", "unauthorized", "no basic auth", "authentication required"))
+    stores_nothing = "http status: 5" in said or "no space left" in said
     return EngineFailed(
         f"the image {image} could not be pushed",
         why=_reason(why),
         fix=f"docker login {registry}, where gitops-ml runs, as somebody who may push there"
         if refused
+        else f"look into the log of {registry}, and whether its disk is full: it answers, and cannot store the image"
+        if stores_nothing
         else f"start the registry, or correct `registry:` in environment.yaml; curl {registry}/v2/ shows whether it "
         "answers",
     )

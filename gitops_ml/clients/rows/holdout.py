@@ -22,6 +22,7 @@ from gitops_ml.artifacts.manifest import Manifest, Tensor
 from gitops_ml.clients.rows import csv_text
 from gitops_ml.core.declaration.checks import Holdout
 from gitops_ml.core.verification.answers import LabelledRows
+from gitops_ml.core.verification.judgeable import label_of
 from gitops_ml.core.verification.statistics.noninferiority import seed_of
 from gitops_ml.errors import InputError
 from gitops_ml.suggest import nearest
@@ -113,15 +114,9 @@ def labelled(rows: Rows, spec: Holdout, manifest: Manifest) -> LabelledRows:
     The label's column is the spec's, else the manifest's target. Times come from the column that orders the model's
     training rows, if the data has it.
 
-    Raises `InputError` for a column that is missing, or that holds missing values.
+    Raises `InputError` for a column that is unknown or missing, or that holds missing values.
     """
-    label = spec.label or (manifest.target.name if manifest.target else None)
-    if label is None:
-        raise InputError(
-            "the label's column is not known",
-            why="the model's manifest names no target",
-            fix="write `label:` under `holdout:`",
-        )
+    label = label_of(spec, manifest)
     time = manifest.training.time_column if manifest.training else None
     return LabelledRows(
         labels=_values(rows, label, "label", _label_type(manifest)),

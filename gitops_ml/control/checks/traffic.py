@@ -16,6 +16,7 @@ from gitops_ml.control.request_counts import WATCH_SECONDS
 from gitops_ml.control.session import LOG_TAIL, Session
 from gitops_ml.core.journal.entries import Counted, Judged
 from gitops_ml.core.journal.state import Attempt
+from gitops_ml.core.observed import Container
 from gitops_ml.core.planning import plan
 from gitops_ml.core.planning.stage_end import end_of_stage, next_stage
 from gitops_ml.core.verification.acknowledgements import judge_acknowledgements
@@ -125,8 +126,7 @@ def _judge(action: plan.Watch, session: Session, attempt: Attempt, check: CheckR
     checks = (*attempt.checks, check, *(_prometheus(action, session) if check.result == "pass" else ()))
     logs = ""
     if any(check.result == "fail" for check in checks if not check.advisory):
-        candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
-        logs = session.logs(candidates, LOG_TAIL)
+        logs = session.logs(_candidates(action, session), LOG_TAIL)
     session.write(
         Judged(
             at=session.now().isoformat(),
@@ -150,5 +150,9 @@ def _prometheus(action: plan.Watch, session: Session) -> list[CheckResult]:
 
 def _restarts(action: plan.Watch, session: Session) -> int:
     """How often the engine had to start a container of the candidate again."""
-    candidates = [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]
-    return max(map(session.restarts, candidates), default=0)
+    return max(map(session.restarts, _candidates(action, session)), default=0)
+
+
+def _candidates(action: plan.Watch, session: Session) -> list[Container]:
+    """The candidate's containers."""
+    return [c for c in session.containers(action.deployment) if c.generation == action.generation.fingerprint]

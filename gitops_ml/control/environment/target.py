@@ -32,6 +32,7 @@ from gitops_ml.control.environment.preemption import TipWatch
 from gitops_ml.control.environment.read_only import ReadOnlyEngineSession
 from gitops_ml.control.environment.view import Options, Source, View
 from gitops_ml.control.session import Session
+from gitops_ml.core.generation import ENVIRONMENT, PROJECT
 from gitops_ml.core.journal.state import Attempt, EnvironmentState
 from gitops_ml.core.observed import Snapshot
 from gitops_ml.core.planning import plan
@@ -135,6 +136,7 @@ class EnvironmentTarget:
         pulls = background.begin(lambda: [ensure_base(engine, base) for base in bases])
         background.result_within(pulls, math.inf, self._go_on)
         with Lock.acquire(engine, files.project, files.name, GATEWAY_IMAGE) as lock:
+            engine.finish_starts({PROJECT: files.project, ENVIRONMENT: files.name})
             for action in actions:
                 if isinstance(action, plan.Build) and action.generation.pattern != "image":
                     builds.begin(action.generation)
@@ -215,7 +217,11 @@ class EnvironmentTarget:
     def clear_dead_lock(self, view: View) -> bool:
         """Remove the lock of a pass that was killed at its very end: no later pass has a reason to take the lock."""
         files = view.source.files
-        return bool(view.snapshot.of_role("lock")) and clear_dead(self.connection.to(files), files.project, files.name)
+        engine = self.connection.to(files)
+        if not view.snapshot.of_role("lock") or not clear_dead(engine, files.project, files.name):
+            return False
+        engine.finish_starts({PROJECT: files.project, ENVIRONMENT: files.name})
+        return True
 
     def end_pass(self, *, engine_lost: bool) -> None:
         """Close what the pass has opened on the engine; a lost engine is connected anew by the next pass."""

@@ -204,10 +204,7 @@ class Watch(_GenerationAction, frozen=True, kw_only=True, tag="watch"):
 
     @property
     def expected_percent(self) -> int:
-        """Which percentage of the counted requests is expected to be the candidate's, if both sides are equally good.
-
-        A mirror gives both generations the same number of requests, however large the share that is copied.
-        """
+        """The candidate's percentage of the counted requests. A mirror gives both generations equally many."""
         return 50 if self.mirror else self.percent
 
 

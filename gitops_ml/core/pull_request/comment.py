@@ -118,7 +118,7 @@ def _rules_part(rules: list[RuleFinding]) -> Part:
 
 def _rule(rule: RuleFinding) -> str:
     why = f": {prose(rule.why)}" if rule.why else ""
-    fix = f"; fix: {code(rule.fix, 300)}" if rule.fix else ""
+    fix = f"; fix: {code(rule.fix.replace('`', ''), 300)}" if rule.fix else ""
     return f"- {_SIGNS[rule.level]} {prose(rule.what)}{why}{fix}"
 
 

@@ -51,6 +51,7 @@ class EnvironmentChange(msgspec.Struct, frozen=True, kw_only=True):
         error: why `after` could not be read.
         unsigned: why `after` may not be applied, where signatures are asked for.
         overrides: why a promotion overrides its rules, by deployment.
+        unjudgeable: why the hold-out can never judge what is rolled out, and what fixes that, by deployment.
         host: None where the engine was not reached, for the reason `unreached`.
         now: the engine's clock, or this machine's.
     """
@@ -64,6 +65,7 @@ class EnvironmentChange(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, Record] = {}
     upstream: Upstream | None = None
     overrides: dict[str, str] = {}
+    unjudgeable: dict[str, tuple[str, str]] = {}
     host: HostFacts | None = None
     unreached: str = ""
 

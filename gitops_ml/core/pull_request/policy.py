@@ -141,6 +141,11 @@ def _deployment(facts: EnvironmentChange, change: DeploymentChange) -> list[Rule
         found.append(
             RuleFinding(level="look", what=f"{where} loads a pickle now", why="it may run any code, in its container")
         )
+    if change.name in facts.unjudgeable:
+        why, fix = facts.unjudgeable[change.name]
+        found.append(
+            RuleFinding(level="look", what=f"{where}: its hold-out can only end Inconclusive", why=why, fix=fix)
+        )
     if facts.upstream and (change.before is None or change.other_model):
         found += _promotion(facts, facts.upstream, change)
     if reason := facts.overrides.get(change.name):

@@ -46,7 +46,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (programs / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", tmp_path / "sshd_config"], stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while subprocess.run(["ssh", "-p", str(port), "127.0.0.1", "true"], check=False).returncode != 0:
         assert time.monotonic() < until and server.poll() is None, "sshd does not start"
         time.sleep(0.1)
@@ -72,7 +72,7 @@ def test_the_tunnel_ends_with_its_process(host: str) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     tunnel = Path(f"/proc/{int(ran.stdout)}/cmdline")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while tunnel.exists() and b"ssh" in tunnel.read_bytes():
         assert time.monotonic() < until, "ssh outlives the process that started it"
         time.sleep(0.05)

@@ -60,7 +60,7 @@ class Index:
                 f"index/simple/{name.partition('-')[0]}/{name}": content,
             }
         self.engine.put(self.container, "/srv", tree)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while "Serving HTTP" not in self.log():
             assert time.monotonic() < until
             time.sleep(0.1)

@@ -108,7 +108,7 @@ def test_a_bad_first_route_leaves_no_route(place: Place) -> None:
 
 def test_an_unchanged_route_waits_for_the_next_health_checks(served: Place) -> None:
     served.engine.kill(served.servers["one"])
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while served.look().backends["one"].up:
         assert time.monotonic() < until
     served.engine.start(served.servers["one"])
@@ -159,7 +159,7 @@ def test_the_snapshot_shows_loaded_routes_and_healthy_servers(served: Place) -> 
     assert seen.loaded == {"m": revision_of(seen.routes["m"])}
     assert [(b.alias, b.up) for b in seen.backends.values()] == [("one", True)]
     served.engine.stop(served.servers["one"], 1)
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while served.look().backends["one"].up:
         assert time.monotonic() < until
     assert revision_of(seen.routes["m"])
@@ -218,7 +218,7 @@ def test_a_taken_port_leaves_no_gateway_behind(place: Place) -> None:
 def test_a_gateway_comes_back_with_its_routes(served: Place) -> None:
     served.engine.remove(served.gateway, force=True)
     served.ensure_gateway()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while True:
         try:
             assert served.ask("/m/x") == "one /x"

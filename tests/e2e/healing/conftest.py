@@ -37,7 +37,7 @@ class Standing:
 
     def require_whole(self) -> None:
         """Check that two replicas answer through the gateway, nothing is pending and there are no other objects."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         # The gateway looks at each server every 2 s, and may just have met one that was on its way out.
         while (status := self.workshop.status())["health"] != "Healthy" and time.monotonic() < deadline:
             time.sleep(0.2)

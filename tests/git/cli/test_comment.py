@@ -93,6 +93,32 @@ def test_edited_records_and_a_broken_file_stop_it(work: Path) -> None:
     assert "| `churn` | cannot be accepted | - | - | - |" in done.stdout
 
 
+HOLDOUT = "verify: {holdout: {data: rows.csv, metrics: {%s: {max: 9}}%s}}\n"
+
+
+def test_a_holdout_that_cannot_judge_is_told_before_anything_is_built(work: Path) -> None:
+    """The manifest names no target, and a model of values has no log_loss. `doctor` and `bump` know it as well."""
+    write(work, "rows.csv", ROWS)
+    write(work, PROD, declare("v2.0.0") + HOLDOUT % ("mae", ""))
+    commit(work)
+    unknown = "the label's column is not known"
+    comment = cli(work, "plan", "-o", "markdown", "--base", "main", "--no-predictions").stdout
+    assert f"prod/churn: its hold-out can only end Inconclusive: {unknown}" in comment
+    assert "write label" in comment and "COLUMN under holdout" in comment
+    assert unknown in cli(work, "bump", "prod", "churn", "v2.0.0").stderr
+
+    write(work, PROD, declare("v2.0.0") + HOLDOUT % ("log_loss", ", label: late"))
+    assert "`log_loss` does not judge a regression model" in cli(work, "bump", "prod", "churn", "v2.0.0").stderr
+    commit(work)
+    git(work, "push", "-q", "origin", "HEAD:main")
+    assert "`log_loss` does not judge a regression model" in cli(work, "doctor").stdout
+
+    write(work, PROD, declare("v2.0.0") + HOLDOUT % ("mae", ", label: late"))
+    assert "judge" not in cli(work, "bump", "prod", "churn", "v2.0.0").stderr
+    commit(work)
+    assert "its hold-out" not in cli(work, "plan", "-o", "markdown", "--base", "main", "--no-predictions").stdout
+
+
 def test_the_fixes_of_its_rules_work_as_printed(work: Path) -> None:
     write(work, PROD, f"{declare('v2.0.0')}hold: {{reason: fair week}}\n")
     commit(work)

@@ -81,6 +81,7 @@ def test_a_container_that_no_second_try_starts_is_the_candidates_fault(why: str)
         ("denied: requested access to the resource is denied", "docker login registry.example:5000"),
         ("unauthorized: authentication required", "docker login registry.example:5000"),
         ("Get https://registry.example:5000/v2/: dial tcp: connect: connection refused", "start the registry"),
+        ("received unexpected HTTP status: 500 Internal Server Error", "look into the log of registry.example:5000"),
     ],
 )
 def test_a_push_that_fails_names_the_registry(why: str, fix: str) -> None:

@@ -11,6 +11,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import docker.errors
@@ -20,6 +21,7 @@ from gitops_ml.clients.engine.client import TIMEOUT, Engine
 from gitops_ml.clients.engine.networks import label_filter
 from gitops_ml.clients.engine.swarm.services import (
     inspected,
+    is_constrained,
     listed,
     newest,
     scaled,
@@ -149,6 +151,14 @@ class SwarmManager(Engine):
                 self._await_node(container)
                 self._scale(container, 1)  # moves nothing: the task's node is allowed as before
             self._await_running(container, before)
+
+    def finish_starts(self, labels: Mapping[str, str]) -> None:
+        """Take away the constraints that a killed `start` has left: the Swarm may move a replica to any node."""
+        with self._translate_errors("listing services"):
+            services = [service for service in self._services(labels) if is_constrained(service["Spec"])]
+        for service in services:
+            finish = partial(self._scale, service["ID"], 1)
+            self._or_none_if_gone(f"starting {service['Spec']['Name']}", finish)
 
     def stop(self, container: str, grace: float) -> None:
         """See `Engine.stop`. The grace of a replica is the one of its service."""

@@ -57,7 +57,12 @@ def service_spec(spec: ContainerSpec, reference: str, image: Mapping[str, Any]) 
         "Labels": labels,
         "TaskTemplate": {
             "ContainerSpec": container,
-            "Resources": {"Limits": {"NanoCPUs": nano_cpus(spec.cpus), "MemoryBytes": spec.memory, "Pids": spec.pids}},
+            "Resources": {
+                "Limits": {"NanoCPUs": nano_cpus(spec.cpus), "MemoryBytes": spec.memory, "Pids": spec.pids},
+                # So that no node gets more replicas than it has memory for. CPUs can be shared, and are: a candidate
+                # runs beside the incumbent.
+                "Reservations": {"MemoryBytes": spec.memory},
+            },
             "RestartPolicy": {"Condition": "any", "Delay": _RESTART_DELAY},
             "Placement": {"Platforms": [{"Architecture": image["Architecture"], "OS": image["Os"]}]},
             "Networks": [{"Target": swarm_name(spec.network or ""), "Aliases": list(spec.aliases)}],
@@ -92,6 +97,12 @@ def scaled(spec: Mapping[str, Any], replicas: int, avoided: Sequence[str] = ()) 
         "Mode": {"Replicated": {"Replicas": replicas}},
         "TaskTemplate": {**task, "Placement": placement},
     }
+
+
+def is_constrained(spec: Mapping[str, Any]) -> bool:
+    """Whether a service that has a task avoids nodes."""
+    tasks = spec["Mode"]["Replicated"]["Replicas"]
+    return bool(tasks and spec["TaskTemplate"].get("Placement", {}).get("Constraints"))
 
 
 def newest(tasks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
