@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
+from anyio import to_thread
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
@@ -30,6 +31,8 @@ MOST_SUBSCRIBERS = 10_000
 MOST_BYTES = 8 << 10
 """Bytes of one acknowledgement."""
 _TICK = 0.5
+_FILE_THREADS = 4
+"""Threads that read files. A stack counts as memory, and those of AnyIO's 40 would take what the server may have."""
 
 _Generation = Annotated[str, Meta(max_length=64)]
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
@@ -116,6 +119,7 @@ class Channel:
             raise ProtocolError(f"{self._generation} is published here now; ask for the descriptor again", 404)
         if name not in self._files:
             raise ProtocolError(f"the model has no file {name!r}", 404)
+        to_thread.current_default_thread_limiter().total_tokens = _FILE_THREADS
         etag = f'"{self._files[name]["sha256"]}"'
         return FileResponse(self._paths[name], media_type="application/octet-stream", headers={"ETag": etag})
 

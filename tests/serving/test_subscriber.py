@@ -7,7 +7,9 @@ import json
 import shutil
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +293,17 @@ def test_what_an_earlier_attempt_has_downloaded_needs_no_room(
 def test_a_name_that_the_channel_would_refuse_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="is no name"):
         Subscriber("http://127.0.0.1:1/m/channel", tmp_path / "s", read_model, name=name)
+
+
+def test_many_downloads_at_once_take_few_threads(tmp_path: Path) -> None:
+    """A thread's stack counts as memory, and a server that has none left answers nobody any more."""
+    (tmp_path / "model.bin").write_bytes(bytes(4 << 20))
+
+    def download(_: int) -> int:
+        with urllib.request.urlopen(f"{channel.url}/g7/files/model.bin", timeout=60) as answer:
+            return len(answer.read())
+
+    with channel_of(tmp_path) as channel, ThreadPoolExecutor(30) as pool:
+        assert set(pool.map(download, range(60))) == {4 << 20}
+        readers = [thread for thread in threading.enumerate() if thread.name.startswith("AnyIO worker")]
+    assert 1 <= len(readers) <= 4
