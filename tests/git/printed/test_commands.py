@@ -43,7 +43,7 @@ def test_a_clone_without_dvc(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_does_not_answer(work: Path) -> None:
-    _, _, look = fix_of(work, "verify", "prod").partition("; `")
+    _, _, look = cli(work, "verify", "prod").output.partition("; `")
     done = subprocess.run(look.split("`")[0], shell=True, cwd=work, capture_output=True, text=True, check=False)
     assert "missing  engine prod, staging" in done.stdout
 
