@@ -122,6 +122,19 @@ class Swarm:
                 os.kill(process, signal.SIGKILL)
         node.engine.stop()
 
+    def power_on(self, node: Node) -> None:
+        """Start an engine again that was powered off, with what it had on its disk. It joins the Swarm by itself."""
+        (node.engine.folder / "pid").unlink(missing_ok=True)
+        node.engine.start()
+        until = time.monotonic() + 90
+        while self._state(node) != "ready":
+            assert time.monotonic() < until, f"{node.namespace} does not come back"
+            time.sleep(0.5)
+
+    def _state(self, node: Node) -> str:
+        states = {each["ID"]: each["Status"]["State"] for each in self.manager.client.api.nodes()}
+        return str(states[node.id])
+
     def start_registry(self) -> None:
         """Start the registry, with what it held before."""
         folder = self.folder / "registry"

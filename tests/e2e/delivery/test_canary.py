@@ -22,7 +22,7 @@ CANARY: dict[str, Any] = {
 }
 
 
-def load_on(workshop: Workshop, rate: float = 100) -> SteadyLoad:
+def load_on(workshop: Workshop, rate: float = 60) -> SteadyLoad:
     return SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=rate)
 
 

@@ -34,7 +34,7 @@ def test_a_malformed_artifact_is_failed_and_a_bad_canary_beside_it_is_stopped(wo
         workshop.declare(version, name)
     workshop.declare("v1.1.0", **CANARY)
 
-    with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=100):
+    with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=60):
         ran = workshop.sync(expect=3)
 
     assert "Traceback" not in ran.err

@@ -147,7 +147,7 @@ def test_a_rollout_under_load_loses_no_request(shared: Workshop) -> None:
     workshop = shared
     workshop.release("v1.1.0")
     workshop.declare("v1.1.0")
-    with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=100) as load:
+    with SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=60) as load:
         workshop.sync()
     assert load.report.failed == 0, load.report.errors
     assert set(load.report.versions) == {"v1.0.0", "v1.1.0"}

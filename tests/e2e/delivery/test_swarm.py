@@ -12,6 +12,7 @@ import docker
 import pytest
 
 from gitops_ml.cli.demo.steady_load import SteadyLoad
+from gitops_ml.clients.engine.swarm.services import scaled
 from gitops_ml.core.generation import PROJECT, VERSION
 from tests.e2e.swarm import Node, Swarm, swarm
 from tests.e2e.workshop import EXAMPLE, HOLDOUT, Workshop
@@ -19,6 +20,10 @@ from tests.e2e.workshop import EXAMPLE, HOLDOUT, Workshop
 CANARY: dict[str, Any] = {
     "rollout": {"strategy": "canary", "steps": [50]},
     "verify": {"traffic": {"max_bad_increase": 0.2, "timeout": "90s"}},
+}
+SHADOW: dict[str, Any] = {
+    "rollout": {"strategy": "shadow"},
+    "verify": {"traffic": {"max_bad_increase": 0.6, "timeout": "3m"}},
 }
 
 
@@ -62,8 +67,29 @@ def _replicas(nodes: Swarm) -> list[tuple[str, str]]:
     return sorted((versions[task["ServiceID"]], task["NodeID"]) for task in running)
 
 
+def _constraints(nodes: Swarm) -> list[str]:
+    """The nodes that services avoid."""
+    api: Any = nodes.manager.client.api
+    specs = [s["Spec"]["TaskTemplate"] for s in api.services(filters={"label": PROJECT})]
+    return [constraint for spec in specs for constraint in spec["Placement"].get("Constraints") or ()]
+
+
+def _constrain(nodes: Swarm) -> None:
+    """Leave what a pass leaves that is killed while it starts a replica: the replica avoids a node."""
+    api: Any = nodes.manager.client.api
+    (service, *_) = api.services(filters={"label": PROJECT})
+    (task,) = api.tasks(filters={"service": service["ID"], "desired-state": "running"})
+    avoided = next(node.id for node in nodes.nodes if node.id != task["NodeID"])
+    data = scaled(service["Spec"], 1, [avoided])
+    response = api._post_json(
+        api._url("/services/{0}/update", service["ID"]), data=data, params={"version": service["Version"]["Index"]}
+    )
+    api._raise_for_status(response)
+    assert _constraints(nodes) == [f"node.id!={avoided}"]
+
+
 def _load(workshop: Workshop) -> SteadyLoad:
-    return SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=100)
+    return SteadyLoad(workshop.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=60)
 
 
 def test_a_first_version_is_verified_and_spread_over_the_nodes(team: Workshop, nodes: Swarm) -> None:
@@ -98,9 +124,11 @@ def test_a_canary_that_fails_its_users_is_stopped_and_reverted(team: Workshop, n
 
 
 def test_scaling_starts_replicas_where_there_are_none(team: Workshop, nodes: Swarm) -> None:
+    _constrain(nodes)
     team.declare("v1.1.0", replicas=3, verify=HOLDOUT)
     team.sync()
     assert _replicas(nodes) == sorted(("v1.1.0", node.id) for node in nodes.nodes)
+    assert _constraints(nodes) == []
 
 
 def test_a_registry_that_refuses_or_is_down_is_reported_and_the_incumbent_serves(
@@ -163,3 +191,14 @@ def test_replicas_of_a_node_that_dies_are_started_elsewhere(team: Workshop, node
         time.sleep(0.5)
     assert team.run("plan", "dev").code == 0
     assert team.serving() == "v1.2.0"
+
+
+def test_a_node_that_returns_gets_replicas_of_the_next_rollout_after_a_shadow(team: Workshop, nodes: Swarm) -> None:
+    nodes.power_on(nodes.nodes[2])
+    assert team.run("plan", "dev").code == 0, "nothing is moved back"
+    team.release("v1.3.0")
+    team.declare("v1.3.0", replicas=3, **SHADOW)
+    with SteadyLoad(team.url() + "/infer", json.dumps(EXAMPLE).encode(), rate=40) as load:
+        team.sync()
+    assert load.report.failed == 0, load.report.errors
+    assert _replicas(nodes) == sorted(("v1.3.0", node.id) for node in nodes.nodes)
