@@ -60,26 +60,23 @@ class Group(TyperGroup):
 
 
 class Commands(typer.Typer):
-    """A group of commands, all of the class `Command`. Each may take several options as one value: see `_ungrouped`."""
+    """A group of commands, all of the class `Command`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(cls=Group, rich_markup_mode=None, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         """Register a command: see `typer.Typer.command`."""
-        register = super().command(name, cls=Command, **settings)
-        return lambda function: register(_ungrouped(function))
+        return super().command(name, cls=Command, **settings)
 
 
-def _ungrouped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as Typer understands it: each option is a parameter of its own.
+def ungrouped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command that takes options as one value, as Typer understands it: each option is a parameter of its own.
 
-    A command may take options that belong together as one value, whose type is a named tuple of them.
+    The type of such a value is a named tuple of the options that belong together.
     """
     hints = get_type_hints(function, include_extras=True)
     groups = {name: kind for name, kind in hints.items() if hasattr(kind, "_fields")}
-    if not groups:
-        return function
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
         if (group := groups.get(parameter.name)) is None:

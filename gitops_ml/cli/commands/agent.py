@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitops_ml.cli import options, render
+from gitops_ml.cli.command import ungrouped
 from gitops_ml.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ STATUS_SECONDS = 5.0
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(agent)
+    app.command()(ungrouped(agent))
 
 
 def agent(

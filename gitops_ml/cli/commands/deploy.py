@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from gitops_ml.cli import documents, options, render
+from gitops_ml.cli.command import ungrouped
 from gitops_ml.core.text import first_line
 from gitops_ml.errors import GitopsError
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(sync)
+    app.command()(ungrouped(sync))
     app.command()(status)
 
 

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from gitops_ml.cli import documents, edits, options
+from gitops_ml.cli.command import ungrouped
 from gitops_ml.errors import InputError
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(hold)
-    app.command()(release)
+    app.command()(ungrouped(hold))
+    app.command()(ungrouped(release))
 
 
 def hold(

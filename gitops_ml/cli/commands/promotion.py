@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gitops_ml.cli import completion, documents, edits, options, render
+from gitops_ml.cli.command import ungrouped
 
 if TYPE_CHECKING:
     from gitops_ml.cli.pull_request import EditPlace
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command()(promote)
-    app.command()(rollback)
+    app.command()(ungrouped(promote))
+    app.command()(ungrouped(rollback))
 
 
 def promote(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gitops_ml.cli import completion, documents, edits, options, render
+from gitops_ml.cli.command import ungrouped
 
 if TYPE_CHECKING:
     from gitops_ml.clients.artifacts.resolution import ResolvedVersion
@@ -20,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.command()(register)
     app.command()(versions)
-    app.command()(bump)
+    app.command()(ungrouped(bump))
 
 
 def register(
