@@ -110,11 +110,11 @@ def _environment(repo: Repository, name: str, commits: tuple[str, str], ask_host
 def _unjudgeable(repo: Repository, change: DeploymentChange, commit: str) -> tuple[str, str] | None:
     """Why the hold-out can never judge what a change rolls out, and what fixes that; None where nothing is known."""
     declared = change.after.declaration if change.after and change.rolls_out else None
-    if declared is None or declared.verify.holdout is None or not declared.serve.by_model_server:
+    if declared is None or declared.verify.holdout is None:
         return None
     try:
         resolved = resolve_version(repo, declared.model, declared.version, declared.digest)
-        error = unjudgeable(repo, resolved, declared.verify.holdout, commit)
+        error = unjudgeable(repo, resolved, declared, commit)
     except GitopsError:
         return None
     return (f"{error.what}: {error.why}" if error.why else error.what, error.fix or "") if error else None

@@ -204,7 +204,7 @@ def _model(repo: Repository, name: str, deployment: Deployment) -> Iterator[Find
             return
         if lacking := unservable(repo, resolved):
             yield missing(name, lacking)
-        if deployment.verify.holdout and (mistake := unjudgeable(repo, resolved, deployment.verify.holdout)):
+        if mistake := unjudgeable(repo, resolved, deployment):
             yield missing(name, mistake)
     except GitopsError as error:
         yield missing(name, error)

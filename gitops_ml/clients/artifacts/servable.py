@@ -11,7 +11,7 @@ from gitops_ml.clients.artifacts import resolution
 from gitops_ml.clients.artifacts.resolution import ResolvedVersion
 from gitops_ml.clients.artifacts.sidecar import artifact_names, find_sidecar, read_sidecar, require_apart, sidecar_path
 from gitops_ml.clients.git.repository import Repository
-from gitops_ml.core.declaration.checks import Holdout
+from gitops_ml.core.declaration.schema import Deployment
 from gitops_ml.core.verification.judgeable import require_judgeable
 from gitops_ml.errors import GitopsError, InputError, ModelRejected
 from gitops_ml.serving.building.requirements import read_lock
@@ -67,14 +67,15 @@ def unservable(repo: Repository, resolved: ResolvedVersion) -> ModelRejected | N
 
 
 def unjudgeable(
-    repo: Repository, resolved: ResolvedVersion, holdout: Holdout, commit: str = "HEAD"
+    repo: Repository, resolved: ResolvedVersion, declared: Deployment, commit: str = "HEAD"
 ) -> InputError | None:
-    """Why `verify.holdout` can never judge a version that the model server serves; None if it can.
+    """Why the declared hold-out can never judge the version; None if it can, or if no model server would answer it.
 
     None as well where there is no readable manifest: that is what `unservable` tells. `commit` has the manifest beside
     the model where the version's own commit lacks it. Raises as `resolution.read`.
     """
-    if resolved.kind == "indirect":
+    holdout = declared.verify.holdout
+    if holdout is None or not declared.serve.by_model_server or resolved.kind == "indirect":
         return None
     sidecar = find_sidecar(repo, resolved.model, resolved, repo.resolve(commit))
     try:
@@ -163,13 +164,13 @@ def _file_of(error: ModelRejected) -> str:
     return next((f"{name}: " for name in _NEEDED if f"'s {name} " in error.what), "")
 
 
-def lacking_for_service(repo: Repository, resolved: ResolvedVersion, holdout: Holdout | None = None) -> list[str]:
+def lacking_for_service(repo: Repository, resolved: ResolvedVersion, declared: Deployment | None = None) -> list[str]:
     """As `unservable` and `unjudgeable`, as warnings: another image may serve the model.
 
     Bytes that cannot be had are no warning here.
     """
     try:
-        lacking = [unservable(repo, resolved), unjudgeable(repo, resolved, holdout) if holdout else None]
+        lacking = [unservable(repo, resolved), unjudgeable(repo, resolved, declared) if declared else None]
     except GitopsError:
         return []
     return [str(error).replace("\n  fix: ", "; ") for error in lacking if error]

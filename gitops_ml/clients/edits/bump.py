@@ -110,7 +110,7 @@ def _warnings(repo: Repository, resolved: ResolvedVersion, declaration: str, fil
         declared = parse(declaration.encode(), file, Deployment)
     except InputError:
         return lacking_for_service(repo, resolved)
-    return lacking_for_service(repo, resolved, declared.verify.holdout) if declared.serve.by_model_server else []
+    return lacking_for_service(repo, resolved, declared) if declared.serve.by_model_server else []
 
 
 def _resolve(repo: Repository, model: str, version: str) -> ResolvedVersion:

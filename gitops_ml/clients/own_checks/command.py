@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from gitops_ml.clients.engine.client import Engine
-from gitops_ml.clients.own_checks.page import NoPageError
+from gitops_ml.clients.own_checks.page import UnansweredError
 from gitops_ml.core.declaration.checks import CommandCheck
 from gitops_ml.core.declaration.values import seconds
 from gitops_ml.core.generation import ContainerSpec, probe_labels, scoped
@@ -55,10 +55,10 @@ def run_command(
 ) -> tuple[int, str]:
     """Run a command in a container. Returns its exit code and its last output.
 
-    Raises `NoPageError` where it may not run or takes too long, and `EngineFailed`.
+    Raises `UnansweredError` where it may not run or takes too long, and `EngineFailed`.
     """
     if not place.permitted:
-        raise NoPageError("the host's operator does not permit commands")
+        raise UnansweredError("the host's operator does not permit commands")
     engine = place.engine
     about = msgspec.structs.asdict(msgspec.structs.replace(subject, endpoint=place.endpoint))
     files = place.files()
@@ -90,12 +90,12 @@ def run_command(
         while (code := engine.wait(container, timeout=_LOOK_EVERY)) is None:
             go_on()
             if time.monotonic() > deadline:
-                raise NoPageError(f"it was killed after {check.timeout}")
+                raise UnansweredError(f"it was killed after {check.timeout}")
             if engine.state(container) is None:
-                raise NoPageError("its container was removed")
+                raise UnansweredError("its container was removed")
         inspected = engine.inspect_container(container)
         if inspected and inspected["State"].get("OOMKilled"):
-            raise NoPageError(f"it was killed for using more than {MEMORY >> 20} MB of memory")
+            raise UnansweredError(f"it was killed for using more than {MEMORY >> 20} MB of memory")
         return code, engine.logs(container, _LOG_LINES)
     finally:
         engine.remove(container, force=True)

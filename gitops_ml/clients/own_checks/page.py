@@ -27,8 +27,8 @@ MOST_BYTES = 4 << 20
 _PIECE = 1 << 16
 
 
-class NoPageError(Exception):
-    """The other side gave no answer; the message says why."""
+class UnansweredError(Exception):
+    """A page or a command gave no usable answer; the message says why."""
 
 
 class PageRequest(NamedTuple):
@@ -49,7 +49,7 @@ class PageRequest(NamedTuple):
 
 
 def get_page(request: PageRequest, go_on: Callable[[], None]) -> tuple[int, bytes]:
-    """Status and body of a page. Raises `NoPageError`, also after the request's patience.
+    """Status and body of a page. Raises `UnansweredError`, also after the request's patience.
 
     A socket's time-out does not bound a slowly trickling answer, so the answer is read in the background.
     """
@@ -57,7 +57,7 @@ def get_page(request: PageRequest, go_on: Callable[[], None]) -> tuple[int, byte
     try:
         return background.result_within(background.begin(reading.read), request.patience, go_on)
     except TimeoutError as error:
-        raise NoPageError(f"no answer within {request.patience:g} s") from error
+        raise UnansweredError(f"no answer within {request.patience:g} s") from error
     finally:
         reading.close()
 
@@ -81,7 +81,7 @@ class _Reading:
                 continue  # it is closed already
 
     def read(self) -> tuple[int, bytes]:
-        """Raises `NoPageError`."""
+        """Raises `UnansweredError`."""
         opener = urllib.request.OpenerDirector()
         for handler in (
             _Http(functools.partial(_Connection, self._connect)),
@@ -94,10 +94,10 @@ class _Reading:
         opener.addheaders = [("User-Agent", "gitops-ml"), ("Accept", "*/*")]
         try:
             return self._open(opener)
-        except NoPageError:
+        except UnansweredError:
             raise
         except Exception as error:  # of the network, of HTTP, or of a URL that is none
-            raise NoPageError(_reason(error)) from error
+            raise UnansweredError(_reason(error)) from error
 
     def _open(self, opener: urllib.request.OpenerDirector) -> tuple[int, bytes]:
         try:
@@ -105,12 +105,12 @@ class _Reading:
         except urllib.error.HTTPError as error:
             answer = error
         if answer is None:
-            raise NoPageError(f"{self._request.url} is no http:// or https:// address")
+            raise UnansweredError(f"{self._request.url} is no http:// or https:// address")
         with answer:
             target = answer.headers.get("Location")
             if self._request.follow and 300 <= answer.status < 400 and target:
                 where = urlsplit(target).hostname or target
-                raise NoPageError(f"it redirects to {where}, and redirects to other hosts are not followed")
+                raise UnansweredError(f"it redirects to {where}, and redirects to other hosts are not followed")
             return int(answer.status), self._body(answer)
 
     def _body(self, answer: Any) -> bytes:
@@ -122,13 +122,13 @@ class _Reading:
         return b"".join(pieces)
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        """Connect to the first address of a host that may be asked and answers. Raises `NoPageError` and `OSError`."""
+        """Connect to the first address that may be asked and answers. Raises `UnansweredError` and `OSError`."""
         trouble: Exception | None = None
         for family, kind, protocol, _, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             address = ipaddress.ip_address(str(place[0]).partition("%")[0])
             refusal = self._refusal(host, port, address)
             if refusal:
-                trouble = trouble or NoPageError(f"it may not be asked: {refusal}")
+                trouble = trouble or UnansweredError(f"it may not be asked: {refusal}")
                 continue
             opened = socket.socket(family, kind, protocol)
             opened.settimeout(max(0.01, self._deadline - time.monotonic()))
@@ -142,7 +142,7 @@ class _Reading:
             if self._closed:
                 self.close()
             return opened
-        raise trouble or NoPageError(f"{host} has no address")
+        raise trouble or UnansweredError(f"{host} has no address")
 
     def _refusal(self, host: str, port: int, address: Address) -> str:
         own = urlsplit(self._request.endpoint)

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from gitops_ml.clients.own_checks.command import CommandPlace, run_command
-from gitops_ml.clients.own_checks.page import NoPageError, PageRequest, get_page
+from gitops_ml.clients.own_checks.page import PageRequest, UnansweredError, get_page
 from gitops_ml.core.addresses import HostRule
 from gitops_ml.core.declaration.checks import CommandCheck, HttpCheck, OwnCheck, PrometheusCheck
 from gitops_ml.core.declaration.values import seconds
@@ -58,7 +58,7 @@ def _run(check: OwnCheck, subject: CheckSubject, reach: Reach, go_on: Callable[[
             case CommandCheck():
                 code, output = run_command(reach.commands, check, subject, go_on)
                 return judge_command(check, code, output)
-    except NoPageError as error:
+    except UnansweredError as error:
         return unanswered(check, str(error))
 
 
@@ -71,4 +71,4 @@ def _ask_prometheus(
     try:
         return judge_prometheus(check, msgspec.json.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise NoPageError(f"it answered {status}, and no JSON") from error
+        raise UnansweredError(f"it answered {status}, and no JSON") from error
